@@ -1,0 +1,56 @@
+# Everything a person does with the project. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PORT ?= 8000
+
+.PHONY: help setup run demo test drills lint format lock clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/.complete .env ## Set everything up: .venv from the lock file, .env with a fresh key, the database migrated
+	@$(BIN)/receiver db upgrade
+
+run: setup ## Run the receiver on http://127.0.0.1:8000 (PORT= changes it): web server and reconciler; Ctrl-C stops both
+	@exec $(BIN)/receiver run
+
+demo: .venv/.complete ## Watch the whole story with a simulated bank on a throw-away database (DEMO_EXIT=1 ends after it)
+	@exec $(BIN)/receiver demo
+
+test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_POSTGRES_URL= names another one)
+	$(BIN)/python -m pytest $(ARGS)
+
+drills: .venv/.complete ## Run the long proofs: kills, floods, races
+	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
+
+lint: .venv/.complete ## Check types, style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.complete ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: .venv/.complete ## Write requirements.lock anew (needs `uv`)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+clean: ## Remove what the set-up made, but never .env or var/
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/.complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.env: | .venv/.complete
+	@umask 077 && key=$$($(BIN)/python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())') \
+		&& sed "s|^RECEIVER_SECRET_KEYS=.*|RECEIVER_SECRET_KEYS=$$key|" .env.example > .env
+	@echo "Wrote .env with a fresh key. Keep a copy of it: what is encrypted with it can't be read without it."

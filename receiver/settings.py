@@ -1,0 +1,148 @@
+"""What an operator sets: environment variables, read from `.env` too (the environment wins)."""
+
+import base64
+import binascii
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+KEY_BYTES = 32
+
+
+class SettingsError(Exception):
+    """A setting is wrong or missing; the text is one line that names it and says what is accepted."""
+
+
+class Settings(BaseSettings):
+    """Every setting, with its unit and its default. The same list stands in `.env.example` and `docs/settings.md`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RECEIVER_", env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        description="comma-separated, newest first, each 32 bytes in URL-safe Base64"
+    )
+    database_url: str = Field("sqlite:///var/receiver.db", description="sqlite:///PATH or postgresql+psycopg://…")
+    port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PORT"), description="a TCP port, 1 to 65535")
+    bind: str = Field("127.0.0.1", description="the address to listen on, such as 127.0.0.1, 0.0.0.0 or [::]")
+    public_path_prefix: str = Field("", description="empty, or a path such as /bank that a proxy takes off")
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field((), description="comma-separated CIDR ranges")
+    max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="bytes, 1024 to 67108864")
+    tls_certificate: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_KEY")
+    tls_key: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_CERTIFICATE")
+    threads: int = Field(16, ge=1, le=512, description="threads that answer requests, 1 to 512")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
+    rejected_kept: int = Field(1000, ge=10, le=1_000_000, description="rejected deliveries a source, 10 to 1000000")
+    rejected_body_bytes: int = Field(16 * 1024, ge=0, le=1024 * 1024, description="bytes, 0 to 1048576")
+    secret_grace_seconds: int = Field(3600, ge=0, le=30 * 86400, description="seconds, 0 to 2592000")
+    recheck_seconds: float = Field(10, gt=0, le=86400, description="seconds, above 0, up to 86400")
+    recheck_max_seconds: float = Field(3600, gt=0, le=86400, description="seconds, above 0, up to 86400")
+    lease_seconds: float = Field(120, ge=1, le=3600, description="seconds, 1 to 3600")
+    bcb_client_id: str | None = Field(None, validation_alias=AliasChoices("BCB_CLIENT_ID"), description="text")
+    bcb_client_secret: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("BCB_CLIENT_SECRET"), description="text"
+    )
+    bcb_message_signing_secret: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("BCB_MESSAGE_SIGNING_SECRET"), description="text, as the bank gave it"
+    )
+    bcb_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("BCB_BASE_URL"), pattern="^https?://", description="a URL"
+    )
+
+    @field_validator("secret_keys", mode="before")
+    @classmethod
+    def _read_keys(cls, value: Any) -> Any:
+        keys = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        for key in keys:
+            _check_key(key)
+        return keys
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _read_networks(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("public_path_prefix")
+    @classmethod
+    def _read_prefix(cls, value: str) -> str:
+        prefix = value.rstrip("/")
+        if prefix and not prefix.startswith("/"):
+            raise ValueError("no slash at the start")
+        return prefix
+
+    @field_validator("database_url")
+    @classmethod
+    def _read_database_url(cls, value: str) -> str:
+        if not value.startswith(("sqlite:///", "postgresql+psycopg://")):
+            raise ValueError("neither SQLite nor PostgreSQL")
+        return value
+
+    @field_validator("tls_certificate", "tls_key")
+    @classmethod
+    def _is_a_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("no such file")
+        return value
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("RECEIVER_TLS_CERTIFICATE and RECEIVER_TLS_KEY go together: set both or neither")
+        return self
+
+    @property
+    def keys(self) -> list[str]:
+        """The secret keys, newest first, as URL-safe Base64."""
+        return [key.get_secret_value() for key in self.secret_keys]
+
+    @property
+    def base_url(self) -> str:
+        """Where this receiver listens, as a person on this machine would open it."""
+        scheme = "https" if self.tls_certificate else "http"
+        return f"{scheme}://{self.bind}:{self.port}"
+
+
+def _check_key(key: str) -> None:
+    try:
+        size = len(base64.b64decode(key, altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("not URL-safe Base64") from error
+    if size != KEY_BYTES:
+        raise ValueError(f"a key has {size} bytes")
+
+
+def environment_name(field: str) -> str:
+    """Return the environment variable behind a field of `Settings`."""
+    alias = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"RECEIVER_{field.upper()}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: one is missing or wrong.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    if not first["loc"]:
+        return str(first["msg"]).removeprefix("Value error, ")
+    place = str(first["loc"][0])
+    field = next((name for name in Settings.model_fields if environment_name(name) == place), place)
+    accepted = Settings.model_fields[field].description
+    if first["type"] == "missing":
+        return f"{environment_name(field)} is not set; it takes: {accepted} (`make setup` writes a fresh .env)"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return f"{environment_name(field)} is wrong ({message}); it takes: {accepted}"
