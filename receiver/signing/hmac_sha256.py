@@ -1,0 +1,54 @@
+"""HMAC-SHA256 (RFC 2104, FIPS 180-4) with several keys at once, so that secrets can overlap while they are rotated."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from receiver.signing.encoding import from_base64
+from receiver.signing.errors import Refusal
+
+SecretEncoding = Literal["base64", "utf8"]
+"""How a secret's text becomes a key: the bytes that it encodes, or the bytes of the text itself."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A symmetric key; `id` names it in what is stored about a match."""
+
+    id: str
+    material: bytes = field(repr=False)
+
+
+def key(key_id: str, secret: str, encoding: SecretEncoding) -> Key:
+    """Make a key of the secret's text as a bank hands it out.
+
+    Raises:
+        Refusal: `secret_malformed` where `encoding` is `base64` and the text is not, and where it gives no key at all.
+    """
+    text = secret.encode("utf-8", "ignore")
+    material = from_base64(text, "secret") if encoding == "base64" else text
+    if not material or text.decode() != secret:
+        raise Refusal("secret_malformed", f"{len(secret)} characters that make no key")
+    return Key(key_id, material)
+
+
+def sign(material: bytes, text: bytes) -> bytes:
+    """Return the 32 bytes of the code."""
+    return hmac.digest(material, text, hashlib.sha256)
+
+
+def match(keys: Iterable[Key], text: bytes, signature: bytes) -> str:
+    """Return the id of the key that made `signature` (raw bytes) over `text`; every key is tried in constant time.
+
+    Raises:
+        Refusal: `signature_mismatch` where none did.
+    """
+    matched = None
+    for candidate in keys:
+        if hmac.compare_digest(sign(candidate.material, text), signature) and matched is None:
+            matched = candidate.id
+    if matched is None:
+        raise Refusal("signature_mismatch", "no known secret made this signature")
+    return matched
