@@ -1,0 +1,100 @@
+"""Reading events and deliveries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from receiver.store.ids import lowest_id
+from receiver.store.tables import Delivery, Event, Repeat, Source, table_of
+
+_events, _deliveries, _repeats, _sources = (table_of(model) for model in (Event, Delivery, Repeat, Source))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which events to list; what is empty or none does not restrict."""
+
+    sources: Sequence[str] = ()
+    type: str | None = None
+    payment_id: str | None = None
+    event_id: str | None = None
+    received_after: datetime | None = None
+    received_before: datetime | None = None
+
+
+def _all() -> Select[Any]:
+    return select(_events, _sources.c.name.label("source"), _sources.c.bank).join(
+        _sources, _sources.c.id == _events.c.source_id
+    )
+
+
+def listing(connection: Connection, wanted: Filter, *, below: str | None, limit: int) -> list[Row[Any]]:
+    """Return events, newest first; `below` is the id to go on from. Ids ascend with time, and serve as its index."""
+    query = _all().order_by(_events.c.id.desc()).limit(limit)
+    if wanted.sources:
+        query = query.where(_sources.c.name.in_(wanted.sources))
+    if wanted.type:
+        query = query.where(_events.c.type == wanted.type)
+    if wanted.payment_id:
+        query = query.where(_events.c.payment_id == wanted.payment_id)
+    if wanted.event_id:
+        query = query.where(_events.c.id == wanted.event_id)
+    if wanted.received_after:
+        query = query.where(_events.c.id >= lowest_id("evt", wanted.received_after))
+    if wanted.received_before:
+        query = query.where(_events.c.id < lowest_id("evt", wanted.received_before))
+    if below:
+        query = query.where(_events.c.id < below)
+    return list(connection.execute(query))
+
+
+def find(connection: Connection, event_id: str) -> Row[Any] | None:
+    """Return one event with its source's name and bank."""
+    return connection.execute(_all().where(_events.c.id == event_id)).one_or_none()
+
+
+def raw(connection: Connection, event_id: str) -> bytes | None:
+    """Return the body of the delivery that first told the event, free of content codings."""
+    query = (
+        select(_deliveries.c.body)
+        .join(_events, _events.c.delivery_id == _deliveries.c.id)
+        .where(_events.c.id == event_id)
+    )
+    found: bytes | None = connection.execute(query).scalar_one_or_none()
+    return None if found is None else bytes(found)
+
+
+def deliveries_of(connection: Connection, event_id: str) -> list[Row[Any]]:
+    """Return the deliveries that told an event, the first one first, each with `conflict`."""
+    first = select(_deliveries, _events.c.conflict).join(_events, _events.c.delivery_id == _deliveries.c.id)
+    again = select(_deliveries, _repeats.c.conflict).join(_repeats, _repeats.c.delivery_id == _deliveries.c.id)
+    rows = list(connection.execute(first.where(_events.c.id == event_id)))
+    repeats = again.where(_repeats.c.event_id == event_id).order_by(_repeats.c.delivery_id)
+    return rows + list(connection.execute(repeats))
+
+
+def rejected(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[Row[Any]]:
+    """Return the rejected deliveries that are kept, newest first."""
+    query = (
+        select(_deliveries, _sources.c.name.label("source"))
+        .join(_sources, _sources.c.id == _deliveries.c.source_id)
+        .where(_deliveries.c.verdict == "rejected")
+        .order_by(_deliveries.c.id.desc())
+        .limit(limit)
+    )
+    if source:
+        query = query.where(_sources.c.name == source)
+    if below:
+        query = query.where(_deliveries.c.id < below)
+    return list(connection.execute(query))
+
+
+def delivery(connection: Connection, delivery_id: str) -> Row[Any] | None:
+    """Return one delivery with its source's name."""
+    query = select(_deliveries, _sources.c.name.label("source")).join(
+        _sources, _sources.c.id == _deliveries.c.source_id
+    )
+    return connection.execute(query.where(_deliveries.c.id == delivery_id)).one_or_none()

@@ -1,0 +1,224 @@
+"""Writing down one genuine delivery: the delivery, its events, their feed entries, and what to ask the bank about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, case, or_, select, union, update
+
+from receiver.store import feed
+from receiver.store.statements import insert_or_skip, upsert
+from receiver.store.tables import Delivery, Event, Repeat, Subject, table_of
+
+_deliveries, _events, _repeats, _subjects = (table_of(model) for model in (Delivery, Event, Repeat, Subject))
+
+SUBJECT_KINDS = ("payment", "job")
+"""What the bank can be asked about."""
+
+
+class NonceReused(Exception):
+    """The nonce was used before, by a delivery with another body."""
+
+
+@dataclass(frozen=True)
+class NewDelivery:
+    """A delivery whose signature was right; `body` is free of content codings, times are UTC."""
+
+    id: str
+    source_id: int
+    received_at: datetime
+    peer: str
+    path: str
+    channel: str | None
+    headers: dict[str, str]
+    nonce: str | None
+    signed_at: datetime | None
+    proof_key: str
+    body: bytes
+    body_sha256: str
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """One thing that a delivery tells."""
+
+    id: str
+    identity: bytes
+    content_sha256: str
+    type: str
+    kind: str
+    subject: str | None
+    payment_id: str | None
+    claimed_status: str | None
+    amount: str | None
+    currency: str | None
+    facts: dict[str, Any]
+    proof: str
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of a delivery: its events in its own order, whether any is new, whether any conflicts."""
+
+    event_ids: tuple[str, ...]
+    is_new: bool
+    has_conflict: bool = False
+
+
+def record(connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent]) -> Recorded:
+    """Write a delivery down, once, in the caller's transaction.
+
+    Raises:
+        NonceReused: nothing must be kept of it; roll back.
+    """
+    if not _insert_delivery(connection, delivery):
+        return _the_same_again(connection, delivery)
+    ids: dict[bytes, str] = {}
+    is_new = has_conflict = False
+    # In the order of their identities, so that two writers with events in common never wait for each other in a circle.
+    for event in sorted(events, key=lambda event: event.identity):
+        if _insert_event(connection, delivery, event):
+            ids[event.identity] = event.id
+            is_new = True
+            continue
+        ids[event.identity], conflict = _note_repeat(connection, delivery, event)
+        has_conflict |= conflict
+    if not is_new:
+        _mark_duplicate(connection, delivery, next(iter(ids.values())))
+    return Recorded(tuple(dict.fromkeys(ids[event.identity] for event in events)), is_new, has_conflict)
+
+
+def _insert_delivery(connection: Connection, delivery: NewDelivery) -> bool:
+    values = dict(vars(delivery), verdict="accepted", proven=True, body_bytes=len(delivery.body))
+    return insert_or_skip(connection, _deliveries, ["source_id", "nonce"], values)
+
+
+def _the_same_again(connection: Connection, delivery: NewDelivery) -> Recorded:
+    first = connection.execute(
+        select(_deliveries.c.id, _deliveries.c.body_sha256, _deliveries.c.path).where(
+            _deliveries.c.source_id == delivery.source_id, _deliveries.c.nonce == delivery.nonce
+        )
+    ).one()
+    if first.body_sha256 != delivery.body_sha256 or first.path != delivery.path:
+        raise NonceReused(f"nonce {delivery.nonce!r} came with another body in {first.id}")
+    return Recorded(events_of(connection, first.id), is_new=False)
+
+
+def events_of(connection: Connection, delivery_id: str) -> tuple[str, ...]:
+    """Return the ids of the events that a delivery told, as new or again."""
+    told = union(
+        select(_events.c.id).where(_events.c.delivery_id == delivery_id),
+        select(_repeats.c.event_id).where(_repeats.c.delivery_id == delivery_id),
+    )
+    return tuple(sorted(connection.execute(told).scalars()))
+
+
+def _insert_event(connection: Connection, delivery: NewDelivery, event: NewEvent) -> bool:
+    values = dict(
+        vars(event),
+        source_id=delivery.source_id,
+        delivery_id=delivery.id,
+        received_at=delivery.received_at,
+        payload_sha256=delivery.body_sha256,
+        proof_key=delivery.proof_key,
+        conflict=False,
+    )
+    if not insert_or_skip(connection, _events, ["source_id", "identity"], values):
+        return False
+    feed.append(
+        connection,
+        type=event.type,
+        source_id=delivery.source_id,
+        subject=event.subject,
+        event_id=event.id,
+        data=_feed_data(delivery, event),
+        now=delivery.received_at,
+    )
+    if event.kind in SUBJECT_KINDS and event.subject is not None:
+        _ask_the_bank(connection, delivery, event)
+    return True
+
+
+def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.id,
+        "payment_id": event.payment_id,
+        "claimed_status": event.claimed_status,
+        "amount": event.amount,
+        "currency": event.currency,
+        "proof": event.proof,
+        "payload_sha256": delivery.body_sha256,
+        **({"facts": event.facts} if event.facts else {}),
+    }
+
+
+def _ask_the_bank(connection: Connection, delivery: NewDelivery, event: NewEvent) -> None:
+    """Make the subject due at once. A claim that it is pending never takes back a later one."""
+    now = delivery.received_at
+    statement = upsert(connection, _subjects).values(
+        source_id=delivery.source_id,
+        kind=event.kind,
+        subject=event.subject,
+        status="unknown",
+        agreement="unconfirmed",
+        claimed_status=event.claimed_status,
+        amount=event.amount,
+        currency=event.currency,
+        last_event_id=event.id,
+        created_at=now,
+        updated_at=now,
+        due_at=now,
+        attempts=0,
+    )
+    claimed = statement.excluded.claimed_status
+    says_less = or_(claimed.is_(None), (claimed == "pending") & _subjects.c.claimed_status.is_not(None))
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["source_id", "kind", "subject"],
+            set_={
+                "claimed_status": case((says_less, _subjects.c.claimed_status), else_=claimed),
+                "last_event_id": event.id,
+                "due_at": now,
+                "attempts": 0,
+            },
+        )
+    )
+
+
+def _note_repeat(connection: Connection, delivery: NewDelivery, event: NewEvent) -> tuple[str, bool]:
+    first = connection.execute(
+        select(_events.c.id, _events.c.content_sha256).where(
+            _events.c.source_id == delivery.source_id, _events.c.identity == event.identity
+        )
+    ).one()
+    conflict = first.content_sha256 != event.content_sha256
+    insert_or_skip(
+        connection,
+        _repeats,
+        ["event_id", "delivery_id"],
+        {"event_id": first.id, "delivery_id": delivery.id, "conflict": conflict, "received_at": delivery.received_at},
+    )
+    if conflict:
+        connection.execute(update(_events).where(_events.c.id == first.id).values(conflict=True))
+    return first.id, conflict
+
+
+def _mark_duplicate(connection: Connection, delivery: NewDelivery, event_id: str) -> None:
+    stored = connection.execute(select(_events.c.payload_sha256).where(_events.c.id == event_id)).scalar_one()
+    values: dict[str, Any] = {"verdict": "duplicate"}
+    if stored == delivery.body_sha256:
+        values["body"] = None
+    connection.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**values))
+
+
+def find_by_nonce(connection: Connection, source_id: int, nonce: str, body_sha256: str) -> Recorded | None:
+    """Return what became of the identical delivery, where there was one and it was accepted."""
+    found = connection.execute(
+        select(_deliveries.c.id).where(
+            _deliveries.c.source_id == source_id,
+            _deliveries.c.nonce == nonce,
+            _deliveries.c.body_sha256 == body_sha256,
+        )
+    ).scalar_one_or_none()
+    return None if found is None else Recorded(events_of(connection, found), is_new=False)

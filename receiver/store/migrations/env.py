@@ -1,0 +1,19 @@
+"""Runs migrations over the connection that `receiver.store.schema` hands in."""
+
+from alembic import context
+from sqlalchemy import text
+
+from receiver.store.tables import metadata
+
+connection = context.config.attributes["connection"]
+if connection.dialect.name == "postgresql":
+    # Two that start at once take turns; the number is this project's own, for this purpose alone.
+    connection.execute(text("SELECT pg_advisory_xact_lock(7236101)"))
+
+context.configure(
+    connection=connection,
+    target_metadata=metadata(),
+    render_as_batch=connection.dialect.name == "sqlite",
+    compare_type=True,
+)
+context.run_migrations()

@@ -1,0 +1,64 @@
+"""Rejected deliveries: kept for staff to look at, bounded so that a flood can't fill the disk nor hide what matters.
+
+Two shares are bounded apart: deliveries whose signature was right (too old, say; only the bank can cause these) and
+all others. Within a share, the sender's address that has the most kept ones loses its oldest first, so a flood from
+one address drives out its own.
+"""
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from receiver.store.intake import NewDelivery
+from receiver.store.tables import Delivery, table_of
+
+_deliveries = table_of(Delivery)
+
+DETAIL_CHARACTERS = 300
+HEADER_CHARACTERS = 500
+HEADERS_KEPT = 40
+
+
+def keep(
+    connection: Connection,
+    delivery: NewDelivery,
+    *,
+    reason: str,
+    detail: str,
+    proven: bool,
+    kept: int,
+    body_bytes: int,
+) -> None:
+    """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `kept` in its share."""
+    headers = list(delivery.headers.items())[:HEADERS_KEPT]
+    values = dict(
+        vars(delivery),
+        nonce=None,
+        verdict="rejected",
+        reason=reason,
+        detail=detail[:DETAIL_CHARACTERS],
+        proven=proven,
+        path=delivery.path[:HEADER_CHARACTERS],
+        channel=delivery.channel[:HEADER_CHARACTERS] if delivery.channel is not None else None,
+        headers={name[:HEADER_CHARACTERS]: value[:HEADER_CHARACTERS] for name, value in headers},
+        body=delivery.body[:body_bytes],
+        body_bytes=len(delivery.body),
+    )
+    connection.execute(insert(_deliveries).values(**values))
+    _drop_surplus(connection, delivery.source_id, proven, kept)
+
+
+def _drop_surplus(connection: Connection, source_id: int, proven: bool, kept: int) -> None:
+    share = (
+        _deliveries.c.source_id == source_id,
+        _deliveries.c.verdict == "rejected",
+        _deliveries.c.proven.is_(proven),
+    )
+    counts = connection.execute(
+        select(_deliveries.c.peer, func.count().label("number")).where(*share).group_by(_deliveries.c.peer)
+    ).all()
+    if sum(row.number for row in counts) <= kept:
+        return
+    loudest = max(counts, key=lambda row: row.number).peer
+    oldest = (
+        select(_deliveries.c.id).where(*share, _deliveries.c.peer == loudest).order_by(_deliveries.c.id).limit(1)
+    ).scalar_subquery()
+    connection.execute(delete(_deliveries).where(_deliveries.c.id == oldest))

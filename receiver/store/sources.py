@@ -1,0 +1,150 @@
+"""Sources: one row for each bank relation."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from receiver.store.sealing import Sealer
+from receiver.store.tables import Source, table_of
+
+_sources = table_of(Source)
+
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+
+
+class SourceNameWrong(Exception):
+    """A source's name must stand in a URL as it is."""
+
+
+class SourceExists(Exception):
+    """There is a source of this name already."""
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """A source without its secrets."""
+
+    id: int
+    name: str
+    bank: str
+    environment: str
+    base_url: str | None
+    options: Mapping[str, Any]
+    enabled: bool
+    has_credentials: bool
+    environment_digest: str | None
+    created_at: datetime
+
+
+def _record(row: Row[Any]) -> SourceRecord:
+    return SourceRecord(
+        id=row.id,
+        name=row.name,
+        bank=row.bank,
+        environment=row.environment,
+        base_url=row.base_url,
+        options=row.options,
+        enabled=row.enabled,
+        has_credentials=row.credentials is not None,
+        environment_digest=row.environment_digest,
+        created_at=row.created_at,
+    )
+
+
+def add(
+    connection: Connection,
+    *,
+    name: str,
+    bank: str,
+    environment: str,
+    base_url: str | None,
+    options: Mapping[str, Any],
+    now: datetime,
+) -> SourceRecord:
+    """Create a source.
+
+    Raises:
+        SourceNameWrong
+        SourceExists
+    """
+    if not _NAME.fullmatch(name):
+        raise SourceNameWrong(f"{name!r} is not a source's name: 1 to 64 of a-z, 0-9, _ and -, no _ or - at the ends")
+    if find(connection, name) is not None:
+        raise SourceExists(f"there is a source {name!r} already")
+    connection.execute(
+        insert(_sources).values(
+            name=name,
+            bank=bank,
+            environment=environment,
+            base_url=base_url,
+            options=dict(options),
+            enabled=True,
+            created_at=now,
+        )
+    )
+    found = find(connection, name)
+    assert found is not None  # noqa: S101 - inserted above, in this transaction
+    return found
+
+
+def find(connection: Connection, name: str) -> SourceRecord | None:
+    """Return the source of this name, enabled or not."""
+    if not _NAME.fullmatch(name):
+        return None
+    row = connection.execute(select(_sources).where(_sources.c.name == name)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def every(connection: Connection) -> list[SourceRecord]:
+    """Return all sources by name."""
+    return [_record(row) for row in connection.execute(select(_sources).order_by(_sources.c.name))]
+
+
+def names(connection: Connection) -> dict[int, str]:
+    """Return the name behind each source's number."""
+    return {row.id: row.name for row in connection.execute(select(_sources.c.id, _sources.c.name))}
+
+
+def names_starting(connection: Connection, name: str) -> list[str]:
+    """Return the names of other sources that start with this one's."""
+    query = select(_sources.c.name).where(_sources.c.name.startswith(name, autoescape=True), _sources.c.name != name)
+    return list(connection.execute(query).scalars())
+
+
+def change(connection: Connection, source_id: int, **values: Any) -> None:
+    """Set columns of a source."""
+    connection.execute(update(_sources).where(_sources.c.id == source_id).values(**values))
+
+
+def lock(connection: Connection, source_id: int) -> None:
+    """Make other writers about this source wait until the transaction ends (on SQLite they all wait anyway)."""
+    connection.execute(select(_sources.c.id).where(_sources.c.id == source_id).with_for_update())
+
+
+def set_credentials(connection: Connection, sealer: Sealer, source_id: int, credentials: Mapping[str, str]) -> None:
+    """Store the API credentials, sealed."""
+    sealed = sealer.seal(_purpose(source_id), json.dumps(dict(credentials)))
+    change(connection, source_id, credentials=sealed)
+
+
+def credentials(connection: Connection, sealer: Sealer, source_id: int) -> dict[str, str] | None:
+    """Return the API credentials.
+
+    Raises:
+        SealBroken
+    """
+    sealed = connection.execute(select(_sources.c.credentials).where(_sources.c.id == source_id)).scalar_one()
+    if sealed is None:
+        return None
+    opened: dict[str, str] = json.loads(sealer.open(_purpose(source_id), sealed))
+    return opened
+
+
+def _purpose(source_id: int) -> str:
+    return f"credentials of source {source_id}"

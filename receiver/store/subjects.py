@@ -1,0 +1,193 @@
+"""Payments and jobs: what is due to be asked, who asks it, and what was answered."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, func, insert, or_, select, update
+
+from receiver.store.tables import Check, Source, Subject, table_of
+
+_subjects, _checks, _sources = (table_of(model) for model in (Subject, Check, Source))
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the subject over; what this one found out must not be written."""
+
+
+@dataclass(frozen=True)
+class Due:
+    """A subject that this worker alone may ask about until its lease ends."""
+
+    id: int
+    source_id: int
+    kind: str
+    subject: str
+    attempts: int
+    last_event_id: str | None
+    lease: str
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of a subject."""
+
+    status: str
+    bank_status: str | None
+    agreement: str
+    claimed_status: str | None
+    last_event_id: str | None
+
+
+def claim_due(
+    connection: Connection, *, now: datetime, until: datetime, lease: str, limit: int, subject_id: int | None = None
+) -> list[Due]:
+    """Take up to `limit` subjects that are due, the longest due first; `lease` must be new at each call."""
+    free = or_(_subjects.c.leased_until.is_(None), _subjects.c.leased_until <= now)
+    enabled = select(_sources.c.id).where(_sources.c.enabled.is_(True))
+    due = (
+        select(_subjects.c.id)
+        .where(_subjects.c.due_at <= now, free, _subjects.c.source_id.in_(enabled))
+        .order_by(_subjects.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if subject_id is not None:
+        due = due.where(_subjects.c.id == subject_id)
+    # A CTE, so that PostgreSQL takes the limited, locked rows once and never plans them anew for each row.
+    chosen = due.cte("due")
+    taken = (
+        update(_subjects)
+        .where(_subjects.c.id.in_(select(chosen.c.id)))
+        .values(lease=lease, leased_until=until)
+        .returning(
+            _subjects.c.id,
+            _subjects.c.source_id,
+            _subjects.c.kind,
+            _subjects.c.subject,
+            _subjects.c.attempts,
+            _subjects.c.last_event_id,
+        )
+    )
+    return [
+        Due(row.id, row.source_id, row.kind, row.subject, row.attempts, row.last_event_id, lease)
+        for row in connection.execute(taken)
+    ]
+
+
+def locked_state(connection: Connection, due: Due) -> State:
+    """Return what is known now, and keep other writers from it until the transaction ends.
+
+    Raises:
+        LeaseLost
+    """
+    row = connection.execute(
+        select(_subjects).where(_subjects.c.id == due.id, _subjects.c.lease == due.lease).with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise LeaseLost(f"{due.kind} {due.subject} was taken over by another worker")
+    return State(row.status, row.bank_status, row.agreement, row.claimed_status, row.last_event_id)
+
+
+def settle(
+    connection: Connection,
+    due: Due,
+    *,
+    now: datetime,
+    next_at: datetime | None,
+    values: Mapping[str, Any],
+) -> None:
+    """Write what a check changed, end the lease, and say when to ask again.
+
+    Where a claim came in since the lease was taken, the subject stays due at once. Call `locked_state` before, in the
+    same transaction.
+    """
+    unchanged = _subjects.c.last_event_id.is_not_distinct_from(due.last_event_id)
+    connection.execute(
+        update(_subjects)
+        .where(_subjects.c.id == due.id)
+        .values(
+            **values,
+            lease=None,
+            leased_until=None,
+            due_at=case((unchanged, next_at), else_=now),
+            attempts=case((unchanged, _subjects.c.attempts + 1), else_=0),
+        )
+    )
+
+
+def add_check(
+    connection: Connection,
+    subject_id: int,
+    *,
+    at: datetime,
+    outcome: str,
+    bank_status: str | None,
+    detail: Mapping[str, Any],
+) -> None:
+    """Record one question to the bank and what came back."""
+    connection.execute(
+        insert(_checks).values(
+            subject_id=subject_id, at=at, outcome=outcome, bank_status=bank_status, detail=dict(detail)
+        )
+    )
+
+
+def put_off(connection: Connection, dues: Sequence[Due], until: datetime) -> None:
+    """Give subjects back unasked, due at `until`."""
+    for due in dues:
+        connection.execute(
+            update(_subjects)
+            .where(_subjects.c.id == due.id, _subjects.c.lease == due.lease)
+            .values(lease=None, leased_until=None, due_at=until)
+        )
+
+
+def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:
+    """Make a subject due at once."""
+    connection.execute(update(_subjects).where(_subjects.c.id == subject_id).values(due_at=now, attempts=0))
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next subject falls due."""
+    found: datetime | None = connection.execute(select(func.min(_subjects.c.due_at))).scalar()
+    return found
+
+
+def _all() -> Select[Any]:
+    return select(_subjects, _sources.c.name.label("source")).join(_sources, _sources.c.id == _subjects.c.source_id)
+
+
+def find(connection: Connection, source: str, kind: str, subject: str) -> Row[Any] | None:
+    """Return one payment or job with its source's name."""
+    query = _all().where(_sources.c.name == source, _subjects.c.kind == kind, _subjects.c.subject == subject)
+    return connection.execute(query).one_or_none()
+
+
+def listing(
+    connection: Connection,
+    kind: str,
+    *,
+    sources: Sequence[str] = (),
+    status: str | None = None,
+    agreement: str | None = None,
+    below: int | None = None,
+    limit: int,
+) -> list[Row[Any]]:
+    """Return payments or jobs, the latest known first; `below` is the number to go on from."""
+    query = _all().where(_subjects.c.kind == kind).order_by(_subjects.c.id.desc()).limit(limit)
+    if sources:
+        query = query.where(_sources.c.name.in_(sources))
+    if status:
+        query = query.where(_subjects.c.status == status)
+    if agreement:
+        query = query.where(_subjects.c.agreement == agreement)
+    if below is not None:
+        query = query.where(_subjects.c.id < below)
+    return list(connection.execute(query))
+
+
+def checks_of(connection: Connection, subject_id: int) -> list[Row[Any]]:
+    """Return every check made of a subject, oldest first."""
+    return list(connection.execute(select(_checks).where(_checks.c.subject_id == subject_id).order_by(_checks.c.id)))
