@@ -1,0 +1,60 @@
+"""BCB: Bermuda Commercial Bank, Open Banking API v1."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from receiver.banks.bank import Answer, Bank, Callback, Claim, Profile, Proof
+from receiver.banks.bcb import api, claims, options, proof
+from receiver.banks.connection import Connection
+from receiver.signing import hmac_sha256
+
+
+class Bcb:
+    """BCB as the rest of the house sees it."""
+
+    name = "bcb"
+    credential_names: tuple[str, ...] = ("client_id", "client_secret")
+    hosts: Mapping[str, str] = {"production": "https://api.bcb.bm", "sandbox": "https://api-uat.bcb.bm"}
+    requests = 300
+    window_seconds = 3600
+    token_seconds = 40 * 60
+
+    def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Bank.check_options`."""
+        return options.check(given)
+
+    def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
+        """See `Bank.check_secret`."""
+        hmac_sha256.key("new", secret, options.get("encoding", "base64"))
+
+    def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
+        """See `Bank.prove`."""
+        return proof.check(callback, profile, now)
+
+    def read(self, content: bytes) -> Sequence[Claim]:
+        """See `Bank.read`."""
+        return claims.read(content)
+
+    def nonce_of(self, callback: Callback) -> str | None:
+        """See `Bank.nonce_of`."""
+        return callback.headers.get(proof.NONCE, b"").decode("latin-1") or None
+
+    def new_token(self, connection: Connection, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+        """See `Bank.new_token`."""
+        return api.new_token(connection, credentials)
+
+    def ask(self, connection: Connection, kind: str, subject: str) -> Answer:
+        """See `Bank.ask`."""
+        return api.job(connection, subject) if kind == "job" else api.payment(connection, subject)
+
+    def fetch_public_keys(self, connection: Connection) -> str | None:
+        """See `Bank.fetch_public_keys`."""
+        return api.public_keys(connection)
+
+    def clock(self, connection: Connection) -> datetime | None:
+        """See `Bank.clock`."""
+        return api.clock(connection)
+
+
+BANK: Bank = Bcb()

@@ -1,0 +1,111 @@
+"""Tolerant reading of what banks write: any field may be new, gone, null, or of another type."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+TEXT_CHARACTERS_MAX = 200
+"""Longer than any id or code that a bank documents; what is longer is none."""
+
+
+class NotUnderstood(Exception):
+    """The bytes are no JSON of the expected shape."""
+
+
+def parse(body: bytes) -> Any:
+    """Read strict JSON (RFC 8259: UTF-8, no NaN or Infinity); numbers with a fraction become `Decimal`.
+
+    Raises:
+        NotUnderstood
+    """
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant)
+    except (ValueError, RecursionError, InvalidOperation) as error:
+        raise NotUnderstood(str(error)[:200]) from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        NotUnderstood
+    """
+    found = parse(body)
+    if not isinstance(found, dict):
+        raise NotUnderstood(f"a JSON object is expected, not {type(found).__name__}")
+    return found
+
+
+def canonical(value: Any) -> str:
+    """Write parsed JSON in one way, whatever order and spacing it came in.
+
+    Raises:
+        NotUnderstood: it is nested too deep.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    except (RecursionError, ValueError) as error:
+        raise NotUnderstood(str(error)[:200]) from error
+
+
+def text(fields: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of the named fields that holds a usable id or word; whole numbers count as text.
+
+    Unusable is what no database can store or no person can read: empty, overlong, with control characters, or with
+    half a surrogate pair.
+    """
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+            return str(value)
+        if isinstance(value, str) and 0 < len(value) <= TEXT_CHARACTERS_MAX and _is_clean(value):
+            return value
+    return None
+
+
+def _is_clean(value: str) -> bool:
+    return not any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value) and (
+        value.encode("utf-8", "ignore").decode() == value
+    )
+
+
+def whole_number(fields: Mapping[str, Any], name: str) -> int | None:
+    """Return a field that holds a whole number of a size that any database takes."""
+    value = fields.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else None
+
+
+def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return the object in a field; an empty one where there is none."""
+    value = fields.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def amount(fields: Mapping[str, Any], name: str) -> Decimal | None:
+    """Return a field that holds an amount as a number or as a decimal string; never through a float."""
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        return None
+    if isinstance(value, str) and len(value) > 40:
+        return None
+    try:
+        found = Decimal(value)
+    except (InvalidOperation, ValueError):
+        return None
+    return found if found.is_finite() and abs(found.adjusted()) < 30 else None
+
+
+def decimal_text(value: Decimal | None) -> str | None:
+    """Write an amount with all its digits and no exponent."""
+    return None if value is None else f"{value:f}"
+
+
+def shortest_decimal_text(value: Decimal | None) -> str:
+    """Write an amount so that equal amounts look the same: `1000.00` as `1000`; none as nothing."""
+    written = decimal_text(value) or ""
+    return written.rstrip("0").rstrip(".") if "." in written else written

@@ -1,0 +1,144 @@
+"""A way into one source's bank: one token for all processes, one request budget, one retry after a 401."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from receiver import banks
+from receiver.banks.bank import Bank
+from receiver.banks.connection import Connection
+from receiver.banks.errors import BankError, RateLimited, TokenRefused
+from receiver.store import bank_access, sources
+from receiver.store.bank_access import StoredToken
+from receiver.store.database import Database
+from receiver.store.sealing import Sealer
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
+
+TOKEN_MARGIN = timedelta(seconds=60)
+"""A token is replaced this long before it ends, or at nine tenths of its life where that is shorter."""
+
+FETCHING = timedelta(seconds=45)
+"""Longer than the time-outs of one token request; after it another process tries."""
+
+POLL_SECONDS = 0.2
+
+Asked = TypeVar("Asked")
+
+
+class CredentialsMissing(BankError):
+    """The source has no API credentials."""
+
+    outcome = "no_credentials"
+
+
+class BudgetSpent(Exception):
+    """The bank takes no more requests in this window; `until` says when the next one starts."""
+
+    def __init__(self, until: datetime) -> None:
+        super().__init__(f"no request to the bank before {until:%Y-%m-%d %H:%M:%S} UTC")
+        self.until = until
+
+
+class BankAccess:
+    """Asks one source's bank; any number of threads and processes may, they share what the bank counts."""
+
+    def __init__(
+        self, database: Database, sealer: Sealer, source: SourceRecord, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._sealer = sealer
+        self._source = source
+        self._clock = clock
+        self.bank: Bank = banks.named(source.bank)
+        self._base_url = source.base_url or self.bank.hosts.get(source.environment, "")
+
+    def ask(self, question: Callable[[Connection], Asked]) -> Asked:
+        """Put a question with a valid token; on a 401 fetch one new token and ask once more.
+
+        Raises:
+            BankError
+            BudgetSpent
+            StoreUnavailable
+            SealBroken
+        """
+        try:
+            return self._ask_once(question)
+        except TokenRefused:
+            log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
+            return self._ask_once(question)
+        except RateLimited as limited:
+            until = self._clock() + limited.wait
+            with self._database.write() as connection:
+                bank_access.block_requests(connection, self._source.id, until)
+            raise
+
+    def _ask_once(self, question: Callable[[Connection], Asked]) -> Asked:
+        token = self._token()
+        with self._connected(token) as connection:
+            try:
+                return question(connection)
+            except TokenRefused:
+                with self._database.write() as transaction:
+                    bank_access.drop_token(transaction, self._sealer, self._source.id, token)
+                raise
+
+    @contextmanager
+    def _connected(self, token: str | None) -> Iterator[Connection]:
+        connection = Connection(self._base_url, clock=self._clock, before_request=self._take_request, token=token)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _take_request(self) -> None:
+        limit = int(self._source.options.get("requests_per_window", self.bank.requests))
+        window = timedelta(seconds=self.bank.window_seconds)
+        now = self._clock()
+        with self._database.write() as connection:
+            when = bank_access.take_request(connection, self._source.id, now=now, limit=limit, window=window)
+        if when > now:
+            raise BudgetSpent(when)
+
+    def _token(self) -> str:
+        """Return the shared token; where there is none, fetch one, or wait for the process that is at it."""
+        give_up = self._clock() + FETCHING
+        while True:
+            now = self._clock()
+            with self._database.read() as connection:
+                stored = bank_access.token(connection, self._sealer, self._source.id)
+            if stored is not None and now < stored.expires_at:
+                return stored.text
+            with self._database.write() as connection:
+                mine = bank_access.claim_fetching(connection, self._source.id, now=now, until=now + FETCHING)
+            if mine:
+                return self._fetch_token().text
+            if now > give_up:
+                raise TokenRefused("another process has been fetching a token for too long")
+            time.sleep(POLL_SECONDS)
+
+    def _fetch_token(self) -> StoredToken:
+        try:
+            token = self._new_token()
+        except BaseException:
+            with self._database.write() as connection:
+                bank_access.end_fetching(connection, self._source.id)
+            raise
+        with self._database.write() as connection:
+            bank_access.put_token(connection, self._sealer, self._source.id, token.text, token.expires_at)
+        return token
+
+    def _new_token(self) -> StoredToken:
+        with self._database.read() as connection:
+            credentials = sources.credentials(connection, self._sealer, self._source.id)
+        if credentials is None:
+            raise CredentialsMissing(f"source {self._source.name} has no API credentials")
+        with self._connected(None) as way:
+            text, ends = self.bank.new_token(way, credentials)
+        now = self._clock()
+        life = (ends - now) if ends is not None else timedelta(seconds=self.bank.token_seconds)
+        return StoredToken(text, now + max(life - min(TOKEN_MARGIN, life / 10), timedelta(0)))

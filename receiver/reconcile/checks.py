@@ -1,0 +1,129 @@
+"""One check: ask the bank about a payment or job, record the answer, change the state, tell the feed."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from receiver.banks.bank import FINAL_STATUSES, Answer
+from receiver.banks.errors import BankError, NotKnown
+from receiver.reconcile.access import BankAccess
+from receiver.reconcile.schedule import Schedule
+from receiver.store import feed, subjects
+from receiver.store.database import Database
+from receiver.store.subjects import Due, State
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of asking: an answer, or why there is none."""
+
+    outcome: str
+    """`answered`, or the `outcome` of a `BankError`."""
+    answer: Answer | None = None
+    detail: Mapping[str, Any] | None = None
+
+    @property
+    def is_unknown_to_bank(self) -> bool:
+        """Whether the bank said that it does not know of it, or not yet."""
+        return self.outcome == NotKnown.outcome
+
+
+def ask(access: BankAccess, due: Due) -> Finding:
+    """Ask the bank.
+
+    Raises:
+        BudgetSpent: it was not asked.
+        StoreUnavailable
+        SealBroken
+    """
+    try:
+        answer = access.ask(lambda connection: access.bank.ask(connection, due.kind, due.subject))
+    except BankError as error:
+        log.info("%s %s: %s", due.kind, due.subject, error)
+        return Finding(error.outcome, detail={"error": str(error)})
+    return Finding("answered", answer, answer.detail)
+
+
+def record(database: Database, due: Due, finding: Finding, schedule: Schedule, now: datetime) -> None:
+    """Write down a check and all that follows from it, in one transaction.
+
+    Raises:
+        LeaseLost: another worker has taken over; nothing is written.
+        StoreUnavailable
+    """
+    with database.write() as connection:
+        before = subjects.locked_state(connection, due)
+        after = _after(before, finding)
+        subjects.add_check(
+            connection,
+            due.id,
+            at=now,
+            outcome=finding.outcome,
+            bank_status=finding.answer.bank_status if finding.answer else None,
+            detail=finding.detail or {},
+        )
+        # An answer settles it; a failure to ask does not make a final state final again.
+        pending = after.status if finding.answer else "unknown"
+        next_at = schedule.next_check(pending, due.attempts, now)
+        changed: dict[str, Any] = {
+            "status": after.status,
+            "bank_status": after.bank_status,
+            "agreement": after.agreement,
+        }
+        if after != before:
+            changed["updated_at"] = now
+        subjects.settle(connection, due, now=now, next_at=next_at, values=changed)
+        _tell(connection, due, before, after, now)
+
+
+def _after(before: State, finding: Finding) -> State:
+    if finding.answer is None:
+        unknown = finding.is_unknown_to_bank and before.status == "unknown"
+        agreement = "unknown_to_bank" if unknown else before.agreement
+        return State(before.status, before.bank_status, agreement, before.claimed_status, before.last_event_id)
+    status = finding.answer.status
+    agreement = agreement_of(before.claimed_status, status)
+    return State(status, finding.answer.bank_status, agreement, before.claimed_status, before.last_event_id)
+
+
+def agreement_of(claimed: str | None, status: str) -> str:
+    """Compare the latest claim with the bank's answer.
+
+    A claim that is not final can't be contradicted: the bank is merely further on. An answer that is not final
+    confirms nothing yet.
+    """
+    if status not in FINAL_STATUSES:
+        return "unconfirmed"
+    return "contradicted" if claimed in FINAL_STATUSES and claimed != status else "confirmed"
+
+
+def _tell(connection: Connection, due: Due, before: State, after: State, now: datetime) -> None:
+    """Write feed entries for a changed status, and for a claim that turns out to be contradicted."""
+    kinds = []
+    if after.status != before.status:
+        kinds.append(f"{due.kind}.status_changed")
+    if after.agreement == "contradicted" != before.agreement:
+        kinds.append(f"{due.kind}.contradicted")
+    for kind in kinds:
+        feed.append(
+            connection,
+            type=kind,
+            source_id=due.source_id,
+            subject=due.subject,
+            event_id=after.last_event_id,
+            data={
+                f"{due.kind}_id": due.subject,
+                "status": after.status,
+                "previous_status": before.status,
+                "bank_status": after.bank_status,
+                "claimed_status": after.claimed_status,
+                "agreement": after.agreement,
+            },
+            now=now,
+        )

@@ -1,0 +1,25 @@
+"""When to ask the bank again."""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from receiver.banks.bank import FINAL_STATUSES
+
+JITTER = 0.1
+"""A tenth either way, so that payments that came together are not asked for together for ever."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Doubling pauses from `first` to `longest`, both in seconds."""
+
+    first: float
+    longest: float
+
+    def next_check(self, status: str, attempts: int, now: datetime) -> datetime | None:
+        """Return when to ask again after `attempts` earlier checks; none where the status is final."""
+        if status in FINAL_STATUSES:
+            return None
+        pause = min(self.first * 2.0 ** min(attempts, 30), self.longest)
+        return now + timedelta(seconds=pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret

@@ -1,0 +1,118 @@
+"""The worker: takes what is due, asks the banks, comes back later. Any number of workers may run."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from receiver.reconcile import checks, keys
+from receiver.reconcile.access import BankAccess, BudgetSpent
+from receiver.reconcile.schedule import Schedule
+from receiver.store import feed, sources, subjects
+from receiver.store.database import Database, StoreUnavailable
+from receiver.store.sealing import SealBroken, Sealer
+from receiver.store.sources import SourceRecord
+from receiver.store.subjects import Due, LeaseLost
+
+log = logging.getLogger(__name__)
+
+THREADS = 4
+"""Questions under way at once. A bank's budget of 300 an hour is spent in minutes even so."""
+
+IDLE_SECONDS = 0.5
+"""How soon a new claim is noticed."""
+
+TROUBLE_SECONDS = 5.0
+"""How long to wait after the database failed."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Reconciles the sources of one database."""
+
+    database: Database
+    sealer: Sealer
+    clock: Callable[[], datetime]
+    schedule: Schedule
+    lease_seconds: float
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; a failing database or bank is waited out."""
+        while not stop.is_set():
+            try:
+                done = self.run_once()
+            except StoreUnavailable as error:
+                log.warning("the database is unavailable: %s", error)
+                stop.wait(TROUBLE_SECONDS)
+                continue
+            if not done:
+                stop.wait(IDLE_SECONDS)
+
+    def run_once(self) -> int:
+        """Do what is due now, once; return how much was done.
+
+        Raises:
+            StoreUnavailable
+        """
+        done = self._guarded("fetching public keys", lambda: keys.refresh(self.database, self.sealer, self.clock))
+        while dues := self._claim():
+            with ThreadPoolExecutor(THREADS) as pool:
+                done += sum(pool.map(self._check, dues))
+            if len(dues) < THREADS:
+                break
+        feed.give_positions(self.database)
+        return done
+
+    def check_now(self, subject_id: int) -> bool:
+        """Ask about one payment or job at once, due or not; false where it is being asked about already.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self.database.write() as connection:
+            subjects.ask_now(connection, subject_id, self.clock())
+        return sum(self._check(due) for due in self._claim(subject_id)) == 1
+
+    def _claim(self, subject_id: int | None = None) -> list[Due]:
+        now = self.clock()
+        until = now + timedelta(seconds=self.lease_seconds)
+        lease = secrets.token_hex(8)
+        with self.database.write() as connection:
+            return subjects.claim_due(
+                connection, now=now, until=until, lease=lease, limit=THREADS, subject_id=subject_id
+            )
+
+    def _check(self, due: Due) -> int:
+        return self._guarded(f"checking {due.kind} {due.subject}", lambda: self._check_one(due))
+
+    def _check_one(self, due: Due) -> int:
+        source = self._source(due)
+        access = BankAccess(self.database, self.sealer, source, clock=self.clock)
+        try:
+            finding = checks.ask(access, due)
+        except BudgetSpent as spent:
+            log.info("%s: %s", source.name, spent)
+            with self.database.write() as connection:
+                subjects.put_off(connection, [due], spent.until)
+            return 0
+        checks.record(self.database, due, finding, self.schedule, self.clock())
+        return 1
+
+    def _source(self, due: Due) -> SourceRecord:
+        with self.database.read() as connection:
+            return next(source for source in sources.every(connection) if source.id == due.source_id)
+
+    def _guarded(self, what: str, work: Callable[[], int]) -> int:
+        """Let one source's trouble stop nobody else's work; what was leased comes back when its lease ends."""
+        try:
+            return work()
+        except StoreUnavailable:
+            raise
+        except (LeaseLost, SealBroken) as error:
+            log.warning("%s: %s", what, error)
+        except Exception:
+            log.exception("%s failed", what)
+        return 0
