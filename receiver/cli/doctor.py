@@ -1,0 +1,17 @@
+"""`receiver doctor`: is everything set so that callbacks are taken and payments checked?"""
+
+import sys
+
+import click
+
+from receiver.cli.parts import migrated
+from receiver.diagnosis import examine
+
+
+@click.command()
+def doctor() -> None:
+    """Look at settings, database, secrets and the banks' APIs; say what is wrong and what to do."""
+    findings = list(examine(migrated()))
+    for finding in findings:
+        click.echo(f"{finding.state:<5} {finding.what}: {finding.text}")
+    sys.exit(1 if any(finding.state == "fail" for finding in findings) else 0)

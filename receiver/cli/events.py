@@ -1,0 +1,94 @@
+"""`receiver events`: what the banks told us."""
+
+import json
+import sys
+import time
+
+import click
+
+from receiver import representations
+from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
+from receiver.cli.parts import migrated
+from receiver.store import events as stored
+from receiver.store import feed
+from receiver.store.events import Filter
+
+POLL_SECONDS = 0.5
+
+
+@click.group()
+def events() -> None:
+    """Look at events."""
+
+
+@events.command("list")
+@click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
+@click.option("--type", "kind", help="Only this type, such as bcb.deposit.")
+@click.option("--payment-id", help="Only this payment.")
+@limit
+@as_json
+def list_events(names: tuple[str, ...], kind: str | None, payment_id: str | None, limit: int, as_json: bool) -> None:
+    """List events, newest first."""
+    runtime = migrated()
+    wanted = Filter(sources=names, type=kind, payment_id=payment_id)
+    with runtime.database.read() as connection:
+        rows = [representations.event(row) for row in stored.listing(connection, wanted, below=None, limit=limit)]
+    columns = ["id", "received_at", "source", "type", "subject", "claimed_status", "amount", "currency"]
+    write_list(rows, columns, as_json, "There is no such event yet.")
+
+
+@events.command()
+@click.argument("event_id")
+@as_json
+def show(event_id: str, as_json: bool) -> None:
+    """Show one event with its timeline."""
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        shown = representations.event_with_timeline(connection, event_id)
+    if shown is None:
+        raise click.ClickException(f"there is no event {event_id!r}")
+    if as_json:
+        write_json(shown)
+        return
+    timeline = shown.pop("timeline")
+    write_fields(shown)
+    click.echo()
+    told = [
+        {"at": step.pop("at"), "what": step.pop("what"), "detail": {key: value for key, value in step.items() if value}}
+        for step in timeline
+    ]
+    write_list(told, ["at", "what", "detail"], False, "")
+
+
+@events.command()
+@click.argument("event_id")
+def raw(event_id: str) -> None:
+    """Write the bytes that the bank sent to standard output."""
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        found = stored.raw(connection, event_id)
+    if found is None:
+        raise click.ClickException(f"there is no raw payload of an event {event_id!r}")
+    sys.stdout.buffer.write(found)
+
+
+@events.command()
+@click.option("--from-start", is_flag=True, help="Begin with the oldest entry, not with what comes next.")
+@as_json
+def tail(from_start: bool, as_json: bool) -> None:
+    """Follow the feed until Ctrl-C: a line an entry."""
+    runtime = migrated()
+    feed.give_positions(runtime.database)
+    with runtime.database.read() as connection:
+        after = 0 if from_start else feed.head(connection)
+    while True:
+        feed.give_positions(runtime.database)
+        with runtime.database.read() as connection:
+            entries = feed.read(connection, after=after, limit=500)
+        for entry in entries:
+            shown = representations.feed_entry(entry)
+            line = json.dumps(shown) if as_json else f"{shown['time']}  {entry.type}  {entry.source}  {entry.subject}"
+            click.echo(line)
+            after = entry.position
+        if not entries:
+            time.sleep(POLL_SECONDS)

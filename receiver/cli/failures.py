@@ -1,0 +1,39 @@
+"""Failures that an operator can do something about: one line on standard error, exit code 1."""
+
+from typing import Any
+
+import click
+
+from receiver.banks import BankNotKnown
+from receiver.banks.bank import OptionsWrong
+from receiver.settings import SettingsError
+from receiver.signing.errors import Refusal
+from receiver.store.api_tokens import TokenExists
+from receiver.store.database import StoreUnavailable
+from receiver.store.schema import NotMigrated
+from receiver.store.sealing import SealBroken
+from receiver.store.sources import SourceExists, SourceNameWrong
+
+EXPECTED = (
+    BankNotKnown,
+    NotMigrated,
+    OptionsWrong,
+    Refusal,
+    SealBroken,
+    SettingsError,
+    SourceExists,
+    SourceNameWrong,
+    StoreUnavailable,
+    TokenExists,
+)
+
+
+class FailsInOneLine(click.Group):
+    """A group whose commands end with one line where the reason is known, and with a traceback where it is a bug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            raise click.ClickException(str(error)) from error

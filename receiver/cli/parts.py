@@ -1,0 +1,37 @@
+"""What every command starts from: the process's parts over a migrated database, and a source by its name."""
+
+import click
+from sqlalchemy import Connection
+
+from receiver import logs, runtime
+from receiver.runtime import Runtime
+from receiver.settings import load_settings
+from receiver.store import schema, sources
+from receiver.store.sources import SourceRecord
+
+
+def migrated() -> Runtime:
+    """Return the parts, once the database is known to have this release's tables.
+
+    Raises:
+        SettingsError
+        NotMigrated
+        StoreUnavailable
+    """
+    started = runtime.start(load_settings())
+    logs.configure("WARNING")
+    schema.check(started.database)
+    return started
+
+
+def source_named(connection: Connection, name: str) -> SourceRecord:
+    """Return a source.
+
+    Raises:
+        ClickException: there is none of this name.
+    """
+    found = sources.find(connection, name)
+    if found is None:
+        known = ", ".join(source.name for source in sources.every(connection)) or "none"
+        raise click.ClickException(f"there is no source {name!r}; known: {known}")
+    return found

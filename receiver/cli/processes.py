@@ -1,0 +1,47 @@
+"""`receiver run`, `worker`, `demo`: the processes."""
+
+import signal
+import sys
+import threading
+
+import click
+
+from receiver import logs, runtime, serving, supervisor
+from receiver.cli.parts import migrated
+from receiver.settings import load_settings
+from receiver.store import schema
+
+
+@click.command()
+def run() -> None:
+    """Migrate the database, then run the web server and the reconciler together until Ctrl-C."""
+    started = runtime.start(load_settings())
+    logs.configure(started.settings.log_level)
+    schema.upgrade(started.database)
+    serving.prepare(started)
+    click.echo(f"Callbacks at {started.settings.base_url}/webhooks/<source>, the API at /api/v1", err=True)
+    sys.exit(supervisor.run([supervisor.WEB, supervisor.WORKER]))
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what is due, then end.")
+def worker(once: bool) -> None:
+    """Run the reconciler: ask the banks about payments that are due, and fetch public keys ahead."""
+    started = migrated()
+    logs.configure(started.settings.log_level)
+    if once:
+        done = started.worker().run_once()
+        click.echo(f"Done: {done}.")
+        return
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    started.worker().run(stop)
+
+
+@click.command()
+def demo() -> None:
+    """Tell the whole story on a throw-away database, with a simulated bank on loopback."""
+    from receiver import demo as story
+
+    sys.exit(story.run())

@@ -1,0 +1,78 @@
+"""What `receiver doctor` looks at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from receiver.banks.errors import BankError
+from receiver.reconcile.access import BankAccess, BudgetSpent
+from receiver.runtime import Runtime
+from receiver.store import bank_access, signing_secrets, sources
+from receiver.store.database import StoreUnavailable, is_writable
+from receiver.store.sealing import SealBroken
+from receiver.store.sources import SourceRecord
+
+CLOCK_SECONDS_MAX = 60
+"""The signatures' window is 300 s: a clock that is off by a fifth of it is worth a word."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `state` is `ok`, `warn` or `fail`."""
+
+    state: str
+    what: str
+    text: str
+
+
+def examine(runtime: Runtime) -> Iterator[Finding]:
+    """Look at everything; asks each bank for a token, its time and its keys."""
+    try:
+        is_writable(runtime.database)
+        yield Finding("ok", "database", "migrated, and can be written")
+    except StoreUnavailable as error:
+        yield Finding("fail", "database", str(error))
+        return
+    with runtime.database.read() as connection:
+        known = sources.every(connection)
+    if not known:
+        yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank bcb`")
+    for source in known:
+        if source.enabled:
+            yield from _source(runtime, source)
+        else:
+            yield Finding("warn", source.name, "disabled; its callbacks get 404")
+
+
+def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    try:
+        with runtime.database.read() as connection:
+            secrets = signing_secrets.valid(connection, runtime.sealer, source.id, runtime.clock())
+    except SealBroken as error:
+        yield Finding("fail", f"{source.name} secrets", str(error))
+        return
+    if secrets:
+        yield Finding("ok", f"{source.name} secrets", f"{len(secrets)} valid, the current one is {secrets[0].version}")
+    else:
+        yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
+    if source.has_credentials:
+        yield from _bank(runtime, source)
+    else:
+        yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
+
+
+def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    access = BankAccess(runtime.database, runtime.sealer, source, clock=runtime.clock)
+    try:
+        theirs = access.ask(access.bank.clock)
+        yield Finding("ok", f"{source.name} bank", "reached, and the credentials are accepted")
+        if theirs is not None:
+            off = abs((runtime.clock() - theirs).total_seconds())
+            state = "ok" if off <= CLOCK_SECONDS_MAX else "fail"
+            yield Finding(state, f"{source.name} clock", f"{off:.0f} s between the bank's clock and this one")
+        jwks = access.ask(access.bank.fetch_public_keys)
+        if jwks is not None:
+            with runtime.database.write() as connection:
+                bank_access.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
+            yield Finding("ok", f"{source.name} public keys", "fetched")
+    except (BankError, BudgetSpent) as error:
+        yield Finding("fail", f"{source.name} bank", str(error))

@@ -1,0 +1,77 @@
+"""`POST /webhooks/<source>[/<channel…>]`: where the banks knock."""
+
+from urllib.parse import quote, unquote, urlsplit
+
+from flask import Blueprint, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from receiver.inbox.inbox import Arrival, SourceUnknown
+from receiver.runtime import Runtime
+from receiver.web import peers
+from receiver.web.problems import Problem, problem
+
+ROOT = "/webhooks/"
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    """Build the route over a process's parts."""
+    routes = Blueprint("callbacks", __name__)
+    inbox = runtime.inbox()
+    prefix = runtime.settings.public_path_prefix.encode()
+
+    @routes.post("/webhooks/<path:_rest>", provide_automatic_options=False)
+    def receive(_rest: str) -> Response:
+        """Take in one callback from a bank."""
+        path = _raw_path()
+        if not path.startswith(ROOT):
+            raise SourceUnknown(path)
+        source, slash, channel = path.removeprefix(ROOT).partition("/")
+        arrival = Arrival(
+            source=unquote(source),
+            channel=channel if slash else None,
+            method=request.method.encode("latin-1"),
+            path=prefix + path.encode("latin-1"),
+            headers=_headers(),
+            body=_body(),
+            peer=peers.address(
+                request.remote_addr or "",
+                request.headers.get("X-Forwarded-For", ""),
+                runtime.settings.trusted_proxies,
+            ),
+        )
+        verdict = inbox.accept(arrival)
+        if verdict.kind == "rejected":
+            # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
+            return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
+        return jsonify({"status": verdict.kind, "events": list(verdict.event_ids)})
+
+    return routes
+
+
+def _raw_path() -> str:
+    """Return the path as it was sent, percent-encoding untouched, without the query: banks sign these bytes."""
+    target = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI")
+    if target is None:
+        return quote(request.path)
+    if not target.startswith("/"):
+        target = urlsplit(target).path
+    return str(target).partition("?")[0]
+
+
+def _headers() -> dict[str, bytes]:
+    """WSGI carries header bytes as Latin-1 text; this gives the bytes back."""
+    return {name.lower(): value.encode("latin-1", "replace") for name, value in request.headers.items()}
+
+
+def _body() -> bytes:
+    """Read the body, which the server and Flask bound in size.
+
+    Raises:
+        Problem: it can't be read: broken chunks, or a sender that hung up.
+    """
+    try:
+        return request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
+        raise Problem(400, "The body could not be read to its end.") from error

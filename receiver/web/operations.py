@@ -1,0 +1,41 @@
+"""Whether the process is up, and whether it can do its work."""
+
+from flask import Blueprint, Response, jsonify
+
+from receiver.runtime import Runtime
+from receiver.store import schema
+from receiver.store.database import StoreUnavailable, is_writable
+from receiver.store.schema import NotMigrated
+from receiver.web.problems import problem
+
+
+def blueprint(runtime: Runtime) -> Blueprint:
+    """Build the routes over a process's parts."""
+    routes = Blueprint("operations", __name__)
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        """The process is up."""
+        return jsonify({"status": "ok"})
+
+    @routes.get("/readyz")
+    def readyz() -> Response:
+        """The database is migrated and can be written."""
+        try:
+            schema.check(runtime.database)
+            is_writable(runtime.database)
+        except (NotMigrated, StoreUnavailable) as error:
+            return problem(503, str(error), {"Retry-After": "5"})
+        return jsonify({"status": "ready"})
+
+    @routes.get("/")
+    def index() -> Response:
+        """Where things are."""
+        places = {
+            "callbacks": "POST /webhooks/<source>",
+            "api": ["/api/v1/events", "/api/v1/payments", "/api/v1/feed"],
+            "health": ["/healthz", "/readyz"],
+        }
+        return jsonify({"service": "bank callback receiver", "places": places})
+
+    return routes
