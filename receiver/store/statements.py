@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
 
 Insert = postgresql.Insert | sqlite.Insert
@@ -14,7 +14,8 @@ def insert_or_skip(connection: Connection, table: Table, unique: list[str], valu
     The verdict comes from the statement itself, so two writers never both hear that theirs is the new one.
     """
     statement = upsert(connection, table).values(**values).on_conflict_do_nothing(index_elements=unique)
-    return connection.execute(statement).rowcount == 1
+    # By RETURNING and not by the count of rows, which the drivers do not all give for an insert.
+    return connection.execute(statement.returning(literal(1))).first() is not None
 
 
 def upsert(connection: Connection, table: Table) -> Insert:

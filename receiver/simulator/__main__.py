@@ -1,0 +1,5 @@
+"""`python -m receiver.simulator`."""
+
+from receiver.simulator.command import simulator
+
+simulator()

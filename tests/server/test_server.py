@@ -1,0 +1,95 @@
+"""The receiver as it runs in production: real gunicorn, real sockets, real TLS."""
+
+import datetime
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from bank import BankSigner, Signed, deposit
+from conftest import KEY, add_source, make_token
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from servers import WebServer, environment
+
+from receiver.runtime import Runtime
+
+TOGETHER = 32
+
+
+def post(server: WebServer, signed: Signed, **options: str | bool) -> requests.Response:
+    return requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=30, **options)
+
+
+def test_identical_deliveries_at_once_are_one_event(server: WebServer, live: Runtime, live_bank: BankSigner) -> None:
+    signed = live_bank.sign(deposit())
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        answers = list(pool.map(lambda _: post(server, signed), range(TOGETHER)))
+    assert [answer.status_code for answer in answers] == [200] * TOGETHER
+    told = sorted(answer.json()["status"] for answer in answers)
+    assert told == ["accepted"] + ["duplicate"] * (TOGETHER - 1)
+    assert len({tuple(answer.json()["events"]) for answer in answers}) == 1
+    headers = make_token(live)
+    listed = requests.get(f"{server.url}/api/v1/events", headers=headers, timeout=10).json()["data"]
+    assert [event["id"] for event in listed] == answers[0].json()["events"]
+
+
+def test_the_same_event_in_different_deliveries_at_once_is_one_event(server: WebServer, live_bank: BankSigner) -> None:
+    deliveries = [live_bank.sign(deposit()) for _ in range(TOGETHER)]
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        answers = list(pool.map(lambda signed: post(server, signed), deliveries))
+    told = sorted(answer.json()["status"] for answer in answers)
+    assert told == ["accepted"] + ["duplicate"] * (TOGETHER - 1)
+
+
+def test_two_bodies_with_one_nonce_at_once_are_not_both_accepted(server: WebServer, live_bank: BankSigner) -> None:
+    deliveries = [live_bank.sign(deposit(transactionId=f"FT{n}"), nonce="one") for n in range(TOGETHER)]
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        answers = list(pool.map(lambda signed: post(server, signed), deliveries))
+    assert sorted(answer.status_code for answer in answers) == [200] + [401] * (TOGETHER - 1)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 made for this test, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "receiver under test")])
+    now = datetime.datetime.now(datetime.UTC)
+    import ipaddress
+
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return paths
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_a_callback_over_https_is_accepted(
+    database_url: str, live: Runtime, live_bank: BankSigner, certificate: tuple[Path, Path]
+) -> None:
+    add_source(live)
+    served = environment(
+        database_url, KEY, RECEIVER_TLS_CERTIFICATE=str(certificate[0]), RECEIVER_TLS_KEY=str(certificate[1])
+    )
+    server = WebServer(served, scheme="https").start()
+    try:
+        answer = post(server, live_bank.sign(deposit()), verify=str(certificate[0]))
+        assert (answer.status_code, answer.json()["status"]) == (200, "accepted")
+    finally:
+        server.stop()

@@ -1,0 +1,79 @@
+"""Real processes of the receiver: gunicorn and the worker, started as an operator starts them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+RECEIVER = (sys.executable, "-c", "from receiver.cli import main; main(prog_name='receiver')")
+START_SECONDS = 30
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def environment(database_url: str, key: str, **more: str) -> dict[str, str]:
+    """The environment of a receiver's process, free of whatever the developer has set."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("RECEIVER_", "BCB_")) and name != "PORT"
+    }
+    return {**kept, "RECEIVER_DATABASE_URL": database_url, "RECEIVER_SECRET_KEYS": key, **more}
+
+
+@dataclass
+class WebServer:
+    """Gunicorn with the project's own settings."""
+
+    environment: Mapping[str, str]
+    port: int = field(default_factory=free_port)
+    scheme: str = "http"
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def start(self) -> "WebServer":
+        """Start it, and wait until it answers."""
+        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env={**self.environment, "PORT": str(self.port)}, start_new_session=True
+        )
+        ends = time.monotonic() + START_SECONDS
+        while time.monotonic() < ends:
+            assert self.process.poll() is None, f"gunicorn ended with {self.process.returncode}"
+            try:
+                requests.get(f"{self.url}/healthz", timeout=2, verify=False)  # noqa: S501 - only whether it is up
+            except requests.RequestException:
+                time.sleep(0.05)
+            else:
+                return self
+        raise AssertionError("gunicorn did not start in time")
+
+    def kill(self) -> None:
+        """Kill -9 all of it at once."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """End it as an operator does; return its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(40)

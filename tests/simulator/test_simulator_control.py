@@ -1,0 +1,122 @@
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from receiver.simulator import SimulatorConfig
+from receiver.simulator.application import create_app
+from receiver.simulator.bcb.bank import Bank
+from receiver.simulator.bcb.notifier import Notifier
+from receiver.simulator.clock import utc_now
+from receiver.simulator.faults import Faults
+from receiver.simulator.journal import Journal
+from receiver.simulator.parts import Parts
+
+ROUTES = [
+    ("PUT", "/payments/FT1"),
+    ("POST", "/deposits"),
+    ("PUT", "/job-plan"),
+    ("PUT", "/jobs/J1"),
+    ("POST", "/jobs/J1/webhook"),
+    ("POST", "/rsa-key/rotate"),
+    ("PUT", "/token-lifetime"),
+    ("PUT", "/rate-limit"),
+    ("PUT", "/permissions"),
+    ("POST", "/faults"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"null", b"\xff", b'"\\ud800"', b"[" * 100_000, b'{"a":' * 100_000, b'{"no such field":1}']
+)
+def test_it_answers_400_to_what_it_can_not_read(caller, method, path, body):
+    answer = caller.request(method, f"/_simulator{path}", data=body)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "bad_input"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "named"),
+    [
+        ("POST", "/deposits", {"transactionId": 7}, "transactionId"),
+        ("POST", "/deposits", {"amount": 10}, "amount"),
+        ("POST", "/deposits", {"amount": "-1"}, "amount"),
+        ("POST", "/deposits", {"amount": "NaN"}, "amount"),
+        ("POST", "/deposits", {"amount": "1e9"}, "amount"),
+        ("POST", "/deposits", {"method": "md5"}, "method"),
+        ("POST", "/deposits", {"variant": "odd"}, "variant"),
+        ("POST", "/deposits", {"url": "nowhere"}, "url"),
+        ("POST", "/deposits", {"url": "http://127.0.0.1:99999/"}, "url"),
+        ("POST", "/deposits", {"url": "file:///etc/passwd"}, "url"),
+        ("POST", "/deposits", {"signedPath": "x"}, "signedPath"),
+        ("POST", "/deposits", {"contentEncoding": "br"}, "contentEncoding"),
+        ("POST", "/deposits", {"customHeaders": {"X": "a\nb"}}, "customHeaders"),
+        ("POST", "/deposits", {"delays": [-1]}, "delays"),
+        ("POST", "/deposits", {"ageSeconds": float("inf")}, "ageSeconds"),
+        ("POST", "/deposits", {"script": []}, "script"),
+        ("POST", "/deposits", {"script": [["Pending", "soon"]]}, "script"),
+        ("POST", "/deposits", {"script": [["Pending", float("nan")]]}, "script"),
+        ("POST", "/deposits", {"scrpt": []}, "scrpt"),
+        ("PUT", "/token-lifetime", {}, "seconds"),
+        ("PUT", "/token-lifetime", {"seconds": -1}, "seconds"),
+        ("PUT", "/token-lifetime", {"seconds": 10**400}, "seconds"),
+        ("PUT", "/token-lifetime", {"seconds": True}, "seconds"),
+        ("PUT", "/rate-limit", {"requests": 1.5}, "requests"),
+        ("PUT", "/permissions", {"permissions": "all"}, "permissions"),
+        ("PUT", "/jobs/J1", {"total": 1001}, "total"),
+        ("PUT", "/jobs/J1", {"results": [{"httpStatus": "200"}]}, "results"),
+        ("POST", "/faults", {}, "kind"),
+        ("POST", "/faults", {"kind": "odd"}, "kind"),
+        ("POST", "/faults", {"kind": "500", "count": -1}, "count"),
+        ("POST", "/faults", {"kind": "500", "shape": "round"}, "shape"),
+    ],
+)
+def test_it_names_the_field_that_it_does_not_take(caller, method, path, body, named):
+    answer = caller.request(method, f"/_simulator{path}", data=json.dumps(body))
+
+    assert answer.status_code == 400
+    assert answer.json()["error"] == "bad_input"
+    assert named in answer.json()["message"]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/deposits", 405)])
+def test_it_answers_in_json_where_there_is_no_such_control_endpoint(caller, method, path, status):
+    answer = caller.request(method, f"/_simulator{path}")
+
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "message"}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+# Without `url`: an address that leads nowhere would be tried for real, and what is tested here is the reading.
+NAMES = [
+    *("transactionId", "account", "amount", "currency", "direction", "type", "details", "script", "method", "wait"),
+    *("signedPath", "variant", "ageSeconds", "contentEncoding", "customHeaders", "freshEachTry", "delays", "failed"),
+    *("resultAsText", "total", "results", "callbackUrl", "seconds", "requests", "permissions", "kind", "path"),
+    *("count", "size", "shape", "retryAfter", "keepVersion"),
+]
+VALUES = JSON | st.sampled_from(["1.00", "Credit", "hmac", "again", "forged", "500", [["Pending", 1], ["Completed"]]])
+
+
+@pytest.fixture(scope="module")
+def client():
+    bank = Bank(SimulatorConfig(callback_url=None))
+    parts = Parts(bank, Notifier(bank, lambda _: True), Faults(), Journal(), lambda _: True)
+    assert bank.clock is utc_now
+    return create_app(parts).test_client()
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(route=st.sampled_from(ROUTES), body=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
+def test_no_control_input_gets_a_500(client, route, body):
+    method, path = route
+    answer = client.open(f"/_simulator{path}", method=method, data=json.dumps(body))
+
+    assert answer.status_code in (200, 202, 400, 404)
