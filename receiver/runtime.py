@@ -12,10 +12,13 @@ from receiver import banks
 from receiver.inbox.inbox import Inbox, Limits
 from receiver.reconcile.schedule import Schedule
 from receiver.reconcile.worker import Worker
-from receiver.settings import Settings
+from receiver.settings import Settings, SettingsError
+from receiver.signing.errors import Refusal
 from receiver.store import bank_access, signing_secrets, sources
 from receiver.store.database import Database
 from receiver.store.sealing import Sealer
+
+ACCEPTED = "the message-signing secret as the bank gave it"
 
 Clock = Callable[[], datetime]
 
@@ -59,6 +62,7 @@ def apply_environment(runtime: Runtime) -> bool:
     restart. Returns whether anything was written.
 
     Raises:
+        SettingsError: the secret makes no key.
         StoreUnavailable
     """
     settings = runtime.settings
@@ -95,5 +99,10 @@ def _apply(connection: Connection, runtime: Runtime, given: dict[str, str | None
         sources.set_credentials(connection, runtime.sealer, source.id, credentials)
         bank_access.forget(connection, source.id)
     if given["secret"]:
+        try:
+            banks.named("bcb").check_secret(given["secret"], source.options)
+        except Refusal as refusal:
+            wrong = f"BCB_MESSAGE_SIGNING_SECRET is wrong ({refusal.detail}); it takes: {ACCEPTED}"
+            raise SettingsError(wrong) from None
         grace = runtime.settings.secret_grace_seconds
         signing_secrets.put(connection, runtime.sealer, source.id, given["secret"], now=now, grace_seconds=grace)

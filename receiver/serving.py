@@ -36,6 +36,7 @@ def prepare(started: Runtime) -> None:
 
     Raises:
         NotMigrated
+        SettingsError
     """
     try:
         schema.check(started.database)

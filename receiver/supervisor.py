@@ -14,7 +14,10 @@ STOP_SECONDS = 35.0
 POLL_SECONDS = 0.2
 
 WEB = (sys.executable, "-m", "gunicorn", "-c", "python:receiver.gunicorn_settings", "receiver.serving:wsgi_app()")
-WORKER = (sys.executable, "-c", "from receiver.cli import main; main(prog_name='receiver')", "worker")
+RECEIVER = (sys.executable, "-c", "from receiver.cli import main; main(prog_name='receiver')")
+"""The command line, from the environment of this very process."""
+
+WORKER = (*RECEIVER, "worker")
 
 
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:

@@ -51,6 +51,8 @@ class Connection:
         self._before_request = before_request
         self._read_seconds = read_seconds
         self._session = requests.Session()
+        # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
+        self._session.auth = _as_it_is
 
     def close(self) -> None:
         """Close the sockets."""
@@ -114,6 +116,10 @@ class Connection:
             except payload.NotUnderstood as error:
                 raise AnswerUnreadable(f"{call}: the answer is not JSON") from error
         raise _failure(call, response, content, self.clock())
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def _failure(call: str, response: requests.Response, content: bytes, now: datetime) -> BankError:

@@ -1,6 +1,7 @@
 """`receiver db`: the tables."""
 
 import click
+from alembic.util import CommandError
 
 from receiver import runtime
 from receiver.settings import load_settings
@@ -16,8 +17,12 @@ def db() -> None:
 def upgrade() -> None:
     """Bring the database to the tables of this release; safe to repeat."""
     started = runtime.start(load_settings())
+    click.get_current_context().call_on_close(started.database.close)
     before = schema.current_revision(started.database)
-    schema.upgrade(started.database)
+    try:
+        schema.upgrade(started.database)
+    except CommandError as error:
+        raise click.ClickException(f"the database is at revision {before}, which this release does not know") from error
     after = schema.newest_revision()
     done = f"is at revision {after} already" if before == after else f"was migrated from {before or 'empty'} to {after}"
     click.echo(f"The database {done}.")

@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from receiver.cli.output import cell
 from receiver.cli.parts import migrated
 from receiver.diagnosis import examine
 
@@ -13,5 +14,5 @@ def doctor() -> None:
     """Look at settings, database, secrets and the banks' APIs; say what is wrong and what to do."""
     findings = list(examine(migrated()))
     for finding in findings:
-        click.echo(f"{finding.state:<5} {finding.what}: {finding.text}")
+        click.echo(f"{finding.state:<5} {finding.what}: {cell(finding.text)}")
     sys.exit(1 if any(finding.state == "fail" for finding in findings) else 0)

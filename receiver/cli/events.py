@@ -3,12 +3,14 @@
 import json
 import sys
 import time
+from contextlib import suppress
 
 import click
 
 from receiver import representations
-from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
+from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
 from receiver.cli.parts import migrated
+from receiver.runtime import Runtime
 from receiver.store import events as stored
 from receiver.store import feed
 from receiver.store.events import Filter
@@ -69,7 +71,11 @@ def raw(event_id: str) -> None:
         found = stored.raw(connection, event_id)
     if found is None:
         raise click.ClickException(f"there is no raw payload of an event {event_id!r}")
-    sys.stdout.buffer.write(found)
+    if sys.stdout.isatty():
+        # Only a program gets the bytes as they are; at a terminal they could steer it.
+        click.echo("\n".join(cell(line) for line in found.decode("utf-8", "replace").splitlines()))
+    else:
+        sys.stdout.buffer.write(found)
 
 
 @events.command()
@@ -81,14 +87,19 @@ def tail(from_start: bool, as_json: bool) -> None:
     feed.give_positions(runtime.database)
     with runtime.database.read() as connection:
         after = 0 if from_start else feed.head(connection)
+    with suppress(KeyboardInterrupt):
+        _follow(runtime, after, as_json)
+
+
+def _follow(runtime: Runtime, after: int, as_json: bool) -> None:
     while True:
         feed.give_positions(runtime.database)
         with runtime.database.read() as connection:
             entries = feed.read(connection, after=after, limit=500)
         for entry in entries:
             shown = representations.feed_entry(entry)
-            line = json.dumps(shown) if as_json else f"{shown['time']}  {entry.type}  {entry.source}  {entry.subject}"
-            click.echo(line)
+            columns = (shown["time"], entry.type, entry.source, entry.subject)
+            click.echo(json.dumps(shown) if as_json else "  ".join(map(cell, columns)))
             after = entry.position
         if not entries:
             time.sleep(POLL_SECONDS)

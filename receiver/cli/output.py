@@ -14,8 +14,8 @@ limit = click.option("--limit", type=click.IntRange(1, 10000), default=50, show_
 
 
 def write_json(value: Any) -> None:
-    """Write one JSON document."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Write one JSON document, in ASCII: what came from outside can't steer the terminal."""
+    click.echo(json.dumps(value, indent=2))
 
 
 def write_list(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool, none: str) -> None:

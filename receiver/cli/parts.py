@@ -19,6 +19,7 @@ def migrated() -> Runtime:
         StoreUnavailable
     """
     started = runtime.start(load_settings())
+    click.get_current_context().call_on_close(started.database.close)
     logs.configure("WARNING")
     schema.check(started.database)
     return started

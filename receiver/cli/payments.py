@@ -53,11 +53,12 @@ def check(source: str, payment_id: str, as_json: bool) -> None:
     runtime = migrated()
     with runtime.database.read() as connection:
         found = _find(connection, source, payment_id)
-    if not runtime.worker().check_now(found.id):
-        click.echo("The bank was not asked: source disabled, a worker at it, or its limit spent.", err=True)
+    asked = runtime.worker().check_now(found.id)
     with runtime.database.read() as connection:
         shown = _with_checks(connection, source, payment_id)
     _write(shown, as_json)
+    if not asked:
+        raise click.ClickException("the bank was not asked: source disabled, a worker at it, or its limit spent")
 
 
 def _find(connection: Connection, source: str, payment_id: str) -> Row[Any]:

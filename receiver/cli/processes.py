@@ -8,6 +8,7 @@ import click
 
 from receiver import logs, runtime, serving, supervisor
 from receiver.cli.parts import migrated
+from receiver.demo import stage
 from receiver.settings import load_settings
 from receiver.store import schema
 
@@ -42,6 +43,4 @@ def worker(once: bool) -> None:
 @click.command()
 def demo() -> None:
     """Tell the whole story on a throw-away database, with a simulated bank on loopback."""
-    from receiver import demo as story
-
-    sys.exit(story.run())
+    sys.exit(stage.run())

@@ -23,7 +23,7 @@ def set_secret(source: str) -> None:
     runtime = migrated()
     with runtime.database.read() as connection:
         found = source_named(connection, source)
-    text = click.prompt("Secret", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
+    text = click.prompt("Secret", hide_input=True, err=True) if sys.stdin.isatty() else _piped()
     text = text.strip()
     banks.named(found.bank).check_secret(text, found.options)
     grace = runtime.settings.secret_grace_seconds
@@ -31,6 +31,11 @@ def set_secret(source: str) -> None:
     with runtime.database.write() as connection:
         version = signing_secrets.put(connection, runtime.sealer, found.id, text, now=now, grace_seconds=grace)
     click.echo(f"Secret {version} of {source} is the current one; one before it stays valid for {grace} s.")
+
+
+def _piped() -> str:
+    # What is no UTF-8 is kept as it is, for the check to refuse.
+    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
 
 
 @secret.command("list")

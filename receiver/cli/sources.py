@@ -8,12 +8,12 @@ from typing import Any, TextIO
 import click
 
 from receiver import banks
-from receiver.banks.bank import Bank
+from receiver.banks.bank import Bank, OptionsWrong
 from receiver.cli.output import as_json, write_fields, write_json, write_list
 from receiver.cli.parts import migrated, source_named
 from receiver.representations import rfc3339
 from receiver.store import bank_access, signing_secrets, sources
-from receiver.store.sources import SourceRecord
+from receiver.store.sources import SourceNameWrong, SourceRecord
 
 
 @click.group()
@@ -23,7 +23,7 @@ def source() -> None:
 
 @source.command()
 @click.argument("name")
-@click.option("--bank", "bank_name", required=True, help="Which bank, such as bcb.")
+@click.option("--bank", "bank_name", required=True, type=click.Choice(sorted(banks.every())), help="Which bank.")
 @click.option("--environment", type=click.Choice(["sandbox", "production"]), default="sandbox", show_default=True)
 @click.option("--base-url", help="The API's address, where it is not the bank's own for the environment.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the bank; repeatable.")
@@ -38,23 +38,26 @@ def add(
 ) -> None:
     """Add a source. Its API credentials are asked for, unless --credentials names a file that holds them."""
     bank = banks.named(bank_name)
-    checked = bank.check_options(dict(_option(option) for option in options))
+    checked = _check(bank, dict(_option(option) for option in options))
     if base_url is not None and not base_url.startswith(("https://", "http://")):
         raise click.UsageError(f"--base-url takes a URL, not {base_url!r}")
     runtime = migrated()
     given = _read(credentials, bank) if credentials else _ask(bank)
-    with runtime.database.write() as connection:
-        added = sources.add(
-            connection,
-            name=name,
-            bank=bank.name,
-            environment=environment,
-            base_url=base_url,
-            options=checked,
-            now=runtime.clock(),
-        )
-        if given:
-            sources.set_credentials(connection, runtime.sealer, added.id, given)
+    try:
+        with runtime.database.write() as connection:
+            added = sources.add(
+                connection,
+                name=name,
+                bank=bank.name,
+                environment=environment,
+                base_url=base_url,
+                options=checked,
+                now=runtime.clock(),
+            )
+            if given:
+                sources.set_credentials(connection, runtime.sealer, added.id, given)
+    except SourceNameWrong as error:
+        raise click.UsageError(str(error)) from error
     click.echo(f"Added source {name}. Its callbacks go to {runtime.settings.public_path_prefix}/webhooks/{name}")
     if not given:
         click.echo(f"It has no API credentials, so payments of {name} can't be checked.", err=True)
@@ -66,6 +69,13 @@ def _option(text: str) -> tuple[str, str]:
     if not equals:
         raise click.UsageError(f"--option takes KEY=VALUE, not {text!r}")
     return key, value
+
+
+def _check(bank: Bank, options: dict[str, str]) -> dict[str, Any]:
+    try:
+        return bank.check_options(options)
+    except OptionsWrong as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _ask(bank: Bank) -> dict[str, str]:

@@ -105,7 +105,7 @@ def test_a_renewed_subscription_does_not_tell_a_deposit_twice(
     assert [row.conflict for row in rows(parts, Event)] == [False]
 
 
-def test_an_amount_written_otherwise_is_the_same_deposit(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
+def test_an_amount_written_otherwise_is_the_same_deposit(client: FlaskClient, bank: BankSigner) -> None:
     send(client, bank.sign(deposit()))
     again = send(client, bank.sign(deposit(value={"amount": 1000, "currency": "USD"})))
     assert (again.json or {})["status"] == "duplicate"
@@ -236,7 +236,7 @@ def test_a_delivery_at_the_edge_of_the_window_is_accepted(
 
 
 def test_the_retry_of_an_accepted_delivery_is_a_duplicate_even_when_it_is_late(
-    client: FlaskClient, bank: BankSigner, parts: Runtime, clock: StandingClock
+    client: FlaskClient, bank: BankSigner, clock: StandingClock
 ) -> None:
     signed = bank.sign(deposit())
     send(client, signed)
@@ -405,7 +405,7 @@ def test_credentials_and_cookies_in_headers_are_not_stored(
     assert "bcb-nonce" in stored
 
 
-def test_the_secret_is_not_in_the_database(parts: Runtime, database_url: str) -> None:
+def test_the_secret_is_not_in_the_database(parts: Runtime) -> None:
     with parts.database.read() as connection:
         dump = " ".join(str(row) for row in connection.execute(select(table_of(Event))))
         sealed = connection.exec_driver_sql("SELECT sealed FROM signing_secrets").scalar_one()

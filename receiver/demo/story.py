@@ -1,0 +1,153 @@
+"""The story: what the bank sends, what is answered, what the bank says when it is asked."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+import requests
+
+ANSWER_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+
+class StepFailed(Exception):
+    """A step of the story went otherwise than it must."""
+
+
+@dataclass
+class Story:
+    """Tells what happens, and asks both sides."""
+
+    receiver: str
+    bank: str
+    token: str = field(repr=False)
+    number: int = 0
+
+    def tell(self) -> None:
+        """Go through the story.
+
+        Raises:
+            StepFailed
+            requests.RequestException
+        """
+        first = self._deposit("A deposit, signed with the shared secret (HMAC-SHA256)", "FT-DEMO-1", "hmac")
+        self._bank_says("FT-DEMO-1", "completed", "confirmed")
+        self._deposit("A deposit, signed with the bank's private key (RSA-PSS)", "FT-DEMO-2", "rsa")
+        self._bank_says("FT-DEMO-2", "completed", "confirmed")
+        self._job("A background job has ended", "job-demo-1")
+        self._again("The bank sends the first deposit once more", "FT-DEMO-1", first)
+        self._refused("Somebody forges a deposit", "FT-DEMO-3", "forged")
+        self._refused("Somebody replays a captured deposit an hour later", "FT-DEMO-4", "stale")
+        self._deposit("A deposit that the bank takes back", "FT-DEMO-5", "hmac", [["Reversed"]])
+        self._bank_says("FT-DEMO-5", "reversed", "contradicted")
+        self._feed()
+
+    def _title(self, text: str) -> None:
+        self.number += 1
+        click.echo(f"\n{self.number}. {text}")
+
+    def _deposit(self, title: str, transaction: str, method: str, script: list[Any] | None = None) -> dict[str, Any]:
+        self._title(title)
+        steps = script or [["Pending", 2], ["Completed"]]
+        sent = self._send(
+            "deposits", {"transactionId": transaction, "amount": "1000.00", "method": method, "script": steps}
+        )
+        _line("came", f"a callback about {transaction}, 1000.00 USD")
+        return self._answered(sent, "accepted")
+
+    def _job(self, title: str, job: str) -> None:
+        self._title(title)
+        self._bank("PUT", f"jobs/{job}", {"script": [["CompletedWithErrors"]], "total": 3})
+        sent = self._send(f"jobs/{job}/webhook", {})
+        _line("came", f"a callback about {job}")
+        answer = self._answered(sent, "accepted")
+        check = self._wait_for(f"events/{answer['events'][0]}", _first_check)
+        if check["bank_status"] != "CompletedWithErrors":
+            raise StepFailed(f"the bank should have said CompletedWithErrors, not {check['bank_status']}")
+        _line(
+            "bank says", f"{check['bank_status']}, {check['detail']['items']} items, {check['detail']['failed']} failed"
+        )
+
+    def _again(self, title: str, transaction: str, first: Mapping[str, Any]) -> None:
+        self._title(title)
+        sent = self._send("deposits", {"transactionId": transaction, "amount": "1000.00", "variant": "again"})
+        _line("came", "the identical callback: the same nonce, the same body")
+        if self._answered(sent, "duplicate")["events"] != first["events"]:
+            raise StepFailed("a duplicate should name the event that it repeats")
+        self._bank_says(transaction, "completed", "confirmed")
+
+    def _refused(self, title: str, transaction: str, variant: str) -> None:
+        self._title(title)
+        body = {"transactionId": transaction, "amount": "9999.00", "variant": variant, "delays": []}
+        sent = self._send("deposits", body)
+        _line("came", f"a callback about {transaction} ({variant})")
+        _line("answered", f"{sent['status']} {sent['body'].get('title', '')}".rstrip())
+        if sent["status"] != 401:
+            raise StepFailed(f"it should have been refused with 401, not answered {sent['status']}")
+        if self._get("events", payment_id=transaction)["data"]:
+            raise StepFailed("a refused callback must not become an event")
+        _line("bank says", "nothing: what is not proven genuine is not asked about, and is in no feed")
+
+    def _bank_says(self, payment: str, status: str, agreement: str) -> None:
+        found = self._wait_for(f"payments/bcb/{payment}", lambda shown: shown if shown["status"] == status else None)
+        said = " -> ".join(_without_repeats([check["bank_status"] or check["outcome"] for check in found["checks"]]))
+        _line("bank says", f"{said}; the payment is {found['status']}, the claim {found['agreement']}")
+        if found["agreement"] != agreement:
+            raise StepFailed(f"the claim should be {agreement}")
+
+    def _feed(self) -> None:
+        self._title("What a downstream app reads from the feed")
+        entries = self._get("feed")["data"]
+        for entry in entries:
+            _line(f"{entry['position']:>3}", f"{entry['type']:<32}{entry.get('subject', '')}")
+        if [entry["position"] for entry in entries] != list(range(1, len(entries) + 1)):
+            raise StepFailed("the positions should ascend without a gap")
+
+    def _answered(self, sent: Mapping[str, Any], status: str) -> dict[str, Any]:
+        tries = len(sent["tries"])
+        _line("answered", f"{sent['status']} {json.dumps(sent['body'])}" + (f" (at try {tries})" if tries > 1 else ""))
+        if sent["status"] != 200 or sent["body"].get("status") != status:
+            raise StepFailed(f"it should have been answered 200, {status}")
+        answer: dict[str, Any] = sent["body"]
+        return answer
+
+    def _send(self, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._bank("POST", what, body)
+
+    def _bank(self, method: str, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        answer = requests.request(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json() if answer.content else {}
+        if isinstance(found.get("body"), str):
+            found["body"] = json.loads(found["body"] or "{}")
+        return found
+
+    def _get(self, what: str, **query: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = requests.get(f"{self.receiver}/api/v1/{what}", headers=headers, params=query, timeout=10)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def _wait_for(self, what: str, find: Callable[[dict[str, Any]], dict[str, Any] | None]) -> dict[str, Any]:
+        ends = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < ends:
+            if found := find(self._get(what)):
+                return found
+            time.sleep(POLL_SECONDS)
+        raise StepFailed(f"/api/v1/{what} did not become what it should within {ANSWER_SECONDS:g} s")
+
+
+def _line(name: str, text: str) -> None:
+    click.echo(f"   {name:<10} {text}")
+
+
+def _first_check(shown: dict[str, Any]) -> dict[str, Any] | None:
+    return next((step for step in shown["timeline"] if step["what"] == "check"), None)
+
+
+def _without_repeats(words: list[str]) -> list[str]:
+    return [word for index, word in enumerate(words) if index == 0 or words[index - 1] != word]

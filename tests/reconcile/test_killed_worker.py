@@ -1,0 +1,55 @@
+"""A real worker process, killed -9 between the bank's answer and its commit."""
+
+import signal
+import subprocess
+import sys
+from decimal import Decimal
+
+from bank import BankSigner, deposit
+from conftest import KEY, add_source
+from servers import RECEIVER, environment
+
+from receiver import representations
+from receiver.runtime import Runtime
+from receiver.simulator import Script, Simulator, SimulatorConfig
+from receiver.simulator.bcb.payments import Payment
+from receiver.store import feed, subjects
+from receiver.web import create_app
+
+DIES_BEFORE_ITS_COMMIT = """
+import os, signal
+from receiver.reconcile import checks
+checks.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from receiver.cli import main
+main(["worker", "--once"])
+"""
+
+
+def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
+    live: Runtime, database_url: str, live_bank: BankSigner
+) -> None:
+    served = environment(database_url, KEY, RECEIVER_LEASE_SECONDS="1")
+    with Simulator(SimulatorConfig()) as simulator:
+        add_source(live, base_url=simulator.url)
+        script = Script.of(("Completed", 0))
+        simulator.bank.book(Payment("FT2384654NXF6", "1", Decimal(1000), "USD", script, live.clock()))
+        signed = live_bank.sign(deposit())
+        client = create_app(live).test_client()
+        assert client.post(signed.path, data=signed.body, headers=signed.headers).status_code == 200
+        killed = subprocess.run([sys.executable, "-c", DIES_BEFORE_ITS_COMMIT], env=served, timeout=60)
+        assert killed.returncode == -signal.SIGKILL
+        for _ in range(20):
+            subprocess.run([*RECEIVER, "worker", "--once"], env=served, timeout=60, check=True, capture_output=True)
+            with live.database.read() as connection:
+                row = subjects.find(connection, "bcb", "payment", "FT2384654NXF6")
+                assert row is not None
+                shown = representations.subject(row, subjects.checks_of(connection, row.id))
+            if shown["checks"]:
+                break
+        asked = [entry.path for entry in simulator.journal.entries() if entry.path.endswith("/status")]
+    assert len(asked) == 2
+    assert len(shown["checks"]) == 1
+    feed.give_positions(live.database)
+    with live.database.read() as connection:
+        types = [entry.type for entry in feed.read(connection, after=0, limit=10)]
+    assert types == ["bcb.deposit", "payment.status_changed"]

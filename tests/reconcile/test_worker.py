@@ -1,0 +1,402 @@
+"""From a claim to the truth."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from bank import BankSigner, deposit, job
+from conftest import StandingClock, add_source
+from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
+from sqlalchemy import select
+
+from receiver import representations
+from receiver.reconcile import checks
+from receiver.reconcile.worker import Worker
+from receiver.runtime import Runtime
+from receiver.simulator import Script, Simulator
+from receiver.simulator.bcb.jobs import JobPlan
+from receiver.simulator.faults import Fault
+from receiver.store import feed, subjects
+from receiver.store.tables import BankToken, Subject, table_of
+from receiver.web import create_app
+
+
+def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: str = "bcb") -> dict[str, Any]:
+    with parts.database.read() as connection:
+        row = subjects.find(connection, source, kind, subject)
+        assert row is not None
+        return representations.subject(row, subjects.checks_of(connection, row.id))
+
+
+def feed_types(parts: Runtime) -> list[str]:
+    feed.give_positions(parts.database)
+    with parts.database.read() as connection:
+        return [entry.type for entry in feed.read(connection, after=0, limit=100)]
+
+
+def asked(simulator: Simulator, path: str) -> int:
+    return sum(1 for seen in simulator.journal.entries() if seen.path == path)
+
+
+def test_a_claim_that_the_bank_confirms_is_completed(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    found = state(parts)
+    assert (found["status"], found["bank_status"], found["agreement"]) == ("completed", "Completed", "confirmed")
+    assert [(check["outcome"], check["bank_status"]) for check in found["checks"]] == [("answered", "Completed")]
+    assert found["next_check_at"] is None
+    assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
+
+
+def test_a_pending_payment_is_asked_for_again_until_it_is_final(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Pending", 25), ("Completed", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    assert (state(parts)["status"], state(parts)["agreement"]) == ("pending", "unconfirmed")
+    for _ in range(3):
+        clock.forward(12)
+        worker.run_once()
+    found = state(parts)
+    assert (found["status"], found["agreement"]) == ("completed", "confirmed")
+    assert feed_types(parts) == ["bcb.deposit", "payment.status_changed", "payment.status_changed"]
+
+
+def test_a_payment_that_is_not_due_is_not_asked_for(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Pending", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    worker.run_once()
+    assert asked(simulator, "/v1/payments/FT1/status") == 1
+
+
+def test_a_final_payment_is_not_asked_for_again(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    clock.forward(86400)
+    worker.run_once()
+    assert asked(simulator, "/v1/payments/FT1/status") == 1
+
+
+def test_a_claim_that_the_bank_contradicts_is_told(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Reversed", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    found = state(parts)
+    assert (found["status"], found["agreement"]) == ("reversed", "contradicted")
+    assert feed_types(parts) == ["bcb.deposit", "payment.status_changed", "payment.contradicted"]
+
+
+def test_a_payment_that_the_bank_does_not_know_yet_is_asked_for_again(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("unknown", 5), ("Completed", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    found = state(parts)
+    assert (found["status"], found["agreement"]) == ("unknown", "unknown_to_bank")
+    assert [check["outcome"] for check in found["checks"]] == ["not_found"]
+    clock.forward(12)
+    worker.run_once()
+    assert state(parts)["agreement"] == "confirmed"
+
+
+def test_a_payment_with_a_strange_id_is_asked_for_by_it(parts: Runtime, simulator: Simulator, worker: Worker) -> None:
+    tell_deposit(parts, "a b?c#d%é")
+    worker.run_once()
+    assert [check["outcome"] for check in state(parts, "a b?c#d%é")["checks"]] == ["not_found"]
+    assert asked(simulator, "/v1/payments/a b?c#d%é/status") == 1
+
+
+def test_a_job_is_asked_for_with_its_results(parts: Runtime, simulator: Simulator, worker: Worker) -> None:
+    simulator.bank.plan_jobs(JobPlan(Script.of(("CompletedWithErrors", 0)), failed=1))
+    made = simulator.bank.create_job(3, None, {})
+    tell(parts, job(made.job_id, "CompletedWithErrors"))
+    worker.run_once()
+    found = state(parts, made.job_id, "job")
+    assert (found["status"], found["bank_status"], found["agreement"]) == (
+        "completed",
+        "CompletedWithErrors",
+        "confirmed",
+    )
+    assert (found["checks"][0]["detail"]["items"], found["checks"][0]["detail"]["failed"]) == (3, 1)
+    assert feed_types(parts) == ["bcb.job.completed_with_errors", "job.status_changed"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (Fault("500"), "bank_failed"),
+        (Fault("500", shape="string"), "bank_failed"),
+        (Fault("503"), "bank_failed"),
+        (Fault("hang-up"), "unreachable"),
+        (Fault("not-json"), "answer_unreadable"),
+        (Fault("huge"), "answer_unreadable"),
+        (Fault("429"), "rate_limited"),
+    ],
+    ids=lambda value: f"{value.kind} {value.shape}" if isinstance(value, Fault) else None,
+)
+def test_a_fault_of_the_bank_is_recorded_and_asked_over_later(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker, fault: Fault, outcome: str
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    simulator.faults.add(Fault(**{**vars(fault), "path": "/v1/payments/*"}))
+    tell_deposit(parts)
+    worker.run_once()
+    found = state(parts)
+    assert [check["outcome"] for check in found["checks"]] == [outcome]
+    assert (found["status"], found["agreement"]) == ("unknown", "unconfirmed")
+    clock.forward(3 * 3600)
+    worker.run_once()
+    assert state(parts)["status"] == "completed"
+
+
+def test_a_truncated_answer_is_no_answer(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    simulator.faults.add(Fault("truncated", path="/v1/payments/*"))
+    tell_deposit(parts)
+    worker.run_once()
+    (check,) = state(parts)["checks"]
+    assert check["outcome"] in ("unreachable", "answer_unreadable")
+    assert state(parts)["status"] == "unknown"
+
+
+def test_a_rate_limit_is_waited_out_by_all(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    for payment_id in ("FT1", "FT2"):
+        book(simulator, clock, ("Completed", 0), payment_id=payment_id)
+    simulator.faults.add(Fault("429", path="/v1/payments/*", seconds=600))
+    tell_deposit(parts, "FT1")
+    worker.run_once()
+    tell_deposit(parts, "FT2")
+    clock.forward(300)
+    worker.run_once()
+    assert asked(simulator, "/v1/payments/FT2/status") == 0
+    clock.forward(301)
+    worker.run_once()
+    assert [state(parts, payment_id)["status"] for payment_id in ("FT1", "FT2")] == ["completed", "completed"]
+
+
+def test_the_budget_of_requests_is_never_overdrawn(parts: Runtime, simulator: Simulator, clock: StandingClock) -> None:
+    add_source(parts, "small", base_url=simulator.url, requests_per_window=5)
+    for number in range(10):
+        book(simulator, clock, ("Completed", 0), payment_id=f"FT{number}")
+    with parts.database.write() as connection:
+        for number in range(10):
+            connection.execute(
+                table_of(Subject)
+                .insert()
+                .values(
+                    source_id=1,
+                    kind="payment",
+                    subject=f"FT{number}",
+                    status="unknown",
+                    agreement="unconfirmed",
+                    claimed_status="completed",
+                    created_at=clock(),
+                    updated_at=clock(),
+                    due_at=clock(),
+                    attempts=0,
+                )
+            )
+    parts.worker().run_once()
+    assert len(simulator.journal.entries()) == 5
+    clock.forward(3601)
+    parts.worker().run_once()
+    assert len(simulator.journal.entries()) == 10
+
+
+def test_the_token_is_fetched_once_and_shared(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    for number in range(8):
+        book(simulator, clock, ("Completed", 0), payment_id=f"FT{number}")
+        tell_deposit(parts, f"FT{number}")
+    worker.run_once()
+    parts.worker().run_once()
+    assert asked(simulator, "/auth/token") == 1
+
+
+def test_the_token_is_stored_encrypted(parts: Runtime, worker: Worker) -> None:
+    tell_deposit(parts)
+    worker.run_once()
+    with parts.database.read() as connection:
+        sealed = connection.execute(select(table_of(BankToken).c.sealed)).scalar_one()
+    assert not bytes(sealed).startswith(b"ey")
+
+
+def test_a_token_is_replaced_shortly_before_it_expires(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Pending", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    clock.forward(40 * 60 - 30)
+    worker.run_once()
+    assert asked(simulator, "/auth/token") == 2
+    assert [check["outcome"] for check in state(parts)["checks"]] == ["answered", "answered"]
+
+
+def test_a_refused_token_is_replaced_once_and_the_question_put_again(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    simulator.faults.add(Fault("expired-token", path="/v1/payments/*"))
+    tell_deposit(parts)
+    worker.run_once()
+    assert [check["outcome"] for check in state(parts)["checks"]] == ["answered"]
+    assert asked(simulator, "/auth/token") == 2
+
+
+def test_a_bank_that_refuses_every_token_is_asked_twice_and_no_more(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    simulator.faults.add(Fault("expired-token", path="/v1/payments/*", count=None))
+    tell_deposit(parts)
+    worker.run_once()
+    assert [check["outcome"] for check in state(parts)["checks"]] == ["unauthorised"]
+    assert asked(simulator, "/v1/payments/FT1/status") == 2
+
+
+def test_a_missing_permission_is_said(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    simulator.bank.replace_client(replace(simulator.bank.client, permissions=frozenset()))
+    tell_deposit(parts)
+    worker.run_once()
+    assert [check["outcome"] for check in state(parts)["checks"]] == ["forbidden"]
+
+
+def test_a_source_without_credentials_is_said_and_asked_over_later(parts: Runtime, worker: Worker) -> None:
+    add_source(parts, "bare")
+    signed = BankSigner(parts.clock).sign(deposit(), path="/webhooks/bare")
+    create_app(parts).test_client().post(signed.path, data=signed.body, headers=signed.headers)
+    worker.run_once()
+    found = state(parts, "FT2384654NXF6", source="bare")
+    assert [check["outcome"] for check in found["checks"]] == ["no_credentials"]
+    assert found["next_check_at"] is not None
+
+
+def test_a_late_claim_never_takes_a_payment_back(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Reversed", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    clock.forward(10)
+    tell(parts, deposit(transactionId="FT1", value={"amount": "3", "currency": "USD"}))
+    assert state(parts)["status"] == "reversed"
+    worker.run_once()
+    assert state(parts)["status"] == "reversed"
+
+
+def test_a_worker_that_dies_between_the_answer_and_the_commit_doubles_nothing(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_deposit(parts)
+    with monkeypatch.context() as patched:
+
+        def die(*_: object) -> None:
+            raise SystemExit
+
+        patched.setattr(checks, "record", die)
+        with pytest.raises(SystemExit):
+            worker.run_once()
+    assert state(parts)["checks"] == []
+    worker.run_once()
+    assert state(parts)["checks"] == [], "the lease of the dead one still holds"
+    clock.forward(worker.lease_seconds + 1)
+    worker.run_once()
+    assert [check["outcome"] for check in state(parts)["checks"]] == ["answered"]
+    assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
+    assert asked(simulator, "/v1/payments/FT1/status") == 2
+
+
+def test_an_answer_that_comes_after_the_lease_was_lost_changes_nothing(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_deposit(parts)
+    ask = checks.ask
+
+    def ask_slowly(*given: Any) -> checks.Finding:
+        found = ask(*given)
+        clock.forward(worker.lease_seconds + 1)
+        monkeypatch.setattr(checks, "ask", ask)
+        worker.run_once()
+        return found
+
+    monkeypatch.setattr(checks, "ask", ask_slowly)
+    worker.run_once()
+    assert len(state(parts)["checks"]) == 1
+    assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
+
+
+def test_a_claim_that_comes_during_a_check_is_checked_too(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_deposit(parts)
+    ask = checks.ask
+
+    def ask_while_another_comes(*given: Any) -> checks.Finding:
+        found = ask(*given)
+        monkeypatch.setattr(checks, "ask", ask)
+        tell(parts, deposit(transactionId="FT1", value={"amount": "3", "currency": "USD"}))
+        return found
+
+    monkeypatch.setattr(checks, "ask", ask_while_another_comes)
+    worker.run_once()
+    worker.run_once()
+    assert len(state(parts)["checks"]) == 2
+
+
+def test_public_keys_are_fetched_ahead(simulator: Simulator, worker: Worker) -> None:
+    worker.run_once()
+    assert asked(simulator, "/v1/.well-known/jwks.json") == 1
+    worker.run_once()
+    assert asked(simulator, "/v1/.well-known/jwks.json") == 1
+
+
+def test_a_callback_signed_with_the_banks_key_is_accepted_once_the_worker_has_fetched_it(
+    parts: Runtime, simulator: Simulator, worker: Worker
+) -> None:
+    assert tell_by_rsa(parts, simulator, "FT1") == 503
+    worker.run_once()
+    assert tell_by_rsa(parts, simulator, "FT1") == 200
+
+
+def test_a_callback_signed_with_a_new_key_of_the_bank_is_accepted_after_one_refresh(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    worker.run_once()
+    simulator.bank.keys.rotate()
+    clock.forward(400)
+    assert tell_by_rsa(parts, simulator, "FT1") == 503
+    worker.run_once()
+    assert tell_by_rsa(parts, simulator, "FT1") == 200
+
+
+def test_a_forged_rsa_signature_is_refused_once_the_keys_are_fresh(parts: Runtime, worker: Worker) -> None:
+    client = create_app(parts).test_client()
+    worker.run_once()
+    signed = BankSigner(parts.clock).sign(deposit())
+    headers = {**signed.headers, "Bcb-Signature-Version": "rsa-v1"}
+    assert client.post(signed.path, data=signed.body, headers=headers).status_code == 401

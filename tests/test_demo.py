@@ -1,0 +1,35 @@
+"""`make demo`, as a user runs it."""
+
+import subprocess
+
+from conftest import KEY
+from servers import RECEIVER, environment, free_port
+
+SCENES = ("HMAC-SHA256", "RSA-PSS", "background job", "once more", "forges", "hour later", "takes back")
+
+
+def test_the_demo_tells_the_whole_story_and_ends_well() -> None:
+    served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=str(free_port()))
+    told = subprocess.run([*RECEIVER, "demo"], env=served, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert all(scene in told.stdout for scene in SCENES)
+    assert told.stdout.count("bank says") == len(SCENES)
+    assert "Every step went as it must." in told.stdout
+
+
+def test_the_demo_fails_where_a_step_goes_wrong() -> None:
+    served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=str(free_port()))
+    broken = "from receiver.banks.bcb import statuses; statuses.PAYMENT_STATUSES.clear()"
+    script = f"""
+import receiver.supervisor as supervisor
+supervisor.WORKER = (supervisor.RECEIVER[0], "-c", {broken!r} + "; from receiver.cli import main; main(['worker'])")
+from receiver.demo import story
+story.ANSWER_SECONDS = 5
+from receiver.cli import main
+main(["demo"])
+"""
+    told = subprocess.run(
+        [RECEIVER[0], "-c", script], env=served, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert told.returncode == 1
+    assert "The demo failed" in told.stderr
