@@ -16,7 +16,8 @@ threads = _settings.threads
 worker_connections = 1000
 backlog = 2048
 
-timeout = 60
+# Also how long the reading of one request may take; above the 30 s for which the feed may hold one.
+timeout = 40
 graceful_timeout = 30
 keepalive = 75
 

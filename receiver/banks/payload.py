@@ -1,12 +1,18 @@
 """Tolerant reading of what banks write: any field may be new, gone, null, or of another type."""
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 TEXT_CHARACTERS_MAX = 200
 """Longer than any id or code that a bank documents; what is longer is none."""
+
+AMOUNT_DIGITS_MAX = 40
+"""More than any currency needs; a number in JSON may have a million."""
+
+_AMOUNT = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,3})?")
 
 
 class NotUnderstood(Exception):
@@ -91,13 +97,15 @@ def amount(fields: Mapping[str, Any], name: str) -> Decimal | None:
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
-    if isinstance(value, str) and len(value) > 40:
+    # Decimal itself would take other scripts' digits, and underscores between them.
+    if isinstance(value, str) and not _AMOUNT.fullmatch(value):
         return None
     try:
         found = Decimal(value)
     except (InvalidOperation, ValueError):
         return None
-    return found if found.is_finite() and abs(found.adjusted()) < 30 else None
+    is_usable = found.is_finite() and abs(found.adjusted()) < 30 and len(found.as_tuple().digits) <= AMOUNT_DIGITS_MAX
+    return found if is_usable else None
 
 
 def decimal_text(value: Decimal | None) -> str | None:

@@ -5,6 +5,7 @@ from urllib.parse import quote, unquote, urlsplit
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from receiver.inbox.coding import BodyTooLarge
 from receiver.inbox.inbox import Arrival, SourceUnknown
 from receiver.runtime import Runtime
 from receiver.web import peers
@@ -67,11 +68,20 @@ def _body() -> bytes:
     """Read the body, which the server and Flask bound in size.
 
     Raises:
+        BodyTooLarge
         Problem: it can't be read: broken chunks, or a sender that hung up.
     """
     try:
-        return request.get_data(cache=False)
+        body = request.get_data(cache=False)
+        # Where no length is given, Flask cuts the body off at the limit, and does not tell.
+        at_limit = request.content_length is None and len(body) == request.max_content_length
+        cut_off = at_limit and bool(request.environ["wsgi.input"].read(1))
     except HTTPException:
         raise
     except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
         raise Problem(400, "The body could not be read to its end.") from error
+    if cut_off:
+        raise BodyTooLarge(f"more than {len(body)} bytes")
+    if len(body) < (request.content_length or 0):
+        raise Problem(400, "The body is shorter than its Content-Length.")
+    return body

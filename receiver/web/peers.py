@@ -27,6 +27,13 @@ def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
 
 def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(text)
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    if isinstance(found, ipaddress.IPv4Address):
+        return found
+    if found.scope_id is not None:
+        # A zone means something only on the machine that wrote it, and may hold any text of any length.
+        return None
+    # A socket that listens on both kinds shows an IPv4 peer as `::ffff:192.0.2.1`.
+    return found.ipv4_mapped or found

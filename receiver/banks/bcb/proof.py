@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
 from receiver.banks.bank import Callback, KeysNotKnown, Profile, Proof
 from receiver.signing import canonical, freshness, hmac_sha256, rsa_pss
@@ -55,8 +56,8 @@ def _signature(callback: Callback) -> bytes:
 def _check_border(callback: Callback, profile: Profile) -> None:
     """Leave no second place where the path could end and the body start: see `receiver.signing.canonical`.
 
-    A body that could as well be the rest of the path (it is no JSON object, then) is taken only where no other path
-    that this receiver listens on fits the same text.
+    A body that could as well be the rest of the path (it is no JSON object, then) is taken only at the source's own
+    path, and only where no other path that this receiver listens on fits the same text.
     """
     canonical.check_path(callback.path)
     channels = profile.options.get("channels", ())
@@ -64,15 +65,21 @@ def _check_border(callback: Callback, profile: Profile) -> None:
         raise Refusal("channel_not_expected", f"the source names its channels, and {callback.channel[:80]!r} is none")
     if not canonical.border_is_open(callback.body):
         return
-    if callback.channel is None:
-        fits_others = callback.body.startswith((b"/", b"%")) or any(
-            (profile.name.encode() + callback.body).startswith(name.encode()) for name in profile.longer_names
-        )
-    else:
-        tail = callback.channel.encode("latin-1") + callback.body
-        fits_others = not channels or sum(tail.startswith(channel.encode()) for channel in channels) > 1
+    fits_others = (
+        # A named channel is no better: its text may be that of a longer path that the bank calls and nobody named.
+        callback.channel is not None
+        or callback.body.startswith((b"/", b"%"))
+        or _continues_to_another_source(callback.body, profile)
+    )
     if fits_others:
         raise Refusal("border_open", "the body could be the rest of the path; a JSON object could not")
+
+
+def _continues_to_another_source(body: bytes, profile: Profile) -> bool:
+    longest = max((len(name) for name in profile.longer_names), default=0)
+    # Any character of a name may stand percent-encoded in a path, in three bytes.
+    whole = profile.name.encode() + unquote_to_bytes(body[: 3 * longest])
+    return any(whole.startswith(name.encode()) for name in profile.longer_names)
 
 
 def _match(callback: Callback, profile: Profile, text: bytes, signature: bytes) -> str:

@@ -1,0 +1,195 @@
+"""What BCB's callbacks are read into, whatever stands in them."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bank import DEPOSIT, deposit, job
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from receiver.banks.bank import STATUSES, Claim
+from receiver.banks.bcb import claims
+from receiver.banks.payload import NotUnderstood, decimal_text
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20)
+    | st.sampled_from(["Deposits", "Completed", "CompletedWithErrors", "a\0b", "\ud800", "x" * 300, 10**40, "1e40"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["amount", "currency", "total", "failed"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+NAMES = [*DEPOSIT, "jobId", "JobId", "jobStatus", "JobStatus", "status", "eventType", "summary", "Summary"]
+
+
+def read(fields: Any) -> Claim:
+    (claim,) = claims.read(json.dumps(fields).encode())
+    return claim
+
+
+def storable(value: str | None) -> bool:
+    """Nothing that PostgreSQL refuses, nothing too long for an index."""
+    return value is None or (
+        "\0" not in value and len(value) <= 200 and value.encode("utf-8", "ignore").decode() == value
+    )
+
+
+def assert_storable(claim: Claim) -> None:
+    for text in (
+        claim.type,
+        claim.subject,
+        claim.payment_id,
+        claim.currency,
+        decimal_text(claim.amount),
+        *claim.identity,
+    ):
+        assert storable(text), text
+    assert claim.type.startswith("bcb.")
+    assert claim.status is None or claim.status in STATUSES
+    assert claim.amount is None or type(claim.amount) is Decimal
+    assert claim.content.isascii()
+    for fact in claim.facts.values():
+        assert storable(fact) if isinstance(fact, str) else all(type(count) is int for count in fact.values())
+
+
+@given(st.binary())
+@example(b"[" * 100_000)
+@example(b"7")
+@example(b"null")
+@example(b"\xff\x00")
+def test_any_bytes_are_claims_or_not_understood(body: bytes) -> None:
+    try:
+        found = claims.read(body)
+    except NotUnderstood:
+        return
+    assert found
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES))
+def test_any_fields_are_storable_claims_or_not_understood(fields: dict[str, Any]) -> None:
+    try:
+        claim = read(fields)
+    except NotUnderstood:
+        return
+    assert_storable(claim)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(set(DEPOSIT) - {"topic", "transactionId"})), VALUES))
+def test_a_deposit_with_any_other_fields_is_still_a_deposit(changes: dict[str, Any]) -> None:
+    claim = read(deposit(**changes))
+    assert (claim.type, claim.payment_id, claim.status) == ("bcb.deposit", "FT2384654NXF6", "completed")
+    assert_storable(claim)
+
+
+@given(st.dictionaries(st.sampled_from(["eventType", "summary", "Summary", "more"]), VALUES), st.text(max_size=60))
+@example({}, "İ")
+@example({}, "A" * 200)
+def test_a_job_with_any_other_fields_is_storable_or_not_understood(changes: dict[str, Any], status: str) -> None:
+    try:
+        claim = read(job(status=status, **changes))
+    except NotUnderstood:
+        return
+    assert (claim.kind, claim.subject) == ("job", "7f1b")
+    assert_storable(claim)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=2))
+def test_the_order_of_fields_changes_neither_identity_nor_content(fields: dict[str, Any]) -> None:
+    whole = {**DEPOSIT, **fields, "topic": "Deposits", "transactionId": "FT1"}
+    one, other = read(whole), read({name: whole[name] for name in reversed(whole)})
+    assert (one.identity, one.content) == (other.identity, other.content)
+
+
+def test_the_example_is_a_deposit() -> None:
+    claim = read(DEPOSIT)
+    assert (claim.type, claim.kind, claim.subject) == ("bcb.deposit", "payment", "FT2384654NXF6")
+    assert (claim.amount, claim.currency) == (Decimal("1000.00"), "USD")
+    assert claim.facts == {
+        "account_number": "1046406142",
+        "direction": "Credit",
+        "transaction_type": "Swift payment",
+        "subscription_id": "e2a55504-3924-4b48-9d7e-540efcd6fa30",
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accountNumber": "2"},
+        {"transactionId": "FT2"},
+        {"type": "Debit"},
+        {"value": {"amount": "1000.01", "currency": "USD"}},
+        {"value": {"amount": "1000.00", "currency": "EUR"}},
+        {"value": {}},
+    ],
+)
+def test_what_makes_another_deposit(changes: dict[str, Any]) -> None:
+    assert read(deposit(**changes)).identity != read(DEPOSIT).identity
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"subscriptionId": "another"},
+        {"transactionDetails": "other words"},
+        {"value": {"amount": 1000, "currency": "USD"}},
+        {"value": {"amount": "1000.000", "currency": "USD"}},
+        {"topic": "DEPOSITS"},
+        {"more": [1, 2]},
+    ],
+)
+def test_what_does_not_make_another_deposit(changes: dict[str, Any]) -> None:
+    assert read(deposit(**changes)).identity == read(DEPOSIT).identity
+
+
+@pytest.mark.parametrize(
+    ("status", "type_", "ours"),
+    [
+        ("Pending", "bcb.job.pending", "pending"),
+        ("InProgress", "bcb.job.in_progress", "pending"),
+        ("Completed", "bcb.job.completed", "completed"),
+        ("CompletedWithErrors", "bcb.job.completed_with_errors", "completed"),
+        ("Cancelled", "bcb.job.cancelled", "cancelled"),
+        ("Vanished", "bcb.job.vanished", "unknown"),
+        ("gone wrong!", "bcb.job.status_changed", "unknown"),
+    ],
+)
+def test_a_job_is_read_with_its_status(status: str, type_: str, ours: str) -> None:
+    claim = read(job(status=status))
+    assert (claim.type, claim.status) == (type_, ours)
+
+
+def test_a_job_in_the_apis_own_spelling_is_read() -> None:
+    claim = read({"JobId": 12, "JobStatus": "Completed", "Summary": {"total": 3, "failed": "x"}})
+    assert (claim.subject, claim.facts) == ("12", {"job_status": "Completed", "summary": {"total": 3}})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"topic": "Withdrawals", "transactionId": "1"},
+        {"topic": "Deposits"},
+        {"topic": "Deposits", "transactionId": "a\0b"},
+        {"topic": "Deposits", "transactionId": "\ud800"},
+        {"topic": "Deposits", "transactionId": "x" * 201},
+        {"topic": ["Deposits"], "transactionId": "1"},
+        {"jobId": "1"},
+        {"jobStatus": "Completed"},
+        {"jobId": None, "jobStatus": "Completed"},
+        [],
+        "text",
+        7,
+        None,
+    ],
+)
+def test_another_shape_is_not_understood(fields: Any) -> None:
+    with pytest.raises(NotUnderstood):
+        read(fields)
