@@ -74,5 +74,5 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
             with runtime.database.write() as connection:
                 bank_access.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
             yield Finding("ok", f"{source.name} public keys", "fetched")
-    except (BankError, BudgetSpent) as error:
+    except (BankError, BudgetSpent, SealBroken) as error:
         yield Finding("fail", f"{source.name} bank", str(error))

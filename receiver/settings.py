@@ -3,15 +3,21 @@
 import base64
 import binascii
 import ipaddress
+import re
+import ssl
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 KEY_BYTES = 32
+
+_PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)*")
 
 
 class SettingsError(Exception):
@@ -28,7 +34,10 @@ class Settings(BaseSettings):
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         description="comma-separated, newest first, each 32 bytes in URL-safe Base64"
     )
-    database_url: str = Field("sqlite:///var/receiver.db", description="sqlite:///PATH or postgresql+psycopg://…")
+    # Out of the repr, because it may hold a password.
+    database_url: str = Field(
+        "sqlite:///var/receiver.db", repr=False, description="sqlite:///PATH or postgresql+psycopg://…"
+    )
     port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PORT"), description="a TCP port, 1 to 65535")
     bind: str = Field("127.0.0.1", description="the address to listen on, such as 127.0.0.1, 0.0.0.0 or [::]")
     public_path_prefix: str = Field("", description="empty, or a path such as /bank that a proxy takes off")
@@ -72,8 +81,8 @@ class Settings(BaseSettings):
     @classmethod
     def _read_prefix(cls, value: str) -> str:
         prefix = value.rstrip("/")
-        if prefix and not prefix.startswith("/"):
-            raise ValueError("no slash at the start")
+        if not _PATH.fullmatch(prefix):
+            raise ValueError("not a path in the sense of RFC 3986")
         return prefix
 
     @field_validator("database_url")
@@ -81,6 +90,14 @@ class Settings(BaseSettings):
     def _read_database_url(cls, value: str) -> str:
         if not value.startswith(("sqlite:///", "postgresql+psycopg://")):
             raise ValueError("neither SQLite nor PostgreSQL")
+        try:
+            database = make_url(value).database
+        except (ArgumentError, ValueError):
+            # The library's own text repeats the URL, which may hold a password.
+            raise ValueError("not a URL") from None
+        if not database or database == ":memory:":
+            # Each connection would have an SQLite database of its own, gone with it.
+            raise ValueError("no database is named")
         return value
 
     @field_validator("tls_certificate", "tls_key")
@@ -94,6 +111,10 @@ class Settings(BaseSettings):
     def _both_or_neither(self) -> "Settings":
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("RECEIVER_TLS_CERTIFICATE and RECEIVER_TLS_KEY go together: set both or neither")
+        if self.tls_certificate is not None and self.tls_key is not None:
+            _check_pair(self.tls_certificate, self.tls_key)
+        if (self.bcb_client_id is None) != (self.bcb_client_secret is None):
+            raise ValueError("BCB_CLIENT_ID and BCB_CLIENT_SECRET go together: set both or neither")
         return self
 
     @property
@@ -117,6 +138,15 @@ def _check_key(key: str) -> None:
         raise ValueError(f"a key has {size} bytes")
 
 
+def _check_pair(certificate: Path, key: Path) -> None:
+    try:
+        # With an empty password, an encrypted key is an error instead of a question at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        text = "RECEIVER_TLS_CERTIFICATE and RECEIVER_TLS_KEY are wrong; they take: a PEM certificate and its key"
+        raise ValueError(f"{text}, both readable, the key not encrypted") from error
+
+
 def environment_name(field: str) -> str:
     """Return the environment variable behind a field of `Settings`."""
     alias = Settings.model_fields[field].validation_alias
@@ -133,6 +163,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise SettingsError(_one_line(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f".env can't be read ({error}); it takes: lines of NAME=VALUE in UTF-8") from None
 
 
 def _one_line(error: ValidationError) -> str:

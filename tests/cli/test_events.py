@@ -1,0 +1,129 @@
+"""`receiver events`."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+
+import pytest
+from bank import deposit, job
+from servers import RECEIVER
+
+
+@pytest.fixture
+def event_id(send, signer) -> str:
+    answer = send(signer.sign(deposit())).json
+    return answer["events"][0]
+
+
+def test_the_list_is_newest_first(cli, send, signer):
+    for number in range(3):
+        send(signer.sign(deposit(transactionId=f"FT{number}")))
+    assert sorted(found["id"] for found in cli.json("events", "list")) == [
+        found["id"] for found in reversed(cli.json("events", "list"))
+    ]
+    assert len(cli.json("events", "list", "--limit", "2")) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "subjects"),
+    [
+        (("--type", "bcb.deposit"), {"FT1", "FT2"}),
+        (("--type", "bcb.job.completed"), {"job-1"}),
+        (("--payment-id", "FT2"), {"FT2"}),
+        (("--source", "bcb"), {"FT1", "FT2", "job-1"}),
+        (("--source", "other"), set()),
+        (("--source", "other", "--source", "bcb", "--payment-id", "FT1"), {"FT1"}),
+    ],
+    ids=" ".join,
+)
+def test_the_list_is_narrowed_by_options(cli, send, signer, words, subjects):
+    for body in (deposit(transactionId="FT1"), deposit(transactionId="FT2"), job("job-1")):
+        send(signer.sign(body))
+    assert {found["subject"] for found in cli.json("events", "list", *words)} == subjects
+
+
+def test_the_table_has_a_line_for_each_event(cli, event_id):
+    heading, line = cli.done("events", "list").splitlines()
+    assert heading.split()[:2] == ["id", "received"]
+    assert line.startswith(event_id)
+    assert "1000.00" in line
+
+
+def test_no_event_is_said_on_standard_error(cli):
+    result = cli.run("events", "list")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There is no such event yet.\n")
+
+
+def test_show_tells_the_event_and_its_timeline(cli, event_id):
+    shown = cli.json("events", "show", event_id)
+    assert (shown["id"], shown["proof"], shown["amount"]) == (event_id, "signature", "1000.00")
+    assert [step["what"] for step in shown["timeline"]] == ["delivery", "feed"]
+    text = cli.done("events", "show", event_id)
+    assert "FT2384654NXF6" in text
+    assert "delivery" in text
+
+
+def test_raw_gives_the_bytes_as_they_came(cli, send, signer):
+    body = b'{"odd" :\x1b[31m "\xff"}'
+    event_id = send(signer.sign(body)).json["events"][0]
+    ended = cli.process("events", "raw", event_id)
+    assert (ended.returncode, ended.stdout) == (0, body)
+
+
+@pytest.mark.usefixtures("cli")
+def test_raw_bytes_cannot_steer_a_terminal(send, signer):
+    event_id = send(signer.sign(b'{"odd" :\x1b]0;owned\x07 "\xc2\x9b31m"}')).json["events"][0]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([*RECEIVER, "events", "raw", event_id], stdout=theirs) as process:
+        assert process.wait(30) == 0
+    os.close(theirs)
+    shown = os.read(ours, 10000).decode()
+    os.close(ours)
+    assert "odd" in shown
+    assert all(character.isprintable() or character in "\r\n" for character in shown)
+
+
+@pytest.mark.parametrize("command", ["show", "raw"])
+def test_an_event_that_does_not_exist_fails(cli, command):
+    result = cli.run("events", command, "evt_none")
+    assert result.exit_code == 1
+    assert "'evt_none'" in result.stderr
+
+
+@pytest.mark.usefixtures("cli")
+def test_tail_follows_the_feed_a_line_an_entry_until_ctrl_c(send, signer):
+    send(signer.sign(deposit(transactionId="FT1")))
+    command = [*RECEIVER, "events", "tail", "--from-start", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert json.loads(process.stdout.readline())["subject"] == "FT1"
+        send(signer.sign(deposit(transactionId="FT2")))
+        entry = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert process.stderr.read() == b""
+    assert (entry["subject"], entry["position"]) == ("FT2", 2)
+
+
+@pytest.mark.usefixtures("cli")
+def test_tail_begins_with_what_comes_next(send, signer):
+    send(signer.sign(deposit(transactionId="FT1")))
+    with subprocess.Popen([*RECEIVER, "events", "tail"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        number, line = 1, b""
+        os.set_blocking(process.stdout.fileno(), False)
+        while not line:
+            # It is not told when it has looked where the feed ends, so there is always one more to come.
+            number += 1
+            send(signer.sign(deposit(transactionId=f"FT{number}")))
+            try:
+                process.wait(0.3)
+            except subprocess.TimeoutExpired:
+                line = process.stdout.read() or b""
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+    assert b"bcb.deposit  bcb  FT" in line
+    assert b"  FT1\n" not in line

@@ -1,0 +1,106 @@
+"""`receiver payments`, against a simulated bank."""
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+from bank import deposit
+from conftest import add_source
+
+from receiver.simulator import Simulator
+from receiver.store import sources
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator() as started:
+        yield started
+
+
+@pytest.fixture
+def known(live, simulator):
+    """The source `bcb`, whose bank is the simulator."""
+    return add_source(live, base_url=simulator.url)
+
+
+def put_payment(simulator: Simulator, payment_id: str, *statuses: str) -> None:
+    script = [[status, 0] for status in statuses]
+    url = f"{simulator.url}/_simulator/payments/{payment_id}"
+    assert requests.put(url, json={"script": script}, timeout=10).status_code == 200
+
+
+def test_check_asks_the_bank_and_shows_what_it_said(cli, send, signer, simulator):
+    send(signer.sign(deposit()))
+    put_payment(simulator, "FT2384654NXF6", "Completed")
+    shown = cli.json("payments", "check", "bcb", "FT2384654NXF6")
+    assert (shown["status"], shown["bank_status"], shown["agreement"]) == ("completed", "Completed", "confirmed")
+    assert [check["outcome"] for check in shown["checks"]] == ["answered"]
+
+
+def test_check_asks_again_where_the_payment_is_final_already(cli, send, signer, simulator):
+    send(signer.sign(deposit()))
+    put_payment(simulator, "FT2384654NXF6", "Completed")
+    cli.done("payments", "check", "bcb", "FT2384654NXF6")
+    put_payment(simulator, "FT2384654NXF6", "Reversed")
+    shown = cli.json("payments", "check", "bcb", "FT2384654NXF6")
+    assert (shown["status"], shown["agreement"], len(shown["checks"])) == ("reversed", "contradicted", 2)
+
+
+def test_a_payment_that_the_bank_does_not_know_stays_unknown(cli, send, signer):
+    send(signer.sign(deposit()))
+    shown = cli.json("payments", "check", "bcb", "FT2384654NXF6")
+    assert (shown["status"], shown["agreement"]) == ("unknown", "unknown_to_bank")
+    assert [check["outcome"] for check in shown["checks"]] == ["not_found"]
+    assert shown["next_check_at"] is not None
+
+
+def test_check_fails_where_the_bank_was_not_asked(cli, live, send, signer, known):
+    send(signer.sign(deposit()))
+    with live.database.write() as connection:
+        sources.change(connection, known.id, enabled=False)
+    result = cli.run("payments", "check", "bcb", "FT2384654NXF6")
+    assert result.exit_code == 1
+    assert "the bank was not asked" in result.stderr
+    assert "unconfirmed" in result.stdout
+
+
+def test_show_tells_the_payment_with_every_check(cli, send, signer, simulator):
+    send(signer.sign(deposit()))
+    assert "The bank was not asked yet." in cli.run("payments", "show", "bcb", "FT2384654NXF6").stderr
+    put_payment(simulator, "FT2384654NXF6", "Completed")
+    cli.done("payments", "check", "bcb", "FT2384654NXF6")
+    text = cli.done("payments", "show", "bcb", "FT2384654NXF6")
+    assert "confirmed" in text
+    assert "answered" in text
+
+
+def test_the_list_is_narrowed_by_status_and_source(cli, send, signer, simulator):
+    for payment_id in ("FT1", "FT2"):
+        send(signer.sign(deposit(transactionId=payment_id)))
+    put_payment(simulator, "FT2", "Completed")
+    cli.done("payments", "check", "bcb", "FT2")
+    listed = cli.json("payments", "list")
+    assert [(found["payment_id"], found["status"]) for found in listed] == [("FT2", "completed"), ("FT1", "unknown")]
+    assert [found["payment_id"] for found in cli.json("payments", "list", "--status", "completed")] == ["FT2"]
+    assert cli.json("payments", "list", "--source", "other") == []
+    assert len(cli.json("payments", "list", "--limit", "1")) == 1
+    assert "FT1" in cli.done("payments", "list")
+
+
+@pytest.mark.parametrize("command", ["show", "check"])
+def test_a_payment_that_does_not_exist_fails(cli, command):
+    result = cli.run("payments", command, "bcb", "FT0")
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no payment 'FT0' of 'bcb'\n")
+
+
+def test_a_status_that_is_none_is_wrong_use(cli):
+    assert cli.run("payments", "list", "--status", "lost").exit_code == 2
+
+
+def test_what_the_bank_says_cannot_steer_the_terminal(cli, live, known, send, signer, hostile_bank):
+    with live.database.write() as connection:
+        sources.change(connection, known.id, base_url=hostile_bank)
+    send(signer.sign(deposit(transactionType="\u202e backwards")))
+    for words in (("payments", "check", "bcb", "FT2384654NXF6"), ("events", "list"), ("payments", "list")):
+        for text in (cli.done(*words), cli.done(*words, "--json")):
+            assert all(character.isprintable() or character == "\n" for character in text)

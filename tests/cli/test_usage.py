@@ -1,0 +1,61 @@
+"""What holds for every command."""
+
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from receiver.cli import main
+
+
+def commands(group: click.Group = main, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command with the words that call it, groups too."""
+    yield words, group
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+        else:
+            yield (*words, name), command
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_every_command_has_help_that_says_what_it_does(cli, words, flag):
+    text = cli.done(*words, flag)
+    assert text.startswith(f"Usage: {' '.join(('receiver', *words))}")
+    assert len(text.splitlines()[2].strip()) > 10
+
+
+@pytest.mark.parametrize("words", [words for words, command in commands() if words[-1:] == ("list",)], ids=" ".join)
+def test_every_list_takes_json(words):
+    (command,) = (command for found, command in commands() if found == words)
+    assert "--json" in {name for parameter in command.params for name in parameter.opts}
+
+
+@pytest.mark.parametrize("words", [("nonsense",), ("source",), ("events", "list", "--nonsense"), ("source", "show")])
+def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli, words):
+    ended = cli.process(*words)
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert b"Usage: receiver" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("source", "list"), 0), (("source", "list", "--json"), 0), (("source", "show", "none"), 1), (("--version",), 0)],
+)
+def test_a_process_ends_with_0_where_it_is_done_and_1_where_it_failed(cli, words, code):
+    assert cli.process(*words).returncode == code
+
+
+def test_a_missing_key_fails_in_one_line_that_names_it(cli):
+    ended = cli.process("source", "list", RECEIVER_SECRET_KEYS="")
+    assert (ended.returncode, ended.stdout, ended.stderr.count(b"\n")) == (1, b"", 1)
+    assert b"RECEIVER_SECRET_KEYS is not set" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "option", ["--secret", "--client-secret", "--password", "--token", "--signing-secret"], ids=lambda option: option
+)
+def test_no_command_takes_a_secret_as_an_argument_save_the_simulator_its_own(option):
+    taking = [words for words, command in commands() for parameter in command.params if option in parameter.opts]
+    assert set(taking) <= {("simulator",)}

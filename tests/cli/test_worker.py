@@ -1,0 +1,78 @@
+"""`receiver worker`, `receiver db`."""
+
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from bank import deposit
+from conftest import KEY, add_source
+from servers import RECEIVER
+
+from receiver.simulator import Simulator
+
+
+@pytest.fixture
+def known(live):
+    """The source `bcb`, whose bank is a simulator."""
+    with Simulator() as simulator:
+        url = f"{simulator.url}/_simulator/payments/FT2384654NXF6"
+        requests.put(url, json={"script": [["Completed", 0]]}, timeout=10)
+        yield add_source(live, base_url=simulator.url)
+
+
+def test_once_does_what_is_due_and_ends(cli, send, signer):
+    send(signer.sign(deposit()))
+    assert cli.done("worker", "--once") == "Done: 2.\n"
+    (payment,) = cli.json("payments", "list")
+    assert (payment["status"], payment["next_check_at"]) == ("completed", None)
+    assert cli.json("source", "show", "bcb")["public_keys_fetched_at"] is not None
+
+
+def test_once_does_nothing_where_nothing_is_due(cli, send, signer):
+    send(signer.sign(deposit()))
+    cli.done("worker", "--once")
+    assert cli.done("worker", "--once") == "Done: 0.\n"
+
+
+def test_it_works_until_it_is_told_to_stop(cli, send, signer):
+    send(signer.sign(deposit()))
+    with subprocess.Popen([*RECEIVER, "worker"], stderr=subprocess.DEVNULL) as process:
+        while cli.json("payments", "list")[0]["status"] != "completed":
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_upgrade_makes_the_tables_and_may_be_repeated(cli, monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("RECEIVER_DATABASE_URL", f"sqlite:///{tmp_path}/below/new.db")
+    assert "was migrated from empty to" in cli.done("db", "upgrade")
+    assert "already" in cli.done("db", "upgrade")
+
+
+def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(cli, tmp_path: Path):
+    ended = cli.process("source", "list", RECEIVER_DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
+    assert ended.returncode == 1
+    assert b"receiver db upgrade" in ended.stderr
+
+
+def test_a_database_of_a_later_release_is_left_alone(cli, tmp_path: Path):
+    with sqlite3.connect(tmp_path / "receiver.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    result = cli.run("db", "upgrade")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: the database is at revision 9999, which this release does not know\n",
+    )
+
+
+def test_a_database_that_is_not_reachable_fails_in_one_line(cli):
+    url = "postgresql+psycopg://receiver:hidden@127.0.0.1:1/receiver"
+    for words in (("db", "upgrade"), ("source", "list"), ("worker", "--once")):
+        ended = cli.process(*words, RECEIVER_DATABASE_URL=url, RECEIVER_SECRET_KEYS=KEY)
+        assert ended.returncode == 1
+        assert ended.stderr.count(b"\n") == 1
+        assert b"hidden" not in ended.stderr
