@@ -5,7 +5,7 @@ import sys
 
 from flask import Flask
 
-from receiver import logs, runtime
+from receiver import environment, logs, runtime
 from receiver.runtime import Runtime
 from receiver.settings import SettingsError, load_settings
 from receiver.store import schema
@@ -40,7 +40,7 @@ def prepare(started: Runtime) -> None:
     """
     try:
         schema.check(started.database)
-        runtime.apply_environment(started)
+        environment.apply(started)
     except StoreUnavailable as error:
         log.error("starting without a database: %s", error)
     finally:

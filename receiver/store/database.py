@@ -1,6 +1,7 @@
 """The engine: SQLite or PostgreSQL, durable at each commit, and the two ways into it: to read and to write."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,15 @@ class Database:
     """One database, shared by all threads of a process."""
 
     def __init__(self, url: str) -> None:
+        """Open no connection yet.
+
+        Raises:
+            StoreUnavailable: the folder for the SQLite file can't be made.
+        """
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+        self._turn = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -51,10 +58,26 @@ class Database:
         Raises:
             StoreUnavailable
         """
-        with self._guarded(), self.engine.connect() as connection:
+        with self._guarded(), self._taking_turns(), self.engine.connect() as connection:
             connection.execution_options(takes_write_lock=True)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _taking_turns(self) -> Iterator[None]:
+        """On SQLite, let the writers of a process wait for each other here, not in its busy handler.
+
+        That one sleeps between its looks, so that a writer can miss every gap that busy others leave.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailable("other writers have held the database for too long")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Give back all connections; the database can still be used afterwards."""
@@ -77,7 +100,10 @@ def _one_line(error: SQLAlchemyError) -> str:
 def _sqlite(url: str) -> Engine:
     path = make_url(url).database
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"no folder for {path}: {error.strerror}") from error
     engine = create_engine(
         url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, hide_parameters=True
     )

@@ -7,7 +7,7 @@ import pytest
 from bank import SECRET
 from pydantic import SecretStr
 
-from receiver import runtime
+from receiver import environment
 from receiver.runtime import Runtime
 from receiver.settings import SettingsError
 from receiver.store import signing_secrets, sources
@@ -36,7 +36,7 @@ def stored(parts: Runtime) -> tuple[SourceRecord, dict[str, str] | None, list[st
 
 
 def test_the_environment_creates_the_source_bcb(parts: Runtime) -> None:
-    assert runtime.apply_environment(with_environment(parts))
+    assert environment.apply(with_environment(parts))
     source, credentials, secrets = stored(parts)
     assert (source.bank, source.base_url) == ("bcb", "http://127.0.0.1:9")
     assert credentials == {"client_id": "an-id", "client_secret": "a-secret"}
@@ -44,27 +44,27 @@ def test_the_environment_creates_the_source_bcb(parts: Runtime) -> None:
 
 
 def test_without_it_nothing_is_created(parts: Runtime) -> None:
-    assert not runtime.apply_environment(parts)
+    assert not environment.apply(parts)
     with parts.database.read() as connection:
         assert sources.every(connection) == []
 
 
 def test_a_changed_environment_updates_the_source(parts: Runtime) -> None:
-    runtime.apply_environment(with_environment(parts))
-    assert runtime.apply_environment(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    environment.apply(with_environment(parts))
+    assert environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
     assert stored(parts)[2] == [OTHER, SECRET]
 
 
 def test_a_restart_with_the_same_environment_never_sets_back_what_was_changed_since(parts: Runtime) -> None:
-    runtime.apply_environment(with_environment(parts))
+    environment.apply(with_environment(parts))
     source = stored(parts)[0]
     with parts.database.write() as connection:
         signing_secrets.put(connection, parts.sealer, source.id, OTHER, now=parts.clock(), grace_seconds=0)
-    assert not runtime.apply_environment(with_environment(parts))
+    assert not environment.apply(with_environment(parts))
     assert stored(parts)[2] == [OTHER]
 
 
 def test_a_secret_that_makes_no_key_stops_the_start_without_being_shown(parts: Runtime) -> None:
     with pytest.raises(SettingsError, match="BCB_MESSAGE_SIGNING_SECRET is wrong") as caught:
-        runtime.apply_environment(with_environment(parts, bcb_message_signing_secret=SecretStr("not Base64!")))
+        environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr("not Base64!")))
     assert "not Base64!" not in str(caught.value)
