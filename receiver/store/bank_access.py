@@ -66,6 +66,8 @@ def end_fetching(connection: Connection, source_id: int) -> None:
 
 def drop_token(connection: Connection, sealer: Sealer, source_id: int, text: str) -> None:
     """Forget the token that the bank refused, unless another process has replaced it already."""
+    # Locked, lest the token that another process stores meanwhile is dropped in place of this one.
+    connection.execute(select(_tokens.c.source_id).where(_tokens.c.source_id == source_id).with_for_update())
     stored = token(connection, sealer, source_id)
     if stored is not None and stored.text == text:
         connection.execute(update(_tokens).where(_tokens.c.source_id == source_id).values(sealed=None, expires_at=None))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, select
@@ -15,7 +15,11 @@ _events, _deliveries, _repeats, _sources = (table_of(model) for model in (Event,
 
 @dataclass(frozen=True)
 class Filter:
-    """Which events to list; what is empty or none does not restrict."""
+    """Which events to list; what is empty or none does not restrict.
+
+    The time of receipt is from `received_after` on and ends before `received_before`, so that adjoining spans share
+    no event and leave none out.
+    """
 
     sources: Sequence[str] = ()
     type: str | None = None
@@ -42,10 +46,14 @@ def listing(connection: Connection, wanted: Filter, *, below: str | None, limit:
         query = query.where(_events.c.payment_id == wanted.payment_id)
     if wanted.event_id:
         query = query.where(_events.c.id == wanted.event_id)
+    # An id tells the millisecond and has the index; the column tells the microsecond.
     if wanted.received_after:
-        query = query.where(_events.c.id >= lowest_id("evt", wanted.received_after))
+        after = wanted.received_after
+        query = query.where(_events.c.id >= lowest_id("evt", after), _events.c.received_at >= after)
     if wanted.received_before:
-        query = query.where(_events.c.id < lowest_id("evt", wanted.received_before))
+        before = wanted.received_before
+        behind = lowest_id("evt", before + timedelta(milliseconds=1))
+        query = query.where(_events.c.id < behind, _events.c.received_at < before)
     if below:
         query = query.where(_events.c.id < below)
     return list(connection.execute(query))

@@ -75,18 +75,20 @@ def record(connection: Connection, delivery: NewDelivery, events: Sequence[NewEv
     if not _insert_delivery(connection, delivery):
         return _the_same_again(connection, delivery)
     ids: dict[bytes, str] = {}
-    is_new = has_conflict = False
+    new: set[str] = set()
+    has_conflict = False
     # In the order of their identities, so that two writers with events in common never wait for each other in a circle.
     for event in sorted(events, key=lambda event: event.identity):
         if _insert_event(connection, delivery, event):
             ids[event.identity] = event.id
-            is_new = True
+            new.add(event.id)
             continue
         ids[event.identity], conflict = _note_repeat(connection, delivery, event)
         has_conflict |= conflict
-    if not is_new:
+    _follow_up(connection, delivery, [event for event in events if event.id in new])
+    if not new:
         _mark_duplicate(connection, delivery, next(iter(ids.values())))
-    return Recorded(tuple(dict.fromkeys(ids[event.identity] for event in events)), is_new, has_conflict)
+    return Recorded(tuple(dict.fromkeys(ids[event.identity] for event in events)), bool(new), has_conflict)
 
 
 def _insert_delivery(connection: Connection, delivery: NewDelivery) -> bool:
@@ -124,20 +126,25 @@ def _insert_event(connection: Connection, delivery: NewDelivery, event: NewEvent
         proof_key=delivery.proof_key,
         conflict=False,
     )
-    if not insert_or_skip(connection, _events, ["source_id", "identity"], values):
-        return False
-    feed.append(
-        connection,
-        type=event.type,
-        source_id=delivery.source_id,
-        subject=event.subject,
-        event_id=event.id,
-        data=_feed_data(delivery, event),
-        now=delivery.received_at,
-    )
-    if event.kind in SUBJECT_KINDS and event.subject is not None:
+    return insert_or_skip(connection, _events, ["source_id", "identity"], values)
+
+
+def _follow_up(connection: Connection, delivery: NewDelivery, new: Sequence[NewEvent]) -> None:
+    """Tell the feed of new events, in the delivery's order, and make what they are about due."""
+    for event in new:
+        feed.append(
+            connection,
+            type=event.type,
+            source_id=delivery.source_id,
+            subject=event.subject,
+            event_id=event.id,
+            data=_feed_data(delivery, event),
+            now=delivery.received_at,
+        )
+    # Again in one order for all writers: different events may be about the same subjects.
+    about = [event for event in new if event.kind in SUBJECT_KINDS and event.subject is not None]
+    for event in sorted(about, key=lambda event: (event.kind, event.subject or "")):
         _ask_the_bank(connection, delivery, event)
-    return True
 
 
 def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
@@ -188,20 +195,26 @@ def _ask_the_bank(connection: Connection, delivery: NewDelivery, event: NewEvent
 
 def _note_repeat(connection: Connection, delivery: NewDelivery, event: NewEvent) -> tuple[str, bool]:
     first = connection.execute(
-        select(_events.c.id, _events.c.content_sha256).where(
+        select(_events.c.id, _events.c.content_sha256, _events.c.delivery_id).where(
             _events.c.source_id == delivery.source_id, _events.c.identity == event.identity
         )
     ).one()
     conflict = first.content_sha256 != event.content_sha256
-    insert_or_skip(
-        connection,
-        _repeats,
-        ["event_id", "delivery_id"],
-        {"event_id": first.id, "delivery_id": delivery.id, "conflict": conflict, "received_at": delivery.received_at},
-    )
+    if first.delivery_id != delivery.id:
+        _insert_repeat(connection, delivery, first.id, conflict)
     if conflict:
         connection.execute(update(_events).where(_events.c.id == first.id).values(conflict=True))
     return first.id, conflict
+
+
+def _insert_repeat(connection: Connection, delivery: NewDelivery, event_id: str, conflict: bool) -> None:
+    values = {
+        "event_id": event_id,
+        "delivery_id": delivery.id,
+        "conflict": conflict,
+        "received_at": delivery.received_at,
+    }
+    insert_or_skip(connection, _repeats, ["event_id", "delivery_id"], values)
 
 
 def _mark_duplicate(connection: Connection, delivery: NewDelivery, event_id: str) -> None:

@@ -16,6 +16,9 @@ DETAIL_CHARACTERS = 300
 HEADER_CHARACTERS = 500
 HEADERS_KEPT = 40
 
+DROPPED_AT_ONCE = 10
+"""More than one, so that what several writers at once, or a lowered setting, have left over is caught up with."""
+
 
 def keep(
     connection: Connection,
@@ -55,10 +58,17 @@ def _drop_surplus(connection: Connection, source_id: int, proven: bool, kept: in
     counts = connection.execute(
         select(_deliveries.c.peer, func.count().label("number")).where(*share).group_by(_deliveries.c.peer)
     ).all()
-    if sum(row.number for row in counts) <= kept:
+    surplus = sum(row.number for row in counts) - kept
+    if surplus <= 0:
         return
     loudest = max(counts, key=lambda row: row.number).peer
+    # Rows that another writer is dropping are left to it: waiting for each other, the two might do so in a circle.
     oldest = (
-        select(_deliveries.c.id).where(*share, _deliveries.c.peer == loudest).order_by(_deliveries.c.id).limit(1)
-    ).scalar_subquery()
-    connection.execute(delete(_deliveries).where(_deliveries.c.id == oldest))
+        select(_deliveries.c.id)
+        .where(*share, _deliveries.c.peer == loudest)
+        .order_by(_deliveries.c.id)
+        .limit(min(surplus, DROPPED_AT_ONCE))
+        .with_for_update(skip_locked=True)
+        .cte("oldest")
+    )
+    connection.execute(delete(_deliveries).where(_deliveries.c.id.in_(select(oldest.c.id))))

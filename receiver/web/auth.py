@@ -1,10 +1,13 @@
 """Bearer tokens of downstream apps (RFC 6750)."""
 
+from contextlib import suppress
+
 from flask import request
 
 from receiver.runtime import Runtime
 from receiver.store import api_tokens
 from receiver.store.api_tokens import TokenRecord
+from receiver.store.database import StoreUnavailable
 from receiver.web.problems import Problem
 
 
@@ -28,7 +31,8 @@ def require(runtime: Runtime, scope: str) -> TokenRecord:
         headers = {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
         raise Problem(403, f"This token does not have the scope {scope}.", headers)
     if api_tokens.needs_note_of_use(token, now):
-        with runtime.database.write() as connection:
+        # A database that can't be written just now can still be read.
+        with suppress(StoreUnavailable), runtime.database.write() as connection:
             api_tokens.note_use(connection, token.id, now)
     return token
 

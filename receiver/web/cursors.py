@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from receiver.web.problems import Problem
 
@@ -43,9 +44,14 @@ class Cursors:
 
     def _read(self, cursor: str) -> object:
         try:
-            return self._serializer.loads(cursor)
+            place: object = self._serializer.loads(cursor)
+            signature = cursor.rpartition(".")[2]
+            # Base64 has several spellings of the same bytes; only ours was given out.
+            if base64_encode(base64_decode(signature)).decode() != signature:
+                raise _not_ours()
         except (BadData, ValueError) as error:
             raise _not_ours() from error
+        return place
 
 
 def _not_ours() -> Problem:

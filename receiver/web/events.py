@@ -67,7 +67,7 @@ def _filter(token: TokenRecord) -> Filter:
 
 def _find(runtime: Runtime, token: TokenRecord, event_id: str) -> dict[str, Any]:
     with runtime.database.read() as connection:
-        shown = representations.event_with_timeline(connection, event_id)
+        shown = representations.event_with_timeline(connection, parameters.path_part(event_id))
     if shown is None or not auth.may_see(token, shown["source"]):
         raise Problem(404, "There is no such event.")
     return shown

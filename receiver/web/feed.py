@@ -49,7 +49,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
         following = cursors.make(entries[:limit][-1].position if entries else after)
         if BATCH_TYPE in request.accept_mimetypes.values():
             query = urlencode(dict(request.args.lists(), after=following), doseq=True)
-            headers = {"Link": f'<{request.path}?{query}>; rel="next"'}
+            path = runtime.settings.public_path_prefix + request.path
+            headers = {"Link": f'<{path}?{query}>; rel="next"'}
             return Response(json.dumps(shown), headers=headers, content_type=BATCH_TYPE)
         return jsonify({"data": shown, "next": following, "has_more": len(entries) > limit})
 

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, jsonify
 
 from receiver.runtime import Runtime
 from receiver.store import schema
-from receiver.store.database import StoreUnavailable, is_writable
+from receiver.store.database import is_writable
 from receiver.store.schema import NotMigrated
 from receiver.web.problems import problem
 
@@ -20,12 +20,12 @@ def blueprint(runtime: Runtime) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        """The database is migrated and can be written."""
+        """The database is migrated and can be written. Why it can't be is for the log: anybody may ask here."""
         try:
             schema.check(runtime.database)
-            is_writable(runtime.database)
-        except (NotMigrated, StoreUnavailable) as error:
+        except NotMigrated as error:
             return problem(503, str(error), {"Retry-After": "5"})
+        is_writable(runtime.database)
         return jsonify({"status": "ready"})
 
     @routes.get("/")

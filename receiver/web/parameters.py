@@ -1,13 +1,16 @@
 """Reading query parameters; what is wrong with one is a 400 that names it and says what it takes."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from flask import request
 
 from receiver.web.problems import Problem
 
 TEXT_CHARACTERS_MAX = 256
+
+YEARS = (1971, 9998)
+"""Times that still are times after a little is added or taken away."""
 
 
 def text(name: str) -> str | None:
@@ -35,6 +38,17 @@ def _clean(name: str, value: str) -> str:
     return value
 
 
+def path_part(value: str) -> str:
+    """Return a part of the path that names something stored.
+
+    Raises:
+        Problem: 404, it holds a NUL, as nothing stored does.
+    """
+    if "\0" in value:
+        raise Problem(404, "There is nothing of this name.")
+    return value
+
+
 def number(name: str, default: int, least: int, most: int) -> int:
     """Return a whole number between `least` and `most`.
 
@@ -51,7 +65,7 @@ def number(name: str, default: int, least: int, most: int) -> int:
 
 
 def time(name: str) -> datetime | None:
-    """Return a time with its zone (RFC 3339).
+    """Return a time in UTC, from a text with its zone (RFC 3339).
 
     Raises:
         Problem
@@ -62,12 +76,12 @@ def time(name: str) -> datetime | None:
     try:
         # An unescaped `+` arrives as a space.
         found = datetime.fromisoformat(given.replace(" ", "+"))
-        found.timestamp()
+        in_utc = found.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Problem(400, f"`{name}` takes a time such as 2026-01-31T12:00:00Z.") from error
-    if found.tzinfo is None or found.year < 1971:
+    if found.tzinfo is None or not YEARS[0] <= in_utc.year <= YEARS[1]:
         raise Problem(400, f"`{name}` takes a time with its zone, such as 2026-01-31T12:00:00Z.")
-    return found
+    return in_utc
 
 
 def choice(name: str, accepted: Sequence[str]) -> str | None:

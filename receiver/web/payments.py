@@ -43,6 +43,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     def show_payment(source: str, payment_id: str) -> Response:
         """One payment with every check made."""
         token = auth.require(runtime, "payments:read")
+        source, payment_id = parameters.path_part(source), parameters.path_part(payment_id)
         with runtime.database.read() as connection:
             row = subjects.find(connection, source, "payment", payment_id) if auth.may_see(token, source) else None
             checks = subjects.checks_of(connection, row.id) if row else []

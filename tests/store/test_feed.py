@@ -1,0 +1,182 @@
+"""The ordered log: no reader steps over an entry, however late its writer commits."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Connection, delete, select, text
+from store.race import append, race, read
+
+from receiver.runtime import Runtime
+from receiver.store import feed
+from receiver.store.database import Database
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import FeedEntry, table_of
+
+_entries = table_of(FeedEntry)
+
+
+def write(parts: Runtime, source: SourceRecord, *names: str, kind: str = "test.entry") -> None:
+    with parts.database.write() as connection:
+        for name in names:
+            append(connection, parts, source, name, kind)
+
+
+def head(parts: Runtime) -> int:
+    with parts.database.read() as connection:
+        return feed.head(connection)
+
+
+def test_positions_ascend_without_gaps_in_the_order_of_being_given(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, "a", "b")
+    assert [(entry.subject, entry.position) for entry in read(parts)] == [("a", 1), ("b", 2)]
+    write(parts, source, "c")
+    assert [(entry.subject, entry.position) for entry in read(parts)] == [("a", 1), ("b", 2), ("c", 3)]
+
+
+def test_a_position_once_given_is_kept(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, "a", "b")
+    before = read(parts)
+    write(parts, source, "c")
+    assert read(parts)[:2] == before
+
+
+def test_nothing_shows_before_it_is_committed(parts: Runtime, source: SourceRecord) -> None:
+    with parts.database.write() as connection:
+        append(connection, parts, source, "a")
+        with parts.database.read() as another:
+            assert feed.read(another, after=0, limit=10) == []
+        if not parts.database.is_sqlite:
+            assert read(parts) == []
+    assert [entry.subject for entry in read(parts)] == ["a"]
+
+
+def test_nothing_shows_of_a_transaction_that_was_rolled_back(parts: Runtime, source: SourceRecord) -> None:
+    def fail_half_way() -> None:
+        with parts.database.write() as connection:
+            append(connection, parts, source, "lost")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
+    write(parts, source, "a")
+    assert [(entry.subject, entry.position) for entry in read(parts)] == [("a", 1)]
+
+
+def test_an_entry_without_a_position_is_not_read(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, "a")
+    with parts.database.read() as connection:
+        assert feed.read(connection, after=0, limit=10) == []
+
+
+def test_more_entries_than_a_batch_get_their_positions_at_once(
+    parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "BATCH", 10)
+    names = [f"e{number:02}" for number in range(35)]
+    write(parts, source, *names)
+    assert [(entry.subject, entry.position) for entry in read(parts)] == list(zip(names, range(1, 36), strict=True))
+
+
+def test_the_head_never_goes_back_whatever_is_deleted(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, "a", "b")
+    read(parts)
+    with parts.database.write() as connection:
+        connection.execute(delete(_entries))
+    assert head(parts) == 2
+    write(parts, source, "c")
+    assert [(entry.subject, entry.position) for entry in read(parts, after=2)] == [("c", 3)]
+
+
+def test_a_page_starts_behind_its_position_and_ends_at_its_limit(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, *"abcde")
+    assert [entry.subject for entry in read(parts, after=1, limit=3)] == ["b", "c", "d"]
+    assert read(parts, after=5) == []
+
+
+def test_a_filter_leaves_positions_as_they_are(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, "a", "b")
+    write(parts, source, "c", kind="test.other")
+    write(parts, source, "d")
+    found = read(parts, types=("test.other", "test.none"))
+    assert [(entry.subject, entry.position) for entry in found] == [("c", 3)]
+
+
+def test_the_entries_of_an_event_tell_those_without_a_position(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, "a")
+    read(parts)
+    write(parts, source, "a")
+    with parts.database.read() as connection:
+        assert [entry.position for entry in feed.of_event(connection, "a")] == [1, 0]
+
+
+def test_looking_for_new_entries_writes_nothing_where_there_are_none(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Database, "write", lambda _: pytest.fail("it wrote"))
+    feed.give_positions(parts.database)
+
+
+def test_givers_at_once_give_each_position_once(parts: Runtime, source: SourceRecord) -> None:
+    for turn in range(10):
+        write(parts, source, *(f"{turn}-{number}" for number in range(20)))
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: feed.give_positions(parts.database), range(4)))
+    assert [entry.position for entry in read(parts)] == list(range(1, 201))
+    assert head(parts) == 200
+
+
+def test_an_entry_that_commits_late_comes_behind_those_that_were_read_before_it(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    """The hazard of the next test, on the log as it is."""
+    if parts.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time: an earlier id is always committed earlier")
+    with parts.database.write() as late:
+        append(late, parts, source, "late")
+        write(parts, source, "early")
+        (first,) = read(parts)
+    (second,) = read(parts, after=first.position)
+    assert [(first.subject, first.position), (second.subject, second.position)] == [("early", 1), ("late", 2)]
+
+
+def test_a_reader_that_goes_by_ids_given_at_insert_does_step_over_an_entry(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    """Why positions are not ids: here is the entry that would be lost."""
+    if parts.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time: an earlier id is always committed earlier")
+    with parts.database.write() as late:
+        append(late, parts, source, "late")
+        write(parts, source, "early")
+        (seen,) = by_id(parts.database, after=0)
+    assert seen[1] == "early"
+    assert by_id(parts.database, after=seen[0]) == []
+    assert [name for _, name in by_id(parts.database, after=0)] == ["late", "early"]
+
+
+def by_id(database: Database, after: int) -> list[tuple[int, str]]:
+    """What a reader of the textbook's feed would get."""
+    query = select(_entries.c.id, _entries.c.subject).where(_entries.c.id > after).order_by(_entries.c.id)
+    with database.read() as connection:
+        return [(row.id, row.subject) for row in connection.execute(query)]
+
+
+def test_readers_who_follow_along_see_each_entry_exactly_once(parts: Runtime, source: SourceRecord) -> None:
+    race(parts, source, seconds=3)
+
+
+@pytest.fixture
+def pinned(parts: Runtime) -> Iterator[Connection]:
+    """A reader that keeps its view."""
+    with parts.database.read() as connection:
+        connection.execute(text("SELECT position FROM feed_head")).all()
+        yield connection
+
+
+def test_a_reader_with_an_old_view_sees_no_later_position(
+    parts: Runtime, source: SourceRecord, pinned: Connection
+) -> None:
+    write(parts, source, "a")
+    assert [entry.position for entry in read(parts)] == [1]
+    assert feed.read(pinned, after=0, limit=10) == []

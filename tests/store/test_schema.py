@@ -1,0 +1,106 @@
+"""Migrations: from nothing to this release's tables, on both databases, however many start at once."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from receiver.store import schema
+from receiver.store.database import Database
+from receiver.store.schema import NotMigrated
+from receiver.store.tables import metadata
+
+UPGRADE = """
+import sys
+from receiver.store import schema
+from receiver.store.database import Database
+database = Database(sys.argv[1])
+schema.upgrade(database)
+database.close()
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{request.getfixturevalue('tmp_path')}/new/receiver.db"
+    else:
+        url = request.getfixturevalue("empty_postgres_url")
+    database = Database(url)
+    yield database
+    database.close()
+
+
+def test_an_empty_database_gets_every_table(empty: Database) -> None:
+    schema.upgrade(empty)
+    with empty.read() as connection:
+        assert set(inspect(connection).get_table_names()) == {*metadata().tables, "alembic_version"}
+
+
+def test_the_migrated_tables_are_those_of_the_models(empty: Database) -> None:
+    schema.upgrade(empty)
+    with empty.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata()) == []
+
+
+def test_the_comparison_with_the_models_can_fail(empty: Database) -> None:
+    schema.upgrade(empty)
+    with empty.write() as connection:
+        connection.execute(text("DROP INDEX ix_events_payment"))
+    with empty.read() as connection:
+        assert len(compare_metadata(MigrationContext.configure(connection), metadata())) == 1
+
+
+def test_upgrading_twice_changes_nothing(empty: Database) -> None:
+    schema.upgrade(empty)
+    with empty.write() as connection:
+        connection.execute(text("UPDATE feed_head SET position = 7"))
+    schema.upgrade(empty)
+    with empty.read() as connection:
+        assert connection.execute(text("SELECT position FROM feed_head")).scalars().all() == [7]
+
+
+def test_processes_that_upgrade_at_once_all_end_well(empty: Database) -> None:
+    command = [sys.executable, "-c", UPGRADE, empty.url]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
+    assert ended == [("", 0)] * 3
+    schema.check(empty)
+    with empty.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM feed_head")).scalar_one() == 1
+
+
+def test_a_migrated_database_passes_the_check(empty: Database) -> None:
+    schema.upgrade(empty)
+    schema.check(empty)
+
+
+def test_an_empty_database_does_not_pass_the_check(empty: Database) -> None:
+    with pytest.raises(NotMigrated, match=r"revision none, .* is needed: run `receiver db upgrade`"):
+        schema.check(empty)
+    assert schema.current_revision(empty) is None
+
+
+def test_an_older_database_does_not_pass_the_check(empty: Database) -> None:
+    schema.upgrade(empty)
+    with empty.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(NotMigrated, match=f"revision 0000, {schema.newest_revision()} is needed"):
+        schema.check(empty)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("alembic.op.create_index", fail)
+    with pytest.raises(ZeroDivisionError):
+        schema.upgrade(empty)
+    with empty.read() as connection:
+        assert inspect(connection).get_table_names() == []

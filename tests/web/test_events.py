@@ -1,0 +1,265 @@
+"""`GET /api/v1/events`: what the banks told us."""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bank import BankSigner, deposit, job
+from conftest import StandingClock, add_source, make_token
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
+
+from receiver.representations import rfc3339
+from receiver.runtime import Runtime
+from receiver.store import subjects
+from receiver.store.tables import Delivery, Subject, table_of
+
+pytestmark = pytest.mark.usefixtures("source")
+
+EVENTS = "/api/v1/events"
+
+
+def ids(client: FlaskClient, token: Headers, **query: Any) -> list[str]:
+    return [event["id"] for event in got(client, EVENTS, token, **query)["data"]]
+
+
+def test_an_event_is_shown_to_the_letter(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    signed = bank.sign(deposit())
+    event_id = send(client, signed)
+    page = got(client, EVENTS, token)
+    assert set(page) == {"data", "next"}
+    assert page["next"] is None
+    (event,) = page["data"]
+    assert isinstance(event.pop("facts"), dict)
+    assert event == {
+        "id": event_id,
+        "source": "bcb",
+        "bank": "bcb",
+        "type": "bcb.deposit",
+        "subject": "FT2384654NXF6",
+        "payment_id": "FT2384654NXF6",
+        "received_at": "2026-03-04T12:00:00.000000Z",
+        "proof": "signature",
+        "proof_key": "secret:1",
+        "claimed_status": "completed",
+        "amount": "1000.00",
+        "currency": "USD",
+        "conflict": False,
+        "payload_sha256": hashlib.sha256(signed.body).hexdigest(),
+    }
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
+def test_following_next_gives_every_event_once_newest_first(
+    client: FlaskClient, bank: BankSigner, token: Headers, clock: StandingClock, limit: int
+) -> None:
+    sent = []
+    for number in range(5):
+        sent.append(send(client, bank.sign(deposit(transactionId=f"FT{number}"))))
+        clock.forward(0.001)
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = got(client, EVENTS, token, limit=limit, cursor=cursor)
+        assert len(page["data"]) <= limit
+        seen += [event["id"] for event in page["data"]]
+        cursor = page["next"]
+    assert seen == sent[::-1]
+
+
+def test_events_of_one_instant_are_all_given_page_by_page(
+    client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
+    sent = send_deposits(client, bank, 5)
+    first = got(client, EVENTS, token, limit=3)
+    second = got(client, EVENTS, token, limit=3, cursor=first["next"])
+    assert sorted(event["id"] for event in first["data"] + second["data"]) == sorted(sent)
+
+
+def test_events_are_found_by_what_is_asked_for(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    add_source(parts, "other")
+    first, second = send_deposits(client, bank, 2)
+    of_job = send(client, bank.sign(job("job-1")))
+    (elsewhere,) = send_deposits(client, bank, 1, "other")
+    assert set(ids(client, token)) == {first, second, of_job, elsewhere}
+    assert ids(client, token, type="bcb.job.completed") == [of_job]
+    assert set(ids(client, token, payment_id="FT0")) == {first, elsewhere}
+    assert ids(client, token, event_id=second) == [second]
+    assert ids(client, token, source="other") == [elsewhere]
+    assert len(ids(client, token, source=["other", "bcb"])) == 4
+    assert ids(client, token, source="other", payment_id="FT1") == []
+    assert ids(client, token, type="bcb.nothing") == []
+    assert ids(client, token, source="unheard-of") == []
+
+
+def test_an_empty_filter_restricts_nothing(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    sent = send_deposits(client, bank, 2)
+    empty = dict.fromkeys(("source", "type", "payment_id", "event_id", "received_after", "received_before"), "")
+    assert sorted(ids(client, token, **empty, limit="", cursor="")) == sorted(sent)
+
+
+def test_spans_of_time_that_adjoin_share_no_event_and_leave_none_out(
+    client: FlaskClient, bank: BankSigner, token: Headers, clock: StandingClock
+) -> None:
+    """To the microsecond, though ids go by the millisecond."""
+    times, sent = [], []
+    for number, microseconds in enumerate([0, 1, 400, 999, 1000, 1001]):
+        clock.now = clock.now.replace(microsecond=microseconds)
+        times.append(clock.now)
+        sent.append(send(client, bank.sign(deposit(transactionId=f"FT{number}"))))
+    for place, time in enumerate(times):
+        assert sorted(ids(client, token, received_before=rfc3339(time))) == sorted(sent[:place])
+        assert sorted(ids(client, token, received_after=rfc3339(time))) == sorted(sent[place:])
+    between = {"received_after": rfc3339(times[1]), "received_before": rfc3339(times[3])}
+    assert sorted(ids(client, token, **between)) == sorted(sent[1:3])
+
+
+@pytest.mark.parametrize(
+    "written", ["2026-03-04T12:00:00Z", "2026-03-04T13:00:00+01:00", "2026-03-04T07:30:00.000-04:30"]
+)
+def test_a_time_may_be_written_in_any_zone(client: FlaskClient, bank: BankSigner, token: Headers, written: str) -> None:
+    sent = send_deposits(client, bank, 1)
+    assert ids(client, token, received_after=written) == sent
+    assert ids(client, token, received_before=written) == []
+
+
+def test_a_plus_that_arrives_as_a_space_is_understood(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    sent = send_deposits(client, bank, 1)
+    answer = client.get(f"{EVENTS}?received_after=2026-03-04T13:00:00+01:00", headers=token)
+    assert [event["id"] for event in answer.get_json()["data"]] == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("limit", value) for value in ("0", "1001", "-1", "ten", "9" * 400)],
+        *[
+            (name, value)
+            for name in ("received_after", "received_before")
+            for value in (
+                "yesterday",
+                "2026-03-04T12:00:00",
+                "2026-03-04",
+                "2026-13-04T12:00:00Z",
+                "1772625600",
+                "0001-01-01T00:00:00+14:00",
+                "9999-12-31T23:59:59-14:00",
+                "1960-01-01T00:00:00Z",
+                "\0",
+            )
+        ],
+        *[
+            (name, value)
+            for name in ("source", "type", "payment_id", "event_id")
+            for value in ("\0", "a\0b", "x" * 257)
+        ],
+    ],
+)
+def test_a_bad_parameter_is_named(client: FlaskClient, token: Headers, name: str, value: str) -> None:
+    assert_problem(get(client, EVENTS, token, **{name: value}), 400, f"`{name}`")
+
+
+def test_a_cursor_that_was_not_given_out_by_this_list_is_refused(
+    client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
+    send_deposits(client, bank, 2)
+    cursors = spoilt(got(client, EVENTS, token, limit=1)["next"])
+    cursors.append(got(client, "/api/v1/feed", token)["next"])
+    for cursor in cursors:
+        assert_problem(get(client, EVENTS, token, cursor=cursor), 400, "cursor")
+
+
+def test_a_token_limited_to_a_source_sees_that_one_alone(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
+    add_source(parts, "other")
+    (mine,) = send_deposits(client, bank, 1, "other")
+    (theirs,) = send_deposits(client, bank, 1)
+    limited = make_token(parts, sources=("other",), name="limited")
+    assert ids(client, limited) == [mine]
+    assert ids(client, limited, event_id=theirs) == []
+    assert_problem(get(client, EVENTS, limited, source="bcb"), 403, "bcb")
+    assert get(client, f"{EVENTS}/{mine}", limited).status_code == 200
+    for path in (f"{EVENTS}/{theirs}", f"{EVENTS}/{theirs}/raw"):
+        assert_problem(get(client, path, limited), 404)
+
+
+@pytest.mark.parametrize("event_id", ["evt_0", "x", "evt_%00", "%00", "%FF", "%F0%9F%8F%A6", "a" * 3000, "-1"])
+@pytest.mark.parametrize("rest", ["", "/raw"])
+def test_an_event_that_is_not_there_is_not_found(client: FlaskClient, token: Headers, event_id: str, rest: str) -> None:
+    assert_problem(get(client, f"{EVENTS}/{event_id}{rest}", token), 404)
+
+
+@pytest.mark.parametrize("body", [b"\x00\xff not JSON \r\n", b'{"topic": "Deposits",\n "transactionId":"1"}  '])
+def test_the_raw_bytes_are_those_that_came(client: FlaskClient, bank: BankSigner, token: Headers, body: bytes) -> None:
+    event_id = send(client, bank.sign(body))
+    answer = get(client, f"{EVENTS}/{event_id}/raw", token)
+    assert (answer.status_code, answer.data) == (200, body)
+    assert answer.content_type == "application/octet-stream"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert got(client, f"{EVENTS}/{event_id}", token)["payload_sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_raw_bytes_need_a_scope_of_their_own(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    reader = make_token(parts, "events:read", name="reader")
+    assert_problem(get(client, f"{EVENTS}/{event_id}/raw", reader), 403, "payloads:read")
+    assert get(client, f"{EVENTS}/{event_id}", reader).status_code == 200
+
+
+def test_raw_bytes_that_are_not_kept_are_not_found(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    with parts.database.write() as connection:
+        connection.execute(update(table_of(Delivery)).values(body=None))
+    assert_problem(get(client, f"{EVENTS}/{event_id}/raw", token), 404, "not kept")
+
+
+def test_the_timeline_tells_what_happened_in_the_order_of_time(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, clock: StandingClock
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    clock.forward(1)
+    check(parts, clock)
+    clock.forward(1)
+    send(client, bank.sign(deposit()))
+    clock.forward(1)
+    send(client, bank.sign(deposit(transactionDetails="Other details")))
+    got(client, "/api/v1/feed", token)
+    event = got(client, f"{EVENTS}/{event_id}", token)
+    timeline = event.pop("timeline")
+    assert event == got(client, EVENTS, token)["data"][0]
+    assert [(step["at"][17:19], step["what"]) for step in timeline] == [
+        ("00", "delivery"),
+        ("00", "feed"),
+        ("01", "check"),
+        ("02", "delivery"),
+        ("03", "delivery"),
+    ]
+    deliveries = [step for step in timeline if step["what"] == "delivery"]
+    assert [(step["verdict"], step["conflict"]) for step in deliveries] == [
+        ("accepted", False),
+        ("duplicate", False),
+        ("duplicate", True),
+    ]
+    assert timeline[1]["position"] == 1
+    assert (timeline[2]["outcome"], timeline[2]["bank_status"]) == ("answered", "Completed")
+
+
+def check(parts: Runtime, clock: StandingClock) -> None:
+    with parts.database.write() as connection:
+        subject_id = connection.execute(select(table_of(Subject).c.id)).scalar_one()
+        subjects.add_check(
+            connection, subject_id, at=clock(), outcome="answered", bank_status="Completed", detail={"status": "x"}
+        )
+
+
+def test_a_time_in_the_future_finds_nothing(
+    client: FlaskClient, bank: BankSigner, token: Headers, clock: StandingClock
+) -> None:
+    send(client, bank.sign(deposit()))
+    assert ids(client, token, received_after=rfc3339(clock() + timedelta(days=300))) == []
+    assert ids(client, token, received_after="9998-12-31T23:59:59Z") == []

@@ -1,0 +1,280 @@
+"""`GET /api/v1/feed`: the ordered log as downstream apps read it."""
+
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from bank import BankSigner, deposit, job
+from conftest import StandingClock, add_source, make_token
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete
+from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
+
+from receiver.runtime import Runtime
+from receiver.store.tables import FeedEntry, table_of
+from receiver.web import create_app
+
+pytestmark = pytest.mark.usefixtures("source")
+
+FEED = "/api/v1/feed"
+BATCH = "application/cloudevents-batch+json"
+
+
+def everything(client: FlaskClient, token: Headers, **query: Any) -> list[dict[str, Any]]:
+    """Follow `next` until there is no more."""
+    entries: list[dict[str, Any]] = []
+    while True:
+        page = got(client, FEED, token, **query)
+        entries += page["data"]
+        if not page["has_more"]:
+            return entries
+        assert len(page["data"]) == query["limit"]
+        query["after"] = page["next"]
+
+
+def test_an_entry_is_a_cloudevent_to_the_letter(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    (entry,) = got(client, FEED, token)["data"]
+    data = entry.pop("data")
+    assert entry.pop("id")
+    assert entry == {
+        "specversion": "1.0",
+        "source": "/sources/bcb",
+        "type": "bcb.deposit",
+        "subject": "FT2384654NXF6",
+        "time": "2026-03-04T12:00:00.000000Z",
+        "datacontenttype": "application/json",
+        "position": 1,
+        "eventid": event_id,
+    }
+    assert datetime.fromisoformat(entry["time"]) == datetime(2026, 3, 4, 12, tzinfo=UTC)
+    assert (data["payment_id"], data["amount"], data["currency"]) == ("FT2384654NXF6", "1000.00", "USD")
+    assert (data["claimed_status"], data["proof"]) == ("completed", "signature")
+
+
+def test_no_attribute_of_an_entry_is_null(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    """CloudEvents 1.0 leaves out what has no value; extension names are lower-case letters and digits."""
+    send(client, bank.sign(b"not understood"))
+    (entry,) = got(client, FEED, token)["data"]
+    assert "subject" not in entry
+    assert None not in entry.values()
+    assert all(name.isalnum() and name.islower() for name in entry)
+
+
+def test_the_subject_of_a_job_is_the_job(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send(client, bank.sign(job("job-1")))
+    assert [entry["subject"] for entry in got(client, FEED, token)["data"]] == ["job-1"]
+
+
+def test_ids_are_unique(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send_deposits(client, bank, 5)
+    assert len({entry["id"] for entry in got(client, FEED, token)["data"]}) == 5
+
+
+def test_an_empty_feed_has_a_cursor_to_go_on_from(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    page = got(client, FEED, token)
+    assert set(page) == {"data", "next", "has_more"}
+    assert (page["data"], page["has_more"]) == ([], False)
+    send(client, bank.sign(deposit()))
+    assert len(got(client, FEED, token, after=page["next"])["data"]) == 1
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 8])
+def test_following_next_gives_every_entry_once_in_order(
+    client: FlaskClient, bank: BankSigner, token: Headers, limit: int
+) -> None:
+    events = send_deposits(client, bank, 7)
+    entries = everything(client, token, limit=limit)
+    assert [entry["eventid"] for entry in entries] == events
+    assert [entry["position"] for entry in entries] == list(range(1, 8))
+
+
+def test_has_more_is_false_on_a_last_page_that_is_full(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send_deposits(client, bank, 2)
+    assert got(client, FEED, token, limit=2)["has_more"] is False
+    assert got(client, FEED, token, limit=1)["has_more"] is True
+
+
+def test_the_same_cursor_gives_the_same_page(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send_deposits(client, bank, 4)
+    first = got(client, FEED, token, limit=2)
+    assert got(client, FEED, token, limit=2, after=first["next"]) == got(
+        client, FEED, token, limit=2, after=first["next"]
+    )
+
+
+def test_a_cursor_at_the_end_stays_good_when_entries_are_gone(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    send_deposits(client, bank, 3)
+    end = got(client, FEED, token)["next"]
+    with parts.database.write() as connection:
+        connection.execute(delete(table_of(FeedEntry)))
+    event_id = send(client, bank.sign(deposit(transactionId="later")))
+    (entry,) = got(client, FEED, token, after=end)["data"]
+    assert (entry["eventid"], entry["position"]) == (event_id, 4)
+
+
+def test_a_cursor_survives_a_restart_and_a_new_key_in_front(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    events = send_deposits(client, bank, 3)
+    cursor = got(client, FEED, token, limit=1)["next"]
+    keys = ["B" * 43 + "=", *parts.settings.keys]
+    settings = parts.settings.model_validate({**parts.settings.model_dump(), "secret_keys": ",".join(keys)})
+    restarted = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock)).test_client()
+    assert [entry["eventid"] for entry in got(restarted, FEED, token, after=cursor)["data"]] == events[1:]
+
+
+def test_a_type_filter_keeps_the_cursor_right(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    for number in range(4):
+        send(client, bank.sign(deposit(transactionId=f"FT{number}")))
+        send(client, bank.sign(job(f"job-{number}")))
+    jobs = everything(client, token, limit=1, type="bcb.job.completed")
+    assert [entry["position"] for entry in jobs] == [2, 4, 6, 8]
+    both = everything(client, token, limit=3, type=["bcb.job.completed", "bcb.deposit"])
+    assert [entry["position"] for entry in both] == list(range(1, 9))
+    assert everything(client, token, limit=3, type="bcb.nothing") == []
+
+
+def test_a_source_filter_keeps_the_cursor_right(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    add_source(parts, "other")
+    for number in range(3):
+        send(client, bank.sign(deposit(transactionId=f"FT{number}")))
+        send(client, bank.sign(deposit(transactionId=f"FT{number}"), "/webhooks/other"))
+    entries = everything(client, token, limit=1, source="other")
+    assert {entry["source"] for entry in entries} == {"/sources/other"}
+    assert [entry["position"] for entry in entries] == [2, 4, 6]
+    assert everything(client, token, limit=1, source="unheard-of") == []
+
+
+def test_a_token_limited_to_a_source_sees_that_one_alone(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
+    add_source(parts, "other")
+    send_deposits(client, bank, 2)
+    send_deposits(client, bank, 2, "other")
+    limited = make_token(parts, sources=("other",), name="limited")
+    assert [entry["position"] for entry in everything(client, limited, limit=1)] == [3, 4]
+    assert_problem(get(client, FEED, limited, source="bcb"), 403, "bcb")
+    assert_problem(get(client, FEED, limited, source=["other", "bcb"]), 403, "bcb")
+
+
+def test_a_cursor_that_was_not_given_out_by_the_feed_is_refused(
+    client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
+    send_deposits(client, bank, 3)
+    cursors = spoilt(got(client, FEED, token, limit=1)["next"])
+    cursors.append(got(client, "/api/v1/events", token, limit=1)["next"])
+    cursors.append(got(client, "/api/v1/payments", token, limit=1)["next"])
+    for cursor in cursors:
+        assert_problem(get(client, FEED, token, after=cursor), 400, "cursor")
+
+
+def test_a_cursor_signed_with_another_key_is_refused(client: FlaskClient, token: Headers, parts: Runtime) -> None:
+    settings = parts.settings.model_validate({**parts.settings.model_dump(), "secret_keys": "B" * 43 + "="})
+    foreign = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock)).test_client()
+    assert_problem(get(client, FEED, token, after=got(foreign, FEED, token)["next"]), 400, "cursor")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("limit", value) for value in ("0", "1001", "-1", "x", "1.5", "1e3", "٣", "\0", " 1", "9" * 400)],
+        *[("wait", value) for value in ("31", "-1", "x", "0.5", "9" * 400)],
+        *[(name, value) for name in ("source", "type") for value in ("\0", "a\0b", "x" * 257)],
+    ],
+)
+def test_a_bad_parameter_is_named(client: FlaskClient, token: Headers, name: str, value: str) -> None:
+    assert_problem(get(client, FEED, token, **{name: value}), 400, f"`{name}`")
+
+
+def test_a_batch_is_a_bare_array_with_the_cursor_in_a_link(
+    client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
+    events = send_deposits(client, bank, 5)
+    target, seen = f"{FEED}?limit=2&type=bcb.deposit&source=bcb", []
+    for _ in range(3):
+        answer = client.get(target, headers={**token, "Accept": BATCH})
+        assert (answer.status_code, answer.content_type) == (200, BATCH)
+        page = json.loads(answer.data)
+        assert isinstance(page, list)
+        seen += [entry["eventid"] for entry in page]
+        target, _, relation = answer.headers["Link"].removeprefix("<").partition(">")
+        assert relation == '; rel="next"'
+        query = parse_qs(urlsplit(target).query)
+        assert (query["limit"], query["type"], query["source"]) == (["2"], ["bcb.deposit"], ["bcb"])
+        assert len(query["after"]) == 1
+    assert seen == events
+    assert client.get(target, headers={**token, "Accept": BATCH}).get_json(force=True) == []
+
+
+def test_the_link_of_a_batch_has_the_public_prefix(parts: Runtime, token: Headers) -> None:
+    settings = parts.settings.model_copy(update={"public_path_prefix": "/bank"})
+    client = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock)).test_client()
+    answer = client.get(FEED, headers={**token, "Accept": BATCH})
+    assert answer.headers["Link"].startswith("</bank/api/v1/feed?")
+
+
+@pytest.mark.parametrize("accept", ["application/json", "*/*", "application/cloudevents+json", ""])
+def test_other_readers_get_the_object(client: FlaskClient, token: Headers, accept: str) -> None:
+    answer = client.get(FEED, headers={**token, "Accept": accept})
+    assert (answer.status_code, answer.content_type) == (200, "application/json")
+
+
+def test_waiting_ends_with_the_entry_that_comes(
+    app: Flask, client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
+    end = got(client, FEED, token)["next"]
+    signed = bank.sign(deposit())
+    sender = threading.Timer(0.4, lambda: send(app.test_client(), signed))
+    started = time.monotonic()
+    sender.start()
+    page = got(client, FEED, token, after=end, wait=20)
+    seconds = time.monotonic() - started
+    sender.join()
+    assert [entry["position"] for entry in page["data"]] == [1]
+    assert 0.3 < seconds < 5
+
+
+def test_waiting_ends_with_its_time(client: FlaskClient, token: Headers) -> None:
+    started = time.monotonic()
+    page = got(client, FEED, token, wait=1)
+    assert (page["data"], page["has_more"]) == ([], False)
+    assert 0.9 < time.monotonic() - started < 4
+
+
+def test_nobody_waits_where_there_is_something(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send(client, bank.sign(deposit()))
+    started = time.monotonic()
+    assert len(got(client, FEED, token, wait=20)["data"]) == 1
+    assert time.monotonic() - started < 5
+
+
+def test_only_so_many_wait_and_the_rest_are_answered_at_once(parts: Runtime, token: Headers) -> None:
+    settings = parts.settings.model_copy(update={"threads": 4})
+    app = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock))
+    seconds = []
+
+    def wait() -> None:
+        started = time.monotonic()
+        got(app.test_client(), FEED, token, wait=2)
+        seconds.append(time.monotonic() - started)
+
+    readers = [threading.Thread(target=wait) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert sum(taken > 1.8 for taken in seconds) == 1
+
+
+def test_a_time_is_that_of_receipt(client: FlaskClient, bank: BankSigner, token: Headers, clock: StandingClock) -> None:
+    clock.forward(1.5)
+    send(client, bank.sign(deposit()))
+    assert [entry["time"] for entry in got(client, FEED, token)["data"]] == ["2026-03-04T12:00:01.500000Z"]

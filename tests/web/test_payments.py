@@ -1,0 +1,192 @@
+"""`GET /api/v1/payments`: what is known of each payment, and every check made."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from bank import BankSigner, deposit, job
+from conftest import StandingClock, add_source, make_token
+from flask.testing import FlaskClient
+from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
+
+from receiver.runtime import Runtime
+from receiver.store import subjects
+
+pytestmark = pytest.mark.usefixtures("source")
+
+PAYMENTS = "/api/v1/payments"
+
+
+def listed(client: FlaskClient, token: Headers, **query: Any) -> list[str]:
+    return [payment["payment_id"] for payment in got(client, PAYMENTS, token, **query)["data"]]
+
+
+def reconcile(parts: Runtime, payment_id: str, status: str, agreement: str) -> None:
+    """Write down an answer of the bank."""
+    now = parts.clock()
+    with parts.database.write() as connection:
+        row = subjects.find(connection, "bcb", "payment", payment_id)
+        assert row is not None
+        (due,) = subjects.claim_due(
+            connection, now=now, until=now + timedelta(minutes=1), lease=payment_id, limit=1, subject_id=row.id
+        )
+        subjects.locked_state(connection, due)
+        subjects.add_check(
+            connection, due.id, at=now, outcome="answered", bank_status=status.title(), detail={"fee": "0.10"}
+        )
+        values = {"status": status, "bank_status": status.title(), "agreement": agreement, "updated_at": now}
+        subjects.settle(connection, due, now=now, next_at=None, values=values)
+
+
+def test_a_payment_is_shown_to_the_letter(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, clock: StandingClock
+) -> None:
+    send(client, bank.sign(deposit()))
+    clock.forward(3)
+    reconcile(parts, "FT2384654NXF6", "completed", "confirmed")
+    payment = got(client, f"{PAYMENTS}/bcb/FT2384654NXF6", token)
+    assert payment == {
+        "source": "bcb",
+        "payment_id": "FT2384654NXF6",
+        "status": "completed",
+        "bank_status": "Completed",
+        "agreement": "confirmed",
+        "claimed_status": "completed",
+        "amount": "1000.00",
+        "currency": "USD",
+        "created_at": "2026-03-04T12:00:00.000000Z",
+        "updated_at": "2026-03-04T12:00:03.000000Z",
+        "next_check_at": None,
+        "checks": [
+            {
+                "at": "2026-03-04T12:00:03.000000Z",
+                "bank_status": "Completed",
+                "outcome": "answered",
+                "detail": {"fee": "0.10"},
+            }
+        ],
+    }
+    del payment["checks"]
+    assert got(client, PAYMENTS, token) == {"data": [payment], "next": None}
+
+
+def test_a_payment_that_was_not_checked_yet_says_so(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send(client, bank.sign(deposit()))
+    payment = got(client, f"{PAYMENTS}/bcb/FT2384654NXF6", token)
+    assert (payment["status"], payment["agreement"], payment["checks"]) == ("unknown", "unconfirmed", [])
+    assert (payment["bank_status"], payment["next_check_at"]) == (None, "2026-03-04T12:00:00.000000Z")
+
+
+def test_a_job_is_not_a_payment(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send(client, bank.sign(job("job-1")))
+    assert listed(client, token) == []
+    assert_problem(get(client, f"{PAYMENTS}/bcb/job-1", token), 404)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5, 6])
+def test_following_next_gives_every_payment_once_the_latest_first(
+    client: FlaskClient, bank: BankSigner, token: Headers, limit: int
+) -> None:
+    send_deposits(client, bank, 5)
+    seen: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = got(client, PAYMENTS, token, limit=limit, cursor=cursor)
+        seen += [payment["payment_id"] for payment in page["data"]]
+        cursor = page["next"]
+    assert seen == ["FT4", "FT3", "FT2", "FT1", "FT0"]
+
+
+def test_payments_are_found_by_what_is_asked_for(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    add_source(parts, "other")
+    send_deposits(client, bank, 3)
+    send(client, bank.sign(deposit(transactionId="elsewhere"), "/webhooks/other"))
+    reconcile(parts, "FT0", "completed", "confirmed")
+    reconcile(parts, "FT1", "rejected", "contradicted")
+    assert listed(client, token, status="completed") == ["FT0"]
+    assert listed(client, token, agreement="contradicted") == ["FT1"]
+    assert listed(client, token, status="unknown", source="bcb") == ["FT2"]
+    assert listed(client, token, source="other") == ["elsewhere"]
+    assert listed(client, token, status="completed", agreement="contradicted") == []
+    assert listed(client, token, source="unheard-of") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("limit", value) for value in ("0", "1001", "x")],
+        *[("status", value) for value in ("done", "COMPLETED", "\0", "completed,pending")],
+        *[("agreement", value) for value in ("agreed", "\0")],
+        *[("source", value) for value in ("\0", "x" * 257)],
+    ],
+)
+def test_a_bad_parameter_is_named(client: FlaskClient, token: Headers, name: str, value: str) -> None:
+    assert_problem(get(client, PAYMENTS, token, **{name: value}), 400, f"`{name}`")
+
+
+def test_a_cursor_that_was_not_given_out_by_this_list_is_refused(
+    client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
+    send_deposits(client, bank, 2)
+    cursors = spoilt(got(client, PAYMENTS, token, limit=1)["next"])
+    cursors.append(got(client, "/api/v1/feed", token)["next"])
+    for cursor in cursors:
+        assert_problem(get(client, PAYMENTS, token, cursor=cursor), 400, "cursor")
+
+
+ODD_IDS = [
+    "a/b",
+    "a//b",
+    "a/",
+    "a/../b",
+    "a b",
+    "Zahlung-Ä",
+    "支払い",
+    "🏦",
+    "50%",
+    "%2F",
+    "?x=1#y",
+    "a;b",
+    "'--",
+    "a+b",
+    ".",
+]
+
+
+@pytest.mark.parametrize("payment_id", ODD_IDS)
+def test_a_payment_is_found_whatever_its_id_is_made_of(
+    client: FlaskClient, bank: BankSigner, token: Headers, payment_id: str
+) -> None:
+    send(client, bank.sign(deposit(transactionId=payment_id)))
+    assert listed(client, token) == [payment_id]
+    found = got(client, f"{PAYMENTS}/bcb/{quote(payment_id, safe='')}", token)
+    assert found["payment_id"] == payment_id
+
+
+def test_a_slash_in_an_id_may_stand_as_it_is(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send(client, bank.sign(deposit(transactionId="2026/03/FT1")))
+    assert got(client, f"{PAYMENTS}/bcb/2026/03/FT1", token)["payment_id"] == "2026/03/FT1"
+
+
+@pytest.mark.parametrize(
+    "path", ["bcb/none", "nobody/FT0", "bcb/%00", "%00/FT0", "bcb/a%00b", "bcb/%FF", "bcb/" + "x" * 3000, "BCB/FT0"]
+)
+def test_a_payment_that_is_not_there_is_not_found(
+    client: FlaskClient, bank: BankSigner, token: Headers, path: str
+) -> None:
+    send_deposits(client, bank, 1)
+    assert_problem(get(client, f"{PAYMENTS}/{path}", token), 404)
+
+
+def test_a_token_limited_to_a_source_sees_that_one_alone(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
+    add_source(parts, "other")
+    send(client, bank.sign(deposit(transactionId="mine"), "/webhooks/other"))
+    send(client, bank.sign(deposit(transactionId="theirs")))
+    limited = make_token(parts, sources=("other",), name="limited")
+    assert listed(client, limited) == ["mine"]
+    assert got(client, f"{PAYMENTS}/other/mine", limited)["payment_id"] == "mine"
+    assert_problem(get(client, f"{PAYMENTS}/bcb/theirs", limited), 404)
+    assert_problem(get(client, PAYMENTS, limited, source="bcb"), 403, "bcb")
