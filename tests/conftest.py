@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from bank import SECRET, BankSigner
@@ -22,6 +23,15 @@ from receiver.store import api_tokens, schema, signing_secrets, sources
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
+
+# How long a machine takes is no reason to fail; CI draws the same examples each time.
+hypothesis.settings.register_profile(
+    "receiver",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+hypothesis.settings.load_profile("receiver")
 
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 
