@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 BUSY_SECONDS = 10
 """How long a writer waits for another one before it gives up."""
+
+LOOK_SECONDS = 0.001
+"""How often a writer looks whether another process has left SQLite's write lock."""
 
 CONNECT_SECONDS = 3
 
@@ -36,6 +40,8 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
         self._turn = threading.Lock()
+        self._commits = 0
+        self._committed = threading.Condition()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -62,6 +68,19 @@ class Database:
             connection.execution_options(takes_write_lock=True)
             with connection.begin():
                 yield connection
+        with self._committed:
+            self._commits += 1
+            self._committed.notify_all()
+
+    @property
+    def commits(self) -> int:
+        """How many transactions this process has committed."""
+        return self._commits
+
+    def wait_for_commit(self, beyond: int, seconds: float) -> bool:
+        """Wait until this process has committed more than `beyond` times; false where it has not in time."""
+        with self._committed:
+            return self._committed.wait_for(lambda: self._commits > beyond, seconds)
 
     @contextmanager
     def _taking_turns(self) -> Iterator[None]:
@@ -122,10 +141,38 @@ def _sqlite(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        takes_lock = connection.get_execution_options().get("takes_write_lock", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if takes_lock else "BEGIN")
+        if connection.get_execution_options().get("takes_write_lock", False):
+            _begin_to_write(connection)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_to_write(connection: Connection) -> None:
+    """Take SQLite's write lock as soon as another process leaves it.
+
+    SQLite's own busy handler sleeps up to 100 ms between its looks, so that it can miss every gap that the busy
+    writers of another process leave.
+    """
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+    driver.execute("PRAGMA busy_timeout = 0").close()
+    try:
+        ends = time.monotonic() + BUSY_SECONDS
+        while time.monotonic() < ends:
+            try:
+                driver.execute("BEGIN IMMEDIATE").close()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    break
+                time.sleep(LOOK_SECONDS)
+            else:
+                return
+        # Once more by SQLAlchemy, which knows what to do with the error.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}").close()
 
 
 def _postgresql(url: str) -> Engine:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
+from receiver.store import merging, sources
 from receiver.store.ids import lowest_id
 from receiver.store.tables import Delivery, Event, Repeat, Source, table_of
 
@@ -37,26 +38,46 @@ def _all() -> Select[Any]:
 
 def listing(connection: Connection, wanted: Filter, *, below: str | None, limit: int) -> list[Row[Any]]:
     """Return events, newest first; `below` is the id to go on from. Ids ascend with time, and serve as its index."""
-    query = _all().order_by(_events.c.id.desc()).limit(limit)
-    if wanted.sources:
-        query = query.where(_sources.c.name.in_(wanted.sources))
-    if wanted.type:
-        query = query.where(_events.c.type == wanted.type)
+    ids = sources.ids(connection, wanted.sources)
+    if wanted.sources and not ids:
+        return []
+    types = [wanted.type] if wanted.type else []
+    where = _conditions(wanted, below)
+    if wanted.payment_id or wanted.event_id:
+        alternatives = merging.combinations()
+        where += merging.beside(_events.c.source_id, ids, 0) + merging.beside(_events.c.type, types, "")
+    else:
+        alternatives = merging.combinations((_events.c.source_id, ids), (_events.c.type, types))
+    page = merging.page(
+        _events,
+        alternatives,
+        where=where,
+        order=_events.c.id.desc(),
+        limit=limit,
+    ).subquery()
+    named = select(page, _sources.c.name.label("source"), _sources.c.bank).join(
+        _sources, _sources.c.id == page.c.source_id
+    )
+    return list(connection.execute(named.order_by(page.c.id.desc())))
+
+
+def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:
+    where = []
     if wanted.payment_id:
-        query = query.where(_events.c.payment_id == wanted.payment_id)
+        where.append(_events.c.payment_id == wanted.payment_id)
     if wanted.event_id:
-        query = query.where(_events.c.id == wanted.event_id)
+        where.append(_events.c.id == wanted.event_id)
     # An id tells the millisecond and has the index; the column tells the microsecond.
     if wanted.received_after:
         after = wanted.received_after
-        query = query.where(_events.c.id >= lowest_id("evt", after), _events.c.received_at >= after)
+        where += [_events.c.id >= lowest_id("evt", after), _events.c.received_at >= after]
     if wanted.received_before:
         before = wanted.received_before
         behind = lowest_id("evt", before + timedelta(milliseconds=1))
-        query = query.where(_events.c.id < behind, _events.c.received_at < before)
+        where += [_events.c.id < behind, _events.c.received_at < before]
     if below:
-        query = query.where(_events.c.id < below)
-    return list(connection.execute(query))
+        where.append(_events.c.id < below)
+    return where
 
 
 def find(connection: Connection, event_id: str) -> Row[Any] | None:

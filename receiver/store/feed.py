@@ -1,21 +1,26 @@
-"""The ordered log. An entry is written without a position, in its writer's transaction; positions are given afterwards.
+"""The ordered log. A writer leaves its entry in the outbox, in its own transaction; positions are given afterwards.
 
 A number handed out at insert shows at commit, and commits come in another order: a reader would step over the entry
 that commits late. So positions are given to entries that are committed, by whoever looks next, one at a time under the
-lock of the one row in `feed_head`. The head is a row of its own so that it never goes back, whatever is deleted.
+lock of the one row in `feed_head`; in the same transaction they move from the outbox to the feed. The head is a row
+of its own so that it never goes back, whatever is deleted.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
+from receiver.store import merging, sources
 from receiver.store.database import Database
-from receiver.store.tables import FeedEntry, FeedHead, Source, table_of
+from receiver.store.tables import FeedEntry, FeedHead, OutboxEntry, table_of
 
-_entries, _head, _sources = (table_of(model) for model in (FeedEntry, FeedHead, Source))
+_outbox, _entries, _head = (table_of(model) for model in (OutboxEntry, FeedEntry, FeedHead))
+
+OVERTAKING = timedelta(minutes=1)
+"""Writers overtake one another by less: one that waits for longer is refused."""
 
 BATCH = 1000
 """Entries that get their positions in one transaction."""
@@ -23,9 +28,8 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the log, with its position."""
+    """One line of the log; `position` is 0 for as long as none is given."""
 
-    id: int
     position: int
     type: str
     source: str
@@ -33,6 +37,28 @@ class Entry:
     time: datetime
     event_id: str | None
     data: Mapping[str, Any]
+    replay_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which entries a reader asks for; empty `sources` or `types` stand for all. `consumer` is the reader's name."""
+
+    sources: Sequence[str] = ()
+    types: Sequence[str] = ()
+    consumer: str | None = None
+
+
+EVERYTHING = Wanted()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Entries in the order of their positions, and up to where the log was read for them."""
+
+    entries: Sequence[Entry]
+    through: int
+    has_more: bool
 
 
 def append(
@@ -47,7 +73,7 @@ def append(
 ) -> None:
     """Write an entry in the caller's transaction; it shows once that is committed."""
     connection.execute(
-        insert(_entries).values(
+        insert(_outbox).values(
             type=type, source_id=source_id, subject=subject, event_id=event_id, data=dict(data), time=now
         )
     )
@@ -61,52 +87,66 @@ def give_positions(database: Database) -> None:
     """
     while _has_pending(database):
         with database.write() as connection:
-            if _give_some(connection) < BATCH:
+            if _move(connection) < BATCH:
                 return
 
 
 def _has_pending(database: Database) -> bool:
     with database.read() as connection:
-        pending = select(_entries.c.id).where(_entries.c.position.is_(None)).limit(1)
-        return connection.execute(pending).first() is not None
+        return connection.execute(select(_outbox.c.id).limit(1)).first() is not None
 
 
-def _give_some(connection: Connection) -> int:
+def _move(connection: Connection) -> int:
     # The lock comes first, in a statement of its own: what the next statement sees was committed before it.
-    head: int = connection.execute(select(_head.c.position).with_for_update()).scalar_one()
+    before: int = connection.execute(select(_head.c.position).with_for_update()).scalar_one()
+    copied = [column for column in _outbox.c if column.name != "id"]
     pending = (
-        select(_entries.c.id, (head + func.row_number().over(order_by=_entries.c.id)).label("position"))
-        .where(_entries.c.position.is_(None))
-        .order_by(_entries.c.id)
+        select((before + func.row_number().over(order_by=_outbox.c.id)).label("position"), _outbox.c.id, *copied)
+        .order_by(_outbox.c.id)
         .limit(BATCH)
-        .subquery()
     )
-    given = connection.execute(
-        update(_entries).where(_entries.c.id == pending.c.id).values(position=pending.c.position)
-    ).rowcount
-    connection.execute(update(_head).values(position=head + given))
-    return given
+    columns = ["position", "outbox_id", *(column.name for column in copied)]
+    connection.execute(insert(_entries).from_select(columns, pending))
+    # Exactly those that were moved: another writer may have committed a lower id in the meantime.
+    moved = select(_entries.c.outbox_id).where(_entries.c.position > before)
+    connection.execute(delete(_outbox).where(_outbox.c.id.in_(moved)))
+    after: int | None = connection.execute(select(func.max(_entries.c.position))).scalar()
+    if after is None or after <= before:
+        return 0
+    connection.execute(update(_head).values(position=after))
+    return after - before
 
 
-def read(
-    connection: Connection, *, after: int, limit: int, sources: Sequence[str] = (), types: Sequence[str] = ()
-) -> list[Entry]:
-    """Return entries behind position `after`, oldest first; empty `sources` or `types` stand for all."""
-    query = (
-        select(_entries, _sources.c.name.label("source"))
-        .join(_sources, _sources.c.id == _entries.c.source_id)
-        .where(_entries.c.position > after)
-        .order_by(_entries.c.position)
-        .limit(limit)
+def read(connection: Connection, *, after: int, limit: int, wanted: Wanted = EVERYTHING) -> Page:
+    """Return up to `limit` entries behind position `after`, oldest first.
+
+    Where all that is wanted was found, the page goes through to the head, so that a reader with a narrow filter does
+    not walk over the same foreign entries again and again.
+    """
+    names = sources.names(connection)
+    ids = [number for number, name in names.items() if name in wanted.sources]
+    if wanted.sources and not ids:
+        return Page([], max(after, head(connection)), has_more=False)
+    through = head(connection)
+    for_reader: ColumnElement[bool] = _entries.c.consumer.is_(None)
+    if wanted.consumer is not None:
+        for_reader = or_(for_reader, _entries.c.consumer == wanted.consumer)
+    query = merging.page(
+        _entries,
+        merging.combinations((_entries.c.source_id, ids), (_entries.c.type, wanted.types)),
+        where=[_entries.c.position > after, _entries.c.position <= through, for_reader],
+        order=_entries.c.position,
+        limit=limit + 1,
     )
-    if sources:
-        query = query.where(_sources.c.name.in_(sources))
-    if types:
-        query = query.where(_entries.c.type.in_(types))
-    return [
-        Entry(row.id, row.position, row.type, row.source, row.subject, row.time, row.event_id, row.data)
-        for row in connection.execute(query)
-    ]
+    found = [_entry(row, names) for row in connection.execute(query)]
+    if len(found) > limit:
+        return Page(found[:limit], found[limit - 1].position, has_more=True)
+    return Page(found, max(after, through), has_more=False)
+
+
+def _entry(row: Row[Any], names: Mapping[int, str]) -> Entry:
+    position = row._mapping.get("position", 0)
+    return Entry(position, row.type, names[row.source_id], row.subject, row.time, row.event_id, row.data, row.replay_id)
 
 
 def head(connection: Connection) -> int:
@@ -115,15 +155,44 @@ def head(connection: Connection) -> int:
     return position
 
 
+def position_at(connection: Connection, time: datetime) -> int:
+    """Return the position behind which all entries written at `time` or later stand, and none other at once.
+
+    Entries are nearly in the order of their times: the search halves the log a few dozen times rather than read it,
+    for the time before which no writer is still under way, and walks from there.
+    """
+    last = head(connection)
+    behind = _halved(connection, time - OVERTAKING, last)
+    first = connection.execute(
+        select(_entries.c.position)
+        .where(_entries.c.position > behind, _entries.c.position <= last)
+        .where(_entries.c.time >= time, _entries.c.replay_id.is_(None))
+        .order_by(_entries.c.position)
+        .limit(1)
+    ).scalar()
+    return last if first is None else first - 1
+
+
+def _halved(connection: Connection, time: datetime, high: int) -> int:
+    low = 0
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = connection.execute(
+            select(_entries.c.time, _entries.c.position)
+            .where(_entries.c.position >= middle, _entries.c.position <= high, _entries.c.replay_id.is_(None))
+            .order_by(_entries.c.position)
+            .limit(1)
+        ).first()
+        if found is None or found.time >= time:
+            high = middle - 1
+        else:
+            low = found.position
+    return low
+
+
 def of_event(connection: Connection, event_id: str) -> list[Entry]:
-    """Return the entries that stem from an event, in the order of writing; those without a position yet have 0."""
-    rows = connection.execute(
-        select(_entries, _sources.c.name.label("source"))
-        .join(_sources, _sources.c.id == _entries.c.source_id)
-        .where(_entries.c.event_id == event_id)
-        .order_by(_entries.c.id)
-    )
-    return [
-        Entry(row.id, row.position or 0, row.type, row.source, row.subject, row.time, row.event_id, row.data)
-        for row in rows
-    ]
+    """Return the entries that stem from an event, in the order of their positions, those without one last."""
+    names = sources.names(connection)
+    given = select(_entries).where(_entries.c.event_id == event_id).order_by(_entries.c.position)
+    pending = select(_outbox).where(_outbox.c.event_id == event_id).order_by(_outbox.c.id)
+    return [_entry(row, names) for query in (given, pending) for row in connection.execute(query)]

@@ -72,3 +72,8 @@ def _drop_surplus(connection: Connection, source_id: int, proven: bool, kept: in
         .cte("oldest")
     )
     connection.execute(delete(_deliveries).where(_deliveries.c.id.in_(select(oldest.c.id))))
+
+
+def take_out(connection: Connection, delivery_id: str) -> None:
+    """Remove a rejected delivery, to be written down anew as an accepted one."""
+    connection.execute(delete(_deliveries).where(_deliveries.c.id == delivery_id, _deliveries.c.verdict == "rejected"))

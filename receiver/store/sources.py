@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -109,6 +109,13 @@ def every(connection: Connection) -> list[SourceRecord]:
 def names(connection: Connection) -> dict[int, str]:
     """Return the name behind each source's number."""
     return {row.id: row.name for row in connection.execute(select(_sources.c.id, _sources.c.name))}
+
+
+def ids(connection: Connection, names: Sequence[str]) -> list[int]:
+    """Return the numbers of the named sources that there are."""
+    if not names:
+        return []
+    return list(connection.execute(select(_sources.c.id).where(_sources.c.name.in_(names))).scalars())
 
 
 def names_starting(connection: Connection, name: str) -> list[str]:

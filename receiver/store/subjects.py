@@ -7,9 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, case, func, insert, or_, select, update
 
+from receiver.store import merging, sources
 from receiver.store.tables import Check, Source, Subject, table_of
 
 _subjects, _checks, _sources = (table_of(model) for model in (Subject, Check, Source))
+
+
+STATUSES = ("pending", "completed", "rejected", "reversed", "cancelled", "returned", "unknown")
+AGREEMENTS = ("unconfirmed", "confirmed", "contradicted", "unknown_to_bank")
 
 
 class LeaseLost(Exception):
@@ -169,23 +174,34 @@ def listing(
     connection: Connection,
     kind: str,
     *,
-    sources: Sequence[str] = (),
+    names: Sequence[str] = (),
     status: str | None = None,
     agreement: str | None = None,
     below: int | None = None,
     limit: int,
 ) -> list[Row[Any]]:
-    """Return payments or jobs, the latest known first; `below` is the number to go on from."""
-    query = _all().where(_subjects.c.kind == kind).order_by(_subjects.c.id.desc()).limit(limit)
-    if sources:
-        query = query.where(_sources.c.name.in_(sources))
-    if status:
-        query = query.where(_subjects.c.status == status)
-    if agreement:
-        query = query.where(_subjects.c.agreement == agreement)
+    """Return payments or jobs, the latest known first; `names` are sources, `below` is the number to go on from."""
+    source_ids = sources.ids(connection, names)
+    if names and not source_ids:
+        return []
+    # One index leads with status and agreement in this order: where one of them is wanted, all of the other are named.
+    filtered = bool(status or agreement)
+    statuses = [status] if status else STATUSES if filtered else []
+    agreements = [agreement] if agreement else AGREEMENTS if filtered else []
+    where = [_subjects.c.kind == kind]
     if below is not None:
-        query = query.where(_subjects.c.id < below)
-    return list(connection.execute(query))
+        where.append(_subjects.c.id < below)
+    page = merging.page(
+        _subjects,
+        merging.combinations(
+            (_subjects.c.source_id, source_ids), (_subjects.c.status, statuses), (_subjects.c.agreement, agreements)
+        ),
+        where=where,
+        order=_subjects.c.id.desc(),
+        limit=limit,
+    ).subquery()
+    named = select(page, _sources.c.name.label("source")).join(_sources, _sources.c.id == page.c.source_id)
+    return list(connection.execute(named.order_by(page.c.id.desc())))
 
 
 def checks_of(connection: Connection, subject_id: int) -> list[Row[Any]]:

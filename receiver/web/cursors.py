@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from itsdangerous import BadData, URLSafeSerializer
-from itsdangerous.encoding import base64_decode, base64_encode
-
+from receiver.signed_text import NotOurs, SignedText
 from receiver.web.problems import Problem
 
 
@@ -13,12 +11,11 @@ class Cursors:
 
     def __init__(self, keys: Sequence[str], purpose: str) -> None:
         """Take the secret keys, newest first: the first signs, all verify. A cursor of another purpose is forged."""
-        self._serializer = URLSafeSerializer(list(reversed(keys)), salt=f"cursor:{purpose}")
+        self._texts = SignedText(keys, f"cursor:{purpose}")
 
     def make(self, place: int | str) -> str:
         """Return the cursor for a place in the list."""
-        made = self._serializer.dumps(place)
-        return made if isinstance(made, str) else made.decode()
+        return self._texts.make(place)
 
     def read_number(self, cursor: str) -> int:
         """Return the place behind a cursor made of a number.
@@ -44,14 +41,9 @@ class Cursors:
 
     def _read(self, cursor: str) -> object:
         try:
-            place: object = self._serializer.loads(cursor)
-            signature = cursor.rpartition(".")[2]
-            # Base64 has several spellings of the same bytes; only ours was given out.
-            if base64_encode(base64_decode(signature)).decode() != signature:
-                raise _not_ours()
-        except (BadData, ValueError) as error:
+            return self._texts.read(cursor)
+        except NotOurs as error:
             raise _not_ours() from error
-        return place
 
 
 def _not_ours() -> Problem:

@@ -1,74 +1,234 @@
-"""`GET /api/v1/feed`: the ordered log, by cursor."""
+"""`/api/v1/feed` and `/api/v1/consumers/<name>/…`: the ordered log, by cursor or by named consumer."""
 
 import threading
 import time
-from collections.abc import Sequence
+from datetime import datetime
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, json, jsonify, request
 
 from receiver import representations
 from receiver.runtime import Runtime
-from receiver.store import feed
-from receiver.store.feed import Entry
-from receiver.web import auth, parameters
+from receiver.store import consumers, feed
+from receiver.store.feed import Page, Wanted
+from receiver.web import auth, parameters, schemas
 from receiver.web.cursors import Cursors
+from receiver.web.describing import Answer, Body, Description, cursor, describes, number, part, shows, texts
+from receiver.web.problems import Problem
 
 PAGE = 100
 PAGE_MAX = 1000
 WAIT_SECONDS_MAX = 30
 POLL_SECONDS = 0.25
+"""How soon a waiting reader notices what other processes write; what its own process commits wakes it at once."""
+
+PAUSE_SECONDS = 0.03
+"""How long a reader that was woken lets more come, at first: each time that there was nothing for it, twice as long."""
 
 BATCH_TYPE = "application/cloudevents-batch+json"
 
+AMOUNT = (
+    number("limit", "Entries in a page.", PAGE, 1, PAGE_MAX, 10),
+    number(
+        "wait", "Seconds to hold the request until an entry comes, if there is none yet.", 0, 0, WAIT_SECONDS_MAX, 5
+    ),
+)
+ENTRIES = Answer(
+    "Entries, oldest first. The bare array has its cursor in `Link`.",
+    {"application/json": schemas.FeedPage, BATCH_TYPE: schemas.Batch},
+    {"Link": '`<…>; rel="next"`, with the bare array only.'},
+)
+NAME = part("name", "The consumer's name; it comes to be on first use.", "ledger", consumers.NAME.pattern)
+NO_CONSUMER = {400: "The name or the cursor is not what is taken; `detail` says why.", 404: "The name holds a slash."}
+
+READ = Description(
+    scope="feed:read",
+    query=(
+        cursor("after", "The `next` of the page before; without it, from the beginning."),
+        *AMOUNT,
+        texts("source", "A source's name."),
+        texts("type", "Such as `bcb.deposit`."),
+    ),
+    answers={200: ENTRIES},
+)
+READ_AS_CONSUMER = Description(
+    scope="feed:read",
+    path=(NAME,),
+    query=(cursor("after", "The `next` of a page of this consumer, to read ahead of its position."), *AMOUNT),
+    answers={200: ENTRIES},
+    problems=NO_CONSUMER,
+)
+ACKNOWLEDGE = Description(
+    scope="feed:read",
+    path=(NAME,),
+    body=Body("How far the consumer has come.", [schemas.Acknowledgement]),
+    answers={200: shows(schemas.Position)},
+    problems=NO_CONSUMER,
+)
+SEEK = Description(
+    scope="feed:read",
+    path=(NAME,),
+    body=Body("Where the consumer is to stand.", [schemas.Place]),
+    answers={200: shows(schemas.Position)},
+    problems=NO_CONSUMER,
+)
+
+
+class Reader:
+    """Reads pages of the feed for requests, some of which wait."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.database = runtime.database
+        # A waiting reader holds a thread: at most a quarter of them may, the rest are for callbacks.
+        self._seats = threading.BoundedSemaphore(max(1, runtime.settings.threads // 4))
+
+    def read(self, after: int, wanted: Wanted) -> Page:
+        """Return the page that the request's `limit` and `wait` ask for.
+
+        Raises:
+            Problem: one of these is wrong.
+            StoreUnavailable
+        """
+        limit = parameters.number("limit", PAGE, 1, PAGE_MAX)
+        wait = parameters.number("wait", 0, 0, WAIT_SECONDS_MAX)
+        # Before the look: what is committed during it must not be slept over.
+        seen = self.database.commits
+        page = self._read_now(after, limit, wanted)
+        if page.entries or page.has_more or not wait or not self._seats.acquire(blocking=False):
+            return page
+        try:
+            return self._wait(page, seen, time.monotonic() + wait, limit, wanted)
+        finally:
+            self._seats.release()
+
+    def _wait(self, page: Page, seen: int, ends: float, limit: int, wanted: Wanted) -> Page:
+        pause = PAUSE_SECONDS
+        while not page.entries and (left := ends - time.monotonic()) > 0:
+            if self.database.wait_for_commit(seen, min(POLL_SECONDS, left)):
+                time.sleep(pause)
+                pause = min(2 * pause, POLL_SECONDS)
+            seen = self.database.commits
+            page = self._read_now(page.through, limit, wanted)
+        return page
+
+    def _read_now(self, after: int, limit: int, wanted: Wanted) -> Page:
+        feed.give_positions(self.database)
+        with self.database.read() as connection:
+            _check_given_out(after, feed.head(connection))
+            return feed.read(connection, after=after, limit=limit, wanted=wanted)
+
 
 def blueprint(runtime: Runtime) -> Blueprint:
-    """Build the route over a process's parts."""
-    routes = Blueprint("feed", __name__, url_prefix="/api/v1/feed")
+    """Build the routes over a process's parts."""
+    routes = Blueprint("feed", __name__, url_prefix="/api/v1")
+    reader = Reader(runtime)
     cursors = Cursors(runtime.settings.keys, "feed")
-    # A waiting reader holds a thread: at most a quarter of them may, the rest are for callbacks.
-    seats = threading.BoundedSemaphore(max(1, runtime.settings.threads // 4))
 
-    @routes.get("")
+    @routes.get("/feed")
+    @describes(READ)
     def read_feed() -> Response:
         """Entries behind a cursor, oldest first."""
         token = auth.require(runtime, "feed:read")
-        cursor = request.args.get("after")
-        after = cursors.read_number(cursor) if cursor else 0
-        limit = parameters.number("limit", PAGE, 1, PAGE_MAX)
-        wait = parameters.number("wait", 0, 0, WAIT_SECONDS_MAX)
-        names = auth.visible_sources(token, parameters.texts("source"))
-        types = parameters.texts("type")
-        entries = _read(runtime, after, limit + 1, names, types)
-        if not entries and wait and seats.acquire(blocking=False):
-            try:
-                entries = _wait(runtime, after, limit + 1, names, types, wait)
-            finally:
-                seats.release()
-        shown = [representations.feed_entry(entry) for entry in entries[:limit]]
-        following = cursors.make(entries[:limit][-1].position if entries else after)
-        if BATCH_TYPE in request.accept_mimetypes.values():
-            query = urlencode(dict(request.args.lists(), after=following), doseq=True)
-            path = runtime.settings.public_path_prefix + request.path
-            headers = {"Link": f'<{path}?{query}>; rel="next"'}
-            return Response(json.dumps(shown), headers=headers, content_type=BATCH_TYPE)
-        return jsonify({"data": shown, "next": following, "has_more": len(entries) > limit})
+        given = request.args.get("after")
+        after = cursors.read_number(given) if given else 0
+        wanted = Wanted(auth.visible_sources(token, parameters.texts("source")), parameters.texts("type"))
+        page = reader.read(after, wanted)
+        return _answer(page, cursors.make(page.through), runtime.settings.public_path_prefix)
+
+    @routes.get("/consumers/<name>/feed")
+    @describes(READ_AS_CONSUMER)
+    def read_as_consumer(name: str) -> Response:
+        """Entries behind a consumer's committed position, oldest first; `after` reads ahead of it."""
+        token = auth.require(runtime, "feed:read")
+        cursors_of = _cursors_of(runtime, _checked(name))
+        given = request.args.get("after")
+        after = cursors_of.read_number(given) if given else _position(runtime, name)
+        page = reader.read(after, Wanted(auth.visible_sources(token, []), consumer=name))
+        return _answer(page, cursors_of.make(page.through), runtime.settings.public_path_prefix)
+
+    @routes.post("/consumers/<name>/ack")
+    @describes(ACKNOWLEDGE)
+    def acknowledge(name: str) -> Response:
+        """Commit a consumer's position; it never moves back."""
+        auth.require(runtime, "feed:read")
+        cursors_of = _cursors_of(runtime, _checked(name))
+        position = cursors_of.read_number(parameters.body_text("cursor"))
+        with runtime.database.write() as connection:
+            _check_given_out(position, feed.head(connection))
+            committed = consumers.acknowledge(connection, name, position, runtime.clock())
+        return jsonify({"consumer": name, "cursor": cursors_of.make(committed)})
+
+    @routes.post("/consumers/<name>/seek")
+    @describes(SEEK)
+    def seek(name: str) -> Response:
+        """Move a consumer on purpose: to the beginning, the end, a cursor or a time."""
+        auth.require(runtime, "feed:read")
+        to = parameters.body_text("to")
+        cursors_of = _cursors_of(runtime, _checked(name))
+        feed.give_positions(runtime.database)
+        with runtime.database.write() as connection:
+            head = feed.head(connection)
+            if to in ("beginning", "end"):
+                position = head if to == "end" else 0
+            elif (moment := _time(to)) is not None:
+                position = feed.position_at(connection, moment)
+            else:
+                position = _either(to, cursors_of, cursors)
+            _check_given_out(position, head)
+            consumers.seek(connection, name, position, runtime.clock())
+        return jsonify({"consumer": name, "cursor": cursors_of.make(position)})
 
     return routes
 
 
-def _read(runtime: Runtime, after: int, limit: int, sources: Sequence[str], types: Sequence[str]) -> list[Entry]:
-    feed.give_positions(runtime.database)
+def _answer(page: Page, following: str, prefix: str) -> Response:
+    shown = [representations.feed_entry(entry) for entry in page.entries]
+    if BATCH_TYPE in request.accept_mimetypes.values():
+        query = urlencode(dict(request.args.lists(), after=following), doseq=True)
+        link = f'<{prefix}{request.path}?{query}>; rel="next"'
+        return Response(json.dumps(shown), headers={"Link": link}, content_type=BATCH_TYPE)
+    return jsonify({"data": shown, "next": following, "has_more": page.has_more})
+
+
+def _checked(name: str) -> str:
+    if not consumers.is_name(name):
+        raise Problem(400, f"A consumer's name takes {consumers.NAME_TAKES}.")
+    return name
+
+
+def _cursors_of(runtime: Runtime, name: str) -> Cursors:
+    return Cursors(runtime.settings.keys, f"consumer:{name}")
+
+
+def _position(runtime: Runtime, name: str) -> int:
+    """Return a consumer's committed position; a new name begins at the beginning."""
     with runtime.database.read() as connection:
-        return feed.read(connection, after=after, limit=limit, sources=sources, types=types)
+        position = consumers.position_of(connection, name)
+    if position is None:
+        with runtime.database.write() as connection:
+            consumers.create(connection, name, runtime.clock())
+    return position or 0
 
 
-def _wait(
-    runtime: Runtime, after: int, limit: int, sources: Sequence[str], types: Sequence[str], seconds: int
-) -> list[Entry]:
-    ends = time.monotonic() + seconds
-    while True:
-        entries = _read(runtime, after, limit, sources, types)
-        if entries or time.monotonic() >= ends:
-            return entries
-        time.sleep(POLL_SECONDS)
+def _check_given_out(position: int, head: int) -> None:
+    """A position beyond the head stems from a later state of a database that was restored since."""
+    if position > head:
+        raise Problem(400, "The cursor points behind the end of the feed: it was not given out by this database.")
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return parameters.read_time("to", text)
+
+
+def _either(given: str, *lists: Cursors) -> int:
+    """Read a cursor that any of the lists gave out."""
+    for cursors in lists[:-1]:
+        try:
+            return cursors.read_number(given)
+        except Problem:
+            continue
+    return lists[-1].read_number(given)

@@ -1,13 +1,15 @@
 """Reading query parameters; what is wrong with one is a 400 that names it and says what it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from flask import request
+from flask import json, request
 
 from receiver.web.problems import Problem
 
 TEXT_CHARACTERS_MAX = 256
+BODY_TEXT_CHARACTERS_MAX = 4000
 
 YEARS = (1971, 9998)
 """Times that still are times after a little is added or taken away."""
@@ -32,10 +34,25 @@ def texts(name: str) -> list[str]:
 
 
 def _clean(name: str, value: str) -> str:
-    # No stored text holds a NUL, and PostgreSQL refuses to look for one.
-    if len(value) > TEXT_CHARACTERS_MAX or "\0" in value:
+    if not _can_be_stored(value, TEXT_CHARACTERS_MAX):
         raise Problem(400, f"`{name}` takes up to {TEXT_CHARACTERS_MAX} characters, without NUL.")
     return value
+
+
+def _can_be_stored(value: str, most: int) -> bool:
+    # No stored text holds a NUL or half of a surrogate pair (JSON can), and a database refuses to look for one.
+    return len(value) <= most and "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
+
+
+def check_text(name: str, value: object) -> str:
+    """Return a value of a JSON object that is text of the length of a parameter.
+
+    Raises:
+        Problem
+    """
+    if not isinstance(value, str) or not value:
+        raise Problem(400, f"`{name}` takes a text of up to {TEXT_CHARACTERS_MAX} characters.")
+    return _clean(name, value)
 
 
 def path_part(value: str) -> str:
@@ -71,11 +88,18 @@ def time(name: str) -> datetime | None:
         Problem
     """
     given = request.args.get(name, "")
-    if not given:
-        return None
+    # An unescaped `+` arrives as a space.
+    return read_time(name, given.replace(" ", "+")) if given else None
+
+
+def read_time(name: str, given: str) -> datetime:
+    """Read a time with its zone (RFC 3339), 1971 or later.
+
+    Raises:
+        Problem
+    """
     try:
-        # An unescaped `+` arrives as a space.
-        found = datetime.fromisoformat(given.replace(" ", "+"))
+        found = datetime.fromisoformat(given)
         in_utc = found.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Problem(400, f"`{name}` takes a time such as 2026-01-31T12:00:00Z.") from error
@@ -94,3 +118,41 @@ def choice(name: str, accepted: Sequence[str]) -> str | None:
     if given and given not in accepted:
         raise Problem(400, f"`{name}` takes one of: {', '.join(accepted)}.")
     return given or None
+
+
+def body_fields() -> dict[str, Any]:
+    """Return the request's body, a JSON object.
+
+    Raises:
+        Problem
+    """
+    try:
+        found = json.loads(request.get_data(cache=False))
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Problem(400, "Send a JSON object.")
+    return found
+
+
+def field_text(
+    fields: Mapping[str, Any], name: str, default: str | None = None, most: int = BODY_TEXT_CHARACTERS_MAX
+) -> str:
+    """Return a field of a JSON object that holds text of up to `most` characters.
+
+    Raises:
+        Problem: it holds none, and there is no default.
+    """
+    found = fields.get(name, default)
+    if not isinstance(found, str) or not found or not _can_be_stored(found, most):
+        raise Problem(400, f"Send `{name}`, a text of up to {most} characters.")
+    return found
+
+
+def body_text(name: str) -> str:
+    """Return a field of the request's body that holds text.
+
+    Raises:
+        Problem
+    """
+    return field_text(body_fields(), name)

@@ -51,5 +51,5 @@ def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
     assert len(shown["checks"]) == 1
     feed.give_positions(live.database)
     with live.database.read() as connection:
-        types = [entry.type for entry in feed.read(connection, after=0, limit=10)]
+        types = [entry.type for entry in feed.read(connection, after=0, limit=10).entries]
     assert types == ["bcb.deposit", "payment.status_changed"]

@@ -31,7 +31,7 @@ def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: s
 def feed_types(parts: Runtime) -> list[str]:
     feed.give_positions(parts.database)
     with parts.database.read() as connection:
-        return [entry.type for entry in feed.read(connection, after=0, limit=100)]
+        return [entry.type for entry in feed.read(connection, after=0, limit=100).entries]
 
 
 def asked(simulator: Simulator, path: str) -> int:

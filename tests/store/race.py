@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from receiver.runtime import Runtime
 from receiver.store import feed
-from receiver.store.feed import Entry
+from receiver.store.feed import Entry, Wanted
 from receiver.store.sources import SourceRecord
 
 WRITERS = 4
@@ -25,7 +25,7 @@ def append(connection: Connection, parts: Runtime, source: SourceRecord, name: s
 def read(parts: Runtime, after: int = 0, limit: int = 1000, types: tuple[str, ...] = ()) -> list[Entry]:
     feed.give_positions(parts.database)
     with parts.database.read() as connection:
-        return feed.read(connection, after=after, limit=limit, types=types)
+        return list(feed.read(connection, after=after, limit=limit, wanted=Wanted(types=types)).entries)
 
 
 def race(parts: Runtime, source: SourceRecord, *, seconds: float) -> int:

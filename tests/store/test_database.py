@@ -184,3 +184,20 @@ def test_a_connection_that_the_server_has_ended_is_replaced(
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
     is_writable(database)
     assert database_url.startswith("postgresql+psycopg://")
+
+
+def test_who_waits_for_a_commit_is_woken_by_it(database: Database) -> None:
+    before = database.commits
+    assert not database.wait_for_commit(before, 0.01)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(database.wait_for_commit, before, 30)
+        is_writable(database)
+        assert waiting.result(30)
+    assert database.wait_for_commit(before, 0)
+
+
+def test_who_waits_for_a_commit_is_not_woken_by_what_was_rolled_back(database: Database) -> None:
+    before = database.commits
+    with pytest.raises(ZeroDivisionError), database.write():
+        raise ZeroDivisionError
+    assert not database.wait_for_commit(before, 0.01)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Connection, delete, select, text
@@ -11,9 +12,9 @@ from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import FeedEntry, table_of
+from receiver.store.tables import FeedEntry, OutboxEntry, table_of
 
-_entries = table_of(FeedEntry)
+_entries, _outbox = table_of(FeedEntry), table_of(OutboxEntry)
 
 
 def write(parts: Runtime, source: SourceRecord, *names: str, kind: str = "test.entry") -> None:
@@ -34,6 +35,20 @@ def test_positions_ascend_without_gaps_in_the_order_of_being_given(parts: Runtim
     assert [(entry.subject, entry.position) for entry in read(parts)] == [("a", 1), ("b", 2), ("c", 3)]
 
 
+def test_a_time_stands_before_the_first_entry_written_then_or_later_even_where_writers_overtook_one_another(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    for name, seconds in (("a", 0), ("c", 30), ("b", -10), ("d", 20), ("e", 300)):
+        parts.clock.forward(seconds)  # type: ignore[attr-defined]
+        write(parts, source, name)
+    entries = read(parts)
+    assert [entry.subject for entry in entries] == ["a", "c", "b", "d", "e"]
+    with parts.database.read() as connection:
+        behind = {entry.subject: feed.position_at(connection, entry.time) for entry in entries}
+        assert behind == {"a": 0, "b": 1, "c": 1, "d": 3, "e": 4}
+        assert feed.position_at(connection, entries[-1].time + timedelta(seconds=1)) == 5
+
+
 def test_a_position_once_given_is_kept(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a", "b")
     before = read(parts)
@@ -45,7 +60,7 @@ def test_nothing_shows_before_it_is_committed(parts: Runtime, source: SourceReco
     with parts.database.write() as connection:
         append(connection, parts, source, "a")
         with parts.database.read() as another:
-            assert feed.read(another, after=0, limit=10) == []
+            assert feed.read(another, after=0, limit=10).entries == []
         if not parts.database.is_sqlite:
             assert read(parts) == []
     assert [entry.subject for entry in read(parts)] == ["a"]
@@ -66,7 +81,7 @@ def test_nothing_shows_of_a_transaction_that_was_rolled_back(parts: Runtime, sou
 def test_an_entry_without_a_position_is_not_read(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a")
     with parts.database.read() as connection:
-        assert feed.read(connection, after=0, limit=10) == []
+        assert feed.read(connection, after=0, limit=10).entries == []
 
 
 def test_more_entries_than_a_batch_get_their_positions_at_once(
@@ -157,7 +172,7 @@ def test_a_reader_that_goes_by_ids_given_at_insert_does_step_over_an_entry(
 
 def by_id(database: Database, after: int) -> list[tuple[int, str]]:
     """What a reader of the textbook's feed would get."""
-    query = select(_entries.c.id, _entries.c.subject).where(_entries.c.id > after).order_by(_entries.c.id)
+    query = select(_outbox.c.id, _outbox.c.subject).where(_outbox.c.id > after).order_by(_outbox.c.id)
     with database.read() as connection:
         return [(row.id, row.subject) for row in connection.execute(query)]
 
@@ -179,4 +194,4 @@ def test_a_reader_with_an_old_view_sees_no_later_position(
 ) -> None:
     write(parts, source, "a")
     assert [entry.position for entry in read(parts)] == [1]
-    assert feed.read(pinned, after=0, limit=10) == []
+    assert feed.read(pinned, after=0, limit=10).entries == []

@@ -278,3 +278,40 @@ def test_a_time_is_that_of_receipt(client: FlaskClient, bank: BankSigner, token:
     clock.forward(1.5)
     send(client, bank.sign(deposit()))
     assert [entry["time"] for entry in got(client, FEED, token)["data"]] == ["2026-03-04T12:00:01.500000Z"]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"source": "bcb"}, [1, 2, 4, 5, 7, 8]),
+        ({"source": ["bcb", "other"]}, list(range(1, 10))),
+        ({"source": ["other", "unknown"]}, [3, 6, 9]),
+        ({"source": "unknown"}, []),
+        ({"type": "bcb.deposit"}, [1, 3, 4, 6, 7, 9]),
+        ({"type": ["bcb.deposit", "bcb.job.completed"]}, list(range(1, 10))),
+        ({"type": ["bcb.job.completed", "unknown"]}, [2, 5, 8]),
+        ({"source": "bcb", "type": "bcb.deposit"}, [1, 4, 7]),
+        ({"source": ["other", "bcb"], "type": ["bcb.job.completed", "bcb.deposit"]}, list(range(1, 10))),
+        ({"source": "other", "type": "bcb.job.completed"}, []),
+    ],
+    ids=str,
+)
+def test_filters_keep_the_cursor_right(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, query: dict[str, Any], expected: list[int]
+) -> None:
+    add_source(parts, "other")
+    for number in range(3):
+        send(client, bank.sign(deposit(transactionId=f"FT{number}")))
+        send(client, bank.sign(job(f"job-{number}")))
+        send(client, bank.sign(deposit(transactionId=f"FT{number}"), "/webhooks/other"))
+    for limit in (1, 2, 4):
+        assert [entry["position"] for entry in everything(client, token, limit=limit, **query)] == expected
+    # The last page's cursor is behind all that was not asked for.
+    last = got(client, FEED, token, **query)
+    assert (last["has_more"], last["next"]) == (False, got(client, FEED, token)["next"])
+
+
+def test_many_filters_are_answered(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    send(client, bank.sign(deposit()))
+    many = [*(f"type-{number}" for number in range(900)), "bcb.deposit"]
+    assert len(got(client, FEED, token, type=many, source=["bcb", "other"])["data"]) == 1

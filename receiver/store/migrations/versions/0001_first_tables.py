@@ -32,11 +32,53 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_api_tokens_name")),
     )
     op.create_table(
+        "audit_entries",
+        sa.Column("id", BigKey, autoincrement=True, nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("why", sa.String(), nullable=True),
+        sa.Column("about", sa.JSON(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
+    )
+    op.create_table(
+        "consumers",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("position", BigKey, nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("acked_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_consumers")),
+    )
+    op.create_table(
         "feed_head",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("position", BigKey, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_feed_head")),
     )
+    op.create_table(
+        "replays",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("plan", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("filter", sa.JSON(), nullable=False),
+        sa.Column("consumer", sa.String(), nullable=True),
+        sa.Column("through", sa.String(), nullable=False),
+        sa.Column("place", sa.String(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("per_second", sa.Float(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("requested_by", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.Column("finished_at", UtcDateTime(), nullable=True),
+        sa.Column("due_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replays")),
+        sa.UniqueConstraint("plan", name=op.f("uq_replays_plan")),
+    )
+    op.create_index("ix_replays_due", "replays", ["state", "due_at"], unique=False)
     op.create_table(
         "sources",
         sa.Column("id", BigKey, autoincrement=True, nullable=False),
@@ -92,28 +134,47 @@ def upgrade() -> None:
         sqlite_where=sa.text("verdict = 'rejected'"),
         postgresql_where=sa.text("verdict = 'rejected'"),
     )
+    op.create_index(
+        "ix_deliveries_rejected_id",
+        "deliveries",
+        ["id"],
+        unique=False,
+        sqlite_where=sa.text("verdict = 'rejected'"),
+        postgresql_where=sa.text("verdict = 'rejected'"),
+    )
     op.create_table(
         "feed_entries",
-        sa.Column("id", BigKey, autoincrement=True, nullable=False),
-        sa.Column("position", BigKey, nullable=True),
+        sa.Column("position", BigKey, autoincrement=False, nullable=False),
+        sa.Column("outbox_id", BigKey, nullable=False),
         sa.Column("type", sa.String(), nullable=False),
         sa.Column("source_id", BigKey, nullable=False),
         sa.Column("subject", sa.String(), nullable=True),
         sa.Column("time", UtcDateTime(), nullable=False),
         sa.Column("event_id", sa.String(), nullable=True),
         sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("replay_id", sa.String(), nullable=True),
+        sa.Column("consumer", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name=op.f("fk_feed_entries_source_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_feed_entries")),
-        sa.UniqueConstraint("position", name=op.f("uq_feed_entries_position")),
+        sa.PrimaryKeyConstraint("position", name=op.f("pk_feed_entries")),
     )
-    op.create_index("ix_feed_entries_event", "feed_entries", ["event_id"], unique=False)
-    op.create_index(
-        "ix_feed_entries_pending",
-        "feed_entries",
-        ["id"],
-        unique=False,
-        sqlite_where=sa.text("position IS NULL"),
-        postgresql_where=sa.text("position IS NULL"),
+    op.create_index("ix_feed_entries_event", "feed_entries", ["event_id", "position"], unique=False)
+    op.create_index("ix_feed_entries_source", "feed_entries", ["source_id", "position"], unique=False)
+    op.create_index("ix_feed_entries_source_type", "feed_entries", ["source_id", "type", "position"], unique=False)
+    op.create_index("ix_feed_entries_subject", "feed_entries", ["subject", "position"], unique=False)
+    op.create_index("ix_feed_entries_type", "feed_entries", ["type", "position"], unique=False)
+    op.create_table(
+        "feed_outbox",
+        sa.Column("id", BigKey, autoincrement=True, nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
+        sa.Column("source_id", BigKey, nullable=False),
+        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("time", UtcDateTime(), nullable=False),
+        sa.Column("event_id", sa.String(), nullable=True),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("replay_id", sa.String(), nullable=True),
+        sa.Column("consumer", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name=op.f("fk_feed_outbox_source_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_feed_outbox")),
     )
     op.create_table(
         "public_keys",
@@ -172,6 +233,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_subjects_due", "subjects", ["due_at"], unique=False)
     op.create_index("ix_subjects_payments", "subjects", ["kind", "id"], unique=False)
+    op.create_index("ix_subjects_source", "subjects", ["source_id", "kind", "id"], unique=False)
+    op.create_index(
+        "ix_subjects_source_state", "subjects", ["source_id", "kind", "status", "agreement", "id"], unique=False
+    )
+    op.create_index("ix_subjects_state", "subjects", ["kind", "status", "agreement", "id"], unique=False)
     op.create_table(
         "checks",
         sa.Column("id", BigKey, autoincrement=True, nullable=False),
@@ -212,6 +278,7 @@ def upgrade() -> None:
     op.create_index("ix_events_delivery", "events", ["delivery_id"], unique=False)
     op.create_index("ix_events_payment", "events", ["payment_id", "id"], unique=False)
     op.create_index("ix_events_source", "events", ["source_id", "id"], unique=False)
+    op.create_index("ix_events_source_type", "events", ["source_id", "type", "id"], unique=False)
     op.create_index("ix_events_type", "events", ["type", "id"], unique=False)
     op.create_table(
         "repeats",
@@ -225,3 +292,29 @@ def upgrade() -> None:
     )
     op.create_index("ix_repeats_delivery", "repeats", ["delivery_id"], unique=False)
     op.execute("INSERT INTO feed_head (id, position) VALUES (1, 0)")
+    refuse_changes("audit_entries")
+
+
+def refuse_changes(table: str) -> None:
+    """Let the database itself refuse to change or delete rows: the audit log is only ever added to."""
+    if op.get_bind().dialect.name == "sqlite":
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_refuse_{verb.lower()} BEFORE {verb} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"
+            )
+        # INSERT OR REPLACE deletes without asking the trigger for deletions.
+        op.execute(
+            f"CREATE TRIGGER {table}_refuse_replace BEFORE INSERT ON {table} "  # noqa: S608 - a table of our own
+            f"WHEN EXISTS (SELECT 1 FROM {table} WHERE id = NEW.id) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is only ever added to'); END"
+        )
+        return
+    op.execute(
+        f"CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION '{table} is only ever added to'; END $$"
+    )
+    op.execute(
+        f"CREATE TRIGGER {table}_refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse()"
+    )

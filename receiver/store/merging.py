@@ -1,0 +1,64 @@
+"""One page of a list that is filtered by several values, each part read in order from its own index."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, func, select, union_all
+
+PARTS_MAX = 200
+"""Combinations of filters in one statement; beyond it a plain filter serves."""
+
+
+def page(
+    table: Table,
+    alternatives: Sequence[Sequence[ColumnElement[bool]]],
+    *,
+    where: Sequence[ColumnElement[bool]],
+    order: ColumnElement[Any],
+    limit: int,
+) -> Select[Any]:
+    """Select up to `limit` rows that fulfil `where` and one of the alternatives, in the given order.
+
+    An `IN` over the leading column of an index loses the index's order, so each alternative is read on its own, up to
+    the limit, and the parts are merged. `order` is a column of the table, or that column `.desc()`.
+    """
+    parts = [select(table).where(*where, *alternative).order_by(order).limit(limit) for alternative in alternatives]
+    if len(parts) == 1:
+        return parts[0]
+    merged = union_all(*(select(part.subquery()) for part in parts)).subquery()
+    return select(merged).order_by(_same(order, merged.c)).limit(limit)
+
+
+def _same(order: ColumnElement[Any], columns: Any) -> ColumnElement[Any]:
+    """The same order over the merged columns."""
+    element = getattr(order, "element", None)
+    if element is None:
+        found: ColumnElement[Any] = columns[order.key]
+        return found
+    descending: ColumnElement[Any] = columns[element.key].desc()
+    return descending
+
+
+def combinations(*choices: tuple[ColumnElement[Any], Sequence[Any]]) -> list[list[ColumnElement[bool]]]:
+    """Return every way to choose one value for each column; a column without values is left open.
+
+    A column that would make them more than `PARTS_MAX` takes any of its values in each way: put those with fewer
+    values first.
+    """
+    ways: list[list[ColumnElement[bool]]] = [[]]
+    for column, values in choices:
+        distinct = list(dict.fromkeys(values))
+        if len(ways) * len(distinct) > PARTS_MAX:
+            ways = [[*way, column.in_(distinct)] for way in ways]
+        elif distinct:
+            ways = [[*way, column == value] for way in ways for value in distinct]
+    return ways
+
+
+def beside(column: ColumnElement[Any], values: Sequence[Any], neutral: Any) -> list[ColumnElement[bool]]:
+    """Return the condition that a column has one of the values, worded so that no index is taken for it.
+
+    For use beside a condition that leaves few rows. A planner without statistics holds all indexes for equally good,
+    and may walk the whole of a frequent type for the sake of its order. `neutral` is no value of the column.
+    """
+    return [func.coalesce(column, neutral).in_(list(values))] if values else []

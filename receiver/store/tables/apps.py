@@ -1,0 +1,90 @@
+"""What downstream apps read: the feed, and who may read it how far."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index
+from sqlmodel import Field, SQLModel
+
+from receiver.store.tables.base import key, source, time
+from receiver.store.types import BigKey
+
+
+class OutboxEntry(SQLModel, table=True):
+    """A feed entry as its writer's transaction leaves it, until it is given its position and moved to the feed."""
+
+    __tablename__ = "feed_outbox"
+
+    id: int = key()
+    type: str
+    source_id: int = source()
+    subject: str | None = None
+    time: datetime = time()
+    event_id: str | None = None
+    data: dict[str, Any] = Field(sa_type=JSON)
+    replay_id: str | None = None
+    consumer: str | None = None
+
+
+class FeedEntry(SQLModel, table=True):
+    """One line in the ordered log that apps read. See `receiver.store.feed` for how it gets there."""
+
+    __tablename__ = "feed_entries"
+    __table_args__ = (
+        Index("ix_feed_entries_source", "source_id", "position"),
+        Index("ix_feed_entries_type", "type", "position"),
+        Index("ix_feed_entries_source_type", "source_id", "type", "position"),
+        Index("ix_feed_entries_event", "event_id", "position"),
+        Index("ix_feed_entries_subject", "subject", "position"),
+    )
+
+    position: int = Field(sa_column=Column(BigKey, primary_key=True, autoincrement=False))
+    outbox_id: int = Field(sa_type=BigKey)
+    """Where it came from: the rows to take out of the outbox in the same transaction."""
+    type: str
+    source_id: int = source()
+    subject: str | None = None
+    time: datetime = time()
+    event_id: str | None = None
+    data: dict[str, Any] = Field(sa_type=JSON)
+    replay_id: str | None = None
+    """The replay that wrote it again."""
+    consumer: str | None = None
+    """The one consumer that it is for; none for all."""
+
+
+class FeedHead(SQLModel, table=True):
+    """The last position given: one row, and the lock under which positions are given."""
+
+    __tablename__ = "feed_head"
+
+    id: int = Field(primary_key=True)
+    position: int = Field(sa_type=BigKey)
+
+
+class ApiToken(SQLModel, table=True):
+    """What a downstream app shows to read; only its digest is kept."""
+
+    __tablename__ = "api_tokens"
+
+    id: int = key()
+    name: str = Field(unique=True)
+    digest: str = Field(unique=True)
+    scopes: list[str] = Field(sa_type=JSON)
+    sources: list[str] = Field(sa_type=JSON)
+    """Names of the sources that it may see; empty for all."""
+    created_at: datetime = time()
+    expires_at: datetime | None = time(nullable=True)
+    revoked_at: datetime | None = time(nullable=True)
+    last_used_at: datetime | None = time(nullable=True)
+
+
+class Consumer(SQLModel, table=True):
+    """A downstream app's committed position in the feed, by name."""
+
+    __tablename__ = "consumers"
+
+    name: str = Field(primary_key=True)
+    position: int = Field(sa_type=BigKey)
+    created_at: datetime = time()
+    acked_at: datetime | None = time(nullable=True)

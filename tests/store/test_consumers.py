@@ -1,0 +1,150 @@
+"""Named consumers: a position moves forwards by acknowledging, and either way by seeking."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from conftest import StandingClock
+from store.race import append, read
+
+from receiver.runtime import Runtime
+from receiver.store import consumers, feed, replays
+from receiver.store.feed import Wanted
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import FeedEntry, table_of
+
+
+def acknowledge(parts: Runtime, position: int, name: str = "ledger") -> int:
+    with parts.database.write() as connection:
+        return consumers.acknowledge(connection, name, position, parts.clock())
+
+
+def position(parts: Runtime, name: str = "ledger") -> int | None:
+    with parts.database.read() as connection:
+        return consumers.position_of(connection, name)
+
+
+def write(parts: Runtime, source: SourceRecord, *names: str) -> None:
+    with parts.database.write() as connection:
+        for name in names:
+            append(connection, parts, source, name)
+
+
+def test_a_new_name_has_no_position(parts: Runtime) -> None:
+    assert position(parts) is None
+
+
+def test_a_consumer_begins_at_the_beginning_and_is_made_once(parts: Runtime) -> None:
+    for _ in range(2):
+        with parts.database.write() as connection:
+            consumers.create(connection, "ledger", parts.clock())
+    assert position(parts) == 0
+
+
+def test_making_it_again_does_not_move_it(parts: Runtime) -> None:
+    acknowledge(parts, 5)
+    with parts.database.write() as connection:
+        consumers.create(connection, "ledger", parts.clock())
+    assert position(parts) == 5
+
+
+def test_acknowledging_never_moves_back(parts: Runtime) -> None:
+    assert [acknowledge(parts, to) for to in (3, 1, 4, 4, 2)] == [3, 3, 4, 4, 4]
+
+
+def test_of_many_acknowledgements_at_once_the_latest_position_stays(parts: Runtime) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda to: acknowledge(parts, to), range(1, 41)))
+    assert position(parts) == 40
+    assert all(answer >= to for to, answer in enumerate(answers, 1))
+
+
+def test_seeking_moves_either_way(parts: Runtime) -> None:
+    for to in (7, 2, 0):
+        with parts.database.write() as connection:
+            consumers.seek(connection, "ledger", to, parts.clock())
+        assert position(parts) == to
+
+
+def test_consumers_are_apart(parts: Runtime) -> None:
+    acknowledge(parts, 3, "a")
+    acknowledge(parts, 5, "b")
+    with parts.database.read() as connection:
+        found = consumers.every(connection)
+    assert [(consumer.name, consumer.position) for consumer in found] == [("a", 3), ("b", 5)]
+    assert found[0].acked_at == parts.clock()
+
+
+@pytest.mark.parametrize("name", ["a", "Ledger", "led-ger_1.x", "0", "x" * 64])
+def test_a_name_may_be(name: str) -> None:
+    assert consumers.is_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "-a", ".a", "_a", "a b", "a/b", "ä", "a\n", "a\0", "x" * 65])
+def test_a_name_may_not_be(name: str) -> None:
+    assert not consumers.is_name(name)
+
+
+def test_a_time_leads_to_the_first_entry_of_that_time_or_later(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    begin = clock()
+    for number in range(25):
+        # Twos and threes share a time.
+        write(parts, source, f"{number}a", *([f"{number}b"] if number % 2 else []))
+        clock.forward(10)
+    entries = read(parts)
+    for seconds in range(-10, 270, 5):
+        time = begin + timedelta(seconds=seconds)
+        with parts.database.read() as connection:
+            found = feed.position_at(connection, time)
+        expected = next((entry.position for entry in entries if entry.time >= time), entries[-1].position + 1)
+        assert found + 1 == expected, seconds
+
+
+def test_a_time_is_looked_up_past_what_a_replay_wrote(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    write(parts, source, "a", "b")
+    clock.forward(60)
+    write(parts, source, "c")
+    read(parts)
+    with parts.database.write() as connection:
+        rows = connection.execute(table_of(FeedEntry).select()).all()
+        replays.write_again(connection, rows, "rpl_1", None)
+    clock.forward(60)
+    assert len(read(parts)) == 6
+    with parts.database.read() as connection:
+        assert feed.position_at(connection, clock()) == 6
+    write(parts, source, "d")
+    entries = read(parts)
+    assert [entry.subject for entry in entries] == ["a", "b", "c", "a", "b", "c", "d"]
+    with parts.database.read() as connection:
+        assert feed.position_at(connection, entries[2].time) == 2
+        after = feed.position_at(connection, entries[6].time)
+        page = feed.read(connection, after=after, limit=10)
+    assert [entry.subject for entry in page.entries if entry.replay_id is None] == ["d"]
+
+
+def test_a_time_in_an_empty_feed_is_the_beginning(parts: Runtime) -> None:
+    with parts.database.read() as connection:
+        assert feed.position_at(connection, parts.clock()) == 0
+
+
+def test_an_entry_for_one_consumer_shows_to_it_alone(parts: Runtime, source: SourceRecord) -> None:
+    write(parts, source, "a", "b")
+    read(parts)
+    with parts.database.write() as connection:
+        rows = connection.execute(table_of(FeedEntry).select()).all()
+        replays.write_again(connection, rows, "rpl_1", "ledger")
+    write(parts, source, "c")
+    assert [entry.position for entry in read(parts)] == [1, 2, 5]
+
+    def seen_by(name: str) -> list[int]:
+        with parts.database.read() as connection:
+            page = feed.read(connection, after=0, limit=10, wanted=Wanted(consumer=name))
+        assert page.through == 5
+        return [entry.position for entry in page.entries]
+
+    assert seen_by("ledger") == [1, 2, 3, 4, 5]
+    assert seen_by("other") == [1, 2, 5]

@@ -1,0 +1,272 @@
+"""Every query of the read side goes by an index: what it costs depends on the page, not on the table."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+from store.plenty import BUSY_PAYMENT, START, fill
+
+from receiver.runtime import Runtime
+from receiver.store import events, feed, replays, subjects
+from receiver.store.events import Filter
+from receiver.store.feed import Wanted
+from receiver.store.ids import lowest_id
+from receiver.store.replays import Selection
+
+NUMBER = 20_000
+FEW = re.compile(r"ix_deliveries_rejected|ix_events_payment|ix_feed_entries_(event|subject)|pk_\w+ .* = ")
+"""What finds few rows, which may be sorted: the rejected deliveries that are kept, what is of one payment or event."""
+
+BIG = ("deliveries", "events", "feed_entries", "subjects", "checks")
+MIDDLE = START + timedelta(seconds=NUMBER / 2)
+EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
+MANY = ("often", "seldom", "rare")
+
+Query = Callable[[Connection], object]
+Statement = tuple[str, Any]
+
+
+def feed_of(after: int = 0, consumer: str | None = None, **wanted: tuple[str, ...]) -> Query:
+    return lambda connection: feed.read(connection, after=after, limit=101, wanted=Wanted(consumer=consumer, **wanted))
+
+
+def events_of(below: str | None = None, **wanted: Any) -> Query:
+    return lambda connection: events.listing(connection, Filter(**wanted), below=below, limit=101)
+
+
+def payments_of(**wanted: Any) -> Query:
+    return lambda connection: subjects.listing(connection, "payment", limit=101, **wanted)
+
+
+def again_of(**wanted: Any) -> Query:
+    return lambda connection: replays.entries(connection, Selection(**wanted), behind=0, through=NUMBER, limit=500)
+
+
+FEED: dict[str, Query] = {
+    "from the beginning": feed_of(),
+    "from the middle": feed_of(NUMBER // 2),
+    "at the end": feed_of(NUMBER),
+    "a source": feed_of(sources=("often",)),
+    "a rare source": feed_of(sources=("rare",)),
+    "a silent source": feed_of(sources=("silent",)),
+    "several sources": feed_of(NUMBER // 2, sources=MANY),
+    "a type": feed_of(types=("bcb.deposit",)),
+    "a rare type": feed_of(types=("bcb.unrecognised",)),
+    "a type that never came": feed_of(types=("bcb.never",)),
+    "several types": feed_of(types=("bcb.deposit", "bcb.unrecognised")),
+    "a source and a type": feed_of(NUMBER // 2, sources=("often",), types=("bcb.unrecognised",)),
+    "a rare source and a type": feed_of(sources=("rare",), types=("bcb.deposit",)),
+    "several of both": feed_of(sources=MANY, types=("bcb.deposit", "bcb.unrecognised")),
+    "a consumer": feed_of(NUMBER // 2, consumer="ledger"),
+    "a consumer of some sources": feed_of(consumer="ledger", sources=MANY),
+    "a time": lambda connection: feed.position_at(connection, MIDDLE),
+}
+
+_SPAN = {"received_after": MIDDLE, "received_before": MIDDLE + timedelta(minutes=5)}
+
+EVENTS: dict[str, Query] = {
+    "all": events_of(),
+    "further back": events_of(EVENT),
+    "a source": events_of(sources=("often",)),
+    "a rare source": events_of(sources=("rare",)),
+    "a silent source": events_of(sources=("silent",)),
+    "several sources": events_of(sources=MANY),
+    "a type": events_of(type="bcb.deposit"),
+    "a rare type": events_of(type="bcb.unrecognised"),
+    "a type that never came": events_of(type="bcb.never"),
+    "a source and a type": events_of(sources=("rare",), type="bcb.deposit"),
+    "several sources and a type": events_of(sources=MANY, type="bcb.unrecognised"),
+    "a payment": events_of(payment_id="FT77"),
+    "a busy payment": events_of(payment_id=BUSY_PAYMENT),
+    "no such payment": events_of(payment_id="FT-none"),
+    "a payment of a source": events_of(payment_id="FT77", sources=("often",)),
+    "a payment of several sources": events_of(payment_id="FT77", sources=MANY),
+    "a payment and a type": events_of(payment_id="FT77", type="bcb.deposit"),
+    "a payment, a source and a type": events_of(payment_id="FT77", sources=("often",), type="bcb.deposit"),
+    "a payment and a time": events_of(payment_id="FT77", **_SPAN),
+    "an event": events_of(event_id=EVENT),
+    "an event of a source": events_of(event_id=EVENT, sources=("often",)),
+    "an event of several sources and a type": events_of(event_id=EVENT, sources=MANY, type="bcb.deposit"),
+    "after a time": events_of(received_after=MIDDLE),
+    "before a time": events_of(received_before=MIDDLE),
+    "between times": events_of(**_SPAN),
+    "between times, a source": events_of(sources=("often",), **_SPAN),
+    "between times, a rare source": events_of(sources=("rare",), **_SPAN),
+    "between times, a type": events_of(type="bcb.unrecognised", **_SPAN),
+    "one": lambda connection: events.find(connection, EVENT),
+    "its deliveries": lambda connection: events.deliveries_of(connection, EVENT),
+    "its bytes": lambda connection: events.raw(connection, EVENT),
+    "its entries": lambda connection: feed.of_event(connection, EVENT),
+}
+
+PAYMENTS: dict[str, Query] = {
+    "all": payments_of(),
+    "further back": payments_of(below=NUMBER // 2),
+    "a source": payments_of(names=["often"]),
+    "a rare source": payments_of(names=["rare"]),
+    "a silent source": payments_of(names=["silent"]),
+    "several sources": payments_of(names=list(MANY)),
+    "a status": payments_of(status="completed"),
+    "a rare status": payments_of(status="rejected"),
+    "a status that never was": payments_of(status="returned"),
+    "an agreement": payments_of(agreement="confirmed"),
+    "a rare agreement": payments_of(agreement="contradicted"),
+    "an agreement that never was": payments_of(agreement="unknown_to_bank"),
+    "a status and an agreement": payments_of(status="rejected", agreement="contradicted"),
+    "a source and a status": payments_of(names=["often"], status="rejected"),
+    "a source and an agreement": payments_of(names=["often"], agreement="contradicted", below=NUMBER // 2),
+    "all three": payments_of(names=["rare"], status="completed", agreement="confirmed"),
+    "several sources and both": payments_of(names=list(MANY), status="completed", agreement="confirmed"),
+    "one": lambda connection: subjects.find(connection, "often", "payment", "FT77"),
+    "its checks": lambda connection: subjects.checks_of(connection, 77),
+}
+
+REPLAYS: dict[str, Query] = {
+    "all": again_of(),
+    "an event": again_of(event_id=EVENT),
+    "a payment": again_of(payment_id="FT77"),
+    "a source": again_of(sources=("rare",)),
+    "a type": again_of(type="bcb.unrecognised"),
+    "a time": again_of(received_after=MIDDLE),
+}
+
+REJECTED: dict[str, Query] = {
+    "all": lambda connection: events.rejected(connection, None, below=None, limit=101),
+    "of a source": lambda connection: events.rejected(connection, "often", below=None, limit=101),
+    "the last": replays.last_rejected,
+    "to be verified": lambda connection: replays.rejected(
+        connection, Selection(), behind="", through="dlv_g", limit=101
+    ),
+}
+
+QUERIES = {
+    f"{room}: {name}": query
+    for room, queries in (
+        ("feed", FEED),
+        ("events", EVENTS),
+        ("payments", PAYMENTS),
+        ("replays", REPLAYS),
+        ("rejected", REJECTED),
+    )
+    for name, query in queries.items()
+}
+
+
+@pytest.fixture
+def filled(parts: Runtime) -> Runtime:
+    fill(parts, NUMBER)
+    return parts
+
+
+def statements_of(parts: Runtime, query: Query) -> Iterator[Statement]:
+    """The very statements that a query sends."""
+    sent: list[Statement] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "WITH")):
+            sent.append((statement, parameters))
+
+    event.listen(parts.database.engine, "before_cursor_execute", note)
+    try:
+        with parts.database.read() as connection:
+            query(connection)
+    finally:
+        event.remove(parts.database.engine, "before_cursor_execute", note)
+    yield from sent
+
+
+def test_each_query_goes_by_an_index(filled: Runtime) -> None:
+    faults_in = sqlite_faults if filled.database.is_sqlite else postgresql_faults
+    assert {name: found for name, query in QUERIES.items() if (found := faults_in(filled, query))} == {}
+
+
+def test_each_query_goes_by_an_index_where_sqlite_knows_nothing_of_its_tables(filled: Runtime) -> None:
+    """No receiver runs ANALYZE: what was true of a young database would mislead the planner later."""
+    if not filled.database.is_sqlite:
+        pytest.skip("PostgreSQL gathers its statistics by itself")
+    with filled.database.write() as connection:
+        connection.execute(text("DROP TABLE sqlite_stat1"))
+    filled.database.close()
+    assert {name: found for name, query in QUERIES.items() if (found := sqlite_faults(filled, query))} == {}
+
+
+def test_a_plan_that_scans_or_sorts_is_noticed(filled: Runtime) -> None:
+    faults_in = sqlite_faults if filled.database.is_sqlite else postgresql_faults
+    for bad in (
+        "SELECT * FROM events WHERE claimed_status = 'rejected' LIMIT 10",
+        "SELECT * FROM feed_entries WHERE type = 'bcb.unrecognised' ORDER BY time LIMIT 10",
+        "SELECT * FROM feed_entries ORDER BY time LIMIT 10",
+    ):
+        assert faults_in(filled, lambda connection, bad=bad: connection.execute(text(bad)).all()), bad  # type: ignore[misc]
+
+
+def test_what_is_of_one_payment_or_event_is_looked_for_by_it(filled: Runtime) -> None:
+    """Any other index would serve the order, and walk over all of a frequent type to find one payment."""
+    if not filled.database.is_sqlite:
+        pytest.skip("PostgreSQL knows how many rows a value stands for")
+    with filled.database.write() as connection:
+        connection.execute(text("DROP TABLE sqlite_stat1"))
+    filled.database.close()
+    others = re.compile(r"SEARCH (events|feed_entries) .*\((source_id|type)=")
+    for name, query in QUERIES.items():
+        if re.search("a payment|an event|a busy payment", name):
+            details = [detail for found in statements_of(filled, query) for detail in sqlite_plan(filled, found)]
+            assert not [detail for detail in details if others.search(detail)], name
+
+
+def sqlite_plan(parts: Runtime, statement: Statement) -> list[str]:
+    with parts.database.read() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement[0]}", statement[1])
+        return [row[3] for row in rows]
+
+
+def sqlite_faults(parts: Runtime, query: Query) -> list[str]:
+    """Scans of a big table (but in the index's own order, up to the page's limit), and sorts of one."""
+    faults = []
+    for statement, parameters in statements_of(parts, query):
+        with parts.database.read() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+        rows = [row for row in plan if not FEW.search(row[3])]
+        filtered = " WHERE " in statement.replace("\n", " ")
+        for number, parent, _, detail in rows:
+            about = re.match(r"(SCAN|SEARCH) (\w+)", detail)
+            if about and about[1] == "SCAN" and about[2] in BIG and (filtered or "USING INDEX" not in detail):
+                faults.append(detail)
+            if detail.startswith("USE TEMP B-TREE") and any(
+                other[1] == parent and other[0] != number and re.match(rf"(SCAN|SEARCH) ({'|'.join(BIG)})\b", other[3])
+                for other in rows
+            ):
+                faults.append(f"{detail} over {[row[3] for row in rows]}")
+    return faults
+
+
+def postgresql_faults(parts: Runtime, query: Query) -> list[str]:
+    """The same for PostgreSQL, with these parameters and with any: after five runs, it plans for all alike."""
+    faults = []
+    for statement, parameters in statements_of(parts, query):
+        with parts.database.read() as connection:
+            known = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
+            numbers = iter(range(1, 10_000))
+            general = re.sub(r"%\(\w+\)s", lambda _, count=numbers: f"${next(count)}", statement)  # type: ignore[misc]
+            driver = connection.connection.cursor()
+            driver.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {general}")
+            (unknown,) = driver.fetchone()  # type: ignore[misc]
+        for kind, found in (("these", known), ("any", unknown)):
+            plan = json.loads(found) if isinstance(found, str) else found
+            faults += [f"{kind}: {fault}" for fault in _faults_below(plan[0]["Plan"], is_sorted=False)]
+    return faults
+
+
+def _faults_below(node: dict[str, Any], *, is_sorted: bool) -> Iterator[str]:
+    kind, table = node["Node Type"], node.get("Relation Name")
+    is_few = FEW.match(f"{node.get('Index Name', '')} {node.get('Index Cond', '')}")
+    if table in BIG and (kind == "Seq Scan" or (is_sorted and not is_few)):
+        yield f"{kind} on {table}{' to be sorted' if is_sorted else ''}: {node.get('Filter', '')}"
+    # What a limit lets through may be sorted: it is a page.
+    is_sorted = kind in ("Sort", "Incremental Sort") or (is_sorted and kind != "Limit")
+    for below in node.get("Plans", ()):
+        yield from _faults_below(below, is_sorted=is_sorted)
