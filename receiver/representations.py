@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from receiver.store import events, feed, subjects
+from receiver.replay.plan import Plan
+from receiver.store import events, feed, sources, subjects
 from receiver.store.feed import Entry
 
 
@@ -99,7 +100,7 @@ def feed_entry(entry: Entry) -> Mapping[str, Any]:
     """A feed entry as a CloudEvents 1.0 JSON object (structured mode)."""
     shown: dict[str, Any] = {
         "specversion": "1.0",
-        "id": f"fe_{entry.id}",
+        "id": f"fe_{entry.position}",
         "source": f"/sources/{entry.source}",
         "type": entry.type,
         "time": rfc3339(entry.time),
@@ -111,6 +112,8 @@ def feed_entry(entry: Entry) -> Mapping[str, Any]:
         shown["subject"] = entry.subject
     if entry.event_id is not None:
         shown["eventid"] = entry.event_id
+    if entry.replay_id is not None:
+        shown["replayid"] = entry.replay_id
     return shown
 
 
@@ -130,3 +133,49 @@ def delivery(row: Row[Any]) -> dict[str, Any]:
         "body_bytes": row.body_bytes,
         "body_sha256": row.body_sha256,
     }
+
+
+def plan(connection: Connection, made: Plan) -> dict[str, Any]:
+    """What a replay would do."""
+    names = sources.names(connection)
+    sample = [
+        {
+            "source": names[row.source_id],
+            "type": getattr(row, "type", "delivery.rejected"),
+            "subject": getattr(row, "subject", row._mapping.get("id")),
+            "time": rfc3339(row.time if "time" in row._mapping else row.received_at),
+        }
+        for row in made.sample
+    ]
+    return {
+        "matched": made.matched.number,
+        "from": rfc3339(made.matched.first) if made.matched.first else None,
+        "to": rfc3339(made.matched.last) if made.matched.last else None,
+        "sample": sample,
+        "plan": made.token,
+        "expires_at": rfc3339(made.expires_at),
+    }
+
+
+def replay(row: Row[Any]) -> dict[str, Any]:
+    """A replay and how far it has come."""
+    return {
+        "id": row.id,
+        "state": row.state,
+        "target": row.target,
+        "filter": row.filter,
+        "consumer": row.consumer,
+        "per_second": row.per_second,
+        "matched": row.total,
+        "done": row.done,
+        "failed": row.failed,
+        "reason": row.reason,
+        "requested_by": row.requested_by,
+        "created_at": rfc3339(row.created_at),
+        "finished_at": rfc3339(row.finished_at) if row.finished_at else None,
+    }
+
+
+def audit_entry(row: Row[Any]) -> dict[str, Any]:
+    """One line of the audit log."""
+    return {"id": row.id, "at": rfc3339(row.at), "who": row.who, "what": row.what, "why": row.why, "about": row.about}

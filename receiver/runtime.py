@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from receiver.inbox.inbox import Inbox, Limits
 from receiver.reconcile.schedule import Schedule
 from receiver.reconcile.worker import Worker
+from receiver.replay.run import Runner
 from receiver.settings import Settings
 from receiver.store.database import Database
 from receiver.store.sealing import Sealer
@@ -35,10 +36,13 @@ class Runtime:
         return Inbox(self.database, self.sealer, self.clock, limits)
 
     def worker(self) -> Worker:
-        """Return the worker with this process's schedule."""
+        """Return the worker with this process's schedule; it runs replays too."""
         settings = self.settings
         schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
-        return Worker(self.database, self.sealer, self.clock, schedule, settings.lease_seconds)
+        replays = Runner(self.database, self.sealer, self.clock)
+        return Worker(
+            self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores=(replays.run_due,)
+        )
 
 
 def start(settings: Settings, clock: Clock = utc_now) -> Runtime:

@@ -3,7 +3,19 @@
 import click
 
 from receiver import __version__
-from receiver.cli import database, deliveries, doctor, events, payments, processes, secrets, sources, tokens
+from receiver.cli import (
+    audit,
+    database,
+    deliveries,
+    doctor,
+    events,
+    payments,
+    processes,
+    replays,
+    secrets,
+    sources,
+    tokens,
+)
 from receiver.cli.failures import FailsInOneLine
 from receiver.simulator.command import simulator
 
@@ -27,5 +39,7 @@ for command in (
     events.events,
     deliveries.deliveries,
     payments.payments,
+    replays.replay,
+    audit.audit,
 ):
     main.add_command(command)

@@ -1,10 +1,14 @@
 """`receiver db`: the tables."""
 
+from pathlib import Path
+
 import click
 from alembic.util import CommandError
 
 from receiver import runtime
+from receiver.cli.parts import migrated
 from receiver.settings import load_settings
+from receiver.store import backup as copies
 from receiver.store import schema
 
 
@@ -26,3 +30,11 @@ def upgrade() -> None:
     after = schema.newest_revision()
     done = f"is at revision {after} already" if before == after else f"was migrated from {before or 'empty'} to {after}"
     click.echo(f"The database {done}.")
+
+
+@db.command()
+@click.argument("to", type=click.Path(dir_okay=False, path_type=Path))
+def backup(to: Path) -> None:
+    """Copy a SQLite database to a file, while it is written to. (For PostgreSQL there is pg_dump.)"""
+    size = copies.copy(migrated().database, to)
+    click.echo(f"Wrote {to} ({size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")

@@ -95,11 +95,11 @@ def _follow(runtime: Runtime, after: int, as_json: bool) -> None:
     while True:
         feed.give_positions(runtime.database)
         with runtime.database.read() as connection:
-            entries = feed.read(connection, after=after, limit=500)
-        for entry in entries:
+            page = feed.read(connection, after=after, limit=500)
+        for entry in page.entries:
             shown = representations.feed_entry(entry)
             columns = (shown["time"], entry.type, entry.source, entry.subject)
             click.echo(json.dumps(shown) if as_json else "  ".join(map(cell, columns)))
-            after = entry.position
-        if not entries:
+        after = page.through
+        if not page.has_more:
             time.sleep(POLL_SECONDS)

@@ -6,18 +6,24 @@ import click
 
 from receiver.banks import BankNotKnown
 from receiver.banks.bank import OptionsWrong
+from receiver.replay.plan import PlanWrong
 from receiver.settings import SettingsError
 from receiver.signing.errors import Refusal
 from receiver.store.api_tokens import TokenExists
+from receiver.store.audit import AuditBroken
+from receiver.store.backup import BackupRefused
 from receiver.store.database import StoreUnavailable
 from receiver.store.schema import NotMigrated
 from receiver.store.sealing import SealBroken
 from receiver.store.sources import SourceExists, SourceNameWrong
 
 EXPECTED = (
+    AuditBroken,
+    BackupRefused,
     BankNotKnown,
     NotMigrated,
     OptionsWrong,
+    PlanWrong,
     Refusal,
     SealBroken,
     SettingsError,

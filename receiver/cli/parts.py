@@ -1,5 +1,7 @@
 """What every command starts from: the process's parts over a migrated database, and a source by its name."""
 
+import getpass
+
 import click
 from sqlalchemy import Connection
 
@@ -36,3 +38,8 @@ def source_named(connection: Connection, name: str) -> SourceRecord:
         known = ", ".join(source.name for source in sources.every(connection)) or "none"
         raise click.ClickException(f"there is no source {name!r}; known: {known}")
     return found
+
+
+def who() -> str:
+    """Return who uses the command line, for the audit log."""
+    return f"cli:{getpass.getuser()}"

@@ -6,10 +6,10 @@ import click
 from sqlalchemy import Connection, Row
 
 from receiver import representations
-from receiver.banks.bank import STATUSES
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
 from receiver.cli.parts import migrated
 from receiver.store import subjects
+from receiver.store.subjects import STATUSES
 
 
 @click.group()
@@ -26,7 +26,7 @@ def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_jso
     """List payments, the latest known first."""
     runtime = migrated()
     with runtime.database.read() as connection:
-        found = subjects.listing(connection, "payment", sources=names, status=status, limit=limit)
+        found = subjects.listing(connection, "payment", names=names, status=status, limit=limit)
     rows = [representations.subject(row) for row in found]
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")

@@ -1,18 +1,18 @@
 """The door behind the web: one delivery in, one verdict out, after it is on disk."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from receiver import banks
-from receiver.banks.bank import Bank, Callback, Claim, KeysNotKnown, Profile, Proof, unrecognised
-from receiver.banks.payload import NotUnderstood, decimal_text
+from receiver.banks.bank import Bank, Callback, KeysNotKnown, Profile, Proof
 from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
+from receiver.inbox.profiles import profile_of
+from receiver.inbox.reading import events
 from receiver.signing.errors import Refusal
-from receiver.store import bank_access, intake, rejections, signing_secrets, sources
+from receiver.store import bank_access, intake, rejections, sources
 from receiver.store.bank_access import StoredKeys
 from receiver.store.database import Database
 from receiver.store.ids import new_id
@@ -100,18 +100,15 @@ class Inbox:
             proof = self._prove(bank, callback, profile, keys, source, now)
         except Refusal as refusal:
             return self._same_again(bank, callback, delivery, refusal) or self._reject(delivery, refusal)
-        return self._record(_proven(delivery, proof), _events(bank, proof, now))
+        return self._record(_proven(delivery, proof), events(bank, proof, now))
 
     def _known(self, name: str, now: datetime) -> tuple[SourceRecord, Profile, StoredKeys]:
         with self._database.read() as connection:
             source = sources.find(connection, name)
             if source is None or not source.enabled:
                 raise SourceUnknown(name)
-            secrets = signing_secrets.valid(connection, self._sealer, source.id, now)
-            keys = bank_access.public_keys(connection, source.id)
-            longer_names = sources.names_starting(connection, source.name)
-        versions = [(str(secret.version), secret.text) for secret in secrets]
-        return source, Profile(source.name, source.options, versions, keys.jwks, longer_names), keys
+            profile, keys = profile_of(connection, self._sealer, source, now)
+        return source, profile, keys
 
     def _decode(self, arrival: Arrival) -> bytes:
         encoding = arrival.headers.get("content-encoding", b"").decode("latin-1")
@@ -207,35 +204,3 @@ def _delivery(delivery_id: str, source: SourceRecord, arrival: Arrival, body: by
 
 def _proven(delivery: NewDelivery, proof: Proof) -> NewDelivery:
     return NewDelivery(**dict(vars(delivery), nonce=proof.nonce, signed_at=proof.signed_at, proof_key=proof.key_id))
-
-
-def _events(bank: Bank, proof: Proof, now: datetime) -> list[NewEvent]:
-    return [_event(claim, proof, now) for claim in _claims(bank, proof.content)]
-
-
-def _claims(bank: Bank, content: bytes) -> Sequence[Claim]:
-    try:
-        return bank.read(content)
-    except NotUnderstood as error:
-        log.warning("a genuine delivery is not understood: %s", error)
-    except Exception:
-        log.exception("reading a genuine delivery failed; it is stored as unrecognised")
-    return [unrecognised(bank.name, content)]
-
-
-def _event(claim: Claim, proof: Proof, now: datetime) -> NewEvent:
-    identity = json.dumps(claim.identity).encode()
-    return NewEvent(
-        id=new_id("evt", now),
-        identity=hashlib.sha256(identity).digest(),
-        content_sha256=hashlib.sha256(claim.content.encode("utf-8", "surrogatepass")).hexdigest(),
-        type=claim.type,
-        kind=claim.kind,
-        subject=claim.subject,
-        payment_id=claim.payment_id,
-        claimed_status=claim.status,
-        amount=decimal_text(claim.amount),
-        currency=claim.currency,
-        facts=dict(claim.facts),
-        proof=proof.strength,
-    )

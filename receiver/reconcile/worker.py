@@ -3,7 +3,7 @@
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,12 +38,14 @@ class Worker:
     clock: Callable[[], datetime]
     schedule: Schedule
     lease_seconds: float
+    chores: Sequence[Callable[[], int]] = ()
+    """What else is done in every round; each returns how much it did."""
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; a failing database or bank is waited out."""
         while not stop.is_set():
             try:
-                done = self.run_once()
+                done = self._round()
             except StoreUnavailable as error:
                 log.warning("the database is unavailable: %s", error)
                 stop.wait(TROUBLE_SECONDS)
@@ -52,17 +54,25 @@ class Worker:
                 stop.wait(IDLE_SECONDS)
 
     def run_once(self) -> int:
-        """Do what is due now, once; return how much was done.
+        """Do what is due now and end; return how much was done.
 
         Raises:
             StoreUnavailable
         """
+        done = 0
+        while step := self._round():
+            done += step
+        return done
+
+    def _round(self) -> int:
+        """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
         done = self._guarded("fetching public keys", lambda: keys.refresh(self.database, self.sealer, self.clock))
-        while dues := self._claim():
+        done += sum(self._guarded("a chore", chore) for chore in self.chores)
+        if dues := self._claim():
             with ThreadPoolExecutor(THREADS) as pool:
-                done += sum(pool.map(self._check, dues))
-            if len(dues) < THREADS:
-                break
+                list(pool.map(self._check, dues))
+            # Asked, put off or failed: each is dealt with for now, and there may be more.
+            done += len(dues)
         feed.give_positions(self.database)
         return done
 

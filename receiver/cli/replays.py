@@ -1,0 +1,148 @@
+"""`receiver replay`: send again what apps missed, ask the bank again, verify rejected deliveries again."""
+
+import sys
+import time
+from datetime import UTC, datetime
+
+import click
+
+from receiver import representations
+from receiver.cli.output import as_json, write_fields, write_json, write_list
+from receiver.cli.parts import migrated, who
+from receiver.replay import run as runs
+from receiver.replay.plan import TARGETS, Planner, Request
+from receiver.runtime import Runtime
+from receiver.store import feed, replays
+from receiver.store.replays import Selection
+
+POLL_SECONDS = 0.3
+
+
+class Time(click.ParamType[datetime]):
+    """A time with its zone (RFC 3339)."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it."""
+        try:
+            found = datetime.fromisoformat(str(value))
+            found.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time such as 2026-01-31T12:00:00Z", param, ctx)
+        if found.tzinfo is None:
+            self.fail(f"{value!r} has no zone; write it like 2026-01-31T12:00:00Z", param, ctx)
+        return found
+
+
+@click.group()
+def replay() -> None:
+    """Plan, run and watch replays."""
+
+
+@replay.command()
+@click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
+@click.option("--type", "kind", help="Only this type, such as bcb.deposit.")
+@click.option("--payment-id", help="Only this payment.")
+@click.option("--event-id", help="Only what stems from this event.")
+@click.option("--delivery-id", help="Only this rejected delivery (target verification).")
+@click.option("--after", type=Time(), help="Only what was received at this time or later.")
+@click.option("--before", type=Time(), help="Only what was received before this time.")
+@click.option("--target", type=click.Choice(TARGETS), default="feed", show_default=True, help="Where to send it again.")
+@click.option("--consumer", help="To this consumer alone.")
+@click.option("--rate", type=click.FloatRange(0.01, 10_000), help="At most so many a second.")
+@click.option("--reason", required=True, help="Why; it is kept in the audit log.")
+@as_json
+def plan(
+    names: tuple[str, ...],
+    kind: str | None,
+    payment_id: str | None,
+    event_id: str | None,
+    delivery_id: str | None,
+    after: datetime | None,
+    before: datetime | None,
+    target: str,
+    consumer: str | None,
+    rate: float | None,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Say what a replay would come to, and write the plan that `replay run` takes."""
+    runtime = migrated()
+    selection = Selection(names, kind, payment_id, event_id, delivery_id, after, before)
+    feed.give_positions(runtime.database)
+    with runtime.database.read() as connection:
+        made = Planner(runtime.settings.keys).plan(
+            connection, Request(selection, reason, target, consumer, rate), runtime.clock()
+        )
+        shown = representations.plan(connection, made)
+    if as_json:
+        write_json(shown)
+        return
+    token, sample = shown.pop("plan"), shown.pop("sample")
+    write_fields(shown)
+    click.echo()
+    write_list(sample, ["time", "source", "type", "subject"], False, "Nothing matches.")
+    click.echo(f"\nTo run exactly this:\n  receiver replay run {token}")
+
+
+@replay.command()
+@click.argument("plan")
+@click.option("--wait", is_flag=True, help="Show the progress until it is over (a worker must be running).")
+@as_json
+def run(plan: str, wait: bool, as_json: bool) -> None:
+    """Run a plan; `receiver worker` does the work."""
+    runtime = migrated()
+    with runtime.database.write() as connection:
+        replay_id = Planner(runtime.settings.keys).start(connection, plan, who(), runtime.clock())
+    if wait:
+        _watch(runtime, replay_id)
+    _show(runtime, replay_id, as_json)
+
+
+def _watch(runtime: Runtime, replay_id: str) -> None:
+    with runtime.database.read() as connection:
+        found = replays.find(connection, replay_id)
+    total = found.total if found else 0
+    with click.progressbar(length=total, label=replay_id, file=sys.stderr) as bar:
+        while found is not None and found.state == "running":
+            time.sleep(POLL_SECONDS)
+            with runtime.database.read() as connection:
+                found = replays.find(connection, replay_id)
+            bar.update((found.done if found else 0) - bar.pos)
+
+
+@replay.command()
+@click.argument("replay_id", required=False)
+@as_json
+def status(replay_id: str | None, as_json: bool) -> None:
+    """Show how far one replay has come, or list the latest."""
+    runtime = migrated()
+    if replay_id is not None:
+        _show(runtime, replay_id, as_json)
+        return
+    with runtime.database.read() as connection:
+        rows = [representations.replay(row) for row in replays.listing(connection, limit=20)]
+    columns = ["id", "state", "target", "matched", "done", "failed", "requested_by", "reason"]
+    write_list(rows, columns, as_json, "There was no replay yet.")
+
+
+@replay.command()
+@click.argument("replay_id")
+def cancel(replay_id: str) -> None:
+    """Stop a replay; what it has sent stays sent."""
+    runtime = migrated()
+    with runtime.database.write() as connection:
+        stopped = runs.cancel(connection, replay_id, who(), runtime.clock())
+    if not stopped:
+        raise click.ClickException(f"there is no running replay {replay_id!r}")
+    click.echo(f"Replay {replay_id} is cancelled.")
+
+
+def _show(runtime: Runtime, replay_id: str, as_json: bool) -> None:
+    with runtime.database.read() as connection:
+        row = replays.find(connection, replay_id)
+    if row is None:
+        raise click.ClickException(f"there is no replay {replay_id!r}")
+    shown = representations.replay(row)
+    write_json(shown) if as_json else write_fields(shown)

@@ -1,0 +1,155 @@
+"""Plans: what a replay would do, before it does it."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import Connection, Row
+
+from receiver.signed_text import NotOurs, SignedText
+from receiver.store import audit, consumers, feed, replays
+from receiver.store.ids import new_id
+from receiver.store.replays import Matched, Selection
+
+TARGETS = ("feed", "bank", "verification")
+VALID = timedelta(minutes=15)
+SAMPLE = 5
+REASON_CHARACTERS_MAX = 500
+
+_TIMES = ("received_after", "received_before")
+
+
+class PlanWrong(Exception):
+    """What was asked for can't be planned, or the plan is not one of ours, was changed, or has expired."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks to be sent again, where to, and why. `per_second` bounds how many entries a second."""
+
+    selection: Selection
+    reason: str
+    target: str = "feed"
+    consumer: str | None = None
+    per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What it would come to; `token` runs exactly this."""
+
+    matched: Matched
+    sample: Sequence[Row[Any]]
+    token: str
+    expires_at: datetime
+
+
+class Planner:
+    """Makes plans and starts them."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Take the secret keys, newest first."""
+        self._texts = SignedText(keys, "replay plan")
+
+    def plan(self, connection: Connection, request: Request, now: datetime) -> Plan:
+        """Find out what a request comes to. What arrives later is no part of the plan.
+
+        Raises:
+            PlanWrong: there is no reason, or a wrong target.
+        """
+        _check(request)
+        if request.target == "verification":
+            through = replays.last_rejected(connection)
+            matched = replays.matching_rejected(connection, request.selection, through)
+            sample = replays.rejected(connection, request.selection, behind="", through=through, limit=SAMPLE)
+        else:
+            head = feed.head(connection)
+            through = str(head)
+            matched = replays.matching_entries(connection, request.selection, head)
+            sample = replays.entries(connection, request.selection, behind=0, through=head, limit=SAMPLE)
+        expires_at = now + VALID
+        content = {
+            "plan": secrets.token_hex(8),
+            "target": request.target,
+            "filter": as_filter(request.selection),
+            "consumer": request.consumer,
+            "per_second": request.per_second,
+            "reason": request.reason,
+            "through": through,
+            "total": matched.number,
+            "expires": expires_at.timestamp(),
+        }
+        return Plan(matched, sample, self._texts.make(content), expires_at)
+
+    def start(self, connection: Connection, token: str, who: str, now: datetime) -> str:
+        """Start a plan's run and return its id; the same plan again names the same run.
+
+        Raises:
+            PlanWrong: it is not one of ours, was changed, or has expired.
+        """
+        content = self.read(token, now)
+        values = {name: content[name] for name in ("plan", "target", "filter", "consumer", "per_second", "reason")}
+        values |= {
+            "id": new_id("rpl", now),
+            "through": content["through"],
+            "place": "" if content["target"] == "verification" else "0",
+            "total": content["total"],
+            "done": 0,
+            "failed": 0,
+            "state": "running",
+            "requested_by": who,
+            "created_at": now,
+            "due_at": now,
+        }
+        if replays.start(connection, values):
+            about = {"replay": values["id"], "target": content["target"], "filter": content["filter"]}
+            audit.write(connection, at=now, who=who, what="replay.started", why=content["reason"], about=about)
+        return replays.of_plan(connection, content["plan"])
+
+    def read(self, token: str, now: datetime) -> dict[str, Any]:
+        """Return what a plan says.
+
+        Raises:
+            PlanWrong
+        """
+        try:
+            content = cast(dict[str, Any], self._texts.read(token))
+        except NotOurs as error:
+            raise PlanWrong("The plan was not made here, or was changed: make a new one.") from error
+        if content["expires"] < now.timestamp():
+            raise PlanWrong(f"The plan has expired ({VALID.seconds // 60} minutes after it was made): make a new one.")
+        return content
+
+
+def _check(request: Request) -> None:
+    if not request.reason.strip() or len(request.reason) > REASON_CHARACTERS_MAX:
+        raise PlanWrong(f"Give a reason, up to {REASON_CHARACTERS_MAX} characters.")
+    if request.target not in TARGETS:
+        raise PlanWrong(f"The target is one of: {', '.join(TARGETS)}.")
+    if request.consumer is not None and request.target != "feed":
+        raise PlanWrong("Only a replay to the feed can be for one consumer.")
+    if request.consumer is not None and not consumers.is_name(request.consumer):
+        raise PlanWrong(f"A consumer's name takes {consumers.NAME_TAKES}.")
+    if request.selection.delivery_id is not None and request.target != "verification":
+        raise PlanWrong("Only a rejected delivery is chosen by `delivery_id`: the target is `verification` then.")
+    if request.target == "verification" and (
+        request.selection.type or request.selection.payment_id or request.selection.event_id
+    ):
+        raise PlanWrong("Rejected deliveries have no type, payment or event: choose by source, delivery or time.")
+
+
+def as_filter(selection: Selection) -> dict[str, Any]:
+    """Write a selection as JSON."""
+    written = {name: value for name, value in asdict(selection).items() if value}
+    written |= {name: written[name].isoformat() for name in _TIMES if name in written}
+    names = written.pop("sources", ())
+    return ({"source": list(names)} if names else {}) | written
+
+
+def from_filter(written: Mapping[str, Any]) -> Selection:
+    """Read what `as_filter` wrote."""
+    times = {name: datetime.fromisoformat(written[name]) for name in _TIMES if name in written}
+    others = {name: value for name, value in written.items() if name != "source"}
+    return Selection(**{**others, "sources": tuple(written.get("source", ())), **times})

@@ -1,0 +1,59 @@
+"""`receiver db`."""
+
+from bank import deposit
+from conftest import KEY, make_token
+
+from receiver import runtime
+from receiver.settings import Settings
+from receiver.web import create_app
+
+FEED = "/api/v1/feed"
+LEDGER = "/api/v1/consumers/ledger"
+
+
+def test_upgrading_again_says_that_nothing_was_left_to_do(cli):
+    assert "already" in cli.done("db", "upgrade")
+
+
+def test_cursors_of_before_continue_at_the_right_place_over_the_copy(cli, live, web, send, signer, tmp_path):
+    token = make_token(live)
+    for number in range(4):
+        send(signer.sign(deposit(transactionId=f"FT{number}")))
+    plain = web.get(FEED, headers=token, query_string={"limit": 1}).get_json()["next"]
+    own = web.get(f"{LEDGER}/feed", headers=token, query_string={"limit": 2}).get_json()["next"]
+    web.post(f"{LEDGER}/ack", headers=token, json={"cursor": own})
+    to = tmp_path / "copy.db"
+    assert f"Wrote {to}" in cli.done("db", "backup", str(to))
+    # The original goes on; the copy does not know of it.
+    send(signer.sign(deposit(transactionId="later")))
+    beyond = web.get(FEED, headers=token).get_json()["next"]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{to}")
+    restored = runtime.start(settings)
+    copy = create_app(restored).test_client()
+
+    def positions(path, **query):
+        return [row["position"] for row in copy.get(path, headers=token, query_string=query).get_json()["data"]]
+
+    assert positions(FEED, after=plain) == [2, 3, 4]
+    assert positions(f"{LEDGER}/feed") == [3, 4]
+    assert positions(f"{LEDGER}/feed", after=own) == [3, 4]
+    # What was given out after the copy was made is refused, and never passed over in silence.
+    assert copy.get(FEED, headers=token, query_string={"after": beyond}).status_code == 400
+    restored.database.close()
+
+
+def test_it_refuses_to_overwrite(cli, tmp_path):
+    to = tmp_path / "copy.db"
+    to.write_text("precious")
+    result = cli.run("db", "backup", str(to))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "exists already" in result.stderr
+    assert to.read_text() == "precious"
+
+
+def test_postgresql_has_pg_dump(cli, empty_postgres_url, tmp_path):
+    assert cli.process("db", "upgrade", RECEIVER_DATABASE_URL=empty_postgres_url).returncode == 0
+    ended = cli.process("db", "backup", str(tmp_path / "copy"), RECEIVER_DATABASE_URL=empty_postgres_url)
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert b"pg_dump" in ended.stderr
+    assert list(tmp_path.glob("copy*")) == []

@@ -1,0 +1,182 @@
+"""`receiver replay`."""
+
+import threading
+import time
+
+import pytest
+from bank import deposit
+from conftest import add_source
+
+from receiver.store import feed, signing_secrets
+from receiver.store.feed import Wanted
+
+REASON = ("--reason", "the ledger lost a day")
+
+
+@pytest.fixture
+def told(send, signer):
+    """Three payments that callbacks named."""
+    for number in range(3):
+        send(signer.sign(deposit(transactionId=f"FT{number}")))
+
+
+def entries(live, reader=None):
+    feed.give_positions(live.database)
+    with live.database.read() as connection:
+        return feed.read(connection, after=0, limit=100, wanted=Wanted(consumer=reader)).entries
+
+
+def again(live, reader=None):
+    return [entry.subject for entry in entries(live, reader) if entry.replay_id]
+
+
+@pytest.mark.usefixtures("told")
+def test_a_plan_is_shown_and_run_as_it_says(cli, live):
+    text = cli.done("replay", "plan", "--payment-id", "FT1", *REASON)
+    assert text.splitlines()[0].split() == ["matched", "1"]
+    assert "bcb.deposit" in text
+    *_, command = text.splitlines()
+    assert command.split()[:3] == ["receiver", "replay", "run"]
+    ran = cli.done(*command.split()[1:])
+    assert "running" in ran
+    assert cli.done("worker", "--once").startswith("Done: ")
+    assert again(live) == ["FT1"]
+
+
+@pytest.mark.usefixtures("told")
+def test_json_tells_the_same_as_the_api(cli, live):
+    plan = cli.json("replay", "plan", "--source", "bcb", "--type", "bcb.deposit", *REASON)
+    assert set(plan) == {"matched", "from", "to", "sample", "plan", "expires_at"}
+    assert (plan["matched"], [row["subject"] for row in plan["sample"]]) == (3, ["FT0", "FT1", "FT2"])
+    started = cli.json("replay", "run", plan["plan"])
+    assert (started["state"], started["matched"], started["reason"]) == ("running", 3, REASON[1])
+    assert started["requested_by"].startswith("cli:")
+    cli.done("worker", "--once")
+    assert cli.json("replay", "status", started["id"])["done"] == 3
+    assert cli.json("replay", "run", plan["plan"])["id"] == started["id"]
+    (listed,) = cli.json("replay", "status")
+    assert (listed["id"], listed["state"]) == (started["id"], "done")
+    assert again(live) == ["FT0", "FT1", "FT2"]
+
+
+@pytest.mark.usefixtures("told")
+@pytest.mark.parametrize(
+    ("words", "matched"),
+    [
+        (("--source", "other"), 0),
+        (("--source", "other", "--source", "bcb"), 3),
+        (("--after", "2999-01-01T00:00:00Z"), 0),
+        (("--before", "2999-01-01T00:00:00+02:00"), 3),
+        (("--before", "2020-01-01T00:00:00Z"), 0),
+        (("--event-id", "evt_none"), 0),
+        (("--target", "bank", "--payment-id", "FT2"), 1),
+        (("--target", "verification"), 0),
+    ],
+)
+def test_options_narrow_it(cli, words, matched):
+    assert cli.json("replay", "plan", *words, *REASON)["matched"] == matched
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "--reason"),
+        ((*REASON, "--target", "nowhere"), "--target"),
+        ((*REASON, "--after", "yesterday"), "--after"),
+        ((*REASON, "--after", "2026-01-01T00:00:00"), "zone"),
+        ((*REASON, "--after", "0001-01-01T00:00:00+05:00"), "--after"),
+        ((*REASON, "--rate", "0"), "--rate"),
+        ((*REASON, "--rate", "x"), "--rate"),
+    ],
+)
+def test_wrong_use_ends_with_2(cli, words, says):
+    result = cli.run("replay", "plan", *words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "--reason", " "),
+        ("plan", *REASON, "--delivery-id", "dlv_1"),
+        ("plan", *REASON, "--consumer", "not a name"),
+        ("plan", *REASON, "--target", "bank", "--consumer", "ledger"),
+        ("run", "nonsense"),
+        ("status", "rpl_none"),
+        ("cancel", "rpl_none"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_done_fails_in_one_line(cli, words):
+    result = cli.run("replay", *words)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.usefixtures("told")
+def test_a_replay_for_one_consumer_and_with_a_rate(cli, live):
+    plan = cli.json("replay", "plan", "--consumer", "ledger", "--rate", "2", *REASON)
+    started = cli.json("replay", "run", plan["plan"])
+    assert (started["consumer"], started["per_second"]) == ("ledger", 2)
+    cli.done("worker", "--once")
+    assert again(live, "ledger") == ["FT0", "FT1"]
+    assert again(live) == []
+
+
+@pytest.mark.usefixtures("told")
+def test_cancelling_stops_it_once(cli, live):
+    plan = cli.json("replay", "plan", *REASON)
+    replay_id = cli.json("replay", "run", plan["plan"])["id"]
+    assert replay_id in cli.done("replay", "cancel", replay_id)
+    assert cli.run("replay", "cancel", replay_id).exit_code == 1
+    cli.done("worker", "--once")
+    assert cli.json("replay", "status", replay_id)["state"] == "cancelled"
+    assert again(live) == []
+
+
+@pytest.mark.usefixtures("told")
+def test_waiting_shows_the_progress_and_ends_with_the_replay(cli, live):
+    plan = cli.json("replay", "plan", *REASON)
+
+    def work() -> None:
+        time.sleep(0.5)
+        live.worker().run_once()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    result = cli.run("replay", "run", plan["plan"], "--wait", "--json")
+    worker.join()
+    assert result.exit_code == 0
+    assert '"state": "done"' in result.stdout
+    assert "rpl_" in result.stderr
+
+
+def test_no_replay_is_said_on_standard_error(cli):
+    result = cli.run("replay", "status")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There was no replay yet.\n")
+
+
+def test_a_rejected_delivery_is_verified_again(cli, live, web, signer):
+    source = add_source(live, "late", secret=None)
+    signed = signer.sign(deposit(), "/webhooks/late")
+    assert web.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
+    (delivery,) = cli.json("deliveries", "list", "--source", "late")
+    with live.database.write() as connection:
+        signing_secrets.put(connection, live.sealer, source.id, signer.secret, now=live.clock(), grace_seconds=0)
+    words = ("--target", "verification", "--delivery-id", delivery["id"])
+    plan = cli.json("replay", "plan", *words, *REASON)
+    assert plan["matched"] == 1
+    replay_id = cli.json("replay", "run", plan["plan"])["id"]
+    cli.done("worker", "--once")
+    assert cli.json("replay", "status", replay_id)["failed"] == 0
+    assert cli.json("deliveries", "show", delivery["id"])["verdict"] == "accepted"
+
+
+@pytest.mark.usefixtures("told")
+def test_what_came_from_outside_cannot_steer_the_terminal(cli):
+    plan = cli.json("replay", "plan", "--reason", "\x1b]0;owned\x07")
+    shown = cli.done("replay", "run", plan["plan"])
+    assert "owned" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
