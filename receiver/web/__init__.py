@@ -4,9 +4,9 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from receiver.runtime import Runtime
-from receiver.web import callbacks, events, feed, operations, payments, problems
+from receiver.web import callbacks, events, feed, operations, payments, problems, reference, replays
 
-ROOMS = (callbacks, events, payments, feed, operations)
+ROOMS = (callbacks, events, payments, feed, replays, operations, reference)
 
 
 def create_app(runtime: Runtime) -> Flask:

@@ -5,13 +5,39 @@ from urllib.parse import quote, unquote, urlsplit
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from receiver.inbox.coding import BodyTooLarge
+from receiver.inbox.coding import CODINGS_MAX, SUPPORTED, BodyTooLarge
 from receiver.inbox.inbox import Arrival, SourceUnknown
 from receiver.runtime import Runtime
-from receiver.web import peers
+from receiver.web import peers, schemas
+from receiver.web.describing import Body, Description, Parameter, describes, part, shows
 from receiver.web.problems import Problem, problem
 
 ROOT = "/webhooks/"
+
+RECEIVE = Description(
+    forms=("/webhooks/{source}", "/webhooks/{source}/{channel}"),
+    path=(
+        part("source", "The source's name.", "bcb"),
+        part("channel", "What the bank has behind the source's name; it may hold slashes, as they are.", "deposits"),
+    ),
+    headers=(
+        Parameter(
+            "Content-Encoding",
+            f"Up to {CODINGS_MAX} of: {', '.join(SUPPORTED)}. The bank's own headers stand in docs/callbacks.md.",
+            {"type": "string", "examples": list(SUPPORTED)},
+        ),
+    ),
+    body=Body("What the bank signed. Its media type is not looked at."),
+    answers={200: shows(schemas.Taken)},
+    problems={
+        400: "The body can't be read to its end, or is shorter than its Content-Length.",
+        401: "The callback is not proven genuine; the answer does not tell why.",
+        404: "There is no such source.",
+        413: "The body is too large, as sent or once unpacked.",
+        415: "A content coding that is not undone.",
+        503: "It can't be told or written down just now: send it again.",
+    },
+)
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
@@ -21,8 +47,13 @@ def blueprint(runtime: Runtime) -> Blueprint:
     prefix = runtime.settings.public_path_prefix.encode()
 
     @routes.post("/webhooks/<path:_rest>", provide_automatic_options=False)
+    @describes(RECEIVE)
     def receive(_rest: str) -> Response:
-        """Take in one callback from a bank."""
+        """Take in one callback from a bank.
+
+        The answer is sent once the callback is on disk. 2xx: it is stored, do not send it again; 4xx: it will not be
+        taken, the same again neither; 503: send it again.
+        """
         path = _raw_path()
         if not path.startswith(ROOT):
             raise SourceUnknown(path)

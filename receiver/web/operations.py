@@ -6,7 +6,15 @@ from receiver.runtime import Runtime
 from receiver.store import schema
 from receiver.store.database import is_writable
 from receiver.store.schema import NotMigrated
+from receiver.web import schemas
+from receiver.web.describing import Description, describes, shows
 from receiver.web.problems import problem
+
+UP = Description(answers={200: shows(schemas.Health)}, asks_database=False)
+READY = Description(
+    answers={200: shows(schemas.Health)}, problems={503: "The database can't be written, or is of another release."}
+)
+INDEX = Description(answers={200: shows(schemas.Index)}, asks_database=False)
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
@@ -14,11 +22,13 @@ def blueprint(runtime: Runtime) -> Blueprint:
     routes = Blueprint("operations", __name__)
 
     @routes.get("/healthz")
+    @describes(UP)
     def healthz() -> Response:
         """The process is up."""
         return jsonify({"status": "ok"})
 
     @routes.get("/readyz")
+    @describes(READY)
     def readyz() -> Response:
         """The database is migrated and can be written. Why it can't be is for the log: anybody may ask here."""
         try:
@@ -29,11 +39,13 @@ def blueprint(runtime: Runtime) -> Blueprint:
         return jsonify({"status": "ready"})
 
     @routes.get("/")
+    @describes(INDEX)
     def index() -> Response:
         """Where things are."""
         places = {
             "callbacks": "POST /webhooks/<source>",
             "api": ["/api/v1/events", "/api/v1/payments", "/api/v1/feed"],
+            "description": ["/docs", "/openapi.json"],
             "health": ["/healthz", "/readyz"],
         }
         return jsonify({"service": "bank callback receiver", "places": places})

@@ -3,16 +3,37 @@
 from flask import Blueprint, Response, jsonify, request
 
 from receiver import representations
-from receiver.banks.bank import STATUSES
 from receiver.runtime import Runtime
 from receiver.store import subjects
-from receiver.web import auth, parameters
+from receiver.store.subjects import AGREEMENTS, STATUSES
+from receiver.web import auth, parameters, schemas
 from receiver.web.cursors import Cursors
+from receiver.web.describing import Description, choice, cursor, describes, number, part, shows, texts
 from receiver.web.problems import Problem
 
 PAGE = 100
 PAGE_MAX = 1000
-AGREEMENTS = ("unconfirmed", "confirmed", "contradicted", "unknown_to_bank")
+
+LIST = Description(
+    scope="payments:read",
+    query=(
+        texts("source", "A source's name."),
+        choice("status", "What the bank's API said.", STATUSES),
+        choice("agreement", "Whether that confirms what callbacks claimed.", AGREEMENTS),
+        number("limit", "Payments in a page.", PAGE, 1, PAGE_MAX, 10),
+        cursor("cursor", "The `next` of the page before; repeat the filters with it."),
+    ),
+    answers={200: shows(schemas.PaymentPage)},
+)
+SHOW = Description(
+    scope="payments:read",
+    path=(
+        part("source", "The source's name.", "bcb"),
+        part("payment_id", "The bank's id of the payment.", "FT2384654NXF6"),
+    ),
+    answers={200: shows(schemas.PaymentWithChecks)},
+    problems={404: "There is no such payment, or the token may not see it."},
+)
 
 
 def blueprint(runtime: Runtime) -> Blueprint:
@@ -21,25 +42,27 @@ def blueprint(runtime: Runtime) -> Blueprint:
     cursors = Cursors(runtime.settings.keys, "payments")
 
     @routes.get("")
+    @describes(LIST)
     def list_payments() -> Response:
         """Payments, the latest known first."""
         token = auth.require(runtime, "payments:read")
         limit = parameters.number("limit", PAGE, 1, PAGE_MAX)
-        cursor = request.args.get("cursor")
+        given = request.args.get("cursor")
         with runtime.database.read() as connection:
             rows = subjects.listing(
                 connection,
                 "payment",
-                sources=auth.visible_sources(token, parameters.texts("source")),
+                names=auth.visible_sources(token, parameters.texts("source")),
                 status=parameters.choice("status", STATUSES),
                 agreement=parameters.choice("agreement", AGREEMENTS),
-                below=cursors.read_number(cursor) if cursor else None,
+                below=cursors.read_number(given) if given else None,
                 limit=limit + 1,
             )
         following = cursors.make(rows[limit - 1].id) if len(rows) > limit else None
         return jsonify({"data": [representations.subject(row) for row in rows[:limit]], "next": following})
 
     @routes.get("/<source>/<path:payment_id>")
+    @describes(SHOW)
     def show_payment(source: str, payment_id: str) -> Response:
         """One payment with every check made."""
         token = auth.require(runtime, "payments:read")
