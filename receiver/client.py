@@ -1,0 +1,85 @@
+"""A client for Python apps: `for entry in FeedClient(url, token, "ledger"): …` reads the feed for ever.
+
+It needs `requests` alone. Every entry is given at least once: a page is acknowledged when the caller's block has ended
+well for its last entry, so what was under way when a process died comes again. Apps tell repeats by the entry's `id`.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+WAIT_SECONDS = 25
+"""How long one request waits for an entry; the server takes up to 30."""
+
+PAUSE_FIRST_SECONDS = 0.5
+PAUSE_MAX_SECONDS = 60.0
+
+
+class FeedRefused(Exception):
+    """The receiver will not serve this client (4xx): the token, its scope or the consumer's name is wrong."""
+
+
+@dataclass
+class FeedClient:
+    """Reads the feed as a named consumer; one process uses it at a time."""
+
+    base_url: str
+    """Where the receiver is, such as `https://receiver.example`."""
+    token: str = field(repr=False)
+    """An API token with the scope `feed:read`."""
+    consumer: str
+    limit: int = 100
+    """Entries in a page, 1 to 1000: as many come again at the most after a crash."""
+    sleep: Callable[[float], None] = time.sleep
+    session: requests.Session = field(default_factory=requests.Session, repr=False)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        """Yield entries (CloudEvents 1.0 as dicts), oldest first, for ever; troubles are waited out.
+
+        Raises:
+            FeedRefused
+        """
+        while True:
+            page = self._patiently("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
+            yield from page["data"]
+            if page["data"]:
+                self._patiently("POST", "ack", {"cursor": page["next"]})
+
+    def seek(self, to: str) -> None:
+        """Move the consumer: to `beginning`, `end`, a cursor or a time (RFC 3339).
+
+        Raises:
+            FeedRefused
+        """
+        self._patiently("POST", "seek", {"to": to})
+
+    def _patiently(self, method: str, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask until there is an answer, with pauses that double, up to a minute."""
+        pause = PAUSE_FIRST_SECONDS
+        while True:
+            try:
+                answer = self._request(method, what, given)
+                if answer.ok:
+                    found: dict[str, Any] = answer.json()
+                    return found
+                if answer.status_code < 500 and answer.status_code != 429:
+                    raise FeedRefused(f"{answer.status_code}: {answer.text[:300]}")
+                told = answer.headers.get("Retry-After", "")
+            except (requests.RequestException, ValueError):
+                told = ""
+            self.sleep(max(pause * random.uniform(0.5, 1.0), min(int(told), 60) if told.isdecimal() else 0))  # noqa: S311
+            pause = min(pause * 2, PAUSE_MAX_SECONDS)
+
+    def _request(self, method: str, what: str, given: Mapping[str, Any]) -> requests.Response:
+        return self.session.request(
+            method,
+            f"{self.base_url.rstrip('/')}/api/v1/consumers/{self.consumer}/{what}",
+            params=dict(given) if method == "GET" else None,
+            json=dict(given) if method == "POST" else None,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=(5, WAIT_SECONDS + 15),
+        )

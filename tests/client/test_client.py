@@ -1,0 +1,204 @@
+"""`receiver.client` against a real server: at least once, in order, for ever."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+import requests
+from bank import BankSigner, deposit
+from conftest import make_token
+from servers import WebServer
+
+from receiver import client as feed_client
+from receiver.client import PAUSE_MAX_SECONDS, FeedClient, FeedRefused
+from receiver.runtime import Runtime
+from receiver.store import consumers
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """The client sees no database, so one kind is enough here."""
+    return sqlite_url
+
+
+@pytest.fixture(autouse=True)
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_client, "WAIT_SECONDS", 1)
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as made:
+        made.trust_env = False
+        yield made
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """How long the client would have slept."""
+    return []
+
+
+@pytest.fixture
+def ledger(server: WebServer, live: Runtime, session: requests.Session, pauses: list[float]) -> FeedClient:
+    token = make_token(live)["Authorization"].removeprefix("Bearer ")
+    return FeedClient(server.url, token, "ledger", limit=2, sleep=pauses.append, session=session)
+
+
+def send(server: WebServer, bank: BankSigner, *payments: str) -> None:
+    for payment in payments:
+        signed = bank.sign(deposit(transactionId=payment))
+        assert requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=10).ok
+
+
+def position(parts: Runtime) -> int:
+    with parts.database.read() as connection:
+        return consumers.position_of(connection, "ledger") or 0
+
+
+def subjects(client: FeedClient, number: int) -> list[str]:
+    return [entry["subject"] for entry in islice(client, number)]
+
+
+def test_entries_come_in_order_and_a_page_is_acknowledged_when_its_last_block_has_ended(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient, pauses: list[float]
+) -> None:
+    send(server, live_bank, "FT1", "FT2", "FT3")
+    positions = []
+    for entry in ledger:
+        positions.append((entry["subject"], position(live)))
+        if len(positions) == 3:
+            break
+    assert positions == [("FT1", 0), ("FT2", 0), ("FT3", 2)]
+    assert pauses == []
+
+
+def test_it_goes_on_with_what_comes_while_it_waits(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient
+) -> None:
+    send(server, live_bank, "FT1")
+    reading = iter(ledger)
+    assert next(reading)["subject"] == "FT1"
+    send(server, live_bank, "FT2")
+    assert next(reading)["subject"] == "FT2"
+    assert position(live) == 1
+
+
+def test_an_exception_in_the_block_makes_the_page_come_again(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient
+) -> None:
+    send(server, live_bank, "FT1", "FT2", "FT3")
+    seen: list[str] = []
+
+    def book_until_it_fails() -> None:
+        for entry in ledger:
+            seen.append(entry["id"])
+            if len(seen) == 4:
+                return
+            if len(seen) == 2:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        book_until_it_fails()
+    assert position(live) == 0
+    book_until_it_fails()
+    assert seen == ["fe_1", "fe_2", "fe_1", "fe_2"]
+
+
+def test_it_backs_off_while_the_server_is_down_and_goes_on_after_it_is_back(
+    server: WebServer, live_bank: BankSigner, ledger: FeedClient, pauses: list[float]
+) -> None:
+    send(server, live_bank, "FT1", "FT2", "FT3")
+    reading = iter(ledger)
+    assert next(reading)["subject"] == "FT1"
+    server.stop()
+
+    def wait_for_it(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 5:
+            server.start()
+
+    ledger.sleep = wait_for_it
+    assert [entry["subject"] for entry in islice(reading, 2)] == ["FT2", "FT3"]
+    assert len(pauses) == 5
+    for count, pause in enumerate(pauses):
+        longest = feed_client.PAUSE_FIRST_SECONDS * 2**count
+        assert longest / 2 <= pause <= longest
+
+
+class Answers(requests.Session):
+    """A server's answers, one after the other; the last one is given for ever."""
+
+    def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
+        super().__init__()
+        self.answers = list(answers)
+
+    def request(self, *_: object, **__: object) -> requests.Response:  # type: ignore[override]
+        status, headers, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        made = requests.Response()
+        made.status_code = status
+        made.headers.update(headers)
+        made._content = body
+        return made
+
+
+PAGE = json.dumps({"data": [{"id": "fe_1"}], "next": "c", "has_more": False}).encode()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [(500, {}, b""), (503, {}, b"{}"), (429, {}, b""), (502, {}, b"<html>"), (200, {}, b"<html>"), (200, {}, b"")],
+)
+def test_troubles_are_waited_out(trouble: tuple[int, dict[str, str], bytes], pauses: list[float]) -> None:
+    with Answers(*[trouble] * 12, (200, {}, PAGE)) as session:
+        client = FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session)
+        assert next(iter(client))["id"] == "fe_1"
+    assert len(pauses) == 12
+    assert max(pauses) <= PAUSE_MAX_SECONDS
+    assert min(pauses[8:]) >= PAUSE_MAX_SECONDS / 2
+
+
+@pytest.mark.parametrize(("told", "least"), [("20", 20), ("9999", 60), ("soon", 0), ("-1", 0), ("", 0)])
+def test_it_waits_as_long_as_it_is_told_within_reason(told: str, least: float, pauses: list[float]) -> None:
+    with Answers((503, {"Retry-After": told}, b""), (200, {}, PAGE)) as session:
+        next(iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session)))
+    assert least <= pauses[0] <= max(least, feed_client.PAUSE_FIRST_SECONDS)
+
+
+def test_a_server_that_refuses_ends_it(
+    server: WebServer, live: Runtime, ledger: FeedClient, session: requests.Session, pauses: list[float]
+) -> None:
+    unscoped = make_token(live, "events:read", name="unscoped")["Authorization"].removeprefix("Bearer ")
+    for token, consumer, status in (
+        ("rcv_wrong", "ledger", 401),
+        (unscoped, "ledger", 403),
+        (ledger.token, "-not a name", 400),
+    ):
+        client = FeedClient(server.url, token, consumer, sleep=pauses.append, session=session)
+        with pytest.raises(FeedRefused, match=str(status)):
+            next(iter(client))
+    with pytest.raises(FeedRefused, match="400"):
+        ledger.seek("nowhere")
+    assert pauses == []
+
+
+def test_seeking_moves_it(server: WebServer, live_bank: BankSigner, ledger: FeedClient) -> None:
+    send(server, live_bank, "FT1", "FT2", "FT3")
+    ledger.seek("end")
+    send(server, live_bank, "FT4")
+    assert subjects(ledger, 1) == ["FT4"]
+    ledger.seek("beginning")
+    assert subjects(ledger, 3) == ["FT1", "FT2", "FT3"]
+    ledger.seek("2020-01-01T00:00:00Z")
+    assert subjects(ledger, 1) == ["FT1"]
+
+
+def test_the_token_is_not_in_its_text(session: requests.Session) -> None:
+    assert "rcv_secret" not in repr(FeedClient("http://receiver.invalid", "rcv_secret", "ledger", session=session))
+
+
+def test_an_address_may_end_with_a_slash(server: WebServer, live_bank: BankSigner, ledger: FeedClient) -> None:
+    send(server, live_bank, "FT1")
+    ledger.base_url += "/"
+    assert subjects(ledger, 1) == ["FT1"]
