@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PORT ?= 8000
 
-.PHONY: help setup run demo test drills lint format lock clean
+.PHONY: help setup run demo test drills bench lint format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,8 +24,11 @@ demo: .venv/.complete ## Watch the whole story with a simulated bank on a throw-
 test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_POSTGRES_URL= names another one)
 	$(BIN)/python -m pytest $(ARGS)
 
-drills: .venv/.complete ## Run the long proofs: kills, floods, races
+drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
+
+bench: .venv/.complete ## Measure the feed on both databases, beside a bare Flask view
+	@PYTHONPATH=tests:. $(BIN)/python -m bench
 
 lint: .venv/.complete ## Check types, style and formatting
 	$(BIN)/ruff check .

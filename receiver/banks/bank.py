@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from receiver.banks.connection import Connection
 from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
+from receiver.store.subjects import STATUSES
 
-STATUSES = ("pending", "completed", "rejected", "reversed", "cancelled", "returned", "unknown")
 FINAL_STATUSES = frozenset(STATUSES) - {"pending", "unknown"}
 
 

@@ -1,8 +1,17 @@
 """Drills have two forms of one proof: a short one that always runs, and a long one for `make drills`."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
+from conftest import KEY, add_source
+from drills.postgres import OwnPostgres, new_cluster
+from servers import WebServer, environment
+
+from receiver import runtime
+from receiver.runtime import Runtime
+from receiver.settings import Settings
+from receiver.store import schema
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -12,3 +21,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("drill"):
             item.add_marker(pytest.mark.skip(reason="the long form; `make drills` runs it"))
+
+
+@pytest.fixture
+def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
+    with new_cluster(tmp_path_factory.mktemp("own")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_parts(own_postgres: OwnPostgres) -> Iterator[Runtime]:
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=own_postgres.url)  # type: ignore[call-arg]
+    started = runtime.start(settings)
+    schema.upgrade(started.database)
+    add_source(started)
+    yield started
+    started.database.close()
+
+
+@pytest.fixture
+def own_server(own_parts: Runtime) -> Iterator[WebServer]:
+    # The losses that this drill causes would fill the log.
+    started = WebServer(environment(own_parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR")).start()
+    yield started
+    started.stop()

