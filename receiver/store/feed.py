@@ -85,10 +85,11 @@ def give_positions(database: Database) -> None:
     Raises:
         StoreUnavailable
     """
-    while _has_pending(database):
-        with database.write() as connection:
-            if _move(connection) < BATCH:
-                return
+    with database.positions.taken():
+        while _has_pending(database):
+            with database.write() as connection:
+                if _move(connection) < BATCH:
+                    return
 
 
 def _has_pending(database: Database) -> bool:
