@@ -27,27 +27,6 @@ class StoreUnavailable(Exception):
     """The database can't be read or written now: unreachable, full, read-only, locked for too long, not migrated."""
 
 
-class Turns:
-    """What one thread of a process does at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for the others, then keep them waiting until the block ends.
-
-        Raises:
-            StoreUnavailable: they take too long.
-        """
-        if not self._lock.acquire(timeout=BUSY_SECONDS):
-            raise StoreUnavailable("others in this process have held the database for too long")
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-
 class Database:
     """One database, shared by all threads of a process."""
 
@@ -60,9 +39,7 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self.engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
-        self.positions = Turns()
-        """For `receiver.store.feed`: readers that wait for each other here find it done, and write nothing."""
-        self._turns = Turns()
+        self._turn = threading.Lock()
         self._commits = 0
         self._committed = threading.Condition()
 
@@ -114,8 +91,12 @@ class Database:
         if not self.is_sqlite:
             yield
             return
-        with self._turns.taken():
+        if not self._turn.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailable("other writers have held the database for too long")
+        try:
             yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         """Give back all connections; the database can still be used afterwards."""

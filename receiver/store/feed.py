@@ -85,11 +85,10 @@ def give_positions(database: Database) -> None:
     Raises:
         StoreUnavailable
     """
-    with database.positions.taken():
-        while _has_pending(database):
-            with database.write() as connection:
-                if _move(connection) < BATCH:
-                    return
+    while _has_pending(database):
+        with database.write() as connection:
+            if _move(connection) < BATCH:
+                return
 
 
 def _has_pending(database: Database) -> bool:
