@@ -151,7 +151,7 @@ class Inbox:
         if nonce is None:
             return None
         with self._database.read() as connection:
-            found = intake.find_by_nonce(connection, delivery.source_id, nonce, delivery.body_sha256)
+            found = intake.find_identical(connection, delivery, nonce)
         return None if found is None else Verdict("duplicate", found.event_ids)
 
     def _record(self, delivery: NewDelivery, events: Sequence[NewEvent]) -> Verdict:

@@ -225,13 +225,14 @@ def _mark_duplicate(connection: Connection, delivery: NewDelivery, event_id: str
     connection.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**values))
 
 
-def find_by_nonce(connection: Connection, source_id: int, nonce: str, body_sha256: str) -> Recorded | None:
-    """Return what became of the identical delivery, where there was one and it was accepted."""
+def find_identical(connection: Connection, delivery: NewDelivery, nonce: str) -> Recorded | None:
+    """Return what became of the same nonce, body and path before, where such a delivery was accepted."""
     found = connection.execute(
         select(_deliveries.c.id).where(
-            _deliveries.c.source_id == source_id,
+            _deliveries.c.source_id == delivery.source_id,
             _deliveries.c.nonce == nonce,
-            _deliveries.c.body_sha256 == body_sha256,
+            _deliveries.c.body_sha256 == delivery.body_sha256,
+            _deliveries.c.path == delivery.path,
         )
     ).scalar_one_or_none()
     return None if found is None else Recorded(events_of(connection, found), is_new=False)

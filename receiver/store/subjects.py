@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, case, insert, or_, select, update
 
 from receiver.store import merging, sources
 from receiver.store.tables import Check, Source, Subject, table_of
@@ -152,12 +152,6 @@ def put_off(connection: Connection, dues: Sequence[Due], until: datetime) -> Non
 def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:
     """Make a subject due at once."""
     connection.execute(update(_subjects).where(_subjects.c.id == subject_id).values(due_at=now, attempts=0))
-
-
-def next_due(connection: Connection) -> datetime | None:
-    """Return when the next subject falls due."""
-    found: datetime | None = connection.execute(select(func.min(_subjects.c.due_at))).scalar()
-    return found
 
 
 def _all() -> Select[Any]:

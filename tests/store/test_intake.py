@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -170,18 +171,17 @@ def test_a_payment_and_a_job_of_one_name_are_two_subjects(parts: Runtime, source
     assert sorted((row.kind, row.subject) for row in rows(parts, Subject)) == [("job", "x"), ("payment", "x")]
 
 
-def test_a_retry_is_found_by_its_nonce_and_body_alone(parts: Runtime, source: SourceRecord) -> None:
+def test_a_retry_is_found_by_its_nonce_its_body_and_its_path(parts: Runtime, source: SourceRecord) -> None:
     arrived = delivery(parts, source)
     recorded = record(parts, arrived, event(parts, "a"))
+    assert arrived.nonce is not None
     with parts.database.read() as connection:
-
-        def found(nonce: str, digest: str) -> Any:
-            return intake.find_by_nonce(connection, source.id, nonce, digest)
-
-        assert arrived.nonce is not None
-        assert found(arrived.nonce, arrived.body_sha256).event_ids == recorded.event_ids
-        assert found(arrived.nonce, "other") is None
-        assert found("other", arrived.body_sha256) is None
+        found = intake.find_identical(connection, arrived, arrived.nonce)
+        assert found is not None
+        assert found.event_ids == recorded.event_ids
+        assert intake.find_identical(connection, arrived, "other") is None
+        assert intake.find_identical(connection, replace(arrived, body_sha256="other"), arrived.nonce) is None
+        assert intake.find_identical(connection, replace(arrived, path="/other"), arrived.nonce) is None
 
 
 def test_batches_that_overlap_at_once_are_each_recorded_and_no_event_twice(
