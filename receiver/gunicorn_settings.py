@@ -1,5 +1,6 @@
 """Gunicorn's settings (its own names), from ours. `docs/decisions.md` says why they are what they are."""
 
+import resource
 import sys
 
 from receiver.settings import SettingsError, load_settings
@@ -10,11 +11,13 @@ except SettingsError as error:
     sys.exit(f"receiver: {error}")
 
 bind = f"{_settings.bind}:{_settings.port}"
-worker_class = "receiver.web.worker.ProblemWorker"
-workers = 1
-threads = _settings.threads
-worker_connections = 1000
+worker_class = "receiver.gunicorn_worker.ProblemWorker"
+workers = _settings.processes
+worker_connections = 4000
 backlog = 2048
+
+# Slow senders and waiting readers hold a connection each, and no thread.
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
 # Also how long the reading of one request may take; above the 30 s for which the feed may hold one.
 timeout = 40

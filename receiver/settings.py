@@ -45,8 +45,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="bytes, 1024 to 67108864")
     tls_certificate: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_KEY")
     tls_key: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_CERTIFICATE")
-    threads: int = Field(16, ge=1, le=512, description="threads that answer requests, 1 to 512")
+    processes: int = Field(2, ge=1, le=64, description="processes that answer requests, 1 to 64")
     waiting_max: int = Field(1000, ge=1, le=100_000, description="callbacks that wait for the database, 1 to 100000")
+    waiting_readers_max: int = Field(
+        100, ge=1, le=10_000, description="readers of the feed that a process lets wait, 1 to 10000"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     rejected_kept: int = Field(1000, ge=10, le=1_000_000, description="rejected deliveries a source, 10 to 1000000")
     rejected_body_bytes: int = Field(16 * 1024, ge=0, le=1024 * 1024, description="bytes, 0 to 1048576")

@@ -50,13 +50,17 @@ class Profile:
     longer_names: Sequence[str] = ()
     """Other sources whose names start with this one's: what is signed for them must not pass here, cut differently."""
 
+    _hmac_keys: dict[SecretEncoding, list[Key]] = field(default_factory=dict, repr=False, compare=False)
+
     def hmac_keys(self, encoding: SecretEncoding) -> list[Key]:
         """Return the signing secrets as keys.
 
         Raises:
             Refusal: `secret_malformed` for a secret that is not in this encoding.
         """
-        return [key(f"secret:{version}", text, encoding) for version, text in self.secrets]
+        if encoding not in self._hmac_keys:
+            self._hmac_keys[encoding] = [key(f"secret:{version}", text, encoding) for version, text in self.secrets]
+        return self._hmac_keys[encoding]
 
 
 @dataclass(frozen=True)

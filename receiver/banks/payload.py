@@ -12,6 +12,9 @@ TEXT_CHARACTERS_MAX = 200
 AMOUNT_DIGITS_MAX = 40
 """More than any currency needs; a number in JSON may have a million."""
 
+_CLEAN = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+"""No control characters, and no half of a surrogate pair."""
+
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,3})?")
 
 
@@ -26,13 +29,17 @@ def parse(body: bytes) -> Any:
         NotUnderstood
     """
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant)
+        return _DECODER.decode(body.decode("utf-8-sig"))
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise NotUnderstood(str(error)[:200]) from error
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -54,7 +61,7 @@ def canonical(value: Any) -> str:
         NotUnderstood: it is nested too deep.
     """
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+        return _ENCODER.encode(value)
     except (RecursionError, ValueError) as error:
         raise NotUnderstood(str(error)[:200]) from error
 
@@ -75,9 +82,7 @@ def text(fields: Mapping[str, Any], *names: str) -> str | None:
 
 
 def _is_clean(value: str) -> bool:
-    return not any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value) and (
-        value.encode("utf-8", "ignore").decode() == value
-    )
+    return _CLEAN.fullmatch(value) is not None
 
 
 def whole_number(fields: Mapping[str, Any], name: str) -> int | None:

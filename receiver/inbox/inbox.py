@@ -105,14 +105,13 @@ class Inbox:
             body = self._decode(arrival)
         except Refusal as refusal:
             return Refused(_delivery(delivery_id, known.source, arrival, arrival.body, now), refusal)
-        delivery = _delivery(delivery_id, known.source, arrival, body, now)
         callback = Callback(arrival.method, arrival.path, arrival.channel, arrival.headers, body, arrival.peer)
         bank = banks.named(known.source.bank)
         try:
             proof = self._prove(bank, callback, known, now)
         except Refusal as refusal:
-            return Refused(delivery, refusal, callback)
-        return Genuine(_proven(delivery, proof), events(bank, proof, now))
+            return Refused(_delivery(delivery_id, known.source, arrival, body, now), refusal, callback)
+        return Genuine(_delivery(delivery_id, known.source, arrival, body, now, proof), events(bank, proof, now))
 
     def _decode(self, arrival: Arrival) -> bytes:
         encoding = arrival.headers.get("content-encoding", b"").decode("latin-1")
@@ -178,7 +177,9 @@ def _tell(delivery: NewDelivery, recorded: Recorded) -> None:
     log.info("delivery %s %s%s: %s", delivery.id, word, conflict, " ".join(recorded.event_ids))
 
 
-def _delivery(delivery_id: str, source: SourceRecord, arrival: Arrival, body: bytes, now: datetime) -> NewDelivery:
+def _delivery(
+    delivery_id: str, source: SourceRecord, arrival: Arrival, body: bytes, now: datetime, proof: Proof | None = None
+) -> NewDelivery:
     headers = {name: value.decode("latin-1") for name, value in arrival.headers.items() if name not in SECRET_HEADERS}
     return NewDelivery(
         id=delivery_id,
@@ -188,13 +189,9 @@ def _delivery(delivery_id: str, source: SourceRecord, arrival: Arrival, body: by
         path=arrival.path.decode("latin-1").replace("\0", ""),
         channel=arrival.channel,
         headers=headers,
-        nonce=None,
-        signed_at=None,
-        proof_key="",
+        nonce=proof.nonce if proof else None,
+        signed_at=proof.signed_at if proof else None,
+        proof_key=proof.key_id if proof else "",
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
     )
-
-
-def _proven(delivery: NewDelivery, proof: Proof) -> NewDelivery:
-    return NewDelivery(**dict(vars(delivery), nonce=proof.nonce, signed_at=proof.signed_at, proof_key=proof.key_id))

@@ -21,9 +21,6 @@ Outcome = TypeVar("Outcome")
 GROUP_MAX = 128
 """Jobs in one transaction: enough to share the disk's time, few enough to answer the first of them soon."""
 
-WAIT_SECONDS = 8.0
-"""How long a job may wait for its commit: banks give 5 to 10 s."""
-
 DEADLOCK_STATES = ("40001", "40P01")
 """PostgreSQL: serialization failure, deadlock detected."""
 
@@ -38,7 +35,9 @@ class _Waiting(Generic[Job, Outcome]):
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
         self.is_done = False
-        self.woken = threading.Event()
+        # A lock that is taken once more when the job is done, or its thread is to lead: cheaper than an event.
+        self.woken = threading.Lock()
+        self.woken.acquire()
 
     def result(self) -> Outcome:
         if isinstance(self.error, StoreUnavailable):
@@ -83,25 +82,10 @@ class GroupCommit(Generic[Job, Outcome]):
             # Let those who are about to hand in a job do so.
             time.sleep(0)
         else:
-            leads = self._is_to_lead(waiting)
-        if leads:
+            waiting.woken.acquire()
+        if not waiting.is_done:
             self._lead()
         return waiting.result()
-
-    def _is_to_lead(self, waiting: _Waiting[Job, Outcome]) -> bool:
-        """Wait until a job is done, or its thread has been handed the lead.
-
-        Raises:
-            StoreUnavailable: neither came in time.
-        """
-        if not waiting.woken.wait(WAIT_SECONDS):
-            with self._lock:
-                if not waiting.woken.is_set():
-                    # Where it is being written just now, it may yet be: the bank sends it again, and hears that.
-                    if waiting in self._queue:
-                        self._queue.remove(waiting)
-                    raise StoreUnavailable(f"a delivery waited {WAIT_SECONDS:.0f} s for the database")
-        return not waiting.is_done
 
     def _lead(self) -> None:
         with self._lock:
@@ -118,9 +102,9 @@ class GroupCommit(Generic[Job, Outcome]):
             with self._lock:
                 self._is_led = bool(self._queue)
                 if self._queue:
-                    self._queue[0].woken.set()
+                    self._queue[0].woken.release()
             for waiting in group:
-                waiting.woken.set()
+                waiting.woken.release()
 
     def _commit(self, group: list[_Waiting[Job, Outcome]]) -> None:
         try:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import JSON, Column, Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
+
+from receiver.store.types import UtcDateTime
 
 Row = Mapping[str, Any]
 Bind = Callable[[Any], Any] | None
@@ -39,7 +41,7 @@ class Insertion:
     def _run(self, connection: Connection, rows: Sequence[Row], returning: str | None) -> set[Any]:
         text, binds = self._prepared(connection.dialect.name, returning)
         if connection.dialect.name == "sqlite":
-            return _one_by_one(connection, text, [_bound(row, binds) for row in rows], returning is not None)
+            return _one_by_one(connection, text, rows, binds, returning is not None)
         arrays = tuple([row[name] if bind is None else bind(row[name]) for row in rows] for name, bind in binds)
         result = connection.exec_driver_sql(text, arrays)
         return set(result.scalars()) if returning is not None else set()
@@ -66,23 +68,23 @@ def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
     return f" ON CONFLICT ({', '.join(unique)}) DO {action}"
 
 
-def _bound(row: Row, binds: Sequence[tuple[str, Bind]]) -> tuple[Any, ...]:
-    return tuple(row[name] if bind is None else bind(row[name]) for name, bind in binds)
-
-
 def _sqlite_bind(column: Column[Any], dialect: Dialect) -> Bind:
     if isinstance(column.type, JSON):
         return json.dumps
-    return column.type.dialect_impl(dialect).bind_processor(dialect)
+    bind = column.type.dialect_impl(dialect).bind_processor(dialect)
+    # The rows of a group share most of their times.
+    return lru_cache(maxsize=64)(bind) if bind is not None and isinstance(column.type, UtcDateTime) else bind
 
 
-def _one_by_one(connection: Connection, text: str, rows: list[tuple[Any, ...]], wants_new: bool) -> set[Any]:
+def _one_by_one(
+    connection: Connection, text: str, rows: Sequence[Row], binds: Sequence[tuple[str, Bind]], wants_new: bool
+) -> set[Any]:
     """SQLite runs in this process: a statement for each row costs no way to a server and back."""
     new = set()
     cursor = connection.connection.cursor()
     try:
         for row in rows:
-            cursor.execute(text, row)
+            cursor.execute(text, [row[name] if bind is None else bind(row[name]) for name, bind in binds])
             if wants_new and (found := cursor.fetchone()) is not None:
                 new.add(found[0])
     finally:

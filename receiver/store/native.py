@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
@@ -18,8 +18,17 @@ def natively(function: Callable[Given, Returned], *args: Given.args, **kwargs: G
         return function(*args, **kwargs)
     import gevent
 
-    returned: Returned = gevent.get_hub().threadpool.apply(function, args, kwargs)
-    return returned
+    def call() -> tuple[Returned | None, BaseException | None]:
+        # Errors are handed over as values: the pool would print those that it sees.
+        try:
+            return function(*args, **kwargs), None
+        except BaseException as error:
+            return None, error
+
+    returned, error = gevent.get_hub().threadpool.apply(call)
+    if error is not None:
+        raise error
+    return cast(Returned, returned)
 
 
 def _under_gevent() -> bool:

@@ -79,8 +79,8 @@ class Reader:
 
     def __init__(self, runtime: Runtime) -> None:
         self.database = runtime.database
-        # A waiting reader holds a thread: at most a quarter of them may, the rest are for callbacks.
-        self._seats = threading.BoundedSemaphore(max(1, runtime.settings.threads // 4))
+        # Each that is woken reads for itself: so many at once that callbacks keep their time.
+        self._seats = threading.BoundedSemaphore(runtime.settings.waiting_readers_max)
 
     def read(self, after: int, wanted: Wanted) -> Page:
         """Return the page that the request's `limit` and `wait` ask for.

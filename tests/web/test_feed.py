@@ -257,7 +257,7 @@ def test_nobody_waits_where_there_is_something(client: FlaskClient, bank: BankSi
 
 
 def test_only_so_many_wait_and_the_rest_are_answered_at_once(parts: Runtime, token: Headers) -> None:
-    settings = parts.settings.model_copy(update={"threads": 4})
+    settings = parts.settings.model_copy(update={"waiting_readers_max": 1})
     app = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock))
     seconds = []
 

@@ -1,7 +1,7 @@
-"""Gunicorn's threaded worker, with problem documents for what never reaches the application, and with bounds of time.
+"""Gunicorn's gevent worker, with problem documents for what never reaches the application, and with bounds of time.
 
-As it comes, it reads from a slow sender for ever (as many of them as there are threads, and nobody else is served),
-and waits two seconds for a sender that does not hang up, in the one thread that accepts everybody's connections.
+As it comes, it reads the body of a slow sender for ever, cuts off what the parser refuses before the sender has read
+the answer, and at a graceful stop waits for connections on which nothing is under way.
 """
 
 import json
@@ -12,9 +12,10 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
+import gevent.socket
 from gunicorn import util
 from gunicorn.http import errors
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.ggevent import GeventWorker
 
 log = logging.getLogger(__name__)
 
@@ -25,39 +26,50 @@ STATUSES: dict[type[Exception], int] = {
     errors.UnsupportedTransferCoding: 501,
 }
 
-
 PARTING_SECONDS = 1.0
 """How long a sender has to hang up once it is answered."""
 
+IDLE_SECONDS = 2.0
+"""At a graceful stop, how long a connection may be without a request before it is closed."""
 
-class ProblemWorker(ThreadWorker):
+
+class ProblemWorker(GeventWorker):
     """Answers what can't be parsed as HTTP the way the application answers everything else (RFC 9457)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """See gunicorn."""
         super().__init__(*args, **kwargs)
-        self._served_since: dict[TConn, float] = {}
+        self._idle_since: dict[gevent.socket.socket, float] = {}
+        self._served_since: dict[gevent.socket.socket, float] = {}
 
-    def handle(self, conn: TConn) -> Any:
-        """Serve one request in a thread of the pool; return whether the connection is kept."""
-        self._served_since[conn] = time.monotonic()
+    def handle(self, listener: Any, client: gevent.socket.socket, addr: Any) -> None:
+        """Serve a connection, one request after the other."""
+        self._idle_since[client] = time.monotonic()
         try:
-            kept = super().handle(conn)
+            super().handle(listener, client, addr)
         finally:
-            del self._served_since[conn]
-        if not kept:
-            _part(conn.sock)
-        return kept
+            self._idle_since.pop(client, None)
 
-    def murder_pending(self) -> None:
-        """Once a second: close what waits too long for a request, and end the reading of one that takes too long."""
-        super().murder_pending()
-        latest = time.monotonic() - self.cfg.timeout
-        for conn, since in list(self._served_since.items()):
-            if since < latest:
-                # The plain socket's method: TLS's own would drop the state that another thread is using.
-                with suppress(OSError):
-                    socket.socket.shutdown(conn.sock, socket.SHUT_RD)
+    def handle_request(self, listener_name: Any, req: Any, sock: gevent.socket.socket, addr: Any) -> Any:
+        """Serve one request; raise `StopIteration` where the connection is not kept."""
+        self._idle_since.pop(sock, None)
+        self._served_since[sock] = time.monotonic()
+        try:
+            return super().handle_request(listener_name, req, sock, addr)
+        except StopIteration:
+            _part(sock)
+            raise
+        finally:
+            del self._served_since[sock]
+            self._idle_since[sock] = time.monotonic()
+
+    def notify(self) -> None:
+        """Once a second: end the reading of what takes too long, and at a stop let idle connections go."""
+        super().notify()
+        now = time.monotonic()
+        _stop_reading(self._served_since, before=now - self.cfg.timeout)
+        if not self.alive:
+            _stop_reading(self._idle_since, before=now - IDLE_SECONDS)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer 4xx for the sender's faults; a fault of ours is logged, and is 503 so that a bank sends again."""
@@ -71,6 +83,15 @@ class ProblemWorker(ThreadWorker):
             util.write_nonblock(client, _answer(status))
         except OSError:
             log.debug("the sender of a broken request has gone")
+        _part(client)
+
+
+def _stop_reading(since: dict[gevent.socket.socket, float], before: float) -> None:
+    for client, started in list(since.items()):
+        if started < before:
+            # The plain socket's method: TLS's own would drop the state that another greenlet is using.
+            with suppress(OSError):
+                gevent.socket.socket.shutdown(client, socket.SHUT_RD)
 
 
 def _part(client: socket.socket) -> None:
@@ -82,9 +103,6 @@ def _part(client: socket.socket) -> None:
             client.settimeout(left)
             if not client.recv(65536):
                 break
-    with suppress(OSError):
-        # Gunicorn, which closes it next, then finds nothing to wait for.
-        client.shutdown(socket.SHUT_RDWR)
 
 
 def _answer(status: int) -> bytes:
