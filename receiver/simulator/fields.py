@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from receiver.simulator.json_text import loads
+from receiver.simulator.json_text import dumps, loads
 from receiver.simulator.scripts import Script, Step
 
 SECONDS_MAX = 1e8
@@ -116,6 +116,15 @@ class Fields:
         value = self._take(name, None)
         if not isinstance(value, list) or len(value) > 100 or not all(isinstance(entry, str) for entry in value):
             raise BadFieldError(f"{name} must be a list of at most 100 strings")
+        return value
+
+    def objects(self, name: str) -> list[dict[str, object]]:
+        """Take a list of 1 to 10,000 objects that UTF-8 can hold."""
+        value = self._take(name, None)
+        if not isinstance(value, list) or not 1 <= len(value) <= 10_000 or not _encodes(dumps(value, ascii_only=False)):
+            raise BadFieldError(f"{name} must be a list of 1 to 10000 objects")
+        if not all(isinstance(entry, dict) for entry in value):
+            raise BadFieldError(f"{name} must be a list of 1 to 10000 objects")
         return value
 
     def anything(self, name: str) -> object:

@@ -10,6 +10,9 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, Union, ge
 from receiver.simulator.fields import SECONDS_MAX, BadFieldError, read_number, read_script
 from receiver.simulator.scripts import Script
 
+FIXED = "fixed"
+"""Names, in the metadata of a field, an option that can't change while the bank runs."""
+
 WHOLE_MAX = 1_000_000_000
 LIST_MAX = 100
 
@@ -42,6 +45,10 @@ class Options(Generic[_Config]):
             BadFieldError: for a name that is none, or a value that does not fit; then nothing is changed.
         """
         with self._lock:
+            fixed = sorted(entry.name for entry in fields(self._config) if FIXED in entry.metadata)
+            taken = [name for name in fixed if name in values]
+            if taken:
+                raise BadFieldError(f"fixed when the bank starts: {', '.join(taken)}")
             self._config = changed(self._config, values)
 
     def shown(self) -> dict[str, object]:
