@@ -4,6 +4,7 @@ import ssl
 import tempfile
 from pathlib import Path
 
+from receiver.simulator import callback_control
 from receiver.simulator.application import create_app
 from receiver.simulator.banking_circle import control, endpoints
 from receiver.simulator.banking_circle.bank import Bank
@@ -20,8 +21,8 @@ _NEWEST = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class Simulator(BankServer):
-    """Banking Circle. `bank`, `notifier` and `options` may be worked on directly, as the control endpoints do;
-    `certificates` says where the files lie that a caller needs."""
+    """Banking Circle. `bank`, `notifier`, `outbox` and `options` may be worked on directly, as the control endpoints
+    do; `certificates` says where the files lie that a caller needs."""
 
     title = "Banking Circle"
 
@@ -46,8 +47,10 @@ class Simulator(BankServer):
         self.certificates, tls = write(folder, config.passcode, config.certificate_days, hosts, newest)
         self.bank = Bank(self.options, clock)
         self.notifier = Notifier(self.bank, self.fittings.sleep)
+        self.outbox = self.notifier.outbox
         parts = Parts(self.bank, self.notifier, self.certificates)
-        app = create_app(parts, self.fittings, (endpoints.blueprint(), control.blueprint()))
+        calls = callback_control.blueprint(self.outbox)
+        app = create_app(parts, self.fittings, (endpoints.blueprint(), control.blueprint(), calls))
         self.listen(
             app,
             host,
