@@ -65,10 +65,17 @@ class Stage:
         return cpu_seconds(self._postgres.get_pid()) if self._postgres is not None else 0.0
 
     @contextmanager
-    def served(self, app: str, environment: Mapping[str, str], *, python: str = sys.executable) -> Iterator["Serving"]:
+    def served(
+        self,
+        app: str,
+        environment: Mapping[str, str],
+        *,
+        python: str = sys.executable,
+        config: Path = ROOT / "gunicorn.conf.py",
+        more: Sequence[str] = (),
+    ) -> Iterator["Serving"]:
         """An application under gunicorn with the committed settings and the stage's arguments."""
-        config = str(ROOT / "gunicorn.conf.py")
-        command = [python, "-m", "gunicorn", "-c", config, *self.gunicorn, app]
+        command = [python, "-m", "gunicorn", "-c", str(config), *self.gunicorn, *more, app]
         with self.running(command, environment, "/healthz") as serving:
             yield serving
 
@@ -77,7 +84,7 @@ class Stage:
         """A server, once it answers at the path; `{port}` in the command, and PORT, are where it is to listen."""
         port = free_port()
         more = self.disk.environment if self.disk else {}
-        process = subprocess.Popen(  # noqa: S603 - our own
+        process = subprocess.Popen(
             [part.replace("{port}", str(port)) for part in command],
             cwd=ROOT,
             env={**environment, **more, "PORT": str(port)},
