@@ -15,7 +15,7 @@ from bench.contestants import SQLITE, given_to
 from bench.load import Generator, Shape
 from bench.rounds import Hall
 from bench.sections import Plan
-from bench.stage import Stage
+from bench.stage import Stage, end_on_signal
 
 WITH_HALL = ("closed", "fresh", "fixed", "seventy")
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
@@ -23,6 +23,7 @@ BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
 def main() -> None:
     """Measure, print, and write down."""
+    end_on_signal()
     given = arguments.full()
     wanted = [
         part for name in given.only.split(",") for part in (arguments.CALLBACKS if name == "callbacks" else (name,))

@@ -8,11 +8,12 @@ from bench import arguments
 from bench.disk import SlowDisk
 from bench.load import Generator, Shape
 from bench.rounds import Hall, Result
-from bench.stage import Stage
+from bench.stage import Stage, end_on_signal
 
 
 def main() -> None:
     """Measure and print."""
+    end_on_signal()
     given = arguments.quick()
     shape = Shape(given.connections, given.rate, given.seconds, given.warmup, given.fresh)
     with tempfile.TemporaryDirectory(prefix="receiver-bench-") as name:

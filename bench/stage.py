@@ -1,6 +1,7 @@
 """Where a benchmark plays: a folder, a PostgreSQL, gunicorn with the committed settings, and what its processes use."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,11 @@ from servers import ROOT, free_port
 from bench.disk import SlowDisk
 
 START_SECONDS = 40
+
+
+def end_on_signal() -> None:
+    """Let SIGTERM end a benchmark as Ctrl-C does: its servers, which are in sessions of their own, are stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
 
 
 @dataclass
