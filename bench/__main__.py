@@ -30,7 +30,10 @@ def main() -> None:
     ]
     if unknown := set(wanted) - {*arguments.CALLBACKS, "feed"}:
         sys.exit(f"there is no section {', '.join(sorted(unknown))}")
-    if given.raw or set(wanted) & set(arguments.CALLBACKS):
+    stands_in_the_way = None if given.raw else machine.obstacle()
+    if stands_in_the_way:
+        print(f"callbacks are not measured: {stands_in_the_way}\n")
+    elif given.raw or set(wanted) & set(arguments.CALLBACKS):
         raw = json.loads(given.raw.read_text()) if given.raw else measure(given, wanted)
         text = report.markdown(raw)
         print(text)

