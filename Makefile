@@ -28,7 +28,7 @@ drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a mill
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
 
 bench: .venv/.complete ## Measure callbacks and the feed beside others, for about an hour (ARGS='--only closed' for a part)
-	@PYTHONPATH=tests:. $(BIN)/python -W ignore -m bench $(ARGS)
+	@PYTHONPATH=tests:. $(BIN)/python -m bench $(ARGS)
 
 lint: .venv/.complete ## Check types, style and formatting
 	$(BIN)/ruff check .

