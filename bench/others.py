@@ -17,7 +17,7 @@ from bench.signed import HOOK_SECRET, STRIPE_PATH, STRIPE_SECRET
 from bench.stage import Stage
 
 DJSTRIPE = "dj-stripe==2.11.0"
-SAME = ("gunicorn", "gunicorn_h1c", "gevent", "greenlet", "psycopg", "psycopg-binary")
+SAME = ("gunicorn", "gunicorn_h1c", "gevent", "greenlet", "packaging", "psycopg", "psycopg-binary")
 """What its environment has in the same versions as ours, where ours has it."""
 
 HOOK_PATH = "/hooks/bcb"

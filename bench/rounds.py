@@ -1,5 +1,7 @@
 """Rounds: each contestant in turn, again and again, so that what disturbs the machine disturbs all of them."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
@@ -84,8 +86,11 @@ class Hall:
         for name in names:
             try:
                 contestant = self._closing.enter_context(CONTESTANTS[name](self._stage))
-            except Missing as missing:
-                self.missing[name] = str(missing)
+            except (Missing, RuntimeError, TimeoutError, subprocess.CalledProcessError) as error:
+                if name.startswith("ours"):
+                    raise
+                self.missing[name] = f"{name}: {error}"
+                print(f"can't take part: {self.missing[name]}", file=sys.stderr)
                 continue
             contestant.name = name
             self.contestants.append(contestant)
