@@ -27,8 +27,8 @@ test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_PO
 drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
 
-bench: .venv/.complete ## Measure the feed on both databases, beside a bare Flask view
-	@PYTHONPATH=tests:. $(BIN)/python -m bench
+bench: .venv/.complete ## Measure callbacks and the feed beside others, for about an hour (ARGS='--only closed' for a part)
+	@PYTHONPATH=tests:. $(BIN)/python -m bench $(ARGS)
 
 lint: .venv/.complete ## Check types, style and formatting
 	$(BIN)/ruff check .

@@ -1,78 +1,119 @@
 """`make bench`: what the receiver can do, beside others and beside a bare Flask view, on this machine."""
 
-import argparse
+import json
+import sys
 import tempfile
-from collections.abc import Sequence
+from argparse import Namespace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from bench.contestants import CONTESTANTS
-from bench.disk import SlowDisk
+from servers import ROOT
+
+from bench import arguments, feed, machine, plot, report, sections, settings, signed
+from bench.contestants import SQLITE, given_to
 from bench.load import Generator, Shape
-from bench.rounds import Hall, Result
-from bench.stage import Stage
+from bench.rounds import Hall
+from bench.sections import Plan
+from bench.stage import Stage, end_on_signal
 
-
-def arguments() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--contestants", default=",".join(CONTESTANTS), help="comma-separated")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--connections", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=0, help="an open loop at so many a second; 0: a closed loop")
-    parser.add_argument("--fresh", action="store_true", help="a new connection for each callback")
-    parser.add_argument("--fsync-ms", type=float, help="let each fsync take so much longer, and count them")
-    parser.add_argument("--worker-class", help="instead of the committed one")
-    parser.add_argument("--processes", type=int, help="instead of the committed number")
-    parser.add_argument("--threads", type=int, help="instead of the committed number")
-    parser.add_argument("gunicorn", nargs="*", help="after `--`: more arguments for gunicorn")
-    return parser.parse_args()
-
-
-def gunicorn_arguments(given: argparse.Namespace) -> list[str]:
-    """What wins over the committed settings."""
-    named = {"--worker-class": given.worker_class, "--workers": given.processes, "--threads": given.threads}
-    return [part for name, value in named.items() if value is not None for part in (name, str(value))] + given.gunicorn
+WITH_HALL = ("closed", "fresh", "fixed", "seventy")
+BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
 
 def main() -> None:
-    """Measure and print."""
-    given = arguments()
-    shape = Shape(given.connections, given.rate, given.seconds, given.warmup, given.fresh)
-    with tempfile.TemporaryDirectory(prefix="receiver-bench-") as name:
-        folder = Path(name)
-        disk = SlowDisk(folder) if given.fsync_ms is not None else None
-        with Stage(folder, gunicorn_arguments(given), disk) as stage, Hall(stage, Generator(folder)) as hall:
-            hall.start(given.contestants.split(","))
-            if disk:
-                disk.slow_down(given.fsync_ms)
-            show(hall.rounds(shape, given.rounds))
-            if disk:
-                disk.slow_down(0)
-            hall.check()
+    """Measure, print, and write down."""
+    end_on_signal()
+    given = arguments.full()
+    wanted = [
+        part for name in given.only.split(",") for part in (arguments.CALLBACKS if name == "callbacks" else (name,))
+    ]
+    if unknown := set(wanted) - {*arguments.CALLBACKS, "feed"}:
+        sys.exit(f"there is no section {', '.join(sorted(unknown))}")
+    stands_in_the_way = None if given.raw else machine.obstacle()
+    if stands_in_the_way:
+        print(f"callbacks are not measured: {stands_in_the_way}\n")
+    elif given.raw or set(wanted) & set(arguments.CALLBACKS):
+        raw = json.loads(given.raw.read_text()) if given.raw else measure(given, wanted)
+        text = report.markdown(raw)
+        print(text)
+        if given.write:
+            write(given.write, text, plot.svg(raw))
+    if "feed" in wanted and not given.raw:
+        feed.main()
 
 
-def show(results: Sequence[Result]) -> None:
-    """Print one line for each contestant: medians, and the rate's lowest and highest."""
-    names = ("ratio", "rate/s", "lowest", "highest", "p50", "p95", "p99", "max", "errors", "server", "database")
-    print(f"{'':22}" + "".join(f"{name:>9}" for name in (*names, "load", "syncs/s")))
-    yardstick = results[0].middle("rate") or 1
-    for result in results:
-        rates = result.values("rate")
-        figures = [f"{result.middle('rate') / yardstick:.2f}"]
-        figures += [f"{value:.0f}" for value in (result.middle("rate"), min(rates), max(rates))]
-        figures += [f"{result.middle(name):.1f}" for name in ("p50", "p95", "p99")] + [
-            f"{max(result.values('max')):.0f}"
-        ]
-        figures.append(str(result.errors))
-        number = len(result.rounds)
-        figures.append(f"{sum(measured.server_cpu for measured in result.rounds) / number:.2f}")
-        figures.append(f"{sum(measured.database_cpu for measured in result.rounds) / number:.2f}")
-        figures.append(f"{result.middle('generator_cpu'):.2f}")
-        figures.append(f"{sum(m.syncs / m.load['seconds'] for m in result.rounds) / number:.0f}")
-        dry = "  (the generator ran dry)" if any(result.values("ran_dry")) else ""
-        print(f"{result.name:22}" + "".join(f"{figure:>9}" for figure in figures) + dry)
+def measure(given: Namespace, wanted: list[str]) -> dict[str, Any]:
+    """Measure the sections of the callbacks, and keep the raw results below `var/bench`."""
+    shape = Shape(given.connections, 0, given.seconds, min(1, given.seconds))
+    plan = Plan(given.rounds, shape, arguments.of_gunicorn(given), given.events)
+    at = datetime.now(UTC)
+    raw: dict[str, Any] = {
+        "at": f"{at:%Y-%m-%d %H:%M} UTC",
+        "gunicorn": plan.gunicorn,
+        "shape": {
+            "rounds": plan.rounds,
+            "seconds": shape.seconds,
+            "connections": shape.connections,
+            "body_bytes": signed.BODY_BYTES,
+        },
+        "settings": committed(),
+    }
+    file = ROOT / "var" / "bench" / f"{at:%Y%m%dT%H%M%SZ}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="receiver-bench-") as folder,
+        Stage(Path(folder), plan.gunicorn) as stage,
+        Hall(stage, Generator(Path(folder))) as hall,
+    ):
+        if set(wanted) & set(WITH_HALL):
+            hall.start([name for name in given.contestants.split(",") if takes_part(name, raw["settings"])])
+        raw["machine"] = machine.describe(stage, hall.missing)
+        with_hall(hall, plan, wanted, raw)
+        hall.check()
+    for section, run in (("slow", sections.slow), ("memory", sections.memory), ("verification", sections.verification)):
+        if section in wanted:
+            raw[section] = run(plan)
+            file.write_text(json.dumps(raw))
+    file.write_text(json.dumps(raw, indent=1))
+    print(f"raw results: {file.relative_to(ROOT)}\n")
+    return raw
+
+
+def with_hall(hall: Hall, plan: Plan, wanted: list[str], raw: dict[str, Any]) -> None:
+    """Measure what all contestants take part in."""
+    if "closed" in wanted:
+        raw["closed"] = sections.closed(hall, plan)
+    if "fresh" in wanted:
+        raw["fresh"] = sections.fresh(hall, plan)
+    if "fixed" in wanted or "seventy" in wanted:
+        saturation = sections.saturation_of(hall, plan, raw.get("closed"))
+        if "fixed" in wanted:
+            raw["fixed"] = sections.fixed(hall, plan, saturation)
+        if "seventy" in wanted:
+            raw["seventy"] = sections.seventy(hall, plan, saturation)
+
+
+def committed() -> dict[str, dict[str, Any]]:
+    """The committed gunicorn settings for each database."""
+    urls = {SQLITE: "sqlite:///unused.db", "postgresql": "postgresql+psycopg://unused/unused"}
+    return {kind: settings.committed(given_to(url)) for kind, url in urls.items()}
+
+
+def takes_part(name: str, found: dict[str, dict[str, Any]]) -> bool:
+    """One bare view is enough where the settings are the same for both databases."""
+    return name != "bare-postgresql" or found["sqlite"] != found["postgresql"]
+
+
+def write(file: Path, text: str, picture: str) -> None:
+    """Put the tables between the marks of a page, or at its end, and the plot beside it."""
+    plotted = file.with_suffix(".svg")
+    plotted.write_text(picture)
+    part = f"{BEGIN}\n\n![The figures below as a plot]({plotted.name})\n\n{text}\n{END}"
+    page = file.read_text() if file.exists() else ""
+    before, begin, rest = page.partition(BEGIN)
+    after = rest.partition(END)[2] if begin else ""
+    file.write_text(f"{before}{part}{after}" if begin else f"{page}\n{part}\n".lstrip())
 
 
 if __name__ == "__main__":

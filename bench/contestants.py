@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
@@ -19,6 +19,10 @@ from receiver.store import schema
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 
+class Missing(Exception):
+    """A contestant can't take part on this machine; the text says why."""
+
+
 @dataclass
 class Contestant:
     """A server at the start: where its callbacks go, who signs them, and what counts those that it has stored."""
@@ -33,13 +37,15 @@ class Contestant:
 Start = Callable[[Stage], AbstractContextManager[Contestant]]
 
 
-def _environment(url: str, **more: str) -> dict[str, str]:
-    """What each gunicorn gets: the committed settings read the receiver's own variables, whatever they serve."""
-    given = environment(url, KEY, RECEIVER_LOG_LEVEL="ERROR", BENCH_SECRET=SECRET, **more)
+def given_to(url: str, **more: str) -> dict[str, str]:
+    """Return a gunicorn's environment: the committed settings read the receiver's variables, whatever they serve."""
+    given = environment(url, KEY, **{"RECEIVER_LOG_LEVEL": "ERROR", "BENCH_SECRET": SECRET, **more})
     return {**given, "PYTHONPATH": str(ROOT)}
 
 
-def _count(url: str, table: str) -> Callable[[], int]:
+def count(url: str, table: str) -> Callable[[], int]:
+    """Return what counts the rows of a table."""
+
     def stored() -> int:
         engine = create_engine(url)
         try:
@@ -51,14 +57,14 @@ def _count(url: str, table: str) -> Callable[[], int]:
     return stored
 
 
-def bare(name: str, path: str, kind: str) -> Start:
+def bare(path: str, kind: str) -> Start:
     """The yardstick, served as the receiver is on that kind of database."""
 
     @contextmanager
     def start(stage: Stage) -> Iterator[Contestant]:
         url = f"sqlite:///{stage.folder}/unused.db" if kind == SQLITE else "postgresql+psycopg://unused/unused"
-        with stage.served("bench.bare:app", _environment(url)) as serving:
-            yield Contestant(name, serving, path)
+        with stage.served("bench.bare:app", given_to(url)) as serving:
+            yield Contestant(f"bare-{kind}", serving, path)
 
     return start
 
@@ -75,31 +81,21 @@ def ours(kind: str) -> Start:
             add_source(parts)
         finally:
             parts.database.close()
-        with stage.served("wsgi:app", _environment(url)) as serving:
-            yield Contestant(f"ours-{kind}", serving, stored=_count(url, "events"))
+        with stage.served("wsgi:app", given_to(url)) as serving:
+            yield Contestant(f"ours-{kind}", serving, stored=count(url, "events"))
 
     return start
 
 
-def textbook(kind: str) -> Start:
-    """What people write."""
+def textbook(kind: str, gunicorn: Sequence[str] = ()) -> Start:
+    """What people write; with gunicorn's settings as committed, or as people would set them for it."""
 
     @contextmanager
     def start(stage: Stage) -> Iterator[Contestant]:
-        url = stage.database(kind, "textbook")
-        given = _environment(url, TEXTBOOK_DATABASE_URL=url)
-        subprocess.run([sys.executable, "-m", "bench.textbook"], cwd=ROOT, env=given, check=True)  # noqa: S603
-        with stage.served("bench.textbook:app", given) as serving:
-            yield Contestant(f"textbook-{kind}", serving, stored=_count(url, "callback"))
+        url = stage.database(kind, f"textbook{len(gunicorn)}")
+        given = given_to(url, TEXTBOOK_DATABASE_URL=url)
+        subprocess.run([sys.executable, "-m", "bench.textbook"], cwd=ROOT, env=given, check=True)
+        with stage.served("bench.textbook:app", given, more=gunicorn) as serving:
+            yield Contestant(f"textbook-{kind}", serving, stored=count(url, "callback"))
 
     return start
-
-
-CONTESTANTS: dict[str, Start] = {
-    "bare": bare("bare", "/webhooks/bcb", SQLITE),
-    "bare-verified": bare("bare-verified", "/verified", SQLITE),
-    "ours-sqlite": ours(SQLITE),
-    "ours-postgresql": ours(POSTGRESQL),
-    "textbook-sqlite": textbook(SQLITE),
-    "textbook-postgresql": textbook(POSTGRESQL),
-}

@@ -129,7 +129,7 @@ def bare(server: WebServer, size: int) -> Iterator[str]:
     """The yardstick under the same settings, on a port of its own."""
     port = free_port()
     settings = {**server.environment, "BARE_BYTES": str(size), "PORT": str(port)}
-    process = subprocess.Popen(  # noqa: S603 - our own
+    process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "bench.bare:app"],
         cwd=ROOT,
         env=settings,
@@ -233,7 +233,7 @@ def crowded(url: str, token: Token) -> None:
     """How long callbacks take alone, and beside many readers who wait."""
     alone = callbacks_of_round(url)
     command = [sys.executable, "-m", "bench.readers", url, token["Authorization"], position(url, token), str(READERS)]
-    readers = subprocess.Popen(command, cwd=ROOT)  # noqa: S603 - our own
+    readers = subprocess.Popen(command, cwd=ROOT)
     try:
         time.sleep(2)
         beside = callbacks_of_round(url)

@@ -37,6 +37,11 @@ class Measured:
         names = ("status_4xx", "status_5xx", "resets", "refused", "timeouts", "unsent")
         return int(sum(self.load[name] for name in names))
 
+    def record(self) -> dict[str, float]:
+        """Everything, for the raw results."""
+        mine = {"server_cpu": self.server_cpu, "database_cpu": self.database_cpu, "syncs": self.syncs}
+        return {**self.load, **mine, **self.extra, "errors": self.errors}
+
 
 Sample = Callable[[], tuple[float, float, int]]
 """CPU seconds of the server and of the database, and the count of fsyncs, so far."""
@@ -50,14 +55,14 @@ class Generator:
         self.folder = folder
         self._program = folder / "load"
         source = str(ROOT / "bench" / "load.c")
-        subprocess.run(["gcc", "-O2", "-o", str(self._program), source], check=True)  # noqa: S603, S607
+        subprocess.run(["gcc", "-O2", "-o", str(self._program), source], check=True)
 
     def run(self, port: int, requests: Path, shape: Shape, sample: Sample) -> Measured:
         """Send the requests of a file; the samples are taken as the measured time begins and ends."""
         numbers = (shape.connections, shape.rate, shape.warmup, shape.seconds, int(shape.fresh), shape.limit)
         command = [str(self._program), str(port), str(requests), *map(str, numbers)]
         samples = []
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             last = ""
             for line in process.stdout:

@@ -1,14 +1,18 @@
 """Rounds: each contestant in turn, again and again, so that what disturbs the machine disturbs all of them."""
 
-from collections.abc import Sequence
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median
 
 from bench import signed
-from bench.contestants import CONTESTANTS, Contestant
+from bench.contestants import Contestant, Missing
+from bench.field import CONTESTANTS
 from bench.load import Generator, Measured, Shape
-from bench.stage import Stage
+from bench.stage import Serving, Stage
 
 MOST_A_SECOND = 14_000
 """So many are signed for each second of a closed loop; a generator that runs dry ends its round early, and says so."""
@@ -29,10 +33,32 @@ class Result:
         """Its median."""
         return median(self.values(name))
 
+    def record(self) -> list[dict[str, float]]:
+        """Everything of each round."""
+        return [measured.record() for measured in self.rounds]
+
     @property
     def errors(self) -> int:
         """Requests without a 2xx, of all rounds."""
         return sum(measured.errors for measured in self.rounds)
+
+
+QUIET = 0.1
+"""Of one core, over a fifth of a second: who uses less has nothing left to do."""
+
+SETTLE_SECONDS = 60
+
+
+def settle(serving: Serving) -> float:
+    """Wait until a server has done what it put off, so that it does not disturb the next; return for how long."""
+    started = time.monotonic()
+    used = serving.cpu()
+    while time.monotonic() - started < SETTLE_SECONDS:
+        time.sleep(0.2)
+        before, used = used, serving.cpu()
+        if used - before < QUIET * 0.2:
+            break
+    return time.monotonic() - started
 
 
 class Hall:
@@ -45,6 +71,7 @@ class Hall:
         self._closing = ExitStack()
         self._answered: dict[str, int] = {}
         self.contestants: list[Contestant] = []
+        self.missing: dict[str, str] = {}
 
     def __enter__(self) -> "Hall":
         """See `start`."""
@@ -55,9 +82,16 @@ class Hall:
         self._closing.close()
 
     def start(self, names: Sequence[str]) -> None:
-        """Start contestants."""
+        """Start those who can take part here; `missing` says why the others can't."""
         for name in names:
-            contestant = self._closing.enter_context(CONTESTANTS[name](self._stage))
+            try:
+                contestant = self._closing.enter_context(CONTESTANTS[name](self._stage))
+            except (Missing, RuntimeError, TimeoutError, subprocess.CalledProcessError) as error:
+                if name.startswith("ours"):
+                    raise
+                self.missing[name] = f"{name}: {error}"
+                print(f"can't take part: {self.missing[name]}", file=sys.stderr)
+                continue
             contestant.name = name
             self.contestants.append(contestant)
             self._answered[name] = 0
@@ -69,14 +103,16 @@ class Hall:
         signed.write(file, contestant.signer, contestant.path, number, fresh=shape.fresh)
         measured = self._generator.run(contestant.serving.port, file, shape, lambda: self._sample(contestant))
         file.unlink()
+        measured.extra["settled_after"] = settle(contestant.serving)
         self._answered[contestant.name] += int(measured.load["ok"])
         return measured
 
-    def rounds(self, shape: Shape, number: int) -> list[Result]:
-        """Measure each contestant so many times, in turn."""
-        results = [Result(contestant.name) for contestant in self.contestants]
+    def rounds(self, shape: Shape, number: int, names: Collection[str] | None = None) -> list[Result]:
+        """Measure each contestant, or those named, so many times, in turn."""
+        chosen = [contestant for contestant in self.contestants if names is None or contestant.name in names]
+        results = [Result(contestant.name) for contestant in chosen]
         for _ in range(number):
-            for contestant, result in zip(self.contestants, results, strict=True):
+            for contestant, result in zip(chosen, results, strict=True):
                 result.rounds.append(self.measure(contestant, shape))
         return results
 

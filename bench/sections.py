@@ -1,0 +1,165 @@
+"""The parts of the benchmark; each returns what is written down as its raw results."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bank import BankSigner
+from conftest import KEY, add_source
+
+from bench.disk import SlowDisk
+from bench.field import yardstick
+from bench.load import Generator, Shape
+from bench.rounds import Hall, Result
+from bench.stage import Stage
+from receiver import banks, runtime
+from receiver.banks.bank import Callback
+from receiver.inbox.profiles import profile_of
+from receiver.settings import Settings
+from receiver.store import schema
+
+RATES = (50, 200, 1000)
+REACHABLE = 0.9
+"""A fixed rate is tried with those whose saturation it is not above, by this share."""
+
+SHARE = 0.7
+MINUTE = 60
+
+SLOW_MILLISECONDS = (1, 5)
+SLOW = ("ours-sqlite", "textbook-sqlite", "ours-postgresql", "textbook-postgresql")
+
+MEMORY = ("bare", "ours-sqlite", "ours-postgresql")
+EVENTS, PART = 200_000, 20_000
+
+Raw = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how often."""
+
+    rounds: int
+    shape: Shape
+    gunicorn: Sequence[str] = ()
+    events: int = EVENTS
+
+
+def _recorded(results: Sequence[Result]) -> Raw:
+    return {result.name: result.record() for result in results}
+
+
+def closed(hall: Hall, plan: Plan) -> Raw:
+    """Saturation over connections that are kept."""
+    return _recorded(hall.rounds(plan.shape, plan.rounds))
+
+
+def fresh(hall: Hall, plan: Plan) -> Raw:
+    """Saturation with a new connection for each callback."""
+    return _recorded(hall.rounds(replace(plan.shape, fresh=True), plan.rounds))
+
+
+def fixed(hall: Hall, plan: Plan, saturation: dict[str, float]) -> Raw:
+    """Open loops at fixed rates."""
+    made: Raw = {}
+    for rate in RATES:
+        able = [name for name, most in saturation.items() if rate <= REACHABLE * most]
+        shape = replace(plan.shape, rate=rate, connections=_most_connections(plan))
+        made[str(rate)] = _recorded(hall.rounds(shape, plan.rounds, able))
+    return made
+
+
+def _most_connections(plan: Plan) -> int:
+    """An open loop opens connections as it needs them; so many at most."""
+    return max(256, plan.shape.connections)
+
+
+def seventy(hall: Hall, plan: Plan, saturation: dict[str, float]) -> Raw:
+    """Open loops at 70 % of ours' saturation, a minute together, beside the bare view at the same rate."""
+    made: Raw = {}
+    for name in ("ours-sqlite", "ours-postgresql"):
+        if name not in saturation:
+            continue
+        rate = round(SHARE * saturation[name])
+        seconds = max(plan.shape.seconds, MINUTE / plan.rounds) if plan.rounds >= 5 else plan.shape.seconds
+        shape = replace(plan.shape, rate=rate, seconds=seconds, connections=_most_connections(plan))
+        made[name] = {
+            "rate": rate,
+            "rounds": _recorded(hall.rounds(shape, plan.rounds, (name, yardstick(name, saturation)))),
+        }
+    return made
+
+
+def saturation_of(hall: Hall, plan: Plan, measured: Raw | None) -> dict[str, float]:
+    """Return everybody's saturation: what was measured, or else a single round."""
+    known = measured or _recorded(hall.rounds(plan.shape, 1))
+    return {name: median(part["rate"] for part in rounds) for name, rounds in known.items()}
+
+
+def slow(plan: Plan) -> Raw:
+    """Saturation with every fsync slowed, over databases of its own."""
+    made: Raw = {}
+    with tempfile.TemporaryDirectory(prefix="receiver-bench-") as name:
+        folder = Path(name)
+        disk = SlowDisk(folder)
+        with Stage(folder, plan.gunicorn, disk) as stage, Hall(stage, Generator(folder)) as hall:
+            hall.start(SLOW)
+            for milliseconds in SLOW_MILLISECONDS:
+                disk.slow_down(milliseconds)
+                made[str(milliseconds)] = _recorded(hall.rounds(plan.shape, plan.rounds))
+            disk.slow_down(0)
+            hall.check()
+    return made
+
+
+def memory(plan: Plan) -> Raw:
+    """Resident memory of the server's processes after each part of 200,000 events, on fresh databases."""
+    made: Raw = {}
+    for name in MEMORY:
+        with tempfile.TemporaryDirectory(prefix="receiver-bench-") as place:
+            folder = Path(place)
+            with Stage(folder, plan.gunicorn) as stage, Hall(stage, Generator(folder)) as hall:
+                hall.start([name])
+                made[name] = _memory_of(hall, plan)
+                hall.check()
+    return made
+
+
+def _memory_of(hall: Hall, plan: Plan) -> list[tuple[int, int]]:
+    contestant = hall.contestants[0]
+    part = min(PART, plan.events)
+    shape = replace(plan.shape, limit=part, seconds=3600, warmup=0)
+    after = []
+    for number in range(part, plan.events + 1, part):
+        hall.measure(contestant, shape)
+        after.append((number, contestant.serving.memory()))
+    return after
+
+
+def verification(plan: Plan) -> Raw:
+    """Microseconds to verify one HMAC callback of 1 KiB, in one thread: the bank's part of the callback path."""
+    with tempfile.TemporaryDirectory(prefix="receiver-bench-") as folder:
+        url = f"sqlite:///{folder}/receiver.db"
+        parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))  # type: ignore[call-arg]
+        try:
+            schema.upgrade(parts.database)
+            source = add_source(parts)
+            with parts.database.read() as connection:
+                profile, _ = profile_of(connection, parts.sealer, source, parts.clock())
+        finally:
+            parts.database.close()
+    now = runtime.utc_now()
+    made = BankSigner(lambda: now).sign(b"{" + b" " * 1022 + b"}")
+    headers = {name.lower(): value.encode() for name, value in made.headers.items()}
+    callback = Callback(b"POST", made.path.encode(), None, headers, made.body, "192.0.2.1")
+    prove = banks.named("bcb").prove
+    rounds = []
+    for _ in range(plan.rounds):
+        started = time.perf_counter()
+        for _ in range(10_000):
+            prove(callback, profile, now)
+        rounds.append((time.perf_counter() - started) * 100)
+    return {"microseconds": rounds}
