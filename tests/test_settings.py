@@ -84,7 +84,7 @@ WRONG = [
     ("RECEIVER_MAX_BODY_BYTES", "67108865"),
     ("RECEIVER_TLS_CERTIFICATE", "nowhere.pem"),
     ("RECEIVER_TLS_KEY", "nowhere.pem"),
-    ("RECEIVER_THREADS", "0"),
+    ("RECEIVER_PROCESSES", "0"),
     ("RECEIVER_LOG_LEVEL", "info"),
     ("RECEIVER_REJECTED_KEPT", "9"),
     ("RECEIVER_REJECTED_BODY_BYTES", "-1"),
@@ -179,13 +179,13 @@ def test_one_half_of_the_bank_s_credentials_is_refused(monkeypatch: pytest.Monke
 
 
 def test_a_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(f"RECEIVER_SECRET_KEYS={OTHER_KEY}\nRECEIVER_THREADS=7\nSOMETHING_ELSE=1\n")
+    (tmp_path / ".env").write_text(f"RECEIVER_SECRET_KEYS={OTHER_KEY}\nRECEIVER_PROCESSES=7\nSOMETHING_ELSE=1\n")
     settings = load_settings()
-    assert (settings.keys, settings.threads) == ([KEY], 7)
+    assert (settings.keys, settings.processes) == ([KEY], 7)
 
 
 def test_a_file_that_is_no_text_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes(b"RECEIVER_THREADS=\xff\n")
+    (tmp_path / ".env").write_bytes(b"RECEIVER_PROCESSES=\xff\n")
     said = failure(monkeypatch)
     assert said.startswith(".env can't be read (")
     assert "\n" not in said
