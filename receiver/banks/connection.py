@@ -50,11 +50,19 @@ class Connection:
         clock: Clock,
         before_request: Callable[[], None] = lambda: None,
         token: str | None = None,
+        authorization: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        """Take the API's address; `before_request` may raise to forbid a request (a spent budget)."""
+        """Take the API's address; `before_request` may raise to forbid a request (a spent budget).
+
+        `authorization` are the headers that show the token, where it is no bearer token (RFC 6750); `options` are the
+        source's own, for the bank's package to look at.
+        """
         self.base_url = base_url.rstrip("/")
         self.token = token
+        self.options = options or {}
+        self._authorization = authorization or ({} if token is None else {"Authorization": f"Bearer {token}"})
         self.clock = clock
         self._before_request = before_request
         self._read_seconds = read_seconds
@@ -66,13 +74,13 @@ class Connection:
         """Close the sockets."""
         self._session.close()
 
-    def get(self, path: str) -> Any:
-        """Return the parsed JSON of `GET path`.
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
+        """Return the parsed JSON of `GET path`; `headers`, where given, stand in for those that show the token.
 
         Raises:
             BankError
         """
-        return self._call("GET", path)
+        return self._call("GET", path, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Return the parsed JSON of `POST path`.
@@ -82,17 +90,32 @@ class Connection:
         """
         return self._call("POST", path, body)
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def post_form(self, path: str, fields: Mapping[str, str]) -> Any:
+        """Return the parsed JSON of `POST path` with fields as a form (`application/x-www-form-urlencoded`).
+
+        Raises:
+            BankError
+        """
+        return self._call("POST", path, fields, as_form=True)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        as_form: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
         self._before_request()
-        headers = {"Accept": "application/json"}
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
+        shown = self._authorization if headers is None else headers
         try:
             with self._session.request(
                 method,
                 self.base_url + path,
-                json=body,
-                headers=headers,
+                json=None if as_form else body,
+                data=body if as_form else None,
+                headers={"Accept": "application/json", **shown},
                 timeout=(CONNECT_SECONDS, self._read_seconds),
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
@@ -101,7 +124,7 @@ class Connection:
                 content = self._content(response)
         except (requests.RequestException, HTTPError, UnicodeError) as error:
             raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
-        secrets = [self.token, *(body or {}).values()]
+        secrets = [self.token, *(body or {}).values(), *shown.values()]
         return self._read(f"{method} {path}", response, content, [text for text in secrets if isinstance(text, str)])
 
     def _content(self, response: requests.Response) -> bytes:
@@ -153,7 +176,7 @@ def _message(content: bytes, secrets: Sequence[str]) -> str:
     except payload.NotUnderstood:
         return ""
     if isinstance(found, dict):
-        words = [payload.text(found, name) for name in ("error", "message")]
+        words = [payload.text(found, name) for name in ("error", "message", "title", "detail")]
         found = ": ".join(word for word in words if word)
     if not isinstance(found, str):
         return ""

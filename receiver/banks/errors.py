@@ -60,3 +60,15 @@ class RateLimited(BankError):
     def __init__(self, text: str, wait: timedelta) -> None:
         super().__init__(text)
         self.wait = wait
+
+
+class NotOffered(BankError):
+    """There is nobody to ask: the bank has no such API, or the source does not say where it is."""
+
+    outcome = "not_offered"
+
+
+class NothingShown(BankError):
+    """The bank answered that all is well, and nothing else."""
+
+    outcome = "empty"

@@ -3,12 +3,13 @@
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from receiver import banks
 from receiver.banks.bank import Bank, Callback, KeysNotKnown, Profile, Proof
 from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
+from receiver.inbox.hiding import kept
 from receiver.inbox.profiles import profile_of
 from receiver.inbox.reading import events
 from receiver.signing.errors import Refusal
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 
 KEYS_REFRESHED_EVERY = timedelta(minutes=5)
 """A signature that fits no known public key asks for fresh keys at most this often."""
-
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 class SourceUnknown(Exception):
@@ -55,6 +54,8 @@ class Verdict:
 
     kind: str
     event_ids: Sequence[str] = ()
+    acknowledgement: str | None = None
+    """The text that the bank takes for "I have it"; none where it takes any."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ class Inbox:
         """
         now = self._clock()
         source, profile, keys = self._known(arrival.source, now)
+        verdict = self._take(arrival, source, profile, keys, now)
+        return replace(verdict, acknowledgement=banks.named(source.bank).acknowledgement)
+
+    def _take(
+        self, arrival: Arrival, source: SourceRecord, profile: Profile, keys: StoredKeys, now: datetime
+    ) -> Verdict:
         delivery_id = new_id("dlv", now)
         try:
             body = self._decode(arrival)
@@ -185,15 +192,16 @@ def _tell(delivery: NewDelivery, recorded: Recorded) -> None:
 
 
 def _delivery(delivery_id: str, source: SourceRecord, arrival: Arrival, body: bytes, now: datetime) -> NewDelivery:
-    headers = {name: value.decode("latin-1") for name, value in arrival.headers.items() if name not in SECRET_HEADERS}
+    carried = banks.named(source.bank).carried(source.options)
+    shown = kept(arrival.path, arrival.channel, arrival.headers, carried)
     return NewDelivery(
         id=delivery_id,
         source_id=source.id,
         received_at=now,
         peer=arrival.peer,
-        path=arrival.path.decode("latin-1").replace("\0", ""),
-        channel=arrival.channel,
-        headers=headers,
+        path=shown.path,
+        channel=shown.channel,
+        headers=shown.headers,
         nonce=None,
         signed_at=None,
         proof_key="",

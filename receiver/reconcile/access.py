@@ -69,6 +69,8 @@ class BankAccess:
         try:
             return self._ask_once(question)
         except TokenRefused:
+            if not self.bank.renews_tokens:
+                raise
             log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
             return self._ask_once(question)
         except RateLimited as limited:
@@ -89,7 +91,15 @@ class BankAccess:
 
     @contextmanager
     def _connected(self, token: str | None) -> Iterator[Connection]:
-        connection = Connection(self._base_url, clock=self._clock, before_request=self._take_request, token=token)
+        options = self._source.options
+        connection = Connection(
+            self._base_url,
+            clock=self._clock,
+            before_request=self._take_request,
+            token=token,
+            authorization=None if token is None else self.bank.authorization(token, options),
+            options=options,
+        )
         try:
             yield connection
         finally:

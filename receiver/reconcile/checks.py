@@ -34,8 +34,8 @@ class Finding:
         return self.outcome == NotKnown.outcome
 
 
-def ask(access: BankAccess, due: Due) -> Finding:
-    """Ask the bank.
+def ask(access: BankAccess, due: Due, facts: Mapping[str, Any]) -> Finding:
+    """Ask the bank; `facts` is what events about the subject told.
 
     Raises:
         BudgetSpent: it was not asked.
@@ -43,7 +43,7 @@ def ask(access: BankAccess, due: Due) -> Finding:
         SealBroken
     """
     try:
-        answer = access.ask(lambda connection: access.bank.ask(connection, due.kind, due.subject))
+        answer = access.ask(lambda connection: access.bank.ask(connection, due.kind, due.subject, facts))
     except BankError as error:
         log.info("%s %s: %s", due.kind, due.subject, error)
         return Finding(error.outcome, detail={"error": str(error)})

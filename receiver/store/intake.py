@@ -55,6 +55,8 @@ class NewEvent:
     currency: str | None
     facts: dict[str, Any]
     proof: str
+    told_at: datetime | None = None
+    """When the bank told it, where that orders its claims."""
 
 
 @dataclass(frozen=True)
@@ -117,8 +119,9 @@ def events_of(connection: Connection, delivery_id: str) -> tuple[str, ...]:
 
 
 def _insert_event(connection: Connection, delivery: NewDelivery, event: NewEvent) -> bool:
+    columns = {name: value for name, value in vars(event).items() if name != "told_at"}
     values = dict(
-        vars(event),
+        columns,
         source_id=delivery.source_id,
         delivery_id=delivery.id,
         received_at=delivery.received_at,
@@ -161,7 +164,7 @@ def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
 
 
 def _ask_the_bank(connection: Connection, delivery: NewDelivery, event: NewEvent) -> None:
-    """Make the subject due at once. A claim that it is pending never takes back a later one."""
+    """Make the subject due at once. A claim that it is pending, or that was told earlier, takes back no other one."""
     now = delivery.received_at
     statement = upsert(connection, _subjects).values(
         source_id=delivery.source_id,
@@ -170,6 +173,7 @@ def _ask_the_bank(connection: Connection, delivery: NewDelivery, event: NewEvent
         status="unknown",
         agreement="unconfirmed",
         claimed_status=event.claimed_status,
+        claimed_at=event.told_at,
         amount=event.amount,
         currency=event.currency,
         last_event_id=event.id,
@@ -180,11 +184,15 @@ def _ask_the_bank(connection: Connection, delivery: NewDelivery, event: NewEvent
     )
     claimed = statement.excluded.claimed_status
     says_less = or_(claimed.is_(None), (claimed == "pending") & _subjects.c.claimed_status.is_not(None))
+    # Where either time is not known this is NULL, which is not true: then the order of receipt counts.
+    was_told_earlier = statement.excluded.claimed_at < _subjects.c.claimed_at
+    is_kept = or_(says_less, was_told_earlier)
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=["source_id", "kind", "subject"],
             set_={
-                "claimed_status": case((says_less, _subjects.c.claimed_status), else_=claimed),
+                "claimed_status": case((is_kept, _subjects.c.claimed_status), else_=claimed),
+                "claimed_at": case((is_kept, _subjects.c.claimed_at), else_=statement.excluded.claimed_at),
                 "last_event_id": event.id,
                 "due_at": now,
                 "attempts": 0,

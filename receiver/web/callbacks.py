@@ -1,18 +1,31 @@
 """`POST /webhooks/<source>[/<channel…>]`: where the banks knock."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from receiver import banks
 from receiver.inbox.coding import CODINGS_MAX, SUPPORTED, BodyTooLarge
 from receiver.inbox.inbox import Arrival, SourceUnknown
 from receiver.runtime import Runtime
 from receiver.web import peers, schemas
-from receiver.web.describing import Body, Description, Parameter, describes, part, shows
+from receiver.web.describing import Answer, Body, Description, Parameter, describes, part, shows
 from receiver.web.problems import Problem, problem
 
 ROOT = "/webhooks/"
+
+
+def taken(acknowledgements: Iterable[str]) -> Answer:
+    """Describe what a bank is answered that may stop sending: JSON, or the text that it waits for."""
+    texts = sorted(set(acknowledgements))
+    told = shows(schemas.Taken)
+    return replace(
+        told, content={**told.content, "text/plain": {"type": "string", "enum": texts}} if texts else told.content
+    )
+
 
 RECEIVE = Description(
     forms=("/webhooks/{source}", "/webhooks/{source}/{channel}"),
@@ -28,7 +41,7 @@ RECEIVE = Description(
         ),
     ),
     body=Body("What the bank signed. Its media type is not looked at."),
-    answers={200: shows(schemas.Taken)},
+    answers={200: taken([found.acknowledgement for found in banks.every().values() if found.acknowledgement])},
     problems={
         400: "The body can't be read to its end, or is shorter than its Content-Length.",
         401: "The callback is not proven genuine; the answer does not tell why.",
@@ -75,6 +88,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
         if verdict.kind == "rejected":
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
+        if verdict.acknowledgement is not None:
+            return Response(verdict.acknowledgement, content_type="text/plain")
         return jsonify({"status": verdict.kind, "events": list(verdict.event_ids)})
 
     return routes

@@ -10,7 +10,7 @@ from receiver.banks.connection import Connection
 from receiver.signing import hmac_sha256
 
 
-class Bcb:
+class Bcb(Bank):
     """BCB as the rest of the house sees it."""
 
     name = "bcb"
@@ -19,6 +19,7 @@ class Bcb:
     requests = 300
     window_seconds = 3600
     token_seconds = 40 * 60
+    publishes_keys = True
 
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `Bank.check_options`."""
@@ -32,9 +33,9 @@ class Bcb:
         """See `Bank.prove`."""
         return proof.check(callback, profile, now)
 
-    def read(self, content: bytes) -> Sequence[Claim]:
+    def read(self, proof: Proof) -> Sequence[Claim]:
         """See `Bank.read`."""
-        return claims.read(content)
+        return claims.read(proof.content)
 
     def nonce_of(self, callback: Callback) -> str | None:
         """See `Bank.nonce_of`."""
@@ -44,7 +45,7 @@ class Bcb:
         """See `Bank.new_token`."""
         return api.new_token(connection, credentials)
 
-    def ask(self, connection: Connection, kind: str, subject: str) -> Answer:
+    def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
         """See `Bank.ask`."""
         return api.job(connection, subject) if kind == "job" else api.payment(connection, subject)
 

@@ -119,6 +119,8 @@ class Subject(SQLModel, table=True):
     bank_status: str | None = None
     agreement: str
     claimed_status: str | None = None
+    claimed_at: datetime | None = time(nullable=True)
+    """When the bank told the claim, where that orders its claims."""
     amount: str | None = None
     currency: str | None = None
     last_event_id: str | None = None
