@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from receiver import banks
+from receiver.banks import proofs
 from receiver.banks.errors import BankError
 from receiver.reconcile.access import BankAccess, BudgetSpent
+from receiver.reconcile.silence import told_of
 from receiver.runtime import Runtime
 from receiver.store import bank_access, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
@@ -35,7 +38,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     with runtime.database.read() as connection:
         known = sources.every(connection)
     if not known:
-        yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank bcb`")
+        yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")
     for source in known:
         if source.enabled:
             yield from _source(runtime, source)
@@ -50,11 +53,23 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     except SealBroken as error:
         yield Finding("fail", f"{source.name} secrets", str(error))
         return
-    if secrets:
+    bank = banks.named(source.bank)
+    if not bank.needs_secret(source.options):
+        yield Finding("ok", f"{source.name} secrets", "none needed")
+    elif secrets:
         yield Finding("ok", f"{source.name} secrets", f"{len(secrets)} valid, the current one is {secrets[0].version}")
     else:
         yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
-    if source.has_credentials:
+    proof = proofs.strongest(bank.proofs(source.options))
+    state = "warn" if proof in ("address", "none") else "ok"
+    yield Finding(state, f"{source.name} proof", f"{proof}; it leaves open: {proofs.LEAVES_OPEN[proof]}")
+    with runtime.database.read() as connection:
+        quiet = told_of(connection, source, runtime.clock())
+    if quiet:
+        yield Finding("warn", f"{source.name} callbacks", quiet)
+    if not bank.credential_names:
+        yield Finding("ok", f"{source.name} bank", "it has no API; nothing it tells is checked")
+    elif source.has_credentials:
         yield from _bank(runtime, source)
     else:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
@@ -69,7 +84,7 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
             off = abs((runtime.clock() - theirs).total_seconds())
             state = "ok" if off <= CLOCK_SECONDS_MAX else "fail"
             yield Finding(state, f"{source.name} clock", f"{off:.0f} s between the bank's clock and this one")
-        jwks = access.ask(access.bank.fetch_public_keys)
+        jwks = access.ask(access.bank.fetch_public_keys) if access.bank.publishes_keys else None
         if jwks is not None:
             with runtime.database.write() as connection:
                 bank_access.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from receiver.inbox.inbox import Inbox, Limits
 from receiver.reconcile.schedule import Schedule
+from receiver.reconcile.silence import Silence
 from receiver.reconcile.worker import Worker
 from receiver.replay.run import Runner
 from receiver.settings import Settings
@@ -41,7 +42,12 @@ class Runtime:
         schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
         replays = Runner(self.database, self.sealer, self.clock)
         return Worker(
-            self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores=(replays.run_due,)
+            self.database,
+            self.sealer,
+            self.clock,
+            schedule,
+            settings.lease_seconds,
+            chores=(replays.run_due, Silence(self.database, self.clock).look),
         )
 
 

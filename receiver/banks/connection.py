@@ -15,6 +15,7 @@ from receiver.banks.errors import (
     AnswerUnreadable,
     BankError,
     Forbidden,
+    NothingShown,
     NotKnown,
     RateLimited,
     RequestRefused,
@@ -144,6 +145,8 @@ class Connection:
 
     def _read(self, call: str, response: requests.Response, content: bytes, secrets: Sequence[str]) -> Any:
         if response.ok and response.status_code < 300:
+            if not content:
+                raise NothingShown(f"{call}: the answer is empty")
             try:
                 return payload.parse(content)
             except payload.NotUnderstood as error:

@@ -68,7 +68,7 @@ class NotOffered(BankError):
     outcome = "not_offered"
 
 
-class NothingShown(BankError):
+class NothingShown(AnswerUnreadable):
     """The bank answered that all is well, and nothing else."""
 
     outcome = "empty"
