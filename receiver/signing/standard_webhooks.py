@@ -84,7 +84,10 @@ def signatures(header: bytes) -> list[tuple[bytes, bytes]]:
     if len(header) > HEADER_BYTES_MAX or len(parts) > SIGNATURES_MAX:
         raise Refusal("signature_malformed", f"{len(header)} bytes, {len(parts)} signatures or more")
     pairs = [part.partition(b",") for part in parts if part]
-    return [(version, from_base64(made, "signature")) for version, _, made in pairs if version in (HMAC, ED25519)]
+    known = [(version, made) for version, _, made in pairs if version in (HMAC, ED25519)]
+    if not all(made for _, made in known):
+        raise Refusal("signature_malformed", "a version without a signature")
+    return [(version, from_base64(made, "signature")) for version, made in known]
 
 
 def match(keys: Sequence[Key | PublicKey], signed: bytes, given: Sequence[tuple[bytes, bytes]]) -> str:
