@@ -102,7 +102,8 @@ class Record:
 class Outbox:
     """Sends for one bank. Once it is inactive, what happens is counted as missed and never sent.
 
-    `failures_allowed` callbacks may be given up before it becomes inactive (None: any number).
+    `failures_allowed` callbacks may be given up before it becomes inactive (None: any number); an answer for which
+    `ends` is true makes it so at once.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Outbox:
         *,
         accepts: Accepts = any_2xx,
         failures_allowed: Callable[[], int | None] = lambda: None,
+        ends: Accepts = lambda _: False,
     ) -> None:
         self._calling = calling
         self._clock = clock
@@ -121,6 +123,7 @@ class Outbox:
         self._wrap = wrap
         self._accepts = accepts
         self._failures_allowed = failures_allowed
+        self._ends = ends
         self._active = True
         self._missed = 0
         self._failed = 0
@@ -213,7 +216,7 @@ class Outbox:
             delays = calling.faster(calling.retry_delays) if sending.variant == "genuine" else ()
         record = self._post(message, parcel, address + message.path, sending, delays)
         if sending.variant == "genuine" and not record.accepted:
-            self._give_up(message)
+            self._give_up(message, ended=self._ends(record.attempts[-1]))
         return record
 
     def _repeat(self, address: str, sending: Sending) -> Record:
@@ -234,7 +237,7 @@ class Outbox:
             return sent
 
         courier = self._calling().courier(self._clock, self._wait)
-        attempts = courier.carry(url, parcel.content, headers, delays, self._accepts)
+        attempts = courier.carry(url, parcel.content, headers, delays, self._is_over)
         accepted = self._accepts(attempts[-1])
         record = Record(message, sending, url, parcel.content, dict(sent), attempts, self._clock(), accepted)
         self._remember(record)
@@ -244,18 +247,21 @@ class Outbox:
         # What is still to be tried again is given up once the outbox is switched off.
         return self._sleep(seconds) or not self._active
 
+    def _is_over(self, attempt: Attempt) -> bool:
+        return self._accepts(attempt) or self._ends(attempt)
+
     def _remember(self, record: Record) -> None:
         with self._lock:
             self._records.append(record)
             while len(self._records) > 1 and sum(len(kept.content) for kept in self._records) > CONTENT_BYTES_MAX:
                 self._records.popleft()
 
-    def _give_up(self, message: Message) -> None:
+    def _give_up(self, message: Message, *, ended: bool) -> None:
         allowed = self._failures_allowed()
         with self._lock:
             self._failed += 1
             self._missed += message.count
-            if allowed is not None and self._failed > allowed:
+            if ended or (allowed is not None and self._failed > allowed):
                 self._active = False
 
     def _miss(self, message: Message) -> None:
