@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -69,7 +69,7 @@ class Claim:
     content: str
     """What it says, free of how it was written; the same identity with another content is a conflict."""
     kind: str = "none"
-    """What it is about: `payment`, `job` or `none`."""
+    """What it is about: `payment`, `job`, `reference` (a payment, by another name than its id) or `none`."""
     subject: str | None = None
     payment_id: str | None = None
     status: str | None = None
@@ -106,6 +106,12 @@ class Answer:
     bank_status: str
     status: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+    again: Sequence[timedelta] = ()
+    """When to look again at a final state that may change all the same, counted from when it was first seen."""
+    payment_id: str | None = None
+    """The payment's own id, where it was asked for by a reference."""
+    returns: str | None = None
+    """The id of the payment that this one returns."""
 
 
 class Bank(Protocol):
