@@ -15,7 +15,6 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates, load_pkcs12
-
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from receiver.banks.errors import CertificateUnusable, PasscodeWrong
