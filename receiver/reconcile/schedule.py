@@ -1,6 +1,7 @@
 """When to ask the bank again."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,9 +18,13 @@ class Schedule:
     first: float
     longest: float
 
-    def next_check(self, status: str, attempts: int, now: datetime) -> datetime | None:
-        """Return when to ask again after `attempts` earlier checks; none where the status is final."""
+    def next_check(self, status: str, attempts: int, now: datetime, later: Sequence[datetime] = ()) -> datetime | None:
+        """Return when to ask again after `attempts` earlier checks.
+
+        Where the status is final that is the next of `later`, the times at which the bank's package wants another
+        look; none where there is none.
+        """
         if status in FINAL_STATUSES:
-            return None
+            return next((at for at in later if at > now), None)
         pause = min(self.first * 2.0 ** min(attempts, 30), self.longest)
         return now + timedelta(seconds=pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret

@@ -13,7 +13,7 @@ from receiver.store.tables import Delivery, Event, Repeat, Subject, table_of
 
 _deliveries, _events, _repeats, _subjects = (table_of(model) for model in (Delivery, Event, Repeat, Subject))
 
-SUBJECT_KINDS = ("payment", "job")
+SUBJECT_KINDS = ("payment", "job", "reference")
 """What the bank can be asked about."""
 
 
