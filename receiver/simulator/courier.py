@@ -33,6 +33,25 @@ class Attempt:
         """Whether the receiver answered 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
+    def as_json(self) -> dict[str, object]:
+        """Return the try as the control endpoints tell it."""
+        return {
+            "at": self.at.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "status": self.status,
+            "body": self.body.decode("utf-8", "replace"),
+            "error": self.error,
+        }
+
+
+Accepts = Callable[[Attempt], bool]
+"""Says whether the bank counts an answer as a success."""
+
+
+def any_2xx(attempt: Attempt) -> bool:
+    """Tell whether the receiver answered 2xx, which most banks are content with."""
+    return attempt.accepted
+
 
 @dataclass(frozen=True)
 class Courier:
@@ -44,16 +63,21 @@ class Courier:
     verify: bool | str = True
 
     def carry(
-        self, url: str, content: bytes, headers: Callable[[], Mapping[str, str]], delays: Sequence[float]
+        self,
+        url: str,
+        content: bytes,
+        headers: Callable[[], Mapping[str, str]],
+        delays: Sequence[float],
+        accepts: Accepts = any_2xx,
     ) -> tuple[Attempt, ...]:
-        """Post `content` until it is answered 2xx or the delays (seconds) are used up; return every try.
+        """Post `content` until an answer is accepted or the delays (seconds) are used up; return every try.
 
         `headers` is asked before each try, so that they may differ from one to the next. Each try opens a connection of
         its own and follows no redirect.
         """
         attempts = [self._try(url, content, headers())]
         for delay in delays:
-            if attempts[-1].accepted or self.sleep(delay):
+            if accepts(attempts[-1]) or self.sleep(delay):
                 break
             attempts.append(self._try(url, content, headers()))
         return tuple(attempts)

@@ -3,13 +3,13 @@
 import threading
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, get_args
 
-from receiver.simulator.answers import RetryAfterForm, Shape
+from receiver.simulator.answers import RetryAfterForm
 
-Kind = Literal["429", "500", "503", "slow", "hang-up", "truncated", "not-json", "expired-token", "huge"]
+Kind = Literal["429", "500", "503", "error", "slow", "hang-up", "truncated", "not-json", "expired-token", "huge"]
 
-KINDS: tuple[Kind, ...] = ("429", "500", "503", "slow", "hang-up", "truncated", "not-json", "expired-token", "huge")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 HUGE_BYTES = 50_000_000
 
@@ -20,7 +20,8 @@ class Fault:
 
     `path` is a pattern in the manner of a shell, in which `*` also stands for slashes; `count` is how many requests it
     spoils (None: all, until the faults are cleared). `seconds` is how long a `slow` answer takes, or when a `429` or
-    `503` says to come back; `size` is how many bytes a `huge` answer has.
+    `503` says to come back; `size` is how many bytes a `huge` answer has; `status` is that of an `error`. `shape` is
+    one of the bank's shapes of errors (None: its usual one).
     """
 
     kind: Kind
@@ -28,8 +29,9 @@ class Fault:
     count: int | None = 1
     seconds: float | None = None
     size: int = HUGE_BYTES
-    shape: Shape = "full"
+    shape: str | None = None
     retry_after: RetryAfterForm = "minutes"
+    status: int = 400
 
 
 class Faults:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from receiver.simulator.json_text import loads
+from receiver.simulator.json_text import dumps, loads
 from receiver.simulator.scripts import Script, Step
 
 SECONDS_MAX = 1e8
@@ -58,7 +58,7 @@ class Fields:
 
     def number(self, name: str, default: float | None = None, highest: float = SECONDS_MAX) -> float:
         """Take a number from 0 to `highest`."""
-        return _number(name, self._take(name, default), highest)
+        return read_number(name, self._take(name, default), highest)
 
     def whole(self, name: str, default: int | None, highest: int) -> int | None:
         """Take a whole number from 0 to `highest`, or null where null is the default."""
@@ -93,11 +93,7 @@ class Fields:
     def script(self, name: str) -> Script | None:
         """Take a status script `[["Pending", 2], ["Completed"]]`, or None where it is absent."""
         value = self._take(name, None, optional=True)
-        if value is None:
-            return None
-        if not isinstance(value, list) or not 1 <= len(value) <= 100:
-            raise BadFieldError(f"{name} must be a list of 1 to 100 steps [status, seconds]")
-        return Script(tuple(_step(name, entry) for entry in value))
+        return None if value is None else read_script(name, value)
 
     def seconds_list(self, name: str) -> tuple[float, ...] | None:
         """Take a list of at most 20 numbers of seconds, or None where it is absent."""
@@ -106,7 +102,7 @@ class Fields:
             return None
         if not isinstance(value, list) or len(value) > 20:
             raise BadFieldError(f"{name} must be a list of at most 20 numbers")
-        return tuple(_number(name, entry, 3600) for entry in value)
+        return tuple(read_number(name, entry, 3600) for entry in value)
 
     def headers(self, name: str) -> dict[str, str]:
         """Take an object of at most 10 HTTP headers: names up to 50, values up to 500 characters."""
@@ -122,9 +118,23 @@ class Fields:
             raise BadFieldError(f"{name} must be a list of at most 100 strings")
         return value
 
+    def objects(self, name: str) -> list[dict[str, object]]:
+        """Take a list of 1 to 10,000 objects that UTF-8 can hold."""
+        value = self._take(name, None)
+        if not isinstance(value, list) or not 1 <= len(value) <= 10_000 or not _encodes(dumps(value, ascii_only=False)):
+            raise BadFieldError(f"{name} must be a list of 1 to 10000 objects")
+        if not all(isinstance(entry, dict) for entry in value):
+            raise BadFieldError(f"{name} must be a list of 1 to 10000 objects")
+        return value
+
     def anything(self, name: str) -> object:
         """Take the field as it is, or None where it is absent."""
         return self._take(name, None, optional=True)
+
+    def rest(self) -> dict[str, object]:
+        """Take all that is left."""
+        left, self._body = self._body, {}
+        return left
 
     def done(self) -> None:
         """Refuse fields that nobody asked for, so that a typing error does not go unseen."""
@@ -140,6 +150,31 @@ class Fields:
         if value is None and not optional:
             raise BadFieldError(f"{name} is missing")
         return value
+
+
+def read_script(name: str, value: object) -> Script:
+    """Read a status script `[["Pending", 2], ["Completed"]]`.
+
+    Raises:
+        BadFieldError: where it is none.
+    """
+    if not isinstance(value, list) or not 1 <= len(value) <= 100:
+        raise BadFieldError(f"{name} must be a list of 1 to 100 steps [status, seconds]")
+    return Script(tuple(_step(name, entry) for entry in value))
+
+
+def read_number(name: str, value: object, highest: float) -> float:
+    """Read a number from 0 to `highest`.
+
+    Raises:
+        BadFieldError: where it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise BadFieldError(f"{name} must be a number from 0 to {highest:g}")
+    # NaN and the infinities fail this too.
+    if not 0 <= value <= highest:
+        raise BadFieldError(f"{name} must be a number from 0 to {highest:g}")
+    return float(value)
 
 
 def is_url(value: str) -> bool:
@@ -168,16 +203,7 @@ def _step(name: str, entry: object) -> Step:
     if not isinstance(status, str) or not 1 <= len(status) <= 100:
         raise BadFieldError(f"{name}: a status is a string of 1 to 100 characters")
     seconds = entry[1] if len(entry) == 2 and entry[1] is not None else 0
-    return Step(status, _number(name, seconds, SECONDS_MAX))
-
-
-def _number(name: str, value: object, highest: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise BadFieldError(f"{name} must be a number from 0 to {highest:g}")
-    # NaN and the infinities fail this too.
-    if not 0 <= value <= highest:
-        raise BadFieldError(f"{name} must be a number from 0 to {highest:g}")
-    return float(value)
+    return Step(status, read_number(name, seconds, SECONDS_MAX))
 
 
 def _visible(value: str) -> bool:

@@ -6,14 +6,14 @@ It stands before Flask, because some faults (hanging up, cutting an answer in th
 import socket
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import error_answer, rate_limit_answer
-from receiver.simulator.clock import Clock, Sleep
-from receiver.simulator.faults import Fault, Faults
-from receiver.simulator.journal import Entry, Journal
+from receiver.simulator.faults import Fault
+from receiver.simulator.fittings import Fittings
+from receiver.simulator.journal import Entry
 
 CONTROL_PREFIX = "/_simulator"
 
@@ -23,12 +23,13 @@ _CHUNK = b"x" * 65536
 class Gateway:
     """A WSGI application around the bank's own."""
 
-    def __init__(self, app: WSGIApplication, faults: Faults, journal: Journal, clock: Clock, sleep: Sleep) -> None:
+    def __init__(self, app: WSGIApplication, fittings: Fittings) -> None:
         self._app = app
-        self._faults = faults
-        self._journal = journal
-        self._clock = clock
-        self._sleep = sleep
+        self._faults = fittings.faults
+        self._journal = fittings.journal
+        self._clock = fittings.clock
+        self._sleep = fittings.sleep
+        self._errors = fittings.errors
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request; the control endpoints are neither written down nor spoilt.
@@ -60,13 +61,15 @@ class Gateway:
         match fault.kind:
             case "429":
                 seconds = 3600.0 if fault.seconds is None else fault.seconds
-                return rate_limit_answer(seconds, self._clock(), fault.shape, fault.retry_after)
+                return self._errors.too_many(seconds, self._clock(), fault.shape, fault.retry_after)
             case "500":
-                return error_answer(500, "Internal server error", "An unknown error occurred", fault.shape)
+                return self._errors.answer(500, "Internal server error", "An unknown error occurred", fault.shape)
             case "503":
-                return _unavailable(fault)
+                return self._unavailable(fault)
+            case "error":
+                return self._errors.answer(fault.status, HTTPStatus(fault.status).phrase, "On demand", fault.shape)
             case "expired-token":
-                return error_answer(401, "Unauthorized", "Authentication failed", fault.shape)
+                return self._errors.answer(401, "Unauthorized", "Authentication failed", fault.shape)
             case "not-json":
                 return Response("<html><body><h1>Maintenance</h1></body></html>", 200, content_type="text/html")
             case "huge":
@@ -74,19 +77,18 @@ class Gateway:
             case _:
                 return None
 
+    def _unavailable(self, fault: Fault) -> Response:
+        answer = self._errors.answer(503, "Service unavailable", "Please try again later", fault.shape)
+        if fault.seconds is not None:
+            answer.headers["Retry-After"] = str(round(fault.seconds))
+        return answer
+
     def _write_down(
         self, environ: WSGIEnvironment, *, at: datetime, path: str, status: int | None, fault: Fault | None
     ) -> None:
         kind = None if fault is None else fault.kind
         query = str(environ.get("QUERY_STRING", ""))
         self._journal.add(Entry(at, str(environ["REQUEST_METHOD"]), path, query, status, kind))
-
-
-def _unavailable(fault: Fault) -> Response:
-    answer = error_answer(503, "Service unavailable", "Please try again later", fault.shape)
-    if fault.seconds is not None:
-        answer.headers["Retry-After"] = str(round(fault.seconds))
-    return answer
 
 
 def _huge(size: int) -> Response:

@@ -8,13 +8,13 @@ _MARK = "\x00decimal:"
 _MARKED = re.compile(r'"\\u0000decimal:(-?[0-9]+(?:\.[0-9]+)?)"')
 
 
-def dumps(value: object) -> str:
-    """Write JSON in ASCII; a finite `Decimal` becomes a number with exactly its digits (`-500.00`).
+def dumps(value: object, *, ascii_only: bool = True) -> str:
+    """Write JSON; a finite `Decimal` becomes a number with exactly its digits (`-500.00`).
 
     Raises:
         TypeError: for what JSON has no form for.
     """
-    return _MARKED.sub(r"\1", json.dumps(value, default=_mark, allow_nan=False))
+    return _MARKED.sub(r"\1", json.dumps(value, default=_mark, allow_nan=False, ensure_ascii=ascii_only))
 
 
 def loads(raw: bytes) -> object:

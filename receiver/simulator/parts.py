@@ -1,4 +1,4 @@
-"""What the endpoints work on, carried by the Flask application."""
+"""What BCB's endpoints work on, carried by the Flask application."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -7,22 +7,16 @@ from flask import current_app
 
 from receiver.simulator.bcb.bank import Bank
 from receiver.simulator.bcb.notifier import Notifier
-from receiver.simulator.clock import Sleep
-from receiver.simulator.faults import Faults
-from receiver.simulator.journal import Journal
 
 NAME = "simulator"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One simulator's state."""
+    """One simulated BCB's state."""
 
     bank: Bank
     notifier: Notifier
-    faults: Faults
-    journal: Journal
-    sleep: Sleep
 
 
 def parts() -> Parts:

@@ -37,6 +37,29 @@ class Script:
         """Return the status that holds `elapsed` seconds after the start."""
         return self._step(elapsed).status
 
+    def reached(self, elapsed: float) -> tuple[str, ...]:
+        """Return every status that has come by `elapsed` seconds after the start, in order."""
+        begins, found = 0.0, []
+        for step in self.steps:
+            if begins > elapsed:
+                break
+            found.append(step.status)
+            begins += step.seconds
+        return tuple(found)
+
+    def since(self, elapsed: float) -> float:
+        """Return when the status that holds `elapsed` seconds after the start has come, in seconds after the start."""
+        begins = 0.0
+        for step in self.steps[:-1]:
+            if elapsed < begins + step.seconds:
+                break
+            begins += step.seconds
+        return begins
+
+    def faster(self, times: float) -> "Script":
+        """Return the same script, so many times as fast."""
+        return Script(tuple(Step(step.status, step.seconds / times) for step in self.steps))
+
     def ended(self, elapsed: float) -> bool:
         """Tell whether the last step is reached `elapsed` seconds after the start."""
         return elapsed >= sum(step.seconds for step in self.steps[:-1])

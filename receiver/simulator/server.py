@@ -1,83 +1,127 @@
-"""The simulator as a server: in a thread for tests, or in a process of its own."""
+"""A simulated bank as a server: in threads for tests, or in a process of its own."""
 
 import signal
+import ssl
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import FrameType
-from typing import Self
+from typing import Any, ClassVar, Self
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import click
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.wrappers import Response
 
-from receiver.simulator.application import create_app
-from receiver.simulator.bcb.bank import Bank
-from receiver.simulator.bcb.notifier import Notifier
-from receiver.simulator.clock import Clock, Sleep, utc_now
-from receiver.simulator.config import SimulatorConfig
-from receiver.simulator.faults import Faults
-from receiver.simulator.journal import Journal
-from receiver.simulator.parts import Parts
+from receiver.simulator.clock import Clock, Sleep
+from receiver.simulator.errors import Errors
+from receiver.simulator.fittings import Fittings
+from receiver.simulator.gateway import CONTROL_PREFIX
+from receiver.simulator.options import Options
+from receiver.simulator.tls import TlsServer
 
 _POLL_SECONDS = 0.02
 
+Watch = Callable[[threading.Event], None]
+"""What a bank does by itself until the event is set."""
 
-class Simulator:
-    """One bank behind one HTTP server. The socket listens as soon as this exists; `start` or `run` begins to answer.
 
-    As a context manager it answers in threads of its own until the block ends. `bank`, `notifier`, `faults` and
-    `journal` may be worked on directly, as the control endpoints do.
+class BankServer:
+    """One bank behind HTTP, or behind TLS with its control endpoints on a plain port of their own.
+
+    The socket listens as soon as this exists; `start` or `run` begins to answer. As a context manager it answers in
+    threads of its own until the block ends. `faults` and `journal` may be worked on directly, as the control endpoints
+    do.
     """
 
+    title: ClassVar[str]
+
     def __init__(
+        self, errors: Errors, *, clock: Clock, sleep: Sleep | None, options: Options[Any] | None = None
+    ) -> None:
+        """Set the shared parts up; `sleep` waits in slow answers and between tries (default: until it is stopped)."""
+        self._stopping = threading.Event()
+        self.fittings = Fittings(clock, sleep or self._stopping.wait, errors, options)
+        self.faults = self.fittings.faults
+        self.journal = self.fittings.journal
+        self.left = ExitStack()
+        self.app: Flask
+        self._servers: list[BaseWSGIServer] = []
+        self._threads: list[threading.Thread] = []
+        self._watch: Watch | None = None
+
+    def listen(
         self,
-        config: SimulatorConfig | None = None,
-        host: str = "127.0.0.1",
-        port: int = 0,
+        app: Flask,
+        host: str,
+        port: int,
         *,
-        clock: Clock = utc_now,
-        sleep: Sleep | None = None,
+        tls: ssl.SSLContext | None = None,
+        control_port: int = 0,
+        watch: Watch | None = None,
         log_requests: bool = False,
     ) -> None:
-        """Listen on `host` and `port` (0: a free one); `sleep` waits in slow answers and between tries."""
-        self._stopping = threading.Event()
-        sleep = sleep or self._stopping.wait
-        self.bank = Bank(config or SimulatorConfig(), clock)
-        self.notifier = Notifier(self.bank, sleep)
-        self.faults = Faults()
-        self.journal = Journal()
-        app = create_app(Parts(self.bank, self.notifier, self.faults, self.journal, sleep))
+        """Listen on `host` and `port` (0: a free one); with `tls` also, for control alone, on `control_port`."""
         handler = WSGIRequestHandler if log_requests else _QuietHandler
-        self._server: BaseWSGIServer = make_server(host, port, app, threaded=True, request_handler=handler)
-        self._threads: list[threading.Thread] = []
+        self.app = app
+        self._watch = watch
+        if tls is None:
+            self._servers.append(ThreadedWSGIServer(host, port, app, handler))
+            return
+        self._servers.append(TlsServer(host, port, app, handler, tls))
+        self._servers.append(ThreadedWSGIServer(host, control_port, _control_alone(app), handler))
 
     @property
     def url(self) -> str:
         """The bank's base address, without a slash at its end."""
-        host = f"[{self._server.host}]" if ":" in self._server.host else self._server.host
-        return f"http://{host}:{self._server.port}"
+        return _address(self._servers[0])
+
+    @property
+    def control_url(self) -> str:
+        """The base address of the control endpoints, without `/_simulator`; always plain HTTP."""
+        return _address(self._servers[-1])
+
+    @property
+    def announcement(self) -> str:
+        """One line that says where it listens."""
+        told = f"{self.title} simulator listens on {self.url}"
+        return told if self.url == self.control_url else f"{told}, its control endpoints on {self.control_url}"
 
     def start(self) -> None:
         """Answer in threads."""
-        self._watch_jobs()
-        self._spawn("simulator", lambda: self._server.serve_forever(_POLL_SECONDS))
+        for server in self._servers:
+            self._spawn(server.serve_forever, _POLL_SECONDS)
+        self._spawn_watch()
 
     def run(self) -> None:
-        """Answer until `stop` is called from another thread, or KeyboardInterrupt comes."""
-        self._watch_jobs()
+        """Answer until KeyboardInterrupt comes."""
+        self._spawn_watch()
+        for server in self._servers[1:]:
+            self._spawn(server.serve_forever, _POLL_SECONDS)
         try:
-            self._server.serve_forever(_POLL_SECONDS)
+            self._servers[0].serve_forever(_POLL_SECONDS)
         finally:
             self._stopping.set()
+            for server in self._servers[1:]:
+                server.shutdown()
+            self.close()
+
+    def close(self) -> None:
+        """Close the sockets and clear away what was made for the run; safe to repeat."""
+        for server in self._servers:
+            server.server_close()
+        self.left.close()
 
     def stop(self) -> None:
-        """Stop answering, end every wait and close the socket."""
+        """Stop answering, end every wait and close the sockets."""
         self._stopping.set()
-        if self._threads:
-            self._server.shutdown()
-        self._server.server_close()
+        for server in self._servers:
+            if self._threads:
+                server.shutdown()
         for thread in self._threads:
             thread.join()
+        self.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -86,36 +130,51 @@ class Simulator:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _watch_jobs(self) -> None:
-        self._spawn("job-watch", lambda: self.notifier.watch_jobs(self._stopping))
+    def _spawn_watch(self) -> None:
+        if self._watch is not None:
+            self._spawn(self._watch, self._stopping)
 
-    def _spawn(self, name: str, target: Callable[[], None]) -> None:
-        thread = threading.Thread(target=target, name=name, daemon=True)
+    def _spawn(self, target: Callable[..., None], *given: object) -> None:
+        thread = threading.Thread(target=target, args=given, name="simulator", daemon=True)
         thread.start()
         self._threads.append(thread)
 
 
-def serve(
-    host: str = "127.0.0.1",
-    port: int = 0,
-    config: SimulatorConfig | None = None,
-    *,
-    clock: Clock = utc_now,
-    announce: Callable[[str], object] = click.echo,
-    log_requests: bool = False,
-) -> None:
-    """Run a simulator in this process until SIGTERM or Ctrl-C; both make this return at once.
+def serve(start: Callable[[], BankServer], announce: Callable[[BankServer], object] | None = None) -> None:
+    """Run the simulator that `start` makes in this process until SIGTERM or Ctrl-C; both make this return at once.
 
-    `announce` gets one line with the address once it listens.
+    `announce` is called once it listens; by default it prints the addresses.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
+    server: BankServer | None = None
     try:
         with _interrupted_by_sigterm() if in_main_thread else nullcontext():
-            simulator = Simulator(config, host, port, clock=clock, log_requests=log_requests)
-            announce(f"BCB simulator listens on {simulator.url}")
-            simulator.run()
+            server = start()
+            (announce or _announce)(server)
+            server.run()
     except KeyboardInterrupt:
         return
+    finally:
+        if server is not None:
+            server.close()
+
+
+def _announce(server: BankServer) -> None:
+    click.echo(server.announcement)
+
+
+def _address(server: BaseWSGIServer) -> str:
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    return f"{'https' if server.ssl_context else 'http'}://{host}:{server.port}"
+
+
+def _control_alone(app: WSGIApplication) -> WSGIApplication:
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if str(environ.get("PATH_INFO", "")).startswith(CONTROL_PREFIX):
+            return app(environ, start_response)
+        return Response("The bank itself speaks TLS only.\n", 404, content_type="text/plain")(environ, start_response)
+
+    return answer
 
 
 @contextmanager

@@ -4,14 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from receiver.simulator import SimulatorConfig
-from receiver.simulator.application import create_app
-from receiver.simulator.bcb.bank import Bank
-from receiver.simulator.bcb.notifier import Notifier
+from receiver.simulator import Simulator, SimulatorConfig
 from receiver.simulator.clock import utc_now
-from receiver.simulator.faults import Faults
-from receiver.simulator.journal import Journal
-from receiver.simulator.parts import Parts
 
 ROUTES = [
     ("PUT", "/payments/FT1"),
@@ -107,10 +101,10 @@ VALUES = JSON | st.sampled_from(["1.00", "Credit", "hmac", "again", "forged", "5
 
 @pytest.fixture(scope="module")
 def client():
-    bank = Bank(SimulatorConfig(callback_url=None))
-    parts = Parts(bank, Notifier(bank, lambda _: True), Faults(), Journal(), lambda _: True)
-    assert bank.clock is utc_now
-    return create_app(parts).test_client()
+    simulator = Simulator(SimulatorConfig(callback_url=None), sleep=lambda _: True)
+    assert simulator.bank.clock is utc_now
+    yield simulator.app.test_client()
+    simulator.stop()
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

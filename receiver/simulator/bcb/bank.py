@@ -9,12 +9,12 @@ from receiver.simulator.bcb.accounts import Accounts
 from receiver.simulator.bcb.clients import Client
 from receiver.simulator.bcb.jobs import Job, JobPlan, Jobs, results
 from receiver.simulator.bcb.keys import KeyRing
-from receiver.simulator.bcb.limits import FixedWindow
 from receiver.simulator.bcb.payments import Payment, Payments
 from receiver.simulator.bcb.signatures import HmacSigner, RsaSigner, Signer
 from receiver.simulator.bcb.tokens import Tokens
 from receiver.simulator.clock import Clock, utc_now
 from receiver.simulator.config import Method, SimulatorConfig
+from receiver.simulator.limits import FixedWindow
 
 
 @dataclass(frozen=True)

@@ -77,14 +77,5 @@ class Record:
             "accepted": delivery.accepted,
             "status": delivery.status,
             "body": delivery.answer.decode("utf-8", "replace"),
-            "tries": [
-                {
-                    "at": attempt.at.isoformat(),
-                    "seconds": round(attempt.seconds, 3),
-                    "status": attempt.status,
-                    "body": attempt.body.decode("utf-8", "replace"),
-                    "error": attempt.error,
-                }
-                for attempt in delivery.attempts
-            ],
+            "tries": [attempt.as_json() for attempt in delivery.attempts],
         }

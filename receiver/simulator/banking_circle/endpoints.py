@@ -1,0 +1,163 @@
+"""The bank's endpoints: authorization, payments and accounts. Every call shows a client certificate (see `tls`)."""
+
+import hmac
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+
+from flask import Blueprint, request
+from werkzeug.wrappers import Response
+
+from receiver.simulator.answers import json_answer
+from receiver.simulator.banking_circle.bank import Bank
+from receiver.simulator.banking_circle.errors import Refusal
+from receiver.simulator.banking_circle.parts import parts
+from receiver.simulator.banking_circle.payments import Payment
+from receiver.simulator.fittings import fittings
+
+SIZE_DEFAULT = 50
+SIZE_MAX = 5000
+
+
+def blueprint() -> Blueprint:
+    """Return the bank's endpoints, guarded."""
+    made = Blueprint("banking_circle", __name__, url_prefix="/api/v1")
+    made.before_request(enter)
+    made.register_error_handler(Refusal, refuse)
+    made.add_url_rule("/authorizations/authorize", "authorize", authorize)
+    made.add_url_rule("/payments/singles", view_func=payments)
+    made.add_url_rule("/payments/singles/<payment_id>", view_func=payment)
+    made.add_url_rule("/payments/singles/<payment_id>/status", view_func=payment_status)
+    made.add_url_rule("/payments/singles/transactionreference/<reference>", view_func=payment_by_reference)
+    made.add_url_rule("/accounts", view_func=accounts)
+    return made
+
+
+def bank() -> Bank:
+    """Return the bank that serves the current request."""
+    return parts().bank
+
+
+def enter() -> None:
+    """Check the bearer token; the authorization alone needs none.
+
+    Raises:
+        Refusal: 401.
+    """
+    if request.endpoint != "banking_circle.authorize" and not bank().bearers.presented():
+        raise Refusal(401, "Unauthorized", "The access token is missing or has expired")
+
+
+def refuse(refusal: Refusal) -> Response:
+    """Turn a refusal into the bank's answer."""
+    errors = fittings().errors
+    if refusal.seconds is not None:
+        return errors.too_many(refusal.seconds, bank().clock(), refusal.shape, "minutes")
+    return errors.answer(refusal.status, refusal.error, refusal.message, refusal.shape)
+
+
+def authorize() -> Response:
+    """`GET /api/v1/authorizations/authorize` with Basic authentication (RFC 7617), for a token."""
+    config = bank().options.now
+    wait = bank().token_wait(request.remote_addr or "127.0.0.1")
+    if wait is not None:
+        raise Refusal(429, "TooManyRequests", "Too many requests", seconds=wait)
+    if not hmac.compare_digest(_basic(), f"{config.username}:{config.password}".encode()):
+        raise Refusal(401, "Unauthorized", "Wrong user name or password")
+    seconds = config.token_lifetime_seconds
+    whole = int(seconds)
+    answer: dict[str, object] = {
+        "access_token": bank().bearers.issue(config.username, seconds),
+        "expires_in": str(whole) if config.expires_in == "text" else whole,
+    }
+    if _typed(config.token_type):
+        answer |= {"token_type": "Bearer"}
+    return json_answer(answer)
+
+
+def payment(payment_id: str) -> Response:
+    """`GET /api/v1/payments/singles/{id}`."""
+    return _shown(bank().payments.get(payment_id))
+
+
+def payment_by_reference(reference: str) -> Response:
+    """`GET /api/v1/payments/singles/transactionreference/{reference}`."""
+    return _shown(bank().payments.by_reference(reference))
+
+
+def payment_status(payment_id: str) -> Response:
+    """`GET /api/v1/payments/singles/{id}/status`: the status and nothing else."""
+    found = bank().payments.get(payment_id)
+    status = found.status(bank().clock()) if found else None
+    if status is None:
+        raise Refusal(404, "NotFound", "Payment was not found")
+    return json_answer({"status": status})
+
+
+def payments() -> Response:
+    """`GET /api/v1/payments/singles`: a page of the payments, newest first; filters that are unknown are ignored."""
+    now = bank().clock()
+    form = bank().options.now.errors_form
+    known = [(found, status) for found, status in bank().payments.known(now) if _wanted(found, status, request.args)]
+    return _page([found.as_json(status, now, form) for found, status in known])
+
+
+def accounts() -> Response:
+    """`GET /api/v1/accounts`: a page of the accounts, or one bare account; 404 where the user was granted none."""
+    shown = [account.as_json(bank().clock()) for account in bank().accounts]
+    if not shown:
+        raise Refusal(404, "NotFound", "No accounts were found")
+    return json_answer(shown[0]) if bank().options.now.accounts_shape == "bare" else _page(shown)
+
+
+def _typed(when: str) -> bool:
+    return when == "always" or (when == "sometimes" and next(bank().answers) % 2 == 0)
+
+
+def _shown(found: Payment | None) -> Response:
+    now = bank().clock()
+    status = found.status(now) if found else None
+    if found is None or status is None:
+        raise Refusal(404, "NotFound", "Payment was not found")
+    return json_answer(found.as_json(status, now, bank().options.now.errors_form))
+
+
+def _wanted(found: Payment, status: str, query: Mapping[str, str]) -> bool:
+    day = found.started.date().isoformat()
+    fits = {
+        "AccountId": found.account_id,
+        "Status": status,
+        "Classification": found.classification,
+    }
+    if any(query.get(name, value) != value for name, value in fits.items()):
+        return False
+    firsts = (query.get(name, day) for name in ("InstructedDateFrom", "ValueDateFrom"))
+    lasts = (query.get(name, day) for name in ("InstructedDateTo", "ValueDateTo"))
+    # A day may come with a time behind it; ISO 8601 days sort as text.
+    return all(first[:10] <= day for first in firsts) and all(last[:10] >= day for last in lasts)
+
+
+def _page(entries: Sequence[object]) -> Response:
+    config = bank().options.now
+    number, size = _whole("PageNumber", 1, 10**9), _whole("PageSize", SIZE_DEFAULT, SIZE_MAX)
+    first = (number - 1) * size
+    upper = config.spelling == "upper" or (config.spelling == "alternate" and next(bank().answers) % 2 == 1)
+    info = {"currentPage": number, "pageSize": size, "rowCount": len(entries) if config.row_count else None}
+    cut = list(entries[first : first + size])
+    if upper:
+        return json_answer({"Result": cut, "PageInfo": {name[0].upper() + name[1:]: info[name] for name in info}})
+    return json_answer({"result": cut, "pageInfo": info})
+
+
+def _whole(name: str, default: int, highest: int) -> int:
+    text = request.args.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 10 and 1 <= int(text) <= highest):
+        raise Refusal(400, "BadRequest", f"{name} must be from 1 to {highest}", shape="validation")
+    return int(text)
+
+
+def _basic() -> bytes:
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    try:
+        return b64decode(encoded, validate=True) if scheme.lower() == "basic" else b""
+    except ValueError:
+        return b""

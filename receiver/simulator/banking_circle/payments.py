@@ -1,0 +1,178 @@
+"""Payments and what becomes of them, by the amounts of the bank's sandbox."""
+
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal, get_args
+
+from receiver.simulator.banking_circle.times import precise
+from receiver.simulator.scripts import UNKNOWN, Script
+
+Classification = Literal["Outgoing", "Incoming", "Own"]
+
+CLASSIFICATIONS: tuple[Classification, ...] = get_args(Classification)
+
+FUNDING_SECONDS = 12 * 3600.0
+"""An outgoing payment without funds is rejected after so long."""
+
+SANDBOX_SECONDS = 30.0
+"""The sandbox reverses and returns after so long."""
+
+RETURNED = Decimal("177.00")
+RETURNED_AMOUNT = Decimal("147.00")
+
+
+def sandbox_script(amount: Decimal, pending_seconds: float) -> Script:
+    """Return what the sandbox does with an outgoing payment of `amount`, in any currency.
+
+    13.00 MissingFunding, then Rejected after 12 hours; 17.00 PendingProcessing for ever; 19.00 Rejected; 27.00
+    Processed, then Reversed after 30 s; 53.00 Cancelled; 177.00 Processed, and 147.00 come back after 30 s; any other:
+    Processed.
+    """
+    pending = ("PendingProcessing", pending_seconds)
+    special = {
+        Decimal(13): Script.of(pending, ("MissingFunding", FUNDING_SECONDS), ("Rejected", 0)),
+        Decimal(17): Script.of(pending),
+        Decimal(19): Script.of(("Rejected", 0)),
+        Decimal(27): Script.of(pending, ("Processed", SANDBOX_SECONDS), ("Reversed", 0)),
+        Decimal(53): Script.of(pending, ("PendingCancellation", pending_seconds), ("Cancelled", 0)),
+    }
+    return special.get(amount) or Script.of(pending, ("Processed", 0))
+
+
+@dataclass(frozen=True)
+class Payment:
+    """One payment; its script starts at `started` (UTC).
+
+    `returns_after` is in how many seconds it comes back as a new incoming payment (None: never). `is_return` marks such
+    a one; its remittance lines then say so and name the original's transaction reference. Without `told` no change of
+    its status is told by itself.
+    """
+
+    payment_id: str
+    transaction_reference: str
+    account_id: str
+    amount: Decimal
+    currency: str
+    classification: Classification
+    script: Script
+    started: datetime
+    remittance: tuple[str, ...] = ()
+    is_return: bool = False
+    returns_after: float | None = None
+    told: bool = True
+    rail: str = "Internal"
+
+    def status(self, now: datetime) -> str | None:
+        """Return the status at `now`, or None while the bank does not know the payment."""
+        status = self.script.at(self.age(now))
+        return None if status == UNKNOWN else status
+
+    def age(self, now: datetime) -> float:
+        """Return how many seconds ago the script has started."""
+        return (now - self.started).total_seconds()
+
+    def comes_back(self, now: datetime) -> bool:
+        """Tell whether the money is on its way back by `now`."""
+        return self.returns_after is not None and self.age(now) >= self.returns_after
+
+    def returned(self, payment_id: str, reference: str, now: datetime) -> "Payment":
+        """Return the payment that brings this one back, less what banks on the way have kept."""
+        amount = RETURNED_AMOUNT if self.amount == RETURNED else self.amount
+        return replace(
+            self,
+            payment_id=payment_id,
+            transaction_reference=reference,
+            amount=amount,
+            classification="Incoming",
+            script=Script.of(("Processed", 0)),
+            started=now,
+            remittance=("RETURN OF PAYMENT", self.transaction_reference, "By order of beneficiary"),
+            is_return=True,
+            returns_after=None,
+        )
+
+    def as_json(self, status: str, now: datetime, errors_form: str) -> dict[str, object]:
+        """Return the payment as the bank shows it at `now`; the amount is a number."""
+        rejected = "The payment was rejected" if status == "Rejected" else None
+        since = precise(self.started + timedelta(seconds=self.script.since(self.age(now))), "+00:00")
+        own = {"accountId": self.account_id}
+        lines = dict(zip(("line1", "line2", "line3", "line4"), self.remittance, strict=False))
+        return {
+            "paymentId": self.payment_id,
+            "transactionReference": self.transaction_reference,
+            "classification": self.classification,
+            "status": status,
+            "instructedDate": self.started.date().isoformat(),
+            "processedTimestamp": since if status in ("Processed", "Reversed") else None,
+            "latestStatusChangedTimestamp": since,
+            "return": self.is_return,
+            "paymentRail": self.rail,
+            "errors": [rejected] if rejected and errors_form == "array" else rejected,
+            "debtorInformation": own if self.classification != "Incoming" else None,
+            "creditorInformation": own if self.classification == "Incoming" else None,
+            "transfer": {
+                "valueDate": self.started.date().isoformat(),
+                "amount": {"currency": self.currency, "amount": self.amount},
+                "remittanceInformation": lines or None,
+            },
+        }
+
+
+class Payments:
+    """All payments, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._payments: dict[str, Payment] = {}
+        self._told: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def put(self, payment: Payment) -> None:
+        """Add a payment, or replace the one with its id; its script is told from the start."""
+        with self._lock:
+            self._payments[payment.payment_id] = payment
+            self._told[payment.payment_id] = 0
+
+    def get(self, payment_id: str) -> Payment | None:
+        """Return a payment by its id, known to the bank's callers yet or not."""
+        with self._lock:
+            return self._payments.get(payment_id)
+
+    def by_reference(self, reference: str) -> Payment | None:
+        """Return a payment by its transaction reference."""
+        with self._lock:
+            found = (payment for payment in self._payments.values() if payment.transaction_reference == reference)
+            return next(found, None)
+
+    def known(self, now: datetime) -> list[tuple[Payment, str]]:
+        """Return what the bank knows at `now`, each with its status, newest first."""
+        with self._lock:
+            payments = list(reversed(self._payments.values()))
+        return [(payment, status) for payment in payments if (status := payment.status(now)) is not None]
+
+    def take_changes(self, now: datetime) -> list[tuple[Payment, str]]:
+        """Return each status that a payment has come to since it was last asked, in order, for payments to tell of."""
+        changes = []
+        with self._lock:
+            for payment_id, count in list(self._told.items()):
+                payment = self._payments[payment_id]
+                reached = payment.script.reached(payment.age(now))
+                changes += [(payment, status) for status in reached[count:] if payment.told]
+                self._told[payment_id] = len(reached)
+                if len(reached) == len(payment.script.steps):
+                    del self._told[payment_id]
+        return changes
+
+    def take_returned(self, now: datetime) -> list[Payment]:
+        """Return the payments whose money comes back now; each only once."""
+        with self._lock:
+            due = [payment for payment in self._payments.values() if payment.comes_back(now)]
+            for payment in due:
+                self._payments[payment.payment_id] = replace(payment, returns_after=None)
+        return due
+
+
+def reference(number: int, now: datetime) -> str:
+    """Return a transaction reference in the manner of the bank's, such as `010F103220030044`."""
+    return f"010F{now:%y%j}{number:07d}"

@@ -1,0 +1,64 @@
+"""Banking Circle as a server behind mutual TLS."""
+
+import ssl
+import tempfile
+from pathlib import Path
+
+from receiver.simulator.application import create_app
+from receiver.simulator.banking_circle import control, endpoints
+from receiver.simulator.banking_circle.bank import Bank
+from receiver.simulator.banking_circle.config import Config
+from receiver.simulator.banking_circle.errors import errors
+from receiver.simulator.banking_circle.notifier import Notifier
+from receiver.simulator.banking_circle.parts import Parts
+from receiver.simulator.certificates import write
+from receiver.simulator.clock import Clock, Sleep, utc_now
+from receiver.simulator.options import Options
+from receiver.simulator.server import BankServer
+
+_NEWEST = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class Simulator(BankServer):
+    """Banking Circle. `bank`, `notifier` and `options` may be worked on directly, as the control endpoints do;
+    `certificates` says where the files lie that a caller needs."""
+
+    title = "Banking Circle"
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        clock: Clock = utc_now,
+        sleep: Sleep | None = None,
+        log_requests: bool = False,
+    ) -> None:
+        """Listen on `host` and `port` (0: a free one); `sleep` waits in slow answers and between tries."""
+        config = config or Config()
+        self.options = Options(config)
+        shapes = errors(lambda: self.options.now.error_shape)
+        super().__init__(shapes, clock=clock, sleep=sleep, options=self.options)
+        folder = Path(config.folder or self.left.enter_context(tempfile.TemporaryDirectory(prefix="bank-")))
+        hosts = list(dict.fromkeys((host, "127.0.0.1", "::1", "localhost")))
+        newest = _NEWEST[config.tls_version]
+        self.certificates, tls = write(folder, config.passcode, config.certificate_days, hosts, newest)
+        self.bank = Bank(self.options, clock)
+        self.notifier = Notifier(self.bank, self.fittings.sleep)
+        parts = Parts(self.bank, self.notifier, self.certificates)
+        app = create_app(parts, self.fittings, (endpoints.blueprint(), control.blueprint()))
+        self.listen(
+            app,
+            host,
+            port,
+            tls=tls,
+            control_port=config.control_port,
+            watch=self.notifier.watch,
+            log_requests=log_requests,
+        )
+
+    @property
+    def announcement(self) -> str:
+        """See `BankServer.announcement`."""
+        return f"{super().announcement}, certificates in {self.certificates.ca.parent}"
