@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from receiver.inbox.inbox import Inbox, Limits
+from receiver.reconcile.certificates import Watch
 from receiver.reconcile.schedule import Schedule
 from receiver.reconcile.worker import Worker
 from receiver.replay.run import Runner
@@ -39,10 +40,10 @@ class Runtime:
         """Return the worker with this process's schedule; it runs replays too."""
         settings = self.settings
         schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
+        certificates = Watch(self.database, self.sealer, self.clock)
         replays = Runner(self.database, self.sealer, self.clock)
-        return Worker(
-            self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores=(replays.run_due,)
-        )
+        chores = (replays.run_due, certificates.look)
+        return Worker(self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores)
 
 
 def start(settings: Settings, clock: Clock = utc_now) -> Runtime:

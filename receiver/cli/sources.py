@@ -1,7 +1,5 @@
 """`receiver source`: the bank relations."""
 
-import json
-import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -9,10 +7,11 @@ import click
 
 from receiver import banks
 from receiver.banks.bank import Bank, OptionsWrong
+from receiver.cli import asking
 from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.cli.parts import migrated, source_named
+from receiver.cli.parts import migrated, source_named, who
 from receiver.representations import rfc3339
-from receiver.store import bank_access, signing_secrets, sources
+from receiver.store import audit, bank_access, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
 
 
@@ -42,7 +41,7 @@ def add(
     if base_url is not None and not base_url.startswith(("https://", "http://")):
         raise click.UsageError(f"--base-url takes a URL, not {base_url!r}")
     runtime = migrated()
-    given = _read(credentials, bank) if credentials else _ask(bank)
+    given = asking.credentials(bank, credentials, runtime.clock())
     try:
         with runtime.database.write() as connection:
             added = sources.add(
@@ -78,29 +77,22 @@ def _check(bank: Bank, options: dict[str, str]) -> dict[str, Any]:
         raise click.UsageError(str(error)) from error
 
 
-def _ask(bank: Bank) -> dict[str, str]:
-    if not sys.stdin.isatty():
-        return {}
-    click.echo("API credentials (Enter alone leaves them out):", err=True)
-    given = {
-        name: click.prompt(name, default="", show_default=False, hide_input="secret" in name, err=True)
-        for name in bank.credential_names
-    }
-    return given if all(given.values()) else {}
-
-
-def _read(file: TextIO, bank: Bank) -> dict[str, str]:
-    """Take the names as we write them or as banks do: `client_id`, `clientId`."""
-    try:
-        given = json.load(file)
-    except ValueError as error:
-        raise click.ClickException(f"--credentials is not JSON: {error}") from None
-    fields = {key.lower().replace("_", ""): value for key, value in given.items()} if isinstance(given, dict) else {}
-    found = {name: fields.get(name.replace("_", "")) for name in bank.credential_names}
-    missing = [name for name, value in found.items() if not isinstance(value, str) or not value]
-    if missing:
-        raise click.ClickException(f"--credentials lacks {', '.join(missing)}; it takes {', '.join(found)} as text")
-    return {name: str(value) for name, value in found.items()}
+@source.command("credentials")
+@click.argument("name")
+@click.option("--credentials", type=click.File(), help="API credentials as JSON; - for standard input.")
+def set_credentials(name: str, credentials: TextIO | None) -> None:
+    """Replace a source's API credentials, such as a client certificate that ends; asked for as with `add`."""
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        found = source_named(connection, name)
+    given = asking.credentials(banks.named(found.bank), credentials, runtime.clock())
+    if not given:
+        raise click.ClickException("no credentials were given; nothing is changed")
+    with runtime.database.write() as connection:
+        sources.set_credentials(connection, runtime.sealer, found.id, given)
+        bank_access.forget(connection, found.id)
+        audit.write(connection, at=runtime.clock(), who=who(), what="credentials.set", why=None, about={"source": name})
+    click.echo(f"Source {name} has new API credentials.")
 
 
 @source.command("list")
