@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from receiver.inbox.inbox import Inbox, Limits
+from receiver.inbox.inbox import Inbox
+from receiver.inbox.writer import Limits
 from receiver.reconcile.certificates import Watch
 from receiver.reconcile.schedule import Schedule
 from receiver.reconcile.worker import Worker
@@ -33,7 +34,12 @@ class Runtime:
     def inbox(self) -> Inbox:
         """Return the inbox with this process's limits."""
         settings = self.settings
-        limits = Limits(settings.max_body_bytes, settings.rejected_kept, settings.rejected_body_bytes)
+        limits = Limits(
+            body_bytes=settings.max_body_bytes,
+            rejected_kept=settings.rejected_kept,
+            rejected_body_bytes=settings.rejected_body_bytes,
+            waiting=settings.waiting_max,
+        )
         return Inbox(self.database, self.sealer, self.clock, limits)
 
     def worker(self) -> Worker:

@@ -2,9 +2,10 @@
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from receiver.store import feed
+from receiver.store import claims, feed
+from receiver.store.claims import NewClaim
 from receiver.store.statements import insert_or_skip
 from receiver.store.subjects import Due
 from receiver.store.tables import Event, Subject, table_of
@@ -17,22 +18,19 @@ def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: d
     row = connection.execute(
         select(_subjects.c.claimed_status, _subjects.c.last_event_id).where(_subjects.c.id == due.id)
     ).one()
-    _know(connection, due.source_id, payment_id, now)
-    known = _subjects.c.claimed_status
-    # As when a callback comes in: what says less never takes back what says more.
-    claimed = row.claimed_status
-    if claimed == "pending":
-        claimed = case((known.is_(None), claimed), else_=known)
-    connection.execute(
-        update(_subjects)
-        .where(_payment(due.source_id, payment_id), _subjects.c.last_event_id.is_distinct_from(row.last_event_id))
-        .values(
-            claimed_status=known if claimed is None else claimed,
-            last_event_id=row.last_event_id,
-            due_at=now,
-            attempts=0,
-        )
+    if row.last_event_id is None:
+        return
+    claim = NewClaim(
+        source_id=due.source_id,
+        kind="payment",
+        subject=payment_id,
+        status=row.claimed_status,
+        amount=None,
+        currency=None,
+        event_id=row.last_event_id,
+        at=now,
     )
+    claims.make_due(connection, [claim])
     named = (_events.c.id == row.last_event_id, _events.c.payment_id.is_(None))
     connection.execute(update(_events).where(*named).values(payment_id=payment_id))
 

@@ -6,7 +6,8 @@ from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from receiver.inbox.coding import CODINGS_MAX, SUPPORTED, BodyTooLarge
-from receiver.inbox.inbox import Arrival, SourceUnknown
+from receiver.inbox.directory import SourceUnknown
+from receiver.inbox.inbox import Arrival
 from receiver.runtime import Runtime
 from receiver.web import peers, schemas
 from receiver.web.describing import Body, Description, Parameter, describes, part, shows

@@ -7,7 +7,8 @@ from flask import Flask, Response, json
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from receiver.inbox.coding import SUPPORTED, BodyTooLarge, CodingNotSupported
-from receiver.inbox.inbox import SourceUnknown, TryLater
+from receiver.inbox.directory import SourceUnknown
+from receiver.inbox.inbox import TryLater
 from receiver.store.database import StoreUnavailable
 from receiver.store.sealing import SealBroken
 
