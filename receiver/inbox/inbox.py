@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from receiver import banks
+from receiver.banks.abilities import SendsLargeBodies
 from receiver.banks.bank import Bank, Callback, KeysNotKnown, Proof
 from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
 from receiver.inbox.directory import Directory, Known
@@ -92,6 +93,21 @@ class Inbox:
             return self._same_again(known, judged) or self._reject(judged)
         return self._record(judged)
 
+    def body_limit(self, name: str) -> int:
+        """Return how large a callback of a source may be, in bytes: what its bank documents, but no less than any.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+            SealBroken
+        """
+        return self._limit(self._directory.find(name, self._clock()))
+
+    def _limit(self, known: Known) -> int:
+        bank = banks.named(known.source.bank)
+        own = bank.body_bytes if isinstance(bank, SendsLargeBodies) else 0
+        return max(self._limits.body_bytes, own)
+
     def _judge(self, arrival: Arrival, known: Known, now: datetime) -> Genuine | Refused:
         """Look at a delivery; nothing is read or written.
 
@@ -102,7 +118,7 @@ class Inbox:
         """
         delivery_id = new_id("dlv", now)
         try:
-            body = self._decode(arrival)
+            body = self._decode(arrival, self._limit(known))
         except Refusal as refusal:
             return Refused(_delivery(delivery_id, known.source, arrival, arrival.body, now), refusal)
         delivery = _delivery(delivery_id, known.source, arrival, body, now)
@@ -114,10 +130,10 @@ class Inbox:
             return Refused(delivery, refusal, callback)
         return Genuine(_proven(delivery, proof), events(bank, proof, now))
 
-    def _decode(self, arrival: Arrival) -> bytes:
+    def _decode(self, arrival: Arrival, limit: int) -> bytes:
         encoding = arrival.headers.get("content-encoding", b"").decode("latin-1")
         try:
-            return decode(arrival.body, encoding, self._limits.body_bytes)
+            return decode(arrival.body, encoding, limit)
         except CodingBroken as error:
             raise Refusal("coding_broken", str(error)) from error
         except CodingNotSupported as error:
