@@ -4,8 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from receiver import banks
-from receiver.banks import proofs
-from receiver.banks.errors import BankError
+from receiver.banks import certificate, proofs
+from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
+from receiver.banks.errors import (
+    BankError,
+    CertificateRefused,
+    CertificateUnusable,
+    Forbidden,
+    PasscodeWrong,
+    TokenRefused,
+    Unreachable,
+)
 from receiver.reconcile.access import BankAccess, BudgetSpent
 from receiver.reconcile.silence import told_of
 from receiver.runtime import Runtime
@@ -16,6 +25,18 @@ from receiver.store.sources import SourceRecord
 
 CLOCK_SECONDS_MAX = 60
 """The signatures' window is 300 s: a clock that is off by a fifth of it is worth a word."""
+
+
+AT_FAULT: tuple[tuple[type[BankError], str, str], ...] = (
+    (PasscodeWrong, "passcode", ""),
+    (CertificateUnusable, "certificate", ""),
+    (CertificateRefused, "certificate", ""),
+    (TokenRefused, "user", "the bank does not accept user name and password: "),
+    (Forbidden, "address", "this machine's address is not on the bank's list, or the user may not do this: "),
+    (Unreachable, "network", "the bank can't be reached: "),
+    (BankError, "bank", ""),
+)
+"""Which part of the way into a bank behind mutual TLS an error points at; the first that fits."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +98,9 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     access = BankAccess(runtime.database, runtime.sealer, source, clock=runtime.clock)
+    if isinstance(access.bank, PresentsCertificate):
+        yield from _certified(runtime, source.name, access)
+        return
     try:
         theirs = access.ask(access.bank.clock)
         yield Finding("ok", f"{source.name} bank", "reached, and the credentials are accepted")
@@ -91,3 +115,25 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
             yield Finding("ok", f"{source.name} public keys", "fetched")
     except (BankError, BudgetSpent, SealBroken) as error:
         yield Finding("fail", f"{source.name} bank", str(error))
+
+
+def _certified(runtime: Runtime, name: str, access: BankAccess) -> Iterator[Finding]:
+    """Make a real authorization call, with the client certificate, and say what is at fault."""
+    try:
+        presented = access.certificate()
+        if presented is not None:
+            state, text = certificate.expiry(presented.leaf(), runtime.clock())
+            yield Finding(state, f"{name} certificate", text)
+            if state == "fail":
+                return
+        access.authorize()
+        yield Finding("ok", f"{name} bank", "authorized: certificate, user and password are accepted")
+        if isinstance(access.bank, KeepsAccounts):
+            number = len(access.ask(access.bank.accounts))
+            text = f"{number} can be seen" if number else "the user was granted none"
+            yield Finding("ok" if number else "warn", f"{name} accounts", text)
+    except BankError as error:
+        what, words = next((what, words) for kind, what, words in AT_FAULT if isinstance(error, kind))
+        yield Finding("fail", f"{name} {what}", f"{words}{error}")
+    except (BudgetSpent, SealBroken) as error:
+        yield Finding("fail", f"{name} bank", str(error))

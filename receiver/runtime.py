@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from receiver.inbox.inbox import Inbox, Limits
+from receiver.inbox.inbox import Inbox
+from receiver.inbox.writer import Limits
+from receiver.reconcile.certificates import Watch
 from receiver.reconcile.schedule import Schedule
 from receiver.reconcile.silence import Silence
 from receiver.reconcile.worker import Worker
@@ -33,22 +35,22 @@ class Runtime:
     def inbox(self) -> Inbox:
         """Return the inbox with this process's limits."""
         settings = self.settings
-        limits = Limits(settings.max_body_bytes, settings.rejected_kept, settings.rejected_body_bytes)
+        limits = Limits(
+            body_bytes=settings.max_body_bytes,
+            rejected_kept=settings.rejected_kept,
+            rejected_body_bytes=settings.rejected_body_bytes,
+            waiting=settings.waiting_max,
+        )
         return Inbox(self.database, self.sealer, self.clock, limits)
 
     def worker(self) -> Worker:
         """Return the worker with this process's schedule; it runs replays too."""
         settings = self.settings
         schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
+        certificates = Watch(self.database, self.sealer, self.clock)
         replays = Runner(self.database, self.sealer, self.clock)
-        return Worker(
-            self.database,
-            self.sealer,
-            self.clock,
-            schedule,
-            settings.lease_seconds,
-            chores=(replays.run_due, Silence(self.database, self.clock).look),
-        )
+        chores = (replays.run_due, certificates.look, Silence(self.database, self.clock).look)
+        return Worker(self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores)
 
 
 def start(settings: Settings, clock: Clock = utc_now) -> Runtime:

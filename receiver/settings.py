@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     tls_certificate: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_KEY")
     tls_key: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_CERTIFICATE")
     threads: int = Field(16, ge=1, le=512, description="threads that answer requests, 1 to 512")
+    waiting_max: int = Field(1000, ge=1, le=100_000, description="callbacks that wait for the database, 1 to 100000")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     rejected_kept: int = Field(1000, ge=10, le=1_000_000, description="rejected deliveries a source, 10 to 1000000")
     rejected_body_bytes: int = Field(16 * 1024, ge=0, le=1024 * 1024, description="bytes, 0 to 1048576")

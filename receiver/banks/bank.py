@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -58,6 +58,12 @@ class Answer:
     bank_status: str
     status: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+    again: Sequence[timedelta] = ()
+    """When to look again at a final state that may change all the same, counted from when it was first seen."""
+    payment_id: str | None = None
+    """The payment's own id, where it was asked for by a reference."""
+    returns: str | None = None
+    """The id of the payment that this one returns."""
 
 
 class Bank(Protocol):

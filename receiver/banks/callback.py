@@ -83,7 +83,7 @@ class Claim:
     content: str
     """What it says, free of how it was written; the same identity with another content is a conflict."""
     kind: str = "none"
-    """What it is about: `payment`, `job` or `none`."""
+    """What it is about: `payment`, `job`, `reference` (a payment, by another name than its id) or `none`."""
     subject: str | None = None
     payment_id: str | None = None
     status: str | None = None

@@ -1,7 +1,5 @@
 """`receiver source`: the bank relations."""
 
-import json
-import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -10,11 +8,12 @@ import click
 from receiver import banks
 from receiver.banks import proofs
 from receiver.banks.bank import Bank, OptionsWrong
+from receiver.cli import asking
 from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.cli.parts import migrated, source_named
+from receiver.cli.parts import migrated, source_named, who
 from receiver.cli.registration import register
 from receiver.representations import rfc3339
-from receiver.store import bank_access, events, signing_secrets, sources
+from receiver.store import audit, bank_access, events, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
 
 
@@ -48,7 +47,7 @@ def add(
     if credentials and not bank.credential_names:
         raise click.UsageError(f"{bank.name} has no API, so it takes no --credentials")
     runtime = migrated()
-    given = _read(credentials, bank) if credentials else _ask(bank)
+    given = asking.credentials(bank, credentials, runtime.clock())
     try:
         with runtime.database.write() as connection:
             added = sources.add(
@@ -95,29 +94,22 @@ def _check_address(bank: Bank, base_url: str | None, environment: str) -> None:
         raise click.UsageError(f"where {bank.name} has its API in {environment} is not known: give --base-url")
 
 
-def _ask(bank: Bank) -> dict[str, str]:
-    if not bank.credential_names or not sys.stdin.isatty():
-        return {}
-    click.echo("API credentials (Enter alone leaves them out):", err=True)
-    given = {
-        name: click.prompt(name, default="", show_default=False, hide_input="secret" in name, err=True)
-        for name in bank.credential_names
-    }
-    return given if all(given.values()) else {}
-
-
-def _read(file: TextIO, bank: Bank) -> dict[str, str]:
-    """Take the names as we write them or as banks do: `client_id`, `clientId`."""
-    try:
-        given = json.load(file)
-    except ValueError as error:
-        raise click.ClickException(f"--credentials is not JSON: {error}") from None
-    fields = {key.lower().replace("_", ""): value for key, value in given.items()} if isinstance(given, dict) else {}
-    found = {name: fields.get(name.replace("_", "")) for name in bank.credential_names}
-    missing = [name for name, value in found.items() if not isinstance(value, str) or not value]
-    if missing:
-        raise click.ClickException(f"--credentials lacks {', '.join(missing)}; it takes {', '.join(found)} as text")
-    return {name: str(value) for name, value in found.items()}
+@source.command("credentials")
+@click.argument("name")
+@click.option("--credentials", type=click.File(), help="API credentials as JSON; - for standard input.")
+def set_credentials(name: str, credentials: TextIO | None) -> None:
+    """Replace a source's API credentials, such as a client certificate that ends; asked for as with `add`."""
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        found = source_named(connection, name)
+    given = asking.credentials(banks.named(found.bank), credentials, runtime.clock())
+    if not given:
+        raise click.ClickException("no credentials were given; nothing is changed")
+    with runtime.database.write() as connection:
+        sources.set_credentials(connection, runtime.sealer, found.id, given)
+        bank_access.forget(connection, found.id)
+        audit.write(connection, at=runtime.clock(), who=who(), what="credentials.set", why=None, about={"source": name})
+    click.echo(f"Source {name} has new API credentials.")
 
 
 @source.command("list")

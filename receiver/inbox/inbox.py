@@ -7,17 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from receiver import banks
-from receiver.banks.bank import Bank, Callback, KeysNotKnown, Profile, Proof
+from receiver.banks.abilities import SendsLargeBodies
+from receiver.banks.bank import Bank, Callback, KeysNotKnown, Proof
 from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
+from receiver.inbox.directory import Directory, Known
 from receiver.inbox.hiding import kept
-from receiver.inbox.profiles import profile_of
 from receiver.inbox.reading import events
+from receiver.inbox.writer import Genuine, Limits, Refused, Writer
 from receiver.signing.errors import Refusal
-from receiver.store import bank_access, intake, rejections, sources
-from receiver.store.bank_access import StoredKeys
+from receiver.store import bank_access, intake
 from receiver.store.database import Database
 from receiver.store.ids import new_id
-from receiver.store.intake import NewDelivery, NewEvent, NonceReused, Recorded
+from receiver.store.intake import NewDelivery, NonceReused, Recorded
+from receiver.store.native import natively
 from receiver.store.sealing import Sealer
 from receiver.store.sources import SourceRecord
 
@@ -26,9 +28,8 @@ log = logging.getLogger(__name__)
 KEYS_REFRESHED_EVERY = timedelta(minutes=5)
 """A signature that fits no known public key asks for fresh keys at most this often."""
 
-
-class SourceUnknown(Exception):
-    """No enabled source has this name."""
+LARGE_BYTES = 256 * 1024
+"""A larger body takes long to unpack and to verify; others are not to wait for that."""
 
 
 class TryLater(Exception):
@@ -58,21 +59,13 @@ class Verdict:
     """The text that the bank takes for "I have it"; none where it takes any."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How much is taken in and kept, in bytes and rows."""
-
-    body_bytes: int
-    rejected_kept: int
-    rejected_body_bytes: int
-
-
 class Inbox:
     """Accepts deliveries for all sources of a database; any number of threads and processes may."""
 
     def __init__(self, database: Database, sealer: Sealer, clock: Callable[[], datetime], limits: Limits) -> None:
         self._database = database
-        self._sealer = sealer
+        self._directory = Directory(database, sealer)
+        self._writer = Writer(database, limits)
         self._clock = clock
         self._limits = limits
 
@@ -88,100 +81,115 @@ class Inbox:
             SealBroken
         """
         now = self._clock()
-        source, profile, keys = self._known(arrival.source, now)
-        verdict = self._take(arrival, source, profile, keys, now)
-        return replace(verdict, acknowledgement=banks.named(source.bank).acknowledgement)
+        known = self._directory.find(arrival.source, now)
+        verdict = self._take(arrival, known, now)
+        return replace(verdict, acknowledgement=banks.named(known.source.bank).acknowledgement)
 
-    def _take(
-        self, arrival: Arrival, source: SourceRecord, profile: Profile, keys: StoredKeys, now: datetime
-    ) -> Verdict:
+    def _take(self, arrival: Arrival, known: Known, now: datetime) -> Verdict:
+        try:
+            if len(arrival.body) > LARGE_BYTES:
+                judged = natively(self._judge, arrival, known, now)
+            else:
+                judged = self._judge(arrival, known, now)
+        except KeysNotKnown as unknown:
+            self._want_keys(known, now)
+            raise TryLater(str(unknown)) from unknown
+        if isinstance(judged, Refused):
+            return self._same_again(known, judged) or self._reject(judged)
+        return self._record(judged)
+
+    def body_limit(self, name: str) -> int:
+        """Return how large a callback of a source may be, in bytes: what its bank documents, but no less than any.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+            SealBroken
+        """
+        return self._limit(self._directory.find(name, self._clock()))
+
+    def _limit(self, known: Known) -> int:
+        bank = banks.named(known.source.bank)
+        own = bank.body_bytes if isinstance(bank, SendsLargeBodies) else 0
+        return max(self._limits.body_bytes, own)
+
+    def _judge(self, arrival: Arrival, known: Known, now: datetime) -> Genuine | Refused:
+        """Look at a delivery; nothing is read or written.
+
+        Raises:
+            BodyTooLarge
+            CodingNotSupported
+            KeysNotKnown
+        """
         delivery_id = new_id("dlv", now)
         try:
-            body = self._decode(arrival)
-            callback = Callback(arrival.method, arrival.path, arrival.channel, arrival.headers, body, arrival.peer)
+            body = self._decode(arrival, self._limit(known))
         except Refusal as refusal:
-            return self._reject(_delivery(delivery_id, source, arrival, arrival.body, now), refusal)
-        delivery = _delivery(delivery_id, source, arrival, body, now)
-        bank = banks.named(source.bank)
+            return Refused(_delivery(delivery_id, known.source, arrival, arrival.body, now), refusal)
+        delivery = _delivery(delivery_id, known.source, arrival, body, now)
+        callback = Callback(arrival.method, arrival.path, arrival.channel, arrival.headers, body, arrival.peer)
+        bank = banks.named(known.source.bank)
         try:
-            proof = self._prove(bank, callback, profile, keys, source, now)
+            proof = self._prove(bank, callback, known, now)
         except Refusal as refusal:
-            return self._same_again(bank, callback, delivery, refusal) or self._reject(delivery, refusal)
-        return self._record(_proven(delivery, proof), events(bank, proof, now))
+            return Refused(delivery, refusal, callback)
+        return Genuine(_proven(delivery, proof), events(bank, proof, now))
 
-    def _known(self, name: str, now: datetime) -> tuple[SourceRecord, Profile, StoredKeys]:
-        with self._database.read() as connection:
-            source = sources.find(connection, name)
-            if source is None or not source.enabled:
-                raise SourceUnknown(name)
-            profile, keys = profile_of(connection, self._sealer, source, now)
-        return source, profile, keys
-
-    def _decode(self, arrival: Arrival) -> bytes:
+    def _decode(self, arrival: Arrival, limit: int) -> bytes:
         encoding = arrival.headers.get("content-encoding", b"").decode("latin-1")
         try:
-            return decode(arrival.body, encoding, self._limits.body_bytes)
+            return decode(arrival.body, encoding, limit)
         except CodingBroken as error:
             raise Refusal("coding_broken", str(error)) from error
         except CodingNotSupported as error:
             log.warning("delivery to %s has a content coding that is not supported: %s", arrival.source, error)
             raise
 
-    def _prove(
-        self, bank: Bank, callback: Callback, profile: Profile, keys: StoredKeys, source: SourceRecord, now: datetime
-    ) -> Proof:
+    def _prove(self, bank: Bank, callback: Callback, known: Known, now: datetime) -> Proof:
         try:
-            return bank.prove(callback, profile, now)
+            return bank.prove(callback, known.profile, now)
         except Refusal:
             raise
         except KeysNotKnown as unknown:
-            self._want_keys_or_refuse(source, keys, unknown, now)
-            raise TryLater(str(unknown)) from unknown
+            keys = known.keys
+            lately = keys.tried_at is not None and now - keys.tried_at < KEYS_REFRESHED_EVERY
+            if keys.wanted_at is None and keys.jwks is not None and lately:
+                raise Refusal("signature_mismatch", str(unknown)) from unknown
+            raise
         except Exception as error:
             # A fault in a verifier must not become an acceptance, nor an answer that the bank takes for good.
-            log.exception("verifying a delivery to %s failed", source.name)
+            log.exception("verifying a delivery to %s failed", known.source.name)
             raise Refusal("verification_failed", type(error).__name__) from error
 
-    def _want_keys_or_refuse(
-        self, source: SourceRecord, keys: StoredKeys, unknown: KeysNotKnown, now: datetime
-    ) -> None:
-        lately = keys.tried_at is not None and now - keys.tried_at < KEYS_REFRESHED_EVERY
-        if keys.wanted_at is None:
-            if keys.jwks is not None and lately:
-                raise Refusal("signature_mismatch", str(unknown)) from unknown
-            with self._database.write() as connection:
-                bank_access.want_public_keys(connection, source.id, now)
+    def _want_keys(self, known: Known, now: datetime) -> None:
+        if known.keys.wanted_at is not None:
+            return
+        with self._database.write() as connection:
+            bank_access.want_public_keys(connection, known.source.id, now)
+        self._directory.forget(known.source.name)
 
-    def _same_again(self, bank: Bank, callback: Callback, delivery: NewDelivery, refusal: Refusal) -> Verdict | None:
+    def _same_again(self, known: Known, refused: Refused) -> Verdict | None:
         """A delivery that is refused for its age alone and was accepted before is the bank's retry: it may stop now."""
-        nonce = bank.nonce_of(callback) if refusal.proven else None
+        if refused.callback is None or not refused.refusal.proven:
+            return None
+        nonce = banks.named(known.source.bank).nonce_of(refused.callback)
         if nonce is None:
             return None
         with self._database.read() as connection:
-            found = intake.find_identical(connection, delivery, nonce)
+            found = intake.find_identical(connection, refused.delivery, nonce)
         return None if found is None else Verdict("duplicate", found.event_ids)
 
-    def _record(self, delivery: NewDelivery, events: Sequence[NewEvent]) -> Verdict:
+    def _record(self, genuine: Genuine) -> Verdict:
         try:
-            with self._database.write() as connection:
-                recorded = intake.record(connection, delivery, events)
+            recorded = self._writer.record(genuine)
         except NonceReused as error:
-            return self._reject(delivery, Refusal("nonce_reused", str(error), proven=True))
-        _tell(delivery, recorded)
+            return self._reject(Refused(genuine.delivery, Refusal("nonce_reused", str(error), proven=True)))
+        _tell(genuine.delivery, recorded)
         return Verdict("accepted" if recorded.is_new else "duplicate", recorded.event_ids)
 
-    def _reject(self, delivery: NewDelivery, refusal: Refusal) -> Verdict:
-        with self._database.write() as connection:
-            rejections.keep(
-                connection,
-                delivery,
-                reason=refusal.reason,
-                detail=refusal.detail,
-                proven=refusal.proven,
-                kept=self._limits.rejected_kept,
-                body_bytes=self._limits.rejected_body_bytes,
-            )
-        log.info("delivery %s from %s rejected: %s", delivery.id, delivery.peer, refusal.reason)
+    def _reject(self, refused: Refused) -> Verdict:
+        self._writer.reject(refused)
+        log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
         return Verdict("rejected")
 
 

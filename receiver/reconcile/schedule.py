@@ -1,6 +1,7 @@
 """When to ask the bank again."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,10 +24,14 @@ class Schedule:
         """Return the same with no shorter pauses than a bank wants."""
         return Schedule(max(self.first, pauses.first), max(self.longest, pauses.longest), pauses.first)
 
-    def next_check(self, status: str, attempts: int, now: datetime) -> datetime | None:
-        """Return when to ask again after `attempts` earlier checks; none where the status is final."""
+    def next_check(self, status: str, attempts: int, now: datetime, later: Sequence[datetime] = ()) -> datetime | None:
+        """Return when to ask again after `attempts` earlier checks.
+
+        Where the status is final that is the next of `later`, the times at which the bank's package wants another
+        look; none where there is none.
+        """
         if status in FINAL_STATUSES:
-            return None
+            return next((at for at in later if at > now), None)
         pause = min(self.first * 2.0 ** min(attempts, 30), self.longest)
         chance = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
         return now + timedelta(seconds=max(pause * chance, self.least))

@@ -1,7 +1,7 @@
 """Where a callback came from, held against a list: proof of an address, and of nothing that was sent from it."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from receiver.signing.errors import Refusal
@@ -47,3 +47,13 @@ def match(peer: str, allowed: Iterable[str], *, proven: bool = False) -> str:
         if found is not None and found in network(text):
             return text
     raise Refusal("address_not_allowed", f"{peer[:60]} is not on the source's list", proven=proven)
+
+
+def check(peer: str, allowed: Sequence[str]) -> None:
+    """Accept an address in one of the ranges; any address where there are none.
+
+    Raises:
+        Refusal: `address_not_allowed`.
+    """
+    if allowed:
+        match(peer, allowed)

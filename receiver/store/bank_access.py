@@ -126,10 +126,10 @@ def want_public_keys(connection: Connection, source_id: int, now: datetime) -> N
 def put_public_keys(
     connection: Connection, source_id: int, now: datetime, *, jwks: str | None, error: str | None
 ) -> None:
-    """Store what a fetch gave: a new set, or why there is none (the old set stays)."""
+    """Store what a fetch gave: a new set, or why there is none (the old set stays); neither where the bank has none."""
     values: dict[str, object] = {"tried_at": now, "wanted_at": None, "error": error}
-    if jwks is not None:
-        values |= {"jwks": jwks, "fetched_at": now}
+    if error is None:
+        values |= {"fetched_at": now} if jwks is None else {"jwks": jwks, "fetched_at": now}
     statement = upsert(connection, _keys).values(source_id=source_id, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["source_id"], set_=values))
 

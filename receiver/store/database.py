@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, Transaction, create_engine, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
+
+from receiver.store.native import natively
 
 BUSY_SECONDS = 10
 """How long a writer waits for another one before it gives up."""
@@ -66,11 +68,23 @@ class Database:
         """
         with self._guarded(), self._taking_turns(), self.engine.connect() as connection:
             connection.execution_options(takes_write_lock=True)
-            with connection.begin():
+            transaction = connection.begin()
+            try:
                 yield connection
+            except BaseException:
+                transaction.rollback()
+                raise
+            self._commit(transaction)
         with self._committed:
             self._commits += 1
             self._committed.notify_all()
+
+    def _commit(self, transaction: Transaction) -> None:
+        """PostgreSQL's driver waits by itself in a way that lets others go on; SQLite waits for the disk."""
+        if self.is_sqlite:
+            natively(transaction.commit)
+        else:
+            transaction.commit()
 
     @property
     def commits(self) -> int:

@@ -15,9 +15,12 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_
 
 from receiver.store import merging, sources
 from receiver.store.database import Database
+from receiver.store.insertion import Insertion
 from receiver.store.tables import FeedEntry, FeedHead, OutboxEntry, table_of
 
 _outbox, _entries, _head = (table_of(model) for model in (OutboxEntry, FeedEntry, FeedHead))
+
+_leave = Insertion(_outbox, ["type", "source_id", "subject", "event_id", "data", "time"])
 
 OVERTAKING = timedelta(minutes=1)
 """Writers overtake one another by less: one that waits for longer is refused."""
@@ -61,6 +64,18 @@ class Page:
     has_more: bool
 
 
+@dataclass(frozen=True)
+class NewEntry:
+    """An entry as its writer leaves it; it has no position yet."""
+
+    type: str
+    source_id: int
+    subject: str | None
+    event_id: str | None
+    data: Mapping[str, Any]
+    time: datetime
+
+
 def append(
     connection: Connection,
     *,
@@ -72,11 +87,12 @@ def append(
     now: datetime,
 ) -> None:
     """Write an entry in the caller's transaction; it shows once that is committed."""
-    connection.execute(
-        insert(_outbox).values(
-            type=type, source_id=source_id, subject=subject, event_id=event_id, data=dict(data), time=now
-        )
-    )
+    append_all(connection, [NewEntry(type, source_id, subject, event_id, data, now)])
+
+
+def append_all(connection: Connection, entries: Sequence[NewEntry]) -> None:
+    """Write entries in the caller's transaction, in their order; they show once that is committed."""
+    _leave.run(connection, [vars(entry) for entry in entries])
 
 
 def give_positions(database: Database) -> None:

@@ -1,20 +1,29 @@
-"""Writing down one genuine delivery: the delivery, its events, their feed entries, and what to ask the bank about."""
+"""Writing down genuine deliveries: themselves, their events, their feed entries, and what to ask the bank about.
 
-from collections.abc import Sequence
+Deliveries that come in together are written together: a statement for each table, not for each delivery.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, or_, select, union, update
+from sqlalchemy import Connection, select, union, update
 
-from receiver.store import feed
-from receiver.store.statements import insert_or_skip, upsert
-from receiver.store.tables import Delivery, Event, Repeat, Subject, table_of
+from receiver.store import claims, feed
+from receiver.store.claims import NewClaim
+from receiver.store.feed import NewEntry
+from receiver.store.insertion import Insertion
+from receiver.store.tables import Delivery, Event, Repeat, table_of
 
-_deliveries, _events, _repeats, _subjects = (table_of(model) for model in (Delivery, Event, Repeat, Subject))
+_deliveries, _events, _repeats = (table_of(model) for model in (Delivery, Event, Repeat))
 
-SUBJECT_KINDS = ("payment", "job")
-"""What the bank can be asked about."""
+_DELIVERY_COLUMNS = [column.name for column in _deliveries.c if column.name not in ("reason", "detail")]
+_insert_deliveries = Insertion(_deliveries, _DELIVERY_COLUMNS, unique=["source_id", "nonce"])
+_insert_events = Insertion(_events, _events.c.keys(), unique=["source_id", "identity"])
+_insert_repeats = Insertion(_repeats, _repeats.c.keys(), unique=["event_id", "delivery_id"])
+
+LOOKED_UP_AT_ONCE = 500
 
 
 class NonceReused(Exception):
@@ -59,6 +68,10 @@ class NewEvent:
     """When the bank told it, where that orders its claims."""
 
 
+Told = tuple[NewDelivery, Sequence[NewEvent]]
+Pair = tuple[NewDelivery, NewEvent]
+
+
 @dataclass(frozen=True)
 class Recorded:
     """What became of a delivery: its events in its own order, whether any is new, whether any conflicts."""
@@ -69,85 +82,78 @@ class Recorded:
 
 
 def record(connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent]) -> Recorded:
-    """Write a delivery down, once, in the caller's transaction.
+    """Write one delivery down, once, in the caller's transaction.
 
     Raises:
-        NonceReused: nothing must be kept of it; roll back.
+        NonceReused: nothing is written of it.
     """
-    if not _insert_delivery(connection, delivery):
-        return _the_same_again(connection, delivery)
-    ids: dict[bytes, str] = {}
-    new: set[str] = set()
-    has_conflict = False
-    # In the order of their identities, so that two writers with events in common never wait for each other in a circle.
-    for event in sorted(events, key=lambda event: event.identity):
-        if _insert_event(connection, delivery, event):
-            ids[event.identity] = event.id
-            new.add(event.id)
-            continue
-        ids[event.identity], conflict = _note_repeat(connection, delivery, event)
-        has_conflict |= conflict
-    _follow_up(connection, delivery, [event for event in events if event.id in new])
-    if not new:
-        _mark_duplicate(connection, delivery, next(iter(ids.values())))
-    return Recorded(tuple(dict.fromkeys(ids[event.identity] for event in events)), bool(new), has_conflict)
+    outcome = record_all(connection, [(delivery, events)])[0]
+    if isinstance(outcome, NonceReused):
+        raise outcome
+    return outcome
 
 
-def _insert_delivery(connection: Connection, delivery: NewDelivery) -> bool:
-    values = dict(vars(delivery), verdict="accepted", proven=True, body_bytes=len(delivery.body))
-    return insert_or_skip(connection, _deliveries, ["source_id", "nonce"], values)
+def record_all(connection: Connection, deliveries: Sequence[Told]) -> list[Recorded | NonceReused]:
+    """Write deliveries down, each once, in the caller's transaction, and say of each what became of it.
+
+    Nothing is written of one that gets `NonceReused`.
+    """
+    # In one order for all writers (nonces here, identities below), so that no two ever wait for each other in a circle.
+    in_order = sorted(deliveries, key=lambda told: (told[0].source_id, told[0].nonce or ""))
+    rows = [_delivery_row(delivery) for delivery, _ in in_order]
+    taken = _insert_deliveries.run_for_new(connection, rows, "id")
+    pairs = [(delivery, event) for delivery, events in deliveries if delivery.id in taken for event in events]
+    by_identity = sorted(pairs, key=lambda pair: (pair[0].source_id, pair[1].identity))
+    new = _insert_events.run_for_new(connection, [_event_row(*pair) for pair in by_identity], "id")
+    feed.append_all(connection, [_entry(*pair) for pair in pairs if pair[1].id in new])
+    claims.make_due(connection, [claim for pair in pairs if pair[1].id in new and (claim := _claim(*pair))])
+    firsts = _note_repeats(connection, [pair for pair in by_identity if pair[1].id not in new])
+    return [
+        _outcome(connection, delivery, events, firsts) if delivery.id in taken else _seen(connection, delivery)
+        for delivery, events in deliveries
+    ]
 
 
-def _the_same_again(connection: Connection, delivery: NewDelivery) -> Recorded:
-    first = connection.execute(
-        select(_deliveries.c.id, _deliveries.c.body_sha256, _deliveries.c.path).where(
-            _deliveries.c.source_id == delivery.source_id, _deliveries.c.nonce == delivery.nonce
-        )
-    ).one()
-    if first.body_sha256 != delivery.body_sha256 or first.path != delivery.path:
-        raise NonceReused(f"nonce {delivery.nonce!r} came with another body in {first.id}")
-    return Recorded(events_of(connection, first.id), is_new=False)
+def _delivery_row(delivery: NewDelivery) -> dict[str, Any]:
+    return vars(delivery) | {"verdict": "accepted", "proven": True, "body_bytes": len(delivery.body)}
 
 
-def events_of(connection: Connection, delivery_id: str) -> tuple[str, ...]:
-    """Return the ids of the events that a delivery told, as new or again."""
-    told = union(
-        select(_events.c.id).where(_events.c.delivery_id == delivery_id),
-        select(_repeats.c.event_id).where(_repeats.c.delivery_id == delivery_id),
-    )
-    return tuple(sorted(connection.execute(told).scalars()))
+def _event_row(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
+    return vars(event) | {
+        "source_id": delivery.source_id,
+        "delivery_id": delivery.id,
+        "received_at": delivery.received_at,
+        "payload_sha256": delivery.body_sha256,
+        "proof_key": delivery.proof_key,
+        "conflict": False,
+    }
 
 
-def _insert_event(connection: Connection, delivery: NewDelivery, event: NewEvent) -> bool:
-    columns = {name: value for name, value in vars(event).items() if name != "told_at"}
-    values = dict(
-        columns,
+def _entry(delivery: NewDelivery, event: NewEvent) -> NewEntry:
+    return NewEntry(
+        type=event.type,
         source_id=delivery.source_id,
-        delivery_id=delivery.id,
-        received_at=delivery.received_at,
-        payload_sha256=delivery.body_sha256,
-        proof_key=delivery.proof_key,
-        conflict=False,
+        subject=event.subject,
+        event_id=event.id,
+        data=_feed_data(delivery, event),
+        time=delivery.received_at,
     )
-    return insert_or_skip(connection, _events, ["source_id", "identity"], values)
 
 
-def _follow_up(connection: Connection, delivery: NewDelivery, new: Sequence[NewEvent]) -> None:
-    """Tell the feed of new events, in the delivery's order, and make what they are about due."""
-    for event in new:
-        feed.append(
-            connection,
-            type=event.type,
-            source_id=delivery.source_id,
-            subject=event.subject,
-            event_id=event.id,
-            data=_feed_data(delivery, event),
-            now=delivery.received_at,
-        )
-    # Again in one order for all writers: different events may be about the same subjects.
-    about = [event for event in new if event.kind in SUBJECT_KINDS and event.subject is not None]
-    for event in sorted(about, key=lambda event: (event.kind, event.subject or "")):
-        _ask_the_bank(connection, delivery, event)
+def _claim(delivery: NewDelivery, event: NewEvent) -> NewClaim | None:
+    if event.kind not in claims.SUBJECT_KINDS or event.subject is None:
+        return None
+    return NewClaim(
+        source_id=delivery.source_id,
+        kind=event.kind,
+        subject=event.subject,
+        status=event.claimed_status,
+        amount=event.amount,
+        currency=event.currency,
+        event_id=event.id,
+        at=delivery.received_at,
+        told_at=event.told_at,
+    )
 
 
 def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
@@ -163,72 +169,97 @@ def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _ask_the_bank(connection: Connection, delivery: NewDelivery, event: NewEvent) -> None:
-    """Make the subject due at once. A claim that it is pending, or that was told earlier, takes back no other one."""
-    now = delivery.received_at
-    statement = upsert(connection, _subjects).values(
-        source_id=delivery.source_id,
-        kind=event.kind,
-        subject=event.subject,
-        status="unknown",
-        agreement="unconfirmed",
-        claimed_status=event.claimed_status,
-        claimed_at=event.told_at,
-        amount=event.amount,
-        currency=event.currency,
-        last_event_id=event.id,
-        created_at=now,
-        updated_at=now,
-        due_at=now,
-        attempts=0,
-    )
-    claimed = statement.excluded.claimed_status
-    says_less = or_(claimed.is_(None), (claimed == "pending") & _subjects.c.claimed_status.is_not(None))
-    # Where either time is not known this is NULL, which is not true: then the order of receipt counts.
-    was_told_earlier = statement.excluded.claimed_at < _subjects.c.claimed_at
-    is_kept = or_(says_less, was_told_earlier)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["source_id", "kind", "subject"],
-            set_={
-                "claimed_status": case((is_kept, _subjects.c.claimed_status), else_=claimed),
-                "claimed_at": case((is_kept, _subjects.c.claimed_at), else_=statement.excluded.claimed_at),
-                "last_event_id": event.id,
-                "due_at": now,
-                "attempts": 0,
-            },
-        )
-    )
-
-
-def _note_repeat(connection: Connection, delivery: NewDelivery, event: NewEvent) -> tuple[str, bool]:
+def _seen(connection: Connection, delivery: NewDelivery) -> Recorded | NonceReused:
+    """What a delivery is whose nonce was there before it."""
     first = connection.execute(
-        select(_events.c.id, _events.c.content_sha256, _events.c.delivery_id).where(
-            _events.c.source_id == delivery.source_id, _events.c.identity == event.identity
+        select(_deliveries.c.id, _deliveries.c.body_sha256, _deliveries.c.path).where(
+            _deliveries.c.source_id == delivery.source_id, _deliveries.c.nonce == delivery.nonce
         )
     ).one()
-    conflict = first.content_sha256 != event.content_sha256
-    if first.delivery_id != delivery.id:
-        _insert_repeat(connection, delivery, first.id, conflict)
-    if conflict:
-        connection.execute(update(_events).where(_events.c.id == first.id).values(conflict=True))
-    return first.id, conflict
+    if first.body_sha256 != delivery.body_sha256 or first.path != delivery.path:
+        return NonceReused(f"nonce {delivery.nonce!r} came with another body in {first.id}")
+    return Recorded(events_of(connection, first.id), is_new=False)
 
 
-def _insert_repeat(connection: Connection, delivery: NewDelivery, event_id: str, conflict: bool) -> None:
-    values = {
-        "event_id": event_id,
-        "delivery_id": delivery.id,
-        "conflict": conflict,
-        "received_at": delivery.received_at,
-    }
-    insert_or_skip(connection, _repeats, ["event_id", "delivery_id"], values)
+def events_of(connection: Connection, delivery_id: str) -> tuple[str, ...]:
+    """Return the ids of the events that a delivery told, as new or again."""
+    told = union(
+        select(_events.c.id).where(_events.c.delivery_id == delivery_id),
+        select(_repeats.c.event_id).where(_repeats.c.delivery_id == delivery_id),
+    )
+    return tuple(sorted(connection.execute(told).scalars()))
 
 
-def _mark_duplicate(connection: Connection, delivery: NewDelivery, event_id: str) -> None:
-    stored = connection.execute(select(_events.c.payload_sha256).where(_events.c.id == event_id)).scalar_one()
+@dataclass(frozen=True)
+class _First:
+    """The event of the same identity that was there before."""
+
+    id: str
+    delivery_id: str
+    payload_sha256: str
+    conflict: bool
+
+
+def _note_repeats(connection: Connection, again: Sequence[Pair]) -> dict[str, _First]:
+    """Note events that came again, and return, by the id that each was to have, the one that was there before."""
+    if not again:
+        return {}
+    stored = _stored(connection, again)
+    firsts = {}
+    for delivery, event in again:
+        row = stored[delivery.source_id, event.identity]
+        conflict = row.content_sha256 != event.content_sha256
+        firsts[event.id] = _First(row.id, row.delivery_id, row.payload_sha256, conflict)
+    repeats = [
+        {
+            "event_id": first.id,
+            "delivery_id": delivery.id,
+            "conflict": first.conflict,
+            "received_at": delivery.received_at,
+        }
+        for delivery, event in again
+        if (first := firsts[event.id]).delivery_id != delivery.id
+    ]
+    _insert_repeats.run(connection, sorted(repeats, key=lambda row: (row["event_id"], row["delivery_id"])))
+    for conflicting in sorted({first.id for first in firsts.values() if first.conflict}):
+        connection.execute(update(_events).where(_events.c.id == conflicting).values(conflict=True))
+    return firsts
+
+
+def _stored(connection: Connection, pairs: Sequence[Pair]) -> dict[tuple[int, bytes], Any]:
+    """Return the stored events of the same identities."""
+    columns = (
+        _events.c.id,
+        _events.c.identity,
+        _events.c.content_sha256,
+        _events.c.delivery_id,
+        _events.c.payload_sha256,
+    )
+    found: dict[tuple[int, bytes], Any] = {}
+    for source_id in {delivery.source_id for delivery, _ in pairs}:
+        identities = [event.identity for delivery, event in pairs if delivery.source_id == source_id]
+        for start in range(0, len(identities), LOOKED_UP_AT_ONCE):
+            asked = identities[start : start + LOOKED_UP_AT_ONCE]
+            query = select(*columns).where(_events.c.source_id == source_id, _events.c.identity.in_(asked))
+            found |= {(source_id, bytes(row.identity)): row for row in connection.execute(query)}
+    return found
+
+
+def _outcome(
+    connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent], firsts: Mapping[str, _First]
+) -> Recorded:
+    seen = [firsts[event.id] for event in events if event.id in firsts]
+    is_new = not events or len(seen) < len(events)
+    if not is_new:
+        _mark_duplicate(connection, delivery, seen)
+    ids = dict.fromkeys(firsts[event.id].id if event.id in firsts else event.id for event in events)
+    return Recorded(tuple(ids), is_new, any(first.conflict for first in seen))
+
+
+def _mark_duplicate(connection: Connection, delivery: NewDelivery, firsts: Sequence[_First]) -> None:
     values: dict[str, Any] = {"verdict": "duplicate"}
-    if stored == delivery.body_sha256:
+    if all(first.payload_sha256 == delivery.body_sha256 for first in firsts):
+        # The same bytes are kept with the first one.
         values["body"] = None
     connection.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**values))
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from receiver.store import feed, merging, sources
-from receiver.store.intake import SUBJECT_KINDS
+from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.statements import insert_or_skip
 from receiver.store.tables import Delivery, FeedEntry, OutboxEntry, Replay, Source, Subject, table_of
 

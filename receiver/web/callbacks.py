@@ -5,15 +5,16 @@ from dataclasses import replace
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import HTTPException
 
 from receiver import banks
-from receiver.inbox.coding import CODINGS_MAX, SUPPORTED, BodyTooLarge
-from receiver.inbox.inbox import Arrival, SourceUnknown
+from receiver.inbox.coding import CODINGS_MAX, SUPPORTED
+from receiver.inbox.directory import SourceUnknown
+from receiver.inbox.inbox import Arrival
 from receiver.runtime import Runtime
 from receiver.web import peers, schemas
+from receiver.web.bodies import Bodies
 from receiver.web.describing import Answer, Body, Description, Parameter, describes, part, shows
-from receiver.web.problems import Problem, problem
+from receiver.web.problems import problem
 
 ROOT = "/webhooks/"
 
@@ -57,6 +58,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     """Build the route over a process's parts."""
     routes = Blueprint("callbacks", __name__)
     inbox = runtime.inbox()
+    bodies = Bodies(runtime.settings.max_body_bytes)
     prefix = runtime.settings.public_path_prefix.encode()
 
     @routes.post("/webhooks/<path:_rest>", provide_automatic_options=False)
@@ -71,20 +73,23 @@ def blueprint(runtime: Runtime) -> Blueprint:
         if not path.startswith(ROOT):
             raise SourceUnknown(path)
         source, slash, channel = path.removeprefix(ROOT).partition("/")
-        arrival = Arrival(
-            source=unquote(source),
-            channel=channel if slash else None,
-            method=request.method.encode("latin-1"),
-            path=prefix + path.encode("latin-1"),
-            headers=_headers(),
-            body=_body(),
-            peer=peers.address(
-                request.remote_addr or "",
-                request.headers.get("X-Forwarded-For", ""),
-                runtime.settings.trusted_proxies,
-            ),
-        )
-        verdict = inbox.accept(arrival)
+        name = unquote(source)
+        with bodies.reading(lambda: inbox.body_limit(name)) as body:
+            verdict = inbox.accept(
+                Arrival(
+                    source=name,
+                    channel=channel if slash else None,
+                    method=request.method.encode("latin-1"),
+                    path=prefix + path.encode("latin-1"),
+                    headers=_headers(),
+                    body=body,
+                    peer=peers.address(
+                        request.remote_addr or "",
+                        request.headers.get("X-Forwarded-For", ""),
+                        runtime.settings.trusted_proxies,
+                    ),
+                )
+            )
         if verdict.kind == "rejected":
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
@@ -108,26 +113,3 @@ def _raw_path() -> str:
 def _headers() -> dict[str, bytes]:
     """WSGI carries header bytes as Latin-1 text; this gives the bytes back."""
     return {name.lower(): value.encode("latin-1", "replace") for name, value in request.headers.items()}
-
-
-def _body() -> bytes:
-    """Read the body, which the server and Flask bound in size.
-
-    Raises:
-        BodyTooLarge
-        Problem: it can't be read: broken chunks, or a sender that hung up.
-    """
-    try:
-        body = request.get_data(cache=False)
-        # Where no length is given, Flask cuts the body off at the limit, and does not tell.
-        at_limit = request.content_length is None and len(body) == request.max_content_length
-        cut_off = at_limit and bool(request.environ["wsgi.input"].read(1))
-    except HTTPException:
-        raise
-    except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
-        raise Problem(400, "The body could not be read to its end.") from error
-    if cut_off:
-        raise BodyTooLarge(f"more than {len(body)} bytes")
-    if len(body) < (request.content_length or 0):
-        raise Problem(400, "The body is shorter than its Content-Length.")
-    return body

@@ -62,3 +62,10 @@ def test_whether_all_else_was_proven_is_kept_with_the_refusal() -> None:
 def test_a_range_with_bits_behind_its_prefix_or_worse_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"address|network|host bits"):
         addresses.network(text)
+
+
+def test_where_a_list_is_not_asked_for_everybody_passes() -> None:
+    addresses.check("anything", [])
+    addresses.check("192.0.2.1", LIST)
+    with pytest.raises(Refusal, match="address_not_allowed"):
+        addresses.check("192.0.3.1", LIST)

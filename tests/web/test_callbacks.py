@@ -423,7 +423,7 @@ def test_when_it_cannot_be_written_down_the_bank_is_asked_to_come_back(
     def fail(*_: object) -> None:
         raise StoreUnavailable("disk full") if trouble == "store" else ZeroDivisionError
 
-    monkeypatch.setattr(intake, "record", fail)
+    monkeypatch.setattr(intake, "record_all", fail)
     answer = send(app.test_client(), bank.sign(deposit()))
     assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
     assert int(answer.headers["Retry-After"]) > 0

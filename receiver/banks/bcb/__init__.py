@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from receiver.banks.abilities import Account
 from receiver.banks.bank import Answer, Bank, Callback, Claim, Profile, Proof
-from receiver.banks.bcb import api, claims, options, proof
+from receiver.banks.bcb import accounts, api, claims, options, proof
 from receiver.banks.connection import Connection
 from receiver.signing import hmac_sha256
 
@@ -48,6 +49,10 @@ class Bcb(Bank):
     def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
         """See `Bank.ask`."""
         return api.job(connection, subject) if kind == "job" else api.payment(connection, subject)
+
+    def accounts(self, connection: Connection) -> Sequence[Account]:
+        """See `KeepsAccounts.accounts`."""
+        return accounts.accounts(connection)
 
     def fetch_public_keys(self, connection: Connection) -> str | None:
         """See `Bank.fetch_public_keys`."""

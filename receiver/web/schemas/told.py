@@ -102,6 +102,10 @@ class Payment(Shape):
     claimed_status: Status | None
     amount: Amount | None
     currency: str | None
+    returns: str | None
+    """The id of the payment that this one returns."""
+    returned_by: str | None
+    """The id of the payment that returned this one; its own state stays as it was."""
     created_at: datetime
     updated_at: datetime
     next_check_at: datetime | None

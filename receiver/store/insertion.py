@@ -1,0 +1,101 @@
+"""Inserting many rows at once by a statement that is prepared once: no ORM, and hardly any SQLAlchemy, at each call."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import JSON, Column, Connection, Dialect, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+Row = Mapping[str, Any]
+Bind = Callable[[Any], Any] | None
+
+
+class Insertion:
+    """`INSERT … ON CONFLICT …` into the named columns of a table, for as many rows as there are.
+
+    With `unique`, a row whose unique columns are there already is skipped: the statement itself says which rows are
+    new, so that two writers never both hear it of theirs. With `otherwise`, the SQL of a `DO UPDATE SET` is run on it.
+    """
+
+    def __init__(
+        self, table: Table, columns: Sequence[str], *, unique: Sequence[str] = (), otherwise: str | None = None
+    ) -> None:
+        self._table = table
+        self._columns = tuple(columns)
+        self._conflict = _conflict(unique, otherwise)
+        self._prepared = cache(self._prepare)
+
+    def run(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Insert rows, in their order."""
+        if rows:
+            self._run(connection, rows, returning=None)
+
+    def run_for_new(self, connection: Connection, rows: Sequence[Row], returning: str) -> set[Any]:
+        """Insert rows, in their order, and return a column's values of those that are new."""
+        return self._run(connection, rows, returning) if rows else set()
+
+    def _run(self, connection: Connection, rows: Sequence[Row], returning: str | None) -> set[Any]:
+        text, binds = self._prepared(connection.dialect.name, returning)
+        if connection.dialect.name == "sqlite":
+            return _one_by_one(connection, text, [_bound(row, binds) for row in rows], returning is not None)
+        arrays = tuple([row[name] if bind is None else bind(row[name]) for row in rows] for name, bind in binds)
+        result = connection.exec_driver_sql(text, arrays)
+        return set(result.scalars()) if returning is not None else set()
+
+    def _prepare(self, dialect_name: str, returning: str | None) -> tuple[str, Sequence[tuple[str, Bind]]]:
+        columns = [self._table.c[name] for name in self._columns]
+        names = ", ".join(f'"{name}"' for name in self._columns)
+        ending = self._conflict + (f' RETURNING "{returning}"' if returning is not None else "")
+        if dialect_name == "sqlite":
+            dialect: Dialect = sqlite.dialect()
+            values = f"VALUES ({', '.join('?' for _ in columns)})"
+            binds = [(column.name, _sqlite_bind(column, dialect)) for column in columns]
+        else:
+            dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+            values = _unnested(columns, dialect)
+            binds = [(column.name, json.dumps if isinstance(column.type, JSON) else None) for column in columns]
+        return f'INSERT INTO "{self._table.name}" ({names}) {values}{ending}', binds
+
+
+def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
+    if not unique:
+        return ""
+    action = f"UPDATE SET {otherwise}" if otherwise else "NOTHING"
+    return f" ON CONFLICT ({', '.join(unique)}) DO {action}"
+
+
+def _bound(row: Row, binds: Sequence[tuple[str, Bind]]) -> tuple[Any, ...]:
+    return tuple(row[name] if bind is None else bind(row[name]) for name, bind in binds)
+
+
+def _sqlite_bind(column: Column[Any], dialect: Dialect) -> Bind:
+    if isinstance(column.type, JSON):
+        return json.dumps
+    return column.type.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _one_by_one(connection: Connection, text: str, rows: list[tuple[Any, ...]], wants_new: bool) -> set[Any]:
+    """SQLite runs in this process: a statement for each row costs no way to a server and back."""
+    new = set()
+    cursor = connection.connection.cursor()
+    try:
+        for row in rows:
+            cursor.execute(text, row)
+            if wants_new and (found := cursor.fetchone()) is not None:
+                new.add(found[0])
+    finally:
+        cursor.close()
+    return new
+
+
+def _unnested(columns: Sequence[Column[Any]], dialect: Dialect) -> str:
+    """PostgreSQL takes a column of all rows as one array: one way to the server, whatever their number."""
+    kinds = ["TEXT" if isinstance(column.type, JSON) else column.type.compile(dialect) for column in columns]
+    arrays = ", ".join(f"%b::{kind}[]" for kind in kinds)
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    picked = ", ".join(
+        f'g."{column.name}"::JSON' if isinstance(column.type, JSON) else f'g."{column.name}"' for column in columns
+    )
+    return f"SELECT {picked} FROM unnest({arrays}) AS g({names})"  # noqa: S608 - names of our own
