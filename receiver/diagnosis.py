@@ -82,8 +82,9 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     else:
         yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
     proof = proofs.strongest(bank.proofs(source.options))
-    state = "warn" if proof in ("address", "none") else "ok"
-    yield Finding(state, f"{source.name} proof", f"{proof}; it leaves open: {proofs.LEAVES_OPEN[proof]}")
+    if proof not in ("signature", "encryption"):
+        state = "ok" if proof == "token" else "warn"
+        yield Finding(state, f"{source.name} proof", f"{proof} only; it leaves open: {proofs.LEAVES_OPEN[proof]}")
     with runtime.database.read() as connection:
         quiet = told_of(connection, source, runtime.clock())
     if quiet:
