@@ -26,9 +26,9 @@ class Event(Shape):
     payment_id: str | None
     received_at: datetime
     proof: str
-    """How it was proven genuine."""
+    """How strongly it was proven genuine: `signature`, `encryption`, `token`, `address` or `none`."""
     proof_key: str
-    """The key that fitted: `secret:<version>` or `rsa:<kid>`."""
+    """What fitted: `secret:<version>`, `rsa:<kid>` or `address:<range>`."""
     claimed_status: Status | None
     """What the callback says; the bank's API has the last word, see the payment."""
     amount: Amount | None
