@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 LEAVES_OPEN = {
-    "signature": "whoever has the signing secret (not so with a public key); what was signed can be read on its way",
+    "signature": "whoever has the secret (with a public key nobody but the sender); what is signed is not hidden",
     "encryption": "whoever has the key",
     "token": "whoever has seen one callback: it may be altered, made up, or sent again at any time; use HTTPS",
     "address": "whoever can send from an address of the list, and whatever was altered on its way; use HTTPS",

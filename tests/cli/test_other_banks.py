@@ -57,12 +57,12 @@ def test_wrong_use_is_said_and_adds_nothing(cli, words, said):
 @pytest.mark.parametrize(
     ("bank", "options", "proof", "proven_by", "open_to"),
     [
-        ("bcb", (), "signature", ["signature"], "signing secret"),
-        ("bcb", ("allowed_addresses=192.0.2.7",), "signature", ["signature", "address"], "signing secret"),
+        ("bcb", (), "signature", ["signature"], "whoever has the secret"),
+        ("bcb", ("allowed_addresses=192.0.2.7",), "signature", ["signature", "address"], "whoever has the secret"),
         ("connectpay", (), "token", ["token", "address"], "whoever has seen one callback"),
         ("banqup", ("token_in=path",), "token", ["token"], "whoever has seen one callback"),
         ("banqup", ("allowed_addresses=192.0.2.0/24",), "address", ["address"], "can send from an address"),
-        ("standard_webhooks", (), "signature", ["signature"], "signing secret"),
+        ("standard_webhooks", (), "signature", ["signature"], "whoever has the secret"),
         ("banking_circle", (), "encryption", ["encryption"], "whoever has the key"),
     ],
 )
