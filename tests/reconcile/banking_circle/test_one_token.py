@@ -11,7 +11,7 @@ from servers import environment
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Config, Simulator
 
-ASK = """
+ASK = r"""
 import os, sys
 from receiver import runtime
 from receiver.reconcile.access import BankAccess
