@@ -273,7 +273,7 @@ def test_a_token_that_has_expired_may_be_fetched_anew(
     assert claim(parts, source)
 
 
-def test_a_stored_token_ends_the_fetching_and_is_replaced_on_purpose_alone(parts: Runtime, source: SourceRecord) -> None:
+def test_a_stored_token_ends_the_fetching_and_is_replaced_on_purpose(parts: Runtime, source: SourceRecord) -> None:
     claim(parts, source)
     put(parts, source, "bank-token-1")
     now = parts.clock()
