@@ -118,6 +118,14 @@ class Fields:
             raise BadFieldError(f"{name} must be a list of at most 100 strings")
         return value
 
+    def mapping(self, name: str) -> dict[str, object]:
+        """Take an object that UTF-8 can hold, or an empty one where it is absent."""
+        value = self._take(name, None, optional=True)
+        value = {} if value is None else value
+        if not isinstance(value, dict) or not _encodes(dumps(value, ascii_only=False)):
+            raise BadFieldError(f"{name} must be an object")
+        return value
+
     def objects(self, name: str) -> list[dict[str, object]]:
         """Take a list of 1 to 10,000 objects that UTF-8 can hold."""
         value = self._take(name, None)

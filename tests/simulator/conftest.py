@@ -1,6 +1,7 @@
 """A simulator on a free port, a caller of its API, and a receiver that writes down what it is sent."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,21 +67,24 @@ class Receiver:
     def __init__(self):
         self.received = []
         self.statuses = []
+        self.answer = b'{"status":"seen"}'
+        self.pause = 0
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.received.append(Received(self.path, self.headers, body, self.client_address[1]))
+                time.sleep(receiver.pause)
                 status = receiver.statuses.pop(0) if receiver.statuses else 200
                 if status is None:
                     self.close_connection = True
                     return
                 self.send_response(status)
                 self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "17")
+                self.send_header("Content-Length", str(len(receiver.answer)))
                 self.end_headers()
-                self.wfile.write(b'{"status":"seen"}')
+                self.wfile.write(receiver.answer)
 
             def log_message(self, *_):
                 pass
@@ -128,3 +132,20 @@ def start(clock) -> Iterator[Callable[..., Caller]]:
 @pytest.fixture
 def caller(start) -> Caller:
     return start()
+
+
+@pytest.fixture
+def start_bank(clock) -> Iterator[Callable]:
+    """Starts other banks: `start_bank(caller, Simulator, Config(…))`."""
+    callers = []
+
+    def starter(kind, simulator, config, *, sleep=None):
+        made = simulator(config, clock=clock, sleep=sleep)
+        made.start()
+        callers.append(kind(made))
+        return callers[-1]
+
+    yield starter
+    for caller in callers:
+        caller.session.close()
+        caller.simulator.stop()

@@ -5,7 +5,6 @@ import re
 import ssl
 import subprocess
 import sys
-import time
 from collections import Counter
 from decimal import Decimal
 
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulator.calling import BankCaller, until
 
 from receiver.simulator.banking_circle import Config, Simulator
 from receiver.simulator.banking_circle.config import EXAMPLE_KEY
@@ -23,14 +23,10 @@ from receiver.simulator.banking_circle.notifications import KINDS
 from receiver.simulator.banking_circle.payments import sandbox_script
 
 
-class BankingCircle:
-    """Calls one simulator: its bank over mutual TLS with a token, its control endpoints in plain HTTP."""
+class BankingCircle(BankCaller):
+    """Calls one simulator over mutual TLS, with a token."""
 
-    def __init__(self, simulator):
-        self.simulator = simulator
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.token = None
+    token = None
 
     def get(self, path, **more):
         certificates = self.simulator.certificates
@@ -44,16 +40,6 @@ class BankingCircle:
         self.token = self.token or self.authorize().json()["access_token"]
         return self.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {self.token}"})
 
-    def control(self, path, body=None, method="POST", status=200):
-        answer = self.session.request(
-            method, f"{self.simulator.control_url}/_simulator{path}", data=json.dumps(body or {}), timeout=30
-        )
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-    def change(self, **options):
-        return self.control("/options", options, "PATCH")["options"]
-
     def pay(self, amount="100.00", **more):
         return self.control("/payments", {"amount": amount, **more})
 
@@ -62,19 +48,8 @@ class BankingCircle:
 
 
 @pytest.fixture
-def start(clock):
-    callers = []
-
-    def starter(*, sleep=None, **options):
-        simulator = Simulator(Config(**options), clock=clock, sleep=sleep)
-        simulator.start()
-        callers.append(BankingCircle(simulator))
-        return callers[-1]
-
-    yield starter
-    for caller in callers:
-        caller.session.close()
-        caller.simulator.stop()
+def start(start_bank):
+    return lambda sleep=None, **options: start_bank(BankingCircle, Simulator, Config(**options), sleep=sleep)
 
 
 @pytest.fixture
@@ -102,13 +77,6 @@ def opened(request, key=None):
 
 def kinds(receiver):
     return [told["notificationType"] for request in receiver.received for told in opened(request)["notifications"]]
-
-
-def until(condition):
-    ends = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
 
 
 def pem_of(pfx, folder, passcode=b"simulator-passcode"):
@@ -422,8 +390,17 @@ def test_after_the_last_try_the_subscription_is_off_and_what_happens_meanwhile_i
     assert told.control("/notifications")["active"] is False
     assert len(receiver.received) == 12
 
-    assert told.control("/notifications", {"count": 3}) == {"deliveries": [], "active": False, "missed": 4}
-    assert told.control("/subscription", {"active": True}, "PUT") == {"active": True, "missed": 4}
+    assert told.control("/notifications", {"count": 3}) == {
+        "deliveries": [],
+        "active": False,
+        "failed": 1,
+        "missed": 4,
+    }
+    assert told.control("/subscription", {"active": True}, "PUT") == {
+        "active": True,
+        "failed": 0,
+        "missed": 4,
+    }
     told.control("/notifications")
 
     assert len(receiver.received) == 13
@@ -509,3 +486,25 @@ def test_no_control_input_gets_a_500(client, route, body):
     method, path = route
 
     assert client.open(f"/_simulator{path}", method=method, data=json.dumps(body)).status_code in (200, 202, 400)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": "hang-up"}, requests.ConnectionError),
+        ({"kind": "truncated"}, requests.exceptions.ChunkedEncodingError),
+    ],
+)
+def test_an_answer_can_be_cut_off_below_tls_too(bank, fault, error):
+    bank.bank("/accounts")
+    bank.control("/faults", fault)
+
+    with pytest.raises(error):
+        bank.bank("/accounts")
+
+
+def test_a_429_may_come_without_saying_for_how_long(bank):
+    bank.control("/faults", {"kind": "429", "retryAfter": "absent", "shape": "empty"})
+
+    answer = bank.authorize()
+    assert (answer.status_code, answer.text, "Retry-After" in answer.headers) == (429, "", False)

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -81,21 +81,16 @@ class Bank:
             payments.SANDBOX_SECONDS / config.speed if returns else None,
             order.told,
         )
-        self.payments.put(payment)
+        self.payments.put(payment.payment_id, payment)
         return payment
 
     def take_changes(self) -> list[tuple[Payment, str]]:
         """Return what has changed since this was last asked, money that comes back among it."""
         now = self.clock()
         for original in self.payments.take_returned(now):
-            self.payments.put(original.returned(str(uuid.uuid4()), self._reference(now), now))
+            returned = original.returned(str(uuid.uuid4()), self._reference(now), now)
+            self.payments.put(returned.payment_id, returned)
         return self.payments.take_changes(now)
-
-    def restart(self, payment: Payment, script: Script) -> Payment:
-        """Let a payment's status follow another script from now on."""
-        again = replace(payment, script=script, started=self.clock())
-        self.payments.put(again)
-        return again
 
     def _reference(self, now: datetime) -> str:
         return payments.reference(next(self._numbers), now)

@@ -6,22 +6,17 @@
 | `PUT /_simulator/payments/<id>` | the same with an id of your own, told only where `tell` is true; replaces the payment with that id |
 | `GET /_simulator/payments` | `{"payments":[{"paymentId","transactionReference","status","amount","currency","return"},…]}`, newest first |
 | `POST /_simulator/notifications` | sends now: about one payment `{"paymentId":…,"type":"MissingFunding"}`, or `{"count":1000,"type":…,"padding":0}` about new payments, each with so many characters of padding, or `{"notifications":[{…},…]}` as they are; with the fields of a sending |
-| `GET /_simulator/subscription` | `{"active":true,"missed":0}` |
-| `PUT /_simulator/subscription` | `{"active":true}` (required) switches it on again, or off; what was missed is never sent |
 | `PUT /_simulator/accounts` | `{"count":0}` (required): so many accounts, made up |
-| `GET`, `DELETE /_simulator/deliveries` | `{"deliveries":[…]}`, oldest first, 500 at most; forgets them |
 | `GET /_simulator/certificates` | where the run's certificates lie: `{"ca","client_pfx","client_pem","expired_pfx","wrong_ca_pfx"}` |
 | `POST /_simulator/tokens/expire` | makes every token worthless at once |
 
-A sending: `{"variant":"genuine","url":"http://…","delays":[1,2],"batchSize":1000,"copies":1,"order":"kept","wait":true}`.
-Variants: `genuine`, `again` (the bytes of the last genuine callback), `again-encrypted` (its text, newly encrypted),
-`forged` (another key), `altered-body`, `altered-tag`, `altered-nonce`, `altered-checksum` (one bit), `short-nonce`,
-`short-tag`, `no-headers`, `utf8` and `not-json` (rightly encrypted). Orders: `kept`, `reversed`, `shuffled`. It answers
-`{"deliveries":[…],"active","missed"}`; with `"wait":false` 202 at once. A delivery: `{"subject","variant","url",
-"headers","sent","bytes","accepted","status","body","tries":[{"at","seconds","status","body","error"},…]}`.
+A sending (see `callback_control`) also takes `{"batchSize":1000,"order":"kept"}`. Variants: `genuine`, `again`,
+`again-encrypted` (the text of the last genuine callback with a new nonce), `forged` (another key), `altered-body`,
+`altered-tag`, `altered-nonce`, `altered-checksum` (one bit), `short-nonce`, `short-tag`, `no-headers`, `utf8` and
+`not-json` (rightly encrypted). Orders: `kept`, `reversed`, `shuffled`. One callback that is given up switches the
+subscription off.
 """  # noqa: E501 - a table's row can't be broken
 
-import threading
 import uuid
 from dataclasses import asdict, replace
 
@@ -33,13 +28,11 @@ from receiver.simulator.banking_circle.accounts import made_up
 from receiver.simulator.banking_circle.bank import Order
 from receiver.simulator.banking_circle.encryption import VARIANTS
 from receiver.simulator.banking_circle.notifications import KINDS, notification
-from receiver.simulator.banking_circle.notifier import ORDERS, Sending
+from receiver.simulator.banking_circle.notifier import ORDERS
 from receiver.simulator.banking_circle.parts import parts
 from receiver.simulator.banking_circle.payments import CLASSIFICATIONS, Payment
-from receiver.simulator.control import refuse
+from receiver.simulator.callback_control import bank_blueprint, sending, sent
 from receiver.simulator.fields import BadFieldError, Fields
-from receiver.simulator.gateway import CONTROL_PREFIX
-from receiver.simulator.outbox import NothingToSendError
 
 ACCOUNTS_MAX = 20_000
 PADDING_MAX = 100_000
@@ -48,18 +41,12 @@ COUNT_MAX = 100_000
 
 def blueprint() -> Blueprint:
     """Return Banking Circle's control endpoints."""
-    made = Blueprint("banking_circle_control", __name__, url_prefix=CONTROL_PREFIX)
-    made.register_error_handler(BadFieldError, refuse)
-    made.register_error_handler(NothingToSendError, refuse)
+    made = bank_blueprint("banking_circle_control")
     made.add_url_rule("/payments", view_func=payments)
     made.add_url_rule("/payments", view_func=add_payment, methods=["POST"])
     made.add_url_rule("/payments/<payment_id>", view_func=put_payment, methods=["PUT"])
     made.add_url_rule("/notifications", view_func=notify, methods=["POST"])
-    made.add_url_rule("/subscription", view_func=subscription)
-    made.add_url_rule("/subscription", view_func=set_subscription, methods=["PUT"])
     made.add_url_rule("/accounts", view_func=set_accounts, methods=["PUT"])
-    made.add_url_rule("/deliveries", view_func=deliveries)
-    made.add_url_rule("/deliveries", view_func=forget_deliveries, methods=["DELETE"])
     made.add_url_rule("/certificates", view_func=certificates)
     made.add_url_rule("/tokens/expire", view_func=expire_tokens, methods=["POST"])
     return made
@@ -85,33 +72,12 @@ def notify() -> Response:
     """`POST /_simulator/notifications`."""
     notifier = parts().notifier
     fields = Fields(request.get_data())
-    sending, wait = _sending(fields)
+    how, wait = sending(fields, VARIANTS)
+    size = fields.whole("batchSize", None, 1000)
+    order = fields.choice("order", ORDERS, "kept")
     told = _told(fields)
     fields.done()
-    notifier.address(sending)
-    if wait:
-        return _sent([record.as_json() for record in notifier.send(told, sending)])
-    threading.Thread(target=notifier.send, args=(told, sending), name="notification", daemon=True).start()
-    answer = _sent([])
-    answer.status_code = 202
-    return answer
-
-
-def subscription() -> Response:
-    """`GET /_simulator/subscription`."""
-    notifier = parts().notifier
-    return json_answer({"active": notifier.active, "missed": notifier.missed})
-
-
-def set_subscription() -> Response:
-    """`PUT /_simulator/subscription`."""
-    fields = Fields(request.get_data())
-    if "active" not in fields:
-        raise BadFieldError("active is missing")
-    active = fields.flag("active", default=True)
-    fields.done()
-    parts().notifier.activate(active)
-    return subscription()
+    return sent(notifier.outbox, notifier.batches(told, size, order), how, wait=wait)
 
 
 def set_accounts() -> Response:
@@ -123,17 +89,6 @@ def set_accounts() -> Response:
     fields.done()
     parts().bank.accounts = made_up(count)
     return json_answer({"count": count})
-
-
-def deliveries() -> Response:
-    """`GET /_simulator/deliveries`."""
-    return json_answer({"deliveries": [record.as_json() for record in parts().notifier.outbox.records()]})
-
-
-def forget_deliveries() -> Response:
-    """`DELETE /_simulator/deliveries`."""
-    parts().notifier.outbox.clear()
-    return deliveries()
 
 
 def certificates() -> Response:
@@ -176,18 +131,6 @@ def _shown(payment: Payment, status: str | None) -> dict[str, object]:
     }
 
 
-def _sending(fields: Fields) -> tuple[Sending, bool]:
-    sending = Sending(
-        variant=fields.choice("variant", VARIANTS, "genuine"),
-        url=fields.url("url") if "url" in fields else None,
-        delays=fields.seconds_list("delays"),
-        batch_size=fields.whole("batchSize", None, 1000) or None,
-        copies=fields.whole("copies", 1, 100) or 1,
-        order=fields.choice("order", ORDERS, "kept"),
-    )
-    return sending, fields.flag("wait", default=True)
-
-
 def _told(fields: Fields) -> list[dict[str, object]]:
     bank = parts().bank
     if "notifications" in fields:
@@ -209,8 +152,3 @@ def _told(fields: Fields) -> list[dict[str, object]]:
     count = fields.whole("count", 1, COUNT_MAX) or 1
     made = [replace(order, payment_id=str(uuid.uuid4())) for _ in range(count)]
     return [notification(bank.book(each), kind, config, now) for each in made]
-
-
-def _sent(told: list[dict[str, object]]) -> Response:
-    notifier = parts().notifier
-    return json_answer({"deliveries": told, "active": notifier.active, "missed": notifier.missed})

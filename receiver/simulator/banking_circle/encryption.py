@@ -31,8 +31,6 @@ another key; the altered ones differ in one bit after they were made; `utf8` and
 
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-REPEATS: tuple[Variant, ...] = ("again", "again-encrypted")
-
 
 def encrypt(text: str, config: Config, variant: str = "genuine") -> tuple[bytes, dict[str, str]]:
     """Return the body and the headers of a callback that says `text`, spoilt as `variant` says."""

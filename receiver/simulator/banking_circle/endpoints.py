@@ -9,10 +9,9 @@ from werkzeug.wrappers import Response
 
 from receiver.simulator.answers import json_answer
 from receiver.simulator.banking_circle.bank import Bank
-from receiver.simulator.banking_circle.errors import Refusal
 from receiver.simulator.banking_circle.parts import parts
 from receiver.simulator.banking_circle.payments import Payment
-from receiver.simulator.fittings import fittings
+from receiver.simulator.refusals import Refusal, refuse
 
 SIZE_DEFAULT = 50
 SIZE_MAX = 5000
@@ -45,14 +44,6 @@ def enter() -> None:
     """
     if request.endpoint != "banking_circle.authorize" and not bank().bearers.presented():
         raise Refusal(401, "Unauthorized", "The access token is missing or has expired")
-
-
-def refuse(refusal: Refusal) -> Response:
-    """Turn a refusal into the bank's answer."""
-    errors = fittings().errors
-    if refusal.seconds is not None:
-        return errors.too_many(refusal.seconds, bank().clock(), refusal.shape, "minutes")
-    return errors.answer(refusal.status, refusal.error, refusal.message, refusal.shape)
 
 
 def authorize() -> Response:

@@ -12,23 +12,6 @@ from receiver.simulator.errors import ErrorShapes
 SHAPES: tuple[str, ...] = get_args(ErrorShape)
 
 
-class Refusal(Exception):
-    """The bank answers with an error: its HTTP status, a short name and a sentence.
-
-    `shape` is one of `SHAPES` where it is not the usual one; `seconds` is when to come back after a 429.
-    """
-
-    def __init__(
-        self, status: int, error: str, message: str, *, shape: str | None = None, seconds: float | None = None
-    ) -> None:
-        super().__init__(f"{status} {error}: {message}")
-        self.status = status
-        self.error = error
-        self.message = message
-        self.shape = shape
-        self.seconds = seconds
-
-
 def errors(usual: Callable[[], str]) -> ErrorShapes:
     """Return the bank's way to say no; `usual` is asked for the shape where none is named."""
     return ErrorShapes(SHAPES, _render, usual)

@@ -1,13 +1,13 @@
 """Payments and what becomes of them, by the amounts of the bank's sandbox."""
 
-import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal, get_args
 
 from receiver.simulator.banking_circle.times import precise
-from receiver.simulator.scripts import UNKNOWN, Script
+from receiver.simulator.book import Book, Scripted
+from receiver.simulator.scripts import Script
 
 Classification = Literal["Outgoing", "Incoming", "Own"]
 
@@ -42,12 +42,11 @@ def sandbox_script(amount: Decimal, pending_seconds: float) -> Script:
 
 
 @dataclass(frozen=True)
-class Payment:
-    """One payment; its script starts at `started` (UTC).
+class Payment(Scripted):
+    """One payment.
 
     `returns_after` is in how many seconds it comes back as a new incoming payment (None: never). `is_return` marks such
-    a one; its remittance lines then say so and name the original's transaction reference. Without `told` no change of
-    its status is told by itself.
+    a one; its remittance lines then say so and name the original's transaction reference.
     """
 
     payment_id: str
@@ -63,15 +62,6 @@ class Payment:
     returns_after: float | None = None
     told: bool = True
     rail: str = "Internal"
-
-    def status(self, now: datetime) -> str | None:
-        """Return the status at `now`, or None while the bank does not know the payment."""
-        status = self.script.at(self.age(now))
-        return None if status == UNKNOWN else status
-
-    def age(self, now: datetime) -> float:
-        """Return how many seconds ago the script has started."""
-        return (now - self.started).total_seconds()
 
     def comes_back(self, now: datetime) -> bool:
         """Tell whether the money is on its way back by `now`."""
@@ -120,56 +110,18 @@ class Payment:
         }
 
 
-class Payments:
-    """All payments, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._payments: dict[str, Payment] = {}
-        self._told: dict[str, int] = {}
-        self._lock = threading.Lock()
-
-    def put(self, payment: Payment) -> None:
-        """Add a payment, or replace the one with its id; its script is told from the start."""
-        with self._lock:
-            self._payments[payment.payment_id] = payment
-            self._told[payment.payment_id] = 0
-
-    def get(self, payment_id: str) -> Payment | None:
-        """Return a payment by its id, known to the bank's callers yet or not."""
-        with self._lock:
-            return self._payments.get(payment_id)
+class Payments(Book[Payment]):
+    """All payments, by their ids."""
 
     def by_reference(self, reference: str) -> Payment | None:
         """Return a payment by its transaction reference."""
-        with self._lock:
-            found = (payment for payment in self._payments.values() if payment.transaction_reference == reference)
-            return next(found, None)
-
-    def known(self, now: datetime) -> list[tuple[Payment, str]]:
-        """Return what the bank knows at `now`, each with its status, newest first."""
-        with self._lock:
-            payments = list(reversed(self._payments.values()))
-        return [(payment, status) for payment in payments if (status := payment.status(now)) is not None]
-
-    def take_changes(self, now: datetime) -> list[tuple[Payment, str]]:
-        """Return each status that a payment has come to since it was last asked, in order, for payments to tell of."""
-        changes = []
-        with self._lock:
-            for payment_id, count in list(self._told.items()):
-                payment = self._payments[payment_id]
-                reached = payment.script.reached(payment.age(now))
-                changes += [(payment, status) for status in reached[count:] if payment.told]
-                self._told[payment_id] = len(reached)
-                if len(reached) == len(payment.script.steps):
-                    del self._told[payment_id]
-        return changes
+        return next((payment for payment in self.all() if payment.transaction_reference == reference), None)
 
     def take_returned(self, now: datetime) -> list[Payment]:
         """Return the payments whose money comes back now; each only once."""
-        with self._lock:
-            due = [payment for payment in self._payments.values() if payment.comes_back(now)]
-            for payment in due:
-                self._payments[payment.payment_id] = replace(payment, returns_after=None)
+        due = [payment for payment in self.all() if payment.comes_back(now)]
+        for payment in due:
+            self.replace(payment.payment_id, replace(payment, returns_after=None))
         return due
 
 

@@ -1,9 +1,8 @@
 """Banking Circle as a server behind mutual TLS."""
 
 import ssl
-import tempfile
-from pathlib import Path
 
+from receiver.simulator import callback_control
 from receiver.simulator.application import create_app
 from receiver.simulator.banking_circle import control, endpoints
 from receiver.simulator.banking_circle.bank import Bank
@@ -20,8 +19,8 @@ _NEWEST = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
 class Simulator(BankServer):
-    """Banking Circle. `bank`, `notifier` and `options` may be worked on directly, as the control endpoints do;
-    `certificates` says where the files lie that a caller needs."""
+    """Banking Circle. `bank`, `notifier`, `outbox` and `options` may be worked on directly, as the control endpoints
+    do; `certificates` says where the files lie that a caller needs."""
 
     title = "Banking Circle"
 
@@ -40,14 +39,15 @@ class Simulator(BankServer):
         self.options = Options(config)
         shapes = errors(lambda: self.options.now.error_shape)
         super().__init__(shapes, clock=clock, sleep=sleep, options=self.options)
-        folder = Path(config.folder or self.left.enter_context(tempfile.TemporaryDirectory(prefix="bank-")))
-        hosts = list(dict.fromkeys((host, "127.0.0.1", "::1", "localhost")))
+        folder = self.folder(config.folder)
         newest = _NEWEST[config.tls_version]
-        self.certificates, tls = write(folder, config.passcode, config.certificate_days, hosts, newest)
+        self.certificates, tls = write(folder, config.passcode, config.certificate_days, host, newest)
         self.bank = Bank(self.options, clock)
         self.notifier = Notifier(self.bank, self.fittings.sleep)
+        self.outbox = self.notifier.outbox
         parts = Parts(self.bank, self.notifier, self.certificates)
-        app = create_app(parts, self.fittings, (endpoints.blueprint(), control.blueprint()))
+        calls = callback_control.blueprint(self.outbox)
+        app = create_app(parts, self.fittings, (endpoints.blueprint(), control.blueprint(), calls))
         self.listen(
             app,
             host,
