@@ -161,7 +161,9 @@ class BankAccess:
             if stored is not None and now < stored.expires_at and not is_new:
                 return stored.text
             with self._database.write() as connection:
-                mine = bank_access.claim_fetching(connection, self._source.id, now=now, until=now + FETCHING)
+                mine = bank_access.claim_fetching(
+                    connection, self._source.id, now=now, until=now + FETCHING, in_place_of_a_good_one=is_new
+                )
             if mine:
                 return self._fetch_token().text
             if now > give_up:

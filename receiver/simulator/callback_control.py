@@ -23,7 +23,8 @@ from receiver.simulator.answers import json_answer
 from receiver.simulator.control import refuse
 from receiver.simulator.fields import BadFieldError, Fields
 from receiver.simulator.gateway import CONTROL_PREFIX
-from receiver.simulator.outbox import Message, NothingToSendError, Outbox, Sending
+from receiver.simulator.outbox import NothingToSendError, Outbox
+from receiver.simulator.parcels import Message, Sending
 
 COPIES_MAX = 200
 

@@ -21,6 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from receiver.simulator.clock import utc_now
 
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
 _AUTHORITY_DAYS = 3650
 
 
@@ -99,7 +101,7 @@ class Files:
 
 
 def write(
-    folder: Path, passcode: str, client_days: float, hosts: Sequence[str], newest: ssl.TLSVersion
+    folder: Path, passcode: str, client_days: float, host: str, newest: ssl.TLSVersion
 ) -> tuple[Files, ssl.SSLContext]:
     """Make an authority and certificates, write them to `folder`, and return the server's side of mutual TLS.
 
@@ -107,7 +109,7 @@ def write(
     client that shows no good certificate fails in the handshake, in 1.3 at its first read after it.
     """
     authority, stranger = Authority("Bank simulator CA"), Authority("Unknown CA")
-    context = server_context(folder, authority, hosts)
+    context = server_context(folder, authority, host)
     context.maximum_version = newest
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=authority.certificate.public_bytes(Encoding.PEM).decode())
@@ -123,11 +125,14 @@ def write(
     return files, context
 
 
-def server_context(folder: Path, authority: Authority, hosts: Sequence[str]) -> ssl.SSLContext:
-    """Return the server's side of TLS 1.2 or later; `ca.pem` and `server.pem` are written to `folder`."""
+def server_context(folder: Path, authority: Authority, host: str) -> ssl.SSLContext:
+    """Return the server's side of TLS 1.2 or later, on `host` or loopback by any of its names.
+
+    `ca.pem` and `server.pem` are written to `folder`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / "ca.pem", authority.certificate.public_bytes(Encoding.PEM))
-    server = _put(folder / "server.pem", authority.server(hosts).pem())
+    server = _put(folder / "server.pem", authority.server(list(dict.fromkeys((host, *LOOPBACK)))).pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(server)

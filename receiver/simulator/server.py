@@ -2,9 +2,11 @@
 
 import signal
 import ssl
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Self
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,7 +47,7 @@ class BankServer:
         self.fittings = Fittings(clock, sleep or self._stopping.wait, errors, options)
         self.faults = self.fittings.faults
         self.journal = self.fittings.journal
-        self.left = ExitStack()
+        self._closing = ExitStack()
         self.app: Flask
         self._servers: list[BaseWSGIServer] = []
         self._threads: list[threading.Thread] = []
@@ -107,11 +109,15 @@ class BankServer:
                 server.shutdown()
             self.close()
 
+    def folder(self, given: str | None) -> Path:
+        """Return the folder that files of the run go to: the one given, or one that goes when the server does."""
+        return Path(given or self._closing.enter_context(tempfile.TemporaryDirectory(prefix="bank-")))
+
     def close(self) -> None:
         """Close the sockets and clear away what was made for the run; safe to repeat."""
         for server in self._servers:
             server.server_close()
-        self.left.close()
+        self._closing.close()
 
     def stop(self) -> None:
         """Stop answering, end every wait and close the sockets."""

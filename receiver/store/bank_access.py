@@ -44,12 +44,20 @@ def token(connection: Connection, sealer: Sealer, source_id: int) -> StoredToken
     return StoredToken(sealer.open(_purpose(source_id), row.sealed), row.expires_at)
 
 
-def claim_fetching(connection: Connection, source_id: int, *, now: datetime, until: datetime) -> bool:
-    """Become the one process that fetches a new token until `until`; false where another is at it."""
+def claim_fetching(
+    connection: Connection, source_id: int, *, now: datetime, until: datetime, in_place_of_a_good_one: bool = False
+) -> bool:
+    """Become the one process that fetches a new token until `until`; false where another is at it, or has just been.
+
+    A token that is good by now makes it false too: between this process's look for one and its claim, another may
+    have fetched one.
+    """
     insert_or_skip(connection, _tokens, ["source_id"], {"source_id": source_id})
     nobody = or_(_tokens.c.fetching_until.is_(None), _tokens.c.fetching_until <= now)
-    claim = update(_tokens).where(_tokens.c.source_id == source_id, nobody).values(fetching_until=until)
-    return connection.execute(claim).rowcount == 1
+    claim = update(_tokens).where(_tokens.c.source_id == source_id, nobody)
+    if not in_place_of_a_good_one:
+        claim = claim.where(or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at <= now))
+    return connection.execute(claim.values(fetching_until=until)).rowcount == 1
 
 
 def put_token(connection: Connection, sealer: Sealer, source_id: int, text: str, expires_at: datetime) -> None:

@@ -486,3 +486,25 @@ def test_no_control_input_gets_a_500(client, route, body):
     method, path = route
 
     assert client.open(f"/_simulator{path}", method=method, data=json.dumps(body)).status_code in (200, 202, 400)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": "hang-up"}, requests.ConnectionError),
+        ({"kind": "truncated"}, requests.exceptions.ChunkedEncodingError),
+    ],
+)
+def test_an_answer_can_be_cut_off_below_tls_too(bank, fault, error):
+    bank.bank("/accounts")
+    bank.control("/faults", fault)
+
+    with pytest.raises(error):
+        bank.bank("/accounts")
+
+
+def test_a_429_may_come_without_saying_for_how_long(bank):
+    bank.control("/faults", {"kind": "429", "retryAfter": "absent", "shape": "empty"})
+
+    answer = bank.authorize()
+    assert (answer.status_code, answer.text, "Retry-After" in answer.headers) == (429, "", False)

@@ -11,7 +11,8 @@ from receiver.simulator.banking_circle.encryption import encrypt
 from receiver.simulator.banking_circle.notifications import kinds_of, notification
 from receiver.simulator.clock import Sleep
 from receiver.simulator.json_text import dumps
-from receiver.simulator.outbox import Message, Outbox, Parcel
+from receiver.simulator.outbox import Outbox
+from receiver.simulator.parcels import Message, Parcel
 
 Order = Literal["kept", "reversed", "shuffled"]
 

@@ -1,8 +1,6 @@
 """Banking Circle as a server behind mutual TLS."""
 
 import ssl
-import tempfile
-from pathlib import Path
 
 from receiver.simulator import callback_control
 from receiver.simulator.application import create_app
@@ -41,10 +39,9 @@ class Simulator(BankServer):
         self.options = Options(config)
         shapes = errors(lambda: self.options.now.error_shape)
         super().__init__(shapes, clock=clock, sleep=sleep, options=self.options)
-        folder = Path(config.folder or self.left.enter_context(tempfile.TemporaryDirectory(prefix="bank-")))
-        hosts = list(dict.fromkeys((host, "127.0.0.1", "::1", "localhost")))
+        folder = self.folder(config.folder)
         newest = _NEWEST[config.tls_version]
-        self.certificates, tls = write(folder, config.passcode, config.certificate_days, hosts, newest)
+        self.certificates, tls = write(folder, config.passcode, config.certificate_days, host, newest)
         self.bank = Bank(self.options, clock)
         self.notifier = Notifier(self.bank, self.fittings.sleep)
         self.outbox = self.notifier.outbox

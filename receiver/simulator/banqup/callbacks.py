@@ -4,7 +4,7 @@ import secrets
 from typing import Literal, get_args
 
 from receiver.simulator.banqup.config import Config
-from receiver.simulator.outbox import Message, Parcel
+from receiver.simulator.parcels import Message, Parcel
 
 Variant = Literal["genuine", "again", "forged", "no-token", "not-json"]
 """`forged` shows another token; `not-json` is cut in half."""

@@ -23,7 +23,7 @@ from receiver.simulator.banqup.endpoints import bank
 from receiver.simulator.banqup.payments import CATEGORIES, Payment, message
 from receiver.simulator.callback_control import bank_blueprint, sending, sent
 from receiver.simulator.fields import BadFieldError, Fields
-from receiver.simulator.outbox import Message
+from receiver.simulator.parcels import Message
 
 
 def blueprint() -> Blueprint:

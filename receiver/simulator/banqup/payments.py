@@ -9,7 +9,7 @@ from decimal import Decimal
 from receiver.simulator.banqup.config import Config
 from receiver.simulator.book import Scripted
 from receiver.simulator.json_text import dumps
-from receiver.simulator.outbox import Message
+from receiver.simulator.parcels import Message
 from receiver.simulator.scripts import Script
 
 CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "space", "spaceAsset")

@@ -1,10 +1,8 @@
 """Banqup as a server behind TLS."""
 
-import tempfile
 import uuid
 from datetime import datetime
 from email.utils import format_datetime
-from pathlib import Path
 
 from werkzeug.wrappers import Response
 
@@ -42,9 +40,8 @@ class Simulator(BankServer):
         self.options = Options(config)
         shapes = ErrorShapes(("rfc1123", "iso"), self._error, lambda: self.options.now.error_shape)
         super().__init__(shapes, clock=clock, sleep=sleep, options=self.options)
-        folder = Path(config.folder or self.left.enter_context(tempfile.TemporaryDirectory(prefix="bank-")))
-        hosts = list(dict.fromkeys((host, "127.0.0.1", "::1", "localhost")))
-        tls = server_context(folder, Authority("Bank simulator CA"), hosts)
+        folder = self.folder(config.folder)
+        tls = server_context(folder, Authority("Bank simulator CA"), host)
         self.ca = folder / "ca.pem"
         self.bank = Bank(self.options, clock, self.fittings.sleep)
         self.outbox = self.bank.outbox

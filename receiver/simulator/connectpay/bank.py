@@ -10,7 +10,8 @@ from receiver.simulator.connectpay.config import Config
 from receiver.simulator.connectpay.payments import Payment, message
 from receiver.simulator.limits import FixedWindow
 from receiver.simulator.options import Options
-from receiver.simulator.outbox import Message, Outbox, Parcel
+from receiver.simulator.outbox import Outbox
+from receiver.simulator.parcels import Message, Parcel
 
 _POLL_SECONDS = 0.02
 

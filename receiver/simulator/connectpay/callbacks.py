@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from receiver.simulator.connectpay.config import Config
 from receiver.simulator.courier import Attempt
-from receiver.simulator.outbox import Message, Parcel
+from receiver.simulator.parcels import Message, Parcel
 
 Variant = Literal["genuine", "again", "forged", "no-token", "no-timestamp", "not-json"]
 """`forged` shows another token; `not-json` is cut in half."""

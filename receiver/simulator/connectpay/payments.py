@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from receiver.simulator.book import Scripted
 from receiver.simulator.connectpay.config import Config
 from receiver.simulator.json_text import dumps
-from receiver.simulator.outbox import Message
+from receiver.simulator.parcels import Message
 from receiver.simulator.scripts import Script
 
 Direction = Literal["Outgoing", "Incoming"]

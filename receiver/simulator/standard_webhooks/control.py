@@ -20,7 +20,7 @@ from receiver.simulator.application import STATE
 from receiver.simulator.callback_control import bank_blueprint, sending, sent
 from receiver.simulator.fields import BadFieldError, Fields
 from receiver.simulator.json_text import dumps
-from receiver.simulator.outbox import Message
+from receiver.simulator.parcels import Message
 from receiver.simulator.standard_webhooks import signatures
 from receiver.simulator.standard_webhooks.sender import VARIANTS, Sender, message_id
 

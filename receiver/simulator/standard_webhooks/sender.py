@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from receiver.simulator.clock import Clock, Sleep
 from receiver.simulator.courier import Attempt
 from receiver.simulator.options import Options
-from receiver.simulator.outbox import Message, Outbox, Parcel
+from receiver.simulator.outbox import Outbox
+from receiver.simulator.parcels import Message, Parcel
 from receiver.simulator.standard_webhooks import signatures
 from receiver.simulator.standard_webhooks.config import Config
 
