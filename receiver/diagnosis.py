@@ -3,8 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from receiver.banks.errors import BankError
+from receiver import banks
+from receiver.banks import certificate, proofs
+from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
+from receiver.banks.errors import (
+    BankError,
+    CertificateRefused,
+    CertificateUnusable,
+    Forbidden,
+    PasscodeWrong,
+    TokenRefused,
+    Unreachable,
+)
 from receiver.reconcile.access import BankAccess, BudgetSpent
+from receiver.reconcile.silence import told_of
 from receiver.runtime import Runtime
 from receiver.store import bank_access, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
@@ -13,6 +25,18 @@ from receiver.store.sources import SourceRecord
 
 CLOCK_SECONDS_MAX = 60
 """The signatures' window is 300 s: a clock that is off by a fifth of it is worth a word."""
+
+
+AT_FAULT: tuple[tuple[type[BankError], str, str], ...] = (
+    (PasscodeWrong, "passcode", ""),
+    (CertificateUnusable, "certificate", ""),
+    (CertificateRefused, "certificate", ""),
+    (TokenRefused, "user", "the bank does not accept user name and password: "),
+    (Forbidden, "address", "this machine's address is not on the bank's list, or the user may not do this: "),
+    (Unreachable, "network", "the bank can't be reached: "),
+    (BankError, "bank", ""),
+)
+"""Which part of the way into a bank behind mutual TLS an error points at; the first that fits."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +59,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     with runtime.database.read() as connection:
         known = sources.every(connection)
     if not known:
-        yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank bcb`")
+        yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")
     for source in known:
         if source.enabled:
             yield from _source(runtime, source)
@@ -50,11 +74,24 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     except SealBroken as error:
         yield Finding("fail", f"{source.name} secrets", str(error))
         return
-    if secrets:
+    bank = banks.named(source.bank)
+    if not bank.needs_secret(source.options):
+        yield Finding("ok", f"{source.name} secrets", "none needed")
+    elif secrets:
         yield Finding("ok", f"{source.name} secrets", f"{len(secrets)} valid, the current one is {secrets[0].version}")
     else:
         yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
-    if source.has_credentials:
+    proof = proofs.strongest(bank.proofs(source.options))
+    if proof not in ("signature", "encryption"):
+        state = "ok" if proof == "token" else "warn"
+        yield Finding(state, f"{source.name} proof", f"{proof} only; it leaves open: {proofs.LEAVES_OPEN[proof]}")
+    with runtime.database.read() as connection:
+        quiet = told_of(connection, source, runtime.clock())
+    if quiet:
+        yield Finding("warn", f"{source.name} callbacks", quiet)
+    if not bank.credential_names:
+        yield Finding("ok", f"{source.name} bank", "it has no API; nothing it tells is checked")
+    elif source.has_credentials:
         yield from _bank(runtime, source)
     else:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
@@ -62,6 +99,9 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     access = BankAccess(runtime.database, runtime.sealer, source, clock=runtime.clock)
+    if isinstance(access.bank, PresentsCertificate):
+        yield from _certified(runtime, source.name, access)
+        return
     try:
         theirs = access.ask(access.bank.clock)
         yield Finding("ok", f"{source.name} bank", "reached, and the credentials are accepted")
@@ -69,10 +109,32 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
             off = abs((runtime.clock() - theirs).total_seconds())
             state = "ok" if off <= CLOCK_SECONDS_MAX else "fail"
             yield Finding(state, f"{source.name} clock", f"{off:.0f} s between the bank's clock and this one")
-        jwks = access.ask(access.bank.fetch_public_keys)
+        jwks = access.ask(access.bank.fetch_public_keys) if access.bank.publishes_keys else None
         if jwks is not None:
             with runtime.database.write() as connection:
                 bank_access.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
             yield Finding("ok", f"{source.name} public keys", "fetched")
     except (BankError, BudgetSpent, SealBroken) as error:
         yield Finding("fail", f"{source.name} bank", str(error))
+
+
+def _certified(runtime: Runtime, name: str, access: BankAccess) -> Iterator[Finding]:
+    """Make a real authorization call, with the client certificate, and say what is at fault."""
+    try:
+        presented = access.certificate()
+        if presented is not None:
+            state, text = certificate.expiry(presented.leaf(), runtime.clock())
+            yield Finding(state, f"{name} certificate", text)
+            if state == "fail":
+                return
+        access.authorize()
+        yield Finding("ok", f"{name} bank", "authorized: certificate, user and password are accepted")
+        if isinstance(access.bank, KeepsAccounts):
+            number = len(access.ask(access.bank.accounts))
+            text = f"{number} can be seen" if number else "the user was granted none"
+            yield Finding("ok" if number else "warn", f"{name} accounts", text)
+    except BankError as error:
+        what, words = next((what, words) for kind, what, words in AT_FAULT if isinstance(error, kind))
+        yield Finding("fail", f"{name} {what}", f"{words}{error}")
+    except (BudgetSpent, SealBroken) as error:
+        yield Finding("fail", f"{name} bank", str(error))

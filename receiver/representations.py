@@ -84,6 +84,8 @@ def subject(row: Row[Any], checks: Sequence[Row[Any]] | None = None) -> dict[str
         "claimed_status": row.claimed_status,
         "amount": row.amount,
         "currency": row.currency,
+        "returns": row.returns,
+        "returned_by": row.returned_by,
         "created_at": rfc3339(row.created_at),
         "updated_at": rfc3339(row.updated_at),
         "next_check_at": rfc3339(row.due_at) if row.due_at else None,

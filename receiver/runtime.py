@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from receiver.inbox.inbox import Inbox
 from receiver.inbox.writer import Limits
+from receiver.reconcile.certificates import Watch
 from receiver.reconcile.schedule import Schedule
+from receiver.reconcile.silence import Silence
 from receiver.reconcile.worker import Worker
 from receiver.replay.run import Runner
 from receiver.settings import Settings
@@ -45,10 +47,10 @@ class Runtime:
         """Return the worker with this process's schedule; it runs replays too."""
         settings = self.settings
         schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
+        certificates = Watch(self.database, self.sealer, self.clock)
         replays = Runner(self.database, self.sealer, self.clock)
-        return Worker(
-            self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores=(replays.run_due,)
-        )
+        chores = (replays.run_due, certificates.look, Silence(self.database, self.clock).look)
+        return Worker(self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores)
 
 
 def start(settings: Settings, clock: Clock = utc_now) -> Runtime:

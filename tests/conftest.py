@@ -12,6 +12,7 @@ import hypothesis
 import psycopg
 import pytest
 from bank import SECRET, BankSigner
+from encrypting_bank import KEY as AES_KEY
 from flask import Flask
 from flask.testing import FlaskClient
 from servers import WebServer, environment
@@ -178,6 +179,22 @@ def add_source(
         found = sources.find(connection, name)
     assert found is not None
     return found
+
+
+def add_encrypting_source(parts: Runtime, name: str = "bc", **options: object) -> SourceRecord:
+    """Add a Banking Circle source with its encryption key, without API credentials."""
+    with parts.database.write() as connection:
+        added = sources.add(
+            connection,
+            name=name,
+            bank="banking_circle",
+            environment="sandbox",
+            base_url=None,
+            options=options,
+            now=parts.clock(),
+        )
+        signing_secrets.put(connection, parts.sealer, added.id, AES_KEY, now=parts.clock(), grace_seconds=3600)
+    return added
 
 
 @pytest.fixture

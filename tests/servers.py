@@ -42,6 +42,7 @@ class WebServer:
     environment: Mapping[str, str]
     port: int = field(default_factory=free_port)
     scheme: str = "http"
+    folder: Path = ROOT
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -50,9 +51,9 @@ class WebServer:
 
     def start(self) -> "WebServer":
         """Start it, and wait until it answers."""
-        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+        command = [sys.executable, "-m", "gunicorn", "-c", str(self.folder / "gunicorn.conf.py"), "wsgi:app"]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, env={**self.environment, "PORT": str(self.port)}, start_new_session=True
+            command, cwd=self.folder, env={**self.environment, "PORT": str(self.port)}, start_new_session=True
         )
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:

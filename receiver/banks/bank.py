@@ -1,15 +1,32 @@
 """What every bank is to the rest of the house: read a callback, ask the bank."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from receiver.banks.callback import STRENGTHS, Callback, Carried, Claim, Profile, Proof, unrecognised
 from receiver.banks.connection import Connection
-from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
+from receiver.banks.errors import NotOffered
 from receiver.store.subjects import STATUSES
+
+__all__ = [
+    "FINAL_STATUSES",
+    "STRENGTHS",
+    "Answer",
+    "Bank",
+    "Callback",
+    "Carried",
+    "Claim",
+    "KeysNotKnown",
+    "OptionsWrong",
+    "Pauses",
+    "Profile",
+    "Proof",
+    "RegistrationNotOffered",
+    "unrecognised",
+]
 
 FINAL_STATUSES = frozenset(STATUSES) - {"pending", "unknown"}
 
@@ -18,89 +35,20 @@ class OptionsWrong(Exception):
     """A source's option is unknown to its bank or has a value that the bank's package does not take."""
 
 
+class RegistrationNotOffered(Exception):
+    """The bank has no way to be told by its API where callbacks go, or none that is built here."""
+
+
 class KeysNotKnown(Exception):
     """The callback may be genuine; the public key to tell is not here yet, or has been replaced at the bank."""
 
 
 @dataclass(frozen=True)
-class Callback:
-    """One request as the bank sent it; all bytes, nothing decoded but the body's content coding.
+class Pauses:
+    """The least pauses between two questions about one payment, in seconds: the first one, and the longest."""
 
-    `path` is the absolute public path without the query; `channel` is what follows the source's name in it: none for
-    the source's own path, the empty string for a slash alone. Header names are lower case.
-    """
-
-    method: bytes
-    path: bytes
-    channel: str | None
-    headers: Mapping[str, bytes]
-    body: bytes = field(repr=False)
-    peer: str
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A source as its bank's package sees it: options, and the keys that prove its callbacks."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-    secrets: Sequence[tuple[str, str]] = field(default=(), repr=False)
-    """Version and text, newest first."""
-    jwks: str | None = None
-    longer_names: Sequence[str] = ()
-    """Other sources whose names start with this one's: what is signed for them must not pass here, cut differently."""
-
-    _hmac_keys: dict[SecretEncoding, list[Key]] = field(default_factory=dict, repr=False, compare=False)
-
-    def hmac_keys(self, encoding: SecretEncoding) -> list[Key]:
-        """Return the signing secrets as keys.
-
-        Raises:
-            Refusal: `secret_malformed` for a secret that is not in this encoding.
-        """
-        if encoding not in self._hmac_keys:
-            self._hmac_keys[encoding] = [key(f"secret:{version}", text, encoding) for version, text in self.secrets]
-        return self._hmac_keys[encoding]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One thing that a callback tells. It is a claim until the bank's API has confirmed it."""
-
-    type: str
-    identity: tuple[str, ...]
-    """What makes it this one and no other, within its source."""
-    content: str
-    """What it says, free of how it was written; the same identity with another content is a conflict."""
-    kind: str = "none"
-    """What it is about: `payment`, `job` or `none`."""
-    subject: str | None = None
-    payment_id: str | None = None
-    status: str | None = None
-    """The claimed status, one of `STATUSES`."""
-    amount: Decimal | None = None
-    currency: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def unrecognised(bank: str, content: bytes) -> Claim:
-    """Return the claim for genuine content that can't be understood: it is stored and shown all the same."""
-    digest = hashlib.sha256(content).hexdigest()
-    return Claim(type=f"{bank}.unrecognised", identity=("unrecognised", digest), content=digest)
-
-
-@dataclass(frozen=True)
-class Proof:
-    """That a callback is genuine, and by what."""
-
-    strength: str
-    """`signature`, `encryption`, `token`, `address` or `none`."""
-    key_id: str
-    """Which key it was, such as `secret:3`."""
-    content: bytes = field(repr=False)
-    """What was proven: the body, decrypted where it came encrypted."""
-    nonce: str | None = None
-    signed_at: datetime | None = None
+    first: float = 0
+    longest: float = 0
 
 
 @dataclass(frozen=True)
@@ -110,20 +58,40 @@ class Answer:
     bank_status: str
     status: str
     detail: Mapping[str, Any] = field(default_factory=dict)
+    again: Sequence[timedelta] = ()
+    """When to look again at a final state that may change all the same, counted from when it was first seen."""
+    payment_id: str | None = None
+    """The payment's own id, where it was asked for by a reference."""
+    returns: str | None = None
+    """The id of the payment that this one returns."""
 
 
 class Bank(Protocol):
-    """One bank. A package below `receiver.banks` holds one as `BANK`."""
+    """One bank. A package below `receiver.banks` holds one as `BANK`; nothing else has to know it.
+
+    What has a value or a body here need not be said again by a bank that derives from this class.
+    """
 
     name: str
-    credential_names: tuple[str, ...]
-    """What its API asks for, such as a client's id and secret."""
-    hosts: Mapping[str, str]
-    """The API's address in each environment."""
-    requests: int
+    acknowledgement: str | None = None
+    """The text that the bank takes for "I have it"; none where any 2xx will do, so that it gets JSON."""
+    credential_names: tuple[str, ...] = ()
+    """What its API asks for, such as a client's id and secret; none where there is no API."""
+    hosts: Mapping[str, str] = MappingProxyType({})
+    """The API's address in each environment, where it is known."""
+    requests: int = 60
     """How many requests the bank takes ..."""
-    window_seconds: int
+    window_seconds: float = 60
     """... in a fixed window of this length."""
+    token_seconds: float = 300
+    """How long a token lives where the bank does not say."""
+    renews_tokens: bool = True
+    """Whether another token may do where one was refused; false where the credentials themselves are sent."""
+    publishes_keys: bool = False
+    """Whether `fetch_public_keys` gives any."""
+    pauses: Pauses = Pauses()
+    silence_means: str = ""
+    """What it may mean that no callback has come for long."""
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options as they are to be stored.
@@ -132,12 +100,38 @@ class Bank(Protocol):
             OptionsWrong
         """
 
+    def check_base_url(self, url: str) -> None:
+        """Accept an address of the API.
+
+        Raises:
+            OptionsWrong
+        """
+        if not url.startswith(("https://", "http://")):
+            raise OptionsWrong(f"an API's address is a URL, not {url!r}")
+
     def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
         """Accept a signing secret's text.
 
         Raises:
             Refusal: it makes no key.
         """
+
+    def proofs(self, options: Mapping[str, Any]) -> Sequence[str]:
+        """Return by what a source's callbacks are proven, the strongest first; all of it is asked for."""
+        listed = ("address",) if options.get("allowed_addresses") else ()
+        return ("signature", *listed)
+
+    def needs_secret(self, options: Mapping[str, Any]) -> bool:
+        """Tell whether nothing is proven without a secret that was set."""
+        return True
+
+    def carried(self, options: Mapping[str, Any]) -> Carried:
+        """Return where callbacks carry a token in the clear."""
+        return Carried()
+
+    def silence_seconds(self, options: Mapping[str, Any]) -> float | None:
+        """Return after how long without a callback staff should be told; none for never."""
+        return None
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
         """Prove a callback genuine.
@@ -147,8 +141,8 @@ class Bank(Protocol):
             KeysNotKnown: that can't be told yet.
         """
 
-    def read(self, content: bytes) -> Sequence[Claim]:
-        """Return what proven content tells.
+    def read(self, proof: Proof) -> Sequence[Claim]:
+        """Return what a proven callback tells.
 
         Raises:
             NotUnderstood: it is of a shape not known here.
@@ -156,6 +150,7 @@ class Bank(Protocol):
 
     def nonce_of(self, callback: Callback) -> str | None:
         """Return what the sender gave as the delivery's unique value, unproven."""
+        return None
 
     def new_token(self, connection: Connection, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
         """Fetch an access token and the time at which it ends, where the bank says it.
@@ -163,16 +158,19 @@ class Bank(Protocol):
         Raises:
             BankError
         """
+        raise NotOffered(f"{self.name} has no API")
 
-    token_seconds: int
-    """How long a token lives where the bank does not say."""
+    def authorization(self, token: str, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return the headers that show a token."""
+        return {"Authorization": f"Bearer {token}"}
 
-    def ask(self, connection: Connection, kind: str, subject: str) -> Answer:
-        """Ask for the real state of a payment or job.
+    def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
+        """Ask for the real state of a payment or job; `facts` is what events about it told, the latest word on each.
 
         Raises:
             BankError
         """
+        raise NotOffered(f"{self.name} has no API")
 
     def fetch_public_keys(self, connection: Connection) -> str | None:
         """Return the bank's JWKS; none where it has none.
@@ -180,10 +178,25 @@ class Bank(Protocol):
         Raises:
             BankError
         """
+        return None
 
     def clock(self, connection: Connection) -> datetime | None:
-        """Return the bank's own time, where it tells it.
+        """Make a request that shows that the API takes the credentials; return the bank's time, where it tells it.
 
         Raises:
             BankError
         """
+        raise NotOffered(f"{self.name} has no API")
+
+    def register(self, connection: Connection, listener_url: str) -> str:
+        """Tell the bank where its callbacks go; return the bank's own id of that, or what else it says.
+
+        Raises:
+            BankError
+            RegistrationNotOffered
+        """
+        raise RegistrationNotOffered(f"{self.name} is told in another way where callbacks go: see its documentation")
+
+    def listener_path(self, options: Mapping[str, Any], secret: str | None) -> str:
+        """Return what follows the source's own path in the address that the bank is given, with the slash before it."""
+        return ""

@@ -2,6 +2,7 @@
 
 import re
 import time
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -10,11 +11,13 @@ from typing import Any
 import requests
 from urllib3.exceptions import HTTPError
 
-from receiver.banks import payload
+from receiver.banks import complaint, payload, tls
+from receiver.banks.certificate import ClientCertificate
 from receiver.banks.errors import (
     AnswerUnreadable,
     BankError,
     Forbidden,
+    NothingShown,
     NotKnown,
     RateLimited,
     RequestRefused,
@@ -28,7 +31,6 @@ READ_SECONDS = 15.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 WAIT_DEFAULT = timedelta(minutes=5)
 WAIT_MAX = timedelta(hours=24)
-TEXT_CHARACTERS = 200
 
 Clock = Callable[[], datetime]
 
@@ -50,29 +52,50 @@ class Connection:
         clock: Clock,
         before_request: Callable[[], None] = lambda: None,
         token: str | None = None,
+        authorization: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        certificate: ClientCertificate | None = None,
         read_seconds: float = READ_SECONDS,
     ) -> None:
-        """Take the API's address; `before_request` may raise to forbid a request (a spent budget)."""
+        """Take the API's address; `before_request` may raise to forbid a request (a spent budget).
+
+        `authorization` are the headers that show the token, where it is no bearer token (RFC 6750); `options` are the
+        source's own, for the bank's package to look at.
+
+        Raises:
+            CertificateUnusable
+        """
         self.base_url = base_url.rstrip("/")
         self.token = token
+        self.options = options or {}
+        self._authorization = authorization or ({} if token is None else {"Authorization": f"Bearer {token}"})
         self.clock = clock
         self._before_request = before_request
         self._read_seconds = read_seconds
         self._session = _Session()
         # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
         self._session.auth = _as_it_is
+        if certificate is not None:
+            self._session.mount("https://", tls.Presenting(certificate.context()))
 
     def close(self) -> None:
         """Close the sockets."""
         self._session.close()
 
-    def get(self, path: str) -> Any:
-        """Return the parsed JSON of `GET path`.
+    def get(self, path: str, headers: Mapping[str, str] | None = None, *, basic: tuple[str, str] | None = None) -> Any:
+        """Return the parsed JSON of `GET path`; `headers`, where given, stand in for those that show the token.
+
+        With `basic`, a name and a password (RFC 7617) do.
 
         Raises:
             BankError
         """
-        return self._call("GET", path)
+        if basic is not None:
+            shown = b64encode(":".join(basic).encode()).decode()
+            # Banking Circle's sheet has the type on this GET too, though nothing follows.
+            headers = {"Authorization": f"Basic {shown}", "Content-Type": "application/json"}
+            return self._call("GET", path, headers=headers, confidential=(shown, basic[1]))
+        return self._call("GET", path, headers=headers)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Return the parsed JSON of `POST path`.
@@ -82,17 +105,36 @@ class Connection:
         """
         return self._call("POST", path, body)
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def post_form(self, path: str, fields: Mapping[str, str]) -> Any:
+        """Return the parsed JSON of `POST path` with fields as a form (`application/x-www-form-urlencoded`).
+
+        Raises:
+            BankError
+        """
+        return self._call("POST", path, fields, as_form=True)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        as_form: bool = False,
+        headers: Mapping[str, str] | None = None,
+        confidential: Sequence[str] = (),
+    ) -> Any:
         self._before_request()
-        headers = {"Accept": "application/json"}
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
+        shown = self._authorization if headers is None else headers
+        secrets = [self.token, *(body or {}).values(), *confidential]
+        # A value may be `Bearer …`, and come back without its first word.
+        secrets += [word for text in shown.values() for word in (text, text.rpartition(" ")[2])]
         try:
             with self._session.request(
                 method,
                 self.base_url + path,
-                json=body,
-                headers=headers,
+                json=None if as_form else body,
+                data=body if as_form else None,
+                headers={"Accept": "application/json", **shown},
                 timeout=(CONNECT_SECONDS, self._read_seconds),
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
@@ -100,8 +142,7 @@ class Connection:
             ) as response:
                 content = self._content(response)
         except (requests.RequestException, HTTPError, UnicodeError) as error:
-            raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
-        secrets = [self.token, *(body or {}).values()]
+            raise _unreached(f"{method} {path}", error) from error
         return self._read(f"{method} {path}", response, content, [text for text in secrets if isinstance(text, str)])
 
     def _content(self, response: requests.Response) -> bytes:
@@ -121,11 +162,13 @@ class Connection:
 
     def _read(self, call: str, response: requests.Response, content: bytes, secrets: Sequence[str]) -> Any:
         if response.ok and response.status_code < 300:
+            if not content:
+                raise NothingShown(f"{call}: the answer is empty")
             try:
                 return payload.parse(content)
             except payload.NotUnderstood as error:
                 raise AnswerUnreadable(f"{call}: the answer is not JSON") from error
-        text = f"{call}: {response.status_code} {_message(content, secrets)}".rstrip()
+        text = f"{call}: {response.status_code} {complaint.words(content, secrets)}".rstrip()
         raise _failure(text, response, content, self.clock())
 
 
@@ -143,23 +186,10 @@ def _failure(text: str, response: requests.Response, content: bytes, now: dateti
     return kinds.get(status, RequestRefused)(text)
 
 
-def _message(content: bytes, secrets: Sequence[str]) -> str:
-    """Find the bank's words in any of the shapes that errors have: an object, a bare string, or neither.
-
-    What was sent in confidence and comes back in them is left out.
-    """
-    try:
-        found = payload.parse(content)
-    except payload.NotUnderstood:
-        return ""
-    if isinstance(found, dict):
-        words = [payload.text(found, name) for name in ("error", "message")]
-        found = ": ".join(word for word in words if word)
-    if not isinstance(found, str):
-        return ""
-    for secret in filter(None, secrets):
-        found = found.replace(secret, "…")
-    return payload.text({"words": found[:TEXT_CHARACTERS]}, "words") or ""
+def _unreached(call: str, error: Exception) -> BankError:
+    """Return why no answer came: the TLS handshake, where it was that."""
+    handshake = tls.fault(error)
+    return type(handshake)(f"{call}: {handshake}") if handshake else Unreachable(f"{call}: {type(error).__name__}")
 
 
 def _wait(response: requests.Response, content: bytes, now: datetime) -> timedelta:

@@ -16,6 +16,26 @@ class Unreachable(BankError):
     outcome = "unreachable"
 
 
+class NotTrusted(Unreachable):
+    """Whoever answered there has no certificate that proves it to be the bank."""
+
+
+class CertificateUnusable(BankError):
+    """There is no client certificate to present: none, no PFX, or one that can't be opened."""
+
+    outcome = "certificate_unusable"
+
+
+class PasscodeWrong(CertificateUnusable):
+    """The passcode does not open the client certificate."""
+
+
+class CertificateRefused(BankError):
+    """The bank ended the TLS handshake: it wants a client certificate, or another one."""
+
+    outcome = "certificate_refused"
+
+
 class AnswerUnreadable(BankError):
     """An answer came that can't be understood: not JSON, of another shape, cut short, too long."""
 
@@ -60,3 +80,15 @@ class RateLimited(BankError):
     def __init__(self, text: str, wait: timedelta) -> None:
         super().__init__(text)
         self.wait = wait
+
+
+class NotOffered(BankError):
+    """There is nobody to ask: the bank has no such API, or the source does not say where it is."""
+
+    outcome = "not_offered"
+
+
+class NothingShown(AnswerUnreadable):
+    """The bank answered that all is well, and nothing else."""
+
+    outcome = "empty"

@@ -122,3 +122,28 @@ def shortest_decimal_text(value: Decimal | None) -> str:
     """Write an amount so that equal amounts look the same: `1000.00` as `1000`; none as nothing."""
     written = decimal_text(value) or ""
     return written.rstrip("0").rstrip(".") if "." in written else written
+
+
+DEPTH_MAX = 4
+"""How deep ids are looked for where the bank does not say where they stand."""
+
+
+def anywhere(fields: Mapping[str, Any], *names: str) -> list[str]:
+    """Return every usable text under one of these names, in any object of the body and however the names are cased.
+
+    Those of an earlier name come first, then those that stand less deep.
+    """
+    level: list[Mapping[str, Any]] = [fields]
+    found: dict[str, list[str]] = {name.lower(): [] for name in names}
+    for _ in range(DEPTH_MAX):
+        for here in level:
+            for name in here:
+                if name.lower() in found and (value := text(here, name)) is not None:
+                    found[name.lower()].append(value)
+        level = [value for here in level for value in here.values() if isinstance(value, dict)]
+    return [value for values in found.values() for value in values]
+
+
+def first(fields: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first text that `anywhere` finds; none where there is none."""
+    return next(iter(anywhere(fields, *names)), None)

@@ -4,6 +4,7 @@ import click
 
 from receiver import __version__
 from receiver.cli import (
+    accounts,
     audit,
     database,
     deliveries,
@@ -39,6 +40,7 @@ for command in (
     events.events,
     deliveries.deliveries,
     payments.payments,
+    accounts.accounts,
     replays.replay,
     audit.audit,
 ):

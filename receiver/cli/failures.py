@@ -5,7 +5,9 @@ from typing import Any
 import click
 
 from receiver.banks import BankNotKnown
-from receiver.banks.bank import OptionsWrong
+from receiver.banks.bank import OptionsWrong, RegistrationNotOffered
+from receiver.banks.errors import BankError
+from receiver.reconcile.access import BudgetSpent
 from receiver.replay.plan import PlanWrong
 from receiver.settings import SettingsError
 from receiver.signing.errors import Refusal
@@ -20,11 +22,14 @@ from receiver.store.sources import SourceExists, SourceNameWrong
 EXPECTED = (
     AuditBroken,
     BackupRefused,
+    BankError,
     BankNotKnown,
+    BudgetSpent,
     NotMigrated,
     OptionsWrong,
     PlanWrong,
     Refusal,
+    RegistrationNotOffered,
     SealBroken,
     SettingsError,
     SourceExists,

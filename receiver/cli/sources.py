@@ -1,24 +1,28 @@
 """`receiver source`: the bank relations."""
 
-import json
-import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 import click
 
 from receiver import banks
+from receiver.banks import proofs
 from receiver.banks.bank import Bank, OptionsWrong
+from receiver.cli import asking
 from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.cli.parts import migrated, source_named
+from receiver.cli.parts import migrated, source_named, who
+from receiver.cli.registration import register
 from receiver.representations import rfc3339
-from receiver.store import bank_access, signing_secrets, sources
+from receiver.store import audit, bank_access, events, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
 
 
 @click.group()
 def source() -> None:
     """Add and look after bank relations."""
+
+
+source.add_command(register)
 
 
 @source.command()
@@ -39,10 +43,11 @@ def add(
     """Add a source. Its API credentials are asked for, unless --credentials names a file that holds them."""
     bank = banks.named(bank_name)
     checked = _check(bank, dict(_option(option) for option in options))
-    if base_url is not None and not base_url.startswith(("https://", "http://")):
-        raise click.UsageError(f"--base-url takes a URL, not {base_url!r}")
+    _check_address(bank, base_url, environment)
+    if credentials and not bank.credential_names:
+        raise click.UsageError(f"{bank.name} has no API, so it takes no --credentials")
     runtime = migrated()
-    given = _read(credentials, bank) if credentials else _ask(bank)
+    given = asking.credentials(bank, credentials, runtime.clock())
     try:
         with runtime.database.write() as connection:
             added = sources.add(
@@ -59,9 +64,10 @@ def add(
     except SourceNameWrong as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"Added source {name}. Its callbacks go to {runtime.settings.public_path_prefix}/webhooks/{name}")
-    if not given:
+    if not given and bank.credential_names:
         click.echo(f"It has no API credentials, so payments of {name} can't be checked.", err=True)
-    click.echo(f"Next: receiver secret set {name}", err=True)
+    if bank.needs_secret(checked):
+        click.echo(f"Next: receiver secret set {name}", err=True)
 
 
 def _option(text: str) -> tuple[str, str]:
@@ -78,29 +84,32 @@ def _check(bank: Bank, options: dict[str, str]) -> dict[str, Any]:
         raise click.UsageError(str(error)) from error
 
 
-def _ask(bank: Bank) -> dict[str, str]:
-    if not sys.stdin.isatty():
-        return {}
-    click.echo("API credentials (Enter alone leaves them out):", err=True)
-    given = {
-        name: click.prompt(name, default="", show_default=False, hide_input="secret" in name, err=True)
-        for name in bank.credential_names
-    }
-    return given if all(given.values()) else {}
-
-
-def _read(file: TextIO, bank: Bank) -> dict[str, str]:
-    """Take the names as we write them or as banks do: `client_id`, `clientId`."""
+def _check_address(bank: Bank, base_url: str | None, environment: str) -> None:
     try:
-        given = json.load(file)
-    except ValueError as error:
-        raise click.ClickException(f"--credentials is not JSON: {error}") from None
-    fields = {key.lower().replace("_", ""): value for key, value in given.items()} if isinstance(given, dict) else {}
-    found = {name: fields.get(name.replace("_", "")) for name in bank.credential_names}
-    missing = [name for name, value in found.items() if not isinstance(value, str) or not value]
-    if missing:
-        raise click.ClickException(f"--credentials lacks {', '.join(missing)}; it takes {', '.join(found)} as text")
-    return {name: str(value) for name, value in found.items()}
+        if base_url is not None:
+            bank.check_base_url(base_url)
+    except OptionsWrong as error:
+        raise click.UsageError(f"--base-url: {error}") from error
+    if base_url is None and bank.credential_names and environment not in bank.hosts:
+        raise click.UsageError(f"where {bank.name} has its API in {environment} is not known: give --base-url")
+
+
+@source.command("credentials")
+@click.argument("name")
+@click.option("--credentials", type=click.File(), help="API credentials as JSON; - for standard input.")
+def set_credentials(name: str, credentials: TextIO | None) -> None:
+    """Replace a source's API credentials, such as a client certificate that ends; asked for as with `add`."""
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        found = source_named(connection, name)
+    given = asking.credentials(banks.named(found.bank), credentials, runtime.clock())
+    if not given:
+        raise click.ClickException("no credentials were given; nothing is changed")
+    with runtime.database.write() as connection:
+        sources.set_credentials(connection, runtime.sealer, found.id, given)
+        bank_access.forget(connection, found.id)
+        audit.write(connection, at=runtime.clock(), who=who(), what="credentials.set", why=None, about={"source": name})
+    click.echo(f"Source {name} has new API credentials.")
 
 
 @source.command("list")
@@ -117,14 +126,21 @@ def list_sources(as_json: bool) -> None:
 @click.argument("name")
 @as_json
 def show(name: str, as_json: bool) -> None:
-    """Show one source, with the state of its secrets and keys."""
+    """Show one source, how strongly its callbacks are proven, and the state of its secrets and keys."""
     runtime = migrated()
     with runtime.database.read() as connection:
         found = source_named(connection, name)
         secrets = signing_secrets.versions(connection, found.id)
         keys = bank_access.public_keys(connection, found.id)
+        latest = events.latest(connection, found.id)
+    proven_by = banks.named(found.bank).proofs(found.options)
+    proof = proofs.strongest(proven_by)
     shown = _shown(found) | {
         "options": dict(found.options),
+        "proof": proof,
+        "proven_by": list(proven_by),
+        "proof_leaves_open": proofs.LEAVES_OPEN[proof],
+        "latest_event_at": rfc3339(latest) if latest else None,
         "api_credentials": found.has_credentials,
         "secrets": [secret.version for secret in secrets],
         "public_keys_fetched_at": rfc3339(keys.fetched_at) if keys.fetched_at else None,

@@ -29,7 +29,8 @@ def verify(connection: Connection, sealer: Sealer, row: Row[Any], now: datetime)
         return False
     bank = banks.named(source.bank)
     headers = {name: value.encode("latin-1", "replace") for name, value in row.headers.items()}
-    callback = Callback(b"POST", row.path.encode("latin-1", "replace"), row.channel, headers, bytes(row.body), row.peer)
+    path = row.path.encode("latin-1", "replace")
+    callback = Callback(b"POST", path, row.channel, headers, bytes(row.body), row.peer, hidden=True)
     try:
         profile, _ = profile_of(connection, sealer, source, now)
         proof = bank.prove(callback, profile, row.received_at)

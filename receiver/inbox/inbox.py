@@ -3,13 +3,15 @@
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from receiver import banks
+from receiver.banks.abilities import SendsLargeBodies
 from receiver.banks.bank import Bank, Callback, KeysNotKnown, Proof
 from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
 from receiver.inbox.directory import Directory, Known
+from receiver.inbox.hiding import kept
 from receiver.inbox.reading import events
 from receiver.inbox.writer import Genuine, Limits, Refused, Writer
 from receiver.signing.errors import Refusal
@@ -28,8 +30,6 @@ KEYS_REFRESHED_EVERY = timedelta(minutes=5)
 
 LARGE_BYTES = 256 * 1024
 """A larger body takes long to unpack and to verify; others are not to wait for that."""
-
-SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 
 class TryLater(Exception):
@@ -55,6 +55,8 @@ class Verdict:
 
     kind: str
     event_ids: Sequence[str] = ()
+    acknowledgement: str | None = None
+    """The text that the bank takes for "I have it"; none where it takes any."""
 
 
 class Inbox:
@@ -80,6 +82,10 @@ class Inbox:
         """
         now = self._clock()
         known = self._directory.find(arrival.source, now)
+        verdict = self._take(arrival, known, now)
+        return replace(verdict, acknowledgement=banks.named(known.source.bank).acknowledgement)
+
+    def _take(self, arrival: Arrival, known: Known, now: datetime) -> Verdict:
         try:
             if len(arrival.body) > LARGE_BYTES:
                 judged = natively(self._judge, arrival, known, now)
@@ -92,6 +98,21 @@ class Inbox:
             return self._same_again(known, judged) or self._reject(judged)
         return self._record(judged)
 
+    def body_limit(self, name: str) -> int:
+        """Return how large a callback of a source may be, in bytes: what its bank documents, but no less than any.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+            SealBroken
+        """
+        return self._limit(self._directory.find(name, self._clock()))
+
+    def _limit(self, known: Known) -> int:
+        bank = banks.named(known.source.bank)
+        own = bank.body_bytes if isinstance(bank, SendsLargeBodies) else 0
+        return max(self._limits.body_bytes, own)
+
     def _judge(self, arrival: Arrival, known: Known, now: datetime) -> Genuine | Refused:
         """Look at a delivery; nothing is read or written.
 
@@ -102,7 +123,7 @@ class Inbox:
         """
         delivery_id = new_id("dlv", now)
         try:
-            body = self._decode(arrival)
+            body = self._decode(arrival, self._limit(known))
         except Refusal as refusal:
             return Refused(_delivery(delivery_id, known.source, arrival, arrival.body, now), refusal)
         callback = Callback(arrival.method, arrival.path, arrival.channel, arrival.headers, body, arrival.peer)
@@ -113,10 +134,10 @@ class Inbox:
             return Refused(_delivery(delivery_id, known.source, arrival, body, now), refusal, callback)
         return Genuine(_delivery(delivery_id, known.source, arrival, body, now, proof), events(bank, proof, now))
 
-    def _decode(self, arrival: Arrival) -> bytes:
+    def _decode(self, arrival: Arrival, limit: int) -> bytes:
         encoding = arrival.headers.get("content-encoding", b"").decode("latin-1")
         try:
-            return decode(arrival.body, encoding, self._limits.body_bytes)
+            return decode(arrival.body, encoding, limit)
         except CodingBroken as error:
             raise Refusal("coding_broken", str(error)) from error
         except CodingNotSupported as error:
@@ -180,15 +201,16 @@ def _tell(delivery: NewDelivery, recorded: Recorded) -> None:
 def _delivery(
     delivery_id: str, source: SourceRecord, arrival: Arrival, body: bytes, now: datetime, proof: Proof | None = None
 ) -> NewDelivery:
-    headers = {name: value.decode("latin-1") for name, value in arrival.headers.items() if name not in SECRET_HEADERS}
+    carried = banks.named(source.bank).carried(source.options)
+    shown = kept(arrival.path, arrival.channel, arrival.headers, carried)
     return NewDelivery(
         id=delivery_id,
         source_id=source.id,
         received_at=now,
         peer=arrival.peer,
-        path=arrival.path.decode("latin-1").replace("\0", ""),
-        channel=arrival.channel,
-        headers=headers,
+        path=shown.path,
+        channel=shown.channel,
+        headers=shown.headers,
         nonce=proof.nonce if proof else None,
         signed_at=proof.signed_at if proof else None,
         proof_key=proof.key_id if proof else "",

@@ -23,4 +23,4 @@ def profile_of(
     keys = bank_access.public_keys(connection, source.id)
     longer_names = sources.names_starting(connection, source.name)
     versions = [(str(secret.version), secret.text) for secret in secrets]
-    return Profile(source.name, source.options, versions, keys.jwks, longer_names), keys
+    return Profile(source.name, source.options, versions, keys.jwks, longer_names, source.environment), keys

@@ -16,17 +16,17 @@ log = logging.getLogger(__name__)
 
 def events(bank: Bank, proof: Proof, now: datetime) -> list[NewEvent]:
     """Return the events in a proven callback: at least one, whatever it holds."""
-    return [_event(claim, proof, now) for claim in _claims(bank, proof.content)]
+    return [_event(claim, proof, now) for claim in _claims(bank, proof)]
 
 
-def _claims(bank: Bank, content: bytes) -> Sequence[Claim]:
+def _claims(bank: Bank, proof: Proof) -> Sequence[Claim]:
     try:
-        return bank.read(content)
+        return bank.read(proof)
     except NotUnderstood as error:
         log.warning("a genuine delivery is not understood: %s", error)
     except Exception:
         log.exception("reading a genuine delivery failed; it is stored as unrecognised")
-    return [unrecognised(bank.name, content)]
+    return [unrecognised(bank.name, proof.content)]
 
 
 def _event(claim: Claim, proof: Proof, now: datetime) -> NewEvent:
@@ -44,4 +44,5 @@ def _event(claim: Claim, proof: Proof, now: datetime) -> NewEvent:
         currency=claim.currency,
         facts=dict(claim.facts),
         proof=proof.strength,
+        told_at=claim.told_at,
     )

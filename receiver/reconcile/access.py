@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from receiver import banks
+from receiver.banks.abilities import AuthorizesElsewhere, PresentsCertificate
 from receiver.banks.bank import Bank
+from receiver.banks.certificate import ClientCertificate
 from receiver.banks.connection import Connection
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.store import bank_access, sources
@@ -69,6 +71,8 @@ class BankAccess:
         try:
             return self._ask_once(question)
         except TokenRefused:
+            if not self.bank.renews_tokens:
+                raise
             log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
             return self._ask_once(question)
         except RateLimited as limited:
@@ -79,7 +83,7 @@ class BankAccess:
 
     def _ask_once(self, question: Callable[[Connection], Asked]) -> Asked:
         token = self._token()
-        with self._connected(token) as connection:
+        with self._connected(self._base_url, token) as connection:
             try:
                 return question(connection)
             except TokenRefused:
@@ -88,12 +92,44 @@ class BankAccess:
                 raise
 
     @contextmanager
-    def _connected(self, token: str | None) -> Iterator[Connection]:
-        connection = Connection(self._base_url, clock=self._clock, before_request=self._take_request, token=token)
+    def _connected(self, url: str, token: str | None = None) -> Iterator[Connection]:
+        options = self._source.options
+        connection = Connection(
+            url,
+            clock=self._clock,
+            before_request=self._take_request,
+            token=token,
+            authorization=None if token is None else self.bank.authorization(token, options),
+            options=options,
+            certificate=self.certificate(),
+        )
         try:
             yield connection
         finally:
             connection.close()
+
+    def certificate(self) -> ClientCertificate | None:
+        """Return the client certificate that the bank wants; none where it wants none.
+
+        Raises:
+            CredentialsMissing
+            CertificateUnusable
+            StoreUnavailable
+            SealBroken
+        """
+        return self.bank.certificate(self._credentials()) if isinstance(self.bank, PresentsCertificate) else None
+
+    def _credentials(self) -> dict[str, str]:
+        with self._database.read() as connection:
+            found = sources.credentials(connection, self._sealer, self._source.id)
+        if found is None:
+            raise CredentialsMissing(f"source {self._source.name} has no API credentials")
+        return found
+
+    def _authorization_url(self) -> str:
+        if not isinstance(self.bank, AuthorizesElsewhere):
+            return self._base_url
+        return self.bank.authorization_url(self._source.environment, self._source.base_url, self._source.options)
 
     def _take_request(self) -> None:
         limit = int(self._source.options.get("requests_per_window", self.bank.requests))
@@ -104,17 +140,30 @@ class BankAccess:
         if when > now:
             raise BudgetSpent(when)
 
-    def _token(self) -> str:
+    def authorize(self) -> None:
+        """Fetch a new token, however good the shared one is: to see that the bank gives one.
+
+        Raises:
+            BankError
+            BudgetSpent
+            StoreUnavailable
+            SealBroken
+        """
+        self._token(is_new=True)
+
+    def _token(self, *, is_new: bool = False) -> str:
         """Return the shared token; where there is none, fetch one, or wait for the process that is at it."""
         give_up = self._clock() + FETCHING
         while True:
             now = self._clock()
             with self._database.read() as connection:
                 stored = bank_access.token(connection, self._sealer, self._source.id)
-            if stored is not None and now < stored.expires_at:
+            if stored is not None and now < stored.expires_at and not is_new:
                 return stored.text
             with self._database.write() as connection:
-                mine = bank_access.claim_fetching(connection, self._source.id, now=now, until=now + FETCHING)
+                mine = bank_access.claim_fetching(
+                    connection, self._source.id, now=now, until=now + FETCHING, in_place_of_a_good_one=is_new
+                )
             if mine:
                 return self._fetch_token().text
             if now > give_up:
@@ -124,8 +173,11 @@ class BankAccess:
     def _fetch_token(self) -> StoredToken:
         try:
             token = self._new_token()
-        except BaseException:
+        except BaseException as error:
             with self._database.write() as connection:
+                if isinstance(error, RateLimited):
+                    # Before the next process may fetch: it would ask a bank that has just said not to.
+                    bank_access.block_requests(connection, self._source.id, self._clock() + error.wait)
                 bank_access.end_fetching(connection, self._source.id)
             raise
         with self._database.write() as connection:
@@ -133,11 +185,8 @@ class BankAccess:
         return token
 
     def _new_token(self) -> StoredToken:
-        with self._database.read() as connection:
-            credentials = sources.credentials(connection, self._sealer, self._source.id)
-        if credentials is None:
-            raise CredentialsMissing(f"source {self._source.name} has no API credentials")
-        with self._connected(None) as way:
+        credentials = self._credentials()
+        with self._connected(self._authorization_url()) as way:
             text, ends = self.bank.new_token(way, credentials)
         now = self._clock()
         life = (ends - now) if ends is not None else timedelta(seconds=self.bank.token_seconds)

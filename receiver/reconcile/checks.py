@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from receiver.banks.bank import FINAL_STATUSES, Answer
 from receiver.banks.errors import BankError, NotKnown
 from receiver.reconcile.access import BankAccess
 from receiver.reconcile.schedule import Schedule
-from receiver.store import feed, subjects
+from receiver.store import feed, links, subjects
 from receiver.store.database import Database
 from receiver.store.subjects import Due, State
 
@@ -34,8 +34,8 @@ class Finding:
         return self.outcome == NotKnown.outcome
 
 
-def ask(access: BankAccess, due: Due) -> Finding:
-    """Ask the bank.
+def ask(access: BankAccess, due: Due, facts: Mapping[str, Any]) -> Finding:
+    """Ask the bank; `facts` is what events about the subject told.
 
     Raises:
         BudgetSpent: it was not asked.
@@ -43,7 +43,7 @@ def ask(access: BankAccess, due: Due) -> Finding:
         SealBroken
     """
     try:
-        answer = access.ask(lambda connection: access.bank.ask(connection, due.kind, due.subject))
+        answer = access.ask(lambda connection: access.bank.ask(connection, due.kind, due.subject, facts))
     except BankError as error:
         log.info("%s %s: %s", due.kind, due.subject, error)
         return Finding(error.outcome, detail={"error": str(error)})
@@ -53,10 +53,14 @@ def ask(access: BankAccess, due: Due) -> Finding:
 def record(database: Database, due: Due, finding: Finding, schedule: Schedule, now: datetime) -> None:
     """Write down a check and all that follows from it, in one transaction.
 
+    What it says of another payment is written before, in a transaction of its own: so no two writers ever wait for
+    each other's payments in a circle. A kill in between makes the check, and that, happen once more.
+
     Raises:
         LeaseLost: another worker has taken over; nothing is written.
         StoreUnavailable
     """
+    _follow(database, due, finding, now)
     with database.write() as connection:
         before = subjects.locked_state(connection, due)
         after = _after(before, finding)
@@ -70,37 +74,63 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         )
         # An answer settles it; a failure to ask does not make a final state final again.
         pending = after.status if finding.answer else "unknown"
-        next_at = schedule.next_check(pending, due.attempts, now)
+        since = now if after != before else before.since or now
+        later = [since + pause for pause in finding.answer.again] if finding.answer else []
+        next_at = None if _is_resolved(due, finding) else schedule.next_check(pending, due.attempts, now, later)
         changed: dict[str, Any] = {
             "status": after.status,
             "bank_status": after.bank_status,
             "agreement": after.agreement,
+            "returns": after.returns,
         }
         if after != before:
             changed["updated_at"] = now
         subjects.settle(connection, due, now=now, next_at=next_at, values=changed)
-        _tell(connection, due, before, after, now)
+        if due.kind != "reference":
+            _tell(connection, due, before, after, now)
+
+
+def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> None:
+    answer = finding.answer
+    if answer is None:
+        return
+    if due.kind == "reference" and answer.payment_id is not None:
+        with database.write() as connection:
+            links.claim_by_reference(connection, due, answer.payment_id, now)
+    elif answer.returns is not None:
+        with database.write() as connection:
+            links.note_return(connection, due, answer.returns, now)
+
+
+def _is_resolved(due: Due, finding: Finding) -> bool:
+    """A reference has done its part once the payment is known: that one is asked for from then on."""
+    return due.kind == "reference" and finding.answer is not None
 
 
 def _after(before: State, finding: Finding) -> State:
     if finding.answer is None:
         unknown = finding.is_unknown_to_bank and before.status == "unknown"
         agreement = "unknown_to_bank" if unknown else before.agreement
-        return State(before.status, before.bank_status, agreement, before.claimed_status, before.last_event_id)
-    status = finding.answer.status
-    agreement = agreement_of(before.claimed_status, status)
-    return State(status, finding.answer.bank_status, agreement, before.claimed_status, before.last_event_id)
+        return replace(before, agreement=agreement)
+    answer = finding.answer
+    return replace(
+        before,
+        status=answer.status,
+        bank_status=answer.bank_status,
+        agreement=agreement_of(before.claimed_status, answer.status, before.status),
+        returns=answer.returns or before.returns,
+    )
 
 
-def agreement_of(claimed: str | None, status: str) -> str:
-    """Compare the latest claim with the bank's answer.
+def agreement_of(claimed: str | None, status: str, previous: str) -> str:
+    """Compare the latest claim with the bank's answer; `previous` is the bank's answer before.
 
     A claim that is not final can't be contradicted: the bank is merely further on. An answer that is not final
-    confirms nothing yet.
+    confirms nothing yet. A claim that the bank has confirmed before was true, whatever became of the payment since.
     """
     if status not in FINAL_STATUSES:
         return "unconfirmed"
-    return "contradicted" if claimed in FINAL_STATUSES and claimed != status else "confirmed"
+    return "contradicted" if claimed in FINAL_STATUSES and claimed not in (status, previous) else "confirmed"
 
 
 def _tell(connection: Connection, due: Due, before: State, after: State, now: datetime) -> None:

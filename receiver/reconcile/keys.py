@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from receiver import banks
 from receiver.banks.errors import BankError
 from receiver.reconcile.access import BankAccess, BudgetSpent
 from receiver.store import bank_access
@@ -29,6 +30,7 @@ def refresh(database: Database, sealer: Sealer, clock: Callable[[], datetime]) -
         wanting = bank_access.sources_in_want_of_keys(
             connection, older_than=now - FETCHED_EVERY, tried_before=now - TRIED_EVERY
         )
+    wanting = [source for source in wanting if banks.named(source.bank).publishes_keys]
     for source in wanting:
         _fetch(database, sealer, source, clock)
     return len(wanting)

@@ -1,10 +1,11 @@
 """When to ask the bank again."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from receiver.banks.bank import FINAL_STATUSES
+from receiver.banks.bank import FINAL_STATUSES, Pauses
 
 JITTER = 0.1
 """A tenth either way, so that payments that came together are not asked for together for ever."""
@@ -16,10 +17,21 @@ class Schedule:
 
     first: float
     longest: float
+    least: float = 0
+    """No pause is shorter, chance included."""
 
-    def next_check(self, status: str, attempts: int, now: datetime) -> datetime | None:
-        """Return when to ask again after `attempts` earlier checks; none where the status is final."""
+    def at_least(self, pauses: Pauses) -> "Schedule":
+        """Return the same with no shorter pauses than a bank wants."""
+        return Schedule(max(self.first, pauses.first), max(self.longest, pauses.longest), pauses.first)
+
+    def next_check(self, status: str, attempts: int, now: datetime, later: Sequence[datetime] = ()) -> datetime | None:
+        """Return when to ask again after `attempts` earlier checks.
+
+        Where the status is final that is the next of `later`, the times at which the bank's package wants another
+        look; none where there is none.
+        """
         if status in FINAL_STATUSES:
-            return None
+            return next((at for at in later if at > now), None)
         pause = min(self.first * 2.0 ** min(attempts, 30), self.longest)
-        return now + timedelta(seconds=pause * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311 - no secret
+        chance = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+        return now + timedelta(seconds=max(pause * chance, self.least))

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from receiver.reconcile import checks, keys
 from receiver.reconcile.access import BankAccess, BudgetSpent
 from receiver.reconcile.schedule import Schedule
-from receiver.store import feed, sources, subjects
+from receiver.store import events, feed, sources, subjects
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.sealing import SealBroken, Sealer
 from receiver.store.sources import SourceRecord
@@ -99,21 +100,23 @@ class Worker:
         return self._guarded(f"checking {due.kind} {due.subject}", lambda: self._check_one(due))
 
     def _check_one(self, due: Due) -> int:
-        source = self._source(due)
+        source, facts = self._source(due)
         access = BankAccess(self.database, self.sealer, source, clock=self.clock)
         try:
-            finding = checks.ask(access, due)
+            finding = checks.ask(access, due, facts)
         except BudgetSpent as spent:
             log.info("%s: %s", source.name, spent)
             with self.database.write() as connection:
                 subjects.put_off(connection, [due], spent.until)
             return 0
-        checks.record(self.database, due, finding, self.schedule, self.clock())
+        schedule = self.schedule.at_least(access.bank.pauses)
+        checks.record(self.database, due, finding, schedule, self.clock())
         return 1
 
-    def _source(self, due: Due) -> SourceRecord:
+    def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
         with self.database.read() as connection:
-            return next(source for source in sources.every(connection) if source.id == due.source_id)
+            source = next(source for source in sources.every(connection) if source.id == due.source_id)
+            return source, events.facts_about(connection, due.source_id, due.subject)
 
     def _guarded(self, what: str, work: Callable[[], int]) -> int:
         """Let one source's trouble stop nobody else's work; what was leased comes back when its lease ends."""

@@ -44,12 +44,20 @@ def token(connection: Connection, sealer: Sealer, source_id: int) -> StoredToken
     return StoredToken(sealer.open(_purpose(source_id), row.sealed), row.expires_at)
 
 
-def claim_fetching(connection: Connection, source_id: int, *, now: datetime, until: datetime) -> bool:
-    """Become the one process that fetches a new token until `until`; false where another is at it."""
+def claim_fetching(
+    connection: Connection, source_id: int, *, now: datetime, until: datetime, in_place_of_a_good_one: bool = False
+) -> bool:
+    """Become the one process that fetches a new token until `until`; false where another is at it, or has just been.
+
+    A token that is good by now makes it false too: between this process's look for one and its claim, another may
+    have fetched one.
+    """
     insert_or_skip(connection, _tokens, ["source_id"], {"source_id": source_id})
     nobody = or_(_tokens.c.fetching_until.is_(None), _tokens.c.fetching_until <= now)
-    claim = update(_tokens).where(_tokens.c.source_id == source_id, nobody).values(fetching_until=until)
-    return connection.execute(claim).rowcount == 1
+    claim = update(_tokens).where(_tokens.c.source_id == source_id, nobody)
+    if not in_place_of_a_good_one:
+        claim = claim.where(or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at <= now))
+    return connection.execute(claim.values(fetching_until=until)).rowcount == 1
 
 
 def put_token(connection: Connection, sealer: Sealer, source_id: int, text: str, expires_at: datetime) -> None:
@@ -126,10 +134,10 @@ def want_public_keys(connection: Connection, source_id: int, now: datetime) -> N
 def put_public_keys(
     connection: Connection, source_id: int, now: datetime, *, jwks: str | None, error: str | None
 ) -> None:
-    """Store what a fetch gave: a new set, or why there is none (the old set stays)."""
+    """Store what a fetch gave: a new set, or why there is none (the old set stays); neither where the bank has none."""
     values: dict[str, object] = {"tried_at": now, "wanted_at": None, "error": error}
-    if jwks is not None:
-        values |= {"jwks": jwks, "fetched_at": now}
+    if error is None:
+        values |= {"fetched_at": now} if jwks is None else {"jwks": jwks, "fetched_at": now}
     statement = upsert(connection, _keys).values(source_id=source_id, **values)
     connection.execute(statement.on_conflict_do_update(index_elements=["source_id"], set_=values))
 

@@ -9,14 +9,16 @@ from sqlalchemy import Connection
 from receiver.store.insertion import Insertion
 from receiver.store.tables import Subject, table_of
 
-SUBJECT_KINDS = ("payment", "job")
+SUBJECT_KINDS = ("payment", "job", "reference")
 """What the bank can be asked about."""
 
-# A claim that it is pending never takes back a later one.
+# A claim that it is pending takes back no other one, and neither does one that the bank told earlier. Where either
+# time is not known that comparison is NULL, which is not true: then the order of receipt counts.
 _make_due = Insertion(
     table_of(Subject),
     [
-        *("source_id", "kind", "subject", "status", "agreement", "claimed_status", "amount", "currency"),
+        *("source_id", "kind", "subject", "status", "agreement", "claimed_status", "claimed_at"),
+        *("amount", "currency"),
         *("last_event_id", "created_at", "updated_at", "due_at", "attempts"),
     ],
     unique=["source_id", "kind", "subject"],
@@ -24,7 +26,14 @@ _make_due = Insertion(
         claimed_status = CASE
             WHEN excluded.claimed_status IS NULL THEN subjects.claimed_status
             WHEN excluded.claimed_status = 'pending' THEN coalesce(subjects.claimed_status, 'pending')
+            WHEN excluded.claimed_at < subjects.claimed_at THEN subjects.claimed_status
             ELSE excluded.claimed_status
+        END,
+        claimed_at = CASE
+            WHEN excluded.claimed_status IS NULL THEN subjects.claimed_at
+            WHEN excluded.claimed_status = 'pending' AND subjects.claimed_status IS NOT NULL THEN subjects.claimed_at
+            WHEN excluded.claimed_at < subjects.claimed_at THEN subjects.claimed_at
+            ELSE excluded.claimed_at
         END,
         last_event_id = excluded.last_event_id, due_at = excluded.due_at, attempts = 0
     """,
@@ -43,6 +52,8 @@ class NewClaim:
     currency: str | None
     event_id: str
     at: datetime
+    told_at: datetime | None = None
+    """When the bank told it, where that orders its claims."""
 
 
 def make_due(connection: Connection, claims: Sequence[NewClaim]) -> None:
@@ -68,6 +79,7 @@ def _row(claim: NewClaim) -> dict[str, object]:
         "status": "unknown",
         "agreement": "unconfirmed",
         "claimed_status": claim.status,
+        "claimed_at": claim.told_at,
         "amount": claim.amount,
         "currency": claim.currency,
         "last_event_id": claim.event_id,

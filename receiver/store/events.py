@@ -105,6 +105,47 @@ def deliveries_of(connection: Connection, event_id: str) -> list[Row[Any]]:
     return rows + list(connection.execute(repeats))
 
 
+FACTS_FROM = 50
+"""Events of one payment that are looked at for facts; no bank sends more of one."""
+
+
+def facts_about(connection: Connection, source_id: int, payment_id: str) -> dict[str, Any]:
+    """Return what the events about a payment told besides its status, the latest word on each fact."""
+    query = (
+        select(_events.c.facts)
+        .where(_events.c.payment_id == payment_id, *merging.beside(_events.c.source_id, [source_id], 0))
+        .order_by(_events.c.id.desc())
+        .limit(FACTS_FROM)
+    )
+    found: dict[str, Any] = {}
+    for facts in connection.execute(query).scalars():
+        found = {**facts, **found}
+    return found
+
+
+def latest(connection: Connection, source_id: int) -> datetime | None:
+    """Return when the latest event of a source came."""
+    query = select(_events.c.received_at).where(_events.c.source_id == source_id).order_by(_events.c.id.desc()).limit(1)
+    found: datetime | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
+def repeated_since(connection: Connection, source_id: int, since: datetime) -> datetime | None:
+    """Return when the latest genuine delivery of a source came, where that is not before `since`.
+
+    It looks at every delivery since then, so ask only where `latest` says that no event came.
+    """
+    query = (
+        select(_deliveries.c.received_at)
+        .where(_deliveries.c.id >= lowest_id("dlv", since), _deliveries.c.source_id == source_id)
+        .where(_deliveries.c.verdict != "rejected")
+        .order_by(_deliveries.c.id.desc())
+        .limit(1)
+    )
+    found: datetime | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
 def rejected(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[Row[Any]]:
     """Return the rejected deliveries that are kept, newest first."""
     query = (

@@ -64,6 +64,8 @@ class NewEvent:
     currency: str | None
     facts: dict[str, Any]
     proof: str
+    told_at: datetime | None = None
+    """When the bank told it, where that orders its claims."""
 
 
 Told = tuple[NewDelivery, Sequence[NewEvent]]
@@ -150,6 +152,7 @@ def _claim(delivery: NewDelivery, event: NewEvent) -> NewClaim | None:
         currency=event.currency,
         event_id=event.id,
         at=delivery.received_at,
+        told_at=event.told_at,
     )
 
 

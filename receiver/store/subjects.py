@@ -1,7 +1,7 @@
 """Payments and jobs: what is due to be asked, who asks it, and what was answered."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,9 @@ class State:
     agreement: str
     claimed_status: str | None
     last_event_id: str | None
+    returns: str | None = None
+    since: datetime | None = field(default=None, compare=False)
+    """When it last changed."""
 
 
 def claim_due(
@@ -92,7 +95,15 @@ def locked_state(connection: Connection, due: Due) -> State:
     ).one_or_none()
     if row is None:
         raise LeaseLost(f"{due.kind} {due.subject} was taken over by another worker")
-    return State(row.status, row.bank_status, row.agreement, row.claimed_status, row.last_event_id)
+    return State(
+        row.status,
+        row.bank_status,
+        row.agreement,
+        row.claimed_status,
+        row.last_event_id,
+        row.returns,
+        row.updated_at,
+    )
 
 
 def settle(

@@ -1,19 +1,33 @@
 """`POST /webhooks/<source>[/<channel…>]`: where the banks knock."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Blueprint, Response, request
 
-from receiver.inbox.coding import CODINGS_MAX, SUPPORTED, BodyTooLarge
+from receiver import banks
+from receiver.inbox.coding import CODINGS_MAX, SUPPORTED
 from receiver.inbox.directory import SourceUnknown
 from receiver.inbox.inbox import Arrival
 from receiver.runtime import Runtime
 from receiver.web import peers, schemas
-from receiver.web.describing import Body, Description, Parameter, describes, part, shows
-from receiver.web.problems import Problem, problem
+from receiver.web.bodies import Bodies
+from receiver.web.describing import Answer, Body, Description, Parameter, describes, part, shows
+from receiver.web.problems import problem
 
 ROOT = "/webhooks/"
+
+
+def taken(acknowledgements: Iterable[str]) -> Answer:
+    """Describe what a bank is answered that may stop sending: JSON, or the text that it waits for."""
+    texts = sorted(set(acknowledgements))
+    told = shows(schemas.Taken)
+    return replace(
+        told, content={**told.content, "text/plain": {"type": "string", "enum": texts}} if texts else told.content
+    )
+
 
 RECEIVE = Description(
     forms=("/webhooks/{source}", "/webhooks/{source}/{channel}"),
@@ -29,7 +43,7 @@ RECEIVE = Description(
         ),
     ),
     body=Body("What the bank signed. Its media type is not looked at."),
-    answers={200: shows(schemas.Taken)},
+    answers={200: taken([found.acknowledgement for found in banks.every().values() if found.acknowledgement])},
     problems={
         400: "The body can't be read to its end, or is shorter than its Content-Length.",
         401: "The callback is not proven genuine; the answer does not tell why.",
@@ -45,6 +59,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     """Build the route over a process's parts."""
     routes = Blueprint("callbacks", __name__)
     inbox = runtime.inbox()
+    bodies = Bodies(runtime.settings.max_body_bytes)
     prefix = runtime.settings.public_path_prefix.encode()
 
     @routes.post("/webhooks/<path:_rest>", provide_automatic_options=False)
@@ -59,23 +74,28 @@ def blueprint(runtime: Runtime) -> Blueprint:
         if not path.startswith(ROOT):
             raise SourceUnknown(path)
         source, slash, channel = path.removeprefix(ROOT).partition("/")
-        arrival = Arrival(
-            source=unquote(source),
-            channel=channel if slash else None,
-            method=request.method.encode("latin-1"),
-            path=prefix + path.encode("latin-1"),
-            headers=_headers(),
-            body=_body(),
-            peer=peers.address(
-                request.remote_addr or "",
-                request.headers.get("X-Forwarded-For", ""),
-                runtime.settings.trusted_proxies,
-            ),
-        )
-        verdict = inbox.accept(arrival)
+        name = unquote(source)
+        with bodies.reading(lambda: inbox.body_limit(name)) as body:
+            verdict = inbox.accept(
+                Arrival(
+                    source=name,
+                    channel=channel if slash else None,
+                    method=request.method.encode("latin-1"),
+                    path=prefix + path.encode("latin-1"),
+                    headers=_headers(),
+                    body=body,
+                    peer=peers.address(
+                        request.remote_addr or "",
+                        request.headers.get("X-Forwarded-For", ""),
+                        runtime.settings.trusted_proxies,
+                    ),
+                )
+            )
         if verdict.kind == "rejected":
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
+        if verdict.acknowledgement is not None:
+            return Response(verdict.acknowledgement, content_type="text/plain")
         answer = {"status": verdict.kind, "events": verdict.event_ids}
         return Response(json.dumps(answer), content_type="application/json")
 
@@ -99,24 +119,3 @@ def _headers() -> dict[str, bytes]:
         for name, value in request.environ.items()
         if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
     }
-
-
-def _body() -> bytes:
-    """Read the body, which the server and Flask bound in size.
-
-    Raises:
-        BodyTooLarge
-        Problem: it can't be read: broken chunks, or a sender that hung up.
-    """
-    length, limit = request.content_length, request.max_content_length or 0
-    if (length or 0) > limit:
-        raise BodyTooLarge(f"{length} bytes, {limit} allowed")
-    try:
-        body: bytes = request.environ["wsgi.input"].read(limit + 1 if length is None else length)
-    except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
-        raise Problem(400, "The body could not be read to its end.") from error
-    if len(body) > limit:
-        raise BodyTooLarge(f"more than {limit} bytes")
-    if len(body) < (length or 0):
-        raise Problem(400, "The body is shorter than its Content-Length.")
-    return body

@@ -30,10 +30,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a status holds: for each media type a model, or none for bytes that have no schema."""
+    """What a status holds: for each media type a model, a JSON Schema, or none for bytes that have no schema."""
 
     about: str
-    content: Mapping[str, type[BaseModel] | None]
+    content: Mapping[str, type[BaseModel] | Mapping[str, Any] | None]
     headers: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -152,7 +152,7 @@ def _problems(described: Description) -> dict[int, str]:
 
 
 def _answer(answer: Answer) -> Document:
-    content = {kind: {"schema": _reference(model)} if model else {} for kind, model in answer.content.items()}
+    content = {kind: {"schema": _shape(model)} if model else {} for kind, model in answer.content.items()}
     made: Document = {"description": answer.about, "content": content}
     if answer.headers:
         made["headers"] = {
@@ -162,8 +162,13 @@ def _answer(answer: Answer) -> Document:
 
 
 def _models(described: Description) -> set[type[BaseModel]]:
-    answered = {model for answer in described.answers.values() for model in answer.content.values() if model}
+    shapes = (shape for answer in described.answers.values() for shape in answer.content.values())
+    answered = {shape for shape in shapes if isinstance(shape, type)}
     return answered | set(described.body.models if described.body else ())
+
+
+def _shape(given: type[BaseModel] | Mapping[str, Any]) -> Document:
+    return _reference(given) if isinstance(given, type) else dict(given)
 
 
 def _reference(model: type[BaseModel]) -> Document:

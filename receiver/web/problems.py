@@ -40,9 +40,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(Problem, lambda error: problem(error.status, error.detail, error.headers))
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(SourceUnknown, lambda _: problem(404, "There is no such source."))
-    app.register_error_handler(
-        BodyTooLarge, lambda _: problem(413, f"The body is over {app.config['MAX_CONTENT_LENGTH']} bytes.")
-    )
+    app.register_error_handler(BodyTooLarge, lambda error: problem(413, f"The body is too large: {error}."))
     app.register_error_handler(CodingNotSupported, _coding_not_supported)
     app.register_error_handler(TryLater, lambda _: _later("Send it again later.", KEYS_RETRY_AFTER_SECONDS))
     app.register_error_handler(StoreUnavailable, _store_unavailable)

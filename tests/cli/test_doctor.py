@@ -25,7 +25,7 @@ def test_all_is_well_where_the_bank_takes_the_credentials(cli, live):
 def test_nothing_set_up_yet_is_a_warning(cli):
     result = cli.run("doctor")
     assert result.exit_code == 0
-    assert "warn  sources: there is none; add one with `receiver source add NAME --bank bcb`" in result.stdout
+    assert "warn  sources: there is none; add one with `receiver source add NAME --bank BANK`" in result.stdout
 
 
 @pytest.mark.usefixtures("known")

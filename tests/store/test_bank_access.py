@@ -87,12 +87,6 @@ def test_a_failed_fetch_lets_another_try_at_once(parts: Runtime, source: SourceR
     assert claim(parts, source)
 
 
-def test_a_stored_token_ends_the_fetching(parts: Runtime, source: SourceRecord) -> None:
-    claim(parts, source)
-    put(parts, source, "first")
-    assert claim(parts, source)
-
-
 def test_a_refused_token_is_forgotten(parts: Runtime, source: SourceRecord) -> None:
     claim(parts, source)
     put(parts, source, "first")
@@ -261,3 +255,29 @@ def test_only_sources_with_credentials_that_lack_keys_want_them(parts: Runtime, 
     assert in_want() == ["old"]
     clock.forward(11)
     assert sorted(in_want()) == ["fresh", "old"]
+
+
+def test_nobody_fetches_a_token_where_another_process_has_just_stored_one(parts: Runtime, source: SourceRecord) -> None:
+    claim(parts, source)
+    put(parts, source, "bank-token-1")
+    # This process looked for a token before it was stored, and claims only now.
+    assert not claim(parts, source)
+
+
+def test_a_token_that_has_expired_may_be_fetched_anew(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    claim(parts, source)
+    put(parts, source, "bank-token-1")
+    clock.forward(WINDOW.total_seconds())
+    assert claim(parts, source)
+
+
+def test_a_stored_token_ends_the_fetching_and_is_replaced_on_purpose(parts: Runtime, source: SourceRecord) -> None:
+    claim(parts, source)
+    put(parts, source, "bank-token-1")
+    now = parts.clock()
+    with parts.database.write() as connection:
+        assert bank_access.claim_fetching(
+            connection, source.id, now=now, until=now + FETCHING, in_place_of_a_good_one=True
+        )

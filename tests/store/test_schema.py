@@ -104,3 +104,25 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Database, monkeypat
         schema.upgrade(empty)
     with empty.read() as connection:
         assert inspect(connection).get_table_names() == []
+
+
+def test_what_release_0001_has_stored_is_there_after_the_upgrade(empty: Database) -> None:
+    schema.upgrade(empty, "0001")
+    now = "'2026-03-04 12:00:00'"
+    with empty.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO sources (name, bank, environment, options, enabled, created_at) "  # noqa: S608 - our own
+                f"VALUES ('bcb', 'bcb', 'sandbox', '{{}}', true, {now})"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO subjects (source_id, kind, subject, status, agreement, created_at, updated_at, attempts) "  # noqa: S608
+                f"SELECT id, 'payment', 'FT1', 'completed', 'confirmed', {now}, {now}, 1 FROM sources"
+            )
+        )
+    schema.upgrade(empty)
+    with empty.read() as connection:
+        row = connection.execute(text("SELECT subject, status, returns, returned_by FROM subjects")).one()
+    assert tuple(row) == ("FT1", "completed", None, None)

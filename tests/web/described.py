@@ -39,6 +39,9 @@ def faults(app: Flask, request: Request, answer: Response) -> list[str]:
     shape = told["content"][answer.mimetype].get("schema")
     if shape is None or request.method == "HEAD":
         return []
+    if "$ref" not in shape:
+        plain = jsonschema_rs.Draft202012Validator(shape)
+        return [f"{at}: {error.message}" for error in plain.iter_errors(answer.get_data(as_text=True))]
     validator = _validator(app, shape["$ref"])
     return [f"{at}: {error.message} at {error.instance_path}" for error in validator.iter_errors(answer.get_json(True))]
 

@@ -55,6 +55,8 @@ def test_a_payment_is_shown_to_the_letter(
         "claimed_status": "completed",
         "amount": "1000.00",
         "currency": "USD",
+        "returns": None,
+        "returned_by": None,
         "created_at": "2026-03-04T12:00:00.000000Z",
         "updated_at": "2026-03-04T12:00:03.000000Z",
         "next_check_at": None,

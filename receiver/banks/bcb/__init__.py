@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from receiver.banks.abilities import Account
 from receiver.banks.bank import Answer, Bank, Callback, Claim, Profile, Proof
-from receiver.banks.bcb import api, claims, options, proof
+from receiver.banks.bcb import accounts, api, claims, options, proof
 from receiver.banks.connection import Connection
 from receiver.signing import hmac_sha256
 
 
-class Bcb:
+class Bcb(Bank):
     """BCB as the rest of the house sees it."""
 
     name = "bcb"
@@ -19,6 +20,7 @@ class Bcb:
     requests = 300
     window_seconds = 3600
     token_seconds = 40 * 60
+    publishes_keys = True
 
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """See `Bank.check_options`."""
@@ -32,9 +34,9 @@ class Bcb:
         """See `Bank.prove`."""
         return proof.check(callback, profile, now)
 
-    def read(self, content: bytes) -> Sequence[Claim]:
+    def read(self, proof: Proof) -> Sequence[Claim]:
         """See `Bank.read`."""
-        return claims.read(content)
+        return claims.read(proof.content)
 
     def nonce_of(self, callback: Callback) -> str | None:
         """See `Bank.nonce_of`."""
@@ -44,9 +46,13 @@ class Bcb:
         """See `Bank.new_token`."""
         return api.new_token(connection, credentials)
 
-    def ask(self, connection: Connection, kind: str, subject: str) -> Answer:
+    def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
         """See `Bank.ask`."""
         return api.job(connection, subject) if kind == "job" else api.payment(connection, subject)
+
+    def accounts(self, connection: Connection) -> Sequence[Account]:
+        """See `KeepsAccounts.accounts`."""
+        return accounts.accounts(connection)
 
     def fetch_public_keys(self, connection: Connection) -> str | None:
         """See `Bank.fetch_public_keys`."""

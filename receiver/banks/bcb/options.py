@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.banks.bank import OptionsWrong
+from receiver.banks import options
+from receiver.banks.options import Option
 
 
 def check(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -12,26 +13,25 @@ def check(given: Mapping[str, Any]) -> dict[str, Any]:
     `encoding`: how the signing secret becomes a key, `base64` (default) or `utf8`.
     `channels`: comma-separated; only these may follow the source's name in the path.
     `requests_per_window`: how many requests the bank takes in an hour (default 300).
+    `allowed_addresses`: callbacks from elsewhere are refused.
 
     Raises:
         OptionsWrong
     """
-    stored: dict[str, Any] = {}
-    for name, value in given.items():
-        if name == "encoding" and value in ("base64", "utf8"):
-            stored[name] = value
-        elif name == "channels" and (channels := _channels(value)):
-            stored[name] = channels
-        elif name == "requests_per_window" and str(value).isascii() and str(value).isdecimal() and int(value) > 0:
-            stored[name] = int(value)
-        else:
-            raise OptionsWrong(f"{name}={value} is not an option of bcb: {_ACCEPTED}")
-    return stored
+    return options.check("bcb", given, _KNOWN)
 
 
 def _channels(value: Any) -> list[str]:
     parts = value.split(",") if isinstance(value, str) else list(value)
-    return [stripped for part in parts if (stripped := str(part).strip(" /"))]
+    found = [stripped for part in parts if (stripped := str(part).strip(" /"))]
+    if not found:
+        raise ValueError("no channel")
+    return found
 
 
-_ACCEPTED = "encoding=base64|utf8, channels=NAME[,NAME…], requests_per_window=NUMBER"
+_KNOWN = (
+    options.choice("encoding", "base64", "utf8"),
+    Option("channels", _channels, "NAME[,NAME…]"),
+    options.number("requests_per_window"),
+    options.allowed_addresses(),
+)

@@ -30,6 +30,7 @@ def check(callback: Callback, profile: Profile, now: datetime) -> Proof:
     text = canonical.text(timestamp_text, nonce, callback.method, callback.path, callback.body)
     key_id = _match(callback, profile, text, signature)
     freshness.check(timestamp, now)
+    profile.check_address(callback)
     return Proof(
         strength="signature",
         key_id=key_id,

@@ -72,7 +72,7 @@ class Event(SQLModel, table=True):
     """Of what it says, however it was written down; another one under the same identity is a conflict."""
     type: str
     kind: str
-    """What it is about: `payment`, `job`, or `none`."""
+    """What it is about: `payment`, `job`, `reference` (a payment, by another name than its id), or `none`."""
     subject: str | None = None
     payment_id: str | None = None
     claimed_status: str | None = None
@@ -99,7 +99,10 @@ class Repeat(SQLModel, table=True):
 
 
 class Subject(SQLModel, table=True):
-    """What events are about: a payment, or a job. What callbacks claim of it, and what the bank answers."""
+    """What events are about: a payment (by its id, or by a reference), or a job.
+
+    It holds what callbacks claim of it, and what the bank answers.
+    """
 
     __tablename__ = "subjects"
     __table_args__ = (
@@ -119,9 +122,15 @@ class Subject(SQLModel, table=True):
     bank_status: str | None = None
     agreement: str
     claimed_status: str | None = None
+    claimed_at: datetime | None = time(nullable=True)
+    """When the bank told the claim, where that orders its claims."""
     amount: str | None = None
     currency: str | None = None
     last_event_id: str | None = None
+    returns: str | None = None
+    """The payment that this one returns."""
+    returned_by: str | None = None
+    """The payment that returned this one."""
     created_at: datetime = time()
     updated_at: datetime = time()
     due_at: datetime | None = time(nullable=True)

@@ -26,9 +26,9 @@ class Event(Shape):
     payment_id: str | None
     received_at: datetime
     proof: str
-    """How it was proven genuine."""
+    """How strongly it was proven genuine: `signature`, `encryption`, `token`, `address` or `none`."""
     proof_key: str
-    """The key that fitted: `secret:<version>` or `rsa:<kid>`."""
+    """What fitted: `secret:<version>`, `rsa:<kid>` or `address:<range>`."""
     claimed_status: Status | None
     """What the callback says; the bank's API has the last word, see the payment."""
     amount: Amount | None
@@ -102,6 +102,10 @@ class Payment(Shape):
     claimed_status: Status | None
     amount: Amount | None
     currency: str | None
+    returns: str | None
+    """The id of the payment that this one returns."""
+    returned_by: str | None
+    """The id of the payment that returned this one; its own state stays as it was."""
     created_at: datetime
     updated_at: datetime
     next_check_at: datetime | None

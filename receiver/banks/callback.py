@@ -1,0 +1,121 @@
+"""A callback as banks' packages see it: what came, what is known of its source, and what it tells once proven."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from receiver.signing import addresses
+from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
+
+STRENGTHS = ("signature", "encryption", "token", "address", "none")
+"""How strongly a callback can be proven, the strongest first; docs/callbacks.md says what each leaves open."""
+
+
+@dataclass(frozen=True)
+class Callback:
+    """One request as the bank sent it; all bytes, nothing decoded but the body's content coding.
+
+    `path` is the absolute public path without the query; `channel` is what follows the source's name in it: none for
+    the source's own path, the empty string for a slash alone. Header names are lower case.
+    """
+
+    method: bytes
+    path: bytes
+    channel: str | None
+    headers: Mapping[str, bytes]
+    body: bytes = field(repr=False)
+    peer: str
+    hidden: bool = False
+    """It comes out of the store, where tokens (`Bank.carried`) stand as `static_token.hide` left them."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """Where a callback carries its token in the clear: it must not be stored so."""
+
+    headers: frozenset[str] = frozenset()
+    """Names in lower case."""
+    in_channel: bool = False
+    """Whether the channel's first segment is one."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A source as its bank's package sees it: options, and the keys that prove its callbacks."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    """Version and text, newest first."""
+    jwks: str | None = None
+    longer_names: Sequence[str] = ()
+    """Other sources whose names start with this one's: what is signed for them must not pass here, cut differently."""
+    environment: str = "sandbox"
+
+    _hmac_keys: dict[SecretEncoding, list[Key]] = field(default_factory=dict, repr=False, compare=False)
+
+    def hmac_keys(self, encoding: SecretEncoding) -> list[Key]:
+        """Return the signing secrets as keys.
+
+        Raises:
+            Refusal: `secret_malformed` for a secret that is not in this encoding.
+        """
+        if encoding not in self._hmac_keys:
+            self._hmac_keys[encoding] = [key(f"secret:{version}", text, encoding) for version, text in self.secrets]
+        return self._hmac_keys[encoding]
+
+    def check_address(self, callback: Callback) -> None:
+        """Accept a sender on the source's list `allowed_addresses`, where there is one; to be called last.
+
+        Raises:
+            Refusal: `address_not_allowed`, marked as proven.
+        """
+        if allowed := self.options.get("allowed_addresses"):
+            addresses.match(callback.peer, allowed, proven=True)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that a callback tells. It is a claim until the bank's API has confirmed it."""
+
+    type: str
+    identity: tuple[str, ...]
+    """What makes it this one and no other, within its source."""
+    content: str
+    """What it says, free of how it was written; the same identity with another content is a conflict."""
+    kind: str = "none"
+    """What it is about: `payment`, `job`, `reference` (a payment, by another name than its id) or `none`."""
+    subject: str | None = None
+    payment_id: str | None = None
+    status: str | None = None
+    """The claimed status, one of `STATUSES`."""
+    amount: Decimal | None = None
+    currency: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    told_at: datetime | None = None
+    """When the bank told it, where that orders its claims: an earlier one takes nothing back from a later one."""
+
+
+def unrecognised(bank: str, content: bytes) -> Claim:
+    """Return the claim for genuine content that can't be understood: it is stored and shown all the same."""
+    digest = hashlib.sha256(content).hexdigest()
+    return Claim(type=f"{bank}.unrecognised", identity=("unrecognised", digest), content=digest)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """That a callback is genuine, and by what."""
+
+    strength: str
+    """One of `STRENGTHS`."""
+    key_id: str
+    """Which key it was, such as `secret:3`."""
+    content: bytes = field(repr=False)
+    """What was proven: the body, decrypted where it came encrypted."""
+    nonce: str | None = None
+    signed_at: datetime | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the bank tells in headers that its package reads, such as an id or a time."""

@@ -1,0 +1,113 @@
+"""A source's options: what a bank's package takes, read once and stored as read."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from receiver.banks.bank import OptionsWrong
+from receiver.signing import addresses
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,64}")
+_PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/{}]*")
+_WORD = re.compile(r"[\x21-\x7e]{1,200}")
+
+COMMON_HEADERS = frozenset({"host", "content-type", "content-length", "content-encoding", "user-agent", "accept"})
+"""These are in every request: none of them can be a token."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its name, how its value is read (`ValueError` where it is none), and what is accepted."""
+
+    name: str
+    read: Callable[[Any], Any]
+    accepted: str
+
+
+def check(bank: str, given: Mapping[str, Any], known: Sequence[Option]) -> dict[str, Any]:
+    """Return the options as they are to be stored.
+
+    Raises:
+        OptionsWrong: one is not known, or has a value that it does not take; the text lists all that are.
+    """
+    by_name = {option.name: option for option in known}
+    stored: dict[str, Any] = {}
+    for name, value in given.items():
+        try:
+            stored[name] = by_name[name].read(value)
+        except (KeyError, ValueError, TypeError):
+            accepted = ", ".join(f"{option.name}={option.accepted}" for option in known)
+            raise OptionsWrong(f"{name}={value} is not an option of {bank}: {accepted}") from None
+    return stored
+
+
+def _addresses(value: Any) -> list[str]:
+    parts = value.split(",") if isinstance(value, str) else list(value)
+    found = [str(addresses.network(str(part).strip())) for part in parts if str(part).strip()]
+    if not found:
+        raise ValueError("no address")
+    return found
+
+
+def allowed_addresses() -> Option:
+    """The addresses and ranges that callbacks may come from."""
+    return Option("allowed_addresses", _addresses, "ADDRESS|CIDR[,…]")
+
+
+def choice(name: str, *values: str) -> Option:
+    """One of several words."""
+
+    def read(value: Any) -> str:
+        if value not in values:
+            raise ValueError(value)
+        return str(value)
+
+    return Option(name, read, "|".join(values))
+
+
+def number(name: str, least: int = 1) -> Option:
+    """A whole number."""
+
+    def read(value: Any) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+            raise ValueError(text)
+        return int(text)
+
+    return Option(name, read, "NUMBER")
+
+
+def header(name: str) -> Option:
+    """The name of a header."""
+
+    def read(value: Any) -> str:
+        found = _matching(_HEADER, value).lower()
+        if found in COMMON_HEADERS:
+            raise ValueError(found)
+        return found
+
+    return Option(name, read, "HEADER")
+
+
+def path(name: str, *places: str) -> Option:
+    """An absolute path of the API, which must hold these places in braces and no others."""
+
+    def read(value: Any) -> str:
+        found = _matching(_PATH, value)
+        if sorted(re.findall(r"\{([^{}]*)\}", found)) != sorted(places) or found.count("{") != len(places):
+            raise ValueError(found)
+        return found
+
+    return Option(name, read, "/PATH" + "".join(f"/{{{place}}}" for place in places))
+
+
+def word(name: str) -> Option:
+    """An id or a name: visible ASCII."""
+    return Option(name, lambda value: _matching(_WORD, value), name.upper())
+
+
+def _matching(pattern: re.Pattern[str], value: Any) -> str:
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(value)
+    return value

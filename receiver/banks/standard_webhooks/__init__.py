@@ -1,0 +1,41 @@
+"""Any sender that follows Standard Webhooks 1.0.0. There is no API behind it: what it tells is taken as told."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from receiver.banks import options
+from receiver.banks.bank import Bank, Callback, Claim, Profile, Proof
+from receiver.banks.standard_webhooks import claims, proof
+from receiver.signing import standard_webhooks
+
+
+class StandardWebhooks(Bank):
+    """A sender that follows Standard Webhooks, as the rest of the house sees it."""
+
+    name = "standard_webhooks"
+
+    def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Take `headers`, `webhook` (default) or `svix`: how they begin; and `allowed_addresses`."""
+        return options.check(
+            self.name, given, (options.choice("headers", *proof.PREFIXES), options.allowed_addresses())
+        )
+
+    def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
+        """See `Bank.check_secret`."""
+        standard_webhooks.key("new", secret)
+
+    def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
+        """See `Bank.prove`."""
+        return proof.check(callback, profile, now)
+
+    def nonce_of(self, callback: Callback) -> str | None:
+        """See `Bank.nonce_of`."""
+        return proof.nonce_of(callback)
+
+    def read(self, proof: Proof) -> Sequence[Claim]:
+        """See `Bank.read`."""
+        return claims.read(proof)
+
+
+BANK: Bank = StandardWebhooks()

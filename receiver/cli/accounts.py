@@ -1,0 +1,51 @@
+"""`receiver accounts`: the accounts that a source's credentials see."""
+
+from typing import Any
+
+import click
+
+from receiver import banks
+from receiver.banks.abilities import Account, KeepsAccounts
+from receiver.banks.errors import BankError
+from receiver.banks.payload import decimal_text
+from receiver.cli.output import as_json, write_list
+from receiver.cli.parts import migrated, source_named
+from receiver.reconcile.access import BankAccess, BudgetSpent
+
+
+@click.group()
+def accounts() -> None:
+    """Look at the accounts at a bank."""
+
+
+@accounts.command("list")
+@click.argument("source")
+@as_json
+def list_accounts(source: str, as_json: bool) -> None:
+    """Ask the bank for all accounts that the source's credentials see."""
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        found = source_named(connection, source)
+    bank = banks.named(found.bank)
+    if not isinstance(bank, KeepsAccounts):
+        raise click.ClickException(f"{found.bank} has no list of accounts")
+    access = BankAccess(runtime.database, runtime.sealer, found, clock=runtime.clock)
+    try:
+        listed = access.ask(bank.accounts)
+    except (BankError, BudgetSpent) as error:
+        raise click.ClickException(str(error)) from error
+    rows = [_shown(account) for account in listed]
+    columns = ["account_id", "number", "name", "currency", "status", "balance"]
+    write_list(rows, columns, as_json, "The credentials see no account.")
+
+
+def _shown(account: Account) -> dict[str, Any]:
+    return {
+        "account_id": account.id,
+        "number": account.number,
+        "name": account.name,
+        "currency": account.currency,
+        "status": account.status,
+        "balance": decimal_text(account.balance),
+        **account.detail,
+    }

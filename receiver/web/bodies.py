@@ -1,0 +1,79 @@
+"""Reading a request's body once, within the limit that its source has, with few large ones at a time."""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flask import request
+from werkzeug.exceptions import HTTPException
+
+from receiver.inbox.coding import BodyTooLarge
+from receiver.inbox.inbox import TryLater
+from receiver.web.problems import Problem
+
+PIECE_BYTES = 64 * 1024
+
+LARGE_AT_ONCE = 3
+"""Bodies beyond the usual limit that are held at a time: anybody can send one, and each may take 50 MB."""
+
+
+class Bodies:
+    """Reads bodies for all threads of a process."""
+
+    def __init__(self, usual_bytes: int) -> None:
+        """Take the limit for sources whose bank has none of its own."""
+        self._usual_bytes = usual_bytes
+        self._slots = threading.BoundedSemaphore(LARGE_AT_ONCE)
+
+    @contextmanager
+    def reading(self, limit_of_source: Callable[[], int]) -> Iterator[bytes]:
+        """Give the body of the current request; a large one keeps its slot until the block ends.
+
+        `limit_of_source` is asked only where the usual limit may not be enough.
+
+        Raises:
+            BodyTooLarge
+            TryLater: too many large bodies are being read already.
+            Problem: it can't be read: broken chunks, or a sender that hung up.
+        """
+        length = request.content_length
+        limit = self._usual_bytes if length is not None and length <= self._usual_bytes else limit_of_source()
+        if length is not None and length > limit:
+            raise BodyTooLarge(f"{length} bytes, {limit} allowed")
+        if limit <= self._usual_bytes:
+            yield _read(limit)
+            return
+        if not self._slots.acquire(blocking=False):
+            raise TryLater("too many large callbacks at once")
+        try:
+            yield _read(limit)
+        finally:
+            self._slots.release()
+
+
+def _read(limit: int) -> bytes:
+    length = request.content_length
+    try:
+        body = _whole(limit + 1 if length is None else length)
+    except HTTPException:
+        raise
+    except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
+        raise Problem(400, "The body could not be read to its end.") from error
+    if len(body) > limit:
+        raise BodyTooLarge(f"more than {limit} bytes")
+    if len(body) < (length or 0):
+        raise Problem(400, "The body is shorter than its Content-Length.")
+    return body
+
+
+def _whole(length: int) -> bytes:
+    """Read up to `length` bytes; a large body in pieces, into one buffer that becomes the result, not held twice."""
+    stream = request.environ["wsgi.input"]
+    if length <= PIECE_BYTES:
+        found: bytes = stream.read(length)
+        return found
+    kept = io.BytesIO()
+    while piece := stream.read(min(PIECE_BYTES, length - kept.tell())):
+        kept.write(piece)
+    return kept.getvalue()

@@ -1,0 +1,185 @@
+"""What Banking Circle's notifications tell."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from encrypting_bank import batch, notification, payment
+
+from receiver.banks.bank import Claim
+from receiver.banks.banking_circle import claims
+from receiver.banks.payload import NotUnderstood
+
+PAYMENT_ID = "9ffa7024-5536-4b0f-9578-d03171f75182"
+
+
+def read(*notifications: Any) -> list[Claim]:
+    return list(claims.read(batch(list(notifications)).encode()))
+
+
+def only(found: Any) -> Claim:
+    (claim,) = read(found)
+    return claim
+
+
+def test_an_incoming_payment_is_told_with_its_amount_and_facts() -> None:
+    claim = only(notification(event_id="e1"))
+    assert claim.type == "banking_circle.incoming_payment_processed"
+    assert claim.identity == ("event", "e1")
+    assert (claim.kind, claim.subject, claim.payment_id) == ("payment", PAYMENT_ID, PAYMENT_ID)
+    assert (claim.status, claim.amount, claim.currency) == ("completed", Decimal("145.25"), "GBP")
+    assert claim.facts == {
+        "notification_type": "IncomingPaymentProcessed",
+        "told_at": "2023-09-23T14:53:52.8581798Z",
+        "subscription_id": "5f0f1d5c-2f0a-4f3e-9a63-0d6a3c8d1b11",
+        "transaction_reference": "010F103220030044",
+        "classification": "Incoming",
+        "bank_status": "Processed",
+        "payment_rail": "Internal",
+        "processed_at": "2023-09-23T15:33:51.0133333+00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "status"),
+    [
+        ("IncomingPaymentProcessed", "incoming_payment_processed", "completed"),
+        ("OutgoingPaymentProcessed", "outgoing_payment_processed", "completed"),
+        ("OutgoingPaymentRejected", "outgoing_payment_rejected", "rejected"),
+        ("MissingFunding", "missing_funding", "pending"),
+        ("Reversed", "reversed", "reversed"),
+        ("IncomingPaymentBooked", "incoming_payment_booked", None),
+        ("OutgoingPaymentBooked", "outgoing_payment_booked", None),
+        ("PaymentRouting", "payment_routing", None),
+        ("OutgoingDirectDebitPendingProcessing", "outgoing_direct_debit_pending_processing", None),
+        ("AccountHolderVerification", "account_holder_verification", None),
+        ("CaseEvents", "case_events", None),
+        ("CasesEvents", "case_events", None),
+        ("AgencyBankingWhitelistResult", "agency_banking_whitelist_result", None),
+        ("MandateStatus", "mandate_status", None),
+    ],
+)
+def test_every_documented_type_has_its_name_and_claim(kind: str, name: str, status: str | None) -> None:
+    claim = only(notification(kind))
+    assert (claim.type, claim.status) == (f"banking_circle.{name}", status)
+
+
+def test_a_rejected_payment_has_no_transfer_and_says_why() -> None:
+    rejected = payment(errors=[{"errorCode": "E1", "errorMessage": "Not so"}, "plain", 7])
+    del rejected["transfer"]
+    claim = only(notification("OutgoingPaymentRejected", payment=rejected))
+    assert (claim.amount, claim.currency, claim.status) == (None, None, "rejected")
+    assert claim.facts["errors"] == ["E1: Not so", "plain", "7"]
+
+
+@pytest.mark.parametrize("errors", ["Not so", ["Not so"], [{"message": "Not so"}]])
+def test_errors_come_as_a_text_or_a_list(errors: Any) -> None:
+    assert only(notification(payment=payment(errors=errors))).facts["errors"] == ["Not so"]
+
+
+@pytest.mark.parametrize("errors", [None, [], "", {}])
+def test_no_errors_are_none(errors: Any) -> None:
+    assert "errors" not in only(notification(payment=payment(errors=errors))).facts
+
+
+def test_a_return_is_marked() -> None:
+    assert only(notification(payment=payment(**{"return": True}))).facts["is_return"] is True
+    assert "is_return" not in only(notification()).facts
+
+
+@pytest.mark.parametrize(
+    ("status", "claimed"), [("Processed", "completed"), ("Rejected", "rejected"), ("Hold", "pending"), ("New", None)]
+)
+def test_a_payment_status_is_about_a_reference(status: str, claimed: str | None) -> None:
+    payload = {"TransactionStatus": status, "AccountServicerReference": "010F103220030044"}
+    told = notification("PaymentStatus", payload=payload)
+    del told["payment"]
+    claim = only(told)
+    assert claim.type == "banking_circle.payment_status"
+    assert (claim.kind, claim.subject, claim.payment_id) == ("reference", "010F103220030044", None)
+    assert claim.status == claimed
+
+
+def test_a_payment_status_without_a_reference_is_kept() -> None:
+    claim = only(notification("PaymentStatus", payload={}))
+    assert (claim.type, claim.kind, claim.subject) == ("banking_circle.payment_status", "none", None)
+
+
+@pytest.mark.parametrize("kind", ["SomethingNew", "incomingpaymentprocessed", "", None, 7, "X" * 500])
+def test_an_unknown_type_is_kept_under_its_event_id_and_its_payment_is_asked_for(kind: Any) -> None:
+    claim = only(notification(kind, event_id="e1"))
+    assert (claim.type, claim.identity) == ("banking_circle.unrecognised", ("event", "e1"))
+    assert (claim.kind, claim.subject, claim.status) == ("payment", PAYMENT_ID, None)
+
+
+@pytest.mark.parametrize("found", [7, "text", None, [], {}, {"notificationType": "Reversed"}, {"eventId": ""}])
+def test_a_notification_without_an_event_id_is_kept_by_its_content(found: Any) -> None:
+    claim = only(found)
+    assert claim.type == "banking_circle.unrecognised"
+    assert claim.identity[0] == "content"
+    assert only(found) == claim
+
+
+def test_a_bare_array_is_a_batch_too() -> None:
+    text = json.dumps([notification(event_id="e1"), notification(event_id="e2")])
+    assert [claim.identity[1] for claim in claims.read(text.encode())] == ["e1", "e2"]
+
+
+@pytest.mark.parametrize("name", ["notifications", "Notifications", "NOTIFICATIONS"])
+def test_the_envelope_may_hold_more_and_spell_its_name_otherwise(name: str) -> None:
+    text = json.dumps({"before": {"notifications": [1]}, name: [notification()], "after": [1, {"x": "]}"}]})
+    assert len(claims.read(text.encode())) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "7",
+        '"notifications"',
+        "{}",
+        "[]",
+        '{"notifications":[]}',
+        '{"notifications":null}',
+        '{"notifications":{}}',
+        '{"other":[1]}',
+        '{"notifications":[1]',
+        '{"notifications":[1]}}',
+        '{"notifications":[1] "x":1}',
+        '{"notifications":[1,]}',
+        '{"notifications":[NaN]}',
+        '{"notifications":[{"eventId":"e1"},{"eventId"]}',
+        "{notifications:[1]}",
+        '{"notifications":[1]}x',
+        "[1 2]",
+        "[" * 100_000,
+        '{"notifications":' + "[" * 100_000,
+        '{"notifications":[1e999999999999999999999]}',
+    ],
+)
+def test_what_is_no_batch_is_not_understood(text: str) -> None:
+    with pytest.raises(NotUnderstood):
+        claims.read(text.encode())
+
+
+def test_what_is_no_utf_8_is_not_understood() -> None:
+    with pytest.raises(NotUnderstood):
+        claims.read(b"\xff\xfe[]")
+
+
+def test_the_same_event_of_another_subscription_says_the_same() -> None:
+    first, second = notification(event_id="e1"), notification(event_id="e1", subscriptionId="another")
+    assert only(first).content == only(second).content
+
+
+def test_another_content_under_the_same_id_differs() -> None:
+    changed = payment(status="Rejected")
+    assert only(notification(event_id="e1")).content != only(notification(event_id="e1", payment=changed)).content
+
+
+def test_amounts_are_read_to_the_digit() -> None:
+    text = batch([notification()]).replace("145.25", "12345678901234567.89")
+    (claim,) = claims.read(text.encode())
+    assert claim.amount == Decimal("12345678901234567.89")

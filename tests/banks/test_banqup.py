@@ -1,0 +1,180 @@
+"""Banqup's package: what messages tell, what must be set, how long a token lives."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from answering import Answering, answering
+
+from receiver import banks
+from receiver.banks.bank import Claim, OptionsWrong, Proof
+from receiver.banks.connection import Connection
+from receiver.banks.errors import AnswerUnreadable, NotOffered
+from receiver.banks.payload import NotUnderstood
+from receiver.signing.errors import Refusal
+
+BANK = banks.named("banqup")
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+CREDENTIALS = {"client_id": "app", "client_secret": "secret"}
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Answering]:
+    with answering() as listening:
+        yield listening
+
+
+@pytest.fixture
+def way(api: Answering) -> Connection:
+    return Connection(api.url, clock=lambda: NOW, token="t")
+
+
+def read(body: Any) -> Claim:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    (claim,) = BANK.read(Proof("token", "secret:1", content))
+    return claim
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "kind"),
+    [
+        ({"status": {"payment": "RECEIVED"}}, "pending", "banqup.payment.received"),
+        ({"data": {"status": {"payment": "PAID"}}}, "completed", "banqup.payment.paid"),
+        ({"status": {"payment": "FAILED"}}, "rejected", "banqup.payment.failed"),
+        ({"status.payment": "PAID"}, "completed", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": "INFORMATIONAL"}, "pending", "banqup.payment.paid"),
+        (
+            {"data": {"status": {"payment": "FAILED"}, "levelOfCertainty": "informational"}},
+            "pending",
+            "banqup.payment.failed",
+        ),
+        ({"status": {"payment": "PONDERING"}}, "unknown", "banqup.payment"),
+        ({}, None, "banqup.payment"),
+    ],
+)
+def test_a_payment_message_claims_a_status_that_is_final_only_where_it_is_certain(
+    said: dict[str, Any], status: str | None, kind: str
+) -> None:
+    claim = read({"id": "m-1", "category": "payment", "resourceId": "pay-1", **said})
+    assert (claim.type, claim.status, claim.payment_id, claim.identity) == (kind, status, "pay-1", ("message", "m-1"))
+
+
+def test_reasons_and_the_state_of_authorization_are_told() -> None:
+    status = {"payment": "FAILED", "reason": ["INSUFFICIENT_FUNDS", 7], "auth": "PENDING:https://bank.example/a:b?c"}
+    claim = read({"category": "payment", "resourceId": "pay-1", "data": {"spaceId": "s-1", "status": status}})
+    assert claim.facts["reasons"] == ["INSUFFICIENT_FUNDS", "7"]
+    assert (claim.facts["auth_state"], claim.facts["auth_url"]) == ("PENDING", "https://bank.example/a:b?c")
+    assert claim.facts["space_id"] == "s-1"
+
+
+@pytest.mark.parametrize(
+    ("category", "kind"),
+    [
+        ("document", "banqup.document"),
+        ("paymentInformation", "banqup.payment_information"),
+        ("SPACEASSET", "banqup.space_asset"),
+        ("novelty", "banqup.unrecognised"),
+        (None, "banqup.unrecognised"),
+    ],
+)
+def test_other_categories_are_events_about_nothing_that_can_be_asked_for(category: str | None, kind: str) -> None:
+    claim = read({"id": "m-1", "category": category, "resourceId": "r-1"})
+    assert (claim.type, claim.kind, claim.payment_id) == (kind, "none", None)
+
+
+def test_without_an_id_the_body_is_what_a_message_is() -> None:
+    assert read({"category": "space"}).identity == read(b'{ "category" : "space" }').identity
+    assert read({"category": "space"}).identity != read({"category": "space", "scope": "x"}).identity
+
+
+def test_what_is_no_object_is_not_understood() -> None:
+    with pytest.raises(NotUnderstood):
+        read(b"[]")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"space": "s-1"}, {"token_header": "x-secret"}, {"allowed_addresses": "0.0.0.0/0"}, {"token_in": "body"}],
+)
+def test_a_source_by_which_nothing_would_be_proven_is_refused(options: dict[str, str]) -> None:
+    with pytest.raises(OptionsWrong):
+        BANK.check_options(options)
+
+
+@pytest.mark.parametrize("url", ["http://api.uat.btx.eu.banqup.com", "http://127.0.0.1:9900", "ftp://bank", "bank"])
+def test_plain_http_is_refused(url: str) -> None:
+    with pytest.raises(OptionsWrong, match="HTTPS only"):
+        BANK.check_base_url(url)
+
+
+def test_a_secret_fits_the_place_where_it_is_to_stand() -> None:
+    BANK.check_secret("a/b=" + "c" * 20, {"token_in": "header"})
+    for options in ({"token_in": "path"}, {"allowed_addresses": ["192.0.2.0/24"]}):
+        with pytest.raises(Refusal):
+            BANK.check_secret("a/b=" + "c" * 20, options)
+
+
+@pytest.mark.parametrize(
+    ("options", "proofs"),
+    [
+        ({"token_in": "path"}, ["token"]),
+        ({"token_in": "header", "allowed_addresses": ["192.0.2.0/24"]}, ["token", "address"]),
+        ({"allowed_addresses": ["192.0.2.0/24"]}, ["address"]),
+        ({"token_in": "path", "allowed_addresses": ["::/0"]}, ["token"]),
+    ],
+)
+def test_it_says_by_what_its_messages_are_proven(options: dict[str, Any], proofs: list[str]) -> None:
+    assert list(BANK.proofs(options)) == proofs
+
+
+# `exp` is 13:00, one hour from now.
+JWT = jwt.encode({"exp": int((NOW + timedelta(hours=1)).timestamp())}, "k" * 32, algorithm="HS256")
+
+
+@pytest.mark.parametrize(
+    ("fields", "ends"),
+    [
+        ({"expires_at": "2026-03-04T12:05:00Z", "expires_in": 3600}, NOW + timedelta(minutes=5)),
+        ({"expires_at": "soon", "expires_in": "300"}, NOW + timedelta(seconds=300)),
+        ({"expires_in": 3600}, NOW + timedelta(hours=1)),
+        ({"expires_in": -1, "access_token": JWT}, NOW + timedelta(hours=1)),
+        ({"access_token": JWT}, NOW + timedelta(hours=1)),
+        ({}, None),
+    ],
+)
+def test_a_token_s_end_is_read_from_the_answer_or_else_from_the_token(
+    api: Answering, way: Connection, fields: dict[str, Any], ends: datetime | None
+) -> None:
+    api.answer = {"access_token": "opaque", **fields}
+    assert BANK.new_token(way, CREDENTIALS)[1] == ends
+
+
+@pytest.mark.parametrize("answer", [{}, [], None, {"access_token": ""}, {"access_token": 7}, {"access_token": "a\nb"}])
+def test_an_answer_without_a_token_is_unreadable(api: Answering, way: Connection, answer: Any) -> None:
+    api.answer = answer
+    with pytest.raises(AnswerUnreadable):
+        BANK.new_token(way, CREDENTIALS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"status": {"payment": "PAID"}}, "completed"),
+        ({"data": {"status": {"payment": "PAID"}}}, "completed"),
+        ([{"status": "FAILED"}], "rejected"),
+        ({"status": "PAID", "levelOfCertainty": "INFORMATIONAL"}, "pending"),
+        ({"status": "ELSE"}, "unknown"),
+    ],
+)
+def test_the_status_is_read_in_any_of_its_shapes(api: Answering, way: Connection, answer: Any, status: str) -> None:
+    api.answer = answer
+    assert BANK.ask(way, "payment", "pay-1", {"space_id": "s-1"}).status == status
+    assert api.asked[-1][:2] == ("GET", "/payments/v1/spaces/s-1/payments/pay-1")
+
+
+def test_without_a_space_there_is_nothing_to_ask_and_that_is_said(way: Connection) -> None:
+    with pytest.raises(NotOffered, match="option space"):
+        BANK.ask(way, "payment", "pay-1", {})

@@ -1,0 +1,210 @@
+"""ConnectPay's package: what callbacks tell, the partner's key, and calls that need a user."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from answering import answering
+
+from receiver import banks
+from receiver.banks.bank import Claim, OptionsWrong, Proof
+from receiver.banks.connection import Connection
+from receiver.banks.connectpay import User, UserNeeded, call
+from receiver.banks.errors import NotKnown, TokenRefused
+from receiver.banks.payload import NotUnderstood
+from receiver.reconcile.schedule import Schedule
+from receiver.simulator.connectpay import Config, Simulator
+from receiver.simulator.connectpay.payments import TYPES
+
+BANK = banks.named("connectpay")
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+SIGN_OUT = "/baas-sca/user-management/client/users/logout"
+USERS = "/baas-sca/user-management/partner/users"
+
+
+def read(body: Any, sent_at: str = "") -> Claim:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    (claim,) = BANK.read(Proof("token", "secret:1", content, headers={"x-connectpay-timestamp": sent_at}))
+    return claim
+
+
+@pytest.mark.parametrize("written", [str, str.lower, str.upper])
+@pytest.mark.parametrize("event", TYPES)
+def test_every_documented_type_is_known_however_it_is_cased(event: str, written: Any) -> None:
+    claim = read({"eventType": written(event)})
+    assert claim.type.startswith("connectpay.")
+    assert claim.type == read({"eventType": event}).type
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [("Created", "pending"), ("Processing", "pending"), ("Completed", "completed"), ("Rejected", "rejected")],
+)
+def test_an_outgoing_payment_claims_its_status(event: str, status: str) -> None:
+    claim = read({"event": f"OutgoingPayment.{event}", "paymentOrderNo": 4711})
+    assert (claim.status, claim.kind, claim.subject, claim.payment_id) == (status, "payment", "4711", "4711")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"eventType": "OutgoingPayment.Completed", "data": {"paymentOrderNo": "PO-1"}},
+        {"type": "OutgoingPayment.Completed", "payload": {"payment": {"PaymentOrderNo": "PO-1", "type": "SEPA"}}},
+        {"event": "OutgoingPayment.Completed", "payment": {"type": "SEPA"}, "paymentOrderNo": "PO-1"},
+        {"header": {"type": "outgoingpayment.completed"}, "paymentorderno": "PO-1"},
+    ],
+)
+def test_type_and_id_are_found_wherever_they_stand(body: dict[str, Any]) -> None:
+    claim = read(body)
+    assert (claim.type, claim.payment_id) == ("connectpay.outgoing_payment.completed", "PO-1")
+
+
+def test_an_incoming_payment_without_an_order_can_t_be_asked_for() -> None:
+    claim = read({"eventType": "IncomingPayment.Completed", "transactionId": "TX-1"})
+    assert (claim.kind, claim.payment_id, claim.status) == ("none", "TX-1", "completed")
+
+
+def test_a_payment_is_in_each_state_once_whatever_else_is_said() -> None:
+    body = {"eventType": "OutgoingPayment.Completed", "paymentOrderNo": "PO-1"}
+    assert read(body, "1700000000").identity == read({**body, "more": 1}, "1700000009").identity
+    assert read(body).identity != read({**body, "eventType": "OutgoingPayment.Rejected"}).identity
+
+
+def test_a_balance_that_changes_in_the_same_words_again_is_another_event() -> None:
+    body = {"eventType": "Account.BalanceChanged", "accountNo": "LT1"}
+    assert read(body, "1700000000").identity != read(body, "1700000009").identity
+    assert read(body, "1700000000").identity == read(body, "1700000000000").identity
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", {"eventType": "New.Kind"}, {"eventType": "BaaSCard."}, {"type": None}])
+def test_what_is_not_known_is_not_understood(body: Any) -> None:
+    with pytest.raises(NotUnderstood):
+        read(body)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"status_path": "/no/place"},
+        {"status_path": "https://elsewhere/{paymentOrderNo}"},
+        {"status_path": "/{paymentOrderNo}/{other}"},
+        {"status_path": "/baas-sca/client/{paymentOrderNo}"},
+        {"token_header": "content-type"},
+        {"token_header": "two words"},
+        {"allowed_addresses": "example.com"},
+        {"allowed_addresses": ""},
+        {"api_key": "digest"},
+        {"quiet_hours": "-1"},
+        {"colour": "blue"},
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(options: dict[str, str]) -> None:
+    with pytest.raises(OptionsWrong, match=r"\w"):
+        BANK.check_options(options)
+
+
+def test_options_are_stored_as_they_are_read() -> None:
+    given = {"token_header": "X-Secret", "allowed_addresses": "192.0.2.7, 198.51.100.0/24", "quiet_hours": "0"}
+    stored = BANK.check_options(given)
+    assert stored == {
+        "token_header": "x-secret",
+        "allowed_addresses": ["192.0.2.7/32", "198.51.100.0/24"],
+        "quiet_hours": 0,
+    }
+    assert BANK.check_options(stored) == stored
+
+
+def test_a_list_that_lets_everybody_in_proves_no_address() -> None:
+    assert list(BANK.proofs({})) == ["token", "address"]
+    assert list(BANK.proofs({"allowed_addresses": ["0.0.0.0/0", "::/0"]})) == ["token"]
+
+
+def test_the_pauses_are_never_shorter_than_five_minutes() -> None:
+    schedule = Schedule(10, 3600).at_least(BANK.pauses)
+    pauses = [schedule.next_check("pending", attempts, NOW) for attempts in range(20) for _ in range(20)]
+    assert min(at - NOW for at in pauses if at is not None) >= timedelta(minutes=5)
+    assert max(at - NOW for at in pauses if at is not None) > timedelta(hours=10)
+
+
+# The API
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Config(requests_per_second=0, automatic=False)) as running:
+        yield running
+
+
+def partner(simulator: Simulator, **options: str) -> Connection:
+    key, _ = BANK.new_token(
+        Connection("", clock=lambda: NOW), {"client_key": "ConnectPay", "client_secret": "EasyBanking"}
+    )
+    shown = BANK.authorization(key, options)
+    return Connection(simulator.url, clock=lambda: NOW, token=key, authorization=shown, options=options)
+
+
+def test_the_key_is_that_of_the_documentation_bare_or_behind_basic() -> None:
+    key, ends = BANK.new_token(
+        Connection("", clock=lambda: NOW), {"client_key": "ConnectPay", "client_secret": "EasyBanking"}
+    )
+    assert (key, ends) == ("Q29ubmVjdFBheTpFYXN5QmFua2luZw==", None)
+    assert BANK.authorization(key, {}) == {"x-connectpay-api-key": key}
+    assert BANK.authorization(key, {"api_key": "basic"}) == {"x-connectpay-api-key": f"Basic {key}"}
+
+
+@pytest.mark.parametrize("spelling", ["bare", "basic"])
+def test_a_partner_call_shows_the_key_as_it_is_set(simulator: Simulator, spelling: str) -> None:
+    simulator.options.change({"api_key": spelling})
+    assert call(partner(simulator, api_key=spelling), USERS)["users"]
+
+
+def test_the_sca_path_answers_too_where_it_is_set(simulator: Simulator) -> None:
+    path = "/baas-sca/payments/partner/payments/{paymentOrderNo}/status"
+    with pytest.raises(NotKnown):
+        BANK.ask(partner(simulator, status_path=path), "payment", "PO-0", {})
+
+
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        (None, "token of a user"),
+        (User("", NOW, "203.0.113.7"), "token of a user"),
+        (User("token", NOW, ""), "own IP address"),
+        (User("token", NOW, "nowhere"), "own IP address"),
+        (User("token", NOW - timedelta(minutes=5), "203.0.113.7"), "refreshed"),
+    ],
+)
+def test_a_client_call_without_all_that_it_needs_is_refused_in_words_and_not_sent(
+    user: User | None, words: str
+) -> None:
+    with pytest.raises(UserNeeded, match=words):
+        call(Connection("http://127.0.0.1:1", clock=lambda: NOW, token="key"), SIGN_OUT, user)
+
+
+def test_a_client_call_shows_the_user_and_not_the_partner() -> None:
+    with answering() as api:
+        shown = BANK.authorization("the-key", {})
+        way = Connection(api.url, clock=lambda: NOW, token="the-key", authorization=shown)
+        user = User("the-token", NOW, "203.0.113.7")
+        call(way, SIGN_OUT, user)
+        call(way, USERS, user)
+    of_user, of_partner = (headers for _, _, headers in api.asked)
+    assert (of_user["authorization"], of_user["psu-ip-address"]) == ("Bearer the-token", "203.0.113.7")
+    assert "x-connectpay-api-key" not in of_user
+    assert of_partner["x-connectpay-api-key"] == "the-key"
+    assert "authorization" not in of_partner
+
+
+def test_the_bank_takes_a_client_call_with_both(simulator: Simulator) -> None:
+    simulator.options.change({"status_path": "/baas-sca/client/{paymentOrderNo}"})
+    token = simulator.bank.bearers.issue("user", 300)
+    with pytest.raises(NotKnown):  # let in, and told that there is no such order
+        call(partner(simulator), "/baas-sca/client/PO-0", User(token, NOW, "203.0.113.7"))
+    with pytest.raises(TokenRefused):
+        call(partner(simulator), "/baas-sca/client/PO-0", User("another", NOW, "203.0.113.7"))
+
+
+def test_a_user_s_token_shows_in_no_repr() -> None:
+    assert "secret-token" not in repr(User("secret-token", NOW, "203.0.113.7"))

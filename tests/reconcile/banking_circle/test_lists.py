@@ -1,0 +1,43 @@
+"""Lists over several pages, in every shape that the bank gives them."""
+
+from typing import Any
+
+import pytest
+from banking_circle import asked, control
+
+from receiver.reconcile.access import BankAccess
+from receiver.simulator.banking_circle import Simulator
+
+pytestmark = pytest.mark.usefixtures("source")
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing here differs between the databases."""
+    return sqlite_url
+
+
+def test_every_page_of_accounts_is_read(simulator: Simulator, access: BankAccess) -> None:
+    control(simulator, "/accounts", {"count": 450}, "PUT")
+    accounts = access.ask(access.bank.accounts)  # type: ignore[attr-defined]
+    assert len({account.id for account in accounts}) == 450
+    assert asked(simulator, "/accounts") == 3
+
+
+@pytest.mark.parametrize("options", [{"row_count": False}, {"spelling": "upper"}, {"spelling": "alternate"}])
+def test_pages_may_spell_their_names_otherwise_and_leave_out_their_number(
+    simulator: Simulator, access: BankAccess, options: dict[str, Any]
+) -> None:
+    control(simulator, "/options", options, "PATCH")
+    control(simulator, "/accounts", {"count": 400}, "PUT")
+    accounts = access.ask(access.bank.accounts)  # type: ignore[attr-defined]
+    assert len({account.id for account in accounts}) == 400
+
+
+def test_payments_are_listed_over_all_pages_with_the_banks_filters(simulator: Simulator, access: BankAccess) -> None:
+    from receiver.banks.banking_circle import api
+
+    for number in range(205):
+        control(simulator, f"/payments/p{number}", {"classification": "Own" if number < 3 else "Outgoing"}, "PUT")
+    listed = access.ask(lambda connection: list(api.payments(connection, Classification="Outgoing")))
+    assert {entry["paymentId"] for entry in listed} == {f"p{number}" for number in range(3, 205)}

@@ -1,0 +1,114 @@
+"""From a claim to the truth, and from a return to what it returns, on both databases."""
+
+from datetime import timedelta
+
+import pytest
+from banking_circle import asked, control, feed_types, state, tell
+from conftest import StandingClock
+from encrypting_bank import notification, payment
+
+from receiver import representations
+from receiver.runtime import Runtime
+from receiver.simulator.banking_circle import Simulator
+from receiver.store import events
+
+DAY = 86400
+
+pytestmark = pytest.mark.usefixtures("source")
+
+
+def test_a_payment_is_followed_to_its_end_with_a_token_that_is_fetched_once(
+    parts: Runtime, simulator: Simulator, clock: StandingClock
+) -> None:
+    control(simulator, "/payments/p1", {"script": [["PendingProcessing", 25], ["Processed"]]}, "PUT")
+    tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")))
+    worker = parts.worker()
+    worker.run_once()
+    assert (state(parts, "p1")["status"], state(parts, "p1")["agreement"]) == ("pending", "unconfirmed")
+    for _ in range(3):
+        clock.forward(12)
+        worker.run_once()
+    found = state(parts, "p1")
+    assert (found["status"], found["bank_status"], found["agreement"]) == ("completed", "Processed", "confirmed")
+    assert found["checks"][-1]["detail"]["amount"] == "100.00 EUR"
+    assert asked(simulator, "/authorize") == 1
+
+
+def test_processed_is_looked_at_again_and_a_reversal_found_that_no_callback_told(
+    parts: Runtime, simulator: Simulator, clock: StandingClock
+) -> None:
+    control(simulator, "/payments/p1", {"script": [["Processed", 2 * DAY], ["Reversed"]]}, "PUT")
+    tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")))
+    worker = parts.worker()
+    worker.run_once()
+    assert state(parts, "p1")["next_check_at"] == representations.rfc3339(clock() + timedelta(days=1))
+    clock.forward(DAY + 1)
+    worker.run_once()
+    assert state(parts, "p1")["status"] == "completed"
+    clock.forward(2 * DAY)
+    worker.run_once()
+    found = state(parts, "p1")
+    # What the callback claimed was true when it came.
+    assert (found["status"], found["agreement"], found["next_check_at"]) == ("reversed", "confirmed", None)
+    assert [kind for kind, _ in feed_types(parts)][1:] == ["payment.status_changed"] * 2
+
+
+def test_a_return_is_linked_to_the_payment_that_it_returns(parts: Runtime, simulator: Simulator) -> None:
+    control(simulator, "/payments/out", {"script": [["Processed"]], "reference": "010F2422510258PF"}, "PUT")
+    lines = ["RETURN OF PAYMENT", "010F2422510258PF", "By order of beneficiary"]
+    back = {"classification": "Incoming", "return": True, "remittance": lines}
+    control(simulator, "/payments/back", back, "PUT")
+    told = notification("OutgoingPaymentProcessed", payment=payment("out"))
+    tell(parts, told, notification(payment=payment("back", **{"return": True})))
+    parts.worker().run_once()
+    original, returned = state(parts, "out"), state(parts, "back")
+    assert (original["status"], original["returned_by"], original["returns"]) == ("completed", "back", None)
+    assert (returned["status"], returned["returns"], returned["returned_by"]) == ("completed", "out", None)
+    assert feed_types(parts).count(("payment.returned", "out")) == 1
+
+
+def test_a_return_of_a_payment_that_nobody_told_of_makes_it_known(
+    parts: Runtime, simulator: Simulator, clock: StandingClock
+) -> None:
+    control(simulator, "/payments/out", {"script": [["Processed"]], "reference": "010F2422510258PF"}, "PUT")
+    back = {"classification": "Incoming", "return": True, "remittance": ["RETURN OF PAYMENT", "010F2422510258PF"]}
+    control(simulator, "/payments/back", back, "PUT")
+    tell(parts, notification(payment=payment("back", **{"return": True})))
+    worker = parts.worker()
+    worker.run_once()
+    clock.forward(DAY + 1)
+    worker.run_once()
+    assert (state(parts, "out")["status"], state(parts, "out")["returned_by"]) == ("completed", "back")
+    # Looked at again, it is told no second time.
+    assert feed_types(parts).count(("payment.returned", "out")) == 1
+
+
+def test_a_payment_status_leads_to_its_payment_by_the_banks_reference(parts: Runtime, simulator: Simulator) -> None:
+    control(simulator, "/payments/p1", {"script": [["Rejected"]], "reference": "010F103220030044"}, "PUT")
+    told = {"TransactionStatus": "Rejected", "AccountServicerReference": "010F103220030044"}
+    status = notification("PaymentStatus", payload=told)
+    del status["payment"]
+    (event_id,) = tell(parts, status)
+    parts.worker().run_once()
+    found = state(parts, "p1")
+    assert (found["status"], found["claimed_status"], found["agreement"]) == ("rejected", "rejected", "confirmed")
+    with parts.database.read() as connection:
+        event = events.find(connection, event_id)
+    assert event is not None
+    assert event.payment_id == "p1"
+    assert feed_types(parts) == [
+        ("banking_circle.payment_status", "010F103220030044"),
+        ("payment.status_changed", "p1"),
+    ]
+
+
+def test_a_claim_by_reference_never_takes_back_what_the_payment_itself_claims(
+    parts: Runtime, simulator: Simulator
+) -> None:
+    control(simulator, "/payments/p1", {"script": [["Processed"]], "reference": "010F103220030044"}, "PUT")
+    told = {"TransactionStatus": "PendingProcessing", "AccountServicerReference": "010F103220030044"}
+    status = notification("PaymentStatus", payload=told)
+    del status["payment"]
+    tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")), status)
+    parts.worker().run_once()
+    assert (state(parts, "p1")["claimed_status"], state(parts, "p1")["agreement"]) == ("completed", "confirmed")

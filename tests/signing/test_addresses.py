@@ -1,0 +1,71 @@
+"""Address lists: who is on them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.signing import addresses
+from receiver.signing.errors import Refusal
+
+LIST = ["192.0.2.0/24", "198.51.100.7/32", "2001:db8::/32"]
+
+
+@pytest.mark.parametrize(
+    ("peer", "listed"),
+    [
+        ("192.0.2.255", "192.0.2.0/24"),
+        ("198.51.100.7", "198.51.100.7/32"),
+        ("2001:db8::1", "2001:db8::/32"),
+        ("::ffff:192.0.2.1", "192.0.2.0/24"),
+    ],
+)
+def test_an_address_of_the_list_passes(peer: str, listed: str) -> None:
+    assert addresses.match(peer, LIST) == listed
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [
+        "192.0.3.1",
+        "198.51.100.8",
+        "2001:db9::1",
+        "",
+        "unknown",
+        "192.0.2.1, 192.0.2.2",
+        "2001:db8::1%eth0",
+        "3221225985",
+    ],
+)
+def test_anything_else_does_not(peer: str) -> None:
+    with pytest.raises(Refusal, match="address_not_allowed"):
+        addresses.match(peer, LIST)
+
+
+@given(st.text())
+def test_no_text_makes_anything_but_a_verdict(peer: str) -> None:
+    with pytest.raises(Refusal, match="address_not_allowed"):
+        addresses.match(peer, ["203.0.113.77/32"])
+
+
+def test_an_empty_list_lets_nobody_pass() -> None:
+    with pytest.raises(Refusal):
+        addresses.match("192.0.2.1", [])
+
+
+def test_whether_all_else_was_proven_is_kept_with_the_refusal() -> None:
+    with pytest.raises(Refusal) as refused:
+        addresses.match("192.0.3.1", LIST, proven=True)
+    assert refused.value.proven
+
+
+@pytest.mark.parametrize("text", ["", "192.0.2.1/24", "300.1.1.1", "example.com", "10.0.0.0/33"])
+def test_a_range_with_bits_behind_its_prefix_or_worse_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match=r"address|network|host bits"):
+        addresses.network(text)
+
+
+def test_where_a_list_is_not_asked_for_everybody_passes() -> None:
+    addresses.check("anything", [])
+    addresses.check("192.0.2.1", LIST)
+    with pytest.raises(Refusal, match="address_not_allowed"):
+        addresses.check("192.0.3.1", LIST)

@@ -1,0 +1,85 @@
+"""The time of a claim: the column comes to a database with rows in it, and orders claims on both databases."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from receiver.store import claims, schema
+from receiver.store.claims import NewClaim
+from receiver.store.database import Database
+
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+SOURCE = """
+INSERT INTO sources (id, name, bank, environment, options, enabled, created_at)
+VALUES (1, 'bank', 'connectpay', 'sandbox', '{}', TRUE, '2026-03-04 12:00:00.000000+00:00')
+"""
+SUBJECT = """
+INSERT INTO subjects (source_id, kind, subject, status, agreement, claimed_status, created_at, updated_at, attempts)
+VALUES (1, 'payment', 'P-1', 'unknown', 'unconfirmed', 'completed', '2026-03-04 12:00:00.000000+00:00',
+        '2026-03-04 12:00:00.000000+00:00', 0)
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def old(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database of the first release with a payment in it, brought to this release's tables."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{request.getfixturevalue('tmp_path')}/old/receiver.db"
+    else:
+        url = request.getfixturevalue("empty_postgres_url")
+    database = Database(url)
+    schema.upgrade(database, "0001")
+    with database.write() as connection:
+        for statement in (SOURCE, SUBJECT):
+            connection.execute(text(statement))
+    schema.upgrade(database)
+    yield database
+    database.close()
+
+
+def claim(database: Database, status: str | None, seconds: int | None) -> str:
+    """Note a claim, told so many seconds from now; return which one stands."""
+    told_at = None if seconds is None else NOW + timedelta(seconds=seconds)
+    with database.write() as connection:
+        claims.make_due(connection, [NewClaim(1, "payment", "P-1", status, None, None, "evt_1", NOW, told_at)])
+        found: str = connection.execute(text("SELECT claimed_status FROM subjects")).scalar_one()
+    return found
+
+
+def test_what_was_there_before_has_no_time_and_gives_way_to_what_comes(old: Database) -> None:
+    with old.read() as connection:
+        assert connection.execute(text("SELECT claimed_status, claimed_at FROM subjects")).one() == ("completed", None)
+    assert claim(old, "rejected", -1000) == "rejected"
+
+
+def test_claims_with_times_stand_in_the_order_of_their_times(old: Database) -> None:
+    told = [("rejected", 10), ("completed", 5), ("returned", 9), ("cancelled", 10), ("completed", 11), ("rejected", 1)]
+    stand = [claim(old, status, seconds) for status, seconds in told]
+    assert stand == ["rejected", "rejected", "rejected", "cancelled", "completed", "completed"]
+
+
+def test_a_claim_without_a_time_counts_by_its_receipt(old: Database) -> None:
+    assert claim(old, "rejected", 10) == "rejected"
+    assert claim(old, "completed", None) == "completed"
+    assert claim(old, "rejected", 5) == "rejected"
+
+
+def test_a_pending_claim_and_none_at_all_change_neither_the_claim_nor_its_time(old: Database) -> None:
+    assert claim(old, "rejected", 10) == "rejected"
+    assert claim(old, "pending", 20) == "rejected"
+    assert claim(old, None, 30) == "rejected"
+    assert claim(old, "completed", 15) == "completed"
+
+
+def test_claims_of_one_delivery_stand_in_their_order(old: Database) -> None:
+    told = [("completed", 20), ("rejected", 10)]
+    many = [
+        NewClaim(1, "payment", "P-1", status, None, None, "evt_1", NOW, NOW + timedelta(seconds=seconds))
+        for status, seconds in told
+    ]
+    with old.write() as connection:
+        claims.make_due(connection, many)
+        assert connection.execute(text("SELECT claimed_status FROM subjects")).scalar_one() == "completed"
