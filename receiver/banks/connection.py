@@ -82,9 +82,34 @@ class Connection:
         """
         return self._call("POST", path, body)
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str,
+        wants_json: bool = True,
+    ) -> Any:
+        """Make a call that changes something, and may be made again with the same key; return the parsed JSON.
+
+        Without `wants_json` any answer with 2xx will do, and what it holds is not looked at.
+
+        Raises:
+            BankError
+        """
+        return self._call(method, path, body, {"Idempotency-Key": idempotency_key}, wants_json)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        more: Mapping[str, str] | None = None,
+        wants_json: bool = True,
+    ) -> Any:
         self._before_request()
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **(more or {})}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
@@ -101,6 +126,8 @@ class Connection:
                 content = self._content(response)
         except (requests.RequestException, HTTPError, UnicodeError) as error:
             raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
+        if not wants_json and response.ok and response.status_code < 300:
+            return None
         secrets = [self.token, *(body or {}).values()]
         return self._read(f"{method} {path}", response, content, [text for text in secrets if isinstance(text, str)])
 

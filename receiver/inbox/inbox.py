@@ -11,6 +11,7 @@ from receiver.banks.bank import Bank, Callback, KeysNotKnown, Profile, Proof
 from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
 from receiver.inbox.profiles import profile_of
 from receiver.inbox.reading import events
+from receiver.inbox.unresolved import put_off
 from receiver.signing.errors import Refusal
 from receiver.store import bank_access, intake, rejections, sources
 from receiver.store.bank_access import StoredKeys
@@ -99,6 +100,7 @@ class Inbox:
         try:
             proof = self._prove(bank, callback, profile, keys, source, now)
         except Refusal as refusal:
+            self._keep_while_unresolved(delivery, refusal, now)
             return self._same_again(bank, callback, delivery, refusal) or self._reject(delivery, refusal)
         return self._record(_proven(delivery, proof), events(bank, proof, now))
 
@@ -144,6 +146,12 @@ class Inbox:
                 raise Refusal("signature_mismatch", str(unknown)) from unknown
             with self._database.write() as connection:
                 bank_access.want_public_keys(connection, source.id, now)
+
+    def _keep_while_unresolved(self, delivery: NewDelivery, refusal: Refusal, now: datetime) -> None:
+        unresolved = put_off(self._database, delivery.source_id, refusal, now)
+        if unresolved is not None:
+            self._reject(delivery, unresolved)
+            raise TryLater(str(unresolved)) from refusal
 
     def _same_again(self, bank: Bank, callback: Callback, delivery: NewDelivery, refusal: Refusal) -> Verdict | None:
         """A delivery that is refused for its age alone and was accepted before is the bank's retry: it may stop now."""
