@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from receiver.banks.errors import BankError
+from receiver.banks.errors import BankError, Forbidden
+from receiver.credentials import outcomes, standing
+from receiver.credentials.errors import BankWithoutCredentials, CredentialsError
 from receiver.reconcile.access import BankAccess, BudgetSpent
 from receiver.runtime import Runtime
-from receiver.store import bank_access, signing_secrets, sources
+from receiver.store import bank_access, credential_changes, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.sealing import SealBroken
 from receiver.store.sources import SourceRecord
@@ -55,6 +57,7 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     else:
         yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
     if source.has_credentials:
+        yield from _change(runtime, source)
         yield from _bank(runtime, source)
     else:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
@@ -74,5 +77,42 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
             with runtime.database.write() as connection:
                 bank_access.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
             yield Finding("ok", f"{source.name} public keys", "fetched")
+        yield from _permissions(runtime, source)
     except (BankError, BudgetSpent, SealBroken) as error:
         yield Finding("fail", f"{source.name} bank", str(error))
+
+
+def _change(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    """Finish a change of credentials that was left unfinished."""
+    with runtime.database.read() as connection:
+        change = credential_changes.pending(connection, source.id)
+    if change is None:
+        return
+    try:
+        runtime.credential_changes().resume(source, change)
+        yield Finding("ok", f"{source.name} credentials", f"an unfinished change ({change.kind}) is finished now")
+    except (CredentialsError, SealBroken) as error:
+        yield Finding("fail", f"{source.name} credentials", str(error))
+
+
+def _permissions(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    """Compare what the credentials may do with what is needed, where the bank tells.
+
+    Raises:
+        BankError
+        BudgetSpent
+    """
+    what = f"{source.name} permissions"
+    try:
+        bank = standing.issuing(source)
+        held = standing.permissions(runtime.database, runtime.sealer, source, runtime.clock)
+    except BankWithoutCredentials:
+        return
+    except Forbidden as refused:
+        yield Finding("warn", what, f"can't be looked up: {outcomes.in_words(source, None, refused)}")
+        return
+    missing = [f"{key} ({bank.needed_permissions[key]})" for key in standing.missing(bank, held)]
+    if missing:
+        yield Finding("fail", what, f"missing: {', '.join(missing)}; ask the bank to grant them to the client")
+    else:
+        yield Finding("ok", what, f"all that are needed: {', '.join(bank.needed_permissions)}")

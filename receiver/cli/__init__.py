@@ -5,6 +5,7 @@ import click
 from receiver import __version__
 from receiver.cli import (
     audit,
+    credentials,
     database,
     deliveries,
     doctor,
@@ -35,6 +36,7 @@ for command in (
     database.db,
     sources.source,
     secrets.secret,
+    credentials.credentials,
     tokens.token,
     events.events,
     deliveries.deliveries,

@@ -6,6 +6,11 @@ import click
 
 from receiver.banks import BankNotKnown
 from receiver.banks.bank import OptionsWrong
+from receiver.banks.credentials import AddressesWrong
+from receiver.banks.errors import BankError
+from receiver.credentials.errors import CredentialsError
+from receiver.inbox.explaining import NotExplained
+from receiver.reconcile.access import BudgetSpent
 from receiver.replay.plan import PlanWrong
 from receiver.settings import SettingsError
 from receiver.signing.errors import Refusal
@@ -18,9 +23,14 @@ from receiver.store.sealing import SealBroken
 from receiver.store.sources import SourceExists, SourceNameWrong
 
 EXPECTED = (
+    AddressesWrong,
     AuditBroken,
     BackupRefused,
+    BankError,
     BankNotKnown,
+    BudgetSpent,
+    CredentialsError,
+    NotExplained,
     NotMigrated,
     OptionsWrong,
     PlanWrong,

@@ -10,9 +10,9 @@ import click
 from receiver import banks
 from receiver.banks.bank import Bank, OptionsWrong
 from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.cli.parts import migrated, source_named
+from receiver.cli.parts import migrated, source_named, who
 from receiver.representations import rfc3339
-from receiver.store import bank_access, signing_secrets, sources
+from receiver.store import audit, bank_access, credential_changes, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
 
 
@@ -101,6 +101,31 @@ def _read(file: TextIO, bank: Bank) -> dict[str, str]:
     if missing:
         raise click.ClickException(f"--credentials lacks {', '.join(missing)}; it takes {', '.join(found)} as text")
     return {name: str(value) for name, value in found.items()}
+
+
+@source.command("credentials")
+@click.argument("name")
+@click.argument("file", type=click.File(), default="-")
+def set_credentials(name: str, file: TextIO) -> None:
+    """Replace a source's API credentials by those in FILE (JSON; standard input without it)."""
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        found = source_named(connection, name)
+        change = credential_changes.pending(connection, found.id)
+    bank = banks.named(found.bank)
+    given = _ask(bank) if file is sys.stdin and sys.stdin.isatty() else _read(file, bank)
+    if not given:
+        raise click.ClickException("no credentials were given")
+    if change is not None:
+        # Its answer would be put over these.
+        runtime.credential_changes().abandon(found, who())
+        click.echo(f"The unfinished change ({change.kind}) of the credentials of {name} is given up.", err=True)
+    with runtime.database.write() as connection:
+        sources.set_credentials(connection, runtime.sealer, found.id, given)
+        bank_access.forget(connection, found.id)
+        about = {"source": name}
+        audit.write(connection, at=runtime.clock(), who=who(), what="source.credentials", why=None, about=about)
+    click.echo(f"The API credentials of {name} are replaced. Next: receiver doctor")
 
 
 @source.command("list")

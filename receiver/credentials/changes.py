@@ -70,7 +70,9 @@ class Changes:
         try:
             return attempts.make(begun)
         except ChangeUnfinished:
-            time.sleep(pauses[0] if pauses else 0)
+            if not pauses:
+                raise
+            time.sleep(pauses[0])
             return self._finish(attempts, begun, wish, pauses[1:])
 
     def resume(self, source: SourceRecord, change: Change) -> Change:
