@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from receiver.inbox import again
 from receiver.inbox.unresolved import UNRESOLVED
-from receiver.store import credential_changes, rejections
+from receiver.store import credential_changes, kept
 from receiver.store.credential_changes import SECRETS_SEEN
 from receiver.store.database import Database
 from receiver.store.sealing import Sealer
@@ -41,19 +41,19 @@ class Settling:
     def _settle(self, change: Row[Any]) -> int:
         with self.database.read() as connection:
             is_pending = credential_changes.pending(connection, change.source_id) is not None
-            kept = rejections.kept_for(connection, change.source_id, UNRESOLVED, limit=PART)
-        accepted = self.verify(kept)
-        left = [row for row in kept if row.id not in accepted]
+            rows = kept.of_source(connection, change.source_id, UNRESOLVED, limit=PART)
+        accepted = self.verify(rows)
+        left = [row for row in rows if row.id not in accepted]
         if accepted:
             log.info("%s deliveries that were kept during a change of credentials are accepted", len(accepted))
         # More may be kept for a moment, by processes that do not know yet that the change is over.
         is_over = self.clock() - change.finished_at > 2 * SECRETS_SEEN
         with self.database.write() as connection:
             if not is_pending:
-                rejections.give_reason(connection, [row.id for row in left], "signature_mismatch")
-            if is_over and (is_pending or len(kept) < PART):
+                kept.give_reason(connection, [row.id for row in left], "signature_mismatch")
+            if is_over and (is_pending or len(rows) < PART):
                 credential_changes.change_values(connection, change.id, settled_at=self.clock())
-        return len(accepted) if is_pending else len(kept)
+        return len(accepted) if is_pending else len(rows)
 
     def verify(self, rows: Sequence[Row[Any]]) -> set[str]:
         """Verify rejected deliveries again; return the ids of those that are accepted by now.
@@ -66,7 +66,7 @@ class Settling:
         accepted = set()
         for row in rows:
             with self.database.write() as connection:
-                locked = rejections.lock(connection, row.id)
+                locked = kept.lock(connection, row.id)
                 if locked is not None and again.verify(connection, self.sealer, locked, self.clock()):
                     accepted.add(row.id)
         return accepted

@@ -148,10 +148,12 @@ class Inbox:
                 bank_access.want_public_keys(connection, source.id, now)
 
     def _keep_while_unresolved(self, delivery: NewDelivery, refusal: Refusal, now: datetime) -> None:
-        unresolved = put_off(self._database, delivery.source_id, refusal, now)
-        if unresolved is not None:
-            self._reject(delivery, unresolved)
-            raise TryLater(str(unresolved)) from refusal
+        unresolved = put_off(self._database, delivery, refusal, now)
+        if unresolved is None:
+            return
+        if not unresolved.is_kept:
+            self._reject(delivery, unresolved.refusal)
+        raise TryLater(str(unresolved.refusal)) from refusal
 
     def _same_again(self, bank: Bank, callback: Callback, delivery: NewDelivery, refusal: Refusal) -> Verdict | None:
         """A delivery that is refused for its age alone and was accepted before is the bank's retry: it may stop now."""

@@ -5,15 +5,12 @@ all others. Within a share, the sender's address that has the most kept ones los
 one address drives out its own.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select
 
 from receiver.store.intake import NewDelivery
-from receiver.store.tables import Delivery, Source, table_of
+from receiver.store.tables import Delivery, table_of
 
-_deliveries, _sources = table_of(Delivery), table_of(Source)
+_deliveries = table_of(Delivery)
 
 DETAIL_CHARACTERS = 300
 HEADER_CHARACTERS = 500
@@ -80,27 +77,3 @@ def _drop_surplus(connection: Connection, source_id: int, proven: bool, kept: in
 def take_out(connection: Connection, delivery_id: str) -> None:
     """Remove a rejected delivery, to be written down anew as an accepted one."""
     connection.execute(delete(_deliveries).where(_deliveries.c.id == delivery_id, _deliveries.c.verdict == "rejected"))
-
-
-def kept_for(connection: Connection, source_id: int, reason: str, *, limit: int) -> list[Row[Any]]:
-    """Return the oldest deliveries of a source that were rejected for this reason."""
-    query = select(_deliveries).where(
-        _deliveries.c.source_id == source_id, _deliveries.c.verdict == "rejected", _deliveries.c.reason == reason
-    )
-    return list(connection.execute(query.order_by(_deliveries.c.id).limit(limit)))
-
-
-def lock(connection: Connection, delivery_id: str) -> Row[Any] | None:
-    """Return a rejected delivery with its source's name, for this transaction alone; none where it is gone."""
-    query = (
-        select(_deliveries, _sources.c.name.label("source"))
-        .join(_sources, _sources.c.id == _deliveries.c.source_id)
-        .where(_deliveries.c.id == delivery_id, _deliveries.c.verdict == "rejected")
-    )
-    return connection.execute(query.with_for_update(of=_deliveries)).one_or_none()
-
-
-def give_reason(connection: Connection, delivery_ids: Sequence[str], reason: str) -> None:
-    """Give rejected deliveries another reason."""
-    rejected = (_deliveries.c.id.in_(delivery_ids), _deliveries.c.verdict == "rejected")
-    connection.execute(update(_deliveries).where(*rejected).values(reason=reason))

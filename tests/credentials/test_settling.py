@@ -72,6 +72,7 @@ def test_the_banks_own_retries_double_nothing(parts: Runtime, simulator: Simulat
     early, late = signed_now(parts, simulator, "FT1"), signed_now(parts, simulator, "FT2")
     for signed in (early, early, late, late):
         assert post(parts, signed) == 503
+    assert len(kept(parts)) == 2
     finish(parts, source)
     assert post(parts, early) == 200
     parts.worker().run_once()
