@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from receiver import banks
 from receiver.banks.errors import BankError, Forbidden
 from receiver.credentials import outcomes, standing
 from receiver.credentials.errors import BankWithoutCredentials, CredentialsError
 from receiver.reconcile.access import BankAccess, BudgetSpent
 from receiver.runtime import Runtime
+from receiver.signing.errors import Refusal
 from receiver.store import bank_access, credential_changes, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.sealing import SealBroken
@@ -52,7 +54,10 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     except SealBroken as error:
         yield Finding("fail", f"{source.name} secrets", str(error))
         return
-    if secrets:
+    if malformed := [str(secret.version) for secret in secrets if not _makes_key(source, secret.text)]:
+        text = f"of no use with the source's options, such as encoding: {', '.join(malformed)}"
+        yield Finding("fail", f"{source.name} secrets", text)
+    elif secrets:
         yield Finding("ok", f"{source.name} secrets", f"{len(secrets)} valid, the current one is {secrets[0].version}")
     else:
         yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
@@ -61,6 +66,14 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield from _bank(runtime, source)
     else:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
+
+
+def _makes_key(source: SourceRecord, secret: str) -> bool:
+    try:
+        banks.named(source.bank).check_secret(secret, source.options)
+    except Refusal:
+        return False
+    return True
 
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from receiver.banks.connection import Connection
+from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
 from receiver.store.subjects import STATUSES
 
@@ -51,12 +52,21 @@ class Profile:
     """Other sources whose names start with this one's: what is signed for them must not pass here, cut differently."""
 
     def hmac_keys(self, encoding: SecretEncoding) -> list[Key]:
-        """Return the signing secrets as keys.
+        """Return the signing secrets as keys; one that makes none must not stop those that do.
 
         Raises:
-            Refusal: `secret_malformed` for a secret that is not in this encoding.
+            Refusal: `secret_malformed` where there are secrets, and none is in this encoding.
         """
-        return [key(f"secret:{version}", text, encoding) for version, text in self.secrets]
+        keys: list[Key] = []
+        malformed: Refusal | None = None
+        for version, text in self.secrets:
+            try:
+                keys.append(key(f"secret:{version}", text, encoding))
+            except Refusal as refusal:
+                malformed = refusal
+        if malformed is not None and not keys:
+            raise malformed
+        return keys
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from receiver.credentials.changes import Changes, Wish
 from receiver.credentials.errors import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
+from receiver.diagnosis import examine
 from receiver.reconcile.access import BankAccess, CredentialsChanging
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator
@@ -346,3 +347,15 @@ def test_two_sources_change_apart(parts: Runtime, simulator: Simulator, source: 
         # Both are the same client, whose secret the first rotation has killed.
         changes.make(other, ROTATE)
     assert states(parts) == ["pending"]
+
+
+def test_a_secret_that_does_not_fit_the_sources_encoding_is_stored_and_stops_no_other(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, changes: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_flight = signed_now(parts, simulator)
+    monkeypatch.setattr("receiver.simulator.bcb.clients._signing_secret", lambda: "no Base64!")
+    changes.make(source, ROTATE)
+    assert known_secrets(parts) == ["no Base64!", SECRET]
+    assert post(parts, in_flight) == 200
+    found = [finding for finding in examine(parts) if finding.what == "bcb secrets"]
+    assert [(finding.state, finding.text[-2:]) for finding in found] == [("fail", " 2")]
