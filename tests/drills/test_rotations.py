@@ -35,8 +35,8 @@ from receiver.store import credential_changes, sources
 from receiver.store.tables import CredentialChange, Event, table_of
 
 PER_SECOND = 100
-THREADS = 100
-"""So many may wait to be sent again before those behind them are late."""
+THREADS = 24
+"""So many are under way at once: with more of them, on a slow machine, each would be signed long before it comes."""
 
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """Seconds before a bank's further tries."""
