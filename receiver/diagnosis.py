@@ -15,10 +15,13 @@ from receiver.banks.errors import (
     TokenRefused,
     Unreachable,
 )
+from receiver.credentials import outcomes, standing
+from receiver.credentials.errors import BankWithoutCredentials, CredentialsError
 from receiver.reconcile.access import BankAccess, BudgetSpent
 from receiver.reconcile.silence import told_of
 from receiver.runtime import Runtime
-from receiver.store import bank_access, signing_secrets, sources
+from receiver.signing.errors import Refusal
+from receiver.store import bank_access, credential_changes, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.sealing import SealBroken
 from receiver.store.sources import SourceRecord
@@ -75,7 +78,10 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield Finding("fail", f"{source.name} secrets", str(error))
         return
     bank = banks.named(source.bank)
-    if not bank.needs_secret(source.options):
+    if malformed := [str(secret.version) for secret in secrets if not _makes_key(source, secret.text)]:
+        text = f"of no use with the source's options, such as encoding: {', '.join(malformed)}"
+        yield Finding("fail", f"{source.name} secrets", text)
+    elif not bank.needs_secret(source.options):
         yield Finding("ok", f"{source.name} secrets", "none needed")
     elif secrets:
         yield Finding("ok", f"{source.name} secrets", f"{len(secrets)} valid, the current one is {secrets[0].version}")
@@ -92,9 +98,18 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     if not bank.credential_names:
         yield Finding("ok", f"{source.name} bank", "it has no API; nothing it tells is checked")
     elif source.has_credentials:
+        yield from _change(runtime, source)
         yield from _bank(runtime, source)
     else:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
+
+
+def _makes_key(source: SourceRecord, secret: str) -> bool:
+    try:
+        banks.named(source.bank).check_secret(secret, source.options)
+    except Refusal:
+        return False
+    return True
 
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
@@ -114,6 +129,7 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
             with runtime.database.write() as connection:
                 bank_access.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
             yield Finding("ok", f"{source.name} public keys", "fetched")
+        yield from _permissions(runtime, source)
     except (BankError, BudgetSpent, SealBroken) as error:
         yield Finding("fail", f"{source.name} bank", str(error))
 
@@ -138,3 +154,39 @@ def _certified(runtime: Runtime, name: str, access: BankAccess) -> Iterator[Find
         yield Finding("fail", f"{name} {what}", f"{words}{error}")
     except (BudgetSpent, SealBroken) as error:
         yield Finding("fail", f"{name} bank", str(error))
+
+
+def _change(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    """Finish a change of credentials that was left unfinished."""
+    with runtime.database.read() as connection:
+        change = credential_changes.pending(connection, source.id)
+    if change is None:
+        return
+    try:
+        runtime.credential_changes().resume(source, change)
+        yield Finding("ok", f"{source.name} credentials", f"an unfinished change ({change.kind}) is finished now")
+    except (CredentialsError, SealBroken) as error:
+        yield Finding("fail", f"{source.name} credentials", str(error))
+
+
+def _permissions(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    """Compare what the credentials may do with what is needed, where the bank tells.
+
+    Raises:
+        BankError
+        BudgetSpent
+    """
+    what = f"{source.name} permissions"
+    try:
+        bank = standing.issuing(source)
+        held = standing.permissions(runtime.database, runtime.sealer, source, runtime.clock)
+    except BankWithoutCredentials:
+        return
+    except Forbidden as refused:
+        yield Finding("warn", what, f"can't be looked up: {outcomes.in_words(source, None, refused)}")
+        return
+    missing = [f"{key} ({bank.needed_permissions[key]})" for key in standing.missing(bank, held)]
+    if missing:
+        yield Finding("fail", what, f"missing: {', '.join(missing)}; ask the bank to grant them to the client")
+    else:
+        yield Finding("ok", what, f"all that are needed: {', '.join(bank.needed_permissions)}")

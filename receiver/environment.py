@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.runtime import Runtime
-from receiver.settings import SettingsError
+from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
 from receiver.store import bank_access, signing_secrets, sources
 
@@ -27,23 +27,42 @@ def apply(runtime: Runtime) -> bool:
         SettingsError: the secret makes no key.
         StoreUnavailable
     """
-    settings = runtime.settings
-    given = {
+    given = _given(runtime.settings)
+    if not any(given.values()):
+        return False
+    digests = [_digest(key, given) for key in runtime.settings.keys]
+    with runtime.database.read() as connection:
+        known = sources.find(connection, NAME)
+    if known is not None and known.environment_digest in digests:
+        if known.environment_digest != digests[0]:
+            with runtime.database.write() as connection:
+                renew_digest(connection, runtime.settings)
+        return False
+    with runtime.database.write() as connection:
+        _apply(connection, runtime, given, digests[0])
+    return True
+
+
+def renew_digest(connection: Connection, settings: Settings) -> None:
+    """Make the digest anew with the newest key.
+
+    Else the variables would seem to have changed once the key that made it is dropped, and would be applied again,
+    over what was rotated since.
+    """
+    given = _given(settings)
+    known = sources.find(connection, NAME)
+    digests = [_digest(key, given) for key in settings.keys]
+    if known is not None and known.environment_digest in digests:
+        sources.change(connection, known.id, environment_digest=digests[0])
+
+
+def _given(settings: Settings) -> dict[str, str | None]:
+    return {
         "client_id": settings.bcb_client_id,
         "client_secret": _text(settings.bcb_client_secret),
         "secret": _text(settings.bcb_message_signing_secret),
         "base_url": settings.bcb_base_url,
     }
-    if not any(given.values()):
-        return False
-    digests = [_digest(key, given) for key in settings.keys]
-    with runtime.database.read() as connection:
-        known = sources.find(connection, NAME)
-    if known is not None and known.environment_digest in digests:
-        return False
-    with runtime.database.write() as connection:
-        _apply(connection, runtime, given, digests[0])
-    return True
 
 
 def _text(secret: SecretStr | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
+from receiver.inbox.explaining import Report
 from receiver.replay.plan import Plan
 from receiver.store import events, feed, sources, subjects
 from receiver.store.feed import Entry
@@ -134,6 +135,29 @@ def delivery(row: Row[Any]) -> dict[str, Any]:
         "headers": row.headers,
         "body_bytes": row.body_bytes,
         "body_sha256": row.body_sha256,
+    }
+
+
+def explanation(row: Row[Any], report: Report) -> dict[str, Any]:
+    """How a delivery was signed."""
+    fits = [
+        {
+            "key": fit.match.key_id,
+            "encoding": fit.match.encoding,
+            "path": fit.match.path,
+            "differences": list(fit.differences),
+        }
+        for fit in report.fits
+    ]
+    return {
+        "id": row.id,
+        "source": row.source,
+        "verdict": row.verdict,
+        "reason": row.reason,
+        "path": row.path,
+        "signed_seconds_before_receipt": report.clock_seconds,
+        "fits": fits,
+        "remarks": list(report.remarks),
     }
 
 

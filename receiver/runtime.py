@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from receiver.credentials.changes import Changes
+from receiver.credentials.settling import Settling
 from receiver.inbox.inbox import Inbox
 from receiver.inbox.writer import Limits
 from receiver.reconcile.certificates import Watch
@@ -44,13 +46,24 @@ class Runtime:
         return Inbox(self.database, self.sealer, self.clock, limits)
 
     def worker(self) -> Worker:
-        """Return the worker with this process's schedule; it runs replays too."""
+        """Return the worker with this process's schedule; it runs replays and finishes changes of credentials too."""
         settings = self.settings
         schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
         certificates = Watch(self.database, self.sealer, self.clock)
         replays = Runner(self.database, self.sealer, self.clock)
-        chores = (replays.run_due, certificates.look, Silence(self.database, self.clock).look)
+        settling = Settling(self.database, self.sealer, self.clock)
+        chores = (
+            replays.run_due,
+            self.credential_changes().finish_due,
+            settling.settle_due,
+            certificates.look,
+            Silence(self.database, self.clock).look,
+        )
         return Worker(self.database, self.sealer, self.clock, schedule, settings.lease_seconds, chores)
+
+    def credential_changes(self) -> Changes:
+        """Return what makes and finishes changes of API credentials."""
+        return Changes(self.database, self.sealer, self.clock, self.settings.secret_grace_seconds)
 
 
 def start(settings: Settings, clock: Clock = utc_now) -> Runtime:

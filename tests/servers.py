@@ -44,6 +44,8 @@ class WebServer:
     scheme: str = "http"
     folder: Path = ROOT
     process: subprocess.Popen[bytes] | None = None
+    output: Path | None = None
+    """Where what it logs goes, if not where the tests' own output goes."""
 
     @property
     def url(self) -> str:
@@ -52,9 +54,15 @@ class WebServer:
     def start(self) -> "WebServer":
         """Start it, and wait until it answers."""
         command = [sys.executable, "-m", "gunicorn", "-c", str(self.folder / "gunicorn.conf.py"), "wsgi:app"]
-        self.process = subprocess.Popen(
-            command, cwd=self.folder, env={**self.environment, "PORT": str(self.port)}, start_new_session=True
-        )
+        with open(self.output or os.devnull, "ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**self.environment, "PORT": str(self.port)},
+                start_new_session=True,
+                stderr=log if self.output else None,
+                stdout=log if self.output else None,
+            )
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
             assert self.process.poll() is None, f"gunicorn ended with {self.process.returncode}"

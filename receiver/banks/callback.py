@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from receiver.signing import addresses
+from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
 
 STRENGTHS = ("signature", "encryption", "token", "address", "none")
@@ -58,14 +59,26 @@ class Profile:
     _hmac_keys: dict[SecretEncoding, list[Key]] = field(default_factory=dict, repr=False, compare=False)
 
     def hmac_keys(self, encoding: SecretEncoding) -> list[Key]:
-        """Return the signing secrets as keys.
+        """Return the signing secrets as keys; one that makes none must not stop those that do.
 
         Raises:
-            Refusal: `secret_malformed` for a secret that is not in this encoding.
+            Refusal: `secret_malformed` where there are secrets, and none is in this encoding.
         """
         if encoding not in self._hmac_keys:
-            self._hmac_keys[encoding] = [key(f"secret:{version}", text, encoding) for version, text in self.secrets]
+            self._hmac_keys[encoding] = self._make_keys(encoding)
         return self._hmac_keys[encoding]
+
+    def _make_keys(self, encoding: SecretEncoding) -> list[Key]:
+        keys: list[Key] = []
+        malformed: Refusal | None = None
+        for version, text in self.secrets:
+            try:
+                keys.append(key(f"secret:{version}", text, encoding))
+            except Refusal as refusal:
+                malformed = refusal
+        if malformed is not None and not keys:
+            raise malformed
+        return keys
 
     def check_address(self, callback: Callback) -> None:
         """Accept a sender on the source's list `allowed_addresses`, where there is one; to be called last.

@@ -113,6 +113,25 @@ class Connection:
         """
         return self._call("POST", path, fields, as_form=True)
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str,
+        wants_json: bool = True,
+    ) -> Any:
+        """Make a call that changes something, and may be made again with the same key; return the parsed JSON.
+
+        Without `wants_json` any answer with 2xx will do, and what it holds is not looked at.
+
+        Raises:
+            BankError
+        """
+        headers = {**self._authorization, "Idempotency-Key": idempotency_key}
+        return self._call(method, path, body, headers=headers, wants_json=wants_json)
+
     def _call(
         self,
         method: str,
@@ -122,6 +141,7 @@ class Connection:
         as_form: bool = False,
         headers: Mapping[str, str] | None = None,
         confidential: Sequence[str] = (),
+        wants_json: bool = True,
     ) -> Any:
         self._before_request()
         shown = self._authorization if headers is None else headers
@@ -143,6 +163,8 @@ class Connection:
                 content = self._content(response)
         except (requests.RequestException, HTTPError, UnicodeError) as error:
             raise _unreached(f"{method} {path}", error) from error
+        if not wants_json and response.ok and response.status_code < 300:
+            return None
         return self._read(f"{method} {path}", response, content, [text for text in secrets if isinstance(text, str)])
 
     def _content(self, response: requests.Response) -> bytes:

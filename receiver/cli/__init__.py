@@ -6,6 +6,7 @@ from receiver import __version__
 from receiver.cli import (
     accounts,
     audit,
+    credentials,
     database,
     deliveries,
     doctor,
@@ -36,6 +37,7 @@ for command in (
     database.db,
     sources.source,
     secrets.secret,
+    credentials.credentials,
     tokens.token,
     events.events,
     deliveries.deliveries,

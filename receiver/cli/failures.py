@@ -6,7 +6,10 @@ import click
 
 from receiver.banks import BankNotKnown
 from receiver.banks.bank import OptionsWrong, RegistrationNotOffered
+from receiver.banks.credentials import AddressesWrong
 from receiver.banks.errors import BankError
+from receiver.credentials.errors import CredentialsError
+from receiver.inbox.explaining import NotExplained
 from receiver.reconcile.access import BudgetSpent
 from receiver.replay.plan import PlanWrong
 from receiver.settings import SettingsError
@@ -20,11 +23,14 @@ from receiver.store.sealing import SealBroken
 from receiver.store.sources import SourceExists, SourceNameWrong
 
 EXPECTED = (
+    AddressesWrong,
     AuditBroken,
     BackupRefused,
     BankError,
     BankNotKnown,
     BudgetSpent,
+    CredentialsError,
+    NotExplained,
     NotMigrated,
     OptionsWrong,
     PlanWrong,

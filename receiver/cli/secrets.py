@@ -1,19 +1,24 @@
-"""`receiver secret`: the message-signing secrets."""
+"""`receiver secret`: the message-signing secrets, and the encryption of all that is secret."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
+from sqlalchemy import Connection
 
-from receiver import banks
+from receiver import banks, environment
 from receiver.cli.output import as_json, write_list
-from receiver.cli.parts import migrated, source_named
+from receiver.cli.parts import migrated, source_named, who
+from receiver.credentials import outcomes
 from receiver.representations import rfc3339
-from receiver.store import signing_secrets
+from receiver.runtime import Runtime
+from receiver.store import audit, credential_changes, resealing, signing_secrets
 
 
 @click.group()
 def secret() -> None:
-    """Set and list message-signing secrets."""
+    """Set, list and expire message-signing secrets; encrypt all secrets anew."""
 
 
 @secret.command("set")
@@ -30,6 +35,7 @@ def set_secret(source: str) -> None:
     now = runtime.clock()
     with runtime.database.write() as connection:
         version = signing_secrets.put(connection, runtime.sealer, found.id, text, now=now, grace_seconds=grace)
+        _note(connection, runtime, "secret.set", {"source": source, "version": version})
     click.echo(f"Secret {version} of {source} is the current one; one before it stays valid for {grace} s.")
 
 
@@ -42,18 +48,60 @@ def _piped() -> str:
 @click.argument("source")
 @as_json
 def list_secrets(source: str, as_json: bool) -> None:
-    """List the versions of a source's secret; never the secrets themselves."""
+    """List the versions of a source's secret, and one that is not known yet; never the secrets themselves."""
     runtime = migrated()
     now = runtime.clock()
     with runtime.database.read() as connection:
-        versions = signing_secrets.versions(connection, source_named(connection, source).id)
-    rows = [
+        known = source_named(connection, source)
+        versions = signing_secrets.versions(connection, known.id)
+        change = credential_changes.pending(connection, known.id)
+    rows: list[dict[str, Any]] = [
         {
             "version": found.version,
-            "state": "current" if found.expires_at is None else "valid" if found.expires_at > now else "expired",
+            "state": found.state(now),
             "created_at": rfc3339(found.created_at),
             "expires_at": rfc3339(found.expires_at) if found.expires_at else None,
         }
         for found in versions
     ]
+    if change is not None:
+        state = f"{change.kind} unfinished"
+        rows.insert(0, {"version": None, "state": state, "created_at": rfc3339(change.begun_at), "expires_at": None})
+        click.echo(outcomes.unfinished(known, change, change.error or "no answer yet"), err=True)
     write_list(rows, ["version", "state", "created_at", "expires_at"], as_json, f"{source} has no secret yet.")
+
+
+@secret.command()
+@click.argument("source")
+@click.argument("version", type=click.IntRange(1))
+def expire(source: str, version: int) -> None:
+    """End one version of a secret now: what was signed with it is refused from now on."""
+    runtime = migrated()
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        found = source_named(connection, source)
+        if not signing_secrets.expire(connection, found.id, version, now):
+            raise click.ClickException(f"{source} has no valid secret {version}")
+        _note(connection, runtime, "secret.expired", {"source": source, "version": version})
+        left = signing_secrets.versions(connection, found.id)
+    click.echo(f"Secret {version} of {source} has expired.")
+    if all(secret.state(now) == "expired" for secret in left):
+        click.echo(
+            f"{source} has no valid secret left: its callbacks get 401. Next: receiver secret set {source}", err=True
+        )
+
+
+@secret.command()
+def reencrypt() -> None:
+    """Encrypt everything secret anew with the first of RECEIVER_SECRET_KEYS; the others can be dropped then."""
+    runtime = migrated()
+    with runtime.database.write() as connection:
+        number = resealing.reseal(connection, runtime.sealer)
+        environment.renew_digest(connection, runtime.settings)
+        _note(connection, runtime, "secrets.reencrypted", {"number": number})
+    click.echo(f"Encrypted {number} secrets anew with the first key; nothing needs the others any more.")
+    click.echo("Cursors and replay plans that older keys signed are refused once these are dropped.", err=True)
+
+
+def _note(connection: Connection, runtime: Runtime, what: str, about: Mapping[str, Any]) -> None:
+    audit.write(connection, at=runtime.clock(), who=who(), what=what, why=None, about=about)

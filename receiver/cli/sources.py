@@ -13,7 +13,7 @@ from receiver.cli.output import as_json, write_fields, write_json, write_list
 from receiver.cli.parts import migrated, source_named, who
 from receiver.cli.registration import register
 from receiver.representations import rfc3339
-from receiver.store import audit, bank_access, events, signing_secrets, sources
+from receiver.store import audit, bank_access, credential_changes, events, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
 
 
@@ -102,14 +102,20 @@ def set_credentials(name: str, credentials: TextIO | None) -> None:
     runtime = migrated()
     with runtime.database.read() as connection:
         found = source_named(connection, name)
+        change = credential_changes.pending(connection, found.id)
     given = asking.credentials(banks.named(found.bank), credentials, runtime.clock())
     if not given:
         raise click.ClickException("no credentials were given; nothing is changed")
+    if change is not None:
+        # Its answer would be put over these.
+        runtime.credential_changes().abandon(found, who())
+        click.echo(f"The unfinished change ({change.kind}) of the credentials of {name} is given up.", err=True)
     with runtime.database.write() as connection:
         sources.set_credentials(connection, runtime.sealer, found.id, given)
         bank_access.forget(connection, found.id)
-        audit.write(connection, at=runtime.clock(), who=who(), what="credentials.set", why=None, about={"source": name})
-    click.echo(f"Source {name} has new API credentials.")
+        about = {"source": name}
+        audit.write(connection, at=runtime.clock(), who=who(), what="source.credentials", why=None, about=about)
+    click.echo(f"The API credentials of {name} are replaced. Next: receiver doctor")
 
 
 @source.command("list")

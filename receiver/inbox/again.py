@@ -28,9 +28,7 @@ def verify(connection: Connection, sealer: Sealer, row: Row[Any], now: datetime)
     if source is None or row.body is None or len(row.body) < row.body_bytes:
         return False
     bank = banks.named(source.bank)
-    headers = {name: value.encode("latin-1", "replace") for name, value in row.headers.items()}
-    path = row.path.encode("latin-1", "replace")
-    callback = Callback(b"POST", path, row.channel, headers, bytes(row.body), row.peer, hidden=True)
+    callback = callback_of(row, bytes(row.body))
     try:
         profile, _ = profile_of(connection, sealer, source, now)
         proof = bank.prove(callback, profile, row.received_at)
@@ -61,3 +59,9 @@ def verify(connection: Connection, sealer: Sealer, row: Row[Any], now: datetime)
         log.exception("verifying delivery %s again failed", row.id)
         return False
     return True
+
+
+def callback_of(row: Row[Any], body: bytes) -> Callback:
+    """Return a delivery that is kept as the request that it was."""
+    headers = {name: value.encode("latin-1", "replace") for name, value in row.headers.items()}
+    return Callback(b"POST", row.path.encode("latin-1", "replace"), row.channel, headers, body, row.peer, hidden=True)

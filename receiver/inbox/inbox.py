@@ -13,6 +13,7 @@ from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
 from receiver.inbox.directory import Directory, Known
 from receiver.inbox.hiding import kept
 from receiver.inbox.reading import events
+from receiver.inbox.unresolved import put_off
 from receiver.inbox.writer import Genuine, Limits, Refused, Writer
 from receiver.signing.errors import Refusal
 from receiver.store import bank_access, intake
@@ -95,6 +96,7 @@ class Inbox:
             self._want_keys(known, now)
             raise TryLater(str(unknown)) from unknown
         if isinstance(judged, Refused):
+            self._keep_while_unresolved(judged, now)
             return self._same_again(known, judged) or self._reject(judged)
         return self._record(judged)
 
@@ -166,6 +168,20 @@ class Inbox:
         with self._database.write() as connection:
             bank_access.want_public_keys(connection, known.source.id, now)
         self._directory.forget(known.source.name)
+
+    def _keep_while_unresolved(self, refused: Refused, now: datetime) -> None:
+        """Put a delivery off that fits no secret while the secrets are being changed at the bank.
+
+        Raises:
+            TryLater
+            StoreUnavailable
+        """
+        unresolved = put_off(self._database, refused.delivery, refused.refusal, now)
+        if unresolved is None:
+            return
+        if not unresolved.is_kept:
+            self._reject(Refused(refused.delivery, unresolved.refusal))
+        raise TryLater(str(unresolved.refusal)) from refused.refusal
 
     def _same_again(self, known: Known, refused: Refused) -> Verdict | None:
         """A delivery that is refused for its age alone and was accepted before is the bank's retry: it may stop now."""

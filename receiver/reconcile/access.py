@@ -13,7 +13,7 @@ from receiver.banks.bank import Bank
 from receiver.banks.certificate import ClientCertificate
 from receiver.banks.connection import Connection
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
-from receiver.store import bank_access, sources
+from receiver.store import bank_access, credential_changes, sources
 from receiver.store.bank_access import StoredToken
 from receiver.store.database import Database
 from receiver.store.sealing import Sealer
@@ -29,6 +29,12 @@ FETCHING = timedelta(seconds=45)
 
 POLL_SECONDS = 0.2
 
+CHANGING = timedelta(seconds=2)
+"""How long a question waits for new credentials that will be here at once ..."""
+
+STUCK = timedelta(seconds=15)
+"""... and for those whose change did not come off at the first try."""
+
 Asked = TypeVar("Asked")
 
 
@@ -43,6 +49,14 @@ class BudgetSpent(Exception):
 
     def __init__(self, until: datetime) -> None:
         super().__init__(f"no request to the bank before {until:%Y-%m-%d %H:%M:%S} UTC")
+        self.until = until
+
+
+class CredentialsChanging(BudgetSpent):
+    """The credentials are being changed at the bank, and the new ones are not known here yet."""
+
+    def __init__(self, until: datetime) -> None:
+        Exception.__init__(self, "its API credentials are being changed; not asked meanwhile")
         self.until = until
 
 
@@ -64,22 +78,70 @@ class BankAccess:
 
         Raises:
             BankError
+            BudgetSpent: also while the credentials are being changed, and are not taken therefore.
+            StoreUnavailable
+            SealBroken
+        """
+        self._stop_while_stuck()
+        with self._heeding_limits():
+            try:
+                return self._ask_once(question)
+            except TokenRefused:
+                if not self.bank.renews_tokens:
+                    raise
+                log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
+            try:
+                return self._ask_once(question)
+            except TokenRefused:
+                self._stop_while_changing()
+                raise
+
+    def ask_with(self, token: str, question: Callable[[Connection], Asked]) -> Asked:
+        """Put a question with this token, which all others need not know of.
+
+        Raises:
+            BankError
+            BudgetSpent
+            StoreUnavailable
+        """
+        with self._heeding_limits(), self._connected(self._base_url, token) as connection:
+            return question(connection)
+
+    def log_in(self) -> str:
+        """Fetch a token with the stored credentials for oneself.
+
+        Raises:
+            BankError: `TokenRefused` where the credentials are dead.
             BudgetSpent
             StoreUnavailable
             SealBroken
         """
+        with self._heeding_limits():
+            return self._new_token().text
+
+    @contextmanager
+    def _heeding_limits(self) -> Iterator[None]:
         try:
-            return self._ask_once(question)
-        except TokenRefused:
-            if not self.bank.renews_tokens:
-                raise
-            log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
-            return self._ask_once(question)
+            yield
         except RateLimited as limited:
             until = self._clock() + limited.wait
             with self._database.write() as connection:
                 bank_access.block_requests(connection, self._source.id, until)
             raise
+
+    def _stop_while_stuck(self) -> None:
+        """Spend no requests on dead credentials: they are needed to finish the change."""
+        with self._database.read() as connection:
+            change = credential_changes.pending(connection, self._source.id)
+        if change is not None and change.attempts > 1:
+            raise CredentialsChanging(self._clock() + STUCK)
+
+    def _stop_while_changing(self) -> None:
+        now = self._clock()
+        with self._database.read() as connection:
+            is_changing = credential_changes.secrets_may_be_newer(connection, self._source.id, now)
+        if is_changing:
+            raise CredentialsChanging(now + CHANGING)
 
     def _ask_once(self, question: Callable[[Connection], Asked]) -> Asked:
         token = self._token()

@@ -33,3 +33,14 @@ class Sealer:
         if found != purpose:
             raise SealBroken(f"the stored {purpose} was sealed for another place")
         return text
+
+    def renew(self, what: str, sealed: bytes) -> bytes:
+        """Encrypt with the first key what any of the keys opens; `what` names it where none does.
+
+        Raises:
+            SealBroken
+        """
+        try:
+            return self._fernet.rotate(sealed)
+        except InvalidToken as error:
+            raise SealBroken(f"no key in RECEIVER_SECRET_KEYS opens the stored {what}") from error

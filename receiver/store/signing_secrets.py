@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from receiver.store import sources
 from receiver.store.sealing import Sealer
@@ -20,6 +21,12 @@ class SecretVersion:
     created_at: datetime
     expires_at: datetime | None
 
+    def state(self, now: datetime) -> str:
+        """Return `current` (it has no end yet), `valid` (until it ends) or `expired`."""
+        if self.expires_at is None:
+            return "current"
+        return "valid" if self.expires_at > now else "expired"
+
 
 @dataclass(frozen=True)
 class OpenSecret:
@@ -30,26 +37,43 @@ class OpenSecret:
 
 
 def put(
-    connection: Connection, sealer: Sealer, source_id: int, secret: str, *, now: datetime, grace_seconds: int
+    connection: Connection, sealer: Sealer, source_id: int, secret: str, *, now: datetime, grace_seconds: int | None
 ) -> int:
-    """Make `secret` the current one and return its version; those before it stay valid for the grace period.
+    """Make `secret` the current one and return its version.
 
-    A secret that is the current one already is left as it is.
+    Those before it stay valid for the grace period, or as long as they were where that is none. A secret that is the
+    current one already is left as it is; one that is about to expire, or has, becomes a new version.
     """
     sources.lock(connection, source_id)
-    known = valid(connection, sealer, source_id, now)
-    if known and known[0].text == secret:
-        return known[0].version
+    current = connection.execute(
+        select(_secrets)
+        .where(_secrets.c.source_id == source_id, _secrets.c.expires_at.is_(None))
+        .order_by(_secrets.c.version.desc())
+        .limit(1)
+    ).one_or_none()
+    if current is not None and _open(sealer, current).text == secret:
+        version: int = current.version
+        return version
     newest = connection.execute(select(func.max(_secrets.c.version)).where(_secrets.c.source_id == source_id)).scalar()
     version = (newest or 0) + 1
-    connection.execute(
-        update(_secrets)
-        .where(_secrets.c.source_id == source_id, _secrets.c.expires_at.is_(None))
-        .values(expires_at=now + timedelta(seconds=grace_seconds))
-    )
+    if grace_seconds is not None:
+        expire_all(connection, source_id, now + timedelta(seconds=grace_seconds))
     sealed = sealer.seal(_purpose(source_id, version), secret)
     connection.execute(insert(_secrets).values(source_id=source_id, version=version, sealed=sealed, created_at=now))
     return version
+
+
+def expire_all(connection: Connection, source_id: int, at: datetime) -> None:
+    """Let all secrets that have no end yet end then."""
+    endless = (_secrets.c.source_id == source_id, _secrets.c.expires_at.is_(None))
+    connection.execute(update(_secrets).where(*endless).values(expires_at=at))
+
+
+def expire(connection: Connection, source_id: int, version: int, now: datetime) -> bool:
+    """End one version now; false where there is no such version, or it has ended already."""
+    alive = or_(_secrets.c.expires_at.is_(None), _secrets.c.expires_at > now)
+    one = update(_secrets).where(_secrets.c.source_id == source_id, _secrets.c.version == version, alive)
+    return connection.execute(one.values(expires_at=now)).rowcount == 1
 
 
 def valid(connection: Connection, sealer: Sealer, source_id: int, now: datetime) -> list[OpenSecret]:
@@ -63,7 +87,23 @@ def valid(connection: Connection, sealer: Sealer, source_id: int, now: datetime)
         .where(_secrets.c.source_id == source_id, or_(_secrets.c.expires_at.is_(None), _secrets.c.expires_at > now))
         .order_by(_secrets.c.version.desc())
     )
-    return [OpenSecret(row.version, sealer.open(_purpose(source_id, row.version), row.sealed)) for row in rows]
+    return [_open(sealer, row) for row in rows]
+
+
+def every(connection: Connection, sealer: Sealer, source_id: int) -> list[OpenSecret]:
+    """Return every version in the clear, newest first, expired ones too: to find out how something was signed.
+
+    Raises:
+        SealBroken
+    """
+    rows = connection.execute(
+        select(_secrets).where(_secrets.c.source_id == source_id).order_by(_secrets.c.version.desc())
+    )
+    return [_open(sealer, row) for row in rows]
+
+
+def _open(sealer: Sealer, row: Row[Any]) -> OpenSecret:
+    return OpenSecret(row.version, sealer.open(_purpose(row.source_id, row.version), row.sealed))
 
 
 def versions(connection: Connection, source_id: int) -> list[SecretVersion]:

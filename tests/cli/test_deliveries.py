@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from bank import SECRET, Signed, deposit
+from bank import SECRET, BankSigner, Signed, deposit
 
 
 def printable(text: str) -> bool:
@@ -62,3 +62,114 @@ def test_nothing_secret_is_shown(cli, send, forged):
     (found,) = cli.json("deliveries", "list")
     assert "hidden" not in json.dumps(found)
     assert SECRET not in json.dumps(found)
+
+
+def explained(cli, *words):
+    (found,) = cli.json("deliveries", "list")
+    return cli.json("deliveries", "explain", found["id"], *words)
+
+
+def test_a_secret_in_the_other_encoding_is_found_out(cli, send, signer):
+    send(BankSigner(signer.clock, encoding="utf8").sign(deposit()))
+    (fit,) = explained(cli)["fits"]
+    assert fit == {
+        "key": "secret:1",
+        "encoding": "utf8",
+        "path": "/webhooks/bcb",
+        "differences": ["the source's option encoding is base64"],
+    }
+
+
+@pytest.mark.parametrize("signed_path", ["/webhooks/bcb/", "/bank/webhooks/bcb", "/bank/webhooks/bcb/"])
+def test_a_path_that_was_signed_otherwise_is_found_out(cli, send, signer, monkeypatch, signed_path):
+    signed = signer.sign(deposit(), path=signed_path)
+    send(Signed("/webhooks/bcb", signed.body, signed.headers))
+    monkeypatch.setenv("RECEIVER_PUBLIC_PATH_PREFIX", "/bank")
+    (fit,) = explained(cli)["fits"]
+    assert (fit["path"], fit["differences"]) == (signed_path, ["it came to /webhooks/bcb"])
+
+
+def test_any_other_path_can_be_tried(cli, send, signer):
+    signed = signer.sign(deposit(), path="/elsewhere")
+    send(Signed("/webhooks/bcb", signed.body, signed.headers))
+    assert explained(cli)["fits"] == []
+    assert explained(cli, "--path", "/elsewhere")["fits"][0]["path"] == "/elsewhere"
+
+
+def test_an_expired_secret_is_found_out(cli, send, signer):
+    cli.done("secret", "set", "bcb", given="A" * 43 + "=")
+    cli.done("secret", "expire", "bcb", "1")
+    send(signer.sign(deposit()))
+    (fit,) = explained(cli)["fits"]
+    assert (fit["key"], fit["differences"]) == ("secret:1", ["this secret has expired"])
+
+
+def test_a_clock_that_is_off_is_told_by_how_much(cli, send, signer):
+    send(signer.sign(deposit(), timestamp=str(int(signer.clock().timestamp()) - 400)))
+    found = explained(cli)
+    assert 400 <= found["signed_seconds_before_receipt"] < 460
+    assert found["remarks"][0].startswith("signed 40")
+    assert found["fits"][0]["differences"] == []
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "remark"),
+    [
+        ("Bcb-Timestamp", "1700000000000", "the header bcb-timestamp is malformed"),
+        ("Bcb-Signature", "no Base64", "the header bcb-signature is malformed"),
+        ("Bcb-Nonce", "", "the header bcb-nonce is missing"),
+    ],
+)
+def test_what_is_missing_or_malformed_is_said(cli, send, signer, header, value, remark):
+    signed = signer.sign(deposit())
+    send(Signed(signed.path, signed.body, {**signed.headers, header: value}))
+    assert any(remark in said for said in explained(cli)["remarks"])
+
+
+def test_a_forgery_fits_nothing(cli, send, forged):
+    send(forged)
+    found = explained(cli)
+    assert found["fits"] == []
+    assert found["remarks"][-1].startswith("no known secret or key")
+    assert "no known secret or key" in cli.done("deliveries", "explain", found["id"])
+
+
+def test_accepted_and_repeated_deliveries_are_explained_too(cli, send, signer):
+    first = send(signer.sign(deposit())).json["events"][0]
+    send(signer.sign(deposit()))
+    told = [step["delivery"] for step in cli.json("events", "show", first)["timeline"] if step["what"] == "delivery"]
+    for delivery_id in told:
+        text = cli.done("deliveries", "explain", delivery_id)
+        assert (
+            "secret:1, encoding base64, over the path /webhooks/bcb, made this signature, as the source has it" in text
+        )
+    assert len(told) == 2
+
+
+def test_a_body_that_was_not_kept_whole_is_said(cli, send, forged):
+    send(Signed(forged.path, b"x" * 20_000, forged.headers))
+    (found,) = cli.json("deliveries", "list")
+    result = cli.run("deliveries", "explain", found["id"])
+    assert result.exit_code == 1
+    assert "only 16384 of 20000 bytes were kept" in result.stderr
+
+
+def test_rejected_deliveries_are_accepted_once_their_secret_is_set(cli, send, signer, forged):
+    new = BankSigner(signer.clock, secret="A" * 43 + "=")
+    send(new.sign(deposit(transactionId="FT1")))
+    send(new.sign(deposit(transactionId="FT2")))
+    send(forged)
+    cli.done("secret", "set", "bcb", given=new.secret)
+    first = cli.json("deliveries", "list")[-1]["id"]
+    assert cli.done("deliveries", "reverify", first) == "Verified 1 again: 1 accepted, 0 rejected.\n"
+    assert cli.done("deliveries", "reverify", "--source", "bcb") == "Verified 2 again: 1 accepted, 1 rejected.\n"
+    assert [row["reason"] for row in cli.json("deliveries", "list")] == ["signature_mismatch"]
+    assert sorted(event["payment_id"] for event in cli.json("events", "list")) == ["FT1", "FT2"]
+    assert cli.json("audit", "list")[0]["what"] == "deliveries.reverified"
+
+
+@pytest.mark.usefixtures("known")
+def test_a_delivery_that_is_not_rejected_can_not_be_verified_again(cli):
+    result = cli.run("deliveries", "reverify", "dlv_none")
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no rejected delivery 'dlv_none'\n")
+    assert cli.json("deliveries", "reverify") == {"verified": 0, "accepted": []}

@@ -19,6 +19,7 @@ def test_all_is_well_where_the_bank_takes_the_credentials(cli, live):
         ["ok", "bcb bank"],
         ["ok", "bcb clock"],
         ["ok", "bcb public keys"],
+        ["ok", "bcb permissions"],
     ]
 
 

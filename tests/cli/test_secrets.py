@@ -1,10 +1,14 @@
 """`receiver secret`."""
 
+import base64
 from types import SimpleNamespace
 
 import pytest
 from bank import SECRET, BankSigner, deposit
-from conftest import add_source
+from conftest import KEY, add_source
+
+from receiver import environment, runtime
+from receiver.settings import load_settings
 
 NEW = "A" * 43 + "="
 
@@ -95,3 +99,67 @@ def test_a_real_process_that_is_given_no_text_fails_in_one_line(cli):
     ended = cli.process("secret", "set", "bcb", given=b"\xff\xfe")
     assert ended.returncode == 1
     assert ended.stderr.count(b"\n") == 1
+
+
+def test_an_expired_version_proves_nothing_from_then_on(cli, send, signer):
+    cli.done("secret", "set", "bcb", given=NEW)
+    assert cli.done("secret", "expire", "bcb", "1") == "Secret 1 of bcb has expired.\n"
+    assert send(signer.sign(deposit())).status_code == 401
+    assert [version["state"] for version in cli.json("secret", "list", "bcb")] == ["current", "expired"]
+    assert cli.json("audit", "list")[0]["what"] == "secret.expired"
+
+
+@pytest.mark.usefixtures("known")
+def test_expiring_the_last_one_says_what_that_means(cli):
+    assert "bcb has no valid secret left: its callbacks get 401" in cli.run("secret", "expire", "bcb", "1").stderr
+
+
+@pytest.mark.usefixtures("known")
+def test_a_secret_that_was_expired_and_is_set_again_is_a_new_version(cli, send, signer):
+    cli.done("secret", "expire", "bcb", "1")
+    assert "Secret 2 of bcb is the current one" in cli.done("secret", "set", "bcb", given=SECRET)
+    assert send(signer.sign(deposit())).status_code == 200
+
+
+@pytest.mark.parametrize("version", ["2", "1"])
+@pytest.mark.usefixtures("known")
+def test_a_version_that_is_not_valid_can_not_be_expired(cli, version):
+    cli.done("secret", "expire", "bcb", "1")
+    result = cli.run("secret", "expire", "bcb", version)
+    assert (result.exit_code, result.stderr) == (1, f"Error: bcb has no valid secret {version}\n")
+
+
+def test_the_old_key_can_be_dropped_once_all_is_encrypted_anew(cli, live, monkeypatch):
+    add_source(live, base_url="http://127.0.0.1:1")
+    newer = base64.urlsafe_b64encode(bytes(32)).decode()
+    monkeypatch.setenv("RECEIVER_SECRET_KEYS", f"{newer},{KEY}")
+    assert "Encrypted 2 secrets anew" in cli.done("secret", "reencrypt")
+    monkeypatch.setenv("RECEIVER_SECRET_KEYS", newer)
+    assert "ok    bcb secrets: 1 valid" in cli.run("doctor").stdout
+    assert "POST /auth/token: ConnectionError" in cli.run("doctor").stdout
+
+
+@pytest.mark.usefixtures("known")
+def test_what_no_key_opens_changes_nothing(cli, monkeypatch):
+    monkeypatch.setenv("RECEIVER_SECRET_KEYS", base64.urlsafe_b64encode(bytes(32)).decode())
+    result = cli.run("secret", "reencrypt")
+    assert result.exit_code == 1
+    assert "no key in RECEIVER_SECRET_KEYS opens the stored sealed of signing_secrets 1" in result.stderr
+    monkeypatch.setenv("RECEIVER_SECRET_KEYS", KEY)
+    assert cli.done("secret", "reencrypt")
+
+
+def test_a_dropped_key_does_not_let_the_environment_set_rotated_secrets_back(cli, monkeypatch):
+    monkeypatch.setenv("BCB_MESSAGE_SIGNING_SECRET", SECRET)
+    keys = [base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+
+    def start(*secret_keys: str) -> None:
+        monkeypatch.setenv("RECEIVER_SECRET_KEYS", ",".join(secret_keys))
+        environment.apply(runtime.start(load_settings()))
+
+    start(keys[0])
+    cli.done("secret", "set", "bcb", given=NEW)
+    monkeypatch.setenv("RECEIVER_SECRET_KEYS", f"{keys[1]},{keys[0]}")
+    cli.done("secret", "reencrypt")
+    start(keys[1])
+    assert [version["state"] for version in cli.json("secret", "list", "bcb")] == ["current", "valid"]

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from receiver.store import schema
-from receiver.store.database import Database
+from receiver.store.database import Database, StoreUnavailable
 from receiver.store.schema import NotMigrated
 from receiver.store.tables import metadata
 
@@ -22,6 +22,11 @@ database = Database(sys.argv[1])
 schema.upgrade(database)
 database.close()
 """
+
+SOURCE = (
+    "INSERT INTO sources (id, name, bank, environment, options, enabled, created_at)"
+    " VALUES (7, 'bcb', 'bcb', 'sandbox', '{}', true, '2026-01-01 00:00:00')"
+)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -126,3 +131,32 @@ def test_what_release_0001_has_stored_is_there_after_the_upgrade(empty: Database
     with empty.read() as connection:
         row = connection.execute(text("SELECT subject, status, returns, returned_by FROM subjects")).one()
     assert tuple(row) == ("FT1", "completed", None, None)
+
+
+def test_a_database_of_the_first_release_keeps_its_rows(empty: Database) -> None:
+    schema.upgrade(empty, "0001")
+    secret = (
+        "INSERT INTO signing_secrets (source_id, version, sealed, created_at)"
+        " VALUES (7, 1, 'sealed', '2026-01-01 00:00:00')"
+    )
+    with empty.write() as connection:
+        connection.execute(text(SOURCE))
+        connection.execute(text(secret))
+    schema.upgrade(empty)
+    with empty.read() as connection:
+        assert connection.execute(text("SELECT source_id, version FROM signing_secrets")).all() == [(7, 1)]
+        assert connection.execute(text("SELECT count(*) FROM credential_changes")).scalar_one() == 0
+
+
+def test_a_source_has_one_unfinished_change_at_most(empty: Database) -> None:
+    schema.upgrade(empty)
+    change = (
+        "INSERT INTO credential_changes (source_id, kind, state, idempotency_key, requested_by, begun_at, attempts,"
+        " due_at) VALUES (7, 'rotate', :state, :key, 'x', '2026-01-01 00:00:00', 1, '2026-01-01 00:00:00')"
+    )
+    with empty.write() as connection:
+        connection.execute(text(SOURCE))
+        for number, state in enumerate(("done", "pending", "done")):
+            connection.execute(text(change), {"state": state, "key": str(number)})
+    with pytest.raises(StoreUnavailable, match=r"(?i)unique"), empty.write() as connection:
+        connection.execute(text(change), {"state": "pending", "key": "another"})

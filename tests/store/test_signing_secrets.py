@@ -1,5 +1,7 @@
 """Versions of a signing secret: they overlap while it is changed, and are sealed."""
 
+from datetime import timedelta
+
 import pytest
 from bank import SECRET
 from conftest import StandingClock, add_source
@@ -97,3 +99,31 @@ def test_a_sealed_secret_moved_to_another_version_or_source_does_not_open(parts:
         connection.execute(update(_secrets).where(_secrets.c.source_id == source.id).values(sealed=sealed))
     with pytest.raises(SealBroken):
         valid(parts, source)
+
+
+def test_a_version_that_was_expired_is_not_taken_for_the_current_one(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    with parts.database.write() as connection:
+        assert signing_secrets.expire(connection, source.id, 1, clock())
+        assert not signing_secrets.expire(connection, source.id, 1, clock())
+    assert valid(parts, source) == []
+    assert put(parts, source, SECRET) == 2
+    assert valid(parts, source) == [(2, SECRET)]
+
+
+def test_one_in_its_grace_period_that_is_set_again_lives_on(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    with parts.database.write() as connection:
+        signing_secrets.expire_all(connection, source.id, clock() + timedelta(seconds=60))
+    assert put(parts, source, SECRET) == 2
+    clock.forward(3600)
+    assert valid(parts, source) == [(2, SECRET)]
+
+
+def test_without_a_grace_period_those_before_end_as_they_would_have(parts: Runtime, source: SourceRecord) -> None:
+    with parts.database.write() as connection:
+        signing_secrets.put(connection, parts.sealer, source.id, "second", now=parts.clock(), grace_seconds=None)
+        versions = signing_secrets.versions(connection, source.id)
+    assert [version.expires_at for version in versions] == [None, None]

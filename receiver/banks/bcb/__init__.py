@@ -6,8 +6,10 @@ from typing import Any
 
 from receiver.banks.abilities import Account
 from receiver.banks.bank import Answer, Bank, Callback, Claim, Profile, Proof
-from receiver.banks.bcb import accounts, api, claims, options, proof
+from receiver.banks.bcb import accounts, api, claims, credentials, explaining, options, proof
 from receiver.banks.connection import Connection
+from receiver.banks.credentials import NewCredentials, Permission
+from receiver.banks.explanation import Explanation
 from receiver.signing import hmac_sha256
 
 
@@ -61,6 +63,34 @@ class Bcb(Bank):
     def clock(self, connection: Connection) -> datetime | None:
         """See `Bank.clock`."""
         return api.clock(connection)
+
+    needed_permissions: Mapping[str, str] = credentials.NEEDED
+
+    def check_addresses(self, text: str) -> str:
+        """See `IssuesCredentials.check_addresses`."""
+        return credentials.check_addresses(text)
+
+    def create_credentials(self, connection: Connection, key: str, allowed_ips: str | None) -> NewCredentials:
+        """See `IssuesCredentials.create_credentials`."""
+        return credentials.create(connection, key, allowed_ips)
+
+    def rotate_credentials(self, connection: Connection, key: str, client_id: str) -> NewCredentials:
+        """See `IssuesCredentials.rotate_credentials`."""
+        return credentials.rotate(connection, key, client_id)
+
+    def disable_credentials(self, connection: Connection, key: str, client_id: str) -> None:
+        """See `IssuesCredentials.disable_credentials`."""
+        credentials.disable(connection, key, client_id)
+
+    def permissions(self, connection: Connection, client_id: str) -> Sequence[Permission]:
+        """See `IssuesCredentials.permissions`."""
+        return credentials.permissions(connection, client_id)
+
+    def explain(
+        self, callback: Callback, profile: Profile, paths: Sequence[bytes], received_at: datetime
+    ) -> Explanation:
+        """See `Explains.explain`."""
+        return explaining.explain(callback, profile, paths, received_at)
 
 
 BANK: Bank = Bcb()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from receiver.simulator.bcb.accounts import Accounts
 from receiver.simulator.bcb.clients import Client
+from receiver.simulator.bcb.credentials import CredentialsDesk
 from receiver.simulator.bcb.jobs import Job, JobPlan, Jobs, results
 from receiver.simulator.bcb.keys import KeyRing
 from receiver.simulator.bcb.payments import Payment, Payments
@@ -44,6 +45,7 @@ class Bank:
         self.clock = clock
         first = Client.first(config)
         self.clients = {first.client_id: first}
+        self.credentials = CredentialsDesk()
         self.tokens = Tokens(clock, config.token_lifetime_seconds)
         self.keys = KeyRing()
         self.payments = Payments()

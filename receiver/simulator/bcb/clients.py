@@ -1,8 +1,11 @@
 """Who may call the bank."""
 
+import secrets
+import uuid
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
+from receiver.signing.encoding import to_base64
 from receiver.signing.hmac_sha256 import SecretEncoding
 from receiver.simulator.config import SimulatorConfig
 
@@ -18,6 +21,8 @@ class Client:
     allowed_ips: str | None
     permissions: frozenset[str]
     is_active: bool = True
+    generation: int = 1
+    """Counts up with each rotation; a token belongs to the generation that it was issued in."""
 
     @classmethod
     def first(cls, config: SimulatorConfig) -> "Client":
@@ -35,6 +40,19 @@ class Client:
         """Return the same client with other permissions; tokens already issued keep theirs."""
         return replace(self, permissions=permissions)
 
+    @classmethod
+    def new(cls, allowed_ips: str | None, like: "Client") -> "Client":
+        """Return a new client with secrets of its own, and the encoding and permissions of another one."""
+        return cls(str(uuid.uuid4()), _secret(), _signing_secret(), like.secret_encoding, allowed_ips, like.permissions)
+
+    def rotated(self) -> "Client":
+        """Return the client with new secrets; the old ones are gone."""
+        return replace(self, client_secret=_secret(), signing_secret=_signing_secret(), generation=self.generation + 1)
+
+    def disabled(self) -> "Client":
+        """Return the client, unable to get a token from now on."""
+        return replace(self, client_secret="", is_active=False)
+
     def admits(self, address: str) -> bool:
         """Tell whether the client may call from `address` (an IP address as text).
 
@@ -45,3 +63,11 @@ class Client:
             return True
         caller = ip_address(address)
         return any(caller in ip_network(entry.strip(), strict=False) for entry in allowed.split(",") if entry.strip())
+
+
+def _secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _signing_secret() -> str:
+    return to_base64(secrets.token_bytes(32)).decode()

@@ -13,6 +13,8 @@
 | `POST /_simulator/tokens/expire` | makes every token worthless at once |
 | `PUT /_simulator/rate-limit` | `{"requests":5,"seconds":60}` (required; 0 requests: no limit); counting starts anew |
 | `PUT /_simulator/permissions` | `{"permissions":["get-payment-status"]}` (required), for tokens issued from now on |
+| `GET /_simulator/credentials` | `{"oldTokens":…,"created":0,"rotated":0,"disabled":0,"clients":[{"clientId","isActive","generation"},…]}`: what was really done, however often it was asked for |
+| `PUT /_simulator/old-tokens` | what a token from before a rotation is still good for: `{"oldTokens":"stored-answer"}` (required; asking once more for the answer to an `Idempotency-Key`), `kept` (all) or `revoked` (nothing) |
 
 A script is a list of `[status, seconds]`; the last step lasts for ever, and `unknown` is answered 404.
 
@@ -35,6 +37,7 @@ from werkzeug.wrappers import Response
 
 from receiver.simulator.answers import json_answer
 from receiver.simulator.bcb import orders
+from receiver.simulator.bcb.credentials import OLD_TOKENS
 from receiver.simulator.bcb.dispatches import Record
 from receiver.simulator.bcb.notifier import NothingToSendError
 from receiver.simulator.bcb.refusals import not_found
@@ -61,6 +64,8 @@ def blueprint() -> Blueprint:
     made.add_url_rule("/tokens/expire", view_func=expire_tokens, methods=["POST"])
     made.add_url_rule("/rate-limit", view_func=set_rate_limit, methods=["PUT"])
     made.add_url_rule("/permissions", view_func=set_permissions, methods=["PUT"])
+    made.add_url_rule("/credentials", view_func=credentials)
+    made.add_url_rule("/old-tokens", view_func=set_old_tokens, methods=["PUT"])
     return made
 
 
@@ -176,6 +181,26 @@ def set_permissions() -> Response:
     fields.done()
     bank.replace_client(bank.client.with_permissions(frozenset(permissions)))
     return json_answer({"permissions": sorted(permissions)})
+
+
+def credentials() -> Response:
+    """`GET /_simulator/credentials`."""
+    bank = parts().bank
+    clients = [
+        {"clientId": client.client_id, "isActive": client.is_active, "generation": client.generation}
+        for client in list(bank.clients.values())
+    ]
+    done = {what: bank.credentials.done[what] for what in ("created", "rotated", "disabled")}
+    return json_answer({"oldTokens": bank.credentials.old_tokens, **done, "clients": clients})
+
+
+def set_old_tokens() -> Response:
+    """`PUT /_simulator/old-tokens`."""
+    fields = Fields(request.get_data())
+    old_tokens = fields.choice("oldTokens", OLD_TOKENS)
+    fields.done()
+    parts().bank.credentials.old_tokens = old_tokens
+    return credentials()
 
 
 def _sent(send: Callable[[], Record], *, wait: bool, subject: str) -> Response:

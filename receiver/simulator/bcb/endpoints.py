@@ -1,4 +1,4 @@
-"""The bank's endpoints, as a Flask blueprint: token, keys, clock, payments, accounts, subscriptions.
+"""The bank's endpoints, as a Flask blueprint: token, keys, clock, payments, accounts, subscriptions, credentials.
 
 Read as the sheet has them. Where it is silent: an account has `id, number, label, owners, type, balance,
 accountAttributes`; `debitAmount` and `creditAmount` are `{"amount","currency"}` with the amount as a decimal string;
@@ -13,7 +13,7 @@ from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
 from receiver.simulator.answers import json_answer
-from receiver.simulator.bcb import gate, job_endpoints, pages
+from receiver.simulator.bcb import credential_endpoints, gate, job_endpoints, pages
 from receiver.simulator.bcb.accounts import Account
 from receiver.simulator.bcb.bodies import read_object
 from receiver.simulator.bcb.refusals import BankRefusal, not_found, unauthorised
@@ -41,6 +41,7 @@ def blueprint() -> Blueprint:
     made.add_url_rule("/v1/notifications/subscriptions", view_func=subscriptions)
     made.add_url_rule("/v1/notifications/subscriptions/<subscription_id>", view_func=subscription)
     job_endpoints.add_to(made)
+    credential_endpoints.add_to(made)
     return made
 
 

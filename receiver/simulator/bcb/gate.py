@@ -4,6 +4,7 @@ from flask import g, request
 from werkzeug.wrappers import Response
 
 from receiver.simulator.answers import error_answer, rate_limit_answer
+from receiver.simulator.bcb.clients import Client
 from receiver.simulator.bcb.refusals import BankRefusal, TooManyRequests, unauthorised
 from receiver.simulator.bcb.tokens import Grant
 from receiver.simulator.parts import parts
@@ -24,11 +25,32 @@ def enter() -> None:
     if request.endpoint == "bcb.token":
         return
     client = bank.clients.get(grant.client_id) if grant else None
-    if client is None or not client.is_active:
+    if client is None or grant is None or not (_is_good(grant, client) or _asks_once_more()):
         raise unauthorised()
     if not client.admits(address):
         raise BankRefusal(403, "Forbidden", "IP address not allowed")
     g.grant = grant
+
+
+def call() -> str:
+    """Return what the current request asks for, as far as idempotency keys go."""
+    return f"{request.method} {request.path}"
+
+
+def idempotency_key() -> str | None:
+    """Return the current request's `Idempotency-Key`."""
+    return request.headers.get("Idempotency-Key")
+
+
+def _is_good(grant: Grant, client: Client) -> bool:
+    outlived = grant.generation == client.generation or parts().bank.credentials.old_tokens == "kept"
+    return client.is_active and outlived
+
+
+def _asks_once_more() -> bool:
+    """A token from before a rotation may still ask for what was answered then, unless the bank is told otherwise."""
+    desk = parts().bank.credentials
+    return desk.old_tokens != "revoked" and desk.has_answer(call(), idempotency_key())
 
 
 def caller() -> str:

@@ -17,6 +17,7 @@ class Grant:
     """What a token stands for, until when (UTC)."""
 
     client_id: str
+    generation: int
     permissions: frozenset[str]
     expires: datetime
 
@@ -43,7 +44,8 @@ class Tokens:
     def issue(self, client: Client) -> str:
         """Return a new token for `client`, with the permissions that it has now."""
         now = self._clock()
-        grant = Grant(client.client_id, client.permissions, now + timedelta(seconds=self._lifetime_seconds))
+        expires = now + timedelta(seconds=self._lifetime_seconds)
+        grant = Grant(client.client_id, client.generation, client.permissions, expires)
         claims = {
             "sub": client.client_id,
             "jti": str(uuid.uuid4()),

@@ -1,7 +1,14 @@
 """The tables, by subject. A column is explained where its name alone does not."""
 
 from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, OutboxEntry
-from receiver.store.tables.bank import BankToken, PublicKeys, RequestBudget, SigningSecret, Source
+from receiver.store.tables.bank import (
+    BankToken,
+    CredentialChange,
+    PublicKeys,
+    RequestBudget,
+    SigningSecret,
+    Source,
+)
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.staff import AuditEntry, Replay
 from receiver.store.tables.told import Check, Delivery, Event, Repeat, Subject
@@ -12,6 +19,7 @@ __all__ = [
     "BankToken",
     "Check",
     "Consumer",
+    "CredentialChange",
     "Delivery",
     "Event",
     "FeedEntry",

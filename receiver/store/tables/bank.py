@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from receiver.store.tables.base import key, source, source_key, time
+from receiver.store.tables.base import key, source, source_key, table_of, time
 
 
 class Source(SQLModel, table=True):
@@ -78,3 +78,47 @@ class RequestBudget(SQLModel, table=True):
     used: int
     blocked_until: datetime | None = time(nullable=True)
     """From the bank's own 429."""
+
+
+class CredentialChange(SQLModel, table=True):
+    """One change of a source's API credentials at the bank, written down before the bank is asked for it."""
+
+    __tablename__ = "credential_changes"
+    __table_args__ = (Index("ix_credential_changes_source", "source_id", "id"),)
+
+    id: int = key()
+    source_id: int = source()
+    kind: str
+    """`create`, `rotate` or `disable`."""
+    state: str
+    """`pending`: the bank may have done it or not; `done`, `refused` or `abandoned`."""
+    client_id: str | None = None
+    """Whose credentials; those of a new client are known once it is done."""
+    allowed_ips: str | None = None
+    idempotency_key: str = Field(unique=True)
+    """The bank gives the same answer to the same key, however often it is asked."""
+    token: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """The access token to ask with, sealed: a rotation kills the secret with which one could fetch another."""
+    requested_by: str
+    begun_at: datetime = time()
+    attempts: int
+    due_at: datetime = time()
+    """When a worker may try again."""
+    error: str | None = None
+    finished_at: datetime | None = time(nullable=True)
+    secret_version: int | None = None
+    """The signing secret that came of it."""
+    told_at: datetime | None = time(nullable=True)
+    """When the one who asked for it was told that it is done."""
+    settled_at: datetime | None = time(nullable=True)
+    """When the deliveries that were kept meanwhile had been verified again."""
+
+
+_changes = table_of(CredentialChange).c
+ONE_PENDING_CHANGE = Index(
+    "uq_credential_changes_pending",
+    _changes.source_id,
+    unique=True,
+    sqlite_where=_changes.state == "pending",
+    postgresql_where=_changes.state == "pending",
+)

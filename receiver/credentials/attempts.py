@@ -1,0 +1,186 @@
+"""One attempt at a change: ask the bank with the key that is written down, and write down what came of it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row
+
+from receiver.banks.connection import Connection
+from receiver.banks.credentials import IssuesCredentials, NewCredentials
+from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused, TokenRefused
+from receiver.credentials import outcomes
+from receiver.credentials.errors import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
+from receiver.reconcile.access import BankAccess, BudgetSpent
+from receiver.store import audit, credential_changes
+from receiver.store.database import Database
+from receiver.store.sealing import Sealer
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
+
+HEAD_START = timedelta(seconds=10)
+"""How long whoever has begun an attempt is left alone with it. Two at once do no harm: the key is the same."""
+
+PAUSE_LONGEST = timedelta(seconds=60)
+"""The token that was kept for asking again lives 40 minutes, so the bank is asked often ..."""
+
+ATTEMPTS_OFTEN = 60
+
+PAUSE_IN_VAIN = timedelta(minutes=15)
+"""... and then seldom: its limit on requests is for all."""
+
+Change = Row[Any]
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Asks the bank of one source."""
+
+    database: Database
+    sealer: Sealer
+    clock: Callable[[], datetime]
+    grace_seconds: int
+    source: SourceRecord
+
+    def access(self) -> BankAccess:
+        """Return the way into the bank.
+
+        Raises:
+            BankWithoutCredentials
+        """
+        access = BankAccess(self.database, self.sealer, self.source, clock=self.clock)
+        if not isinstance(access.bank, IssuesCredentials):
+            raise BankWithoutCredentials(f"{self.source.bank} has no API for credentials")
+        return access
+
+    def again(self, change: Change) -> Change:
+        """Make one more attempt; return the change once it is done.
+
+        Raises:
+            ChangeRefused
+            ChangeUnfinished
+        """
+        with self.database.write() as connection:
+            taken = credential_changes.try_again(connection, change, due_at=self.clock() + HEAD_START)
+        return self.make(taken) if taken is not None else self._ended(change)
+
+    def make(self, change: Change) -> Change:
+        """Make the attempt that is written down already; return the change once it is done.
+
+        Raises:
+            ChangeRefused: the bank will not do it; nothing has changed.
+            ChangeUnfinished: it may have been done.
+        """
+        access = self.access()
+        try:
+            answer = self._ask(access, change)
+        except BudgetSpent as spent:
+            return self._put_off(change, str(spent), spent, spent.until)
+        except (RequestRefused, Forbidden, NotKnown) as refused:
+            return self._refused(change, access, refused)
+        except BankError as lost:
+            return self._put_off(change, str(lost), lost)
+        return self._record(change, answer)
+
+    def _ask(self, access: BankAccess, change: Change) -> NewCredentials | None:
+        """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
+
+        That it still gets one means that a rotation has not taken place.
+        """
+        token = credential_changes.token(self.sealer, change)
+        if token is not None:
+            try:
+                return access.ask_with(token, lambda way: _call(access, way, change))
+            except TokenRefused:
+                log.info("the bank of %s refused the token that was kept for a change", self.source.name)
+        try:
+            fresh = access.log_in()
+        except TokenRefused:
+            if change.kind == "disable" and change.attempts > 1:
+                # What was asked for has come to be: the client gets no token any more.
+                return None
+            raise
+        with self.database.write() as connection:
+            credential_changes.pin_token(connection, self.sealer, change, fresh)
+        return access.ask_with(fresh, lambda way: _call(access, way, change))
+
+    def _refused(self, change: Change, access: BankAccess, refused: BankError) -> Change:
+        """The bank said no. That is the end of it, unless an earlier attempt may have been done all the same."""
+        words = outcomes.in_words(self.source, change.client_id, refused)
+        if change.kind == "rotate" and change.attempts > 1 and not _is_alive(access):
+            return self._put_off(change, words, refused)
+        self._close(change, words)
+        raise ChangeRefused(words) from refused
+
+    def _put_off(self, change: Change, words: str, why: Exception, until: datetime | None = None) -> Change:
+        """Leave it for later; where it was the first attempt, and not even taken up, take the intent back."""
+        if change.attempts == 1 and outcomes.was_not_taken_up(why):
+            self._close(change, words)
+            raise ChangeRefused(words) from why
+        if isinstance(why, TokenRefused):
+            words = outcomes.LOCKED_OUT.format(source=self.source.name)
+        due_at = until or self.clock() + _pause(change.attempts)
+        with self.database.write() as connection:
+            found = credential_changes.lock(connection, change)
+            if found is not None:
+                credential_changes.change_values(connection, change.id, error=words, due_at=due_at)
+        if found is None:
+            return self._ended(change)
+        raise ChangeUnfinished(outcomes.unfinished(self.source, change, words)) from why
+
+    def _close(self, change: Change, words: str) -> None:
+        now = self.clock()
+        with self.database.write() as connection:
+            found = credential_changes.lock(connection, change)
+            if found is None:
+                return
+            outcomes.close(connection, found, "refused", now, why=words)
+            about = {"source": self.source.name, "client": change.client_id}
+            what = f"credentials.{change.kind}.refused"
+            audit.write(connection, at=now, who=change.requested_by, what=what, why=words, about=about)
+
+    def _record(self, change: Change, answer: NewCredentials | None) -> Change:
+        """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it."""
+        with self.database.write() as connection:
+            found = credential_changes.lock(connection, change)
+            if found is not None:
+                outcomes.record(connection, self.sealer, self.source, found, answer, self.clock(), self.grace_seconds)
+        log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
+        return self._ended(change)
+
+    def _ended(self, change: Change) -> Change:
+        with self.database.read() as connection:
+            found = credential_changes.find(connection, change.id)
+        if found.state != "done":
+            raise ChangeRefused(f"the change has ended meanwhile: {found.state}")
+        return found
+
+
+def _is_alive(access: BankAccess) -> bool:
+    """Tell whether the stored secret still gets a token: then it was not rotated."""
+    try:
+        access.log_in()
+    except (BankError, BudgetSpent):
+        return False
+    return True
+
+
+def _pause(attempts: int) -> timedelta:
+    if attempts > ATTEMPTS_OFTEN:
+        return PAUSE_IN_VAIN
+    return min(timedelta(seconds=2.0 ** min(attempts, 10)), PAUSE_LONGEST)
+
+
+def _call(access: BankAccess, way: Connection, change: Change) -> NewCredentials | None:
+    bank = access.bank
+    assert isinstance(bank, IssuesCredentials)  # noqa: S101 - `access` has looked
+    key: str = change.idempotency_key
+    if change.kind == "create":
+        return bank.create_credentials(way, key, change.allowed_ips)
+    if change.kind == "rotate":
+        return bank.rotate_credentials(way, key, change.client_id)
+    bank.disable_credentials(way, key, change.client_id)
+    return None

@@ -1,0 +1,114 @@
+"""What a change comes to: what is written down of it, and how it is told."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from receiver.banks.credentials import NewCredentials
+from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
+from receiver.reconcile.access import BudgetSpent
+from receiver.store import audit, bank_access, credential_changes, signing_secrets, sources
+from receiver.store.sealing import Sealer
+from receiver.store.sources import SourceRecord
+
+LOCKED_OUT = (
+    "the bank takes neither the token that was kept nor the stored secret, so the answer can't be asked for. Ask the "
+    "bank for new credentials; then `receiver secret set {source}` and `receiver source credentials {source}`"
+)
+
+
+def record(
+    connection: Connection,
+    sealer: Sealer,
+    source: SourceRecord,
+    change: Row[Any],
+    answer: NewCredentials | None,
+    now: datetime,
+    grace_seconds: int,
+) -> None:
+    """Write down what the bank did, all in the caller's transaction; `change` is locked by it."""
+    version = None
+    if answer is not None:
+        version = _take_over(connection, sealer, source, change, answer, now, grace_seconds)
+    else:
+        _let_go(connection, sealer, source, change, now, grace_seconds)
+    close(connection, change, "done", now, version=version)
+    client_id = answer.client_id if answer is not None else change.client_id
+    credential_changes.change_values(connection, change.id, client_id=client_id)
+    about = {"source": source.name, "client": client_id, "secret_version": version, "attempts": change.attempts}
+    what = f"credentials.{change.kind}.done"
+    audit.write(connection, at=now, who=change.requested_by, what=what, why=None, about=about)
+
+
+def _take_over(
+    connection: Connection,
+    sealer: Sealer,
+    source: SourceRecord,
+    change: Row[Any],
+    answer: NewCredentials,
+    now: datetime,
+    grace_seconds: int,
+) -> int | None:
+    version = None
+    if answer.signing_secret is not None:
+        # A new client ends nothing: the one before it is still alive at the bank, which may sign for it.
+        grace = grace_seconds if change.kind == "rotate" else None
+        version = signing_secrets.put(
+            connection, sealer, source.id, answer.signing_secret, now=now, grace_seconds=grace
+        )
+    credentials = {"client_id": answer.client_id, "client_secret": answer.client_secret}
+    sources.set_credentials(connection, sealer, source.id, credentials)
+    bank_access.forget(connection, source.id)
+    return version
+
+
+def _let_go(
+    connection: Connection, sealer: Sealer, source: SourceRecord, change: Row[Any], now: datetime, grace_seconds: int
+) -> None:
+    own = sources.credentials(connection, sealer, source.id)
+    if own is None or own["client_id"] != change.client_id:
+        return
+    sources.change(connection, source.id, credentials=None)
+    bank_access.forget(connection, source.id)
+    signing_secrets.expire_all(connection, source.id, now + timedelta(seconds=grace_seconds))
+
+
+def close(
+    connection: Connection,
+    change: Row[Any],
+    state: str,
+    now: datetime,
+    *,
+    version: int | None = None,
+    why: str | None = None,
+) -> None:
+    """End a change; the token that was kept for it goes."""
+    credential_changes.change_values(
+        connection, change.id, state=state, finished_at=now, secret_version=version, token=None, error=why
+    )
+
+
+def was_not_taken_up(error: Exception) -> bool:
+    """Tell whether the request was not made, or turned away before anything was done."""
+    return isinstance(error, TokenRefused | RateLimited | BudgetSpent)
+
+
+def in_words(source: SourceRecord, client_id: str | None, error: BankError) -> str:
+    """Say what a refusal means, and what to ask the bank for."""
+    if not isinstance(error, Forbidden):
+        return str(error)
+    whose = f"the client {client_id}" if client_id else f"the client of {source.name}"
+    return (
+        f"{error}. The permission `manage-credentials` is missing, or this machine's address is not among the client's "
+        f"allowed addresses. Ask the bank to grant `manage-credentials` to {whose}, or to allow the address."
+    )
+
+
+def unfinished(source: SourceRecord, change: Row[Any], words: str) -> str:
+    """Say that a change is unfinished, and who will finish it."""
+    return (
+        f"the change ({change.kind}) begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC is unfinished after "
+        f"{change.attempts} attempts: {words}. The bank may have done it. A worker asks again with the same key, and "
+        f"so does `receiver credentials {change.kind} {source.name}`"
+    )
