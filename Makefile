@@ -22,7 +22,7 @@ demo: .venv/.complete ## Watch the whole story with a simulated bank on a throw-
 	@exec $(BIN)/receiver demo
 
 test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_POSTGRES_URL= names another one)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
 
 drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 
 from receiver import banks
 from receiver.banks.abilities import SendsLargeBodies
@@ -111,9 +112,7 @@ class Inbox:
         return self._limit(self._directory.find(name, self._clock()))
 
     def _limit(self, known: Known) -> int:
-        bank = banks.named(known.source.bank)
-        own = bank.body_bytes if isinstance(bank, SendsLargeBodies) else 0
-        return max(self._limits.body_bytes, own)
+        return max(self._limits.body_bytes, _documented_bytes(known.source.bank))
 
     def _judge(self, arrival: Arrival, known: Known, now: datetime) -> Genuine | Refused:
         """Look at a delivery; nothing is read or written.
@@ -206,6 +205,12 @@ class Inbox:
         self._writer.reject(refused)
         log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
         return Verdict("rejected")
+
+
+@cache
+def _documented_bytes(bank_name: str) -> int:
+    bank = banks.named(bank_name)
+    return bank.body_bytes if isinstance(bank, SendsLargeBodies) else 0
 
 
 def _tell(delivery: NewDelivery, recorded: Recorded) -> None:

@@ -29,19 +29,19 @@ def test_the_list_is_newest_first(cli, send, signer):
 @pytest.mark.parametrize(
     ("words", "subjects"),
     [
-        (("--type", "bcb.deposit"), {"FT1", "FT2"}),
-        (("--type", "bcb.job.completed"), {"job-1"}),
-        (("--payment-id", "FT2"), {"FT2"}),
-        (("--source", "bcb"), {"FT1", "FT2", "job-1"}),
-        (("--source", "other"), set()),
-        (("--source", "other", "--source", "bcb", "--payment-id", "FT1"), {"FT1"}),
+        (("--type", "bcb.deposit"), ["FT1", "FT2"]),
+        (("--type", "bcb.job.completed"), ["job-1"]),
+        (("--payment-id", "FT2"), ["FT2"]),
+        (("--source", "bcb"), ["FT1", "FT2", "job-1"]),
+        (("--source", "other"), []),
+        (("--source", "other", "--source", "bcb", "--payment-id", "FT1"), ["FT1"]),
     ],
     ids=" ".join,
 )
 def test_the_list_is_narrowed_by_options(cli, send, signer, words, subjects):
     for body in (deposit(transactionId="FT1"), deposit(transactionId="FT2"), job("job-1")):
         send(signer.sign(body))
-    assert {found["subject"] for found in cli.json("events", "list", *words)} == subjects
+    assert sorted(found["subject"] for found in cli.json("events", "list", *words)) == subjects
 
 
 def test_the_table_has_a_line_for_each_event(cli, event_id):
