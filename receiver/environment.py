@@ -13,6 +13,7 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
 from receiver.store import bank_access, signing_secrets, sources
+from receiver.store.database import StoreUnavailable
 
 NAME = "bcb"
 
@@ -38,8 +39,16 @@ def apply(runtime: Runtime) -> bool:
             with runtime.database.write() as connection:
                 renew_digest(connection, runtime.settings)
         return False
-    with runtime.database.write() as connection:
-        _apply(connection, runtime, given, digests[0])
+    try:
+        with runtime.database.write() as connection:
+            _apply(connection, runtime, given, digests[0])
+    except StoreUnavailable:
+        # Of several processes that start together, on PostgreSQL, one may have been first.
+        with runtime.database.read() as connection:
+            known = sources.find(connection, NAME)
+        if known is None or known.environment_digest != digests[0]:
+            raise
+        return False
     return True
 
 

@@ -1,5 +1,7 @@
 """The source that the environment sets."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -68,3 +70,15 @@ def test_a_secret_that_makes_no_key_stops_the_start_without_being_shown(parts: R
     with pytest.raises(SettingsError, match="BCB_MESSAGE_SIGNING_SECRET is wrong") as caught:
         environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr("not Base64!")))
     assert "not Base64!" not in str(caught.value)
+
+
+def test_processes_that_start_together_apply_it_once(parts: Runtime) -> None:
+    together = threading.Barrier(4)
+
+    def start(_: int) -> bool:
+        together.wait()
+        return environment.apply(with_environment(parts))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(start, range(4))) >= 1
+    assert stored(parts)[2] == [SECRET]
