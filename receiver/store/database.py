@@ -124,13 +124,13 @@ class Database:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreUnavailable(_one_line(error)) from error
 
 
-def _one_line(error: SQLAlchemyError) -> str:
+def _one_line(error: SQLAlchemyError | sqlite3.Error) -> str:
     """The driver's words alone: SQLAlchemy's own text carries the statement's parameters, which may be secret."""
-    original = getattr(error, "orig", None)
+    original = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
     return " ".join(str(original).split())[:300] if original is not None else type(error).__name__
 
 
