@@ -10,7 +10,7 @@ from receiver.banks.bank import Profile
 from receiver.inbox.profiles import profile_of
 from receiver.store import sources
 from receiver.store.bank_access import StoredKeys
-from receiver.store.database import Database, StoreUnavailable
+from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
 from receiver.store.sealing import Sealer
 from receiver.store.sources import SourceRecord
 
@@ -99,7 +99,7 @@ class Directory:
     def _read_anew(self, name: str, now: datetime) -> Known:
         self._check_name(name)
         read_when = self._timer()
-        with self._database.read() as connection:
+        with self._database.read(ANSWER_SECONDS) as connection:
             source = sources.find(connection, name)
             if source is None:
                 self._known.pop(name, None)
@@ -119,7 +119,7 @@ class Directory:
         names, read_when = self._names
         if self._timer() - read_when >= KEPT_SECONDS:
             read_when = self._timer()
-            with self._database.read() as connection:
+            with self._database.read(ANSWER_SECONDS) as connection:
                 names = frozenset(sources.names(connection).values())
             self._names = (names, read_when)
         if name not in names:

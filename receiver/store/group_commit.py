@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from receiver.store.database import Database, StoreUnavailable
+from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -154,7 +154,7 @@ class GroupCommit(Generic[Job, Outcome]):
         return True
 
     def _commit_together(self, group: list[_Waiting[Job, Outcome]]) -> None:
-        with self._database.write() as connection:
+        with self._database.write(ANSWER_SECONDS) as connection:
             outcomes = self._work(connection, [waiting.job for waiting in group])
         for waiting, outcome in zip(group, outcomes, strict=True):
             waiting.outcome, waiting.is_done = outcome, True
