@@ -95,20 +95,21 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self, seconds: float | None = None) -> Iterator[Connection]:
+    def write(self, seconds: float | None = None, turn_seconds: float | None = None) -> Iterator[Connection]:
         """One transaction, on disk when the block has ended, rolled back where it ends with an exception.
 
-        On SQLite the write lock is taken at once, so that the block never fails half-way for want of it. A PostgreSQL
-        that is silent is given up after `seconds`; what it was sent may be on disk all the same.
+        On SQLite the write lock is taken at once, so that the block never fails half-way for want of it; it is waited
+        for `turn_seconds`, or as long as banks can wait. A PostgreSQL that is silent is given up after `seconds`; what
+        it was sent may be on disk all the same.
 
         Raises:
             StoreUnavailable
         """
-        ends = time.monotonic() + BUSY_SECONDS
+        ends = time.monotonic() + (BUSY_SECONDS if turn_seconds is None else turn_seconds)
         with (
             self._guarded(),
             patience.bounded(seconds),
-            self._taking_turns(),
+            self._taking_turns(ends),
             self.engine.connect() as connection,
         ):
             connection.execution_options(write_lock_until=ends)
@@ -141,7 +142,7 @@ class Database:
             return self._committed.wait_for(lambda: self._commits > beyond, seconds)
 
     @contextmanager
-    def _taking_turns(self) -> Iterator[None]:
+    def _taking_turns(self, ends: float) -> Iterator[None]:
         """On SQLite, let the writers of a process wait for each other here, not in its busy handler.
 
         That one sleeps between its looks, so that a writer can miss every gap that busy others leave.
@@ -149,7 +150,7 @@ class Database:
         if not self.is_sqlite:
             yield
             return
-        if not self._turn.acquire(timeout=BUSY_SECONDS):
+        if not self._turn.acquire(timeout=max(0.0, ends - time.monotonic())):
             raise StoreUnavailable("other writers have held the database for too long")
         try:
             yield
