@@ -10,7 +10,7 @@ from receiver.banks.bank import Profile
 from receiver.inbox.profiles import profile_of
 from receiver.store import sources
 from receiver.store.bank_access import StoredKeys
-from receiver.store.database import Database
+from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
 from receiver.store.sealing import Sealer
 from receiver.store.sources import SourceRecord
 
@@ -44,6 +44,7 @@ class Directory:
         self._known: dict[str, Known] = {}
         self._names: tuple[frozenset[str], float] = (frozenset(), float("-inf"))
         self._reading = threading.Lock()
+        self._failed_when = float("-inf")
 
     def find(self, name: str, now: datetime) -> Known:
         """Return what is known of an enabled source.
@@ -55,9 +56,10 @@ class Directory:
         """
         found = self._fresh(name, now)
         if found is None:
+            came_when = self._timer()
             # One thread reads, the others find what it has read.
             with self._reading:
-                found = self._fresh(name, now) or self._read(name, now)
+                found = self._read_meanwhile(name, came_when) or self._fresh(name, now) or self._read(name, now)
         if not found.source.enabled:
             raise SourceUnknown(name)
         return found
@@ -74,10 +76,30 @@ class Directory:
         is_young = self._timer() - found.read_when < KEPT_SECONDS
         return found if is_young and abs(now - found.read_at) < timedelta(seconds=KEPT_SECONDS) else None
 
+    def _read_meanwhile(self, name: str, came_when: float) -> Known | None:
+        """Return what was read since a thread came, however long that took; it shares in the failure too.
+
+        So nobody waits for one slow reading, or one time-out, after the other.
+
+        Raises:
+            StoreUnavailable
+        """
+        if self._failed_when >= came_when:
+            raise StoreUnavailable("the sources could not be read")
+        found = self._known.get(name)
+        return found if found is not None and found.read_when > came_when else None
+
     def _read(self, name: str, now: datetime) -> Known:
+        try:
+            return self._read_anew(name, now)
+        except StoreUnavailable:
+            self._failed_when = self._timer()
+            raise
+
+    def _read_anew(self, name: str, now: datetime) -> Known:
         self._check_name(name)
         read_when = self._timer()
-        with self._database.read() as connection:
+        with self._database.read(ANSWER_SECONDS) as connection:
             source = sources.find(connection, name)
             if source is None:
                 self._known.pop(name, None)
@@ -97,7 +119,7 @@ class Directory:
         names, read_when = self._names
         if self._timer() - read_when >= KEPT_SECONDS:
             read_when = self._timer()
-            with self._database.read() as connection:
+            with self._database.read(ANSWER_SECONDS) as connection:
                 names = frozenset(sources.names(connection).values())
             self._names = (names, read_when)
         if name not in names:

@@ -18,7 +18,7 @@ from receiver.inbox.unresolved import put_off
 from receiver.inbox.writer import Genuine, Limits, Refused, Writer
 from receiver.signing.errors import Refusal
 from receiver.store import bank_access, intake
-from receiver.store.database import Database
+from receiver.store.database import ANSWER_SECONDS, Database
 from receiver.store.ids import new_id
 from receiver.store.intake import NewDelivery, NonceReused, Recorded
 from receiver.store.native import natively
@@ -164,7 +164,7 @@ class Inbox:
     def _want_keys(self, known: Known, now: datetime) -> None:
         if known.keys.wanted_at is not None:
             return
-        with self._database.write() as connection:
+        with self._database.write(ANSWER_SECONDS) as connection:
             bank_access.want_public_keys(connection, known.source.id, now)
         self._directory.forget(known.source.name)
 
@@ -189,7 +189,7 @@ class Inbox:
         nonce = banks.named(known.source.bank).nonce_of(refused.callback)
         if nonce is None:
             return None
-        with self._database.read() as connection:
+        with self._database.read(ANSWER_SECONDS) as connection:
             found = intake.find_identical(connection, refused.delivery, nonce)
         return None if found is None else Verdict("duplicate", found.event_ids)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from receiver.signing.errors import Refusal
 from receiver.store import credential_changes, kept
-from receiver.store.database import Database
+from receiver.store.database import ANSWER_SECONDS, Database
 from receiver.store.intake import NewDelivery
 
 UNRESOLVED = "rotation_unresolved"
@@ -31,7 +31,7 @@ def put_off(database: Database, delivery: NewDelivery, refusal: Refusal, now: da
     """
     if refusal.proven or refusal.reason not in _NO_SECRET_FITS:
         return None
-    with database.read() as connection:
+    with database.read(ANSWER_SECONDS) as connection:
         if not credential_changes.secrets_may_be_newer(connection, delivery.source_id, now):
             return None
         is_kept = kept.is_kept(connection, delivery, UNRESOLVED)

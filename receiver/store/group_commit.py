@@ -4,6 +4,7 @@ There is no thread for it. The first that comes leads: it writes what has queued
 hands the lead to the first of those that came meanwhile.
 """
 
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -11,9 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar, cast
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
-from receiver.store.database import Database, StoreUnavailable
+from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -21,8 +23,9 @@ Outcome = TypeVar("Outcome")
 GROUP_MAX = 128
 """Jobs in one transaction: enough to share the disk's time, few enough to answer the first of them soon."""
 
-DEADLOCK_STATES = ("40001", "40P01")
-"""PostgreSQL: serialization failure, deadlock detected."""
+OF_A_JOB = ("40", "54")
+"""Classes of PostgreSQL's errors that its driver counts among those of operation, but that come of what was written:
+transaction rollback (deadlock, serialization failure) and program limit exceeded (a key too long for its index)."""
 
 
 class QueueFull(StoreUnavailable):
@@ -35,6 +38,7 @@ class _Waiting(Generic[Job, Outcome]):
         self.outcome: Outcome | None = None
         self.error: BaseException | None = None
         self.is_done = False
+        self.leads = False
         # A lock that is taken once more when the job is done, or its thread is to lead: cheaper than an event.
         self.woken = threading.Lock()
         self.woken.acquire()
@@ -63,6 +67,7 @@ class GroupCommit(Generic[Job, Outcome]):
         self._waiting_max = waiting_max
         self._lock = threading.Lock()
         self._queue: deque[_Waiting[Job, Outcome]] = deque()
+        self._unanswered = 0
         self._is_led = False
 
     def run(self, job: Job) -> Outcome:
@@ -73,74 +78,111 @@ class GroupCommit(Generic[Job, Outcome]):
             StoreUnavailable
         """
         waiting: _Waiting[Job, Outcome] = _Waiting(job)
-        with self._lock:
-            if len(self._queue) >= self._waiting_max:
-                raise QueueFull(f"{len(self._queue)} deliveries wait for the database")
-            self._queue.append(waiting)
-            leads, self._is_led = not self._is_led, True
-        if leads:
-            # Let those who are about to hand in a job do so.
-            time.sleep(0)
-        else:
-            waiting.woken.acquire()
+        leads = self._come(waiting)
+        try:
+            if leads:
+                # Let those who are about to hand in a job do so.
+                time.sleep(0)
+            else:
+                waiting.woken.acquire()
+        except BaseException:
+            self._leave(waiting)
+            raise
         if not waiting.is_done:
             self._lead()
         return waiting.result()
 
-    def _lead(self) -> None:
+    def _come(self, waiting: _Waiting[Job, Outcome]) -> bool:
+        """Queue up; return whether it is the first, and leads."""
         with self._lock:
-            group = [self._queue.popleft() for _ in range(min(GROUP_MAX, len(self._queue)))]
+            if self._unanswered >= self._waiting_max:
+                raise QueueFull(f"{self._unanswered} deliveries wait for the database")
+            self._unanswered += 1
+            self._queue.append(waiting)
+            waiting.leads = leads = not self._is_led
+            self._is_led = True
+        return leads
+
+    def _leave(self, waiting: _Waiting[Job, Outcome]) -> None:
+        """Its thread was ended while it waited: nobody is to wait for it to lead."""
+        with self._lock:
+            if waiting in self._queue:
+                self._queue.remove(waiting)
+                self._unanswered -= 1
+                if waiting.leads:
+                    self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Let the first that waits lead; the caller holds the lock."""
+        self._is_led = bool(self._queue)
+        if self._queue:
+            self._queue[0].leads = True
+            self._queue[0].woken.release()
+
+    def _lead(self) -> None:
+        group = self._take(GROUP_MAX)
         try:
-            self._commit(group)
-        except BaseException as error:
-            for waiting in group:
-                waiting.error = waiting.error or error
+            if not self._commit(group):
+                # Those who came meanwhile waited for the same: else the last waits for as many time-outs as it has
+                # groups before it, and banks hang up.
+                late = self._take(len(self._queue))
+                self._fail(late, group[-1].error)
+                group += late
+        except BaseException:
+            self._fail(group, StoreUnavailable("the thread that wrote it was ended"))
             raise
         finally:
-            for waiting in group:
-                waiting.is_done = True
             with self._lock:
-                self._is_led = bool(self._queue)
-                if self._queue:
-                    self._queue[0].woken.release()
+                self._unanswered -= len(group)
+                self._hand_on()
             for waiting in group:
                 waiting.woken.release()
 
-    def _commit(self, group: list[_Waiting[Job, Outcome]]) -> None:
+    def _take(self, most: int) -> list[_Waiting[Job, Outcome]]:
+        with self._lock:
+            return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+
+    def _commit(self, group: list[_Waiting[Job, Outcome]]) -> bool:
+        """Run a group's jobs; return whether the database was there for them."""
         try:
             self._commit_together(group)
         except Exception as error:
-            if len(group) == 1 or _is_outage(error):
-                self._fail(group, error)
-            else:
-                self._commit_each(group)
+            if not _is_outage(error) and len(group) > 1:
+                return self._commit_each(group)
+            self._fail(group, error)
+            return not _is_outage(error)
+        return True
 
     def _commit_together(self, group: list[_Waiting[Job, Outcome]]) -> None:
-        with self._database.write() as connection:
+        with self._database.write(ANSWER_SECONDS) as connection:
             outcomes = self._work(connection, [waiting.job for waiting in group])
         for waiting, outcome in zip(group, outcomes, strict=True):
-            waiting.outcome = outcome
+            waiting.outcome, waiting.is_done = outcome, True
 
-    def _commit_each(self, group: list[_Waiting[Job, Outcome]]) -> None:
-        for number, waiting in enumerate(group):
+    def _commit_each(self, group: list[_Waiting[Job, Outcome]]) -> bool:
+        for waiting in group:
             try:
                 self._commit_together([waiting])
             except Exception as error:
-                waiting.error = error
                 if _is_outage(error):
-                    self._fail(group[number:], error)
-                    return
+                    self._fail(group, error)
+                    return False
+                self._fail([waiting], error)
+        return True
 
-    def _fail(self, group: list[_Waiting[Job, Outcome]], error: Exception) -> None:
+    def _fail(self, group: list[_Waiting[Job, Outcome]], error: BaseException | None) -> None:
         for waiting in group:
-            waiting.error = error
+            if not waiting.is_done:
+                waiting.error, waiting.is_done = error, True
 
 
 def _is_outage(error: Exception) -> bool:
     """Whether the database itself failed, rather than over one of the jobs."""
-    cause = error.__cause__
-    if not isinstance(error, StoreUnavailable) or cause is None:
-        return isinstance(error, StoreUnavailable)
-    if isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in DEADLOCK_STATES:
+    if not isinstance(error, StoreUnavailable):
         return False
-    return isinstance(cause, OperationalError | InterfaceError) or not isinstance(cause, DBAPIError)
+    cause = error.__cause__
+    if str(getattr(getattr(cause, "orig", None), "sqlstate", None))[:2] in OF_A_JOB:
+        return False
+    return cause is None or isinstance(
+        cause, OperationalError | InterfaceError | PoolExhausted | sqlite3.OperationalError
+    )

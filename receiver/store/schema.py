@@ -9,6 +9,9 @@ from alembic.script import ScriptDirectory
 
 from receiver.store.database import Database
 
+TURN_SECONDS = 600
+"""Two that migrate at once take turns, however long the first one's migration takes."""
+
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -45,7 +48,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
         StoreUnavailable
     """
     config = _config()
-    with database.write() as connection:
+    with database.write(turn_seconds=TURN_SECONDS) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 

@@ -3,7 +3,7 @@
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, json
+from flask import Flask, Response, json, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from receiver.inbox.coding import SUPPORTED, BodyTooLarge, CodingNotSupported
@@ -11,11 +11,15 @@ from receiver.inbox.directory import SourceUnknown
 from receiver.inbox.inbox import TryLater
 from receiver.store.database import StoreUnavailable
 from receiver.store.sealing import SealBroken
+from receiver.web.outages import Outages
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 KEYS_RETRY_AFTER_SECONDS = 20
+
+WRITING = ("callbacks.receive", "operations.readyz")
+"""Where a 200 means that the database was written."""
 
 
 class Problem(Exception):
@@ -43,8 +47,21 @@ def register(app: Flask) -> None:
     app.register_error_handler(BodyTooLarge, lambda error: problem(413, f"The body is too large: {error}."))
     app.register_error_handler(CodingNotSupported, _coding_not_supported)
     app.register_error_handler(TryLater, lambda _: _later("Send it again later.", KEYS_RETRY_AFTER_SECONDS))
-    app.register_error_handler(StoreUnavailable, _store_unavailable)
     app.register_error_handler(Exception, _unexpected)
+    _tell_of_outages(app, Outages())
+
+
+def _tell_of_outages(app: Flask, outages: Outages) -> None:
+    @app.errorhandler(StoreUnavailable)
+    def refuse(error: StoreUnavailable) -> Response:
+        outages.refused(str(error))
+        return _later("The database is unavailable.")
+
+    @app.after_request
+    def note_success(response: Response) -> Response:
+        if response.status_code == 200 and request.endpoint in WRITING:
+            outages.succeeded()
+        return response
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -61,11 +78,6 @@ def _coding_not_supported(_: CodingNotSupported) -> Response:
 
 def _later(detail: str, seconds: int = RETRY_AFTER_SECONDS) -> Response:
     return problem(503, detail, {"Retry-After": str(seconds)})
-
-
-def _store_unavailable(error: StoreUnavailable) -> Response:
-    log.error("the database is unavailable: %s", error)
-    return _later("The database is unavailable.")
 
 
 def _unexpected(error: Exception) -> Response:

@@ -1,7 +1,9 @@
 """Drills have two forms of one proof: a short one that always runs, and a long one for `make drills`."""
 
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from conftest import KEY, add_source
@@ -24,8 +26,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
-    with new_cluster(tmp_path_factory.mktemp("own")) as server:
+def own_postgres() -> Iterator[OwnPostgres]:
+    # Not below pytest's own folder, which another session of pytest may clear away in the meantime.
+    with new_cluster(Path(tempfile.mkdtemp(prefix="rcv-own-"))) as server:
         yield server
 
 

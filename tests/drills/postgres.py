@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ class OwnPostgres:
     """A PostgreSQL of this drill alone, which may therefore be stopped."""
 
     server: Any
+    _family: list[psutil.Process] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -33,14 +34,30 @@ class OwnPostgres:
 
     def kill(self) -> None:
         """Kill -9 all of its processes at once."""
-        postmaster = psutil.Process(self.server.get_pid())
-        family = [postmaster, *postmaster.children(recursive=True)]
+        family = self._processes()
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(family, timeout=10)
         # A dead one that nobody has reaped yet would pass for alive.
         (self.server.pgdata / "postmaster.pid").unlink(missing_ok=True)
+
+    def hang(self) -> None:
+        """Stop all of its processes where they are: it refuses nothing, and answers nothing."""
+        self._family = self._processes()
+        for process in self._family:
+            process.suspend()
+
+    def go_on(self) -> None:
+        """Let them go on."""
+        for process in self._family:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+    def _processes(self) -> list[psutil.Process]:
+        """The first is the one that starts the others."""
+        postmaster = psutil.Process(self.server.get_pid())
+        return [postmaster, *postmaster.children(recursive=True)]
 
     def start(self) -> None:
         """Start it again over the same data, at the same address."""

@@ -1,6 +1,8 @@
 """A PostgreSQL that goes away: banks are asked to come back, and all goes on by itself once it is back."""
 
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -12,6 +14,8 @@ from drills.senders import Senders, assert_asks_to_come_back
 from servers import WebServer, environment
 
 from receiver.runtime import Runtime
+
+BANK_WAITS_SECONDS = 10
 
 
 def drill(
@@ -63,6 +67,48 @@ def test_a_database_that_goes_away_time_and_again_is_waited_out(
     own_postgres: OwnPostgres, own_server: WebServer, own_parts: Runtime, live_bank: BankSigner
 ) -> None:
     drill(own_postgres, own_server, own_parts, live_bank, callbacks=1500, modes=["immediate", "fast"] * 4)
+
+
+def hang(postgres: OwnPostgres, server: WebServer, bank: BankSigner, *, turns: int) -> None:
+    """Have the database answer nothing, look at what banks are answered meanwhile, and let it go on."""
+    for _ in range(turns):
+        assert statuses(server, bank, 8) == [200] * 8
+        postgres.hang()
+        try:
+            # First on connections that were open, then on new ones.
+            assert [statuses(server, bank, 8) for _ in range(2)] == [[503] * 8] * 2
+            assert requests.get(f"{server.url}/healthz", timeout=BANK_WAITS_SECONDS).status_code == 200
+        finally:
+            postgres.go_on()
+        assert_is_back(server)
+        assert statuses(server, bank, 8) == [200] * 8
+
+
+def statuses(server: WebServer, bank: BankSigner, number: int) -> list[int]:
+    """What a bank is answered to callbacks that it sends together, hanging up as banks do."""
+
+    def send(_: int) -> int:
+        signed = bank.sign(deposit(transactionId=str(uuid.uuid4())))
+        return requests.post(
+            server.url + signed.path, data=signed.body, headers=signed.headers, timeout=BANK_WAITS_SECONDS
+        ).status_code
+
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(send, range(number)))
+
+
+def test_a_database_that_hangs_is_given_up_while_banks_still_wait(
+    own_postgres: OwnPostgres, own_server: WebServer, live_bank: BankSigner
+) -> None:
+    hang(own_postgres, own_server, live_bank, turns=1)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(900)
+def test_a_database_that_hangs_time_and_again_is_given_up_each_time(
+    own_postgres: OwnPostgres, own_server: WebServer, live_bank: BankSigner
+) -> None:
+    hang(own_postgres, own_server, live_bank, turns=6)
 
 
 def test_a_server_that_starts_before_its_database_finds_it_later(

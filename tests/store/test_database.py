@@ -49,7 +49,7 @@ def several(database: Database) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize(
-    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 10_000)]
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 4_000)]
 )
 def test_every_sqlite_connection_is_durable_and_checks_references(
     file: Database, pragma: str, value: str | int
@@ -59,7 +59,8 @@ def test_every_sqlite_connection_is_durable_and_checks_references(
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("synchronous_commit", "on"), ("TimeZone", "UTC"), ("lock_timeout", "10s")]
+    ("setting", "value"),
+    [("synchronous_commit", "on"), ("TimeZone", "UTC"), ("lock_timeout", "4s"), ("statement_timeout", "1min")],
 )
 def test_every_postgresql_connection_is_durable_and_waits_for_locks_within_bounds(
     server: Database, setting: str, value: str
@@ -155,6 +156,64 @@ def test_a_writer_that_waits_too_long_for_another_gives_up(sqlite_url: str, monk
     other.close()
     is_writable(database)
     database.close()
+
+
+def test_a_writer_waits_no_longer_for_its_turn_and_the_lock_together(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_SECONDS", 0.3)
+    database = Database(sqlite_url)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    def give_up(_: int) -> float:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            is_writable(database)
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(8) as pool:
+        waited = sorted(pool.map(give_up, range(8)))
+    # One after the other, they would have taken eight times as long.
+    assert waited[-1] < 8 * 0.3
+    other.close()
+    database.close()
+
+
+def test_an_error_of_the_driver_itself_is_unavailable_too(file: Database) -> None:
+    with pytest.raises(StoreUnavailable, match="no such table"), file.write() as connection:
+        connection.connection.cursor().execute("INSERT INTO no_such_table VALUES (1)")
+
+
+@pytest.mark.parametrize("way", ["read", "write"])
+def test_a_server_that_does_not_answer_in_time_is_unavailable_and_found_again(server: Database, way: str) -> None:
+    connect(server)
+    with (
+        pytest.raises(StoreUnavailable, match="did not answer in time"),
+        getattr(server, way)(1) as connection,
+    ):
+        connection.execute(text("SELECT pg_sleep(60)"))
+    with getattr(server, way)(30) as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_a_bound_holds_for_its_own_block_alone(server: Database) -> None:
+    connect(server)
+    with server.read(1) as connection:
+        connection.execute(text("SELECT 1"))
+    with server.read() as connection:
+        connection.execute(text("SELECT pg_sleep(1.1)"))
+
+
+def connect(server: Database) -> None:
+    """Have a connection at hand, so that no time goes into making one."""
+    with server.read() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+def test_no_time_is_left_to_connect_in(server: Database) -> None:
+    with pytest.raises(StoreUnavailable, match="did not answer in time"), server.read(0.0):
+        pass
 
 
 def test_a_writer_waits_for_another_one_that_is_quick(database: Database) -> None:

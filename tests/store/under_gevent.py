@@ -1,0 +1,104 @@
+"""Group commit as gunicorn's gevent worker runs it: `under_gevent.py DATABASE_URL`, in a process of its own."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402 - nothing may be imported before it is patched
+import threading  # noqa: E402
+import time  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import gevent  # noqa: E402
+from sqlalchemy import Connection, text  # noqa: E402
+
+from receiver.store.database import Database  # noqa: E402
+from receiver.store.group_commit import GroupCommit  # noqa: E402
+from receiver.store.native import natively  # noqa: E402
+
+
+def add_each(connection: Connection, jobs: Sequence[int]) -> list[int]:
+    """Add each to the sum."""
+    for job in jobs:
+        if job < 0:
+            raise ValueError(job)
+        connection.execute(text("UPDATE feed_head SET position = position + :job"), {"job": job})
+    return [job * 10 for job in jobs]
+
+
+def share_transactions(database: Database) -> None:
+    """Greenlets that come together share transactions, each gets its own outcome, and one bad job hurts no other."""
+    commits: GroupCommit[int, int] = GroupCommit(database, add_each, 1000)
+    outcomes: dict[int, int | str] = {}
+
+    def run(job: int) -> None:
+        try:
+            outcomes[job] = commits.run(job)
+        except ValueError as error:
+            outcomes[job] = str(error)
+
+    before = database.commits
+    gevent.joinall([gevent.spawn(run, job) for job in range(1, 101)], timeout=60)
+    assert outcomes == {job: job * 10 for job in range(1, 101)}
+    assert database.commits - before < 20, database.commits - before
+    gevent.joinall([gevent.spawn(run, job) for job in (1, -2, 3)], timeout=60)
+    assert (outcomes[1], outcomes[-2], outcomes[3]) == (10, "-2", 30)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT position FROM feed_head")).scalar_one() == 5050 + 4
+
+
+def wait_for_nobody_killed(database: Database) -> None:
+    """Greenlets that are killed while they wait or lead leave the others to be answered."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def hold(connection: Connection, jobs: Sequence[int]) -> list[int]:
+        entered.set()
+        go_on.wait(30)
+        return add_each(connection, jobs)
+
+    commits: GroupCommit[int, int] = GroupCommit(database, hold, 1000)
+    first = gevent.spawn(commits.run, 1)
+    entered.wait(30)
+    waiting = [gevent.spawn(commits.run, job) for job in (2, 3, 4)]
+    gevent.sleep(0)
+    waiting[0].kill()
+    go_on.set()
+    gevent.joinall([first, *waiting], timeout=30)
+    assert [greenlet.value for greenlet in (first, *waiting[1:])] == [10, 30, 40]
+    leader = gevent.spawn(commits.run, 5)
+    leader.kill()
+    assert gevent.spawn(commits.run, 6).get(timeout=30) == 60
+
+
+def block_nobody(_: Database) -> None:
+    """What runs natively lets others run meanwhile, and hands back what it returns or raises."""
+    main = threading.get_native_id() if hasattr(threading, "get_native_id") else 0
+    release = Path(sys.argv[2])
+
+    def block() -> int:
+        ends = time.monotonic() + 30
+        while not release.exists() and time.monotonic() < ends:
+            NATIVE_SLEEP(0.005)
+        return NATIVE_ID()
+
+    blocked = gevent.spawn(natively, block)
+    gevent.sleep(0.01)
+    # This line is reached only where `block` does not hold up the greenlets.
+    release.touch()
+    assert blocked.get(timeout=30) != main
+    try:
+        natively(int, "no number")
+    except ValueError:
+        return
+    raise AssertionError("the error was lost")
+
+
+NATIVE_SLEEP = monkey.get_original("time", "sleep")
+NATIVE_ID = monkey.get_original("threading", "get_native_id")
+
+if __name__ == "__main__":
+    opened = Database(sys.argv[1])
+    for look in (share_transactions, wait_for_nobody_killed, block_nobody):
+        look(opened)
+    opened.close()
