@@ -34,6 +34,8 @@ class OwnPostgres:
     def kill(self) -> None:
         """Kill -9 all of its processes at once."""
         postmaster = psutil.Process(self.server.get_pid())
+        # It is to fork no backend while its children are counted: one left over would keep the next from starting.
+        postmaster.suspend()
         family = [postmaster, *postmaster.children(recursive=True)]
         for process in family:
             with suppress(psutil.NoSuchProcess):
