@@ -1,7 +1,8 @@
 """Gunicorn's gevent worker, with problem documents for what never reaches the application, and with bounds of time.
 
-As it comes, it reads the body of a slow sender for ever, cuts off what the parser refuses before the sender has read
-the answer, and at a graceful stop waits for connections on which nothing is under way.
+As it comes, it waits for ever for a slow sender's TLS handshake and body, cuts off what the parser refuses before the
+sender has read the answer, and at a graceful stop resets connections that the system has taken in for it and waits for
+those on which nothing is under way.
 """
 
 import json
@@ -9,12 +10,18 @@ import logging
 import socket
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import gevent
 import gevent.socket
+from gevent.pool import Pool
+from gevent.server import StreamServer
 from gunicorn import util
 from gunicorn.http import errors
+from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 log = logging.getLogger(__name__)
@@ -32,6 +39,22 @@ PARTING_SECONDS = 1.0
 IDLE_SECONDS = 2.0
 """At a graceful stop, how long a connection may be without a request before it is closed."""
 
+LAST_SECONDS = 5.0
+"""How long before the grace time ends the rest of a request is no longer waited for: time enough to answer it."""
+
+LOOK_SECONDS = 0.2
+"""At a graceful stop, how soon it is noticed that all is done."""
+
+
+@dataclass(frozen=True)
+class _Address:
+    """What a connection still wants to know of its listener when that is closed."""
+
+    name: Any
+
+    def getsockname(self) -> Any:
+        return self.name
+
 
 class ProblemWorker(GeventWorker):
     """Answers what can't be parsed as HTTP the way the application answers everything else (RFC 9457)."""
@@ -39,20 +62,53 @@ class ProblemWorker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """See gunicorn."""
         super().__init__(*args, **kwargs)
-        self._idle_since: dict[gevent.socket.socket, float] = {}
+        self._new_since: dict[gevent.socket.socket, float] = {}
+        self._kept_since: dict[gevent.socket.socket, float] = {}
         self._served_since: dict[gevent.socket.socket, float] = {}
+        self._stops_at: float | None = None
+
+    def run(self) -> None:
+        """Serve until a signal ends it; then take no more connections, and answer what comes over those there are."""
+        servers = [self._listen(listener) for listener in self.sockets]
+        for server in servers:
+            server.start()
+        while self.alive:
+            self.notify()
+            gevent.sleep(1.0)
+        self._stops_at = time.monotonic() + self.cfg.graceful_timeout
+        for server in servers:
+            _take_in_the_last(server)
+            server.close()
+        while any(server.pool for server in servers) and time.monotonic() < self._stops_at:
+            self.notify()
+            gevent.sleep(LOOK_SECONDS)
+
+    def _listen(self, listener: gevent.socket.socket) -> StreamServer:
+        listener.setblocking(True)
+        # The handshake is left to `handle`, which is watched; its time would be nobody's otherwise.
+        secured: dict[str, Any] = (
+            {"ssl_context": ssl_context(self.cfg), "do_handshake_on_connect": False} if self.cfg.is_ssl else {}
+        )
+        serve = partial(self.handle, _Address(listener.getsockname()))
+        server: StreamServer = StreamServer(listener, handle=serve, spawn=Pool(self.worker_connections), **secured)
+        if self.cfg.workers > 1:
+            # Leave some to the other processes.
+            server.max_accept = 1
+        return server
 
     def handle(self, listener: Any, client: gevent.socket.socket, addr: Any) -> None:
         """Serve a connection, one request after the other."""
-        self._idle_since[client] = time.monotonic()
+        self._new_since[client] = time.monotonic()
         try:
             super().handle(listener, client, addr)
         finally:
-            self._idle_since.pop(client, None)
+            self._new_since.pop(client, None)
+            self._kept_since.pop(client, None)
 
     def handle_request(self, listener_name: Any, req: Any, sock: gevent.socket.socket, addr: Any) -> Any:
         """Serve one request; raise `StopIteration` where the connection is not kept."""
-        self._idle_since.pop(sock, None)
+        self._new_since.pop(sock, None)
+        self._kept_since.pop(sock, None)
         self._served_since[sock] = time.monotonic()
         try:
             return super().handle_request(listener_name, req, sock, addr)
@@ -61,15 +117,21 @@ class ProblemWorker(GeventWorker):
             raise
         finally:
             del self._served_since[sock]
-            self._idle_since[sock] = time.monotonic()
+            self._kept_since[sock] = time.monotonic()
 
     def notify(self) -> None:
         """Once a second: end the reading of what takes too long, and at a stop let idle connections go."""
         super().notify()
         now = time.monotonic()
-        _stop_reading(self._served_since, before=now - self.cfg.timeout)
-        if not self.alive:
-            _stop_reading(self._idle_since, before=now - IDLE_SECONDS)
+        for since in (self._new_since, self._served_since):
+            _shut(since, socket.SHUT_RD, before=now - self.cfg.timeout)
+        # The answer has not been taken away either.
+        _shut(self._served_since, socket.SHUT_RDWR, before=now - 2 * self.cfg.timeout)
+        if self._stops_at is not None:
+            for since in (self._new_since, self._kept_since):
+                _shut(since, socket.SHUT_RD, before=now - IDLE_SECONDS)
+            if now > self._stops_at - LAST_SECONDS:
+                _shut(self._served_since, socket.SHUT_RD, before=now)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer 4xx for the sender's faults; a fault of ours is logged, and is 503 so that a bank sends again."""
@@ -86,12 +148,19 @@ class ProblemWorker(GeventWorker):
         _part(client)
 
 
-def _stop_reading(since: dict[gevent.socket.socket, float], before: float) -> None:
+def _take_in_the_last(server: StreamServer) -> None:
+    """Accept what the system has taken in already: closing the listener would reset it."""
+    while not server.full() and (taken := server.do_read()):
+        server.do_handle(*taken)
+
+
+def _shut(since: dict[gevent.socket.socket, float], how: int, before: float) -> None:
     for client, started in list(since.items()):
         if started < before:
-            # The plain socket's method: TLS's own would drop the state that another greenlet is using.
-            with suppress(OSError):
-                gevent.socket.socket.shutdown(client, socket.SHUT_RD)
+            # Through a socket of its own: that of TLS would drop the state that another greenlet is using, and
+            # gevent's would fail that greenlet with an error instead of letting it see the end.
+            with suppress(OSError), socket.fromfd(client.fileno(), client.family, client.type) as other:
+                other.shutdown(how)
 
 
 def _part(client: socket.socket) -> None:

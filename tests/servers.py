@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +51,12 @@ class WebServer:
     @property
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def processes(self) -> int:
+        """How many processes answer requests."""
+        assert self.process is not None
+        return len(psutil.Process(self.process.pid).children())
 
     def start(self) -> "WebServer":
         """Start it, and wait until it answers."""

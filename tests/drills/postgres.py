@@ -55,8 +55,9 @@ class OwnPostgres:
                 process.resume()
 
     def _processes(self) -> list[psutil.Process]:
-        """The first is the one that starts the others."""
+        """All of them, the one that starts the others first; it is stopped, so that it starts none meanwhile."""
         postmaster = psutil.Process(self.server.get_pid())
+        postmaster.suspend()
         return [postmaster, *postmaster.children(recursive=True)]
 
     def start(self) -> None:

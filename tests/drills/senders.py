@@ -36,6 +36,7 @@ class Senders:
     threads: int = THREADS
     path: str = "/webhooks/bcb"
     refusals: Counter[int] = field(default_factory=Counter)
+    unanswered: int = 0
     _answered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopped: threading.Event = field(default_factory=threading.Event)
@@ -76,6 +77,8 @@ class Senders:
             try:
                 answer = requests.post(self.url + signed.path, data=signed.body, headers=signed.headers, timeout=30)
             except requests.RequestException:
+                with self._lock:
+                    self.unanswered += 1
                 time.sleep(PAUSE_SECONDS)
                 continue
             if answer.ok:
