@@ -1,5 +1,6 @@
 """`receiver source`: the bank relations."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
@@ -98,12 +99,13 @@ def _check_address(bank: Bank, base_url: str | None, environment: str) -> None:
 @click.argument("name")
 @click.option("--credentials", type=click.File(), help="API credentials as JSON; - for standard input.")
 def set_credentials(name: str, credentials: TextIO | None) -> None:
-    """Replace a source's API credentials, such as a client certificate that ends; asked for as with `add`."""
+    """Replace a source's API credentials, such as a certificate that ends; asked for, or from standard input."""
     runtime = migrated()
     with runtime.database.read() as connection:
         found = source_named(connection, name)
         change = credential_changes.pending(connection, found.id)
-    given = asking.credentials(banks.named(found.bank), credentials, runtime.clock())
+    piped = None if sys.stdin.isatty() else sys.stdin
+    given = asking.credentials(banks.named(found.bank), credentials or piped, runtime.clock())
     if not given:
         raise click.ClickException("no credentials were given; nothing is changed")
     if change is not None:

@@ -111,10 +111,10 @@ def test_at_a_terminal_what_a_file_lacks_is_asked_for(bank, given, live):
 
 def test_new_credentials_replace_the_old_ones_and_are_audited(cli, bank, given, live):
     add_source(live, bank, credentials(bank, password="old"))
-    assert "new API credentials" in cli.done("source", "credentials", "bc", "--credentials", given())
+    assert "API credentials of bc are replaced" in cli.done("source", "credentials", "bc", "--credentials", given())
     assert stored(live) == credentials(bank)
     assert [(entry["what"], entry["about"]) for entry in cli.json("audit", "list")] == [
-        ("credentials.set", {"source": "bc"})
+        ("source.credentials", {"source": "bc"})
     ]
 
 
