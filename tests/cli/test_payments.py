@@ -43,7 +43,7 @@ def test_check_asks_again_where_the_payment_is_final_already(cli, send, signer, 
     cli.done("payments", "check", "bcb", "FT2384654NXF6")
     put_payment(simulator, "FT2384654NXF6", "Reversed")
     shown = cli.json("payments", "check", "bcb", "FT2384654NXF6")
-    assert (shown["status"], shown["agreement"], len(shown["checks"])) == ("reversed", "contradicted", 2)
+    assert (shown["status"], shown["agreement"], len(shown["checks"])) == ("reversed", "confirmed", 2)
 
 
 def test_a_payment_that_the_bank_does_not_know_stays_unknown(cli, send, signer):

@@ -45,6 +45,17 @@ def own_parts(own_postgres: OwnPostgres) -> Iterator[Runtime]:
 @pytest.fixture
 def own_server(own_parts: Runtime) -> Iterator[WebServer]:
     # The losses that this drill causes would fill the log.
-    started = WebServer(environment(own_parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR")).start()
+    started = WebServer(
+        environment(own_parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR", RECEIVER_PROCESSES="2")
+    ).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def server(database_url: str, live: Runtime) -> Iterator[WebServer]:
+    """A real gunicorn as it comes, with two processes, over a fresh database with the source `bcb`."""
+    add_source(live)
+    started = WebServer(environment(database_url, KEY, RECEIVER_LOG_LEVEL="WARNING", RECEIVER_PROCESSES="2")).start()
     yield started
     started.stop()

@@ -48,7 +48,7 @@ def served() -> Iterator[Callable[[Path], tuple[Runtime, WebServer]]]:
         parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))  # type: ignore[call-arg]
         schema.upgrade(parts.database)
         add_source(parts)
-        server = WebServer(environment(url, KEY, RECEIVER_LOG_LEVEL="ERROR")).start()
+        server = WebServer(environment(url, KEY, RECEIVER_LOG_LEVEL="ERROR", RECEIVER_PROCESSES="2")).start()
         started.append((parts, server))
         return parts, server
 

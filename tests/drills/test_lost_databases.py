@@ -125,7 +125,9 @@ def test_a_server_that_starts_before_its_database_finds_it_later(
 ) -> None:
     token = make_token(own_parts)
     own_postgres.stop("fast")
-    server = WebServer(environment(own_parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR")).start()
+    server = WebServer(
+        environment(own_parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR", RECEIVER_PROCESSES="2")
+    ).start()
     try:
         assert_says_that_it_is_away(server, live_bank, token)
         own_postgres.start()

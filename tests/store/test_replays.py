@@ -8,6 +8,7 @@ from sqlalchemy import event, select, text
 
 from receiver.runtime import Runtime
 from receiver.store import replays
+from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.ids import new_id
 from receiver.store.replays import Selection
 from receiver.store.sources import SourceRecord
@@ -98,7 +99,7 @@ def test_payments_are_made_due_by_an_index(parts: Runtime, source: SourceRecord)
         event.listen(parts.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
         replays.ask_again(connection, [row, row], parts.clock())
     updates = [statement for statement in statements if statement.startswith("UPDATE subjects")]
-    assert len(updates) == 2
+    assert len(updates) == len(SUBJECT_KINDS)
     assert all("kind" in statement for statement in updates)
 
 
