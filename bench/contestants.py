@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bank import SECRET
 from conftest import KEY, add_source
-from servers import ROOT, environment
+from servers import ROOT, as_committed, environment
 from sqlalchemy import create_engine, text
 
 from bench.stage import Serving, Stage
@@ -39,7 +39,7 @@ Start = Callable[[Stage], AbstractContextManager[Contestant]]
 
 def given_to(url: str, **more: str) -> dict[str, str]:
     """Return a gunicorn's environment: the committed settings read the receiver's variables, whatever they serve."""
-    given = environment(url, KEY, **{"RECEIVER_LOG_LEVEL": "ERROR", "BENCH_SECRET": SECRET, **more})
+    given = as_committed(environment(url, KEY, **{"RECEIVER_LOG_LEVEL": "ERROR", "BENCH_SECRET": SECRET, **more}))
     return {**given, "PYTHONPATH": str(ROOT)}
 
 

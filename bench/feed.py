@@ -18,7 +18,7 @@ from statistics import median, quantiles
 import requests
 from bank import BankSigner, deposit
 from conftest import add_source
-from servers import ROOT, WebServer, environment, free_port
+from servers import ROOT, WebServer, as_committed, environment, free_port
 from store.plenty import fill
 
 from receiver import runtime
@@ -78,7 +78,7 @@ def databases(folder: Path) -> Iterator[tuple[str, str]]:
 
 def measure(kind: str, parts: Runtime, token: Token) -> None:
     """Print one database's figures."""
-    server = WebServer(environment(parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR")).start()
+    server = WebServer(as_committed(environment(parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR"))).start()
     try:
         rates, sizes = [], []
         with requests.Session() as session:

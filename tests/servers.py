@@ -38,6 +38,11 @@ def environment(database_url: str, key: str, **more: str) -> dict[str, str]:
     return {**kept, "RECEIVER_DATABASE_URL": database_url, "RECEIVER_SECRET_KEYS": key, **given}
 
 
+def as_committed(given: Mapping[str, str]) -> dict[str, str]:
+    """The same environment with the default number of processes."""
+    return {name: value for name, value in given.items() if name != "RECEIVER_PROCESSES"}
+
+
 @dataclass
 class WebServer:
     """Gunicorn with the project's own settings."""
