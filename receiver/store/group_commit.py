@@ -1,15 +1,14 @@
 """Group commit: what threads want to write at the same time goes into one transaction, and reaches the disk once.
 
-There is no thread for it. The first that comes leads: it writes what has queued up until then, its own among it, and
-hands the lead to the first of those that came meanwhile.
+There is no thread for it. The first that comes to a group leads it: it waits until the group before has been written,
+and then writes what has come until then, its own among it.
 """
 
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -32,24 +31,26 @@ class QueueFull(StoreUnavailable):
     """More jobs wait for the database than may."""
 
 
-class _Waiting(Generic[Job, Outcome]):
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.outcome: Outcome | None = None
-        self.error: BaseException | None = None
-        self.is_done = False
-        self.leads = False
-        # A lock that is taken once more when the job is done, or its thread is to lead: cheaper than an event.
-        self.woken = threading.Lock()
-        self.woken.acquire()
+class _Group(Generic[Job, Outcome]):
+    """Jobs that share a transaction, in the order in which they came; the first one's thread leads, and writes them.
 
-    def result(self) -> Outcome:
-        if isinstance(self.error, StoreUnavailable):
-            # One of its own for each thread that raises it.
-            raise StoreUnavailable(str(self.error)) from self.error
-        if self.error is not None:
-            raise self.error
-        return cast(Outcome, self.outcome)
+    More may join until its transaction begins, which is when that of the group before it has ended.
+    """
+
+    def __init__(self, before: "_Group[Job, Outcome] | None") -> None:
+        self.before = before
+        self.jobs: list[Job] = []
+        self.outcomes: dict[int, Outcome] = {}
+        self.errors: dict[int, BaseException] = {}
+        self.outage: BaseException | None = None
+        """Why the database was not there for it."""
+        self.is_over = threading.Event()
+
+    def fail(self, error: BaseException) -> None:
+        """Fail all that is not on disk."""
+        for place in range(len(self.jobs)):
+            if place not in self.outcomes:
+                self.errors.setdefault(place, error)
 
 
 class GroupCommit(Generic[Job, Outcome]):
@@ -66,9 +67,10 @@ class GroupCommit(Generic[Job, Outcome]):
         self._work = work
         self._waiting_max = waiting_max
         self._lock = threading.Lock()
-        self._queue: deque[_Waiting[Job, Outcome]] = deque()
-        self._unanswered = 0
-        self._is_led = False
+        self._waiting = 0
+        self._last: _Group[Job, Outcome] | None = None
+        self._is_open = False
+        """Whether more may join the last group."""
 
     def run(self, job: Job) -> Outcome:
         """Run a job; return its outcome once it is on disk.
@@ -77,103 +79,92 @@ class GroupCommit(Generic[Job, Outcome]):
             QueueFull: at once.
             StoreUnavailable
         """
-        waiting: _Waiting[Job, Outcome] = _Waiting(job)
-        leads = self._come(waiting)
-        try:
-            if leads:
-                # Let those who are about to hand in a job do so.
-                time.sleep(0)
-            else:
-                waiting.woken.acquire()
-        except BaseException:
-            self._leave(waiting)
-            raise
-        if not waiting.is_done:
-            self._lead()
-        return waiting.result()
+        group, place = self._join(job)
+        if place == 0:
+            self._lead(group)
+        else:
+            group.is_over.wait()
+        error = group.errors.get(place)
+        if isinstance(error, StoreUnavailable):
+            # One of its own for each thread that raises it.
+            raise StoreUnavailable(str(error)) from error
+        if error is not None:
+            raise error
+        return group.outcomes[place]
 
-    def _come(self, waiting: _Waiting[Job, Outcome]) -> bool:
-        """Queue up; return whether it is the first, and leads."""
+    def _join(self, job: Job) -> tuple[_Group[Job, Outcome], int]:
+        """Return the group that a job is in now, and its place there; with the first place comes the lead."""
         with self._lock:
-            if self._unanswered >= self._waiting_max:
-                raise QueueFull(f"{self._unanswered} deliveries wait for the database")
-            self._unanswered += 1
-            self._queue.append(waiting)
-            waiting.leads = leads = not self._is_led
-            self._is_led = True
-        return leads
+            if self._waiting >= self._waiting_max:
+                raise QueueFull(f"{self._waiting} deliveries wait for the database")
+            self._waiting += 1
+            group = self._last
+            if group is None or not self._is_open:
+                group = self._last = _Group(group)
+            group.jobs.append(job)
+            self._is_open = len(group.jobs) < GROUP_MAX
+            return group, len(group.jobs) - 1
 
-    def _leave(self, waiting: _Waiting[Job, Outcome]) -> None:
-        """Its thread was ended while it waited: nobody is to wait for it to lead."""
-        with self._lock:
-            if waiting in self._queue:
-                self._queue.remove(waiting)
-                self._unanswered -= 1
-                if waiting.leads:
-                    self._hand_on()
-
-    def _hand_on(self) -> None:
-        """Let the first that waits lead; the caller holds the lock."""
-        self._is_led = bool(self._queue)
-        if self._queue:
-            self._queue[0].leads = True
-            self._queue[0].woken.release()
-
-    def _lead(self) -> None:
-        group = self._take(GROUP_MAX)
+    def _lead(self, group: _Group[Job, Outcome]) -> None:
         try:
-            if not self._commit(group):
-                # Those who came meanwhile waited for the same: else the last waits for as many time-outs as it has
-                # groups before it, and banks hang up.
-                late = self._take(len(self._queue))
-                self._fail(late, group[-1].error)
-                group += late
+            self._wait_for_the_one_before(group)
+            self._close(group)
+            if group.outage is None:
+                self._commit(group)
+            if group.outage is not None:
+                group.fail(group.outage)
         except BaseException:
-            self._fail(group, StoreUnavailable("the thread that wrote it was ended"))
+            self._close(group)
+            group.fail(StoreUnavailable("the thread that wrote it was ended"))
             raise
         finally:
             with self._lock:
-                self._unanswered -= len(group)
-                self._hand_on()
-            for waiting in group:
-                waiting.woken.release()
+                self._waiting -= len(group.jobs)
+            group.is_over.set()
 
-    def _take(self, most: int) -> list[_Waiting[Job, Outcome]]:
+    def _wait_for_the_one_before(self, group: _Group[Job, Outcome]) -> None:
+        before, group.before = group.before, None
+        if before is None or before.is_over.is_set():
+            # Let those who are about to hand in a job do so.
+            time.sleep(0)
+            return
+        before.is_over.wait()
+        # Who waited during an outage fails with it: else the last waits for as many time-outs as it has groups before
+        # it, and banks hang up.
+        group.outage = before.outage
+
+    def _close(self, group: _Group[Job, Outcome]) -> None:
         with self._lock:
-            return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+            if self._last is group:
+                self._is_open = False
 
-    def _commit(self, group: list[_Waiting[Job, Outcome]]) -> bool:
-        """Run a group's jobs; return whether the database was there for them."""
+    def _commit(self, group: _Group[Job, Outcome]) -> None:
+        """Run a group's jobs, or note the outage."""
+        places = range(len(group.jobs))
         try:
-            self._commit_together(group)
+            self._commit_together(group, places)
         except Exception as error:
-            if not _is_outage(error) and len(group) > 1:
-                return self._commit_each(group)
-            self._fail(group, error)
-            return not _is_outage(error)
-        return True
+            if _is_outage(error):
+                group.outage = error
+            elif len(places) == 1:
+                group.errors[0] = error
+            else:
+                self._commit_each(group)
 
-    def _commit_together(self, group: list[_Waiting[Job, Outcome]]) -> None:
+    def _commit_together(self, group: _Group[Job, Outcome], places: Sequence[int]) -> None:
         with self._database.write(ANSWER_SECONDS) as connection:
-            outcomes = self._work(connection, [waiting.job for waiting in group])
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            waiting.outcome, waiting.is_done = outcome, True
+            outcomes = self._work(connection, [group.jobs[place] for place in places])
+        group.outcomes.update(zip(places, outcomes, strict=True))
 
-    def _commit_each(self, group: list[_Waiting[Job, Outcome]]) -> bool:
-        for waiting in group:
+    def _commit_each(self, group: _Group[Job, Outcome]) -> None:
+        for place in range(len(group.jobs)):
             try:
-                self._commit_together([waiting])
+                self._commit_together(group, [place])
             except Exception as error:
                 if _is_outage(error):
-                    self._fail(group, error)
-                    return False
-                self._fail([waiting], error)
-        return True
-
-    def _fail(self, group: list[_Waiting[Job, Outcome]], error: BaseException | None) -> None:
-        for waiting in group:
-            if not waiting.is_done:
-                waiting.error, waiting.is_done = error, True
+                    group.outage = error
+                    return
+                group.errors[place] = error
 
 
 def _is_outage(error: Exception) -> bool:

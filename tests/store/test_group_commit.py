@@ -70,10 +70,10 @@ class Workshop:
         """Hand jobs in, each once the one before it is in the queue."""
         futures = []
         for job in jobs:
-            waiting = len(self.commits._queue)
+            waiting = self.commits._waiting
             futures.append(self._pool.submit(self.commits.run, job))
             ends = time.monotonic() + SECONDS
-            while len(self.commits._queue) == waiting and not futures[-1].done() and time.monotonic() < ends:
+            while self.commits._waiting == waiting and not futures[-1].done() and time.monotonic() < ends:
                 time.sleep(0.001)
         return futures
 

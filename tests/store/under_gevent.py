@@ -13,7 +13,7 @@ from pathlib import Path  # noqa: E402
 import gevent  # noqa: E402
 from sqlalchemy import Connection, text  # noqa: E402
 
-from receiver.store.database import Database  # noqa: E402
+from receiver.store.database import Database, StoreUnavailable  # noqa: E402
 from receiver.store.group_commit import GroupCommit  # noqa: E402
 from receiver.store.native import natively  # noqa: E402
 
@@ -49,7 +49,7 @@ def share_transactions(database: Database) -> None:
 
 
 def wait_for_nobody_killed(database: Database) -> None:
-    """Greenlets that are killed while they wait or lead leave the others to be answered."""
+    """Greenlets that are killed while they wait or lead leave no other without an answer."""
     entered, go_on = threading.Event(), threading.Event()
 
     def hold(connection: Connection, jobs: Sequence[int]) -> list[int]:
@@ -62,10 +62,20 @@ def wait_for_nobody_killed(database: Database) -> None:
     entered.wait(30)
     waiting = [gevent.spawn(commits.run, job) for job in (2, 3, 4)]
     gevent.sleep(0)
-    waiting[0].kill()
+    waiting[1].kill()
     go_on.set()
     gevent.joinall([first, *waiting], timeout=30)
-    assert [greenlet.value for greenlet in (first, *waiting[1:])] == [10, 30, 40]
+    assert [greenlet.value for greenlet in (first, waiting[0], waiting[2])] == [10, 20, 40]
+    entered.clear()
+    go_on.clear()
+    first = gevent.spawn(commits.run, 7)
+    entered.wait(30)
+    leader, other = (gevent.spawn(commits.run, job) for job in (8, 9))
+    gevent.sleep(0)
+    leader.kill()
+    go_on.set()
+    gevent.joinall([first, other], timeout=30)
+    assert (first.value, type(other.exception)) == (70, StoreUnavailable)
     leader = gevent.spawn(commits.run, 5)
     leader.kill()
     assert gevent.spawn(commits.run, 6).get(timeout=30) == 60
