@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from receiver.signing import addresses
 from receiver.signing.errors import Refusal
@@ -90,8 +91,7 @@ class Profile:
             addresses.match(callback.peer, allowed, proven=True)
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """One thing that a callback tells. It is a claim until the bank's API has confirmed it."""
 
     type: str
@@ -107,7 +107,7 @@ class Claim:
     """The claimed status, one of `STATUSES`."""
     amount: Decimal | None = None
     currency: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = MappingProxyType({})
     told_at: datetime | None = None
     """When the bank told it, where that orders its claims: an earlier one takes nothing back from a later one."""
 

@@ -74,15 +74,16 @@ def text(fields: Mapping[str, Any], *names: str) -> str | None:
     """
     for name in names:
         value = fields.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        if isinstance(value, str):
+            if 0 < len(value) <= TEXT_CHARACTERS_MAX and _is_clean(value):
+                return value
+        elif isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
             return str(value)
-        if isinstance(value, str) and 0 < len(value) <= TEXT_CHARACTERS_MAX and _is_clean(value):
-            return value
     return None
 
 
 def _is_clean(value: str) -> bool:
-    return _CLEAN.fullmatch(value) is not None
+    return (value.isascii() and value.isprintable()) or _CLEAN.fullmatch(value) is not None
 
 
 def whole_number(fields: Mapping[str, Any], name: str) -> int | None:

@@ -30,6 +30,8 @@ def decode(body: bytes, content_encoding: str, limit: int) -> bytes:
     """
     if len(body) > limit:
         raise BodyTooLarge(f"{len(body)} bytes, {limit} allowed")
+    if not content_encoding:
+        return body
     codings = [name for part in content_encoding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
     if len(codings) > CODINGS_MAX:
         raise CodingNotSupported(f"{len(codings)} codings, {CODINGS_MAX} allowed")

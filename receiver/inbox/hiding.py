@@ -23,8 +23,11 @@ class Kept:
 
 def kept(path: bytes, channel: str | None, headers: Mapping[str, bytes], carried: Carried) -> Kept:
     """Return what may be stored. Tokens are hidden whether they are right or not: a wrong one may be nearly right."""
-    hidden = {name: static_token.hide(value) if name in carried.headers else value for name, value in headers.items()}
-    hidden = {name: value for name, value in hidden.items() if name in carried.headers or name not in SECRET_HEADERS}
+    hidden = {
+        name: static_token.hide(value) if name in carried.headers else value
+        for name, value in headers.items()
+        if name in carried.headers or name not in SECRET_HEADERS
+    }
     if carried.in_channel and channel:
         segment, slash, rest = channel.partition("/")
         shown, digest = segment.encode("latin-1", "replace"), static_token.hide(segment.encode("latin-1", "replace"))

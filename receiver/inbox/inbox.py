@@ -2,10 +2,11 @@
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 
 from receiver import banks
 from receiver.banks.abilities import SendsLargeBodies
@@ -38,21 +39,7 @@ class TryLater(Exception):
     """Whether the delivery is genuine can't be told just now: the bank must send it again."""
 
 
-@dataclass(frozen=True)
-class Arrival:
-    """A request as it came; header names in lower case, `body` still with its content coding."""
-
-    source: str
-    channel: str | None
-    method: bytes
-    path: bytes
-    headers: Mapping[str, bytes]
-    body: bytes = field(repr=False)
-    peer: str
-
-
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What became of a delivery; `kind` is `accepted`, `duplicate` or `rejected`."""
 
     kind: str
@@ -71,8 +58,8 @@ class Inbox:
         self._clock = clock
         self._limits = limits
 
-    def accept(self, arrival: Arrival) -> Verdict:
-        """Prove a delivery, write it down, and say what became of it.
+    def accept(self, name: str, callback: Callback) -> Verdict:
+        """Prove a delivery to a source, write it down, and say what became of it; its body comes in its content coding.
 
         Raises:
             SourceUnknown
@@ -83,16 +70,17 @@ class Inbox:
             SealBroken
         """
         now = self._clock()
-        known = self._directory.find(arrival.source, now)
-        verdict = self._take(arrival, known, now)
-        return replace(verdict, acknowledgement=banks.named(known.source.bank).acknowledgement)
+        known = self._directory.find(name, now)
+        verdict = self._take(callback, known, now)
+        acknowledgement = banks.named(known.source.bank).acknowledgement
+        return verdict if acknowledgement is None else verdict._replace(acknowledgement=acknowledgement)
 
-    def _take(self, arrival: Arrival, known: Known, now: datetime) -> Verdict:
+    def _take(self, callback: Callback, known: Known, now: datetime) -> Verdict:
         try:
-            if len(arrival.body) > LARGE_BYTES:
-                judged = natively(self._judge, arrival, known, now)
+            if len(callback.body) > LARGE_BYTES:
+                judged = natively(self._judge, callback, known, now)
             else:
-                judged = self._judge(arrival, known, now)
+                judged = self._judge(callback, known, now)
         except KeysNotKnown as unknown:
             self._want_keys(known, now)
             raise TryLater(str(unknown)) from unknown
@@ -114,7 +102,7 @@ class Inbox:
     def _limit(self, known: Known) -> int:
         return max(self._limits.body_bytes, _documented_bytes(known.source.bank))
 
-    def _judge(self, arrival: Arrival, known: Known, now: datetime) -> Genuine | Refused:
+    def _judge(self, coded: Callback, known: Known, now: datetime) -> Genuine | Refused:
         """Look at a delivery; nothing is read or written.
 
         Raises:
@@ -122,28 +110,16 @@ class Inbox:
             CodingNotSupported
             KeysNotKnown
         """
-        delivery_id = new_id("dlv", now)
-        try:
-            body = self._decode(arrival, self._limit(known))
-        except Refusal as refusal:
-            return Refused(_delivery(delivery_id, known.source, arrival, arrival.body, now), refusal)
-        callback = Callback(arrival.method, arrival.path, arrival.channel, arrival.headers, body, arrival.peer)
         bank = banks.named(known.source.bank)
+        try:
+            callback = _decoded(coded, known.source.name, self._limit(known))
+        except Refusal as refusal:
+            return Refused(_delivery(bank, known.source, coded, now), refusal)
         try:
             proof = self._prove(bank, callback, known, now)
         except Refusal as refusal:
-            return Refused(_delivery(delivery_id, known.source, arrival, body, now), refusal, callback)
-        return Genuine(_delivery(delivery_id, known.source, arrival, body, now, proof), events(bank, proof, now))
-
-    def _decode(self, arrival: Arrival, limit: int) -> bytes:
-        encoding = arrival.headers.get("content-encoding", b"").decode("latin-1")
-        try:
-            return decode(arrival.body, encoding, limit)
-        except CodingBroken as error:
-            raise Refusal("coding_broken", str(error)) from error
-        except CodingNotSupported as error:
-            log.warning("delivery to %s has a content coding that is not supported: %s", arrival.source, error)
-            raise
+            return Refused(_delivery(bank, known.source, callback, now), refusal, callback)
+        return Genuine(_delivery(bank, known.source, callback, now, proof), events(bank, proof, now))
 
     def _prove(self, bank: Bank, callback: Callback, known: Known, now: datetime) -> Proof:
         try:
@@ -219,22 +195,40 @@ def _tell(delivery: NewDelivery, recorded: Recorded) -> None:
     log.info("delivery %s %s%s: %s", delivery.id, word, conflict, " ".join(recorded.event_ids))
 
 
+def _decoded(callback: Callback, source: str, limit: int) -> Callback:
+    """Return a callback free of the content coding of its body.
+
+    Raises:
+        Refusal
+        BodyTooLarge
+        CodingNotSupported
+    """
+    coding = callback.headers.get("content-encoding", b"").decode("latin-1")
+    try:
+        body = decode(callback.body, coding, limit)
+    except CodingBroken as error:
+        raise Refusal("coding_broken", str(error)) from error
+    except CodingNotSupported as error:
+        log.warning("delivery to %s has a content coding that is not supported: %s", source, error)
+        raise
+    return callback if body is callback.body else replace(callback, body=body)
+
+
 def _delivery(
-    delivery_id: str, source: SourceRecord, arrival: Arrival, body: bytes, now: datetime, proof: Proof | None = None
+    bank: Bank, source: SourceRecord, callback: Callback, now: datetime, proof: Proof | None = None
 ) -> NewDelivery:
-    carried = banks.named(source.bank).carried(source.options)
-    shown = kept(arrival.path, arrival.channel, arrival.headers, carried)
+    shown = kept(callback.path, callback.channel, callback.headers, bank.carried(source.options))
     return NewDelivery(
-        id=delivery_id,
+        id=new_id("dlv", now),
         source_id=source.id,
         received_at=now,
-        peer=arrival.peer,
+        peer=callback.peer,
         path=shown.path,
         channel=shown.channel,
         headers=shown.headers,
         nonce=proof.nonce if proof else None,
         signed_at=proof.signed_at if proof else None,
         proof_key=proof.key_id if proof else "",
-        body=body,
-        body_sha256=hashlib.sha256(body).hexdigest(),
+        body=callback.body,
+        body_sha256=hashlib.sha256(callback.body).hexdigest(),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -23,8 +24,7 @@ class Limits:
     waiting: int
 
 
-@dataclass(frozen=True)
-class Genuine:
+class Genuine(NamedTuple):
     """A delivery that is proven genuine, and what it tells."""
 
     delivery: NewDelivery

@@ -1,8 +1,8 @@
 """What callbacks claim of payments and jobs: kept beside what the bank answers, and reason to ask it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -17,9 +17,8 @@ SUBJECT_KINDS = ("payment", "job", "reference")
 _make_due = Insertion(
     table_of(Subject),
     [
-        *("source_id", "kind", "subject", "status", "agreement", "claimed_status", "claimed_at"),
-        *("amount", "currency"),
-        *("last_event_id", "created_at", "updated_at", "due_at", "attempts"),
+        *("source_id", "kind", "subject", "claimed_status", "amount", "currency", "last_event_id", "created_at"),
+        *("claimed_at", "status", "agreement", "updated_at", "due_at", "attempts"),
     ],
     unique=["source_id", "kind", "subject"],
     otherwise="""
@@ -40,8 +39,7 @@ _make_due = Insertion(
 )
 
 
-@dataclass(frozen=True)
-class NewClaim:
+class NewClaim(NamedTuple):
     """What a new event says of what it is about."""
 
     source_id: int
@@ -60,7 +58,7 @@ def make_due(connection: Connection, claims: Sequence[NewClaim]) -> None:
     """Note claims in the order in which they came, and make what they are about due at once."""
     rounds: list[dict[tuple[int, str, str], NewClaim]] = []
     for claim in claims:
-        key = (claim.source_id, claim.kind, claim.subject)
+        key = claim[:3]
         # One statement must not meet the same row twice.
         free = next((subjects for subjects in rounds if key not in subjects), None)
         if free is None:
@@ -71,20 +69,5 @@ def make_due(connection: Connection, claims: Sequence[NewClaim]) -> None:
         _make_due.run(connection, [_row(subjects[key]) for key in sorted(subjects)])
 
 
-def _row(claim: NewClaim) -> dict[str, object]:
-    return {
-        "source_id": claim.source_id,
-        "kind": claim.kind,
-        "subject": claim.subject,
-        "status": "unknown",
-        "agreement": "unconfirmed",
-        "claimed_status": claim.status,
-        "claimed_at": claim.told_at,
-        "amount": claim.amount,
-        "currency": claim.currency,
-        "last_event_id": claim.event_id,
-        "created_at": claim.at,
-        "updated_at": claim.at,
-        "due_at": claim.at,
-        "attempts": 0,
-    }
+def _row(claim: NewClaim) -> tuple[object, ...]:
+    return (*claim, "unknown", "unconfirmed", claim.at, claim.at, 0)

@@ -9,7 +9,7 @@ of its own so that it never goes back, whatever is deleted.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
@@ -19,8 +19,6 @@ from receiver.store.insertion import Insertion
 from receiver.store.tables import FeedEntry, FeedHead, OutboxEntry, table_of
 
 _outbox, _entries, _head = (table_of(model) for model in (OutboxEntry, FeedEntry, FeedHead))
-
-_leave = Insertion(_outbox, ["type", "source_id", "subject", "event_id", "data", "time"])
 
 OVERTAKING = timedelta(minutes=1)
 """Writers overtake one another by less: one that waits for longer is refused."""
@@ -64,8 +62,7 @@ class Page:
     has_more: bool
 
 
-@dataclass(frozen=True)
-class NewEntry:
+class NewEntry(NamedTuple):
     """An entry as its writer leaves it; it has no position yet."""
 
     type: str
@@ -74,6 +71,9 @@ class NewEntry:
     event_id: str | None
     data: Mapping[str, Any]
     time: datetime
+
+
+_leave = Insertion(_outbox, NewEntry._fields)
 
 
 def append(
@@ -92,7 +92,7 @@ def append(
 
 def append_all(connection: Connection, entries: Sequence[NewEntry]) -> None:
     """Write entries in the caller's transaction, in their order; they show once that is committed."""
-    _leave.run(connection, [vars(entry) for entry in entries])
+    _leave.run(connection, entries)
 
 
 def give_positions(database: Database) -> None:

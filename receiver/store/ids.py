@@ -6,7 +6,7 @@ from datetime import datetime
 
 def new_id(prefix: str, now: datetime) -> str:
     """Return `<prefix>_` with 48 bits of milliseconds (UTC, as UUIDv7 of RFC 9562 has them) and 64 random bits."""
-    return f"{lowest_id(prefix, now)}{os.urandom(8).hex()}"
+    return lowest_id(prefix, now) + os.urandom(8).hex()
 
 
 def lowest_id(prefix: str, now: datetime) -> str:

@@ -1,17 +1,23 @@
 """Inserting many rows at once by a statement that is prepared once: no ORM, and hardly any SQLAlchemy, at each call."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, Column, Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from receiver.store.types import UtcDateTime
 
-Row = Mapping[str, Any]
-Bind = Callable[[Any], Any] | None
+Row = Sequence[Any]
+"""The values of a row, in the order of the columns."""
+
+
+class _Prepared(NamedTuple):
+    text: str
+    binds: Sequence[tuple[int, Callable[[Any], Any]]]
+    """What the driver would not take as it is: which value, and what makes it one that it takes."""
 
 
 class Insertion:
@@ -39,26 +45,27 @@ class Insertion:
         return self._run(connection, rows, returning) if rows else set()
 
     def _run(self, connection: Connection, rows: Sequence[Row], returning: str | None) -> set[Any]:
-        text, binds = self._prepared(connection.dialect.name, returning)
+        prepared = self._prepared(connection.dialect.name, returning)
         if connection.dialect.name == "sqlite":
-            return _one_by_one(connection, text, rows, binds, returning is not None)
-        arrays = tuple([row[name] if bind is None else bind(row[name]) for row in rows] for name, bind in binds)
-        result = connection.exec_driver_sql(text, arrays)
+            return _one_by_one(connection, prepared, rows, wants_new=returning is not None)
+        arrays = [list(values) for values in zip(*rows, strict=True)]
+        for number, bind in prepared.binds:
+            arrays[number] = [bind(value) for value in arrays[number]]
+        result = connection.exec_driver_sql(prepared.text, tuple(arrays))
         return set(result.scalars()) if returning is not None else set()
 
-    def _prepare(self, dialect_name: str, returning: str | None) -> tuple[str, Sequence[tuple[str, Bind]]]:
+    def _prepare(self, dialect_name: str, returning: str | None) -> _Prepared:
         columns = [self._table.c[name] for name in self._columns]
         names = ", ".join(f'"{name}"' for name in self._columns)
         ending = self._conflict + (f' RETURNING "{returning}"' if returning is not None else "")
         if dialect_name == "sqlite":
             dialect: Dialect = sqlite.dialect()
             values = f"VALUES ({', '.join('?' for _ in columns)})"
-            binds = [(column.name, _sqlite_bind(column, dialect)) for column in columns]
         else:
             dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
             values = _unnested(columns, dialect)
-            binds = [(column.name, json.dumps if isinstance(column.type, JSON) else None) for column in columns]
-        return f'INSERT INTO "{self._table.name}" ({names}) {values}{ending}', binds
+        binds = [(number, bind) for number, column in enumerate(columns) if (bind := _bind(column, dialect))]
+        return _Prepared(f'INSERT INTO "{self._table.name}" ({names}) {values}{ending}', binds)
 
 
 def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
@@ -68,23 +75,27 @@ def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
     return f" ON CONFLICT ({', '.join(unique)}) DO {action}"
 
 
-def _sqlite_bind(column: Column[Any], dialect: Dialect) -> Bind:
+def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     if isinstance(column.type, JSON):
         return json.dumps
-    bind = column.type.dialect_impl(dialect).bind_processor(dialect)
-    # The rows of a group share most of their times.
-    return lru_cache(maxsize=64)(bind) if bind is not None and isinstance(column.type, UtcDateTime) else bind
+    if isinstance(column.type, UtcDateTime) and dialect.name == "sqlite":
+        bind = column.type.dialect_impl(dialect).bind_processor(dialect)
+        # The rows of a group share most of their times.
+        return lru_cache(maxsize=64)(bind) if bind is not None else None
+    return None
 
 
-def _one_by_one(
-    connection: Connection, text: str, rows: Sequence[Row], binds: Sequence[tuple[str, Bind]], wants_new: bool
-) -> set[Any]:
+def _one_by_one(connection: Connection, prepared: _Prepared, rows: Sequence[Row], *, wants_new: bool) -> set[Any]:
     """SQLite runs in this process: a statement for each row costs no way to a server and back."""
+    text, binds = prepared
     new = set()
     cursor = connection.connection.cursor()
     try:
         for row in rows:
-            cursor.execute(text, [row[name] if bind is None else bind(row[name]) for name, bind in binds])
+            values = list(row)
+            for number, bind in binds:
+                values[number] = bind(values[number])
+            cursor.execute(text, values)
             if wants_new and (found := cursor.fetchone()) is not None:
                 new.add(found[0])
     finally:

@@ -4,24 +4,18 @@ Deliveries that come in together are written together: a statement for each tabl
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, union, update
 
 from receiver.store import claims, feed
 from receiver.store.claims import NewClaim
 from receiver.store.feed import NewEntry
-from receiver.store.insertion import Insertion
+from receiver.store.insertion import Insertion, Row
 from receiver.store.tables import Delivery, Event, Repeat, table_of
 
 _deliveries, _events, _repeats = (table_of(model) for model in (Delivery, Event, Repeat))
-
-_DELIVERY_COLUMNS = [column.name for column in _deliveries.c if column.name not in ("reason", "detail")]
-_insert_deliveries = Insertion(_deliveries, _DELIVERY_COLUMNS, unique=["source_id", "nonce"])
-_insert_events = Insertion(_events, _events.c.keys(), unique=["source_id", "identity"])
-_insert_repeats = Insertion(_repeats, _repeats.c.keys(), unique=["event_id", "delivery_id"])
 
 LOOKED_UP_AT_ONCE = 500
 
@@ -30,8 +24,7 @@ class NonceReused(Exception):
     """The nonce was used before, by a delivery with another body."""
 
 
-@dataclass(frozen=True)
-class NewDelivery:
+class NewDelivery(NamedTuple):
     """A delivery whose signature was right; `body` is free of content codings, times are UTC."""
 
     id: str
@@ -48,8 +41,7 @@ class NewDelivery:
     body_sha256: str
 
 
-@dataclass(frozen=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """One thing that a delivery tells."""
 
     id: str
@@ -68,12 +60,28 @@ class NewEvent:
     """When the bank told it, where that orders its claims."""
 
 
+_insert_deliveries = Insertion(
+    _deliveries, (*NewDelivery._fields, "verdict", "proven", "body_bytes"), unique=["source_id", "nonce"]
+)
+_EVENT_FIELDS = len(NewEvent._fields) - 1
+"""All but the last one are columns."""
+_insert_events = Insertion(
+    _events,
+    (
+        *NewEvent._fields[:_EVENT_FIELDS],
+        *("source_id", "delivery_id", "received_at", "payload_sha256", "proof_key", "conflict"),
+    ),
+    unique=["source_id", "identity"],
+)
+_insert_repeats = Insertion(
+    _repeats, ("event_id", "delivery_id", "conflict", "received_at"), unique=["event_id", "delivery_id"]
+)
+
 Told = tuple[NewDelivery, Sequence[NewEvent]]
 Pair = tuple[NewDelivery, NewEvent]
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What became of a delivery: its events in its own order, whether any is new, whether any conflicts."""
 
     event_ids: tuple[str, ...]
@@ -114,19 +122,20 @@ def record_all(connection: Connection, deliveries: Sequence[Told]) -> list[Recor
     ]
 
 
-def _delivery_row(delivery: NewDelivery) -> dict[str, Any]:
-    return vars(delivery) | {"verdict": "accepted", "proven": True, "body_bytes": len(delivery.body)}
+def _delivery_row(delivery: NewDelivery) -> Row:
+    return (*delivery, "accepted", True, len(delivery.body))
 
 
-def _event_row(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
-    return vars(event) | {
-        "source_id": delivery.source_id,
-        "delivery_id": delivery.id,
-        "received_at": delivery.received_at,
-        "payload_sha256": delivery.body_sha256,
-        "proof_key": delivery.proof_key,
-        "conflict": False,
-    }
+def _event_row(delivery: NewDelivery, event: NewEvent) -> Row:
+    return (
+        *event[:_EVENT_FIELDS],
+        delivery.source_id,
+        delivery.id,
+        delivery.received_at,
+        delivery.body_sha256,
+        delivery.proof_key,
+        False,
+    )
 
 
 def _entry(delivery: NewDelivery, event: NewEvent) -> NewEntry:
@@ -190,8 +199,7 @@ def events_of(connection: Connection, delivery_id: str) -> tuple[str, ...]:
     return tuple(sorted(connection.execute(told).scalars()))
 
 
-@dataclass(frozen=True)
-class _First:
+class _First(NamedTuple):
     """The event of the same identity that was there before."""
 
     id: str
@@ -210,17 +218,13 @@ def _note_repeats(connection: Connection, again: Sequence[Pair]) -> dict[str, _F
         row = stored[delivery.source_id, event.identity]
         conflict = row.content_sha256 != event.content_sha256
         firsts[event.id] = _First(row.id, row.delivery_id, row.payload_sha256, conflict)
-    repeats = [
-        {
-            "event_id": first.id,
-            "delivery_id": delivery.id,
-            "conflict": first.conflict,
-            "received_at": delivery.received_at,
-        }
+    repeats: list[tuple[str, str, bool, datetime]] = [
+        (first.id, delivery.id, first.conflict, delivery.received_at)
         for delivery, event in again
         if (first := firsts[event.id]).delivery_id != delivery.id
     ]
-    _insert_repeats.run(connection, sorted(repeats, key=lambda row: (row["event_id"], row["delivery_id"])))
+    repeats.sort(key=lambda row: row[:2])
+    _insert_repeats.run(connection, repeats)
     for conflicting in sorted({first.id for first in firsts.values() if first.conflict}):
         connection.execute(update(_events).where(_events.c.id == conflicting).values(conflict=True))
     return firsts

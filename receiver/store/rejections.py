@@ -33,7 +33,7 @@ def keep(
     """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `kept` in its share."""
     headers = list(delivery.headers.items())[:HEADERS_KEPT]
     values = dict(
-        vars(delivery),
+        delivery._asdict(),
         nonce=None,
         verdict="rejected",
         reason=reason,

@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Blueprint, Response, request
 
 from receiver import banks
+from receiver.banks.callback import Callback
 from receiver.inbox.coding import CODINGS_MAX, SUPPORTED
 from receiver.inbox.directory import SourceUnknown
-from receiver.inbox.inbox import Arrival
 from receiver.runtime import Runtime
 from receiver.web import peers, schemas
 from receiver.web.bodies import Bodies
@@ -76,21 +77,19 @@ def blueprint(runtime: Runtime) -> Blueprint:
         source, slash, channel = path.removeprefix(ROOT).partition("/")
         name = unquote(source)
         with bodies.reading(lambda: inbox.body_limit(name)) as body:
-            verdict = inbox.accept(
-                Arrival(
-                    source=name,
-                    channel=channel if slash else None,
-                    method=request.method.encode("latin-1"),
-                    path=prefix + path.encode("latin-1"),
-                    headers=_headers(),
-                    body=body,
-                    peer=peers.address(
-                        request.remote_addr or "",
-                        request.headers.get("X-Forwarded-For", ""),
-                        runtime.settings.trusted_proxies,
-                    ),
-                )
+            callback = Callback(
+                method=request.method.encode("latin-1"),
+                path=prefix + path.encode("latin-1"),
+                channel=channel if slash else None,
+                headers=_headers(),
+                body=body,
+                peer=peers.address(
+                    request.remote_addr or "",
+                    request.environ.get("HTTP_X_FORWARDED_FOR", ""),
+                    runtime.settings.trusted_proxies,
+                ),
             )
+            verdict = inbox.accept(name, callback)
         if verdict.kind == "rejected":
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
@@ -115,7 +114,13 @@ def _raw_path() -> str:
 def _headers() -> dict[str, bytes]:
     """WSGI carries header bytes as Latin-1 text; this gives the bytes back."""
     return {
-        name.removeprefix("HTTP_").replace("_", "-").lower(): value.encode("latin-1", "replace")
+        _name(name): value.encode("latin-1", "replace")
         for name, value in request.environ.items()
         if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
     }
+
+
+@lru_cache(maxsize=1024)
+def _name(key: str) -> str:
+    """Return the name of the header that WSGI keeps under `key`, in lower case."""
+    return key.removeprefix("HTTP_").replace("_", "-").lower()

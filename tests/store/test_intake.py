@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -180,8 +179,8 @@ def test_a_retry_is_found_by_its_nonce_its_body_and_its_path(parts: Runtime, sou
         assert found is not None
         assert found.event_ids == recorded.event_ids
         assert intake.find_identical(connection, arrived, "other") is None
-        assert intake.find_identical(connection, replace(arrived, body_sha256="other"), arrived.nonce) is None
-        assert intake.find_identical(connection, replace(arrived, path="/other"), arrived.nonce) is None
+        assert intake.find_identical(connection, arrived._replace(body_sha256="other"), arrived.nonce) is None
+        assert intake.find_identical(connection, arrived._replace(path="/other"), arrived.nonce) is None
 
 
 def test_batches_that_overlap_at_once_are_each_recorded_and_no_event_twice(

@@ -103,11 +103,11 @@ def test_few_large_bodies_are_held_at_once_and_small_ones_beside_them(
     full, done = threading.Barrier(LARGE_AT_ONCE + 1), threading.Event()
     accept = Inbox.accept
 
-    def slowly(inbox: Inbox, arrival: Any) -> Any:
-        if len(arrival.body) > MIB:
+    def slowly(inbox: Inbox, name: str, callback: Any) -> Any:
+        if len(callback.body) > MIB:
             full.wait(20)
             done.wait(20)
-        return accept(inbox, arrival)
+        return accept(inbox, name, callback)
 
     monkeypatch.setattr(Inbox, "accept", slowly)
     app = client.application
