@@ -17,6 +17,8 @@ from receiver.store.sources import SourceRecord
 KEPT_SECONDS = 0.8
 """A change shows in every process within a second, the time to read it anew included."""
 
+_KEPT = timedelta(seconds=KEPT_SECONDS)
+
 
 class SourceUnknown(Exception):
     """No enabled source has this name."""
@@ -74,7 +76,7 @@ class Directory:
             return None
         # By both clocks: secrets expire by the one that tells the date, and that one can be set.
         is_young = self._timer() - found.read_when < KEPT_SECONDS
-        return found if is_young and abs(now - found.read_at) < timedelta(seconds=KEPT_SECONDS) else None
+        return found if is_young and abs(now - found.read_at) < _KEPT else None
 
     def _read_meanwhile(self, name: str, came_when: float) -> Known | None:
         """Return what was read since a thread came, however long that took; it shares in the failure too.

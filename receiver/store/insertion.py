@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Column, Connection, Dialect, Table
+from sqlalchemy import JSON, Column, Connection, CursorResult, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from receiver.store.types import UtcDateTime
@@ -37,24 +37,22 @@ class Insertion:
 
     def run(self, connection: Connection, rows: Sequence[Row]) -> None:
         """Insert rows, in their order."""
-        if rows:
-            self._run(connection, rows, returning=None)
-
-    def run_for_new(self, connection: Connection, rows: Sequence[Row], returning: str) -> set[Any]:
-        """Insert rows, in their order, and return a column's values of those that are new."""
-        return self._run(connection, rows, returning) if rows else set()
-
-    def _run(self, connection: Connection, rows: Sequence[Row], returning: str | None) -> set[Any]:
-        prepared = self._prepared(connection.dialect.name, returning)
+        if not rows:
+            return
         if connection.dialect.name == "sqlite":
-            return _one_by_one(connection, prepared, rows, wants_new=returning is not None)
-        arrays = [list(values) for values in zip(*rows, strict=True)]
-        for number, bind in prepared.binds:
-            arrays[number] = [bind(value) for value in arrays[number]]
-        result = connection.exec_driver_sql(prepared.text, tuple(arrays))
-        return set(result.scalars()) if returning is not None else set()
+            _one_by_one(connection, self._prepared("sqlite"), rows)
+        else:
+            _at_once(connection, self._prepared("postgresql"), rows)
 
-    def _prepare(self, dialect_name: str, returning: str | None) -> _Prepared:
+    def run_for_new(self, connection: Connection, rows: Sequence[Row]) -> set[Any]:
+        """Insert rows, in their order, and return the first column's values of those that are new."""
+        if not rows:
+            return set()
+        if connection.dialect.name == "sqlite":
+            return _one_by_one(connection, self._prepared("sqlite"), rows)
+        return set(_at_once(connection, self._prepared("postgresql", self._columns[0]), rows).scalars())
+
+    def _prepare(self, dialect_name: str, returning: str | None = None) -> _Prepared:
         columns = [self._table.c[name] for name in self._columns]
         names = ", ".join(f'"{name}"' for name in self._columns)
         ending = self._conflict + (f' RETURNING "{returning}"' if returning is not None else "")
@@ -85,10 +83,13 @@ def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     return None
 
 
-def _one_by_one(connection: Connection, prepared: _Prepared, rows: Sequence[Row], *, wants_new: bool) -> set[Any]:
-    """SQLite runs in this process: a statement for each row costs no way to a server and back."""
+def _one_by_one(connection: Connection, prepared: _Prepared, rows: Sequence[Row]) -> set[Any]:
+    """Return the first column's values of the rows that each their own statement has counted as written.
+
+    SQLite runs in this process: a statement for each row costs no way to a server and back.
+    """
     text, binds = prepared
-    new = set()
+    written = set()
     cursor = connection.connection.cursor()
     try:
         for row in rows:
@@ -96,11 +97,18 @@ def _one_by_one(connection: Connection, prepared: _Prepared, rows: Sequence[Row]
             for number, bind in binds:
                 values[number] = bind(values[number])
             cursor.execute(text, values)
-            if wants_new and (found := cursor.fetchone()) is not None:
-                new.add(found[0])
+            if cursor.rowcount:
+                written.add(row[0])
     finally:
         cursor.close()
-    return new
+    return written
+
+
+def _at_once(connection: Connection, prepared: _Prepared, rows: Sequence[Row]) -> CursorResult[Any]:
+    arrays = [list(values) for values in zip(*rows, strict=True)]
+    for number, bind in prepared.binds:
+        arrays[number] = [bind(value) for value in arrays[number]]
+    return connection.exec_driver_sql(prepared.text, tuple(arrays))
 
 
 def _unnested(columns: Sequence[Column[Any]], dialect: Dialect) -> str:

@@ -109,10 +109,10 @@ def record_all(connection: Connection, deliveries: Sequence[Told]) -> list[Recor
     # In one order for all writers (nonces here, identities below), so that no two ever wait for each other in a circle.
     in_order = sorted(deliveries, key=lambda told: (told[0].source_id, told[0].nonce or ""))
     rows = [_delivery_row(delivery) for delivery, _ in in_order]
-    taken = _insert_deliveries.run_for_new(connection, rows, "id")
+    taken = _insert_deliveries.run_for_new(connection, rows)
     pairs = [(delivery, event) for delivery, events in deliveries if delivery.id in taken for event in events]
     by_identity = sorted(pairs, key=lambda pair: (pair[0].source_id, pair[1].identity))
-    new = _insert_events.run_for_new(connection, [_event_row(*pair) for pair in by_identity], "id")
+    new = _insert_events.run_for_new(connection, [_event_row(*pair) for pair in by_identity])
     feed.append_all(connection, [_entry(*pair) for pair in pairs if pair[1].id in new])
     claims.make_due(connection, [claim for pair in pairs if pair[1].id in new and (claim := _claim(*pair))])
     firsts = _note_repeats(connection, [pair for pair in by_identity if pair[1].id not in new])

@@ -3,7 +3,7 @@
 import io
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from flask import request
 from werkzeug.exceptions import HTTPException
@@ -26,8 +26,7 @@ class Bodies:
         self._usual_bytes = usual_bytes
         self._slots = threading.BoundedSemaphore(LARGE_AT_ONCE)
 
-    @contextmanager
-    def reading(self, limit_of_source: Callable[[], int]) -> Iterator[bytes]:
+    def reading(self, limit_of_source: Callable[[], int]) -> AbstractContextManager[bytes]:
         """Give the body of the current request; a large one keeps its slot until the block ends.
 
         `limit_of_source` is asked only where the usual limit may not be enough.
@@ -41,19 +40,19 @@ class Bodies:
         limit = self._usual_bytes if length is not None and length <= self._usual_bytes else limit_of_source()
         if length is not None and length > limit:
             raise BodyTooLarge(f"{length} bytes, {limit} allowed")
-        if limit <= self._usual_bytes:
-            yield _read(limit)
-            return
+        return nullcontext(_read(length, limit)) if limit <= self._usual_bytes else self._large(length, limit)
+
+    @contextmanager
+    def _large(self, length: int | None, limit: int) -> Iterator[bytes]:
         if not self._slots.acquire(blocking=False):
             raise TryLater("too many large callbacks at once")
         try:
-            yield _read(limit)
+            yield _read(length, limit)
         finally:
             self._slots.release()
 
 
-def _read(limit: int) -> bytes:
-    length = request.content_length
+def _read(length: int | None, limit: int) -> bytes:
     try:
         body = _whole(limit + 1 if length is None else length)
     except HTTPException:

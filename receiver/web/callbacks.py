@@ -1,9 +1,10 @@
 """`POST /webhooks/<source>[/<channel…>]`: where the banks knock."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from flask import Blueprint, Response, request
@@ -71,21 +72,22 @@ def blueprint(runtime: Runtime) -> Blueprint:
         The answer is sent once the callback is on disk. 2xx: it is stored, do not send it again; 4xx: it will not be
         taken, the same again neither; 503: send it again.
         """
-        path = _raw_path()
+        environ = request.environ
+        path = _raw_path(environ)
         if not path.startswith(ROOT):
             raise SourceUnknown(path)
         source, slash, channel = path.removeprefix(ROOT).partition("/")
         name = unquote(source)
         with bodies.reading(lambda: inbox.body_limit(name)) as body:
             callback = Callback(
-                method=request.method.encode("latin-1"),
+                method=environ["REQUEST_METHOD"].encode("latin-1"),
                 path=prefix + path.encode("latin-1"),
                 channel=channel if slash else None,
-                headers=_headers(),
+                headers=_headers(environ),
                 body=body,
                 peer=peers.address(
-                    request.remote_addr or "",
-                    request.environ.get("HTTP_X_FORWARDED_FOR", ""),
+                    environ.get("REMOTE_ADDR", ""),
+                    environ.get("HTTP_X_FORWARDED_FOR", ""),
                     runtime.settings.trusted_proxies,
                 ),
             )
@@ -101,9 +103,9 @@ def blueprint(runtime: Runtime) -> Blueprint:
     return routes
 
 
-def _raw_path() -> str:
+def _raw_path(environ: Mapping[str, Any]) -> str:
     """Return the path as it was sent, percent-encoding untouched, without the query: banks sign these bytes."""
-    target = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI")
+    target = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     if target is None:
         return quote(request.path)
     if not target.startswith("/"):
@@ -111,11 +113,11 @@ def _raw_path() -> str:
     return str(target).partition("?")[0]
 
 
-def _headers() -> dict[str, bytes]:
+def _headers(environ: Mapping[str, Any]) -> dict[str, bytes]:
     """WSGI carries header bytes as Latin-1 text; this gives the bytes back."""
     return {
         _name(name): value.encode("latin-1", "replace")
-        for name, value in request.environ.items()
+        for name, value in environ.items()
         if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
     }
 
