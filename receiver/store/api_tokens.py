@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from receiver.store.tables import ApiToken, table_of
 
@@ -15,6 +15,12 @@ _tokens = table_of(ApiToken)
 
 SCOPES = ("events:read", "payloads:read", "feed:read", "payments:read", "replays:write")
 DEFAULT_SCOPES = ("events:read", "feed:read", "payments:read")
+
+_USABLE = select(_tokens).where(
+    _tokens.c.digest == bindparam("digest"),
+    _tokens.c.revoked_at.is_(None),
+    or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at > bindparam("now")),
+)
 
 USE_NOTED_EVERY = timedelta(minutes=1)
 """The time of last use is written down at most this often, so that reading does not become writing."""
@@ -73,9 +79,7 @@ def find(connection: Connection, token: str, now: datetime) -> TokenRecord | Non
 
     The look-up goes by a digest of 256 random bits, so how long it takes tells nothing of use.
     """
-    usable = or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at > now)
-    query = select(_tokens).where(_tokens.c.digest == _digest(token), _tokens.c.revoked_at.is_(None), usable)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_USABLE, {"digest": _digest(token), "now": now}).one_or_none()
     return None if row is None else _record(row)
 
 

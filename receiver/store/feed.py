@@ -9,9 +9,25 @@ of its own so that it never goes back, whatever is deleted.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from receiver.store import merging, sources
 from receiver.store.database import Database
@@ -25,6 +41,9 @@ OVERTAKING = timedelta(minutes=1)
 
 BATCH = 1000
 """Entries that get their positions in one transaction."""
+
+_HEAD = select(_head.c.position)
+_LAST_AND_PENDING = select(_head.c.position, exists(select(_outbox.c.id)))
 
 
 @dataclass(frozen=True)
@@ -95,24 +114,25 @@ def append_all(connection: Connection, entries: Sequence[NewEntry]) -> None:
     _leave.run(connection, entries)
 
 
-def give_positions(database: Database) -> None:
-    """Give every committed entry its position.
+def give_positions(database: Database) -> int:
+    """Give every committed entry its position, and return the last one given.
 
     Raises:
         StoreUnavailable
     """
-    while _has_pending(database):
-        with database.write() as connection:
-            if _move(connection) < BATCH:
-                return
-
-
-def _has_pending(database: Database) -> bool:
     with database.read() as connection:
-        return connection.execute(select(_outbox.c.id).limit(1)).first() is not None
+        last, is_pending = connection.execute(_LAST_AND_PENDING).one()
+    while is_pending:
+        before = last
+        with database.write() as connection:
+            last = _move(connection)
+        # What comes in meanwhile is left to the next who looks: else one of them might never come to an end.
+        is_pending = last - before >= BATCH
+    return int(last)
 
 
 def _move(connection: Connection) -> int:
+    """Move up to `BATCH` entries from the outbox to the feed, and return the last position given."""
     # The lock comes first, in a statement of its own: what the next statement sees was committed before it.
     before: int = connection.execute(select(_head.c.position).with_for_update()).scalar_one()
     copied = [column for column in _outbox.c if column.name != "id"]
@@ -128,9 +148,9 @@ def _move(connection: Connection) -> int:
     connection.execute(delete(_outbox).where(_outbox.c.id.in_(moved)))
     after: int | None = connection.execute(select(func.max(_entries.c.position))).scalar()
     if after is None or after <= before:
-        return 0
+        return before
     connection.execute(update(_head).values(position=after))
-    return after - before
+    return after
 
 
 def read(connection: Connection, *, after: int, limit: int, wanted: Wanted = EVERYTHING) -> Page:
@@ -144,20 +164,31 @@ def read(connection: Connection, *, after: int, limit: int, wanted: Wanted = EVE
     if wanted.sources and not ids:
         return Page([], max(after, head(connection)), has_more=False)
     through = head(connection)
-    for_reader: ColumnElement[bool] = _entries.c.consumer.is_(None)
-    if wanted.consumer is not None:
-        for_reader = or_(for_reader, _entries.c.consumer == wanted.consumer)
-    query = merging.page(
-        _entries,
-        merging.combinations((_entries.c.source_id, ids), (_entries.c.type, wanted.types)),
-        where=[_entries.c.position > after, _entries.c.position <= through, for_reader],
-        order=_entries.c.position,
-        limit=limit + 1,
-    )
-    found = [_entry(row, names) for row in connection.execute(query)]
+    query = _query(tuple(ids), tuple(wanted.types), wanted.consumer)
+    given = {"after": after, "through": through, "most": limit + 1}
+    found = [_entry(row, names) for row in connection.execute(query, given)]
     if len(found) > limit:
         return Page(found[:limit], found[limit - 1].position, has_more=True)
     return Page(found, max(after, through), has_more=False)
+
+
+@lru_cache(maxsize=256)
+def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | None) -> Select[Any]:
+    """Return the statement for a page: to build it costs more than to run it, and readers ask the same again."""
+    for_reader: ColumnElement[bool] = _entries.c.consumer.is_(None)
+    if consumer is not None:
+        for_reader = or_(for_reader, _entries.c.consumer == consumer)
+    return merging.page(
+        _entries,
+        merging.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types)),
+        where=[
+            _entries.c.position > bindparam("after", type_=BigInteger),
+            _entries.c.position <= bindparam("through", type_=BigInteger),
+            for_reader,
+        ],
+        order=_entries.c.position,
+        limit=bindparam("most", type_=Integer),
+    )
 
 
 def _entry(row: Row[Any], names: Mapping[int, str]) -> Entry:
@@ -167,7 +198,7 @@ def _entry(row: Row[Any], names: Mapping[int, str]) -> Entry:
 
 def head(connection: Connection) -> int:
     """Return the last position given; 0 where there is none."""
-    position: int = connection.execute(select(_head.c.position)).scalar_one()
+    position: int = connection.execute(_HEAD).scalar_one()
     return position
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, func, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, Table, func, select, union_all
 
 PARTS_MAX = 200
 """Combinations of filters in one statement; beyond it a plain filter serves."""
@@ -15,7 +15,7 @@ def page(
     *,
     where: Sequence[ColumnElement[bool]],
     order: ColumnElement[Any],
-    limit: int,
+    limit: int | BindParameter[int],
 ) -> Select[Any]:
     """Select up to `limit` rows that fulfil `where` and one of the alternatives, in the given order.
 

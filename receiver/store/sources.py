@@ -15,6 +15,8 @@ from receiver.store.tables import Source, table_of
 _sources = table_of(Source)
 
 
+_NAMES = select(_sources.c.id, _sources.c.name)
+
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 
@@ -108,7 +110,7 @@ def every(connection: Connection) -> list[SourceRecord]:
 
 def names(connection: Connection) -> dict[int, str]:
     """Return the name behind each source's number."""
-    return {row.id: row.name for row in connection.execute(select(_sources.c.id, _sources.c.name))}
+    return {row.id: row.name for row in connection.execute(_NAMES)}
 
 
 def ids(connection: Connection, names: Sequence[str]) -> list[int]:

@@ -1,7 +1,5 @@
 """`/api/v1/feed` and `/api/v1/consumers/<name>/…`: the ordered log, by cursor or by named consumer."""
 
-import threading
-import time
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -15,16 +13,11 @@ from receiver.web import auth, parameters, schemas
 from receiver.web.cursors import Cursors
 from receiver.web.describing import Answer, Body, Description, cursor, describes, number, part, shows, texts
 from receiver.web.problems import Problem
+from receiver.web.reading import Reader, check_given_out
 
 PAGE = 100
 PAGE_MAX = 1000
 WAIT_SECONDS_MAX = 30
-POLL_SECONDS = 0.25
-"""How soon a waiting reader notices what other processes write; what its own process commits wakes it at once."""
-
-PAUSE_SECONDS = 0.03
-"""How long a reader that was woken lets more come, at first: each time that there was nothing for it, twice as long."""
-
 BATCH_TYPE = "application/cloudevents-batch+json"
 
 AMOUNT = (
@@ -74,54 +67,10 @@ SEEK = Description(
 )
 
 
-class Reader:
-    """Reads pages of the feed for requests, some of which wait."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.database = runtime.database
-        # Each that is woken reads for itself: so many at once that callbacks keep their time.
-        self._seats = threading.BoundedSemaphore(runtime.settings.waiting_readers_max)
-
-    def read(self, after: int, wanted: Wanted) -> Page:
-        """Return the page that the request's `limit` and `wait` ask for.
-
-        Raises:
-            Problem: one of these is wrong.
-            StoreUnavailable
-        """
-        limit = parameters.number("limit", PAGE, 1, PAGE_MAX)
-        wait = parameters.number("wait", 0, 0, WAIT_SECONDS_MAX)
-        # Before the look: what is committed during it must not be slept over.
-        seen = self.database.commits
-        page = self._read_now(after, limit, wanted)
-        if page.entries or page.has_more or not wait or not self._seats.acquire(blocking=False):
-            return page
-        try:
-            return self._wait(page, seen, time.monotonic() + wait, limit, wanted)
-        finally:
-            self._seats.release()
-
-    def _wait(self, page: Page, seen: int, ends: float, limit: int, wanted: Wanted) -> Page:
-        pause = PAUSE_SECONDS
-        while not page.entries and (left := ends - time.monotonic()) > 0:
-            if self.database.wait_for_commit(seen, min(POLL_SECONDS, left)):
-                time.sleep(pause)
-                pause = min(2 * pause, POLL_SECONDS)
-            seen = self.database.commits
-            page = self._read_now(page.through, limit, wanted)
-        return page
-
-    def _read_now(self, after: int, limit: int, wanted: Wanted) -> Page:
-        feed.give_positions(self.database)
-        with self.database.read() as connection:
-            _check_given_out(after, feed.head(connection))
-            return feed.read(connection, after=after, limit=limit, wanted=wanted)
-
-
 def blueprint(runtime: Runtime) -> Blueprint:
     """Build the routes over a process's parts."""
     routes = Blueprint("feed", __name__, url_prefix="/api/v1")
-    reader = Reader(runtime)
+    reader = Reader(runtime.database, runtime.settings.waiting_readers_max)
     cursors = Cursors(runtime.settings.keys, "feed")
 
     @routes.get("/feed")
@@ -132,7 +81,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         given = request.args.get("after")
         after = cursors.read_number(given) if given else 0
         wanted = Wanted(auth.visible_sources(token, parameters.texts("source")), parameters.texts("type"))
-        page = reader.read(after, wanted)
+        page = reader.read(after, wanted, *_amount())
         return _answer(page, cursors.make(page.through), runtime.settings.public_path_prefix)
 
     @routes.get("/consumers/<name>/feed")
@@ -143,7 +92,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         cursors_of = _cursors_of(runtime, _checked(name))
         given = request.args.get("after")
         after = cursors_of.read_number(given) if given else _position(runtime, name)
-        page = reader.read(after, Wanted(auth.visible_sources(token, []), consumer=name))
+        page = reader.read(after, Wanted(auth.visible_sources(token, []), consumer=name), *_amount())
         return _answer(page, cursors_of.make(page.through), runtime.settings.public_path_prefix)
 
     @routes.post("/consumers/<name>/ack")
@@ -154,7 +103,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         cursors_of = _cursors_of(runtime, _checked(name))
         position = cursors_of.read_number(parameters.body_text("cursor"))
         with runtime.database.write() as connection:
-            _check_given_out(position, feed.head(connection))
+            check_given_out(position, feed.head(connection))
             committed = consumers.acknowledge(connection, name, position, runtime.clock())
         return jsonify({"consumer": name, "cursor": cursors_of.make(committed)})
 
@@ -174,11 +123,16 @@ def blueprint(runtime: Runtime) -> Blueprint:
                 position = feed.position_at(connection, moment)
             else:
                 position = _either(to, cursors_of, cursors)
-            _check_given_out(position, head)
+            check_given_out(position, head)
             consumers.seek(connection, name, position, runtime.clock())
         return jsonify({"consumer": name, "cursor": cursors_of.make(position)})
 
     return routes
+
+
+def _amount() -> tuple[int, int]:
+    """Return the request's `limit` and `wait`."""
+    return parameters.number("limit", PAGE, 1, PAGE_MAX), parameters.number("wait", 0, 0, WAIT_SECONDS_MAX)
 
 
 def _answer(page: Page, following: str, prefix: str) -> Response:
@@ -208,12 +162,6 @@ def _position(runtime: Runtime, name: str) -> int:
         with runtime.database.write() as connection:
             consumers.create(connection, name, runtime.clock())
     return position or 0
-
-
-def _check_given_out(position: int, head: int) -> None:
-    """A position beyond the head stems from a later state of a database that was restored since."""
-    if position > head:
-        raise Problem(400, "The cursor points behind the end of the feed: it was not given out by this database.")
 
 
 def _time(text: str) -> datetime | None:
