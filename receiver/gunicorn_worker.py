@@ -9,6 +9,7 @@ import json
 import logging
 import socket
 import time
+from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
+
+from receiver.wsgi_keys import CUT_SHORT
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,19 @@ class ProblemWorker(GeventWorker):
         self._new_since: dict[gevent.socket.socket, float] = {}
         self._kept_since: dict[gevent.socket.socket, float] = {}
         self._served_since: dict[gevent.socket.socket, float] = {}
+        self._cut_short: set[gevent.socket.socket] = set()
         self._stops_at: float | None = None
+
+    def load_wsgi(self) -> None:
+        """Load the application, and let it ask whether the rest of a request is missing because of us."""
+        super().load_wsgi()
+        application = self.wsgi
+
+        def wsgi(environ: MutableMapping[str, Any], start_response: Any) -> Iterable[bytes]:
+            environ[CUT_SHORT] = partial(self._cut_short.__contains__, environ["gunicorn.socket"])
+            return application(environ, start_response)
+
+        self.wsgi = wsgi
 
     def run(self) -> None:
         """Serve until a signal ends it; then take no more connections, and answer what comes over those there are."""
@@ -104,6 +119,7 @@ class ProblemWorker(GeventWorker):
         finally:
             self._new_since.pop(client, None)
             self._kept_since.pop(client, None)
+            self._cut_short.discard(client)
 
     def handle_request(self, listener_name: Any, req: Any, sock: gevent.socket.socket, addr: Any) -> Any:
         """Serve one request; raise `StopIteration` where the connection is not kept."""
@@ -124,14 +140,14 @@ class ProblemWorker(GeventWorker):
         super().notify()
         now = time.monotonic()
         for since in (self._new_since, self._served_since):
-            _shut(since, socket.SHUT_RD, before=now - self.cfg.timeout)
+            self._cut_short.update(_shut(since, socket.SHUT_RD, before=now - self.cfg.timeout))
         # The answer has not been taken away either.
         _shut(self._served_since, socket.SHUT_RDWR, before=now - 2 * self.cfg.timeout)
         if self._stops_at is not None:
             for since in (self._new_since, self._kept_since):
                 _shut(since, socket.SHUT_RD, before=now - IDLE_SECONDS)
             if now > self._stops_at - LAST_SECONDS:
-                _shut(self._served_since, socket.SHUT_RD, before=now)
+                self._cut_short.update(_shut(self._served_since, socket.SHUT_RD, before=now))
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer 4xx for the sender's faults; a fault of ours is logged, and is 503 so that a bank sends again."""
@@ -154,13 +170,14 @@ def _take_in_the_last(server: StreamServer) -> None:
         server.do_handle(*taken)
 
 
-def _shut(since: dict[gevent.socket.socket, float], how: int, before: float) -> None:
-    for client, started in list(since.items()):
-        if started < before:
-            # Through a socket of its own: that of TLS would drop the state that another greenlet is using, and
-            # gevent's would fail that greenlet with an error instead of letting it see the end.
-            with suppress(OSError), socket.fromfd(client.fileno(), client.family, client.type) as other:
-                other.shutdown(how)
+def _shut(since: dict[gevent.socket.socket, float], how: int, before: float) -> list[gevent.socket.socket]:
+    late = [client for client, started in since.items() if started < before]
+    for client in late:
+        # Through a socket of its own: that of TLS would drop the state that another greenlet is using, and
+        # gevent's would fail that greenlet with an error instead of letting it see the end.
+        with suppress(OSError), socket.fromfd(client.fileno(), client.family, client.type) as other:
+            other.shutdown(how)
+    return late
 
 
 def _part(client: socket.socket) -> None:

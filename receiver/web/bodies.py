@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException
 from receiver.inbox.coding import BodyTooLarge
 from receiver.inbox.inbox import TryLater
 from receiver.web.problems import Problem
+from receiver.wsgi_keys import CUT_SHORT
 
 PIECE_BYTES = 64 * 1024
 
@@ -33,7 +34,7 @@ class Bodies:
 
         Raises:
             BodyTooLarge
-            TryLater: too many large bodies are being read already.
+            TryLater: too many large bodies are being read already, or the server has stopped reading.
             Problem: it can't be read: broken chunks, or a sender that hung up.
         """
         length = request.content_length
@@ -58,12 +59,25 @@ def _read(length: int | None, limit: int) -> bytes:
     except HTTPException:
         raise
     except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
+        _check_uncut()
         raise Problem(400, "The body could not be read to its end.") from error
     if len(body) > limit:
         raise BodyTooLarge(f"more than {limit} bytes")
     if len(body) < (length or 0):
+        _check_uncut()
         raise Problem(400, "The body is shorter than its Content-Length.")
     return body
+
+
+def _check_uncut() -> None:
+    """See that the end is not missing because of us: what is the sender's fault, a bank would not send again.
+
+    Raises:
+        TryLater
+    """
+    was_cut: Callable[[], bool] | None = request.environ.get(CUT_SHORT)
+    if was_cut is not None and was_cut():
+        raise TryLater("the server has stopped reading the request")
 
 
 def _whole(length: int) -> bytes:

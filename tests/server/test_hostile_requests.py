@@ -773,10 +773,12 @@ def test_senders_that_never_finish_do_not_keep_others_out_for_good(
     assert answer(gunicorn, Request.of(signed())).json["status"] == "accepted"
 
 
-def test_a_body_that_never_ends_is_refused(connections: Callable[[bytes], socket.socket]) -> None:
+def test_a_body_that_never_ends_is_given_up_and_may_be_sent_again(
+    connections: Callable[[bytes], socket.socket],
+) -> None:
     request = Request.of(signed()).plus((b"Content-Length", b"5000"))
     (found,) = answers(receive(connections(request.bytes(framed=False))))
-    assert found.status == 400
+    assert found.status == 503
 
 
 def test_senders_that_are_answered_and_do_not_hang_up_keep_nobody_waiting(
