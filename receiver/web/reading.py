@@ -13,11 +13,13 @@ from receiver.store.database import Database
 from receiver.store.feed import Page, Wanted
 from receiver.web.problems import Problem
 
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.1
 """How soon a waiting reader notices what other processes write; what its own process commits wakes it at once."""
 
 PAUSE_SECONDS = 0.03
 """How long a reader that was woken lets more come, at first: each time that there was nothing for it, twice as long."""
+
+PAUSE_SECONDS_MAX = 0.25
 
 TURN_SECONDS = 0.01
 """How far apart readers that were woken read on."""
@@ -59,7 +61,7 @@ class Reader:
         while not page.entries and (left := ends - time.monotonic()) > 0:
             if self._database.wait_for_commit(seen, min(POLL_SECONDS, left)):
                 time.sleep(pause)
-                pause = min(2 * pause, POLL_SECONDS)
+                pause = min(2 * pause, PAUSE_SECONDS_MAX)
             seen = self._database.commits
             if self._look.at(seen) > page.through:
                 self._turns.wait()
