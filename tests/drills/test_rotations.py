@@ -35,8 +35,8 @@ from receiver.store import credential_changes, sources
 from receiver.store.tables import CredentialChange, Event, table_of
 
 PER_SECOND = 100
-THREADS = 24
-"""So many are under way at once: with more of them, on a slow machine, each would be signed long before it comes."""
+THREADS = 200
+"""So many are under way at once, those included that were put off and are to be sent again."""
 
 DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 """Seconds before a bank's further tries."""
@@ -48,10 +48,11 @@ class Stream:
 
     simulator: Simulator
     stopped: threading.Event = field(default_factory=threading.Event)
+    stopped_when: float = 0
     answered: list[Future[Record]] = field(default_factory=list)
 
     def send(self) -> None:
-        """Send them, each at its time, until stopped; return when all are answered for good.
+        """Send them, each at its time, until stopped; return when all that were due by then are answered for good.
 
         Where the machine is too slow for the pace it slips: a callback that waited here would be signed too late to
         say anything.
@@ -59,11 +60,17 @@ class Stream:
         started = time.monotonic()
         free = threading.Semaphore(THREADS)
         with ThreadPoolExecutor(THREADS) as pool:
-            while not self.stopped.wait(max(0.0, started + len(self.answered) / PER_SECOND - time.monotonic())):
+            while not self.stopped.is_set() or started + len(self.answered) / PER_SECOND < self.stopped_when:
+                time.sleep(max(0.0, started + len(self.answered) / PER_SECOND - time.monotonic()))
                 free.acquire()
                 future = pool.submit(self._tell, f"FT{len(self.answered)}")
                 future.add_done_callback(lambda _: free.release())
                 self.answered.append(future)
+
+    def stop(self) -> None:
+        """Let no more become due."""
+        self.stopped_when = time.monotonic()
+        self.stopped.set()
 
     def _tell(self, payment_id: str) -> Record:
         deposit = Deposit(payment_id, "1046406142", Decimal("1.00"))
@@ -159,7 +166,7 @@ def drill(parts: Runtime, folder: Path, *, every_seconds: float, rotations: Sequ
                     operator.rotate(how)
                 time.sleep(every_seconds)
             finally:
-                stream.stopped.set()
+                stream.stop()
             sending.result()
             wait_until_settled(parts)
             entries = read_feed(web.url, make_token(parts))
