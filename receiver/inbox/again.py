@@ -13,8 +13,8 @@ from receiver.inbox.profiles import profile_of
 from receiver.inbox.reading import events
 from receiver.signing.errors import Refusal
 from receiver.store import intake, rejections, sources
-from receiver.store.intake import NewDelivery, NonceReused
 from receiver.store.sealing import SealBroken, Sealer
+from receiver.store.told import NewDelivery, NonceReused
 
 log = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from receiver.signing.errors import Refusal
 from receiver.store import bank_access, intake
 from receiver.store.database import ANSWER_SECONDS, Database
 from receiver.store.ids import new_id
-from receiver.store.intake import NewDelivery, NonceReused, Recorded
 from receiver.store.native import natively
 from receiver.store.sealing import Sealer
 from receiver.store.sources import SourceRecord
+from receiver.store.told import NewDelivery, NonceReused, Recorded
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from receiver.banks.bank import Bank, Claim, Proof, unrecognised
 from receiver.banks.payload import NotUnderstood, decimal_text
 from receiver.store.ids import new_id
-from receiver.store.intake import NewEvent
+from receiver.store.told import NewEvent
 
 log = logging.getLogger(__name__)
 

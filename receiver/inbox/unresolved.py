@@ -6,7 +6,7 @@ from datetime import datetime
 from receiver.signing.errors import Refusal
 from receiver.store import credential_changes, kept
 from receiver.store.database import ANSWER_SECONDS, Database
-from receiver.store.intake import NewDelivery
+from receiver.store.told import NewDelivery
 
 UNRESOLVED = "rotation_unresolved"
 

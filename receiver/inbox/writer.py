@@ -11,7 +11,7 @@ from receiver.signing.errors import Refusal
 from receiver.store import intake, rejections
 from receiver.store.database import Database
 from receiver.store.group_commit import GroupCommit
-from receiver.store.intake import NewDelivery, NewEvent, NonceReused, Recorded
+from receiver.store.told import NewDelivery, NewEvent, NonceReused, Recorded
 
 
 @dataclass(frozen=True)

@@ -14,50 +14,11 @@ from receiver.store.claims import NewClaim
 from receiver.store.feed import NewEntry
 from receiver.store.insertion import Insertion, Row
 from receiver.store.tables import Delivery, Event, Repeat, table_of
+from receiver.store.told import NewDelivery, NewEvent, NonceReused, Pair, Recorded, Told
 
 _deliveries, _events, _repeats = (table_of(model) for model in (Delivery, Event, Repeat))
 
 LOOKED_UP_AT_ONCE = 500
-
-
-class NonceReused(Exception):
-    """The nonce was used before, by a delivery with another body."""
-
-
-class NewDelivery(NamedTuple):
-    """A delivery whose signature was right; `body` is free of content codings, times are UTC."""
-
-    id: str
-    source_id: int
-    received_at: datetime
-    peer: str
-    path: str
-    channel: str | None
-    headers: dict[str, str]
-    nonce: str | None
-    signed_at: datetime | None
-    proof_key: str
-    body: bytes
-    body_sha256: str
-
-
-class NewEvent(NamedTuple):
-    """One thing that a delivery tells."""
-
-    id: str
-    identity: bytes
-    content_sha256: str
-    type: str
-    kind: str
-    subject: str | None
-    payment_id: str | None
-    claimed_status: str | None
-    amount: str | None
-    currency: str | None
-    facts: dict[str, Any]
-    proof: str
-    told_at: datetime | None = None
-    """When the bank told it, where that orders its claims."""
 
 
 _insert_deliveries = Insertion(
@@ -76,17 +37,6 @@ _insert_events = Insertion(
 _insert_repeats = Insertion(
     _repeats, ("event_id", "delivery_id", "conflict", "received_at"), unique=["event_id", "delivery_id"]
 )
-
-Told = tuple[NewDelivery, Sequence[NewEvent]]
-Pair = tuple[NewDelivery, NewEvent]
-
-
-class Recorded(NamedTuple):
-    """What became of a delivery: its events in its own order, whether any is new, whether any conflicts."""
-
-    event_ids: tuple[str, ...]
-    is_new: bool
-    has_conflict: bool = False
 
 
 def record(connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent]) -> Recorded:

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
-from receiver.store.intake import NewDelivery
 from receiver.store.tables import Delivery, Source, table_of
+from receiver.store.told import NewDelivery
 
 _deliveries, _sources = table_of(Delivery), table_of(Source)
 

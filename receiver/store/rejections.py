@@ -7,8 +7,8 @@ one address drives out its own.
 
 from sqlalchemy import Connection, delete, func, insert, select
 
-from receiver.store.intake import NewDelivery
 from receiver.store.tables import Delivery, table_of
+from receiver.store.told import NewDelivery
 
 _deliveries = table_of(Delivery)
 

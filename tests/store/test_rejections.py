@@ -11,9 +11,9 @@ from store.made import delivery, event, record
 
 from receiver.runtime import Runtime
 from receiver.store import rejections
-from receiver.store.intake import NewDelivery
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, table_of
+from receiver.store.told import NewDelivery
 
 KEPT = 50
 BODY_BYTES = 100
