@@ -3,6 +3,7 @@
 import base64
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,10 @@ from receiver.store import api_tokens, schema, signing_secrets, sources
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs the tests in the background ignores Ctrl-C for them and for all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long a machine takes is no reason to fail; CI draws the same examples each time.
 hypothesis.settings.register_profile(
