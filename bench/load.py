@@ -20,6 +20,11 @@ class Shape:
     fresh: bool = False
     limit: int = 0
 
+    def summary(self) -> str:
+        """Say it in a few words, for who watches."""
+        pace = f"{self.rate:g} callbacks a second" if self.rate else "as many callbacks as it takes"
+        return f"{pace}, {'new' if self.fresh else 'kept'} connections, {self.seconds:g} s"
+
 
 @dataclass
 class Measured:

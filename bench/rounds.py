@@ -111,8 +111,9 @@ class Hall:
         """Measure each contestant, or those named, so many times, in turn."""
         chosen = [contestant for contestant in self.contestants if names is None or contestant.name in names]
         results = [Result(contestant.name) for contestant in chosen]
-        for _ in range(number):
+        for turn in range(number):
             for contestant, result in zip(chosen, results, strict=True):
+                print(f"{shape.summary()}, round {turn + 1} of {number}: {contestant.name}", file=sys.stderr)
                 result.rounds.append(self.measure(contestant, shape))
         return results
 
