@@ -133,6 +133,7 @@ class ProblemWorker(GeventWorker):
             raise
         finally:
             del self._served_since[sock]
+            self._cut_short.discard(sock)
             self._kept_since[sock] = time.monotonic()
 
     def notify(self) -> None:

@@ -120,6 +120,8 @@ class GroupCommit(Generic[Job, Outcome]):
         finally:
             with self._lock:
                 self._waiting -= len(group.jobs)
+            # The last group is kept until the next one comes; what it wrote may be large.
+            group.jobs = []
             group.is_over.set()
 
     def _wait_for_the_one_before(self, group: _Group[Job, Outcome]) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from receiver.store import feed
-from receiver.store.database import Database
+from receiver.store.database import Database, StoreUnavailable
 from receiver.store.feed import Page, Wanted
 from receiver.web.problems import Problem
 
@@ -93,6 +93,7 @@ class Look:
         self._last = 0
         self._commits = -1
         self._looked_when = float("-inf")
+        self._failed_when = float("-inf")
 
     def at(self, commits: int) -> int:
         """Return the last position, all that this process had committed by `commits` included.
@@ -102,7 +103,9 @@ class Look:
         Raises:
             StoreUnavailable
         """
+        came_when = self._timer()
         with self._looking:
+            self._check_not_failed_since(came_when)
             is_young = self._timer() - self._looked_when < POLL_SECONDS
             return self._last if is_young and self._commits >= commits else self._look()
 
@@ -114,11 +117,25 @@ class Look:
         """
         came_when = self._timer()
         with self._looking:
+            self._check_not_failed_since(came_when)
             return self._last if self._looked_when > came_when else self._look()
+
+    def _check_not_failed_since(self, came_when: float) -> None:
+        """Let those who waited for a look that failed fail with it, not wait for one time-out after the other.
+
+        Raises:
+            StoreUnavailable
+        """
+        if self._failed_when > came_when:
+            raise StoreUnavailable("the feed could not be read")
 
     def _look(self) -> int:
         commits, looked_when = self._database.commits, self._timer()
-        self._last = feed.give_positions(self._database)
+        try:
+            self._last = feed.give_positions(self._database)
+        except StoreUnavailable:
+            self._failed_when = self._timer()
+            raise
         self._commits, self._looked_when = commits, looked_when
         return self._last
 

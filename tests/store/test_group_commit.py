@@ -223,6 +223,14 @@ def test_each_thread_gets_an_error_of_its_own(database: Database) -> None:
     assert first is not second
 
 
+def test_what_was_written_is_not_held_on_to(database: Database) -> None:
+    workshop = Workshop(database)
+    workshop._go_on.set()
+    assert workshop.commits.run(1) == "outcome of 1"
+    assert workshop.commits._last is not None
+    assert workshop.commits._last.jobs == []
+
+
 def test_more_than_may_wait_are_refused_at_once(database: Database) -> None:
     workshop = Workshop(database, waiting_max=3)
     with workshop.held_by(0) as first:

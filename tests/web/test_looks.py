@@ -1,5 +1,6 @@
 """Readers look for news together, and read on one after the other."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -8,7 +9,8 @@ import pytest
 from store.race import append
 
 from receiver.runtime import Runtime
-from receiver.store.database import Database
+from receiver.store import feed
+from receiver.store.database import Database, StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.web.reading import POLL_SECONDS, TURN_SECONDS, Look, Turns
 
@@ -78,6 +80,28 @@ def test_those_who_ask_together_look_once(
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(look.at, [parts.database.commits] * 40)) == {1}
     assert len(looks) == 1
+
+
+def test_who_waited_for_a_look_that_failed_fails_with_it(
+    look: Look, timer: Timer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def fail(_: Database) -> int:
+        looks.append(1)
+        timer.now += 4
+        # Long enough for the others to be there.
+        time.sleep(0.5)
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(feed, "give_positions", fail)
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(look.at, 0) for _ in range(8)]
+        assert all(isinstance(future.exception(), StoreUnavailable) for future in futures)
+    assert len(looks) < 8
+    monkeypatch.undo()
+    timer.now += 1
+    assert look.now() == 0
 
 
 def test_readers_take_turns_and_one_alone_waits_for_none(timer: Timer) -> None:
