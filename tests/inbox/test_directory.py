@@ -12,6 +12,7 @@ from bank import BankSigner, deposit
 from conftest import KEY, StandingClock, add_source
 from servers import WebServer, environment
 from sqlalchemy import event, text
+from timers import Timer
 
 from receiver.inbox.directory import KEPT_SECONDS, Directory, SourceUnknown
 from receiver.runtime import Runtime
@@ -24,16 +25,6 @@ OTHER_SECRET = "c2VjcmV0LW9mLWFub3RoZXItZGF5LTEyMzQ1Njc4OTA="
 
 A_WHILE = KEPT_SECONDS + 0.1
 """Within the second that is promised."""
-
-
-class Timer:
-    """The process's own clock, which moves only when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

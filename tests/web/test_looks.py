@@ -7,26 +7,13 @@ from dataclasses import replace
 
 import pytest
 from store.race import append
+from timers import Timer
 
 from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.web.reading import POLL_SECONDS, TURN_SECONDS, Look, Turns
-
-
-class Timer:
-    """Stands until it is set forward."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(round(seconds, 6))
 
 
 @pytest.fixture

@@ -3,21 +3,14 @@
 import logging
 
 import pytest
+from timers import Timer
 
 from receiver.web.outages import Outages
 
 
-class Timer:
-    def __init__(self) -> None:
-        self.now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def timer() -> Timer:
-    return Timer()
+    return Timer(50.0)
 
 
 @pytest.fixture
