@@ -49,6 +49,28 @@ LOOK_SECONDS = 0.2
 """At a graceful stop, how soon it is noticed that all is done."""
 
 
+SHARING_SECONDS = 0.0001
+"""How long the next connection is left to the other processes, after one was accepted."""
+
+
+class SharingServer(StreamServer):
+    """Leaves connections to the other processes that listen: else the first to wake up may take a burst alone."""
+
+    max_accept = 1
+
+    def do_handle(self, *args: Any) -> None:
+        """Hand a connection over, and look away for a moment."""
+        super().do_handle(*args)
+        self.stop_accepting()
+        # Which ends with `stop_accepting`, as the server's own timer after an error does.
+        self._timer: Any = self.loop.timer(SHARING_SECONDS)
+        self._timer.start(self._look_again)
+
+    def _look_again(self) -> None:
+        if self.started:
+            self.start_accepting()
+
+
 @dataclass(frozen=True)
 class _Address:
     """What a connection still wants to know of its listener when that is closed."""
@@ -105,10 +127,8 @@ class ProblemWorker(GeventWorker):
             {"ssl_context": ssl_context(self.cfg), "do_handshake_on_connect": False} if self.cfg.is_ssl else {}
         )
         serve = partial(self.handle, _Address(listener.getsockname()))
-        server: StreamServer = StreamServer(listener, handle=serve, spawn=Pool(self.worker_connections), **secured)
-        if self.cfg.workers > 1:
-            # Leave some to the other processes.
-            server.max_accept = 1
+        kind = SharingServer if self.cfg.workers > 1 else StreamServer
+        server: StreamServer = kind(listener, handle=serve, spawn=Pool(self.worker_connections), **secured)
         return server
 
     def handle(self, listener: Any, client: gevent.socket.socket, addr: Any) -> None:

@@ -3,15 +3,16 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from sqlalchemy import Connection, Transaction, text
+from sqlalchemy import Connection, Transaction, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.store import patience
 from receiver.store.engines import BUSY_SECONDS, postgresql_engine, sqlite_engine
 from receiver.store.native import natively
+from receiver.store.write_turns import TurnDidNotCome, WriteTurns
 
 ANSWER_SECONDS = 4.5
 """How long a bank may be kept waiting for all of a transaction: above `BUSY_SECONDS`, below what banks wait."""
@@ -36,7 +37,7 @@ class Database:
             self.engine = sqlite_engine(url) if self.is_sqlite else postgresql_engine(url)
         except OSError as error:
             raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
-        self._turn = threading.Lock()
+        self._turns = WriteTurns(make_url(url).database) if self.is_sqlite else None
         self._commits = 0
         self._committed = threading.Condition()
 
@@ -67,7 +68,7 @@ class Database:
         with (
             self._guarded(),
             patience.bounded(seconds),
-            self._taking_turns(ends),
+            self._turn(ends) as leave,
             self.engine.connect() as connection,
         ):
             connection.execution_options(write_lock_until=ends)
@@ -77,17 +78,23 @@ class Database:
             except BaseException:
                 transaction.rollback()
                 raise
-            self._commit(transaction)
+            self._commit(transaction, leave)
         with self._committed:
             self._commits += 1
             self._committed.notify_all()
 
-    def _commit(self, transaction: Transaction) -> None:
+    def _commit(self, transaction: Transaction, leave: Callable[[], None] | None) -> None:
         """PostgreSQL's driver waits by itself in a way that lets others go on; SQLite waits for the disk."""
-        if self.is_sqlite:
-            natively(transaction.commit)
-        else:
+        if leave is None:
             transaction.commit()
+            return
+
+        def commit() -> None:
+            transaction.commit()
+            # Here already: the next process need not wait until this thread's turn with the interpreter has come.
+            leave()
+
+        natively(commit)
 
     @property
     def commits(self) -> int:
@@ -99,21 +106,8 @@ class Database:
         with self._committed:
             return self._committed.wait_for(lambda: self._commits > beyond, seconds)
 
-    @contextmanager
-    def _taking_turns(self, ends: float) -> Iterator[None]:
-        """On SQLite, let the writers of a process wait for each other here, not in its busy handler.
-
-        That one sleeps between its looks, so that a writer can miss every gap that busy others leave.
-        """
-        if not self.is_sqlite:
-            yield
-            return
-        if not self._turn.acquire(timeout=max(0.0, ends - time.monotonic())):
-            raise StoreUnavailable("other writers have held the database for too long")
-        try:
-            yield
-        finally:
-            self._turn.release()
+    def _turn(self, ends: float) -> AbstractContextManager[Callable[[], None] | None]:
+        return nullcontext() if self._turns is None else self._turns.taken(ends)
 
     def close(self) -> None:
         """Give back all connections; the database can still be used afterwards."""
@@ -123,6 +117,8 @@ class Database:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
+        except TurnDidNotCome as error:
+            raise StoreUnavailable(str(error)) from error
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreUnavailable(_one_line(error)) from error
 

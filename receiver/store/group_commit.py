@@ -34,7 +34,7 @@ class QueueFull(StoreUnavailable):
 class _Group(Generic[Job, Outcome]):
     """Jobs that share a transaction, in the order in which they came; the first one's thread leads, and writes them.
 
-    More may join until its transaction begins, which is when that of the group before it has ended.
+    More may join until its transaction begins: when that of the group before it has ended, and the database is free.
     """
 
     def __init__(self, before: "_Group[Job, Outcome] | None") -> None:
@@ -108,9 +108,9 @@ class GroupCommit(Generic[Job, Outcome]):
     def _lead(self, group: _Group[Job, Outcome]) -> None:
         try:
             self._wait_for_the_one_before(group)
-            self._close(group)
             if group.outage is None:
                 self._commit(group)
+            self._close(group)
             if group.outage is not None:
                 group.fail(group.outage)
         except BaseException:
@@ -142,26 +142,27 @@ class GroupCommit(Generic[Job, Outcome]):
 
     def _commit(self, group: _Group[Job, Outcome]) -> None:
         """Run a group's jobs, or note the outage."""
-        places = range(len(group.jobs))
         try:
-            self._commit_together(group, places)
+            with self._database.write(ANSWER_SECONDS) as connection:
+                # Not sooner: to come by a transaction may have taken long enough for many more to join.
+                self._close(group)
+                outcomes = self._work(connection, group.jobs)
+            group.outcomes.update(enumerate(outcomes))
         except Exception as error:
+            self._close(group)
             if _is_outage(error):
                 group.outage = error
-            elif len(places) == 1:
+            elif len(group.jobs) == 1:
                 group.errors[0] = error
             else:
                 self._commit_each(group)
 
-    def _commit_together(self, group: _Group[Job, Outcome], places: Sequence[int]) -> None:
-        with self._database.write(ANSWER_SECONDS) as connection:
-            outcomes = self._work(connection, [group.jobs[place] for place in places])
-        group.outcomes.update(zip(places, outcomes, strict=True))
-
     def _commit_each(self, group: _Group[Job, Outcome]) -> None:
-        for place in range(len(group.jobs)):
+        for place, job in enumerate(group.jobs):
             try:
-                self._commit_together(group, [place])
+                with self._database.write(ANSWER_SECONDS) as connection:
+                    [outcome] = self._work(connection, [job])
+                group.outcomes[place] = outcome
             except Exception as error:
                 if _is_outage(error):
                     group.outage = error

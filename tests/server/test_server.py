@@ -1,8 +1,12 @@
 """The receiver as it runs in production: real gunicorn, real sockets, real TLS."""
 
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from bank import BankSigner, Signed, deposit
@@ -45,6 +49,21 @@ def test_two_bodies_with_one_nonce_at_once_are_not_both_accepted(server: WebServ
     with ThreadPoolExecutor(TOGETHER) as pool:
         answers = list(pool.map(lambda signed: post(server, signed), deliveries))
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * (TOGETHER - 1)
+
+
+def test_a_burst_of_connections_is_shared_among_the_processes(server: WebServer) -> None:
+    assert server.process is not None
+    for _ in range(3):
+        with ExitStack() as burst:
+            for _ in range(TOGETHER):
+                burst.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            time.sleep(0.5)
+            shares = [
+                sum(connection.status == psutil.CONN_ESTABLISHED for connection in process.net_connections())
+                for process in psutil.Process(server.process.pid).children()
+            ]
+        assert sum(shares) == TOGETHER
+        assert min(shares) >= TOGETHER // 8
 
 
 @pytest.fixture

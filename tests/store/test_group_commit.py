@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,6 +66,10 @@ class Workshop:
         finally:
             self._go_on.set()
 
+    def go_on(self) -> None:
+        """Hold none of them."""
+        self._go_on.set()
+
     def come(self, *jobs: int) -> list[Future[str]]:
         """Hand jobs in, each once the one before it is in the queue."""
         futures = []
@@ -80,6 +84,19 @@ class Workshop:
     def written(self) -> list[int]:
         with self.database.read() as connection:
             return list(connection.execute(text("SELECT number FROM jobs ORDER BY number")).scalars())
+
+
+@contextmanager
+def held_by_another(database: Database) -> Iterator[None]:
+    """Leave nobody a transaction meanwhile: SQLite's writers take turns, PostgreSQL's connections are few."""
+    if database.is_sqlite:
+        with Database(database.url).write():
+            yield
+        return
+    with ExitStack() as taken:
+        for _ in range(40):
+            taken.enter_context(database.engine.connect())
+        yield
 
 
 def add(connection: Connection, job: int) -> None:
@@ -108,6 +125,17 @@ def test_jobs_that_come_together_share_a_transaction_in_their_order(database: Da
     assert workshop.groups == [[0], [5, 3, 4]]
     assert database.commits - before == 2
     assert workshop.written() == [0, 3, 4, 5]
+
+
+def test_jobs_that_come_while_the_database_is_taken_join_the_group_that_waits_for_it(database: Database) -> None:
+    workshop = Workshop(database)
+    workshop.go_on()
+    with held_by_another(database):
+        first = workshop.come(1)
+        others = workshop.come(2, 3)
+    assert outcomes([*first, *others]) == own(1, 2, 3)
+    assert workshop.groups == [[1, 2, 3]]
+    assert workshop.written() == [1, 2, 3]
 
 
 def test_a_job_that_comes_alone_waits_for_no_other(database: Database) -> None:
