@@ -5,8 +5,10 @@ from flask.json.provider import DefaultJSONProvider
 
 from receiver.runtime import Runtime
 from receiver.web import callbacks, events, feed, operations, payments, problems, reference, replays
+from receiver.web.door import Door, ShortWay
+from receiver.web.outages import Outages
 
-ROOMS = (callbacks, events, payments, feed, replays, operations, reference)
+ROOMS = (events, payments, feed, replays, reference)
 
 
 def create_app(runtime: Runtime) -> Flask:
@@ -20,7 +22,12 @@ def create_app(runtime: Runtime) -> Flask:
     json = DefaultJSONProvider(app)
     json.sort_keys = False
     app.json = json
-    problems.register(app)
+    outages = Outages()
+    problems.register(app, outages)
+    door = Door(runtime, outages)
+    app.register_blueprint(callbacks.blueprint(door))
+    app.register_blueprint(operations.blueprint(runtime, outages))
     for room in ROOMS:
         app.register_blueprint(room.blueprint(runtime))
+    app.wsgi_app = ShortWay(door, outages, app.wsgi_app)  # type: ignore[method-assign]
     return app

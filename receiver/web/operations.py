@@ -8,6 +8,7 @@ from receiver.store.database import is_writable
 from receiver.store.schema import NotMigrated
 from receiver.web import schemas
 from receiver.web.describing import Description, describes, shows
+from receiver.web.outages import Outages
 from receiver.web.problems import problem
 
 UP = Description(answers={200: shows(schemas.Health)}, asks_database=False)
@@ -17,7 +18,7 @@ READY = Description(
 INDEX = Description(answers={200: shows(schemas.Index)}, asks_database=False)
 
 
-def blueprint(runtime: Runtime) -> Blueprint:
+def blueprint(runtime: Runtime, outages: Outages) -> Blueprint:
     """Build the routes over a process's parts."""
     routes = Blueprint("operations", __name__)
 
@@ -36,6 +37,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         except NotMigrated as error:
             return problem(503, str(error), {"Retry-After": "5"})
         is_writable(runtime.database)
+        outages.succeeded()
         return jsonify({"status": "ready"})
 
     @routes.get("/")

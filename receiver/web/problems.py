@@ -1,9 +1,10 @@
 """From errors to problem documents (RFC 9457). This is the one table of what each error answers."""
 
+import json
 import logging
 from http import HTTPStatus
 
-from flask import Flask, Response, json, request
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from receiver.inbox.coding import SUPPORTED, BodyTooLarge, CodingNotSupported
@@ -17,9 +18,6 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 KEYS_RETRY_AFTER_SECONDS = 20
-
-WRITING = ("callbacks.receive", "operations.readyz")
-"""Where a 200 means that the database was written."""
 
 
 class Problem(Exception):
@@ -39,29 +37,31 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     return Response(text, status, headers, content_type="application/problem+json")
 
 
-def register(app: Flask) -> None:
+def answer(error: Exception, outages: Outages) -> Response:
+    """Return the problem document for what a view, or the door to callbacks, has raised."""
+    match error:
+        case Problem():
+            return problem(error.status, error.detail, error.headers)
+        case HTTPException():
+            return _of_http(error)
+        case SourceUnknown():
+            return problem(404, "There is no such source.")
+        case BodyTooLarge():
+            return problem(413, f"The body is too large: {error}.")
+        case CodingNotSupported():
+            return _coding_not_supported()
+        case TryLater():
+            return _later("Send it again later.", KEYS_RETRY_AFTER_SECONDS)
+        case StoreUnavailable():
+            outages.refused(str(error))
+            return _later("The database is unavailable.")
+        case _:
+            return _unexpected(error)
+
+
+def register(app: Flask, outages: Outages) -> None:
     """Answer every error of `app` with a problem document."""
-    app.register_error_handler(Problem, lambda error: problem(error.status, error.detail, error.headers))
-    app.register_error_handler(HTTPException, _of_http)
-    app.register_error_handler(SourceUnknown, lambda _: problem(404, "There is no such source."))
-    app.register_error_handler(BodyTooLarge, lambda error: problem(413, f"The body is too large: {error}."))
-    app.register_error_handler(CodingNotSupported, _coding_not_supported)
-    app.register_error_handler(TryLater, lambda _: _later("Send it again later.", KEYS_RETRY_AFTER_SECONDS))
-    app.register_error_handler(Exception, _unexpected)
-    _tell_of_outages(app, Outages())
-
-
-def _tell_of_outages(app: Flask, outages: Outages) -> None:
-    @app.errorhandler(StoreUnavailable)
-    def refuse(error: StoreUnavailable) -> Response:
-        outages.refused(str(error))
-        return _later("The database is unavailable.")
-
-    @app.after_request
-    def note_success(response: Response) -> Response:
-        if response.status_code == 200 and request.endpoint in WRITING:
-            outages.succeeded()
-        return response
+    app.register_error_handler(Exception, lambda error: answer(error, outages))
 
 
 def _of_http(error: HTTPException) -> Response:
@@ -70,7 +70,7 @@ def _of_http(error: HTTPException) -> Response:
     return problem(status, error.description or HTTPStatus(status).phrase, headers)
 
 
-def _coding_not_supported(_: CodingNotSupported) -> Response:
+def _coding_not_supported() -> Response:
     codings = ", ".join(SUPPORTED)
     # RFC 9110 section 15.5.16: a 415 for a content coding lists those that are taken.
     return problem(415, f"Content-Encoding may be {codings}.", {"Accept-Encoding": codings})
