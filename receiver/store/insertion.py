@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
+import orjson
 from sqlalchemy import JSON, Column, Connection, CursorResult, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -75,12 +76,20 @@ def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
 
 def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     if isinstance(column.type, JSON):
-        return json.dumps
+        return _json
     if isinstance(column.type, UtcDateTime) and dialect.name == "sqlite":
         bind = column.type.dialect_impl(dialect).bind_processor(dialect)
         # The rows of a group share most of their times.
         return lru_cache(maxsize=64)(bind) if bind is not None else None
     return None
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # What it refuses: half of a surrogate pair, whole numbers beyond 64 bits.
+        return json.dumps(value)
 
 
 def _one_by_one(connection: Connection, prepared: _Prepared, rows: Sequence[Row]) -> set[Any]:
