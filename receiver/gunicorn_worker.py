@@ -51,7 +51,8 @@ LOOK_SECONDS = 0.2
 
 
 SHARING_SECONDS = 0.0001
-"""How long the next connection is left to the other processes, after one was accepted."""
+"""How long the next connection is left to the other processes, after one was accepted, at least; up to a millisecond
+where nothing else is to do."""
 
 
 class SharingServer(StreamServer):
@@ -65,9 +66,9 @@ class SharingServer(StreamServer):
         self.stop_accepting()
         # Which ends with `stop_accepting`, as the server's own timer after an error does.
         self._timer: Any = self.loop.timer(SHARING_SECONDS)
-        self._timer.start(self._look_again)
+        self._timer.start(self._accept_again)
 
-    def _look_again(self) -> None:
+    def _accept_again(self) -> None:
         if self.started:
             self.start_accepting()
 
@@ -95,7 +96,7 @@ class ProblemWorker(GeventWorker):
         self._stops_at: float | None = None
 
     def load_wsgi(self) -> None:
-        """Load the application, and let it ask whether the rest of a request is missing because of us."""
+        """Load the application to stay, and let it ask whether the rest of a request is missing because of us."""
         super().load_wsgi()
         application = self.wsgi
 

@@ -129,6 +129,15 @@ def empty_postgres_url(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture
+def latin_postgres_url(postgres: str) -> Iterator[str]:
+    """A PostgreSQL database that can't hold every character."""
+    name = f"receiver_{os.getpid()}_{next(_numbers)}"
+    _execute(postgres, f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    yield _sqlalchemy_url(postgres, name)
+    _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """A fresh, migrated SQLite file."""
     url = f"sqlite:///{tmp_path}/receiver.db"

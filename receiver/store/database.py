@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from receiver.store import patience
 from receiver.store.engines import BUSY_SECONDS, postgresql_engine, sqlite_engine
 from receiver.store.native import natively
-from receiver.store.write_turns import TurnDidNotCome, WriteTurns
+from receiver.store.write_turns import NoTurn, WriteTurns
 
 ANSWER_SECONDS = 4.5
 """How long a bank may be kept waiting for all of a transaction: above `BUSY_SECONDS`, below what banks wait."""
@@ -37,7 +37,7 @@ class Database:
             self.engine = sqlite_engine(url) if self.is_sqlite else postgresql_engine(url)
         except OSError as error:
             raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
-        self._turns = WriteTurns(make_url(url).database) if self.is_sqlite else None
+        self._turns = WriteTurns(str(make_url(url).database)) if self.is_sqlite else None
         self._commits = 0
         self._committed = threading.Condition()
 
@@ -57,9 +57,9 @@ class Database:
     def write(self, seconds: float | None = None, turn_seconds: float | None = None) -> Iterator[Connection]:
         """One transaction, on disk when the block has ended, rolled back where it ends with an exception.
 
-        On SQLite the write lock is taken at once, so that the block never fails half-way for want of it; it is waited
-        for `turn_seconds`, or as long as banks can wait. A PostgreSQL that is silent is given up after `seconds`; what
-        it was sent may be on disk all the same.
+        On SQLite, writers take turns, and the write lock is taken at once, so that the block never fails half-way for
+        want of it; both are waited for `turn_seconds`, or as long as banks can wait. A PostgreSQL that is silent is
+        given up after `seconds`; what it was sent may be on disk all the same.
 
         Raises:
             StoreUnavailable
@@ -68,8 +68,9 @@ class Database:
         with (
             self._guarded(),
             patience.bounded(seconds),
-            self._turn(ends) as leave,
+            self._turn_of_threads(ends),
             self.engine.connect() as connection,
+            self._turn_of_processes(ends) as leave,
         ):
             connection.execution_options(write_lock_until=ends)
             transaction = connection.begin()
@@ -83,9 +84,9 @@ class Database:
             self._commits += 1
             self._committed.notify_all()
 
-    def _commit(self, transaction: Transaction, leave: Callable[[], None] | None) -> None:
+    def _commit(self, transaction: Transaction, leave: Callable[[], None]) -> None:
         """PostgreSQL's driver waits by itself in a way that lets others go on; SQLite waits for the disk."""
-        if leave is None:
+        if not self.is_sqlite:
             transaction.commit()
             return
 
@@ -106,8 +107,11 @@ class Database:
         with self._committed:
             return self._committed.wait_for(lambda: self._commits > beyond, seconds)
 
-    def _turn(self, ends: float) -> AbstractContextManager[Callable[[], None] | None]:
-        return nullcontext() if self._turns is None else self._turns.taken(ends)
+    def _turn_of_threads(self, ends: float) -> AbstractContextManager[None]:
+        return nullcontext() if self._turns is None else self._turns.of_threads(ends)
+
+    def _turn_of_processes(self, ends: float) -> AbstractContextManager[Callable[[], None]]:
+        return nullcontext(lambda: None) if self._turns is None else self._turns.of_processes(ends)
 
     def close(self) -> None:
         """Give back all connections; the database can still be used afterwards."""
@@ -117,7 +121,7 @@ class Database:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except TurnDidNotCome as error:
+        except NoTurn as error:
             raise StoreUnavailable(str(error)) from error
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreUnavailable(_one_line(error)) from error

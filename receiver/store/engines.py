@@ -19,7 +19,7 @@ STATEMENT_SECONDS = 60
 what a receiver that has gone left behind."""
 
 LOOK_SECONDS = 0.001
-"""How often a writer looks whether another process has left SQLite's write lock."""
+"""How often a writer looks whether a stranger has left SQLite's write lock."""
 
 CONNECT_SECONDS = 3
 
@@ -98,10 +98,10 @@ def sqlite_engine(url: str) -> Engine:
 
 
 def _begin_to_write(connection: Connection, ends: float) -> None:
-    """Take SQLite's write lock as soon as another process leaves it, or give up when the timer says `ends`.
+    """Take SQLite's write lock as soon as somebody leaves it who takes no turns, or give up when the timer says `ends`.
 
-    SQLite's own busy handler sleeps up to 100 ms between its looks, so that it can miss every gap that the busy
-    writers of another process leave.
+    Such as a shell, or a process that recovers the log of a killed one. SQLite's own busy handler sleeps up to 100 ms
+    between its looks, so that it can miss every gap that busy writers leave.
     """
     driver = connection.connection.driver_connection
     assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
@@ -111,7 +111,8 @@ def _begin_to_write(connection: Connection, ends: float) -> None:
             try:
                 driver.execute("BEGIN IMMEDIATE").close()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                # The lower byte: why it is busy stands in the rest, such as that the log is being recovered.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     break
                 time.sleep(LOOK_SECONDS)
             else:

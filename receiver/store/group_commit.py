@@ -1,7 +1,7 @@
 """Group commit: what threads want to write at the same time goes into one transaction, and reaches the disk once.
 
-There is no thread for it. The first that comes to a group leads it: it waits until the group before has been written,
-and then writes what has come until then, its own among it.
+There is no thread for it. The first that comes to a group leads it: it waits until the group before has been written
+and the database is free, and then writes what has come until then, its own among it.
 """
 
 import sqlite3
@@ -15,6 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
+from receiver.store.write_turns import NoTurn
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -146,8 +147,8 @@ class GroupCommit(Generic[Job, Outcome]):
             with self._database.write(ANSWER_SECONDS) as connection:
                 # Not sooner: to come by a transaction may have taken long enough for many more to join.
                 self._close(group)
-                outcomes = self._work(connection, group.jobs)
-            group.outcomes.update(enumerate(outcomes))
+                outcomes = dict(zip(range(len(group.jobs)), self._work(connection, group.jobs), strict=True))
+            group.outcomes = outcomes
         except Exception as error:
             self._close(group)
             if _is_outage(error):
@@ -178,5 +179,5 @@ def _is_outage(error: Exception) -> bool:
     if str(getattr(getattr(cause, "orig", None), "sqlstate", None))[:2] in OF_A_JOB:
         return False
     return cause is None or isinstance(
-        cause, OperationalError | InterfaceError | PoolExhausted | sqlite3.OperationalError
+        cause, OperationalError | InterfaceError | PoolExhausted | sqlite3.OperationalError | NoTurn
     )

@@ -6,6 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 
 from receiver.store.database import Database
 
@@ -57,11 +58,16 @@ def check(database: Database) -> None:
     """Accept a database that has this release's tables.
 
     Raises:
-        NotMigrated: it has older ones, or none.
+        NotMigrated: it has older ones, or none; or it is one of PostgreSQL that can't hold every character.
         StoreUnavailable
     """
-    found, needed = current_revision(database), newest_revision()
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        encoding = "UTF8" if database.is_sqlite else connection.execute(text("SHOW server_encoding")).scalar_one()
+    needed = newest_revision()
     if found != needed:
         raise NotMigrated(
             f"the database is at revision {found or 'none'}, {needed} is needed: run `receiver db upgrade`"
         )
+    if encoding != "UTF8":
+        raise NotMigrated(f"the database's encoding is {encoding}: make it anew with ENCODING 'UTF8'")

@@ -8,56 +8,90 @@ process that is killed leaves it.
 
 import fcntl
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 
 LOOK_SECONDS = 0.0005
-"""How often a writer looks whether another process's turn has ended."""
+"""How often a writer looks whether another process's turn has ended; an idle event loop makes a millisecond of it."""
 
 
-class TurnDidNotCome(Exception):
-    """Other writers have held the database for too long, or the file beside it can't be opened."""
+class NoTurn(Exception):
+    """Other writers have held the database for too long, or the file for their turns can't be locked."""
 
 
 class WriteTurns:
     """The turns of one file; any number of threads may take them."""
 
-    def __init__(self, database_file: str | None) -> None:
-        """Take the file's path; none where the database is in memory, which no other process sees."""
-        self._file = f"{database_file}-turn" if database_file else os.devnull
+    def __init__(self, database_file: str) -> None:
+        """Take the file's path; it need not exist yet."""
+        # As SQLite does for its log: a database has one, by whatever name it is reached.
+        self._database_file = os.path.realpath(database_file)
+        self._file = f"{self._database_file}-turn"
         self._threads = threading.Lock()
 
     @contextmanager
-    def taken(self, ends: float) -> Iterator[Callable[[], None]]:
-        """Hold the turn for the block, or until what is given is called; wait until the monotonic clock says `ends`.
+    def of_threads(self, ends: float) -> Iterator[None]:
+        """Hold the turn among this process's threads; wait for it until the monotonic clock says `ends`.
 
         Raises:
-            TurnDidNotCome
+            NoTurn
         """
         if not self._threads.acquire(timeout=max(0.0, ends - time.monotonic())):
-            raise TurnDidNotCome("other writers have held the database for too long")
+            raise NoTurn("other writers have held the database for too long")
         try:
-            # Opened anew for each turn: a process that is forked shares no lock with its parent.
-            try:
-                file = os.open(self._file, os.O_RDONLY | os.O_CREAT, 0o644)
-            except OSError as error:
-                raise TurnDidNotCome(f"{self._file}: {error.strerror}") from error
-            try:
-                _lock(file, ends)
-                yield lambda: fcntl.flock(file, fcntl.LOCK_UN)
-            finally:
-                os.close(file)
+            yield
         finally:
             self._threads.release()
 
+    @contextmanager
+    def of_processes(self, ends: float) -> Iterator[Callable[[], None]]:
+        """Hold the turn among processes, for the block or until what is given is called; to be taken second.
 
-def _lock(file: int, ends: float) -> None:
+        Raises:
+            NoTurn
+        """
+        # Opened anew for each turn: a process that is forked shares no lock with its parent.
+        try:
+            file = FileIO(self._file, "r+", opener=self._open)
+        except OSError as error:
+            raise NoTurn(f"{self._file}: {error.strerror}") from error
+        with file:
+            _lock(file, ends)
+
+            def leave() -> None:
+                # Closing it, which may have been done meanwhile, leaves the turn all the same.
+                with suppress(OSError, ValueError):
+                    fcntl.flock(file, fcntl.LOCK_UN)
+
+            yield leave
+
+    def _open(self, path: str, flags: int) -> int:
+        """Open the file, or make it, for those who may write to the database."""
+        with suppress(FileNotFoundError):
+            return os.open(path, flags)
+        made = os.open(path, flags | os.O_CREAT, 0o644)
+        with suppress(FileNotFoundError):
+            of_database = os.stat(self._database_file)
+            os.fchmod(made, stat.S_IMODE(of_database.st_mode))
+            if os.geteuid() == 0:
+                # Else a command run as root would lock the receiver out.
+                os.fchown(made, of_database.st_uid, of_database.st_gid)
+        return made
+
+
+def _lock(file: FileIO, ends: float) -> None:
     while True:
-        with suppress(BlockingIOError):
+        try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= ends:
+                raise NoTurn("another process's writers have held the database for too long") from None
+            time.sleep(LOOK_SECONDS)
+        except OSError as error:
+            raise NoTurn(f"{file.name}: {error.strerror}") from error
+        else:
             return
-        if time.monotonic() >= ends:
-            raise TurnDidNotCome("other writers have held the database for too long")
-        time.sleep(LOOK_SECONDS)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from wsgiref.types import InputStream, WSGIEnvironment
 
-from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import get_content_length
 
 from receiver.inbox.coding import BodyTooLarge
@@ -61,8 +60,6 @@ class Bodies:
 def _read(environ: WSGIEnvironment, length: int | None, limit: int) -> bytes:
     try:
         body = _whole(environ["wsgi.input"], limit + 1 if length is None else length)
-    except HTTPException:
-        raise
     except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
         _check_uncut(environ)
         raise Problem(400, "The body could not be read to its end.") from error

@@ -18,7 +18,8 @@ from receiver.web.problems import answer, problem
 
 ROOT = "/webhooks/"
 
-_OF_A_SOURCE = re.compile(f"{ROOT}[^/]")
+_OF_A_SOURCE = re.compile(f"{ROOT}[^/].*")
+"""What Flask's route takes: `/webhooks/<path>`."""
 
 
 class Door:
@@ -65,9 +66,9 @@ class Door:
 
 
 class ShortWay:
-    """Opens the door to callbacks before Flask has put together what they need nothing of; all else goes on to Flask.
+    """Hands callbacks to the door without Flask's request context, which they do not need; all else goes on to Flask.
 
-    Flask has the same route, for whoever looks at its routes, and would answer the same, a quarter fewer in a second.
+    Flask's own route leads to the same door and would give the same answers, but a quarter fewer of them in a second.
     """
 
     def __init__(self, door: Door, outages: Outages, flask: WSGIApplication) -> None:
@@ -78,7 +79,7 @@ class ShortWay:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
-        if environ["REQUEST_METHOD"] != "POST" or not _OF_A_SOURCE.match(environ["PATH_INFO"]):
+        if environ["REQUEST_METHOD"] != "POST" or not _OF_A_SOURCE.fullmatch(environ.get("PATH_INFO", "")):
             return self._flask(environ, start_response)
         try:
             answered = self._door.take(environ)

@@ -160,3 +160,11 @@ def test_a_source_has_one_unfinished_change_at_most(empty: Database) -> None:
             connection.execute(text(change), {"state": state, "key": str(number)})
     with pytest.raises(StoreUnavailable, match=r"(?i)unique"), empty.write() as connection:
         connection.execute(text(change), {"state": "pending", "key": "another"})
+
+
+def test_a_database_that_can_not_hold_every_character_is_refused(latin_postgres_url: str) -> None:
+    database = Database(latin_postgres_url)
+    schema.upgrade(database)
+    with pytest.raises(NotMigrated, match="encoding is LATIN1"):
+        schema.check(database)
+    database.close()
