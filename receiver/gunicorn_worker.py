@@ -119,8 +119,7 @@ class ProblemWorker(GeventWorker):
             gevent.sleep(1.0)
         self._stops_at = time.monotonic() + self.cfg.graceful_timeout
         for server in servers:
-            _take_in_the_last(server)
-            server.close()
+            _close(server)
         while any(server.pool for server in servers) and time.monotonic() < self._stops_at:
             self.notify()
             gevent.sleep(LOOK_SECONDS)
@@ -190,10 +189,18 @@ class ProblemWorker(GeventWorker):
         _part(client)
 
 
-def _take_in_the_last(server: StreamServer) -> None:
-    """Accept what the system has taken in already: closing the listener would reset it."""
-    while not server.full() and (taken := server.do_read()):
-        server.do_handle(*taken)
+def _close(server: StreamServer) -> None:
+    """Accept what the system has taken in already, and close the listener, which would reset it."""
+    server.stop_accepting()
+    pool: Any = server.pool
+    taken: list[Any] = []
+    while len(taken) < pool.free_count() and (accepted := server.do_read()):
+        taken.append(accepted)
+    # At once: whoever comes between the last look and this is reset all the same.
+    server.socket.close()
+    for accepted in taken:
+        server.do_handle(*accepted)
+    server.close()
 
 
 def _shut(since: dict[gevent.socket.socket, float], how: int, before: float) -> list[gevent.socket.socket]:
