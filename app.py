@@ -1,6 +1,6 @@
 """The development server: `python app.py`."""
 
-from receiver.serving import development_server
+from receiver.server.start import development_server
 
 if __name__ == "__main__":
     development_server()

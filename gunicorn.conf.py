@@ -1,3 +1,3 @@
-"""How gunicorn serves `wsgi:app`; the values and their reasons stand in `receiver/gunicorn_settings.py`."""
+"""How gunicorn serves `wsgi:app`; the values and their reasons stand in `receiver/server/gunicorn_config.py`."""
 
-from receiver.gunicorn_settings import *  # noqa: F403
+from receiver.server.gunicorn_config import *  # noqa: F403

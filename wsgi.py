@@ -1,5 +1,5 @@
 """The application for production: `gunicorn wsgi:app`."""
 
-from receiver.serving import wsgi_app
+from receiver.server.start import wsgi_app
 
 app = wsgi_app()

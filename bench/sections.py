@@ -17,8 +17,8 @@ from bench.load import Generator, Shape
 from bench.rounds import Hall, Result
 from bench.stage import Stage
 from receiver import banks, runtime
-from receiver.banks.bank import Callback
-from receiver.inbox.profiles import profile_of
+from receiver.banks.protocol import Callback
+from receiver.inbox.source_cache import profile_of
 from receiver.settings import Settings
 from receiver.store import schema
 
@@ -148,7 +148,7 @@ def verification(plan: Plan) -> Raw:
             schema.upgrade(parts.database)
             source = add_source(parts)
             with parts.database.read() as connection:
-                profile, _ = profile_of(connection, parts.sealer, source, parts.clock())
+                profile, _ = profile_of(connection, parts.encryption, source, parts.clock())
         finally:
             parts.database.close()
     now = runtime.utc_now()

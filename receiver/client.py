@@ -44,10 +44,10 @@ class FeedClient:
             FeedRefused
         """
         while True:
-            page = self._patiently("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
+            page = self._retrying("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
             yield from page["data"]
             if page["data"]:
-                self._patiently("POST", "ack", {"cursor": page["next"]})
+                self._retrying("POST", "ack", {"cursor": page["next"]})
 
     def seek(self, to: str) -> None:
         """Move the consumer: to `beginning`, `end`, a cursor or a time (RFC 3339).
@@ -55,9 +55,9 @@ class FeedClient:
         Raises:
             FeedRefused
         """
-        self._patiently("POST", "seek", {"to": to})
+        self._retrying("POST", "seek", {"to": to})
 
-    def _patiently(self, method: str, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _retrying(self, method: str, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer, with pauses that double, up to a minute."""
         pause = PAUSE_FIRST_SECONDS
         while True:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from receiver.inbox.explaining import Report
+from receiver.inbox.explain import Report
 from receiver.replay.plan import Plan
-from receiver.store import events, feed, sources, subjects
+from receiver.store import events, feed, payments, sources
 from receiver.store.feed import Entry
 
 
@@ -68,8 +68,8 @@ def event_with_timeline(connection: Connection, event_id: str) -> dict[str, Any]
     row = events.find(connection, event_id)
     if row is None:
         return None
-    about = subjects.find(connection, row.source, row.kind, row.subject) if row.subject else None
-    checks = subjects.checks_of(connection, about.id) if about else []
+    about = payments.find(connection, row.source, row.kind, row.subject) if row.subject else None
+    checks = payments.checks_of(connection, about.id) if about else []
     steps = timeline(events.deliveries_of(connection, event_id), checks, feed.of_event(connection, event_id))
     return event(row) | {"timeline": steps}
 

@@ -51,7 +51,13 @@ class Settings(BaseSettings):
         100, ge=1, le=10_000, description="readers of the feed that a process lets wait, 1 to 10000"
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
-    rejected_kept: int = Field(1000, ge=10, le=1_000_000, description="rejected deliveries a source, 10 to 1000000")
+    rejected_max: int = Field(
+        1000,
+        validation_alias=AliasChoices("RECEIVER_REJECTED_KEPT"),
+        ge=10,
+        le=1_000_000,
+        description="rejected deliveries a source, 10 to 1000000",
+    )
     rejected_body_bytes: int = Field(16 * 1024, ge=0, le=1024 * 1024, description="bytes, 0 to 1048576")
     secret_grace_seconds: int = Field(3600, ge=0, le=30 * 86400, description="seconds, 0 to 2592000")
     recheck_seconds: float = Field(10, gt=0, le=86400, description="seconds, above 0, up to 86400")

@@ -11,7 +11,7 @@ from encrypting_bank import EncryptingBank
 from receiver import representations
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
-from receiver.store import feed, sources, subjects
+from receiver.store import feed, payments, sources
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
 
@@ -47,7 +47,7 @@ def add_source(parts: Runtime, simulator: Simulator, given: dict[str, str] | Non
     added = add_encrypting_source(parts)
     with parts.database.write() as connection:
         sources.change(connection, added.id, base_url=simulator.url)
-        sources.set_credentials(connection, parts.sealer, added.id, given or credentials(simulator))
+        sources.set_credentials(connection, parts.encryption, added.id, given or credentials(simulator))
         found = sources.find(connection, "bc")
     assert found is not None
     return found
@@ -76,9 +76,9 @@ def tell(parts: Runtime, *notifications: dict[str, Any]) -> list[str]:
 
 def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
     with parts.database.read() as connection:
-        row = subjects.find(connection, "bc", "payment", payment_id)
+        row = payments.find(connection, "bc", "payment", payment_id)
         assert row is not None
-        return representations.subject(row, subjects.checks_of(connection, row.id))
+        return representations.subject(row, payments.checks_of(connection, row.id))
 
 
 def feed_types(parts: Runtime) -> list[tuple[str, str | None]]:

@@ -186,10 +186,10 @@ def add_source(
             now=parts.clock(),
         )
         if secret is not None:
-            signing_secrets.put(connection, parts.sealer, added.id, secret, now=parts.clock(), grace_seconds=3600)
+            signing_secrets.put(connection, parts.encryption, added.id, secret, now=parts.clock(), grace_seconds=3600)
         if base_url is not None:
             credentials = {"client_id": "simulator-client", "client_secret": "simulator-secret"}
-            sources.set_credentials(connection, parts.sealer, added.id, credentials)
+            sources.set_credentials(connection, parts.encryption, added.id, credentials)
         found = sources.find(connection, name)
     assert found is not None
     return found
@@ -207,7 +207,7 @@ def add_encrypting_source(parts: Runtime, name: str = "bc", **options: object) -
             options=options,
             now=parts.clock(),
         )
-        signing_secrets.put(connection, parts.sealer, added.id, AES_KEY, now=parts.clock(), grace_seconds=3600)
+        signing_secrets.put(connection, parts.encryption, added.id, AES_KEY, now=parts.clock(), grace_seconds=3600)
     return added
 
 

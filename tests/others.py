@@ -47,7 +47,7 @@ def add(
             now=parts.clock(),
         )
         if base_url is not None:
-            sources.set_credentials(connection, parts.sealer, added.id, CREDENTIALS[bank])
+            sources.set_credentials(connection, parts.encryption, added.id, CREDENTIALS[bank])
         found = sources.find(connection, name)
     assert found is not None
     if secret is not None:
@@ -58,7 +58,7 @@ def add(
 def set_secret(parts: Runtime, source: SourceRecord, secret: str) -> None:
     """Make a secret the current one, with an hour's grace for the one before it."""
     with parts.database.write() as connection:
-        signing_secrets.put(connection, parts.sealer, source.id, secret, now=parts.clock(), grace_seconds=3600)
+        signing_secrets.put(connection, parts.encryption, source.id, secret, now=parts.clock(), grace_seconds=3600)
 
 
 def outgoing(event: str = "Completed", order: str = "PO-1", **more: Any) -> dict[str, Any]:

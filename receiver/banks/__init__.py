@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from receiver.banks.bank import Bank
+from receiver.banks.protocol import Bank
 
 
 class BankNotKnown(Exception):

@@ -1,4 +1,4 @@
-"""A callback as banks' packages see it: what came, what is known of its source, and what it tells once proven."""
+"""A callback as banks' packages see it: what came, what is known of its source, what proves it, what it claims."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ class Claim(NamedTuple):
     amount: Decimal | None = None
     currency: str | None = None
     facts: Mapping[str, Any] = MappingProxyType({})
-    told_at: datetime | None = None
+    claimed_at: datetime | None = None
     """When the bank told it, where that orders its claims: an earlier one takes nothing back from a later one."""
 
 
@@ -132,3 +132,17 @@ class Proof:
     signed_at: datetime | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     """What the bank tells in headers that its package reads, such as an id or a time."""
+
+
+LEAVES_OPEN = {
+    "signature": "whoever has the secret (with a public key nobody but the sender); what is signed is not hidden",
+    "encryption": "whoever has the key",
+    "token": "whoever has seen one callback: it may be altered, made up, or sent again at any time; use HTTPS",
+    "address": "whoever can send from an address of the list, and whatever was altered on its way; use HTTPS",
+    "none": "everybody: a callback may come from anyone and say anything",
+}
+
+
+def strongest_proof(proofs: Sequence[str]) -> str:
+    """Return the word for a source whose callbacks are proven by all of these, the strongest first."""
+    return proofs[0] if proofs else "none"

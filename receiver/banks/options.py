@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.banks.bank import OptionsWrong
+from receiver.banks.protocol import OptionsWrong
 from receiver.signing import addresses
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,64}")

@@ -18,7 +18,7 @@ from receiver.cli import (
     sources,
     tokens,
 )
-from receiver.cli.failures import FailsInOneLine
+from receiver.cli.errors import FailsInOneLine
 from receiver.simulator.command import simulator
 
 

@@ -5,12 +5,12 @@ from typing import Any
 import click
 
 from receiver import banks
+from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.abilities import Account, KeepsAccounts
 from receiver.banks.errors import BankError
-from receiver.banks.payload import decimal_text
+from receiver.banks.json_values import decimal_text
+from receiver.cli.context import migrated, source_named
 from receiver.cli.output import as_json, write_list
-from receiver.cli.parts import migrated, source_named
-from receiver.reconcile.access import BankAccess, BudgetSpent
 
 
 @click.group()
@@ -29,7 +29,7 @@ def list_accounts(source: str, as_json: bool) -> None:
     bank = banks.named(found.bank)
     if not isinstance(bank, KeepsAccounts):
         raise click.ClickException(f"{found.bank} has no list of accounts")
-    access = BankAccess(runtime.database, runtime.sealer, found, clock=runtime.clock)
+    access = BankSession(runtime.database, runtime.encryption, found, clock=runtime.clock)
     try:
         listed = access.ask(bank.accounts)
     except (BankError, BudgetSpent) as error:

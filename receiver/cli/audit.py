@@ -3,8 +3,8 @@
 import click
 
 from receiver import representations
+from receiver.cli.context import migrated
 from receiver.cli.output import as_json, limit, write_list
-from receiver.cli.parts import migrated
 from receiver.store import audit as stored
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from receiver.banks.credentials import AddressesWrong, IssuesCredentials, Permission
+from receiver.banks.abilities import AddressesWrong, IssuesCredentials, Permission
 from receiver.banks.errors import Forbidden
+from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, cell, write_list
-from receiver.cli.parts import migrated, source_named, who
-from receiver.credentials import outcomes, standing
+from receiver.credentials import outcomes
+from receiver.credentials import permissions as standing
 from receiver.credentials.attempts import Change
-from receiver.credentials.changes import Wish
+from receiver.credentials.rotation import ChangeRequest
 from receiver.runtime import Runtime
 from receiver.store import audit, signing_secrets, sources
 from receiver.store.sources import SourceRecord
@@ -38,7 +39,7 @@ def create(source: str, allowed_ips: str | None, show: bool) -> None:
             allowed_ips = bank.check_addresses(allowed_ips)
         except AddressesWrong as error:
             raise click.UsageError(f"--allowed-ips: {error}") from error
-    change = runtime.credential_changes().make(found, Wish("create", who(), allowed_ips=allowed_ips))
+    change = runtime.credential_changes().make(found, ChangeRequest("create", who(), allowed_ips=allowed_ips))
     _tell(
         runtime, found, change, f"{source} uses the new client {change.client_id}; the one before is still alive", show
     )
@@ -55,7 +56,7 @@ def rotate(source: str, abandon: bool, show: bool) -> None:
         runtime.credential_changes().abandon(found, who())
         click.echo(f"The unfinished change of the credentials of {source} is given up.")
         return
-    change = runtime.credential_changes().make(found, Wish("rotate", who()))
+    change = runtime.credential_changes().make(found, ChangeRequest("rotate", who()))
     _tell(runtime, found, change, f"The credentials of {source} are rotated", show)
 
 
@@ -69,9 +70,9 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
     if not yes and sys.stdin.isatty():
         click.confirm(f"Disable {client_id or f'the client of {source}'} for good?", abort=True, err=True)
     changes = runtime.credential_changes()
-    change = changes.make(found, Wish("disable", who(), client_id=client_id))
+    change = changes.make(found, ChangeRequest("disable", who(), client_id=client_id))
     click.echo(f"The client {cell(change.client_id)} is disabled at the bank.")
-    changes.told(change)
+    changes.report(change)
 
 
 @credentials.command()
@@ -82,7 +83,7 @@ def permissions(source: str, as_json: bool) -> None:
     runtime, found = _start(source)
     bank = standing.issuing(found)
     try:
-        held = standing.permissions(runtime.database, runtime.sealer, found, runtime.clock)
+        held = standing.permissions(runtime.database, runtime.encryption, found, runtime.clock)
     except Forbidden as refused:
         raise click.ClickException(outcomes.in_words(found, None, refused)) from refused
     write_list(_rows(bank, held), ["key", "held", "needed_for", "description"], as_json, "None.")
@@ -118,13 +119,13 @@ def _tell(runtime: Runtime, source: SourceRecord, change: Change, words: str, sh
         _show(runtime, source, change)
     if source.name == "bcb" and runtime.settings.bcb_client_secret is not None:
         click.echo("The BCB_… variables in the environment are outdated: take the secrets out of them.", err=True)
-    runtime.credential_changes().told(change)
+    runtime.credential_changes().report(change)
 
 
 def _show(runtime: Runtime, source: SourceRecord, change: Change) -> None:
     with runtime.database.write() as connection:
-        opened = sources.credentials(connection, runtime.sealer, source.id) or {}
-        secrets = signing_secrets.every(connection, runtime.sealer, source.id)
+        opened = sources.credentials(connection, runtime.encryption, source.id) or {}
+        secrets = signing_secrets.every(connection, runtime.encryption, source.id)
         about = {"source": source.name, "version": change.secret_version}
         audit.write(connection, at=runtime.clock(), who=who(), what="secret.shown", why=None, about=about)
     found = {secret.version: secret.text for secret in secrets}

@@ -6,7 +6,7 @@ import click
 from alembic.util import CommandError
 
 from receiver import runtime
-from receiver.cli.parts import migrated
+from receiver.cli.context import migrated
 from receiver.settings import load_settings
 from receiver.store import backup as copies
 from receiver.store import schema

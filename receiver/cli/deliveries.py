@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from receiver import representations
+from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
-from receiver.cli.parts import migrated, source_named, who
-from receiver.credentials.settling import Settling
-from receiver.inbox import explaining
+from receiver.credentials.settlement import Settlement
+from receiver.inbox import explain as explaining
 from receiver.runtime import Runtime
 from receiver.store import audit, events
 
@@ -65,7 +65,7 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
     row = _delivery(runtime, delivery_id)
     prefix = runtime.settings.public_path_prefix
     with runtime.database.read() as connection:
-        report = explaining.explain(connection, runtime.sealer, row, prefix, paths, runtime.clock())
+        report = explaining.explain(connection, runtime.encryption, row, prefix, paths, runtime.clock())
     shown = representations.explanation(row, report)
     if as_json:
         write_json(shown)
@@ -95,7 +95,7 @@ def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> 
     if missing:
         raise click.ClickException(f"there is no rejected delivery {sorted(missing)[0]!r}")
     chosen = [row for row in reversed(rows) if not delivery_ids or row.id in delivery_ids]
-    accepted = Settling(runtime.database, runtime.sealer, runtime.clock).verify(chosen)
+    accepted = Settlement(runtime.database, runtime.encryption, runtime.clock).verify(chosen)
     if accepted:
         about = {"source": source, "deliveries": sorted(accepted)[:AUDITED], "accepted": len(accepted)}
         with runtime.database.write() as connection:

@@ -4,9 +4,9 @@ import sys
 
 import click
 
+from receiver.admin.diagnosis import examine
+from receiver.cli.context import migrated
 from receiver.cli.output import cell
-from receiver.cli.parts import migrated
-from receiver.diagnosis import examine
 
 
 @click.command()

@@ -8,8 +8,8 @@ from contextlib import suppress
 import click
 
 from receiver import representations
+from receiver.cli.context import migrated
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
-from receiver.cli.parts import migrated
 from receiver.runtime import Runtime
 from receiver.store import events as stored
 from receiver.store import feed

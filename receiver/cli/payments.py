@@ -6,10 +6,10 @@ import click
 from sqlalchemy import Connection, Row
 
 from receiver import representations
+from receiver.cli.context import migrated
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
-from receiver.cli.parts import migrated
-from receiver.store import subjects
-from receiver.store.subjects import STATUSES
+from receiver.store import payments as stored
+from receiver.store.payments import STATUSES
 
 
 @click.group()
@@ -26,7 +26,7 @@ def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_jso
     """List payments, the latest known first."""
     runtime = migrated()
     with runtime.database.read() as connection:
-        found = subjects.listing(connection, "payment", names=names, status=status, limit=limit)
+        found = stored.listing(connection, "payment", names=names, status=status, limit=limit)
     rows = [representations.subject(row) for row in found]
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
@@ -62,7 +62,7 @@ def check(source: str, payment_id: str, as_json: bool) -> None:
 
 
 def _find(connection: Connection, source: str, payment_id: str) -> Row[Any]:
-    found = subjects.find(connection, source, "payment", payment_id)
+    found = stored.find(connection, source, "payment", payment_id)
     if found is None:
         raise click.ClickException(f"there is no payment {payment_id!r} of {source!r}")
     return found
@@ -70,7 +70,7 @@ def _find(connection: Connection, source: str, payment_id: str) -> Row[Any]:
 
 def _with_checks(connection: Connection, source: str, payment_id: str) -> dict[str, Any]:
     found = _find(connection, source, payment_id)
-    return representations.subject(found, subjects.checks_of(connection, found.id))
+    return representations.subject(found, stored.checks_of(connection, found.id))
 
 
 def _write(shown: dict[str, Any], as_json: bool) -> None:

@@ -6,9 +6,10 @@ import threading
 
 import click
 
-from receiver import logs, runtime, serving, supervisor
-from receiver.cli.parts import migrated
+from receiver import logs, runtime
+from receiver.cli.context import migrated
 from receiver.demo import stage
+from receiver.server import start, supervisor
 from receiver.settings import load_settings
 from receiver.store import schema
 
@@ -19,7 +20,7 @@ def run() -> None:
     started = runtime.start(load_settings())
     logs.configure(started.settings.log_level)
     schema.upgrade(started.database)
-    serving.prepare(started)
+    start.prepare(started)
     click.echo(f"Callbacks at {started.settings.base_url}/webhooks/<source>, the API at /api/v1", err=True)
     sys.exit(supervisor.run([supervisor.WEB, supervisor.WORKER]))
 

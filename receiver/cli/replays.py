@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import click
 
 from receiver import representations
+from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.cli.parts import migrated, who
 from receiver.replay import run as runs
 from receiver.replay.plan import TARGETS, Planner, Request
 from receiver.runtime import Runtime

@@ -7,13 +7,15 @@ from typing import Any
 import click
 from sqlalchemy import Connection
 
-from receiver import banks, environment
+from receiver import banks
+from receiver.admin import bcb_from_environment
+from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, write_list
-from receiver.cli.parts import migrated, source_named, who
 from receiver.credentials import outcomes
 from receiver.representations import rfc3339
 from receiver.runtime import Runtime
-from receiver.store import audit, credential_changes, resealing, signing_secrets
+from receiver.store import audit, credential_changes, signing_secrets
+from receiver.store.encryption import reencrypt_all
 
 
 @click.group()
@@ -34,7 +36,7 @@ def set_secret(source: str) -> None:
     grace = runtime.settings.secret_grace_seconds
     now = runtime.clock()
     with runtime.database.write() as connection:
-        version = signing_secrets.put(connection, runtime.sealer, found.id, text, now=now, grace_seconds=grace)
+        version = signing_secrets.put(connection, runtime.encryption, found.id, text, now=now, grace_seconds=grace)
         _note(connection, runtime, "secret.set", {"source": source, "version": version})
     click.echo(f"Secret {version} of {source} is the current one; one before it stays valid for {grace} s.")
 
@@ -96,8 +98,8 @@ def reencrypt() -> None:
     """Encrypt everything secret anew with the first of RECEIVER_SECRET_KEYS; the others can be dropped then."""
     runtime = migrated()
     with runtime.database.write() as connection:
-        number = resealing.reseal(connection, runtime.sealer)
-        environment.renew_digest(connection, runtime.settings)
+        number = reencrypt_all(connection, runtime.encryption)
+        bcb_from_environment.renew_digest(connection, runtime.settings)
         _note(connection, runtime, "secrets.reencrypted", {"number": number})
     click.echo(f"Encrypted {number} secrets anew with the first key; nothing needs the others any more.")
     click.echo("Cursors and replay plans that older keys signed are refused once these are dropped.", err=True)

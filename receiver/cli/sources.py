@@ -1,5 +1,6 @@
 """`receiver source`: the bank relations."""
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -7,15 +8,45 @@ from typing import Any, TextIO
 import click
 
 from receiver import banks
-from receiver.banks import proofs
-from receiver.banks.bank import Bank, OptionsWrong
-from receiver.cli import asking
-from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.cli.parts import migrated, source_named, who
-from receiver.cli.registration import register
+from receiver.bank_client.session import BankSession
+from receiver.banks.callback import LEAVES_OPEN, strongest_proof
+from receiver.banks.protocol import Bank, OptionsWrong
+from receiver.cli import credentials_input
+from receiver.cli.context import migrated, source_named, who
+from receiver.cli.output import as_json, cell, write_fields, write_json, write_list
 from receiver.representations import rfc3339
-from receiver.store import audit, bank_access, credential_changes, events, signing_secrets, sources
+from receiver.store import audit, bank_sessions, credential_changes, events, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
+
+_ORIGIN = re.compile(r"https://[^/?#\s@]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--url", required=True, help="Where the bank reaches this receiver: https://HOST[:PORT], no path.")
+def register(name: str, url: str) -> None:
+    """Tell a bank by its API where callbacks go, where the bank takes it so."""
+    origin = url.rstrip("/")
+    if not _ORIGIN.fullmatch(origin):
+        raise click.UsageError(f"--url takes https://HOST[:PORT] (http:// on loopback alone), not {url!r}")
+    runtime = migrated()
+    with runtime.database.read() as connection:
+        found = source_named(connection, name)
+        secrets = signing_secrets.valid(connection, runtime.encryption, found.id, runtime.clock())
+    access = BankSession(runtime.database, runtime.encryption, found, clock=runtime.clock)
+    if access.bank.needs_secret(found.options) and not secrets:
+        raise click.ClickException(
+            f"{name} has no secret, so its callbacks would be refused: receiver secret set {name}"
+        )
+    path = access.bank.listener_path(found.options, secrets[0].text if secrets else None)
+    address = f"{origin}{runtime.settings.public_path_prefix}/webhooks/{name}"
+    told = access.ask(lambda way: access.bank.register(way, f"{address}{path}"))
+    for secret in secrets:
+        told = told.replace(secret.text, "…")
+    about = {"source": name, "address": address, "bank_says": told}
+    with runtime.database.write() as connection:
+        audit.write(connection, at=runtime.clock(), who=who(), what="source.registered", why=None, about=about)
+    click.echo(f"Registered {address}{'/…' if path else ''} as {cell(told)}.")
 
 
 @click.group()
@@ -48,7 +79,7 @@ def add(
     if credentials and not bank.credential_names:
         raise click.UsageError(f"{bank.name} has no API, so it takes no --credentials")
     runtime = migrated()
-    given = asking.credentials(bank, credentials, runtime.clock())
+    given = credentials_input.credentials(bank, credentials, runtime.clock())
     try:
         with runtime.database.write() as connection:
             added = sources.add(
@@ -61,7 +92,7 @@ def add(
                 now=runtime.clock(),
             )
             if given:
-                sources.set_credentials(connection, runtime.sealer, added.id, given)
+                sources.set_credentials(connection, runtime.encryption, added.id, given)
     except SourceNameWrong as error:
         raise click.UsageError(str(error)) from error
     click.echo(f"Added source {name}. Its callbacks go to {runtime.settings.public_path_prefix}/webhooks/{name}")
@@ -105,7 +136,7 @@ def set_credentials(name: str, credentials: TextIO | None) -> None:
         found = source_named(connection, name)
         change = credential_changes.pending(connection, found.id)
     piped = None if sys.stdin.isatty() else sys.stdin
-    given = asking.credentials(banks.named(found.bank), credentials or piped, runtime.clock())
+    given = credentials_input.credentials(banks.named(found.bank), credentials or piped, runtime.clock())
     if not given:
         raise click.ClickException("no credentials were given; nothing is changed")
     if change is not None:
@@ -113,8 +144,8 @@ def set_credentials(name: str, credentials: TextIO | None) -> None:
         runtime.credential_changes().abandon(found, who())
         click.echo(f"The unfinished change ({change.kind}) of the credentials of {name} is given up.", err=True)
     with runtime.database.write() as connection:
-        sources.set_credentials(connection, runtime.sealer, found.id, given)
-        bank_access.forget(connection, found.id)
+        sources.set_credentials(connection, runtime.encryption, found.id, given)
+        bank_sessions.forget(connection, found.id)
         about = {"source": name}
         audit.write(connection, at=runtime.clock(), who=who(), what="source.credentials", why=None, about=about)
     click.echo(f"The API credentials of {name} are replaced. Next: receiver doctor")
@@ -139,15 +170,15 @@ def show(name: str, as_json: bool) -> None:
     with runtime.database.read() as connection:
         found = source_named(connection, name)
         secrets = signing_secrets.versions(connection, found.id)
-        keys = bank_access.public_keys(connection, found.id)
+        keys = bank_sessions.public_keys(connection, found.id)
         latest = events.latest(connection, found.id)
     proven_by = banks.named(found.bank).proofs(found.options)
-    proof = proofs.strongest(proven_by)
+    proof = strongest_proof(proven_by)
     shown = _shown(found) | {
         "options": dict(found.options),
         "proof": proof,
         "proven_by": list(proven_by),
-        "proof_leaves_open": proofs.LEAVES_OPEN[proof],
+        "proof_leaves_open": LEAVES_OPEN[proof],
         "latest_event_at": rfc3339(latest) if latest else None,
         "api_credentials": found.has_credentials,
         "secrets": [secret.version for secret in secrets],

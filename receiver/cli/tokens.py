@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import click
 
+from receiver.cli.context import migrated, source_named
 from receiver.cli.output import as_json, write_json, write_list
-from receiver.cli.parts import migrated, source_named
 from receiver.representations import rfc3339
 from receiver.store import api_tokens
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from receiver.banks.connection import Connection
-from receiver.banks.credentials import IssuesCredentials, NewCredentials
+from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.banks.abilities import IssuesCredentials, NewCredentials
 from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused, TokenRefused
+from receiver.banks.http import HttpClient
 from receiver.credentials import outcomes
-from receiver.credentials.errors import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
-from receiver.reconcile.access import BankAccess, BudgetSpent
+from receiver.credentials.outcomes import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
 from receiver.store import audit, credential_changes
 from receiver.store.database import Database
-from receiver.store.sealing import Sealer
+from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -40,23 +40,23 @@ class Attempts:
     """Asks the bank of one source."""
 
     database: Database
-    sealer: Sealer
+    encryption: Encryption
     clock: Callable[[], datetime]
     grace_seconds: int
     source: SourceRecord
 
-    def access(self) -> BankAccess:
+    def access(self) -> BankSession:
         """Return the way into the bank.
 
         Raises:
             BankWithoutCredentials
         """
-        access = BankAccess(self.database, self.sealer, self.source, clock=self.clock)
+        access = BankSession(self.database, self.encryption, self.source, clock=self.clock)
         if not isinstance(access.bank, IssuesCredentials):
             raise BankWithoutCredentials(f"{self.source.bank} has no API for credentials")
         return access
 
-    def again(self, change: Change) -> Change:
+    def retry(self, change: Change) -> Change:
         """Make one more attempt; return the change once it is done.
 
         Raises:
@@ -64,7 +64,7 @@ class Attempts:
             ChangeUnfinished
         """
         with self.database.write() as connection:
-            taken = credential_changes.try_again(connection, change, due_at=self.clock() + HEAD_START)
+            taken = credential_changes.begin_attempt(connection, change, due_at=self.clock() + HEAD_START)
         return self.make(taken) if taken is not None else self._ended(change)
 
     def make(self, change: Change) -> Change:
@@ -85,12 +85,12 @@ class Attempts:
             return self._put_off(change, str(lost), lost)
         return self._record(change, answer)
 
-    def _ask(self, access: BankAccess, change: Change) -> NewCredentials | None:
+    def _ask(self, access: BankSession, change: Change) -> NewCredentials | None:
         """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
 
         That it still gets one means that a rotation has not taken place.
         """
-        token = credential_changes.token(self.sealer, change)
+        token = credential_changes.token(self.encryption, change)
         if token is not None:
             try:
                 return access.ask_with(token, lambda way: _call(access, way, change))
@@ -104,10 +104,10 @@ class Attempts:
                 return None
             raise
         with self.database.write() as connection:
-            credential_changes.pin_token(connection, self.sealer, change, fresh)
+            credential_changes.pin_token(connection, self.encryption, change, fresh)
         return access.ask_with(fresh, lambda way: _call(access, way, change))
 
-    def _refused(self, change: Change, access: BankAccess, refused: BankError) -> Change:
+    def _refused(self, change: Change, access: BankSession, refused: BankError) -> Change:
         """The bank said no. That is the end of it, unless an earlier attempt may have been done all the same."""
         words = outcomes.in_words(self.source, change.client_id, refused)
         if change.kind == "rotate" and change.attempts > 1 and not _is_alive(access):
@@ -147,7 +147,9 @@ class Attempts:
         with self.database.write() as connection:
             found = credential_changes.lock(connection, change)
             if found is not None:
-                outcomes.record(connection, self.sealer, self.source, found, answer, self.clock(), self.grace_seconds)
+                outcomes.record(
+                    connection, self.encryption, self.source, found, answer, self.clock(), self.grace_seconds
+                )
         log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
         return self._ended(change)
 
@@ -159,7 +161,7 @@ class Attempts:
         return found
 
 
-def _is_alive(access: BankAccess) -> bool:
+def _is_alive(access: BankSession) -> bool:
     """Tell whether the stored secret still gets a token: then it was not rotated."""
     try:
         access.log_in()
@@ -174,7 +176,7 @@ def _pause(attempts: int) -> timedelta:
     return min(timedelta(seconds=2.0 ** min(attempts, 10)), PAUSE_LONGEST)
 
 
-def _call(access: BankAccess, way: Connection, change: Change) -> NewCredentials | None:
+def _call(access: BankSession, way: HttpClient, change: Change) -> NewCredentials | None:
     bank = access.bank
     assert isinstance(bank, IssuesCredentials)  # noqa: S101 - `access` has looked
     key: str = change.idempotency_key

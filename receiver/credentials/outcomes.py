@@ -1,15 +1,15 @@
-"""What a change comes to: what is written down of it, and how it is told."""
+"""What a change of credentials comes to: what is written down of it, how it can fail, and in which words."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from receiver.banks.credentials import NewCredentials
+from receiver.bank_client.session import BudgetSpent
+from receiver.banks.abilities import NewCredentials
 from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
-from receiver.reconcile.access import BudgetSpent
-from receiver.store import audit, bank_access, credential_changes, signing_secrets, sources
-from receiver.store.sealing import Sealer
+from receiver.store import audit, bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
 LOCKED_OUT = (
@@ -20,7 +20,7 @@ LOCKED_OUT = (
 
 def record(
     connection: Connection,
-    sealer: Sealer,
+    encryption: Encryption,
     source: SourceRecord,
     change: Row[Any],
     answer: NewCredentials | None,
@@ -30,9 +30,9 @@ def record(
     """Write down what the bank did, all in the caller's transaction; `change` is locked by it."""
     version = None
     if answer is not None:
-        version = _take_over(connection, sealer, source, change, answer, now, grace_seconds)
+        version = _take_over(connection, encryption, source, change, answer, now, grace_seconds)
     else:
-        _let_go(connection, sealer, source, change, now, grace_seconds)
+        _let_go(connection, encryption, source, change, now, grace_seconds)
     close(connection, change, "done", now, version=version)
     client_id = answer.client_id if answer is not None else change.client_id
     credential_changes.change_values(connection, change.id, client_id=client_id)
@@ -43,7 +43,7 @@ def record(
 
 def _take_over(
     connection: Connection,
-    sealer: Sealer,
+    encryption: Encryption,
     source: SourceRecord,
     change: Row[Any],
     answer: NewCredentials,
@@ -55,22 +55,27 @@ def _take_over(
         # A new client ends nothing: the one before it is still alive at the bank, which may sign for it.
         grace = grace_seconds if change.kind == "rotate" else None
         version = signing_secrets.put(
-            connection, sealer, source.id, answer.signing_secret, now=now, grace_seconds=grace
+            connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace
         )
     credentials = {"client_id": answer.client_id, "client_secret": answer.client_secret}
-    sources.set_credentials(connection, sealer, source.id, credentials)
-    bank_access.forget(connection, source.id)
+    sources.set_credentials(connection, encryption, source.id, credentials)
+    bank_sessions.forget(connection, source.id)
     return version
 
 
 def _let_go(
-    connection: Connection, sealer: Sealer, source: SourceRecord, change: Row[Any], now: datetime, grace_seconds: int
+    connection: Connection,
+    encryption: Encryption,
+    source: SourceRecord,
+    change: Row[Any],
+    now: datetime,
+    grace_seconds: int,
 ) -> None:
-    own = sources.credentials(connection, sealer, source.id)
+    own = sources.credentials(connection, encryption, source.id)
     if own is None or own["client_id"] != change.client_id:
         return
     sources.change(connection, source.id, credentials=None)
-    bank_access.forget(connection, source.id)
+    bank_sessions.forget(connection, source.id)
     signing_secrets.expire_all(connection, source.id, now + timedelta(seconds=grace_seconds))
 
 
@@ -112,3 +117,27 @@ def unfinished(source: SourceRecord, change: Row[Any], words: str) -> str:
         f"{change.attempts} attempts: {words}. The bank may have done it. A worker asks again with the same key, and "
         f"so does `receiver credentials {change.kind} {source.name}`"
     )
+
+
+class CredentialsError(Exception):
+    """A change of credentials is not done. The text is for staff: never a secret."""
+
+
+class BankWithoutCredentials(CredentialsError):
+    """The bank has no API for credentials."""
+
+
+class AlreadyUnderWay(CredentialsError):
+    """Another change of the same source is unfinished."""
+
+
+class NothingUnderWay(CredentialsError):
+    """There is no unfinished change."""
+
+
+class ChangeRefused(CredentialsError):
+    """The bank will not do it, or somebody ended it; the secrets are those of before."""
+
+
+class ChangeUnfinished(CredentialsError):
+    """The bank may have done it or not: the answer is to be asked for again."""

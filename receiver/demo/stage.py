@@ -3,6 +3,7 @@
 import base64
 import os
 import secrets
+import socket
 import subprocess
 import tempfile
 import time
@@ -11,9 +12,28 @@ from pathlib import Path
 import click
 import requests
 
-from receiver import supervisor
-from receiver.demo.ports import free_port, is_free
 from receiver.demo.story import POLL_SECONDS, StepFailed, Story
+from receiver.server import supervisor
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on a port now."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
 
 RECEIVER = supervisor.RECEIVER
 START_SECONDS = 30.0

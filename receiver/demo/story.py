@@ -38,7 +38,7 @@ class Story:
         self._deposit("A deposit, signed with the bank's private key (RSA-PSS)", "FT-DEMO-2", "rsa")
         self._bank_says("FT-DEMO-2", "completed", "confirmed")
         self._job("A background job has ended", "job-demo-1")
-        self._again("The bank sends the first deposit once more", "FT-DEMO-1", first)
+        self._duplicate("The bank sends the first deposit once more", "FT-DEMO-1", first)
         self._refused("Somebody forges a deposit", "FT-DEMO-3", "forged")
         self._refused("Somebody replays a captured deposit an hour later", "FT-DEMO-4", "stale")
         self._deposit("A deposit that the bank takes back", "FT-DEMO-5", "hmac", [["Reversed"]])
@@ -71,7 +71,7 @@ class Story:
             "bank says", f"{check['bank_status']}, {check['detail']['items']} items, {check['detail']['failed']} failed"
         )
 
-    def _again(self, title: str, transaction: str, first: Mapping[str, Any]) -> None:
+    def _duplicate(self, title: str, transaction: str, first: Mapping[str, Any]) -> None:
         self._title(title)
         sent = self._send("deposits", {"transactionId": transaction, "amount": "1000.00", "variant": "again"})
         _line("came", "the identical callback: the same nonce, the same body")

@@ -1,30 +1,28 @@
-"""The door behind the web: one delivery in, one verdict out, after it is on disk."""
+"""The inbox: one delivery in, one verdict out, after it is on disk."""
 
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple
 
 from receiver import banks
 from receiver.banks.abilities import SendsLargeBodies
-from receiver.banks.bank import Bank, Callback, KeysNotKnown, Proof
-from receiver.inbox.coding import CodingBroken, CodingNotSupported, decode
-from receiver.inbox.directory import Directory, Known
-from receiver.inbox.hiding import kept
-from receiver.inbox.reading import events
-from receiver.inbox.unresolved import put_off
+from receiver.banks.protocol import Bank, Callback, KeysNotKnown, Proof
+from receiver.inbox.decompression import CodingBroken, CodingNotSupported, decode
+from receiver.inbox.redaction import redact
+from receiver.inbox.source_cache import KnownSource, SourceCache
+from receiver.inbox.verification import events
 from receiver.inbox.writer import Genuine, Limits, Refused, Writer
 from receiver.signing.errors import Refusal
-from receiver.store import bank_access, intake
+from receiver.store import bank_sessions, credential_changes, deliveries, intake
 from receiver.store.database import ANSWER_SECONDS, Database
-from receiver.store.ids import new_id
-from receiver.store.native import natively
-from receiver.store.sealing import Sealer
+from receiver.store.encryption import Encryption
+from receiver.store.records import NewDelivery, NonceReused, Recorded, new_id
 from receiver.store.sources import SourceRecord
-from receiver.store.told import NewDelivery, NonceReused, Recorded
+from receiver.store.thread_pool import run_in_thread
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +49,11 @@ class Verdict(NamedTuple):
 class Inbox:
     """Accepts deliveries for all sources of a database; any number of threads and processes may."""
 
-    def __init__(self, database: Database, sealer: Sealer, clock: Callable[[], datetime], limits: Limits) -> None:
+    def __init__(
+        self, database: Database, encryption: Encryption, clock: Callable[[], datetime], limits: Limits
+    ) -> None:
         self._database = database
-        self._directory = Directory(database, sealer)
+        self._directory = SourceCache(database, encryption)
         self._writer = Writer(database, limits)
         self._clock = clock
         self._limits = limits
@@ -67,7 +67,7 @@ class Inbox:
             CodingNotSupported
             TryLater
             StoreUnavailable
-            SealBroken
+            DecryptionFailed
         """
         now = self._clock()
         known = self._directory.find(name, now)
@@ -75,10 +75,10 @@ class Inbox:
         acknowledgement = banks.named(known.source.bank).acknowledgement
         return verdict if acknowledgement is None else verdict._replace(acknowledgement=acknowledgement)
 
-    def _take(self, callback: Callback, known: Known, now: datetime) -> Verdict:
+    def _take(self, callback: Callback, known: KnownSource, now: datetime) -> Verdict:
         try:
             if len(callback.body) > LARGE_BYTES:
-                judged = natively(self._judge, callback, known, now)
+                judged = run_in_thread(self._judge, callback, known, now)
             else:
                 judged = self._judge(callback, known, now)
         except KeysNotKnown as unknown:
@@ -86,7 +86,7 @@ class Inbox:
             raise TryLater(str(unknown)) from unknown
         if isinstance(judged, Refused):
             self._keep_while_unresolved(judged, now)
-            return self._same_again(known, judged) or self._reject(judged)
+            return self._repeat_of_accepted(known, judged) or self._reject(judged)
         return self._record(judged)
 
     def body_limit(self, name: str) -> int:
@@ -95,14 +95,14 @@ class Inbox:
         Raises:
             SourceUnknown
             StoreUnavailable
-            SealBroken
+            DecryptionFailed
         """
         return self._limit(self._directory.find(name, self._clock()))
 
-    def _limit(self, known: Known) -> int:
+    def _limit(self, known: KnownSource) -> int:
         return max(self._limits.body_bytes, _documented_bytes(known.source.bank))
 
-    def _judge(self, coded: Callback, known: Known, now: datetime) -> Genuine | Refused:
+    def _judge(self, coded: Callback, known: KnownSource, now: datetime) -> Genuine | Refused:
         """Look at a delivery; nothing is read or written.
 
         Raises:
@@ -121,7 +121,7 @@ class Inbox:
             return Refused(_delivery(bank, known.source, callback, now), refusal, callback)
         return Genuine(_delivery(bank, known.source, callback, now, proof), events(bank, proof, now))
 
-    def _prove(self, bank: Bank, callback: Callback, known: Known, now: datetime) -> Proof:
+    def _prove(self, bank: Bank, callback: Callback, known: KnownSource, now: datetime) -> Proof:
         try:
             return bank.prove(callback, known.profile, now)
         except Refusal:
@@ -137,11 +137,11 @@ class Inbox:
             log.exception("verifying a delivery to %s failed", known.source.name)
             raise Refusal("verification_failed", type(error).__name__) from error
 
-    def _want_keys(self, known: Known, now: datetime) -> None:
+    def _want_keys(self, known: KnownSource, now: datetime) -> None:
         if known.keys.wanted_at is not None:
             return
         with self._database.write(ANSWER_SECONDS) as connection:
-            bank_access.want_public_keys(connection, known.source.id, now)
+            bank_sessions.want_public_keys(connection, known.source.id, now)
         self._directory.forget(known.source.name)
 
     def _keep_while_unresolved(self, refused: Refused, now: datetime) -> None:
@@ -151,14 +151,14 @@ class Inbox:
             TryLater
             StoreUnavailable
         """
-        unresolved = put_off(self._database, refused.delivery, refused.refusal, now)
+        unresolved = hold_back(self._database, refused.delivery, refused.refusal, now)
         if unresolved is None:
             return
         if not unresolved.is_kept:
             self._reject(Refused(refused.delivery, unresolved.refusal))
         raise TryLater(str(unresolved.refusal)) from refused.refusal
 
-    def _same_again(self, known: Known, refused: Refused) -> Verdict | None:
+    def _repeat_of_accepted(self, known: KnownSource, refused: Refused) -> Verdict | None:
         """A delivery that is refused for its age alone and was accepted before is the bank's retry: it may stop now."""
         if refused.callback is None or not refused.refusal.proven:
             return None
@@ -217,7 +217,7 @@ def _decoded(callback: Callback, source: str, limit: int) -> Callback:
 def _delivery(
     bank: Bank, source: SourceRecord, callback: Callback, now: datetime, proof: Proof | None = None
 ) -> NewDelivery:
-    shown = kept(callback.path, callback.channel, callback.headers, bank.carried(source.options))
+    shown = redact(callback.path, callback.channel, callback.headers, bank.carried(source.options))
     return NewDelivery(
         id=new_id("dlv", now),
         source_id=source.id,
@@ -232,3 +232,34 @@ def _delivery(
         body=callback.body,
         body_sha256=hashlib.sha256(callback.body).hexdigest(),
     )
+
+
+UNRESOLVED = "rotation_unresolved"
+
+_NO_SECRET_FITS = frozenset({"signature_mismatch", "secret_not_set"})
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """A delivery to be answered 503, and the refusal with which it is kept, unless it is kept already."""
+
+    refusal: Refusal
+    is_kept: bool
+
+
+def hold_back(database: Database, delivery: NewDelivery, refusal: Refusal, now: datetime) -> HeldBack | None:
+    """Return how to put a delivery off that fits no secret; none where the verdict stands.
+
+    It looks at the database itself: what a process remembers of a source may be older than the change.
+
+    Raises:
+        StoreUnavailable
+    """
+    if refusal.proven or refusal.reason not in _NO_SECRET_FITS:
+        return None
+    with database.read(ANSWER_SECONDS) as connection:
+        if not credential_changes.secrets_may_be_newer(connection, delivery.source_id, now):
+            return None
+        is_kept = deliveries.is_held(connection, delivery, UNRESOLVED)
+    unresolved = Refusal(UNRESOLVED, f"{refusal.detail}, while the secrets are being changed at the bank")
+    return HeldBack(unresolved, is_kept)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from receiver.banks.bank import Callback
+from receiver.banks.protocol import Callback
 from receiver.signing.errors import Refusal
-from receiver.store import intake, rejections
+from receiver.store import deliveries, intake
 from receiver.store.database import Database
 from receiver.store.group_commit import GroupCommit
-from receiver.store.told import NewDelivery, NewEvent, NonceReused, Recorded
+from receiver.store.records import NewDelivery, NewEvent, NonceReused, Recorded
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Limits:
     """How much is taken in and kept, in bytes, rows and deliveries."""
 
     body_bytes: int
-    rejected_kept: int
+    rejected_max: int
     rejected_body_bytes: int
     waiting: int
 
@@ -80,12 +80,12 @@ class Writer:
         return [next(outcomes) if isinstance(job, Genuine) else None for job in jobs]
 
     def _keep(self, connection: Connection, job: Refused) -> None:
-        rejections.keep(
+        deliveries.keep(
             connection,
             job.delivery,
             reason=job.refusal.reason,
             detail=job.refusal.detail,
             proven=job.refusal.proven,
-            kept=self._limits.rejected_kept,
+            kept=self._limits.rejected_max,
             body_bytes=self._limits.rejected_body_bytes,
         )

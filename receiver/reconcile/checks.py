@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.banks.bank import FINAL_STATUSES, Answer
+from receiver.bank_client.session import BankSession
 from receiver.banks.errors import BankError, NotKnown
-from receiver.reconcile.access import BankAccess
+from receiver.banks.protocol import FINAL_STATUSES, Answer
 from receiver.reconcile.schedule import Schedule
-from receiver.store import feed, links, subjects
+from receiver.store import claims, feed, payments
 from receiver.store.database import Database
-from receiver.store.subjects import Due, State
+from receiver.store.payments import Due, State
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +34,13 @@ class Finding:
         return self.outcome == NotKnown.outcome
 
 
-def ask(access: BankAccess, due: Due, facts: Mapping[str, Any]) -> Finding:
+def ask(access: BankSession, due: Due, facts: Mapping[str, Any]) -> Finding:
     """Ask the bank; `facts` is what events about the subject told.
 
     Raises:
         BudgetSpent: it was not asked.
         StoreUnavailable
-        SealBroken
+        DecryptionFailed
     """
     try:
         answer = access.ask(lambda connection: access.bank.ask(connection, due.kind, due.subject, facts))
@@ -62,9 +62,9 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
     """
     _follow(database, due, finding, now)
     with database.write() as connection:
-        before = subjects.locked_state(connection, due)
+        before = payments.locked_state(connection, due)
         after = _after(before, finding)
-        subjects.add_check(
+        payments.add_check(
             connection,
             due.id,
             at=now,
@@ -75,7 +75,7 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         # An answer settles it; a failure to ask does not make a final state final again.
         pending = after.status if finding.answer else "unknown"
         since = now if after != before else before.since or now
-        later = [since + pause for pause in finding.answer.again] if finding.answer else []
+        later = [since + pause for pause in finding.answer.recheck_after] if finding.answer else []
         next_at = None if _is_resolved(due, finding) else schedule.next_check(pending, due.attempts, now, later)
         changed: dict[str, Any] = {
             "status": after.status,
@@ -85,7 +85,7 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         }
         if after != before:
             changed["updated_at"] = now
-        subjects.settle(connection, due, now=now, next_at=next_at, values=changed)
+        payments.settle(connection, due, now=now, next_at=next_at, values=changed)
         if due.kind != "reference":
             _tell(connection, due, before, after, now)
 
@@ -96,10 +96,10 @@ def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> No
         return
     if due.kind == "reference" and answer.payment_id is not None:
         with database.write() as connection:
-            links.claim_by_reference(connection, due, answer.payment_id, now)
+            claims.claim_by_reference(connection, due, answer.payment_id, now)
     elif answer.returns is not None:
         with database.write() as connection:
-            links.note_return(connection, due, answer.returns, now)
+            claims.note_return(connection, due, answer.returns, now)
 
 
 def _is_resolved(due: Due, finding: Finding) -> bool:

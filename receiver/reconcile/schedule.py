@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from receiver.banks.bank import FINAL_STATUSES, Pauses
+from receiver.banks.protocol import FINAL_STATUSES, Pauses
 
 JITTER = 0.1
 """A tenth either way, so that payments that came together are not asked for together for ever."""

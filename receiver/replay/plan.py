@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Row
 
-from receiver.signed_text import NotOurs, SignedText
+from receiver.signing.signed_text import NotOurs, SignedText
 from receiver.store import audit, consumers, feed, replays
-from receiver.store.ids import new_id
+from receiver.store.records import new_id
 from receiver.store.replays import Matched, Selection
 
 TARGETS = ("feed", "bank", "verification")

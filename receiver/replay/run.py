@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from receiver.inbox import again
+from receiver.inbox import reverify
 from receiver.replay.plan import from_filter
 from receiver.store import audit, replays
 from receiver.store.database import Database, StoreUnavailable
-from receiver.store.sealing import Sealer
+from receiver.store.encryption import Encryption
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Runner:
     """Runs what replays are due; any number of workers may."""
 
     database: Database
-    sealer: Sealer
+    encryption: Encryption
     clock: Callable[[], datetime]
 
     def run_due(self) -> int:
@@ -71,11 +71,11 @@ class Runner:
     def _send(self, connection: Connection, replay: Row[Any], rows: Sequence[Row[Any]], now: datetime) -> int:
         """Send rows again; return how many could not be."""
         if replay.target == "feed":
-            replays.write_again(connection, rows, replay.id, replay.consumer)
+            replays.append_replayed(connection, rows, replay.id, replay.consumer)
         elif replay.target == "bank":
-            replays.ask_again(connection, rows, now)
+            replays.make_due(connection, rows, now)
         else:
-            return sum(not again.verify(connection, self.sealer, row, now) for row in rows)
+            return sum(not reverify.verify(connection, self.encryption, row, now) for row in rows)
         return 0
 
     def _note(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from receiver.store.statements import insert_or_skip
+from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.tables import Consumer, table_of
 
 _consumers = table_of(Consumer)

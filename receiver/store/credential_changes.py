@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, or_, select, update
 
 from receiver.store import sources
-from receiver.store.sealing import Sealer
-from receiver.store.statements import upsert
+from receiver.store.bulk_insert import upsert
+from receiver.store.encryption import Encryption
 from receiver.store.tables import CredentialChange, table_of
 
 _changes = table_of(CredentialChange)
@@ -35,12 +35,12 @@ class Intent:
 
 
 def begin(
-    connection: Connection, sealer: Sealer, source_id: int, intent: Intent, *, now: datetime, due_at: datetime
+    connection: Connection, encryption: Encryption, source_id: int, intent: Intent, *, now: datetime, due_at: datetime
 ) -> Row[Any] | None:
     """Write an intent down as the first attempt; none where another change of the source is pending."""
     sources.lock(connection, source_id)
     values = dict(vars(intent), source_id=source_id, state=PENDING, begun_at=now, attempts=1, due_at=due_at)
-    values["token"] = sealer.seal(_purpose(intent.idempotency_key), intent.token)
+    values["token"] = encryption.encrypt(_purpose(intent.idempotency_key), intent.token)
     statement = upsert(connection, _changes).values(**values).on_conflict_do_nothing()
     return connection.execute(statement.returning(_changes)).one_or_none()
 
@@ -57,11 +57,11 @@ def due(connection: Connection, now: datetime) -> list[Row[Any]]:
     return list(connection.execute(query.order_by(_changes.c.due_at)))
 
 
-def untold(connection: Connection, source_id: int, kind: str, *, since: datetime) -> Row[Any] | None:
+def unreported(connection: Connection, source_id: int, kind: str, *, since: datetime) -> Row[Any] | None:
     """Return the latest change if it is of this kind, done since then, and nobody was told so yet."""
     query = select(_changes).where(_changes.c.source_id == source_id).order_by(_changes.c.id.desc()).limit(1)
     row = connection.execute(query).one_or_none()
-    if row is None or row.kind != kind or row.state != "done" or row.told_at is not None:
+    if row is None or row.kind != kind or row.state != "done" or row.reported_at is not None:
         return None
     return row if row.finished_at >= since else None
 
@@ -78,7 +78,7 @@ def lock(connection: Connection, change: Row[Any]) -> Row[Any] | None:
     return connection.execute(query.with_for_update()).one_or_none()
 
 
-def try_again(connection: Connection, change: Row[Any], *, due_at: datetime) -> Row[Any] | None:
+def begin_attempt(connection: Connection, change: Row[Any], *, due_at: datetime) -> Row[Any] | None:
     """Count one more attempt before it is made; none where the change is not pending any more."""
     found = lock(connection, change)
     if found is None:
@@ -94,18 +94,18 @@ def change_values(connection: Connection, change_id: int, **values: Any) -> None
     connection.execute(update(_changes).where(_changes.c.id == change_id).values(**values))
 
 
-def token(sealer: Sealer, change: Row[Any]) -> str | None:
+def token(encryption: Encryption, change: Row[Any]) -> str | None:
     """Return the access token that the change is asked for with.
 
     Raises:
-        SealBroken
+        DecryptionFailed
     """
-    return None if change.token is None else sealer.open(_purpose(change.idempotency_key), change.token)
+    return None if change.token is None else encryption.decrypt(_purpose(change.idempotency_key), change.token)
 
 
-def pin_token(connection: Connection, sealer: Sealer, change: Row[Any], text: str) -> None:
+def pin_token(connection: Connection, encryption: Encryption, change: Row[Any], text: str) -> None:
     """Keep another access token for the change."""
-    change_values(connection, change.id, token=sealer.seal(_purpose(change.idempotency_key), text))
+    change_values(connection, change.id, token=encryption.encrypt(_purpose(change.idempotency_key), text))
 
 
 def secrets_may_be_newer(connection: Connection, source_id: int, now: datetime) -> bool:

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from sqlalchemy import Connection, Transaction, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from receiver.store import patience
+from receiver.store import deadline
 from receiver.store.engines import BUSY_SECONDS, postgresql_engine, sqlite_engine
-from receiver.store.native import natively
-from receiver.store.write_turns import NoTurn, WriteTurns
+from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
+from receiver.store.thread_pool import run_in_thread
 
 ANSWER_SECONDS = 4.5
 """How long a bank may be kept waiting for all of a transaction: above `BUSY_SECONDS`, below what banks wait."""
@@ -37,7 +37,7 @@ class Database:
             self.engine = sqlite_engine(url) if self.is_sqlite else postgresql_engine(url)
         except OSError as error:
             raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
-        self._turns = WriteTurns(str(make_url(url).database)) if self.is_sqlite else None
+        self._turns = SqliteWriteLock(str(make_url(url).database)) if self.is_sqlite else None
         self._commits = 0
         self._committed = threading.Condition()
 
@@ -48,7 +48,7 @@ class Database:
         Raises:
             StoreUnavailable
         """
-        with self._guarded(), patience.bounded(seconds), self.engine.connect() as connection:
+        with self._guarded(), deadline.bounded(seconds), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -67,7 +67,7 @@ class Database:
         ends = time.monotonic() + (BUSY_SECONDS if turn_seconds is None else turn_seconds)
         with (
             self._guarded(),
-            patience.bounded(seconds),
+            deadline.bounded(seconds),
             self._turn_of_threads(ends),
             self.engine.connect() as connection,
             self._turn_of_processes(ends) as leave,
@@ -95,7 +95,7 @@ class Database:
             # Here already: the next process need not wait until this thread's turn with the interpreter has come.
             leave()
 
-        natively(commit)
+        run_in_thread(commit)
 
     @property
     def commits(self) -> int:
@@ -121,7 +121,7 @@ class Database:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except NoTurn as error:
+        except WriteLockTimeout as error:
             raise StoreUnavailable(str(error)) from error
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreUnavailable(_one_line(error)) from error

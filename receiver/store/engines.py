@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
-from receiver.store import patience
-from receiver.store.patience import PatientConnection
+from receiver.store import deadline
+from receiver.store.deadline import DeadlineConnection
 
 BUSY_SECONDS = 4
 """How long a writer waits for another one before it gives up: banks wait 5 s at least."""
@@ -140,9 +140,9 @@ def postgresql_engine(url: str) -> Engine:
     )
 
     @event.listens_for(engine, "do_connect")
-    def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> PatientConnection:
-        if patience.left() < LEAST_CONNECT_SECONDS:
+    def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> DeadlineConnection:
+        if deadline.left() < LEAST_CONNECT_SECONDS:
             raise psycopg.OperationalError("the server did not answer in time")
-        return PatientConnection.connect(*arguments, **parameters)
+        return DeadlineConnection.connect(*arguments, **parameters)
 
     return engine

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
-from receiver.store import merging, sources
-from receiver.store.ids import lowest_id
+from receiver.store import pagination, sources
+from receiver.store.records import lowest_id
 from receiver.store.tables import Delivery, Event, Repeat, Source, table_of
 
 _events, _deliveries, _repeats, _sources = (table_of(model) for model in (Event, Delivery, Repeat, Source))
@@ -44,11 +44,11 @@ def listing(connection: Connection, wanted: Filter, *, below: str | None, limit:
     types = [wanted.type] if wanted.type else []
     where = _conditions(wanted, below)
     if wanted.payment_id or wanted.event_id:
-        alternatives = merging.combinations()
-        where += merging.beside(_events.c.source_id, ids, 0) + merging.beside(_events.c.type, types, "")
+        alternatives = pagination.combinations()
+        where += pagination.beside(_events.c.source_id, ids, 0) + pagination.beside(_events.c.type, types, "")
     else:
-        alternatives = merging.combinations((_events.c.source_id, ids), (_events.c.type, types))
-    page = merging.page(
+        alternatives = pagination.combinations((_events.c.source_id, ids), (_events.c.type, types))
+    page = pagination.page(
         _events,
         alternatives,
         where=where,
@@ -113,7 +113,7 @@ def facts_about(connection: Connection, source_id: int, payment_id: str) -> dict
     """Return what the events about a payment told besides its status, the latest word on each fact."""
     query = (
         select(_events.c.facts)
-        .where(_events.c.payment_id == payment_id, *merging.beside(_events.c.source_id, [source_id], 0))
+        .where(_events.c.payment_id == payment_id, *pagination.beside(_events.c.source_id, [source_id], 0))
         .order_by(_events.c.id.desc())
         .limit(FACTS_FROM)
     )

@@ -29,9 +29,9 @@ from sqlalchemy import (
     update,
 )
 
-from receiver.store import merging, sources
+from receiver.store import pagination, sources
+from receiver.store.bulk_insert import BulkInsert
 from receiver.store.database import Database
-from receiver.store.insertion import Insertion
 from receiver.store.tables import FeedEntry, FeedHead, OutboxEntry, table_of
 
 _outbox, _entries, _head = (table_of(model) for model in (OutboxEntry, FeedEntry, FeedHead))
@@ -92,7 +92,7 @@ class NewEntry(NamedTuple):
     time: datetime
 
 
-_leave = Insertion(_outbox, NewEntry._fields)
+_leave = BulkInsert(_outbox, NewEntry._fields)
 
 
 def append(
@@ -178,9 +178,9 @@ def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | 
     for_reader: ColumnElement[bool] = _entries.c.consumer.is_(None)
     if consumer is not None:
         for_reader = or_(for_reader, _entries.c.consumer == consumer)
-    return merging.page(
+    return pagination.page(
         _entries,
-        merging.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types)),
+        pagination.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types)),
         where=[
             _entries.c.position > bindparam("after", type_=BigInteger),
             _entries.c.position <= bindparam("through", type_=BigInteger),

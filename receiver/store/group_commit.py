@@ -15,7 +15,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
-from receiver.store.write_turns import NoTurn
+from receiver.store.sqlite_write_lock import WriteLockTimeout
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -179,5 +179,5 @@ def _is_outage(error: Exception) -> bool:
     if str(getattr(getattr(cause, "orig", None), "sqlstate", None))[:2] in OF_A_JOB:
         return False
     return cause is None or isinstance(
-        cause, OperationalError | InterfaceError | PoolExhausted | sqlite3.OperationalError | NoTurn
+        cause, OperationalError | InterfaceError | PoolExhausted | sqlite3.OperationalError | WriteLockTimeout
     )

@@ -10,23 +10,23 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, select, union, update
 
 from receiver.store import claims, feed
+from receiver.store.bulk_insert import BulkInsert, RowValues
 from receiver.store.claims import NewClaim
 from receiver.store.feed import NewEntry
-from receiver.store.insertion import Insertion, Row
+from receiver.store.records import DeliveredEvent, DeliveryWithEvents, NewDelivery, NewEvent, NonceReused, Recorded
 from receiver.store.tables import Delivery, Event, Repeat, table_of
-from receiver.store.told import NewDelivery, NewEvent, NonceReused, Pair, Recorded, Told
 
 _deliveries, _events, _repeats = (table_of(model) for model in (Delivery, Event, Repeat))
 
 LOOKED_UP_AT_ONCE = 500
 
 
-_insert_deliveries = Insertion(
+_insert_deliveries = BulkInsert(
     _deliveries, (*NewDelivery._fields, "verdict", "proven", "body_bytes"), unique=["source_id", "nonce"]
 )
 _EVENT_FIELDS = len(NewEvent._fields) - 1
 """All but the last one are columns."""
-_insert_events = Insertion(
+_insert_events = BulkInsert(
     _events,
     (
         *NewEvent._fields[:_EVENT_FIELDS],
@@ -34,7 +34,7 @@ _insert_events = Insertion(
     ),
     unique=["source_id", "identity"],
 )
-_insert_repeats = Insertion(
+_insert_repeats = BulkInsert(
     _repeats, ("event_id", "delivery_id", "conflict", "received_at"), unique=["event_id", "delivery_id"]
 )
 
@@ -51,7 +51,7 @@ def record(connection: Connection, delivery: NewDelivery, events: Sequence[NewEv
     return outcome
 
 
-def record_all(connection: Connection, deliveries: Sequence[Told]) -> list[Recorded | NonceReused]:
+def record_all(connection: Connection, deliveries: Sequence[DeliveryWithEvents]) -> list[Recorded | NonceReused]:
     """Write deliveries down, each once, in the caller's transaction, and say of each what became of it.
 
     Nothing is written of one that gets `NonceReused`.
@@ -72,11 +72,11 @@ def record_all(connection: Connection, deliveries: Sequence[Told]) -> list[Recor
     ]
 
 
-def _delivery_row(delivery: NewDelivery) -> Row:
+def _delivery_row(delivery: NewDelivery) -> RowValues:
     return (*delivery, "accepted", True, len(delivery.body))
 
 
-def _event_row(delivery: NewDelivery, event: NewEvent) -> Row:
+def _event_row(delivery: NewDelivery, event: NewEvent) -> RowValues:
     return (
         *event[:_EVENT_FIELDS],
         delivery.source_id,
@@ -111,7 +111,7 @@ def _claim(delivery: NewDelivery, event: NewEvent) -> NewClaim | None:
         currency=event.currency,
         event_id=event.id,
         at=delivery.received_at,
-        told_at=event.told_at,
+        claimed_at=event.claimed_at,
     )
 
 
@@ -158,7 +158,7 @@ class _First(NamedTuple):
     conflict: bool
 
 
-def _note_repeats(connection: Connection, again: Sequence[Pair]) -> dict[str, _First]:
+def _note_repeats(connection: Connection, again: Sequence[DeliveredEvent]) -> dict[str, _First]:
     """Note events that came again, and return, by the id that each was to have, the one that was there before."""
     if not again:
         return {}
@@ -180,7 +180,7 @@ def _note_repeats(connection: Connection, again: Sequence[Pair]) -> dict[str, _F
     return firsts
 
 
-def _stored(connection: Connection, pairs: Sequence[Pair]) -> dict[tuple[int, bytes], Any]:
+def _stored(connection: Connection, pairs: Sequence[DeliveredEvent]) -> dict[tuple[int, bytes], Any]:
     """Return the stored events of the same identities."""
     columns = (
         _events.c.id,

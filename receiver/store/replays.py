@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from receiver.store import feed, merging, sources
+from receiver.store import feed, pagination, sources
+from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.claims import SUBJECT_KINDS
-from receiver.store.statements import insert_or_skip
 from receiver.store.tables import Delivery, FeedEntry, OutboxEntry, Replay, Source, Subject, table_of
 
 _replays, _entries, _outbox, _deliveries, _sources, _subjects = (
@@ -87,11 +87,11 @@ def entries(connection: Connection, selection: Selection, *, behind: int, throug
     types = [selection.type] if selection.type else []
     where = _of_entries(selection, behind, through)
     if selection.payment_id or selection.event_id:
-        alternatives = merging.combinations()
-        where += merging.beside(_entries.c.source_id, source_ids, 0) + merging.beside(_entries.c.type, types, "")
+        alternatives = pagination.combinations()
+        where += pagination.beside(_entries.c.source_id, source_ids, 0) + pagination.beside(_entries.c.type, types, "")
     else:
-        alternatives = merging.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types))
-    page = merging.page(_entries, alternatives, where=where, order=_entries.c.position, limit=limit)
+        alternatives = pagination.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types))
+    page = pagination.page(_entries, alternatives, where=where, order=_entries.c.position, limit=limit)
     return list(connection.execute(page))
 
 
@@ -126,7 +126,7 @@ def rejected(connection: Connection, selection: Selection, *, behind: str, throu
     return list(connection.execute(query.where(*where).order_by(_deliveries.c.id).limit(limit)))
 
 
-def write_again(connection: Connection, rows: Sequence[Row[Any]], replay_id: str, consumer: str | None) -> None:
+def append_replayed(connection: Connection, rows: Sequence[Row[Any]], replay_id: str, consumer: str | None) -> None:
     """Put entries into the feed once more, marked with their replay."""
     copied = ("type", "source_id", "subject", "time", "event_id", "data")
     again = [
@@ -136,7 +136,7 @@ def write_again(connection: Connection, rows: Sequence[Row[Any]], replay_id: str
         connection.execute(insert(_outbox), again)
 
 
-def ask_again(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
+def make_due(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
     """Make the payments and jobs that entries are about due to be asked about."""
     about = {(row.source_id, kind, row.subject) for row in rows if row.subject for kind in SUBJECT_KINDS}
     # In the order in which callbacks touch them, so that the two never wait for each other in a circle.

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, or_, select, update
 
 from receiver.store import sources
-from receiver.store.sealing import Sealer
+from receiver.store.encryption import Encryption
 from receiver.store.tables import SigningSecret, table_of
 
 _secrets = table_of(SigningSecret)
@@ -37,7 +37,13 @@ class OpenSecret:
 
 
 def put(
-    connection: Connection, sealer: Sealer, source_id: int, secret: str, *, now: datetime, grace_seconds: int | None
+    connection: Connection,
+    encryption: Encryption,
+    source_id: int,
+    secret: str,
+    *,
+    now: datetime,
+    grace_seconds: int | None,
 ) -> int:
     """Make `secret` the current one and return its version.
 
@@ -51,14 +57,14 @@ def put(
         .order_by(_secrets.c.version.desc())
         .limit(1)
     ).one_or_none()
-    if current is not None and _open(sealer, current).text == secret:
+    if current is not None and _open(encryption, current).text == secret:
         version: int = current.version
         return version
     newest = connection.execute(select(func.max(_secrets.c.version)).where(_secrets.c.source_id == source_id)).scalar()
     version = (newest or 0) + 1
     if grace_seconds is not None:
         expire_all(connection, source_id, now + timedelta(seconds=grace_seconds))
-    sealed = sealer.seal(_purpose(source_id, version), secret)
+    sealed = encryption.encrypt(_purpose(source_id, version), secret)
     connection.execute(insert(_secrets).values(source_id=source_id, version=version, sealed=sealed, created_at=now))
     return version
 
@@ -76,34 +82,34 @@ def expire(connection: Connection, source_id: int, version: int, now: datetime) 
     return connection.execute(one.values(expires_at=now)).rowcount == 1
 
 
-def valid(connection: Connection, sealer: Sealer, source_id: int, now: datetime) -> list[OpenSecret]:
+def valid(connection: Connection, encryption: Encryption, source_id: int, now: datetime) -> list[OpenSecret]:
     """Return the secrets that prove a callback at `now`, newest first.
 
     Raises:
-        SealBroken
+        DecryptionFailed
     """
     rows = connection.execute(
         select(_secrets)
         .where(_secrets.c.source_id == source_id, or_(_secrets.c.expires_at.is_(None), _secrets.c.expires_at > now))
         .order_by(_secrets.c.version.desc())
     )
-    return [_open(sealer, row) for row in rows]
+    return [_open(encryption, row) for row in rows]
 
 
-def every(connection: Connection, sealer: Sealer, source_id: int) -> list[OpenSecret]:
+def every(connection: Connection, encryption: Encryption, source_id: int) -> list[OpenSecret]:
     """Return every version in the clear, newest first, expired ones too: to find out how something was signed.
 
     Raises:
-        SealBroken
+        DecryptionFailed
     """
     rows = connection.execute(
         select(_secrets).where(_secrets.c.source_id == source_id).order_by(_secrets.c.version.desc())
     )
-    return [_open(sealer, row) for row in rows]
+    return [_open(encryption, row) for row in rows]
 
 
-def _open(sealer: Sealer, row: Row[Any]) -> OpenSecret:
-    return OpenSecret(row.version, sealer.open(_purpose(row.source_id, row.version), row.sealed))
+def _open(encryption: Encryption, row: Row[Any]) -> OpenSecret:
+    return OpenSecret(row.version, encryption.decrypt(_purpose(row.source_id, row.version), row.sealed))
 
 
 def versions(connection: Connection, source_id: int) -> list[SecretVersion]:

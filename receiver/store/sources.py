@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from receiver.store.sealing import Sealer
+from receiver.store.encryption import Encryption
 from receiver.store.tables import Source, table_of
 
 _sources = table_of(Source)
@@ -136,22 +136,24 @@ def lock(connection: Connection, source_id: int) -> None:
     connection.execute(select(_sources.c.id).where(_sources.c.id == source_id).with_for_update())
 
 
-def set_credentials(connection: Connection, sealer: Sealer, source_id: int, credentials: Mapping[str, str]) -> None:
+def set_credentials(
+    connection: Connection, encryption: Encryption, source_id: int, credentials: Mapping[str, str]
+) -> None:
     """Store the API credentials, sealed."""
-    sealed = sealer.seal(_purpose(source_id), json.dumps(dict(credentials)))
+    sealed = encryption.encrypt(_purpose(source_id), json.dumps(dict(credentials)))
     change(connection, source_id, credentials=sealed)
 
 
-def credentials(connection: Connection, sealer: Sealer, source_id: int) -> dict[str, str] | None:
+def credentials(connection: Connection, encryption: Encryption, source_id: int) -> dict[str, str] | None:
     """Return the API credentials.
 
     Raises:
-        SealBroken
+        DecryptionFailed
     """
     sealed = connection.execute(select(_sources.c.credentials).where(_sources.c.id == source_id)).scalar_one()
     if sealed is None:
         return None
-    opened: dict[str, str] = json.loads(sealer.open(_purpose(source_id), sealed))
+    opened: dict[str, str] = json.loads(encryption.decrypt(_purpose(source_id), sealed))
     return opened
 
 

@@ -4,11 +4,11 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from receiver.runtime import Runtime
-from receiver.web import callbacks, events, feed, operations, payments, problems, reference, replays
-from receiver.web.door import Door, ShortWay
-from receiver.web.outages import Outages
+from receiver.web import callbacks, docs_page, events, feed, health, payments, problems, replays
+from receiver.web.callbacks import CallbackHandler, CallbackMiddleware
+from receiver.web.problems import Outages
 
-ROOMS = (events, payments, feed, replays, reference)
+ROOMS = (events, payments, feed, replays, docs_page)
 
 
 def create_app(runtime: Runtime) -> Flask:
@@ -24,10 +24,10 @@ def create_app(runtime: Runtime) -> Flask:
     app.json = json
     outages = Outages()
     problems.register(app, outages)
-    door = Door(runtime, outages)
+    door = CallbackHandler(runtime, outages)
     app.register_blueprint(callbacks.blueprint(door))
-    app.register_blueprint(operations.blueprint(runtime, outages))
+    app.register_blueprint(health.blueprint(runtime, outages))
     for room in ROOMS:
         app.register_blueprint(room.blueprint(runtime))
-    app.wsgi_app = ShortWay(door, outages, app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = CallbackMiddleware(door, outages, app.wsgi_app)  # type: ignore[method-assign]
     return app

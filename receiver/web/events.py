@@ -5,12 +5,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from receiver import representations
+from receiver.feed.cursors import Cursors
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
 from receiver.store.events import Filter
 from receiver.web import auth, parameters, schemas
-from receiver.web.cursors import Cursors
 from receiver.web.describing import Answer, Description, cursor, describes, number, part, shows, text, texts, time
 from receiver.web.problems import Problem
 

@@ -6,14 +6,14 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, json, jsonify, request
 
 from receiver import representations
+from receiver.feed.cursors import Cursors
+from receiver.feed.reader import Reader, check_given_out
 from receiver.runtime import Runtime
 from receiver.store import consumers, feed
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth, parameters, schemas
-from receiver.web.cursors import Cursors
 from receiver.web.describing import Answer, Body, Description, cursor, describes, number, part, shows, texts
 from receiver.web.problems import Problem
-from receiver.web.reading import Reader, check_given_out
 
 PAGE = 100
 PAGE_MAX = 1000

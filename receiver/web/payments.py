@@ -3,11 +3,11 @@
 from flask import Blueprint, Response, jsonify, request
 
 from receiver import representations
+from receiver.feed.cursors import Cursors
 from receiver.runtime import Runtime
-from receiver.store import subjects
-from receiver.store.subjects import AGREEMENTS, STATUSES
+from receiver.store import payments
+from receiver.store.payments import AGREEMENTS, STATUSES
 from receiver.web import auth, parameters, schemas
-from receiver.web.cursors import Cursors
 from receiver.web.describing import Description, choice, cursor, describes, number, part, shows, texts
 from receiver.web.problems import Problem
 
@@ -49,7 +49,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
         limit = parameters.number("limit", PAGE, 1, PAGE_MAX)
         given = request.args.get("cursor")
         with runtime.database.read() as connection:
-            rows = subjects.listing(
+            rows = payments.listing(
                 connection,
                 "payment",
                 names=auth.visible_sources(token, parameters.texts("source")),
@@ -68,8 +68,8 @@ def blueprint(runtime: Runtime) -> Blueprint:
         token = auth.require(runtime, "payments:read")
         source, payment_id = parameters.path_part(source), parameters.path_part(payment_id)
         with runtime.database.read() as connection:
-            row = subjects.find(connection, source, "payment", payment_id) if auth.may_see(token, source) else None
-            checks = subjects.checks_of(connection, row.id) if row else []
+            row = payments.find(connection, source, "payment", payment_id) if auth.may_see(token, source) else None
+            checks = payments.checks_of(connection, row.id) if row else []
         if row is None:
             raise Problem(404, "There is no such payment.")
         return jsonify(representations.subject(row, checks))

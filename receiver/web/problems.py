@@ -1,20 +1,69 @@
-"""From errors to problem documents (RFC 9457). This is the one table of what each error answers."""
+"""From errors to problem documents (RFC 9457): the one table of what each error answers, and the log of outages."""
 
 import json
 import logging
+import threading
+import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from receiver.inbox.coding import SUPPORTED, BodyTooLarge, CodingNotSupported
-from receiver.inbox.directory import SourceUnknown
+from receiver.inbox.decompression import SUPPORTED, BodyTooLarge, CodingNotSupported
 from receiver.inbox.inbox import TryLater
+from receiver.inbox.source_cache import SourceUnknown
 from receiver.store.database import StoreUnavailable
-from receiver.store.sealing import SealBroken
-from receiver.web.outages import Outages
+from receiver.store.encryption import DecryptionFailed
 
 log = logging.getLogger(__name__)
+
+EVERY_SECONDS = 10.0
+"""How often it is said that an outage goes on, at most."""
+
+QUIET_SECONDS = 5.0
+"""An outage is over when a request succeeds and none was refused for so long: in an overload both take turns."""
+
+
+class Outages:
+    """One burst of refusals after the other; any number of threads may tell of theirs."""
+
+    def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
+        self._timer = timer
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._last = self._told = 0.0
+        self._refused = self._untold = 0
+
+    def refused(self, reason: str) -> None:
+        """Log the first of a burst at once; later ones by their number, every ten seconds."""
+        with self._lock:
+            now = self._timer()
+            is_first = self._since is None
+            if is_first:
+                self._since, self._refused, self._untold = now, 0, 0
+            self._last = now
+            self._refused += 1
+            self._untold += 1
+            if not is_first and now - self._told < EVERY_SECONDS:
+                return
+            self._told, untold, self._untold = now, self._untold, 0
+        if is_first:
+            log.error("the database is unavailable: %s", reason)
+        else:
+            log.error("the database is still unavailable, %d more requests refused: %s", untold, reason)
+
+    def succeeded(self) -> None:
+        """Log the end of a burst, if this is one."""
+        # Nearly always there is none: then this costs next to nothing.
+        if self._since is None:
+            return
+        with self._lock:
+            if self._since is None or self._timer() - self._last < QUIET_SECONDS:
+                return
+            seconds, self._since = self._last - self._since, None
+        log.warning("the database is available again: %d requests were refused within %.0f s", self._refused, seconds)
+
 
 RETRY_AFTER_SECONDS = 5
 KEYS_RETRY_AFTER_SECONDS = 20
@@ -82,7 +131,7 @@ def _later(detail: str, seconds: int = RETRY_AFTER_SECONDS) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     """A fault of ours: never an answer that a bank would take for good."""
-    if isinstance(error, SealBroken):
+    if isinstance(error, DecryptionFailed):
         log.error("%s", error)
     else:
         log.exception("a request failed", exc_info=error)

@@ -10,10 +10,10 @@ import pytest
 from answering import Answering, answering
 
 from receiver import banks
-from receiver.banks.bank import Claim, OptionsWrong, Proof
-from receiver.banks.connection import Connection
 from receiver.banks.errors import AnswerUnreadable, NotOffered
-from receiver.banks.payload import NotUnderstood
+from receiver.banks.http import HttpClient
+from receiver.banks.json_values import NotUnderstood
+from receiver.banks.protocol import Claim, OptionsWrong, Proof
 from receiver.signing.errors import Refusal
 
 BANK = banks.named("banqup")
@@ -28,8 +28,8 @@ def api() -> Iterator[Answering]:
 
 
 @pytest.fixture
-def way(api: Answering) -> Connection:
-    return Connection(api.url, clock=lambda: NOW, token="t")
+def way(api: Answering) -> HttpClient:
+    return HttpClient(api.url, clock=lambda: NOW, token="t")
 
 
 def read(body: Any) -> Claim:
@@ -146,14 +146,14 @@ JWT = jwt.encode({"exp": int((NOW + timedelta(hours=1)).timestamp())}, "k" * 32,
     ],
 )
 def test_a_token_s_end_is_read_from_the_answer_or_else_from_the_token(
-    api: Answering, way: Connection, fields: dict[str, Any], ends: datetime | None
+    api: Answering, way: HttpClient, fields: dict[str, Any], ends: datetime | None
 ) -> None:
     api.answer = {"access_token": "opaque", **fields}
     assert BANK.new_token(way, CREDENTIALS)[1] == ends
 
 
 @pytest.mark.parametrize("answer", [{}, [], None, {"access_token": ""}, {"access_token": 7}, {"access_token": "a\nb"}])
-def test_an_answer_without_a_token_is_unreadable(api: Answering, way: Connection, answer: Any) -> None:
+def test_an_answer_without_a_token_is_unreadable(api: Answering, way: HttpClient, answer: Any) -> None:
     api.answer = answer
     with pytest.raises(AnswerUnreadable):
         BANK.new_token(way, CREDENTIALS)
@@ -169,12 +169,12 @@ def test_an_answer_without_a_token_is_unreadable(api: Answering, way: Connection
         ({"status": "ELSE"}, "unknown"),
     ],
 )
-def test_the_status_is_read_in_any_of_its_shapes(api: Answering, way: Connection, answer: Any, status: str) -> None:
+def test_the_status_is_read_in_any_of_its_shapes(api: Answering, way: HttpClient, answer: Any, status: str) -> None:
     api.answer = answer
     assert BANK.ask(way, "payment", "pay-1", {"space_id": "s-1"}).status == status
     assert api.asked[-1][:2] == ("GET", "/payments/v1/spaces/s-1/payments/pay-1")
 
 
-def test_without_a_space_there_is_nothing_to_ask_and_that_is_said(way: Connection) -> None:
+def test_without_a_space_there_is_nothing_to_ask_and_that_is_said(way: HttpClient) -> None:
     with pytest.raises(NotOffered, match="option space"):
         BANK.ask(way, "payment", "pay-1", {})

@@ -9,9 +9,9 @@ from bank import DEPOSIT, deposit, job
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receiver.banks.bank import STATUSES, Claim
-from receiver.banks.bcb import claims
-from receiver.banks.payload import NotUnderstood, decimal_text
+from receiver.banks.bcb import callbacks
+from receiver.banks.json_values import NotUnderstood, decimal_text
+from receiver.banks.protocol import STATUSES, Claim
 
 VALUES = st.recursive(
     st.none()
@@ -30,7 +30,7 @@ NAMES = [*DEPOSIT, "jobId", "JobId", "jobStatus", "JobStatus", "status", "eventT
 
 
 def read(fields: Any) -> Claim:
-    (claim,) = claims.read(json.dumps(fields).encode())
+    (claim,) = callbacks.read(json.dumps(fields).encode())
     return claim
 
 
@@ -66,7 +66,7 @@ def assert_storable(claim: Claim) -> None:
 @example(b"\xff\x00")
 def test_any_bytes_are_claims_or_not_understood(body: bytes) -> None:
     try:
-        found = claims.read(body)
+        found = callbacks.read(body)
     except NotUnderstood:
         return
     assert found

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from receiver.banks import bcb
+from receiver.banks.abilities import AddressesWrong, IssuesCredentials
 from receiver.banks.bcb import credentials
-from receiver.banks.connection import Connection
-from receiver.banks.credentials import AddressesWrong, IssuesCredentials
 from receiver.banks.errors import AnswerUnreadable, Forbidden
+from receiver.banks.http import HttpClient
 
 KEY = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 NEW = {"clientId": "c 1", "clientSecret": "s", "isActive": True, "allowedIps": None, "messageSigningSecret": "m"}
@@ -60,8 +60,8 @@ def bank() -> Iterator[Bank]:
 
 
 @pytest.fixture
-def api(bank: Bank) -> Iterator[Connection]:
-    made = Connection(f"http://127.0.0.1:{bank.server_port}", clock=lambda: datetime.now(UTC), token="t")
+def api(bank: Bank) -> Iterator[HttpClient]:
+    made = HttpClient(f"http://127.0.0.1:{bank.server_port}", clock=lambda: datetime.now(UTC), token="t")
     yield made
     made.close()
 
@@ -95,27 +95,27 @@ def test_a_range_that_is_none_is_refused_with_what_could_be_meant() -> None:
         credentials.check_addresses("198.51.100.7/24")
 
 
-def test_a_creation_carries_its_key_and_addresses(bank: Bank, api: Connection) -> None:
+def test_a_creation_carries_its_key_and_addresses(bank: Bank, api: HttpClient) -> None:
     bank.gives(NEW, 201)
     made = credentials.create(api, KEY, "203.0.113.7")
     assert (made.client_id, made.client_secret, made.signing_secret) == ("c 1", "s", "m")
     assert bank.asked == [("POST", "/v1/credentials", KEY, b'{"allowedIps": "203.0.113.7"}')]
 
 
-def test_a_rotation_names_the_client_in_its_path(bank: Bank, api: Connection) -> None:
+def test_a_rotation_names_the_client_in_its_path(bank: Bank, api: HttpClient) -> None:
     bank.gives(NEW)
     assert credentials.rotate(api, KEY, "c 1").signing_secret == "m"
     assert bank.asked == [("PATCH", "/v1/credentials/c%201", KEY, b"")]
 
 
-def test_no_secret_stands_in_the_repr_of_an_answer(bank: Bank, api: Connection) -> None:
+def test_no_secret_stands_in_the_repr_of_an_answer(bank: Bank, api: HttpClient) -> None:
     bank.gives({**NEW, "clientSecret": "hidden-1", "messageSigningSecret": "hidden-2"})
     assert "hidden" not in repr(credentials.rotate(api, KEY, "c 1"))
 
 
 @pytest.mark.parametrize("given", [None, "", 7, "a\nb"])
 def test_a_client_secret_is_kept_even_where_no_signing_secret_came_with_it(
-    bank: Bank, api: Connection, given: Any
+    bank: Bank, api: HttpClient, given: Any
 ) -> None:
     bank.gives({**NEW, "messageSigningSecret": given})
     made = credentials.rotate(api, KEY, "c 1")
@@ -125,27 +125,27 @@ def test_a_client_secret_is_kept_even_where_no_signing_secret_came_with_it(
 @pytest.mark.parametrize(
     "answer", [{}, [], None, "s", {**NEW, "clientSecret": ""}, {**NEW, "clientId": None}, {**NEW, "clientId": "other"}]
 )
-def test_an_answer_without_credentials_is_none(bank: Bank, api: Connection, answer: Any) -> None:
+def test_an_answer_without_credentials_is_none(bank: Bank, api: HttpClient, answer: Any) -> None:
     bank.gives(answer)
     with pytest.raises(AnswerUnreadable):
         credentials.rotate(api, KEY, "c 1")
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"<html>", b'{"clientSecret":"","messageSigningSecret":null}'])
-def test_any_2xx_says_that_a_client_is_disabled(bank: Bank, api: Connection, answer: bytes) -> None:
+def test_any_2xx_says_that_a_client_is_disabled(bank: Bank, api: HttpClient, answer: bytes) -> None:
     bank.gives(answer)
     credentials.disable(api, KEY, "c 1")
     assert bank.asked == [("DELETE", "/v1/credentials/c%201", KEY, b"")]
 
 
-def test_anything_else_does_not(bank: Bank, api: Connection) -> None:
+def test_anything_else_does_not(bank: Bank, api: HttpClient) -> None:
     bank.gives({"error": "Forbidden"}, 403)
     with pytest.raises(Forbidden):
         credentials.disable(api, KEY, "c 1")
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_permissions_are_read_and_put_in_order(bank: Bank, api: Connection, wrapped: bool) -> None:
+def test_permissions_are_read_and_put_in_order(bank: Bank, api: HttpClient, wrapped: bool) -> None:
     listed: Any = [{"key": "b", "description": "B"}, {"key": "a"}, {"key": None}, 7]
     bank.gives({"data": listed} if wrapped else listed)
     held = credentials.permissions(api, "c 1")
@@ -154,7 +154,7 @@ def test_permissions_are_read_and_put_in_order(bank: Bank, api: Connection, wrap
 
 
 @pytest.mark.parametrize("answer", [{}, "x", 7, None])
-def test_permissions_that_are_no_list_are_none(bank: Bank, api: Connection, answer: Any) -> None:
+def test_permissions_that_are_no_list_are_none(bank: Bank, api: HttpClient, answer: Any) -> None:
     bank.gives(answer)
     with pytest.raises(AnswerUnreadable):
         credentials.permissions(api, "c 1")

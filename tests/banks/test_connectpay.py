@@ -9,11 +9,11 @@ import pytest
 from answering import answering
 
 from receiver import banks
-from receiver.banks.bank import Claim, OptionsWrong, Proof
-from receiver.banks.connection import Connection
 from receiver.banks.connectpay import User, UserNeeded, call
 from receiver.banks.errors import NotKnown, TokenRefused
-from receiver.banks.payload import NotUnderstood
+from receiver.banks.http import HttpClient
+from receiver.banks.json_values import NotUnderstood
+from receiver.banks.protocol import Claim, OptionsWrong, Proof
 from receiver.reconcile.schedule import Schedule
 from receiver.simulator.connectpay import Config, Simulator
 from receiver.simulator.connectpay.payments import TYPES
@@ -137,17 +137,17 @@ def simulator() -> Iterator[Simulator]:
         yield running
 
 
-def partner(simulator: Simulator, **options: str) -> Connection:
+def partner(simulator: Simulator, **options: str) -> HttpClient:
     key, _ = BANK.new_token(
-        Connection("", clock=lambda: NOW), {"client_key": "ConnectPay", "client_secret": "EasyBanking"}
+        HttpClient("", clock=lambda: NOW), {"client_key": "ConnectPay", "client_secret": "EasyBanking"}
     )
     shown = BANK.authorization(key, options)
-    return Connection(simulator.url, clock=lambda: NOW, token=key, authorization=shown, options=options)
+    return HttpClient(simulator.url, clock=lambda: NOW, token=key, authorization=shown, options=options)
 
 
 def test_the_key_is_that_of_the_documentation_bare_or_behind_basic() -> None:
     key, ends = BANK.new_token(
-        Connection("", clock=lambda: NOW), {"client_key": "ConnectPay", "client_secret": "EasyBanking"}
+        HttpClient("", clock=lambda: NOW), {"client_key": "ConnectPay", "client_secret": "EasyBanking"}
     )
     assert (key, ends) == ("Q29ubmVjdFBheTpFYXN5QmFua2luZw==", None)
     assert BANK.authorization(key, {}) == {"x-connectpay-api-key": key}
@@ -180,13 +180,13 @@ def test_a_client_call_without_all_that_it_needs_is_refused_in_words_and_not_sen
     user: User | None, words: str
 ) -> None:
     with pytest.raises(UserNeeded, match=words):
-        call(Connection("http://127.0.0.1:1", clock=lambda: NOW, token="key"), SIGN_OUT, user)
+        call(HttpClient("http://127.0.0.1:1", clock=lambda: NOW, token="key"), SIGN_OUT, user)
 
 
 def test_a_client_call_shows_the_user_and_not_the_partner() -> None:
     with answering() as api:
         shown = BANK.authorization("the-key", {})
-        way = Connection(api.url, clock=lambda: NOW, token="the-key", authorization=shown)
+        way = HttpClient(api.url, clock=lambda: NOW, token="the-key", authorization=shown)
         user = User("the-token", NOW, "203.0.113.7")
         call(way, SIGN_OUT, user)
         call(way, USERS, user)

@@ -40,7 +40,7 @@ def add(cli, bank, *words):
 def stored(live):
     with live.database.read() as connection:
         found = sources.find(connection, "bc")
-        return found and sources.credentials(connection, live.sealer, found.id)
+        return found and sources.credentials(connection, live.encryption, found.id)
 
 
 def doctor(cli):

@@ -9,8 +9,8 @@ from conftest import add_source
 from sqlalchemy import update
 
 from receiver import banks
-from receiver.credentials.changes import Wish
-from receiver.credentials.errors import ChangeUnfinished
+from receiver.credentials.outcomes import ChangeUnfinished
+from receiver.credentials.rotation import ChangeRequest
 from receiver.simulator import Simulator, SimulatorConfig
 from receiver.simulator.faults import Fault
 from receiver.store import sources
@@ -36,12 +36,12 @@ def unfinished(live, known, simulator):
     """A rotation whose answer was lost."""
     simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
     with pytest.raises(ChangeUnfinished):
-        live.credential_changes().make(known, Wish("rotate", "cli:test"), pauses=())
+        live.credential_changes().make(known, ChangeRequest("rotate", "cli:test"), pauses=())
 
 
 def stored(live, known):
     with live.database.read() as connection:
-        return sources.credentials(connection, live.sealer, known.id)
+        return sources.credentials(connection, live.encryption, known.id)
 
 
 @pytest.mark.usefixtures("known")

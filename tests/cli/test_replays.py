@@ -164,7 +164,7 @@ def test_a_rejected_delivery_is_verified_again(cli, live, web, signer):
     assert web.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
     (delivery,) = cli.json("deliveries", "list", "--source", "late")
     with live.database.write() as connection:
-        signing_secrets.put(connection, live.sealer, source.id, signer.secret, now=live.clock(), grace_seconds=0)
+        signing_secrets.put(connection, live.encryption, source.id, signer.secret, now=live.clock(), grace_seconds=0)
     words = ("--target", "verification", "--delivery-id", delivery["id"])
     plan = cli.json("replay", "plan", *words, *REASON)
     assert plan["matched"] == 1

@@ -7,7 +7,8 @@ import pytest
 from bank import SECRET, BankSigner, deposit
 from conftest import KEY, add_source
 
-from receiver import environment, runtime
+from receiver import runtime
+from receiver.admin import bcb_from_environment
 from receiver.settings import load_settings
 
 NEW = "A" * 43 + "="
@@ -155,7 +156,7 @@ def test_a_dropped_key_does_not_let_the_environment_set_rotated_secrets_back(cli
 
     def start(*secret_keys: str) -> None:
         monkeypatch.setenv("RECEIVER_SECRET_KEYS", ",".join(secret_keys))
-        environment.apply(runtime.start(load_settings()))
+        bcb_from_environment.apply(runtime.start(load_settings()))
 
     start(keys[0])
     cli.done("secret", "set", "bcb", given=NEW)

@@ -16,7 +16,7 @@ def credentials_of(live: Runtime, name: str) -> dict[str, str] | None:
     with live.database.read() as connection:
         found = sources.find(connection, name)
         assert found is not None
-        return sources.credentials(connection, live.sealer, found.id)
+        return sources.credentials(connection, live.encryption, found.id)
 
 
 def test_adding_says_where_callbacks_go_and_what_comes_next(cli, live):
@@ -82,7 +82,7 @@ def test_without_a_terminal_nothing_is_asked_and_the_lack_is_said(cli, live):
 @pytest.mark.parametrize(("typed", "stored"), [("the-client\nthe-hidden-secret\n", GIVEN), ("\n\n", None)])
 def test_at_a_terminal_credentials_are_asked_for_and_the_secret_is_not_echoed(cli, live, monkeypatch, typed, stored):
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
-    monkeypatch.setattr("receiver.cli.asking.sys", terminal)
+    monkeypatch.setattr("receiver.cli.credentials_input.sys", terminal)
     result = cli.run("source", "add", "bcb", "--bank", "bcb", given=typed)
     assert result.exit_code == 0
     assert "the-hidden-secret" not in result.output

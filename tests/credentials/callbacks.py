@@ -42,7 +42,7 @@ def known_secrets(parts: Runtime) -> list[str]:
     with parts.database.read() as connection:
         source = sources.find(connection, "bcb")
         assert source is not None
-        found = signing_secrets.valid(connection, parts.sealer, source.id, parts.clock())
+        found = signing_secrets.valid(connection, parts.encryption, source.id, parts.clock())
     return [secret.text for secret in found]
 
 
@@ -51,7 +51,7 @@ def assert_in_step(parts: Runtime, simulator: Simulator) -> None:
     with parts.database.read() as connection:
         source = sources.find(connection, "bcb")
         assert source is not None
-        credentials = sources.credentials(connection, parts.sealer, source.id)
+        credentials = sources.credentials(connection, parts.encryption, source.id)
         versions = signing_secrets.versions(connection, source.id)
         assert credential_changes.pending(connection, source.id) is None
     client = simulator.bank.client

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import StandingClock, add_source
 
-from receiver.credentials.changes import Changes
+from receiver.credentials.rotation import CredentialChanges
 from receiver.runtime import Runtime
 from receiver.simulator import Simulator, SimulatorConfig
 from receiver.store.sources import SourceRecord
@@ -25,7 +25,7 @@ def source(parts: Runtime, simulator: Simulator) -> SourceRecord:
 
 
 @pytest.fixture
-def changes(parts: Runtime) -> Changes:
+def changes(parts: Runtime) -> CredentialChanges:
     return parts.credential_changes()
 
 

@@ -27,9 +27,9 @@ STEPS = {
 DIES = """
 import os, signal
 from http.client import HTTPConnection
-from receiver.banks.connection import Connection
+from receiver.banks.http import Connection
 from receiver.credentials import attempts, outcomes
-from receiver.credentials.changes import Changes
+from receiver.credentials.rotation import Changes
 from receiver.store import credential_changes
 
 def die(*_):

@@ -43,7 +43,7 @@ def drill(
     print(
         f"{parts.database.engine.dialect.name}: {len(results)} answered 2xx ({told['accepted']} accepted, "
         f"{told['duplicate']} duplicate), {len(kills)} kills, {again} sent again, {doubled} doubled, the consumer was "
-        f"given {consumer.again} again, {len(follower.cursors)} cursors still good, {seconds:.1f} s"
+        f"given {consumer.recheck_after} again, {len(follower.cursors)} cursors still good, {seconds:.1f} s"
     )
 
 

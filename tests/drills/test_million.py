@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from store.plenty import BUSY_PAYMENT, START, extend, fill
 
+from receiver.feed.cursors import Cursors
 from receiver.runtime import Runtime
-from receiver.store.ids import lowest_id
-from receiver.web.cursors import Cursors
+from receiver.store.records import lowest_id
 
 FEW, MANY = 1_000, 1_000_000
 TIMES = 60

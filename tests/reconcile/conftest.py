@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from flask.testing import FlaskClient
 
-from receiver.reconcile.worker import Worker
 from receiver.runtime import Runtime
 from receiver.simulator import Script, Simulator, SimulatorConfig
 from receiver.simulator.bcb.payments import Payment
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
+from receiver.worker.loop import Worker
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from receiver import representations
 from receiver.runtime import Runtime
 from receiver.simulator import Script, Simulator, SimulatorConfig
 from receiver.simulator.bcb.payments import Payment
-from receiver.store import feed, subjects
+from receiver.store import feed, payments
 from receiver.web import create_app
 
 DIES_BEFORE_ITS_COMMIT = """
@@ -41,9 +41,9 @@ def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
         for _ in range(20):
             subprocess.run([*RECEIVER, "worker", "--once"], env=served, timeout=60, check=True, capture_output=True)
             with live.database.read() as connection:
-                row = subjects.find(connection, "bcb", "payment", "FT2384654NXF6")
+                row = payments.find(connection, "bcb", "payment", "FT2384654NXF6")
                 assert row is not None
-                shown = representations.subject(row, subjects.checks_of(connection, row.id))
+                shown = representations.subject(row, payments.checks_of(connection, row.id))
             if shown["checks"]:
                 break
         asked = [entry.path for entry in simulator.journal.entries() if entry.path.endswith("/status")]

@@ -11,21 +11,21 @@ from sqlalchemy import select
 
 from receiver import representations
 from receiver.reconcile import checks
-from receiver.reconcile.worker import Worker
 from receiver.runtime import Runtime
 from receiver.simulator import Script, Simulator
 from receiver.simulator.bcb.jobs import JobPlan
 from receiver.simulator.faults import Fault
-from receiver.store import feed, subjects
+from receiver.store import feed, payments
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
+from receiver.worker.loop import Worker
 
 
 def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: str = "bcb") -> dict[str, Any]:
     with parts.database.read() as connection:
-        row = subjects.find(connection, source, kind, subject)
+        row = payments.find(connection, source, kind, subject)
         assert row is not None
-        return representations.subject(row, subjects.checks_of(connection, row.id))
+        return representations.subject(row, payments.checks_of(connection, row.id))
 
 
 def feed_types(parts: Runtime) -> list[str]:

@@ -14,7 +14,7 @@ from servers import RECEIVER, environment
 from receiver import representations
 from receiver.replay import run as runs
 from receiver.runtime import Runtime
-from receiver.store import audit, replays, subjects
+from receiver.store import audit, payments, replays
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
 
@@ -163,7 +163,7 @@ def test_two_workers_at_once_send_each_entry_once(parts: Runtime, source: Source
     write(parts, source, *names)
     replay_id = started(parts, planned(parts))
     databases = [Database(parts.database.url) for _ in range(3)]
-    workers = [Runtime(parts.settings, database, parts.sealer, parts.clock) for database in databases]
+    workers = [Runtime(parts.settings, database, parts.encryption, parts.clock) for database in databases]
 
     def keep_on(worker: Runtime) -> None:
         while found(worker, replay_id).state == "running":
@@ -200,14 +200,14 @@ def test_a_replay_that_fails_does_not_stop_those_behind_it(
     write(parts, source, "a")
     broken = started(parts, planned(parts))
     started(parts, planned(parts, consumer="ledger"))
-    real = replays.write_again
+    real = replays.append_replayed
 
     def fail_for_all(*given: object) -> None:
         if given[3] is None:
             raise ZeroDivisionError
         real(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(replays, "write_again", fail_for_all)
+    monkeypatch.setattr(replays, "append_replayed", fail_for_all)
     runner(parts).run_due()
     assert again(parts, "ledger") == ["a"]
     assert found(parts, broken).state == "running"
@@ -249,7 +249,7 @@ def test_a_worker_killed_in_a_part_doubles_nothing_and_leaves_nothing_out(live: 
 
 def due(parts: Runtime, payment_id: str) -> bool:
     with parts.database.read() as connection:
-        row = subjects.find(connection, "bcb", "payment", payment_id)
+        row = payments.find(connection, "bcb", "payment", payment_id)
     assert row is not None
     return row.due_at is not None and row.due_at <= parts.clock()
 

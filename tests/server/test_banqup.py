@@ -22,7 +22,7 @@ from receiver.simulator.banqup import Config, Simulator
 from receiver.simulator.banqup.config import EXAMPLE_SPACE
 from receiver.simulator.banqup.payments import Payment, message
 from receiver.simulator.scripts import Script
-from receiver.store import subjects
+from receiver.store import payments
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def tell(bank: Simulator, status: str) -> Any:
 
 def payment(parts: Runtime) -> Any:
     with parts.database.read() as connection:
-        return subjects.find(connection, "banqup", "payment", "pay-1")
+        return payments.find(connection, "banqup", "payment", "pay-1")
 
 
 def test_from_registering_the_listener_to_the_final_status(

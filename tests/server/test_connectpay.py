@@ -20,7 +20,7 @@ from receiver.simulator.connectpay.config import RETRY_DELAYS
 from receiver.simulator.connectpay.payments import Payment, message
 from receiver.simulator.outbox import Message, Sending
 from receiver.simulator.scripts import Script
-from receiver.store import events, feed, subjects
+from receiver.store import events, feed, payments
 
 AS_FORWARDED = {"X-Forwarded-For": CONNECTPAY_ADDRESS}
 """The simulator speaks from loopback; the proxy there says for whom."""
@@ -92,7 +92,7 @@ def tell(bank: Simulator, status: str) -> Any:
 
 def payment(parts: Runtime) -> Any:
     with parts.database.read() as connection:
-        return subjects.find(connection, "connectpay", "payment", "PO-1")
+        return payments.find(connection, "connectpay", "payment", "PO-1")
 
 
 def test_from_a_callback_that_is_tried_again_to_the_final_status(

@@ -22,7 +22,7 @@ PACKAGE = '''
 """The Bank of Fifth: a password in the path, plain text for an answer, words of its own for every state."""
 
 from receiver.banks import options, payload
-from receiver.banks.bank import Answer, Bank, Carried, Claim, Proof
+from receiver.banks.protocol import Answer, Bank, Carried, Claim, Proof
 from receiver.signing import static_token
 
 WORDS = {"settled": "completed", "underway": "pending"}

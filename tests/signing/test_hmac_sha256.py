@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.signing import canonical, hmac_sha256
+from receiver.signing import concatenation, hmac_sha256
 from receiver.signing.errors import Refusal
 
 TIMESTAMP, NONCE, METHOD, PATH = b"1733400000", b"0f8fad5b-d9cb-469f-a165-70867728950e", b"POST", b"/webhooks/bcb"
@@ -47,7 +47,7 @@ def test_the_published_example_signed_with_the_decoded_secret_verifies_with_base
     example_secret: str, example_body: bytes, signature_by_decoded_secret: bytes
 ) -> None:
     key = hmac_sha256.key("published", example_secret, "base64")
-    text = canonical.text(TIMESTAMP, NONCE, METHOD, PATH, example_body)
+    text = concatenation.text(TIMESTAMP, NONCE, METHOD, PATH, example_body)
     assert hmac_sha256.match([key], text, signature_by_decoded_secret) == "published"
 
 
@@ -55,7 +55,7 @@ def test_the_published_example_signed_with_the_secret_as_text_verifies_with_utf8
     example_secret: str, example_body: bytes, signature_by_secret_text: bytes
 ) -> None:
     key = hmac_sha256.key("published", example_secret, "utf8")
-    text = canonical.text(TIMESTAMP, NONCE, METHOD, PATH, example_body)
+    text = concatenation.text(TIMESTAMP, NONCE, METHOD, PATH, example_body)
     assert hmac_sha256.match([key], text, signature_by_secret_text) == "published"
 
 
@@ -96,7 +96,7 @@ def test_it_signs_as_openssl_does_with_a_key_of_any_length(length: int, example_
 
 
 def test_it_signs_an_empty_body_as_openssl_does() -> None:
-    text = canonical.text(TIMESTAMP, NONCE, METHOD, PATH, b"")
+    text = concatenation.text(TIMESTAMP, NONCE, METHOD, PATH, b"")
     assert hmac_sha256.sign(OLD.material, text) == signed_by_openssl(OLD.material, TIMESTAMP + NONCE + METHOD + PATH)
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from receiver.runtime import Runtime
 from receiver.store import intake
-from receiver.store.ids import new_id
+from receiver.store.records import NewDelivery, NewEvent, Recorded, new_id
 from receiver.store.sources import SourceRecord
-from receiver.store.told import NewDelivery, NewEvent, Recorded
 
 _numbers = itertools.count(1)
 

@@ -111,7 +111,7 @@ def test_a_time_is_looked_up_past_what_a_replay_wrote(
     read(parts)
     with parts.database.write() as connection:
         rows = connection.execute(table_of(FeedEntry).select()).all()
-        replays.write_again(connection, rows, "rpl_1", None)
+        replays.append_replayed(connection, rows, "rpl_1", None)
     clock.forward(60)
     assert len(read(parts)) == 6
     with parts.database.read() as connection:
@@ -136,7 +136,7 @@ def test_an_entry_for_one_consumer_shows_to_it_alone(parts: Runtime, source: Sou
     read(parts)
     with parts.database.write() as connection:
         rows = connection.execute(table_of(FeedEntry).select()).all()
-        replays.write_again(connection, rows, "rpl_1", "ledger")
+        replays.append_replayed(connection, rows, "rpl_1", "ledger")
     write(parts, source, "c")
     assert [entry.position for entry in read(parts)] == [1, 2, 5]
 

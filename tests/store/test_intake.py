@@ -10,9 +10,9 @@ from store.made import delivery, event, record
 
 from receiver.runtime import Runtime
 from receiver.store import events, feed, intake
+from receiver.store.records import NonceReused
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Event, OutboxEntry, Repeat, Subject, table_of
-from receiver.store.told import NonceReused
 
 
 def rows(parts: Runtime, model: Any) -> list[Row[Any]]:

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill
 
 from receiver.runtime import Runtime
-from receiver.store import events, feed, replays, subjects
+from receiver.store import events, feed, payments, replays
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
-from receiver.store.ids import lowest_id
+from receiver.store.records import lowest_id
 from receiver.store.replays import Selection
 
 NUMBER = 20_000
@@ -39,7 +39,7 @@ def events_of(below: str | None = None, **wanted: Any) -> Query:
 
 
 def payments_of(**wanted: Any) -> Query:
-    return lambda connection: subjects.listing(connection, "payment", limit=101, **wanted)
+    return lambda connection: payments.listing(connection, "payment", limit=101, **wanted)
 
 
 def again_of(**wanted: Any) -> Query:
@@ -121,8 +121,8 @@ PAYMENTS: dict[str, Query] = {
     "a source and an agreement": payments_of(names=["often"], agreement="contradicted", below=NUMBER // 2),
     "all three": payments_of(names=["rare"], status="completed", agreement="confirmed"),
     "several sources and both": payments_of(names=list(MANY), status="completed", agreement="confirmed"),
-    "one": lambda connection: subjects.find(connection, "often", "payment", "FT77"),
-    "its checks": lambda connection: subjects.checks_of(connection, 77),
+    "one": lambda connection: payments.find(connection, "often", "payment", "FT77"),
+    "its checks": lambda connection: payments.checks_of(connection, 77),
 }
 
 REPLAYS: dict[str, Query] = {

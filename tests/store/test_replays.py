@@ -9,7 +9,7 @@ from sqlalchemy import event, select, text
 from receiver.runtime import Runtime
 from receiver.store import replays
 from receiver.store.claims import SUBJECT_KINDS
-from receiver.store.ids import new_id
+from receiver.store.records import new_id
 from receiver.store.replays import Selection
 from receiver.store.sources import SourceRecord
 
@@ -97,7 +97,7 @@ def test_payments_are_made_due_by_an_index(parts: Runtime, source: SourceRecord)
             select(text(f"{source.id} AS source_id"), text("'FT1' AS subject"), text("1 AS position"))
         ).one()
         event.listen(parts.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
-        replays.ask_again(connection, [row, row], parts.clock())
+        replays.make_due(connection, [row, row], parts.clock())
     updates = [statement for statement in statements if statement.startswith("UPDATE subjects")]
     assert len(updates) == len(SUBJECT_KINDS)
     assert all("kind" in statement for statement in updates)

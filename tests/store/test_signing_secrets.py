@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 
 from receiver.runtime import Runtime
 from receiver.store import signing_secrets
-from receiver.store.sealing import SealBroken
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import SigningSecret, table_of
 
@@ -19,13 +19,13 @@ _secrets = table_of(SigningSecret)
 def put(parts: Runtime, source: SourceRecord, secret: str, grace_seconds: int = 60) -> int:
     with parts.database.write() as connection:
         return signing_secrets.put(
-            connection, parts.sealer, source.id, secret, now=parts.clock(), grace_seconds=grace_seconds
+            connection, parts.encryption, source.id, secret, now=parts.clock(), grace_seconds=grace_seconds
         )
 
 
 def valid(parts: Runtime, source: SourceRecord) -> list[tuple[int, str]]:
     with parts.database.read() as connection:
-        found = signing_secrets.valid(connection, parts.sealer, source.id, parts.clock())
+        found = signing_secrets.valid(connection, parts.encryption, source.id, parts.clock())
     return [(secret.version, secret.text) for secret in found]
 
 
@@ -82,7 +82,7 @@ def test_every_version_is_listed_with_its_times_and_without_its_text(
 
 def test_a_secret_in_the_clear_is_not_in_its_repr(parts: Runtime, source: SourceRecord) -> None:
     with parts.database.read() as connection:
-        found = signing_secrets.valid(connection, parts.sealer, source.id, parts.clock())
+        found = signing_secrets.valid(connection, parts.encryption, source.id, parts.clock())
     assert SECRET not in repr(found)
 
 
@@ -97,7 +97,7 @@ def test_a_sealed_secret_moved_to_another_version_or_source_does_not_open(parts:
     with parts.database.write() as connection:
         sealed = connection.execute(select(_secrets.c.sealed).where(_secrets.c.source_id == other.id)).scalar_one()
         connection.execute(update(_secrets).where(_secrets.c.source_id == source.id).values(sealed=sealed))
-    with pytest.raises(SealBroken):
+    with pytest.raises(DecryptionFailed):
         valid(parts, source)
 
 
@@ -124,6 +124,6 @@ def test_one_in_its_grace_period_that_is_set_again_lives_on(
 
 def test_without_a_grace_period_those_before_end_as_they_would_have(parts: Runtime, source: SourceRecord) -> None:
     with parts.database.write() as connection:
-        signing_secrets.put(connection, parts.sealer, source.id, "second", now=parts.clock(), grace_seconds=None)
+        signing_secrets.put(connection, parts.encryption, source.id, "second", now=parts.clock(), grace_seconds=None)
         versions = signing_secrets.versions(connection, source.id)
     assert [version.expires_at for version in versions] == [None, None]

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text  # noqa: E402
 
 from receiver.store.database import Database, StoreUnavailable  # noqa: E402
 from receiver.store.group_commit import GroupCommit  # noqa: E402
-from receiver.store.native import natively  # noqa: E402
+from receiver.store.thread_pool import run_in_thread  # noqa: E402
 
 
 def add_each(connection: Connection, jobs: Sequence[int]) -> list[int]:
@@ -92,13 +92,13 @@ def block_nobody(_: Database) -> None:
             NATIVE_SLEEP(0.005)
         return NATIVE_ID()
 
-    blocked = gevent.spawn(natively, block)
+    blocked = gevent.spawn(run_in_thread, block)
     gevent.sleep(0.01)
     # This line is reached only where `block` does not hold up the greenlets.
     release.touch()
     assert blocked.get(timeout=30) != main
     try:
-        natively(int, "no number")
+        run_in_thread(int, "no number")
     except ValueError:
         return
     raise AssertionError("the error was lost")

@@ -10,7 +10,7 @@ from others import OLD_TOKEN, TOKEN, message
 from web.rows import rows
 from werkzeug.test import TestResponse
 
-from receiver.inbox import again
+from receiver.inbox import reverify
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.tables import Delivery, Event, Subject
@@ -109,7 +109,7 @@ def test_a_message_that_came_before_the_secret_was_set_is_accepted_later(client:
     others.set_secret(parts, source, TOKEN)
     with parts.database.write() as connection:
         (row,) = events.rejected(connection, "banqup", below=None, limit=10)
-        assert again.verify(connection, parts.sealer, row, parts.clock())
+        assert reverify.verify(connection, parts.encryption, row, parts.clock())
     assert [row.type for row in rows(parts, Event)] == ["banqup.payment.paid"]
 
 

@@ -332,7 +332,7 @@ def test_a_signature_for_another_path_is_refused(client: FlaskClient, bank: Bank
 
 def test_the_public_prefix_is_part_of_what_is_signed(parts: Runtime, bank: BankSigner) -> None:
     settings = parts.settings.model_copy(update={"public_path_prefix": "/bank"})
-    client = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock)).test_client()
+    client = create_app(Runtime(settings, parts.database, parts.encryption, parts.clock)).test_client()
     signed = bank.sign(deposit(), path="/bank/webhooks/bcb")
     assert client.post("/webhooks/bcb", data=signed.body, headers=signed.headers).status_code == 200
 
@@ -357,7 +357,7 @@ def test_the_secret_before_the_current_one_verifies_until_its_grace_has_passed(
 ) -> None:
     with parts.database.write() as connection:
         new = "A" * 43 + "="
-        signing_secrets.put(connection, parts.sealer, source.id, new, now=clock(), grace_seconds=60)
+        signing_secrets.put(connection, parts.encryption, source.id, new, now=clock(), grace_seconds=60)
     assert send(client, bank.sign(deposit())).status_code == 200
     assert [row.proof_key for row in rows(parts, Event)] == ["secret:1"]
     clock.forward(61)
@@ -380,7 +380,7 @@ def test_a_fault_in_a_verifier_is_a_refusal(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("receiver.banks.bcb.proof.check", fail)
+    monkeypatch.setattr("receiver.banks.bcb.callbacks.prove", fail)
     assert send(client, bank.sign(deposit())).status_code == 401
 
 
@@ -390,7 +390,7 @@ def test_a_fault_in_a_reader_loses_nothing(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("receiver.banks.bcb.claims.read", fail)
+    monkeypatch.setattr("receiver.banks.bcb.callbacks.read", fail)
     assert send(client, bank.sign(deposit())).status_code == 200
     assert [row.type for row in rows(parts, Event)] == ["bcb.unrecognised"]
 

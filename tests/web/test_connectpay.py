@@ -11,7 +11,7 @@ from web.connectpay import assert_ok, send
 from web.rows import rows
 
 from receiver.banks.connectpay.options import ADDRESSES
-from receiver.inbox import again
+from receiver.inbox import reverify
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.sources import SourceRecord
@@ -145,7 +145,7 @@ def test_a_rejected_delivery_is_accepted_later_by_the_digest_of_its_token(client
     others.set_secret(parts, source, TOKEN)
     with parts.database.write() as connection:
         (row,) = events.rejected(connection, "late", below=None, limit=10)
-        assert again.verify(connection, parts.sealer, row, parts.clock())
+        assert reverify.verify(connection, parts.encryption, row, parts.clock())
     assert [row.proof_key for row in rows(parts, Event)] == ["secret:1"]
 
 

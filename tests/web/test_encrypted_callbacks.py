@@ -14,7 +14,7 @@ from receiver.inbox.inbox import Inbox
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.events import Filter
-from receiver.web.bodies import LARGE_AT_ONCE
+from receiver.web.request_body import LARGE_AT_ONCE
 
 MIB = 1024 * 1024
 

@@ -13,7 +13,7 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 
 from receiver.representations import rfc3339
 from receiver.runtime import Runtime
-from receiver.store import subjects
+from receiver.store import payments
 from receiver.store.tables import Delivery, Subject, table_of
 
 pytestmark = pytest.mark.usefixtures("source")
@@ -252,7 +252,7 @@ def test_the_timeline_tells_what_happened_in_the_order_of_time(
 def check(parts: Runtime, clock: StandingClock) -> None:
     with parts.database.write() as connection:
         subject_id = connection.execute(select(table_of(Subject).c.id)).scalar_one()
-        subjects.add_check(
+        payments.add_check(
             connection, subject_id, at=clock(), outcome="answered", bank_status="Completed", detail={"status": "x"}
         )
 

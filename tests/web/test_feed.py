@@ -127,7 +127,7 @@ def test_a_cursor_survives_a_restart_and_a_new_key_in_front(
     cursor = got(client, FEED, token, limit=1)["next"]
     keys = ["B" * 43 + "=", *parts.settings.keys]
     settings = parts.settings.model_validate({**parts.settings.model_dump(), "secret_keys": ",".join(keys)})
-    restarted = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock)).test_client()
+    restarted = create_app(Runtime(settings, parts.database, parts.encryption, parts.clock)).test_client()
     assert [entry["eventid"] for entry in got(restarted, FEED, token, after=cursor)["data"]] == events[1:]
 
 
@@ -178,7 +178,7 @@ def test_a_cursor_that_was_not_given_out_by_the_feed_is_refused(
 
 def test_a_cursor_signed_with_another_key_is_refused(client: FlaskClient, token: Headers, parts: Runtime) -> None:
     settings = parts.settings.model_validate({**parts.settings.model_dump(), "secret_keys": "B" * 43 + "="})
-    foreign = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock)).test_client()
+    foreign = create_app(Runtime(settings, parts.database, parts.encryption, parts.clock)).test_client()
     assert_problem(get(client, FEED, token, after=got(foreign, FEED, token)["next"]), 400, "cursor")
 
 
@@ -216,7 +216,7 @@ def test_a_batch_is_a_bare_array_with_the_cursor_in_a_link(
 
 def test_the_link_of_a_batch_has_the_public_prefix(parts: Runtime, token: Headers) -> None:
     settings = parts.settings.model_copy(update={"public_path_prefix": "/bank"})
-    client = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock)).test_client()
+    client = create_app(Runtime(settings, parts.database, parts.encryption, parts.clock)).test_client()
     answer = client.get(FEED, headers={**token, "Accept": BATCH})
     assert answer.headers["Link"].startswith("</bank/api/v1/feed?")
 
@@ -258,7 +258,7 @@ def test_nobody_waits_where_there_is_something(client: FlaskClient, bank: BankSi
 
 def test_only_so_many_wait_and_the_rest_are_answered_at_once(parts: Runtime, token: Headers) -> None:
     settings = parts.settings.model_copy(update={"waiting_readers_max": 1})
-    app = create_app(Runtime(settings, parts.database, parts.sealer, parts.clock))
+    app = create_app(Runtime(settings, parts.database, parts.encryption, parts.clock))
     seconds = []
 
     def wait() -> None:

@@ -5,7 +5,7 @@ import logging
 import pytest
 from timers import Timer
 
-from receiver.web.outages import Outages
+from receiver.web.problems import Outages
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
 from receiver.runtime import Runtime
-from receiver.store import subjects
+from receiver.store import payments
 
 pytestmark = pytest.mark.usefixtures("source")
 
@@ -26,17 +26,17 @@ def reconcile(parts: Runtime, payment_id: str, status: str, agreement: str) -> N
     """Write down an answer of the bank."""
     now = parts.clock()
     with parts.database.write() as connection:
-        row = subjects.find(connection, "bcb", "payment", payment_id)
+        row = payments.find(connection, "bcb", "payment", payment_id)
         assert row is not None
-        (due,) = subjects.claim_due(
+        (due,) = payments.claim_due(
             connection, now=now, until=now + timedelta(minutes=1), lease=payment_id, limit=1, subject_id=row.id
         )
-        subjects.locked_state(connection, due)
-        subjects.add_check(
+        payments.locked_state(connection, due)
+        payments.add_check(
             connection, due.id, at=now, outcome="answered", bank_status=status.title(), detail={"fee": "0.10"}
         )
         values = {"status": status, "bank_status": status.title(), "agreement": agreement, "updated_at": now}
-        subjects.settle(connection, due, now=now, next_at=None, values=values)
+        payments.settle(connection, due, now=now, next_at=None, values=values)
 
 
 def test_a_payment_is_shown_to_the_letter(

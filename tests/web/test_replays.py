@@ -203,7 +203,7 @@ def test_cancelling_stops_it_once(
     monkeypatch.setattr(runs, "PART", 2)
     send_deposits(client, bank, 5)
     path = f"{REPLAYS}/{start(client, token)['id']}"
-    runs.Runner(parts.database, parts.sealer, parts.clock).run_due()
+    runs.Runner(parts.database, parts.encryption, parts.clock).run_due()
     cancelled = post(client, token, f"{path}/cancel")
     assert cancelled.status_code == 200
     assert (cancelled.get_json()["state"], cancelled.get_json()["done"]) == ("cancelled", 2)
@@ -269,7 +269,7 @@ def test_a_rejected_delivery_is_verified_again(
     signed = bank.sign(deposit(transactionId="FT1"), "/webhooks/other")
     assert client.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
     with parts.database.write() as connection:
-        signing_secrets.put(connection, parts.sealer, other.id, bank.secret, now=parts.clock(), grace_seconds=0)
+        signing_secrets.put(connection, parts.encryption, other.id, bank.secret, now=parts.clock(), grace_seconds=0)
     shown = plan(client, token, target="verification", filter={"source": "other"})
     (sample,) = shown["sample"]
     assert (shown["matched"], sample["source"], sample["type"]) == (1, "other", "delivery.rejected")

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from receiver.banks import certificate
+from receiver.banks import tls
 from receiver.banks.abilities import Account
-from receiver.banks.bank import Answer, Bank, Callback, Claim, Profile, Proof
-from receiver.banks.banking_circle import accounts, api, claims, options, proof
-from receiver.banks.certificate import ClientCertificate
-from receiver.banks.connection import Connection
+from receiver.banks.banking_circle import api, callbacks, options
+from receiver.banks.http import HttpClient
+from receiver.banks.protocol import Answer, Bank, Callback, Claim, Profile, Proof
+from receiver.banks.tls import ClientCertificate
 from receiver.signing import aes_gcm
 
 
@@ -44,7 +44,7 @@ class BankingCircle(Bank):
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
         """See `Bank.prove`."""
-        return proof.check(callback, profile)
+        return callbacks.prove(callback, profile)
 
     def proofs(self, options: Mapping[str, Any]) -> Sequence[str]:
         """See `Bank.proofs`."""
@@ -52,7 +52,7 @@ class BankingCircle(Bank):
 
     def read(self, proof: Proof) -> Sequence[Claim]:
         """See `Bank.read`."""
-        return claims.read(proof.content)
+        return callbacks.read(proof.content)
 
     def nonce_of(self, callback: Callback) -> str | None:
         """See `Bank.nonce_of`; none is known before the callback is proven, since it belongs to a key."""
@@ -60,7 +60,7 @@ class BankingCircle(Bank):
 
     def certificate(self, credentials: Mapping[str, str]) -> ClientCertificate:
         """See `PresentsCertificate.certificate`."""
-        return certificate.of(credentials)
+        return tls.certificate_in(credentials)
 
     def authorization_url(self, environment: str, base_url: str | None, options: Mapping[str, Any]) -> str:
         """See `AuthorizesElsewhere.authorization_url`.
@@ -69,24 +69,24 @@ class BankingCircle(Bank):
         """
         return str(options.get("authorization_url") or base_url or self.authorization_hosts[environment])
 
-    def new_token(self, connection: Connection, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
         """See `Bank.new_token`."""
         return api.new_token(connection, credentials)
 
-    def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
+    def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
         """See `Bank.ask`."""
         asked = api.payment_by_reference if kind == "reference" else api.payment
         return asked(connection, subject)
 
-    def accounts(self, connection: Connection) -> Sequence[Account]:
+    def accounts(self, connection: HttpClient) -> Sequence[Account]:
         """See `KeepsAccounts.accounts`."""
-        return accounts.accounts(connection)
+        return api.accounts(connection)
 
-    def fetch_public_keys(self, connection: Connection) -> str | None:
+    def fetch_public_keys(self, connection: HttpClient) -> str | None:
         """See `Bank.fetch_public_keys`; it has none."""
         return None
 
-    def clock(self, connection: Connection) -> datetime | None:
+    def clock(self, connection: HttpClient) -> datetime | None:
         """See `Bank.clock`; it does not tell."""
         return None
 

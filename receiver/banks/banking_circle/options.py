@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from receiver.banks.bank import OptionsWrong
+from receiver.banks.protocol import OptionsWrong
 from receiver.signing import addresses
 
 HEADERS = {"nonce_header": "nonce", "tag_header": "authenticationtag", "checksum_header": "checksum"}

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from receiver.banks.bank import Answer, Bank, Callback, Carried, Claim, Profile, Proof
-from receiver.banks.banqup import api, claims, options, proof, tokens
-from receiver.banks.connection import Connection
+from receiver.banks.banqup import api, callbacks, options
+from receiver.banks.http import HttpClient
+from receiver.banks.protocol import Answer, Bank, Callback, Carried, Claim, Profile, Proof
 
 
 class Banqup(Bank):
@@ -48,25 +48,25 @@ class Banqup(Bank):
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
         """See `Bank.prove`; nothing tells how old a message is."""
-        return proof.check(callback, profile)
+        return callbacks.prove(callback, profile)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
         """See `Bank.read`."""
-        return claims.read(proof.content)
+        return callbacks.read(proof.content)
 
-    def new_token(self, connection: Connection, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
         """See `Bank.new_token`."""
-        return tokens.fetch(connection, credentials)
+        return api.fetch(connection, credentials)
 
-    def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
+    def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
         """See `Bank.ask`."""
         return api.payment(connection, subject, facts)
 
-    def clock(self, connection: Connection) -> datetime | None:
+    def clock(self, connection: HttpClient) -> datetime | None:
         """See `Bank.clock`; it tells no time. That there is a token shows that the credentials are taken."""
         return None
 
-    def register(self, connection: Connection, listener_url: str) -> str:
+    def register(self, connection: HttpClient, listener_url: str) -> str:
         """See `Bank.register`."""
         return api.register(connection, listener_url)
 

@@ -1,15 +1,89 @@
-"""Banqup's API: the status of a payment, and registering the message listener."""
+"""Banqup's API: token, payments, registration of the listener, and what its statuses mean."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from receiver.banks import payload
-from receiver.banks.bank import Answer
+import jwt
+
+from receiver.banks import json_values
 from receiver.banks.banqup import options
-from receiver.banks.banqup.statuses import state
-from receiver.banks.connection import Connection
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NothingShown, NotOffered
+from receiver.banks.http import HttpClient
+from receiver.banks.protocol import Answer
+
+PAYMENT_STATUSES = {"RECEIVED": "pending", "PAID": "completed", "FAILED": "rejected"}
+
+INFORMATIONAL = "INFORMATIONAL"
+"""A level of certainty: what is said may still change."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What is said of a payment: the bank's word (with its level of certainty where it is not certain), and ours."""
+
+    bank_status: str
+    status: str
+    word: str
+
+
+def state(fields: Mapping[str, Any], *, or_status: bool = False) -> State | None:
+    """Return what a message or an answer says of a payment: `status.payment`, or else (`or_status`) `status`."""
+    for here in (fields, json_values.inner(fields, "data")):
+        word = json_values.text(json_values.inner(here, "status"), "payment") or json_values.text(
+            here, "status.payment"
+        )
+        word = word or (json_values.text(here, "status") if or_status else None)
+        if word is not None:
+            level = json_values.first(fields, "levelOfCertainty")
+            return _state(word, is_certain=level is None or level.upper() != INFORMATIONAL)
+    return None
+
+
+def _state(word: str, *, is_certain: bool) -> State:
+    status = PAYMENT_STATUSES.get(word.strip().upper(), "unknown")
+    if is_certain:
+        return State(word, status, word)
+    return State(f"{word} {INFORMATIONAL}", "unknown" if status == "unknown" else "pending", word)
+
+
+def fetch(connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    """Return a token and its end, as far as the answer or the token itself says it.
+
+    Raises:
+        BankError
+    """
+    path = str(connection.options.get("token_path", options.TOKEN_PATH))
+    answer = connection.post_form(
+        path,
+        {
+            "grant_type": "client_credentials",
+            "client_id": credentials["client_id"],
+            "client_secret": credentials["client_secret"],
+        },
+    )
+    fields = answer if isinstance(answer, dict) else {}
+    token = fields.get("access_token")
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise AnswerUnreadable(f"POST {path}: no access_token in the answer")
+    return token, _end(fields, token, connection.clock())
+
+
+def _end(fields: Mapping[str, Any], token: str, now: datetime) -> datetime | None:
+    """The documents disagree on how long a token lives: `expires_at` first, else `expires_in`, else the JWT's `exp`."""
+    if (told := json_values.text(fields, "expires_at")) and (found := json_values.read_time(told)):
+        return found
+    seconds = json_values.amount(fields, "expires_in")
+    if seconds is not None and 0 < seconds < 10**9:
+        return now + timedelta(seconds=float(seconds))
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return datetime.fromtimestamp(int(claims["exp"]), UTC)
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
+
 
 EXTENSION_POINTS = "/core/plugin/api/v1/extensionPoints"
 LISTENERS = "?namespace=com.unifiedpost.btx&name=messageListeners&version=1.0"
@@ -18,7 +92,7 @@ NO_ACCESS = "the API is not enabled for this app, or the app has no access to th
 NO_DATA = "no data, which is what Banqup answers to an app that is not on its whitelist: ask Banqup for it"
 
 
-def payment(connection: Connection, payment_id: str, facts: Mapping[str, Any]) -> Answer:
+def payment(connection: HttpClient, payment_id: str, facts: Mapping[str, Any]) -> Answer:
     """Ask for a payment in its space, which the source names, or else the messages about the payment.
 
     Raises:
@@ -34,14 +108,14 @@ def payment(connection: Connection, payment_id: str, facts: Mapping[str, Any]) -
     return Answer(found.bank_status, found.status)
 
 
-def register(connection: Connection, listener_url: str) -> str:
+def register(connection: HttpClient, listener_url: str) -> str:
     """Register the message listener; return the extension's id, or the extension point's where it has none.
 
     Raises:
         BankError
     """
     points = _data(lambda: connection.get(f"{EXTENSION_POINTS}{LISTENERS}"))
-    point = payload.first(points, "extensionPointId", "id")
+    point = json_values.first(points, "extensionPointId", "id")
     if point is None:
         raise AnswerUnreadable("the extension point of message listeners has no id")
     field = str(connection.options.get("listener_field", options.LISTENER_FIELD))
@@ -50,7 +124,7 @@ def register(connection: Connection, listener_url: str) -> str:
         answer = _explained(lambda: connection.post(path, {field: listener_url}))
     except NothingShown:
         return point
-    return (payload.first(answer, "extensionId", "id") if isinstance(answer, dict) else None) or point
+    return (json_values.first(answer, "extensionId", "id") if isinstance(answer, dict) else None) or point
 
 
 def _data(question: Callable[[], Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from receiver.banks import options
-from receiver.banks.bank import Carried, OptionsWrong
+from receiver.banks.protocol import Carried, OptionsWrong
 from receiver.signing import static_token
 from receiver.signing.errors import Refusal
 

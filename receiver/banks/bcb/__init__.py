@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from receiver.banks.abilities import Account
-from receiver.banks.bank import Answer, Bank, Callback, Claim, Profile, Proof
-from receiver.banks.bcb import accounts, api, claims, credentials, explaining, options, proof
-from receiver.banks.connection import Connection
-from receiver.banks.credentials import NewCredentials, Permission
-from receiver.banks.explanation import Explanation
+from receiver.banks.abilities import Account, Explanation, NewCredentials, Permission
+from receiver.banks.bcb import api, callbacks, credentials, explanation, options
+from receiver.banks.http import HttpClient
+from receiver.banks.protocol import Answer, Bank, Callback, Claim, Profile, Proof
 from receiver.signing import hmac_sha256
 
 
@@ -34,33 +32,33 @@ class Bcb(Bank):
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
         """See `Bank.prove`."""
-        return proof.check(callback, profile, now)
+        return callbacks.prove(callback, profile, now)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
         """See `Bank.read`."""
-        return claims.read(proof.content)
+        return callbacks.read(proof.content)
 
     def nonce_of(self, callback: Callback) -> str | None:
         """See `Bank.nonce_of`."""
-        return callback.headers.get(proof.NONCE, b"").decode("latin-1") or None
+        return callback.headers.get(callbacks.NONCE, b"").decode("latin-1") or None
 
-    def new_token(self, connection: Connection, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
         """See `Bank.new_token`."""
         return api.new_token(connection, credentials)
 
-    def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
+    def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
         """See `Bank.ask`."""
         return api.job(connection, subject) if kind == "job" else api.payment(connection, subject)
 
-    def accounts(self, connection: Connection) -> Sequence[Account]:
+    def accounts(self, connection: HttpClient) -> Sequence[Account]:
         """See `KeepsAccounts.accounts`."""
-        return accounts.accounts(connection)
+        return api.accounts(connection)
 
-    def fetch_public_keys(self, connection: Connection) -> str | None:
+    def fetch_public_keys(self, connection: HttpClient) -> str | None:
         """See `Bank.fetch_public_keys`."""
         return api.public_keys(connection)
 
-    def clock(self, connection: Connection) -> datetime | None:
+    def clock(self, connection: HttpClient) -> datetime | None:
         """See `Bank.clock`."""
         return api.clock(connection)
 
@@ -70,19 +68,19 @@ class Bcb(Bank):
         """See `IssuesCredentials.check_addresses`."""
         return credentials.check_addresses(text)
 
-    def create_credentials(self, connection: Connection, key: str, allowed_ips: str | None) -> NewCredentials:
+    def create_credentials(self, connection: HttpClient, key: str, allowed_ips: str | None) -> NewCredentials:
         """See `IssuesCredentials.create_credentials`."""
         return credentials.create(connection, key, allowed_ips)
 
-    def rotate_credentials(self, connection: Connection, key: str, client_id: str) -> NewCredentials:
+    def rotate_credentials(self, connection: HttpClient, key: str, client_id: str) -> NewCredentials:
         """See `IssuesCredentials.rotate_credentials`."""
         return credentials.rotate(connection, key, client_id)
 
-    def disable_credentials(self, connection: Connection, key: str, client_id: str) -> None:
+    def disable_credentials(self, connection: HttpClient, key: str, client_id: str) -> None:
         """See `IssuesCredentials.disable_credentials`."""
         credentials.disable(connection, key, client_id)
 
-    def permissions(self, connection: Connection, client_id: str) -> Sequence[Permission]:
+    def permissions(self, connection: HttpClient, client_id: str) -> Sequence[Permission]:
         """See `IssuesCredentials.permissions`."""
         return credentials.permissions(connection, client_id)
 
@@ -90,7 +88,7 @@ class Bcb(Bank):
         self, callback: Callback, profile: Profile, paths: Sequence[bytes], received_at: datetime
     ) -> Explanation:
         """See `Explains.explain`."""
-        return explaining.explain(callback, profile, paths, received_at)
+        return explanation.explain(callback, profile, paths, received_at)
 
 
 BANK: Bank = Bcb()

@@ -1,26 +1,60 @@
-"""BCB's API, as far as the truth about callbacks needs it."""
+"""BCB's API: token, payments, jobs, public keys, accounts, and what its statuses mean."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import jwt
 
-from receiver.banks import payload
-from receiver.banks.bank import FINAL_STATUSES, Answer
-from receiver.banks.bcb.statuses import job_status, payment_status
-from receiver.banks.connection import Connection
+from receiver.banks import json_values
+from receiver.banks.abilities import Account
 from receiver.banks.errors import AnswerUnreadable, BankError
+from receiver.banks.http import HttpClient
+from receiver.banks.protocol import FINAL_STATUSES, Answer
 from receiver.signing import rsa_pss
 from receiver.signing.errors import Refusal
+
+PAYMENT_STATUSES = {
+    "pending": "pending",
+    "inprogress": "pending",
+    "processing": "pending",
+    "completed": "completed",
+    "reversed": "reversed",
+    "rejected": "rejected",
+    "failed": "rejected",
+    "cancelled": "cancelled",
+    "canceled": "cancelled",
+    "returned": "returned",
+}
+"""`Pending`, `Completed` and `Reversed` are documented, as examples; the others are plain words for the rest."""
+
+JOB_STATUSES = {
+    "pending": "pending",
+    "inprogress": "pending",
+    "completed": "completed",
+    "completedwitherrors": "completed",
+    "cancelled": "cancelled",
+}
+"""All that is documented. `CompletedWithErrors` has come to its end; its results say which items failed."""
+
+
+def payment_status(bank_status: str) -> str:
+    """Return our word for a payment's state."""
+    return PAYMENT_STATUSES.get(bank_status.strip().lower(), "unknown")
+
+
+def job_status(bank_status: str) -> str:
+    """Return our word for a job's state."""
+    return JOB_STATUSES.get(bank_status.strip().lower(), "unknown")
+
 
 RESULTS_LISTED = 20
 """Failed items that a check keeps."""
 
 
-def new_token(connection: Connection, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+def new_token(connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
     """`POST /auth/token` (without `/v1`): return the token, and its `exp` claim where it has one.
 
     Raises:
@@ -44,17 +78,19 @@ def _expiry(token: str) -> datetime | None:
         return None
 
 
-def payment(connection: Connection, payment_id: str) -> Answer:
+def payment(connection: HttpClient, payment_id: str) -> Answer:
     """`GET /v1/payments/{id}/status`.
 
     Raises:
         BankError
     """
     fields = _object(connection, f"/v1/payments/{quote(payment_id, safe='')}/status")
-    bank_status = payload.text(fields, "status", "Status")
+    bank_status = json_values.text(fields, "status", "Status")
     if bank_status is None:
         raise AnswerUnreadable("the payment's status has no `status`")
-    detail = {name: payload.text(fields, name) for name in ("transactionId", "type", "externalReference", "valueDate")}
+    detail = {
+        name: json_values.text(fields, name) for name in ("transactionId", "type", "externalReference", "valueDate")
+    }
     for name in ("debitAmount", "creditAmount"):
         detail[name] = _amount(fields, name)
     return Answer(bank_status, payment_status(bank_status), {name: value for name, value in detail.items() if value})
@@ -62,14 +98,14 @@ def payment(connection: Connection, payment_id: str) -> Answer:
 
 def _amount(fields: Mapping[str, Any], name: str) -> str | None:
     """An amount stands alone or in an object with its currency: `1000.00`, `1000.00 USD`."""
-    whole = payload.inner(fields, name)
+    whole = json_values.inner(fields, name)
     if not whole:
-        return payload.decimal_text(payload.amount(fields, name))
-    parts = (payload.decimal_text(payload.amount(whole, "amount")), payload.text(whole, "currency"))
+        return json_values.decimal_text(json_values.amount(fields, name))
+    parts = (json_values.decimal_text(json_values.amount(whole, "amount")), json_values.text(whole, "currency"))
     return " ".join(part for part in parts if part) or None
 
 
-def job(connection: Connection, job_id: str) -> Answer:
+def job(connection: HttpClient, job_id: str) -> Answer:
     """`GET /v1/jobs/{id}`, and once it has ended `GET /v1/jobs/{id}/results`.
 
     Raises:
@@ -77,7 +113,7 @@ def job(connection: Connection, job_id: str) -> Answer:
     """
     path = f"/v1/jobs/{quote(job_id, safe='')}"
     fields = _object(connection, path)
-    bank_status = payload.text(fields, "jobStatus", "JobStatus", "status", "Status")
+    bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
     if bank_status is None:
         raise AnswerUnreadable("the job has no status")
     status = job_status(bank_status)
@@ -94,7 +130,7 @@ def job(connection: Connection, job_id: str) -> Answer:
 def _results(answer: Any) -> dict[str, Any]:
     listed = answer.get("data", answer.get("results")) if isinstance(answer, dict) else answer
     items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    failed = [item for item in items if payload.whole_number(item, "httpStatus") not in (200, 201)]
+    failed = [item for item in items if json_values.whole_number(item, "httpStatus") not in (200, 201)]
     return {
         "items": len(items),
         "failed": len(failed),
@@ -104,11 +140,13 @@ def _results(answer: Any) -> dict[str, Any]:
 
 def _failure(item: Mapping[str, Any]) -> dict[str, Any]:
     error = item.get("error")
-    words = payload.text(item, "error") or (payload.canonical(error)[: payload.TEXT_CHARACTERS_MAX] if error else None)
-    return {"http_status": payload.whole_number(item, "httpStatus"), "error": words}
+    words = json_values.text(item, "error") or (
+        json_values.canonical(error)[: json_values.TEXT_CHARACTERS_MAX] if error else None
+    )
+    return {"http_status": json_values.whole_number(item, "httpStatus"), "error": words}
 
 
-def public_keys(connection: Connection) -> str:
+def public_keys(connection: HttpClient) -> str:
     """`GET /v1/.well-known/jwks.json`: return the JWKS as text, once it is known to hold a usable key.
 
     Raises:
@@ -124,13 +162,13 @@ def public_keys(connection: Connection) -> str:
     return jwks
 
 
-def clock(connection: Connection) -> datetime:
+def clock(connection: HttpClient) -> datetime:
     """`GET /v1/system/time`.
 
     Raises:
         BankError
     """
-    text = payload.text(_object(connection, "/v1/system/time"), "timestamp")
+    text = json_values.text(_object(connection, "/v1/system/time"), "timestamp")
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError as error:
@@ -138,8 +176,67 @@ def clock(connection: Connection) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _object(connection: Connection, path: str) -> dict[str, Any]:
+def _object(connection: HttpClient, path: str) -> dict[str, Any]:
     found = connection.get(path)
     if not isinstance(found, dict):
         raise AnswerUnreadable(f"GET {path}: a JSON object is expected")
     return found
+
+
+PATH = "/v1/accounts"
+
+PAGE_SIZE = 1000
+PAGES_MAX = 1000
+
+
+def accounts(connection: HttpClient) -> Sequence[Account]:
+    """`GET /v1/accounts`, every page. The names of an account's fields are not documented; the likely ones are read.
+
+    Raises:
+        BankError
+    """
+    return [_account(fields) for fields in _entries(connection)]
+
+
+def _entries(connection: HttpClient) -> Iterator[dict[str, Any]]:
+    query: dict[str, Any] = {"pageSize": PAGE_SIZE}
+    seen = 0
+    for number in range(1, PAGES_MAX + 1):
+        answer = connection.get(f"{PATH}?{urlencode(query)}")
+        listed = answer.get("data") if isinstance(answer, dict) else answer
+        if not isinstance(listed, list):
+            raise AnswerUnreadable(f"GET {PATH}: a list is expected")
+        yield from (entry for entry in listed if isinstance(entry, dict))
+        seen += len(listed)
+        meta = json_values.inner(json_values.inner(answer, "meta"), "pagination") if isinstance(answer, dict) else {}
+        total, token = json_values.whole_number(meta, "total_size"), json_values.text(meta, "page_token")
+        if not listed or (seen >= total if total is not None else token is None):
+            return
+        # With a token, the size of the page must not be sent again.
+        query = {"pageStart": number + 1} | ({"pageToken": token} if token else {"pageSize": PAGE_SIZE})
+    raise AnswerUnreadable(f"GET {PATH}: more than {PAGES_MAX} pages")
+
+
+def _account(fields: Mapping[str, Any]) -> Account:
+    number = json_values.text(fields, "number", "accountNumber")
+    account_id = json_values.text(fields, "id", "accountId") or number
+    if account_id is None:
+        raise AnswerUnreadable(f"GET {PATH}: an account without an id or number")
+    balance = json_values.inner(fields, "balance")
+    return Account(
+        id=account_id,
+        number=number,
+        name=json_values.text(fields, "label", "name"),
+        currency=json_values.text(balance, "currency") or json_values.text(fields, "currency"),
+        status=json_values.text(fields, "status") or _attribute(fields, "STATUS"),
+        balance=json_values.amount(balance, "amount") if balance else json_values.amount(fields, "balance"),
+        detail={"type": json_values.text(fields, "type")},
+    )
+
+
+def _attribute(fields: Mapping[str, Any], name: str) -> str | None:
+    listed = fields.get("accountAttributes")
+    for entry in listed if isinstance(listed, list) else []:
+        if isinstance(entry, dict) and entry.get("name") == name:
+            return json_values.text(entry, "value")
+    return None

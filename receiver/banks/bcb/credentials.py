@@ -5,10 +5,10 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import quote
 
-from receiver.banks import payload
-from receiver.banks.connection import Connection
-from receiver.banks.credentials import AddressesWrong, NewCredentials, Permission
+from receiver.banks import json_values
+from receiver.banks.abilities import AddressesWrong, NewCredentials, Permission
 from receiver.banks.errors import AnswerUnreadable
+from receiver.banks.http import HttpClient
 
 MANAGE = "manage-credentials"
 
@@ -58,7 +58,7 @@ def _as_written(text: str) -> Any:
         return None
 
 
-def create(connection: Connection, key: str, allowed_ips: str | None) -> NewCredentials:
+def create(connection: HttpClient, key: str, allowed_ips: str | None) -> NewCredentials:
     """`POST /v1/credentials`.
 
     Raises:
@@ -68,7 +68,7 @@ def create(connection: Connection, key: str, allowed_ips: str | None) -> NewCred
     return _new("POST /v1/credentials", connection.send("POST", "/v1/credentials", body, idempotency_key=key))
 
 
-def rotate(connection: Connection, key: str, client_id: str) -> NewCredentials:
+def rotate(connection: HttpClient, key: str, client_id: str) -> NewCredentials:
     """`PATCH /v1/credentials/{clientId}`.
 
     Raises:
@@ -80,7 +80,7 @@ def rotate(connection: Connection, key: str, client_id: str) -> NewCredentials:
     return found
 
 
-def disable(connection: Connection, key: str, client_id: str) -> None:
+def disable(connection: HttpClient, key: str, client_id: str) -> None:
     """`DELETE /v1/credentials/{clientId}`; whatever comes with 2xx, it is disabled.
 
     Raises:
@@ -89,7 +89,7 @@ def disable(connection: Connection, key: str, client_id: str) -> None:
     connection.send("DELETE", _path(client_id), idempotency_key=key, wants_json=False)
 
 
-def permissions(connection: Connection, client_id: str) -> Sequence[Permission]:
+def permissions(connection: HttpClient, client_id: str) -> Sequence[Permission]:
     """`GET /v1/credentials/{clientId}/permissions`.
 
     Raises:
@@ -100,12 +100,12 @@ def permissions(connection: Connection, client_id: str) -> Sequence[Permission]:
     if not isinstance(listed, list):
         raise AnswerUnreadable("the permissions are no list")
     entries = [entry for entry in listed if isinstance(entry, dict)]
-    found = [Permission(key, payload.text(entry, "description") or "") for entry in entries if (key := _key(entry))]
+    found = [Permission(key, json_values.text(entry, "description") or "") for entry in entries if (key := _key(entry))]
     return sorted(found, key=lambda permission: permission.key)
 
 
 def _key(entry: Mapping[str, Any]) -> str | None:
-    return payload.text(entry, "key")
+    return json_values.text(entry, "key")
 
 
 def _path(client_id: str) -> str:
@@ -114,7 +114,7 @@ def _path(client_id: str) -> str:
 
 def _new(call: str, answer: Any) -> NewCredentials:
     fields = answer if isinstance(answer, dict) else {}
-    client_id, client_secret = payload.text(fields, "clientId"), _secret(fields, "clientSecret")
+    client_id, client_secret = json_values.text(fields, "clientId"), _secret(fields, "clientSecret")
     if client_id is None or client_secret is None:
         raise AnswerUnreadable(f"{call}: no credentials in the answer")
     return NewCredentials(client_id, client_secret, _secret(fields, "messageSigningSecret"))

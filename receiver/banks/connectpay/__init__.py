@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from receiver.banks.bank import Answer, Bank, Callback, Carried, Claim, Pauses, Profile, Proof
-from receiver.banks.connection import Connection
-from receiver.banks.connectpay import api, claims, options, proof
-from receiver.banks.connectpay.user import User, UserNeeded, call
+from receiver.banks.connectpay import api, callbacks, options
+from receiver.banks.connectpay.api import User, UserNeeded, call
+from receiver.banks.http import HttpClient
+from receiver.banks.protocol import Answer, Bank, Callback, Carried, Claim, Pauses, Profile, Proof
 from receiver.signing import static_token
 
 __all__ = ["BANK", "User", "UserNeeded", "call"]
@@ -54,13 +54,13 @@ class ConnectPay(Bank):
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
         """See `Bank.prove`; nothing tells how old a callback is."""
-        return proof.check(callback, profile)
+        return callbacks.prove(callback, profile)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
         """See `Bank.read`."""
-        return claims.read(proof)
+        return callbacks.read(proof)
 
-    def new_token(self, connection: Connection, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
         """Make the key of the credentials: partner calls show it in place of a token."""
         return api.key(credentials), None
 
@@ -68,11 +68,11 @@ class ConnectPay(Bank):
         """See `Bank.authorization`."""
         return api.authorization(token, given)
 
-    def ask(self, connection: Connection, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
+    def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
         """See `Bank.ask`."""
         return api.payment(connection, subject)
 
-    def clock(self, connection: Connection) -> datetime | None:
+    def clock(self, connection: HttpClient) -> datetime | None:
         """See `Bank.clock`; it tells no time."""
         api.reach(connection)
         return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from receiver.banks import options
-from receiver.banks.bank import OptionsWrong
+from receiver.banks.protocol import OptionsWrong
 
 TOKEN_HEADER = "x-connectpay-token"  # noqa: S105 - a header's name
 STATUS_PATH = "/ob/payments/{paymentOrderNo}/status"

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from receiver.banks import options
-from receiver.banks.bank import Bank, Callback, Claim, Profile, Proof
-from receiver.banks.standard_webhooks import claims, proof
+from receiver.banks.protocol import Bank, Callback, Claim, Profile, Proof
+from receiver.banks.standard_webhooks import callbacks
 from receiver.signing import standard_webhooks
 
 
@@ -18,7 +18,7 @@ class StandardWebhooks(Bank):
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Take `headers`, `webhook` (default) or `svix`: how they begin; and `allowed_addresses`."""
         return options.check(
-            self.name, given, (options.choice("headers", *proof.PREFIXES), options.allowed_addresses())
+            self.name, given, (options.choice("headers", *callbacks.PREFIXES), options.allowed_addresses())
         )
 
     def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
@@ -27,15 +27,15 @@ class StandardWebhooks(Bank):
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
         """See `Bank.prove`."""
-        return proof.check(callback, profile, now)
+        return callbacks.prove(callback, profile, now)
 
     def nonce_of(self, callback: Callback) -> str | None:
         """See `Bank.nonce_of`."""
-        return proof.nonce_of(callback)
+        return callbacks.nonce_of(callback)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
         """See `Bank.read`."""
-        return claims.read(proof)
+        return callbacks.read(proof)
 
 
 BANK: Bank = StandardWebhooks()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from receiver.signing import canonical, hmac_sha256, rsa_pss
+from receiver.signing import concatenation, hmac_sha256, rsa_pss
 from receiver.signing.encoding import to_base64
 from receiver.signing.hmac_sha256 import SecretEncoding
 
@@ -71,7 +71,7 @@ class Stamp:
 
 def signature_headers(signer: Signer, stamp: Stamp, path: str, body: bytes) -> dict[str, str]:
     """Return the headers that prove a POST of `body` to `path`."""
-    text = canonical.text(stamp.timestamp.encode(), stamp.nonce.encode(), b"POST", path.encode(), body)
+    text = concatenation.text(stamp.timestamp.encode(), stamp.nonce.encode(), b"POST", path.encode(), body)
     headers = {
         "Bcb-Signature": to_base64(signer.sign(text)).decode(),
         "Bcb-Timestamp": stamp.timestamp,

@@ -1,17 +1,10 @@
 """The tables, by subject. A column is explained where its name alone does not."""
 
 from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, OutboxEntry
-from receiver.store.tables.bank import (
-    BankToken,
-    CredentialChange,
-    PublicKeys,
-    RequestBudget,
-    SigningSecret,
-    Source,
-)
 from receiver.store.tables.base import metadata, table_of
+from receiver.store.tables.events import Check, Delivery, Event, Repeat, Subject
+from receiver.store.tables.sources import BankToken, CredentialChange, PublicKeys, RequestBudget, SigningSecret, Source
 from receiver.store.tables.staff import AuditEntry, Replay
-from receiver.store.tables.told import Check, Delivery, Event, Repeat, Subject
 
 __all__ = [
     "ApiToken",

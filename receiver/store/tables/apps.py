@@ -6,8 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-from receiver.store.tables.base import key, source, time
-from receiver.store.types import BigKey
+from receiver.store.tables.base import BigKey, key, source, time
 
 
 class OutboxEntry(SQLModel, table=True):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from receiver.replay.plan import TARGETS
-from receiver.store.subjects import AGREEMENTS, STATUSES
+from receiver.store.payments import AGREEMENTS, STATUSES
 from receiver.web.describing import NO_NUL
 from receiver.web.parameters import BODY_TEXT_CHARACTERS_MAX, TEXT_CHARACTERS_MAX
 

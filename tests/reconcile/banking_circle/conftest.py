@@ -7,7 +7,7 @@ import pytest
 from banking_circle import add_source
 from conftest import StandingClock
 
-from receiver.reconcile.access import BankAccess
+from receiver.bank_client.session import BankSession
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Config, Simulator
 from receiver.store.sources import SourceRecord
@@ -25,8 +25,8 @@ def source(parts: Runtime, simulator: Simulator) -> SourceRecord:
 
 
 @pytest.fixture
-def access(parts: Runtime, source: SourceRecord) -> BankAccess:
-    return BankAccess(parts.database, parts.sealer, source, clock=parts.clock)
+def access(parts: Runtime, source: SourceRecord) -> BankSession:
+    return BankSession(parts.database, parts.encryption, source, clock=parts.clock)
 
 
 @pytest.fixture(params=["1.2", "1.3"])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from banking_circle import asked, control
 
-from receiver.reconcile.access import BankAccess
+from receiver.bank_client.session import BankSession
 from receiver.simulator.banking_circle import Simulator
 
 pytestmark = pytest.mark.usefixtures("source")
@@ -17,7 +17,7 @@ def database_url(sqlite_url: str) -> str:
     return sqlite_url
 
 
-def test_every_page_of_accounts_is_read(simulator: Simulator, access: BankAccess) -> None:
+def test_every_page_of_accounts_is_read(simulator: Simulator, access: BankSession) -> None:
     control(simulator, "/accounts", {"count": 450}, "PUT")
     accounts = access.ask(access.bank.accounts)  # type: ignore[attr-defined]
     assert len({account.id for account in accounts}) == 450
@@ -26,7 +26,7 @@ def test_every_page_of_accounts_is_read(simulator: Simulator, access: BankAccess
 
 @pytest.mark.parametrize("options", [{"row_count": False}, {"spelling": "upper"}, {"spelling": "alternate"}])
 def test_pages_may_spell_their_names_otherwise_and_leave_out_their_number(
-    simulator: Simulator, access: BankAccess, options: dict[str, Any]
+    simulator: Simulator, access: BankSession, options: dict[str, Any]
 ) -> None:
     control(simulator, "/options", options, "PATCH")
     control(simulator, "/accounts", {"count": 400}, "PUT")
@@ -34,7 +34,7 @@ def test_pages_may_spell_their_names_otherwise_and_leave_out_their_number(
     assert len({account.id for account in accounts}) == 400
 
 
-def test_payments_are_listed_over_all_pages_with_the_banks_filters(simulator: Simulator, access: BankAccess) -> None:
+def test_payments_are_listed_over_all_pages_with_the_banks_filters(simulator: Simulator, access: BankSession) -> None:
     from receiver.banks.banking_circle import api
 
     for number in range(205):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from banking_circle import add_source, credentials
 
+from receiver.bank_client.session import BankSession
 from receiver.banks.errors import (
     CertificateRefused,
     CertificateUnusable,
@@ -13,7 +14,6 @@ from receiver.banks.errors import (
     TokenRefused,
     Unreachable,
 )
-from receiver.reconcile.access import BankAccess
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 
@@ -27,7 +27,7 @@ def database_url(sqlite_url: str) -> str:
 def failing(live: Runtime, simulator: Simulator, **given: Any) -> Exception:
     """Return why a bank does not authorize these credentials."""
     source = add_source(live, simulator, credentials(simulator, **given))
-    access = BankAccess(live.database, live.sealer, source, clock=live.clock)
+    access = BankSession(live.database, live.encryption, source, clock=live.clock)
     with pytest.raises(Exception, match=r".") as caught:
         access.authorize()
     return caught.value
@@ -41,11 +41,11 @@ def test_without_a_certificate_it_is_said_that_there_is_none(live: Runtime, bank
 
 def test_a_connection_that_presents_none_is_refused_in_the_handshake(bank: Simulator, monkeypatch: Any) -> None:
     from receiver import runtime
-    from receiver.banks.connection import Connection
+    from receiver.banks.http import HttpClient
 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bank.certificates.ca))
     with pytest.raises(CertificateRefused, match=r"no client certificate is presented|none was presented"):
-        Connection(bank.url, clock=runtime.utc_now).get("/")
+        HttpClient(bank.url, clock=runtime.utc_now).get("/")
 
 
 def test_a_certificate_of_another_authority_is_the_wrong_one(live: Runtime, bank: Simulator) -> None:
@@ -82,7 +82,7 @@ def test_a_bank_with_a_certificate_of_an_unknown_authority_is_not_trusted(live: 
 def test_a_bank_that_is_not_there_is_unreachable(live: Runtime, bank: Simulator) -> None:
     source = add_source(live, bank)
     bank.stop()
-    access = BankAccess(live.database, live.sealer, source, clock=live.clock)
+    access = BankSession(live.database, live.encryption, source, clock=live.clock)
     with pytest.raises(Unreachable) as caught:
         access.authorize()
     assert type(caught.value) is Unreachable

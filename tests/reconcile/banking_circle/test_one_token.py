@@ -14,7 +14,7 @@ from receiver.simulator.banking_circle import Config, Simulator
 ASK = r"""
 import os, sys
 from receiver import runtime
-from receiver.reconcile.access import BankAccess
+from receiver.bank_client.session import BankSession
 from receiver.settings import load_settings
 from receiver.store import sources
 
@@ -28,7 +28,7 @@ for _ in range(8):
     parts = runtime.start(load_settings())
     with parts.database.read() as connection:
         source = sources.find(connection, "bc")
-    access = BankAccess(parts.database, parts.sealer, source, clock=parts.clock)
+    access = BankSession(parts.database, parts.encryption, source, clock=parts.clock)
     os.read(started, 1)  # ends when the parent closes its side: for all at once
     os.write(1, b"%d\n" % len(access.ask(access.bank.accounts)))
     os._exit(0)

@@ -6,13 +6,11 @@ import pytest
 from banking_circle import asked, control
 from conftest import StandingClock
 
-from receiver.banks.errors import (
-    RateLimited,
-)
-from receiver.reconcile.access import BankAccess, BudgetSpent
+from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.banks.errors import RateLimited
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
-from receiver.store import bank_access
+from receiver.store import bank_sessions
 from receiver.store.sources import SourceRecord
 
 
@@ -23,7 +21,7 @@ def database_url(sqlite_url: str) -> str:
 
 
 def test_an_expired_token_is_replaced_and_a_good_one_kept(
-    simulator: Simulator, access: BankAccess, clock: StandingClock
+    simulator: Simulator, access: BankSession, clock: StandingClock
 ) -> None:
     for _ in range(3):
         access.ask(access.bank.accounts)  # type: ignore[attr-defined]
@@ -38,18 +36,18 @@ def test_an_expired_token_is_replaced_and_a_good_one_kept(
 
 @pytest.mark.parametrize("expires_in", ["text", "number"])
 def test_the_life_of_a_token_is_read_as_text_and_as_a_number(
-    parts: Runtime, simulator: Simulator, source: SourceRecord, access: BankAccess, expires_in: str
+    parts: Runtime, simulator: Simulator, source: SourceRecord, access: BankSession, expires_in: str
 ) -> None:
     control(simulator, "/options", {"expires_in": expires_in, "token_lifetime_seconds": 100}, "PATCH")
     access.authorize()
     with parts.database.read() as connection:
-        stored = bank_access.token(connection, parts.sealer, source.id)
+        stored = bank_sessions.token(connection, parts.encryption, source.id)
     assert stored is not None
     assert stored.expires_at == parts.clock() + timedelta(seconds=90)
 
 
 def test_a_bank_that_wants_no_more_token_requests_gets_none(
-    simulator: Simulator, access: BankAccess, clock: StandingClock
+    simulator: Simulator, access: BankSession, clock: StandingClock
 ) -> None:
     control(simulator, "/options", {"token_requests": 1, "token_window_seconds": 60}, "PATCH")
     access.authorize()

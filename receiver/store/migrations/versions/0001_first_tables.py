@@ -6,7 +6,7 @@ Revision 0001; nothing came before it.
 import sqlalchemy as sa
 from alembic import op
 
-from receiver.store.types import BigKey, UtcDateTime
+from receiver.store.tables.base import BigKey, UtcDateTime
 
 revision = "0001"
 down_revision = None

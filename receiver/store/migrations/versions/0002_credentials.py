@@ -6,7 +6,7 @@ Revision 0002, after 0001. It only adds a table.
 import sqlalchemy as sa
 from alembic import op
 
-from receiver.store.types import BigKey, UtcDateTime
+from receiver.store.tables.base import BigKey, UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

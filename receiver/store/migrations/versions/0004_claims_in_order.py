@@ -6,7 +6,7 @@ Revision 0004.
 import sqlalchemy as sa
 from alembic import op
 
-from receiver.store.types import UtcDateTime
+from receiver.store.tables.base import UtcDateTime
 
 revision = "0004"
 down_revision = "0003"

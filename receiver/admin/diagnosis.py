@@ -1,0 +1,193 @@
+"""What `receiver doctor` looks at."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from receiver import banks
+from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.banks import tls
+from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
+from receiver.banks.callback import LEAVES_OPEN, strongest_proof
+from receiver.banks.errors import (
+    BankError,
+    CertificateRefused,
+    CertificateUnusable,
+    Forbidden,
+    PasscodeWrong,
+    TokenRefused,
+    Unreachable,
+)
+from receiver.credentials import outcomes, permissions
+from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError
+from receiver.runtime import Runtime
+from receiver.signing.errors import Refusal
+from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store.database import StoreUnavailable, is_writable
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.sources import SourceRecord
+from receiver.worker.quiet_sources import quiet_warning
+
+CLOCK_SECONDS_MAX = 60
+"""The signatures' window is 300 s: a clock that is off by a fifth of it is worth a word."""
+
+
+AT_FAULT: tuple[tuple[type[BankError], str, str], ...] = (
+    (PasscodeWrong, "passcode", ""),
+    (CertificateUnusable, "certificate", ""),
+    (CertificateRefused, "certificate", ""),
+    (TokenRefused, "user", "the bank does not accept user name and password: "),
+    (Forbidden, "address", "this machine's address is not on the bank's list, or the user may not do this: "),
+    (Unreachable, "network", "the bank can't be reached: "),
+    (BankError, "bank", ""),
+)
+"""Which part of the way into a bank behind mutual TLS an error points at; the first that fits."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at; `state` is `ok`, `warn` or `fail`."""
+
+    state: str
+    what: str
+    text: str
+
+
+def examine(runtime: Runtime) -> Iterator[Finding]:
+    """Look at everything; asks each bank for a token, its time and its keys."""
+    try:
+        is_writable(runtime.database)
+        yield Finding("ok", "database", "migrated, and can be written")
+    except StoreUnavailable as error:
+        yield Finding("fail", "database", str(error))
+        return
+    with runtime.database.read() as connection:
+        known = sources.every(connection)
+    if not known:
+        yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")
+    for source in known:
+        if source.enabled:
+            yield from _source(runtime, source)
+        else:
+            yield Finding("warn", source.name, "disabled; its callbacks get 404")
+
+
+def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    try:
+        with runtime.database.read() as connection:
+            secrets = signing_secrets.valid(connection, runtime.encryption, source.id, runtime.clock())
+    except DecryptionFailed as error:
+        yield Finding("fail", f"{source.name} secrets", str(error))
+        return
+    bank = banks.named(source.bank)
+    if malformed := [str(secret.version) for secret in secrets if not _makes_key(source, secret.text)]:
+        text = f"of no use with the source's options, such as encoding: {', '.join(malformed)}"
+        yield Finding("fail", f"{source.name} secrets", text)
+    elif not bank.needs_secret(source.options):
+        yield Finding("ok", f"{source.name} secrets", "none needed")
+    elif secrets:
+        yield Finding("ok", f"{source.name} secrets", f"{len(secrets)} valid, the current one is {secrets[0].version}")
+    else:
+        yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
+    proof = strongest_proof(bank.proofs(source.options))
+    if proof not in ("signature", "encryption"):
+        state = "ok" if proof == "token" else "warn"
+        yield Finding(state, f"{source.name} proof", f"{proof} only; it leaves open: {LEAVES_OPEN[proof]}")
+    with runtime.database.read() as connection:
+        quiet = quiet_warning(connection, source, runtime.clock())
+    if quiet:
+        yield Finding("warn", f"{source.name} callbacks", quiet)
+    if not bank.credential_names:
+        yield Finding("ok", f"{source.name} bank", "it has no API; nothing it tells is checked")
+    elif source.has_credentials:
+        yield from _change(runtime, source)
+        yield from _bank(runtime, source)
+    else:
+        yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
+
+
+def _makes_key(source: SourceRecord, secret: str) -> bool:
+    try:
+        banks.named(source.bank).check_secret(secret, source.options)
+    except Refusal:
+        return False
+    return True
+
+
+def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    access = BankSession(runtime.database, runtime.encryption, source, clock=runtime.clock)
+    if isinstance(access.bank, PresentsCertificate):
+        yield from _certified(runtime, source.name, access)
+        return
+    try:
+        theirs = access.ask(access.bank.clock)
+        yield Finding("ok", f"{source.name} bank", "reached, and the credentials are accepted")
+        if theirs is not None:
+            off = abs((runtime.clock() - theirs).total_seconds())
+            state = "ok" if off <= CLOCK_SECONDS_MAX else "fail"
+            yield Finding(state, f"{source.name} clock", f"{off:.0f} s between the bank's clock and this one")
+        jwks = access.ask(access.bank.fetch_public_keys) if access.bank.publishes_keys else None
+        if jwks is not None:
+            with runtime.database.write() as connection:
+                bank_sessions.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
+            yield Finding("ok", f"{source.name} public keys", "fetched")
+        yield from _permissions(runtime, source)
+    except (BankError, BudgetSpent, DecryptionFailed) as error:
+        yield Finding("fail", f"{source.name} bank", str(error))
+
+
+def _certified(runtime: Runtime, name: str, access: BankSession) -> Iterator[Finding]:
+    """Make a real authorization call, with the client certificate, and say what is at fault."""
+    try:
+        presented = access.certificate()
+        if presented is not None:
+            state, text = tls.expiry(presented.leaf(), runtime.clock())
+            yield Finding(state, f"{name} certificate", text)
+            if state == "fail":
+                return
+        access.authorize()
+        yield Finding("ok", f"{name} bank", "authorized: certificate, user and password are accepted")
+        if isinstance(access.bank, KeepsAccounts):
+            number = len(access.ask(access.bank.accounts))
+            text = f"{number} can be seen" if number else "the user was granted none"
+            yield Finding("ok" if number else "warn", f"{name} accounts", text)
+    except BankError as error:
+        what, words = next((what, words) for kind, what, words in AT_FAULT if isinstance(error, kind))
+        yield Finding("fail", f"{name} {what}", f"{words}{error}")
+    except (BudgetSpent, DecryptionFailed) as error:
+        yield Finding("fail", f"{name} bank", str(error))
+
+
+def _change(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    """Finish a change of credentials that was left unfinished."""
+    with runtime.database.read() as connection:
+        change = credential_changes.pending(connection, source.id)
+    if change is None:
+        return
+    try:
+        runtime.credential_changes().resume(source, change)
+        yield Finding("ok", f"{source.name} credentials", f"an unfinished change ({change.kind}) is finished now")
+    except (CredentialsError, DecryptionFailed) as error:
+        yield Finding("fail", f"{source.name} credentials", str(error))
+
+
+def _permissions(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    """Compare what the credentials may do with what is needed, where the bank tells.
+
+    Raises:
+        BankError
+        BudgetSpent
+    """
+    what = f"{source.name} permissions"
+    try:
+        bank = permissions.issuing(source)
+        held = permissions.permissions(runtime.database, runtime.encryption, source, runtime.clock)
+    except BankWithoutCredentials:
+        return
+    except Forbidden as refused:
+        yield Finding("warn", what, f"can't be looked up: {outcomes.in_words(source, None, refused)}")
+        return
+    missing = [f"{key} ({bank.needed_permissions[key]})" for key in permissions.missing(bank, held)]
+    if missing:
+        yield Finding("fail", what, f"missing: {', '.join(missing)}; ask the bank to grant them to the client")
+    else:
+        yield Finding("ok", what, f"all that are needed: {', '.join(bank.needed_permissions)}")

@@ -1,0 +1,1 @@
+"""A session with one source's bank: shared token, shared request budget, one retry after a refused token."""

@@ -1,0 +1,101 @@
+"""Banqup's callbacks: messages of its listener, proven by a token or an address."""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from receiver.banks import json_values
+from receiver.banks.banqup import options
+from receiver.banks.banqup.api import PAYMENT_STATUSES, State, state
+from receiver.banks.protocol import Callback, Claim, Profile, Proof
+from receiver.signing import addresses, static_token
+from receiver.signing.errors import Refusal
+
+CHANNEL = "messages"
+"""What Banqup puts behind the listener's address."""
+
+
+def prove(callback: Callback, profile: Profile) -> Proof:
+    """Prove that a message shows what the source asks for.
+
+    Raises:
+        Refusal
+    """
+    place = profile.options.get("token_in")
+    before, _, last = (callback.channel or "").rpartition("/")
+    if last != CHANNEL or bool(before) != (place == options.PATH):
+        raise Refusal("channel_not_expected", f"messages come to …/{CHANNEL}")
+    allowed = profile.options.get("allowed_addresses", ())
+    if place is None:
+        return Proof("address", f"address:{addresses.match(callback.peer, allowed)}", callback.body)
+    header = callback.headers.get(options.token_header(profile.options), b"")
+    shown = before.encode("latin-1", "replace") if place == options.PATH else header
+    key_id = static_token.match(static_token.ids(profile.secrets), shown, hidden=callback.hidden)
+    profile.check_address(callback)
+    return Proof("token", key_id, callback.body)
+
+
+UNRECOGNISED = "banqup.unrecognised"
+
+CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "space", "spaceAsset")
+
+_NAMES = {name.lower(): re.sub(r"([A-Z])", lambda found: "_" + found[1].lower(), name) for name in CATEGORIES}
+
+
+def read(body: bytes) -> Sequence[Claim]:
+    """Return the claim in a genuine message: one event by its `id`, or by its body where it has none.
+
+    Raises:
+        NotUnderstood: it is no JSON object.
+    """
+    fields = json_values.parse_object(body)
+    content = json_values.canonical(fields)
+    message_id = json_values.text(fields, "id")
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    identity = ("message", message_id) if message_id is not None else ("body", digest)
+    category = (json_values.text(fields, "category") or "").lower()
+    if category != "payment":
+        kind = f"banqup.{_NAMES[category]}" if category in _NAMES else UNRECOGNISED
+        return [Claim(kind, identity, content, facts=_facts(fields, None))]
+    payment_id = json_values.text(fields, "resourceId") or json_values.first(fields, "paymentId")
+    found = state(fields)
+    return [
+        Claim(
+            type=_payment_type(found),
+            identity=identity,
+            content=content,
+            kind="payment" if payment_id is not None else "none",
+            subject=payment_id,
+            payment_id=payment_id,
+            status=found.status if found else None,
+            facts=_facts(fields, found),
+        )
+    ]
+
+
+def _payment_type(found: State | None) -> str:
+    word = found.word.upper() if found else ""
+    return f"banqup.payment.{word.lower()}" if word in PAYMENT_STATUSES else "banqup.payment"
+
+
+def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
+    data = json_values.inner(fields, "data")
+    status = json_values.inner(fields, "status") or json_values.inner(data, "status")
+    reasons = status.get("reason")
+    facts: dict[str, Any] = {
+        "message_id": json_values.text(fields, "id"),
+        "resource_id": json_values.text(fields, "resourceId"),
+        "message_type": json_values.text(fields, "type"),
+        "space_id": json_values.first(fields, "spaceId"),
+        "related_document_id": json_values.text(data, "relatedDocumentId"),
+        "bank_status": found.bank_status if found else None,
+        "reasons": [text for reason in reasons if (text := json_values.text({"": reason}, ""))]
+        if isinstance(reasons, list)
+        else None,
+    }
+    # `PENDING:https://…`: the address has colons of its own.
+    state_of_auth, colon, address = (json_values.text(status, "auth") or "").partition(":")
+    if colon:
+        facts |= {"auth_state": state_of_auth, "auth_url": address}
+    return {name: fact for name, fact in facts.items() if fact}

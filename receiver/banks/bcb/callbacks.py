@@ -1,0 +1,198 @@
+"""BCB's callbacks: proven by HMAC-SHA256 or RSA-PSS, and read as deposits or as jobs that have ended."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from receiver.banks import json_values
+from receiver.banks.bcb.api import JOB_STATUSES
+from receiver.banks.json_values import NotUnderstood
+from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
+from receiver.signing import concatenation, hmac_sha256, rsa_pss
+from receiver.signing.encoding import from_base64
+from receiver.signing.errors import Refusal
+
+SIGNATURE, TIMESTAMP, NONCE, VERSION = "bcb-signature", "bcb-timestamp", "bcb-nonce", "bcb-signature-version"
+
+SIGNATURE_CHARACTERS_MAX = 2048
+"""RSA with 8192 bits takes 1368."""
+
+
+def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
+    """Prove a callback genuine and fresh.
+
+    Raises:
+        Refusal
+        KeysNotKnown: it is signed with a key of the bank that is not known here.
+    """
+    timestamp_text, nonce = _header(callback, TIMESTAMP), _header(callback, NONCE)
+    timestamp = concatenation.read_timestamp(timestamp_text)
+    concatenation.check_nonce(nonce, callback.method)
+    _check_border(callback, profile)
+    signature = _signature(callback)
+    text = concatenation.text(timestamp_text, nonce, callback.method, callback.path, callback.body)
+    key_id = _match(callback, profile, text, signature)
+    concatenation.check_fresh(timestamp, now)
+    profile.check_address(callback)
+    return Proof(
+        strength="signature",
+        key_id=key_id,
+        content=callback.body,
+        nonce=nonce.decode("ascii"),
+        signed_at=datetime.fromtimestamp(timestamp, UTC),
+    )
+
+
+def _header(callback: Callback, name: str) -> bytes:
+    value = callback.headers.get(name, b"")
+    if not value:
+        raise Refusal("header_missing", f"no {name}")
+    return value
+
+
+def _signature(callback: Callback) -> bytes:
+    encoded = _header(callback, SIGNATURE)
+    if len(encoded) > SIGNATURE_CHARACTERS_MAX:
+        raise Refusal("signature_malformed", f"{len(encoded)} characters")
+    return from_base64(encoded, "signature")
+
+
+def _check_border(callback: Callback, profile: Profile) -> None:
+    """Leave no second place where the path could end and the body start: see `receiver.signing.concatenation`.
+
+    A body that could as well be the rest of the path (it is no JSON object, then) is taken only at the source's own
+    path, and only where no other path that this receiver listens on fits the same text.
+    """
+    concatenation.check_path(callback.path)
+    channels = profile.options.get("channels", ())
+    if channels and callback.channel is not None and callback.channel not in channels:
+        raise Refusal("channel_not_expected", f"the source names its channels, and {callback.channel[:80]!r} is none")
+    if not concatenation.border_is_open(callback.body):
+        return
+    fits_others = (
+        # A named channel is no better: its text may be that of a longer path that the bank calls and nobody named.
+        callback.channel is not None
+        or callback.body.startswith((b"/", b"%"))
+        or _continues_to_another_source(callback.body, profile)
+    )
+    if fits_others:
+        raise Refusal("border_open", "the body could be the rest of the path; a JSON object could not")
+
+
+def _continues_to_another_source(body: bytes, profile: Profile) -> bool:
+    longest = max((len(name) for name in profile.longer_names), default=0)
+    # Any character of a name may stand percent-encoded in a path, in three bytes.
+    whole = profile.name.encode() + unquote_to_bytes(body[: 3 * longest])
+    return any(whole.startswith(name.encode()) for name in profile.longer_names)
+
+
+def _match(callback: Callback, profile: Profile, text: bytes, signature: bytes) -> str:
+    version = callback.headers.get(VERSION)
+    if version is None:
+        if not profile.secrets:
+            raise Refusal("secret_not_set", "the source has no signing secret: set one with `receiver secret set`")
+        keys = profile.hmac_keys(profile.options.get("encoding", "base64"))
+        return hmac_sha256.match(keys, text, signature)
+    if not version.lower().startswith(b"rsa"):
+        raise Refusal("version_unknown", f"{version[:40]!r} is not a version of BCB's RSA signatures")
+    if profile.jwks is None:
+        raise KeysNotKnown("no public key of the bank is known yet")
+    try:
+        return f"rsa:{rsa_pss.match(_public_keys(profile.jwks), text, signature)}"
+    except Refusal as refusal:
+        raise KeysNotKnown(f"none of the known public keys fits: {refusal.detail}") from refusal
+
+
+@lru_cache(maxsize=64)
+def _public_keys(jwks: str) -> tuple[rsa_pss.PublicKey, ...]:
+    return tuple(rsa_pss.public_keys(jwks))
+
+
+def read(body: bytes) -> Sequence[Claim]:
+    """Return the claim in a genuine body.
+
+    Raises:
+        NotUnderstood
+    """
+    fields = json_values.parse_object(body)
+    claim = _deposit(fields) or _job(fields)
+    if claim is None:
+        raise NotUnderstood("neither a deposit notification nor a job's state")
+    return [claim]
+
+
+def _deposit(fields: Mapping[str, Any]) -> Claim | None:
+    """A credit or debit on an account. It has no id of its own.
+
+    The subscription is left out of the identity, so that a renewed one does not tell the same deposit twice; the
+    amount is in it, because the fees of an operation share all the rest. The notification names no status: that it
+    is sent at all is taken as the claim that the deposit is complete (deduced, not documented).
+    """
+    topic, transaction = json_values.text(fields, "topic"), json_values.text(fields, "transactionId")
+    if topic is None or topic.lower() != "deposits" or transaction is None:
+        return None
+    value = json_values.inner(fields, "value")
+    amount = json_values.amount(value, "amount")
+    currency = json_values.text(value, "currency")
+    account, direction = json_values.text(fields, "accountNumber"), json_values.text(fields, "type")
+    content = {name: content for name, content in fields.items() if name != "subscriptionId"}
+    return Claim(
+        type="bcb.deposit",
+        identity=(
+            "deposit",
+            account or "",
+            transaction,
+            direction or "",
+            json_values.shortest_decimal_text(amount),
+            currency or "",
+        ),
+        content=json_values.canonical(content),
+        kind="payment",
+        subject=transaction,
+        payment_id=transaction,
+        status="completed",
+        amount=amount,
+        currency=currency,
+        facts=_present(
+            account_number=account,
+            direction=direction,
+            transaction_type=json_values.text(fields, "transactionType"),
+            subscription_id=json_values.text(fields, "subscriptionId"),
+        ),
+    )
+
+
+def _job(fields: Mapping[str, Any]) -> Claim | None:
+    """A background job's state; field names are deduced from the job's entry in the API, in either spelling."""
+    job = json_values.text(fields, "jobId", "JobId")
+    bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
+    if job is None or bank_status is None:
+        return None
+    summary = json_values.inner(fields, "summary") or json_values.inner(fields, "Summary")
+    counts = {
+        name: number
+        for name in ("total", "completed", "failed")
+        if (number := json_values.whole_number(summary, name)) is not None
+    }
+    return Claim(
+        type=f"bcb.job.{_word(bank_status)}",
+        identity=("job", job, bank_status.lower()),
+        content=json_values.canonical(fields),
+        kind="job",
+        subject=job,
+        status=JOB_STATUSES.get(bank_status.lower(), "unknown"),
+        facts=_present(job_status=bank_status, summary=counts or None),
+    )
+
+
+def _word(bank_status: str) -> str:
+    """Write `CompletedWithErrors` as `completed_with_errors`; what is not plain letters as `status_changed`."""
+    if not (bank_status.isascii() and bank_status.isalpha()) or len(bank_status) > 40:
+        return "status_changed"
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in bank_status).lstrip("_")
+
+
+def _present(**facts: Any) -> dict[str, Any]:
+    return {name: fact for name, fact in facts.items() if fact is not None}

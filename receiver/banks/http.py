@@ -1,0 +1,244 @@
+"""HTTP to a bank's API: time-outs on every call, answers bounded, every failure one of `receiver.banks.errors`."""
+
+import re
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from receiver.banks import json_values, tls
+from receiver.banks.errors import (
+    AnswerUnreadable,
+    BankError,
+    Forbidden,
+    NothingShown,
+    NotKnown,
+    RateLimited,
+    RequestRefused,
+    ServerFailed,
+    TokenRefused,
+    Unreachable,
+    words_of,
+)
+from receiver.banks.tls import ClientCertificate
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 15.0
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
+WAIT_DEFAULT = timedelta(minutes=5)
+WAIT_MAX = timedelta(hours=24)
+
+Clock = Callable[[], datetime]
+
+
+class _Session(requests.Session):
+    """Never looks where a redirect points: that alone would read its whole body, and stumble over a bad address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find none."""
+
+
+class HttpClient:
+    """A way to one bank's API. One thread uses it at a time."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        clock: Clock,
+        before_request: Callable[[], None] = lambda: None,
+        token: str | None = None,
+        authorization: Mapping[str, str] | None = None,
+        options: Mapping[str, Any] | None = None,
+        certificate: ClientCertificate | None = None,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        """Take the API's address; `before_request` may raise to forbid a request (a spent budget).
+
+        `authorization` are the headers that show the token, where it is no bearer token (RFC 6750); `options` are the
+        source's own, for the bank's package to look at.
+
+        Raises:
+            CertificateUnusable
+        """
+        self.base_url = base_url.rstrip("/")
+        self.token = token
+        self.options = options or {}
+        self._authorization = authorization or ({} if token is None else {"Authorization": f"Bearer {token}"})
+        self.clock = clock
+        self._before_request = before_request
+        self._read_seconds = read_seconds
+        self._session = _Session()
+        # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
+        self._session.auth = _as_it_is
+        if certificate is not None:
+            self._session.mount("https://", tls.Presenting(certificate.context()))
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._session.close()
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None, *, basic: tuple[str, str] | None = None) -> Any:
+        """Return the parsed JSON of `GET path`; `headers`, where given, stand in for those that show the token.
+
+        With `basic`, a name and a password (RFC 7617) do.
+
+        Raises:
+            BankError
+        """
+        if basic is not None:
+            shown = b64encode(":".join(basic).encode()).decode()
+            # Banking Circle's sheet has the type on this GET too, though nothing follows.
+            headers = {"Authorization": f"Basic {shown}", "Content-Type": "application/json"}
+            return self._call("GET", path, headers=headers, confidential=(shown, basic[1]))
+        return self._call("GET", path, headers=headers)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return the parsed JSON of `POST path`.
+
+        Raises:
+            BankError
+        """
+        return self._call("POST", path, body)
+
+    def post_form(self, path: str, fields: Mapping[str, str]) -> Any:
+        """Return the parsed JSON of `POST path` with fields as a form (`application/x-www-form-urlencoded`).
+
+        Raises:
+            BankError
+        """
+        return self._call("POST", path, fields, as_form=True)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str,
+        wants_json: bool = True,
+    ) -> Any:
+        """Make a call that changes something, and may be made again with the same key; return the parsed JSON.
+
+        Without `wants_json` any answer with 2xx will do, and what it holds is not looked at.
+
+        Raises:
+            BankError
+        """
+        headers = {**self._authorization, "Idempotency-Key": idempotency_key}
+        return self._call(method, path, body, headers=headers, wants_json=wants_json)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        as_form: bool = False,
+        headers: Mapping[str, str] | None = None,
+        confidential: Sequence[str] = (),
+        wants_json: bool = True,
+    ) -> Any:
+        self._before_request()
+        shown = self._authorization if headers is None else headers
+        secrets = [self.token, *(body or {}).values(), *confidential]
+        # A value may be `Bearer …`, and come back without its first word.
+        secrets += [word for text in shown.values() for word in (text, text.rpartition(" ")[2])]
+        try:
+            with self._session.request(
+                method,
+                self.base_url + path,
+                json=None if as_form else body,
+                data=body if as_form else None,
+                headers={"Accept": "application/json", **shown},
+                timeout=(CONNECT_SECONDS, self._read_seconds),
+                # A redirect would carry the token to wherever it points.
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = self._content(response)
+        except (requests.RequestException, HTTPError, UnicodeError) as error:
+            raise _unreached(f"{method} {path}", error) from error
+        if not wants_json and response.ok and response.status_code < 300:
+            return None
+        return self._read(f"{method} {path}", response, content, [text for text in secrets if isinstance(text, str)])
+
+    def _content(self, response: requests.Response) -> bytes:
+        """Read what fits, and no longer than the time for an answer, however slowly it drips."""
+        ends = time.monotonic() + self._read_seconds
+        parts: list[bytes] = []
+        size = 0
+        # `read1` gives what there is; any other way to read waits, each byte anew, until the piece is full.
+        while part := response.raw.read1(64 * 1024, decode_content=True):
+            parts.append(part)
+            size += len(part)
+            if size > ANSWER_BYTES_MAX:
+                raise AnswerUnreadable(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+            if time.monotonic() > ends:
+                raise Unreachable(f"the answer took longer than {self._read_seconds:g} s")
+        return b"".join(parts)
+
+    def _read(self, call: str, response: requests.Response, content: bytes, secrets: Sequence[str]) -> Any:
+        if response.ok and response.status_code < 300:
+            if not content:
+                raise NothingShown(f"{call}: the answer is empty")
+            try:
+                return json_values.parse(content)
+            except json_values.NotUnderstood as error:
+                raise AnswerUnreadable(f"{call}: the answer is not JSON") from error
+        text = f"{call}: {response.status_code} {words_of(content, secrets)}".rstrip()
+        raise _failure(text, response, content, self.clock())
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _failure(text: str, response: requests.Response, content: bytes, now: datetime) -> BankError:
+    status = response.status_code
+    if status == 429:
+        return RateLimited(text, _wait(response, content, now))
+    kinds = {401: TokenRefused, 403: Forbidden, 404: NotKnown}
+    if status >= 500:
+        return ServerFailed(text)
+    return kinds.get(status, RequestRefused)(text)
+
+
+def _unreached(call: str, error: Exception) -> BankError:
+    """Return why no answer came: the TLS handshake, where it was that."""
+    handshake = tls.fault(error)
+    return type(handshake)(f"{call}: {handshake}") if handshake else Unreachable(f"{call}: {type(error).__name__}")
+
+
+def _wait(response: requests.Response, content: bytes, now: datetime) -> timedelta:
+    """Return how long a 429 asks to wait: `Retry-After` (RFC 9110), else the body's `retry_after`, else a default."""
+    told = [response.headers.get("Retry-After")]
+    try:
+        found = json_values.parse(content)
+        told.append(json_values.text(found, "retry_after", "retryAfter") if isinstance(found, dict) else None)
+    except json_values.NotUnderstood:
+        pass
+    waits = [wait for text in told if text and (wait := _read_wait(text, now)) is not None]
+    # Where the two differ the longer one is meant: coming back too early costs another window.
+    return min(max(waits, default=WAIT_DEFAULT), WAIT_MAX)
+
+
+def _read_wait(text: str, now: datetime) -> timedelta | None:
+    units = {"second": 1, "minute": 60, "hour": 3600}
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return timedelta(seconds=int(text))
+    if words := re.fullmatch(r"([0-9]{1,6}) (second|minute|hour)(?:\(s\)|s)?", text.strip().lower()):
+        return timedelta(seconds=int(words[1]) * units[words[2]])
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            until = read(text)
+        except (ValueError, OverflowError):
+            continue
+        aware = until if until.tzinfo else until.replace(tzinfo=UTC)
+        return max(aware - now, timedelta(0))
+    return None

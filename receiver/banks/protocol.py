@@ -1,0 +1,202 @@
+"""What every bank is to the rest of the house: read a callback, ask the bank."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from receiver.banks.callback import STRENGTHS, Callback, Carried, Claim, Profile, Proof, unrecognised
+from receiver.banks.errors import NotOffered
+from receiver.banks.http import HttpClient
+from receiver.store.payments import STATUSES
+
+__all__ = [
+    "FINAL_STATUSES",
+    "STRENGTHS",
+    "Answer",
+    "Bank",
+    "Callback",
+    "Carried",
+    "Claim",
+    "KeysNotKnown",
+    "OptionsWrong",
+    "Pauses",
+    "Profile",
+    "Proof",
+    "RegistrationNotOffered",
+    "unrecognised",
+]
+
+FINAL_STATUSES = frozenset(STATUSES) - {"pending", "unknown"}
+
+
+class OptionsWrong(Exception):
+    """A source's option is unknown to its bank or has a value that the bank's package does not take."""
+
+
+class RegistrationNotOffered(Exception):
+    """The bank has no way to be told by its API where callbacks go, or none that is built here."""
+
+
+class KeysNotKnown(Exception):
+    """The callback may be genuine; the public key to tell is not here yet, or has been replaced at the bank."""
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """The least pauses between two questions about one payment, in seconds: the first one, and the longest."""
+
+    first: float = 0
+    longest: float = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the bank says of a payment or job; `bank_status` in its own words, `status` in ours."""
+
+    bank_status: str
+    status: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    recheck_after: Sequence[timedelta] = ()
+    """When to look again at a final state that may change all the same, counted from when it was first seen."""
+    payment_id: str | None = None
+    """The payment's own id, where it was asked for by a reference."""
+    returns: str | None = None
+    """The id of the payment that this one returns."""
+
+
+class Bank(Protocol):
+    """One bank. A package below `receiver.banks` holds one as `BANK`; nothing else has to know it.
+
+    What has a value or a body here need not be said again by a bank that derives from this class.
+    """
+
+    name: str
+    acknowledgement: str | None = None
+    """The text that the bank takes for "I have it"; none where any 2xx will do, so that it gets JSON."""
+    credential_names: tuple[str, ...] = ()
+    """What its API asks for, such as a client's id and secret; none where there is no API."""
+    hosts: Mapping[str, str] = MappingProxyType({})
+    """The API's address in each environment, where it is known."""
+    requests: int = 60
+    """How many requests the bank takes ..."""
+    window_seconds: float = 60
+    """... in a fixed window of this length."""
+    token_seconds: float = 300
+    """How long a token lives where the bank does not say."""
+    renews_tokens: bool = True
+    """Whether another token may do where one was refused; false where the credentials themselves are sent."""
+    publishes_keys: bool = False
+    """Whether `fetch_public_keys` gives any."""
+    pauses: Pauses = Pauses()
+    silence_means: str = ""
+    """What it may mean that no callback has come for long."""
+
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options as they are to be stored.
+
+        Raises:
+            OptionsWrong
+        """
+
+    def check_base_url(self, url: str) -> None:
+        """Accept an address of the API.
+
+        Raises:
+            OptionsWrong
+        """
+        if not url.startswith(("https://", "http://")):
+            raise OptionsWrong(f"an API's address is a URL, not {url!r}")
+
+    def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
+        """Accept a signing secret's text.
+
+        Raises:
+            Refusal: it makes no key.
+        """
+
+    def proofs(self, options: Mapping[str, Any]) -> Sequence[str]:
+        """Return by what a source's callbacks are proven, the strongest first; all of it is asked for."""
+        listed = ("address",) if options.get("allowed_addresses") else ()
+        return ("signature", *listed)
+
+    def needs_secret(self, options: Mapping[str, Any]) -> bool:
+        """Tell whether nothing is proven without a secret that was set."""
+        return True
+
+    def carried(self, options: Mapping[str, Any]) -> Carried:
+        """Return where callbacks carry a token in the clear."""
+        return Carried()
+
+    def silence_seconds(self, options: Mapping[str, Any]) -> float | None:
+        """Return after how long without a callback staff should be told; none for never."""
+        return None
+
+    def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
+        """Prove a callback genuine.
+
+        Raises:
+            Refusal: it is not proven genuine.
+            KeysNotKnown: that can't be told yet.
+        """
+
+    def read(self, proof: Proof) -> Sequence[Claim]:
+        """Return what a proven callback tells.
+
+        Raises:
+            NotUnderstood: it is of a shape not known here.
+        """
+
+    def nonce_of(self, callback: Callback) -> str | None:
+        """Return what the sender gave as the delivery's unique value, unproven."""
+        return None
+
+    def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+        """Fetch an access token and the time at which it ends, where the bank says it.
+
+        Raises:
+            BankError
+        """
+        raise NotOffered(f"{self.name} has no API")
+
+    def authorization(self, token: str, options: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return the headers that show a token."""
+        return {"Authorization": f"Bearer {token}"}
+
+    def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
+        """Ask for the real state of a payment or job; `facts` is what events about it told, the latest word on each.
+
+        Raises:
+            BankError
+        """
+        raise NotOffered(f"{self.name} has no API")
+
+    def fetch_public_keys(self, connection: HttpClient) -> str | None:
+        """Return the bank's JWKS; none where it has none.
+
+        Raises:
+            BankError
+        """
+        return None
+
+    def clock(self, connection: HttpClient) -> datetime | None:
+        """Make a request that shows that the API takes the credentials; return the bank's time, where it tells it.
+
+        Raises:
+            BankError
+        """
+        raise NotOffered(f"{self.name} has no API")
+
+    def register(self, connection: HttpClient, listener_url: str) -> str:
+        """Tell the bank where its callbacks go; return the bank's own id of that, or what else it says.
+
+        Raises:
+            BankError
+            RegistrationNotOffered
+        """
+        raise RegistrationNotOffered(f"{self.name} is told in another way where callbacks go: see its documentation")
+
+    def listener_path(self, options: Mapping[str, Any], secret: str | None) -> str:
+        """Return what follows the source's own path in the address that the bank is given, with the slash before it."""
+        return ""

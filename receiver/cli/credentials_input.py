@@ -1,0 +1,108 @@
+"""API credentials as an operator gives them: in a JSON file, on standard input, or at a terminal."""
+
+import base64
+import json
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from receiver.banks import tls
+from receiver.banks.abilities import PresentsCertificate
+from receiver.banks.errors import CertificateUnusable
+from receiver.banks.protocol import Bank
+
+HIDDEN = ("secret", "password", "passcode")
+FILE_BYTES_MAX = 1024 * 1024
+
+
+def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str]:
+    """Return the credentials, whole and checked, ready to be stored; empty where none are given.
+
+    What a file lacks is asked for, where there is a terminal to ask at. The line on a client certificate goes to
+    standard error.
+
+    Raises:
+        ClickException: some are missing, or the certificate can't be used at `now`.
+    """
+    given = _read(file, bank) if file else {}
+    can_ask = sys.stdin.isatty() and file is not sys.stdin
+    if can_ask:
+        given = _ask(bank, given)
+    missing = [name for name in bank.credential_names if name not in given and name not in _optional(bank)]
+    if file is None and missing:
+        return {}
+    if missing:
+        names = ", ".join(bank.credential_names)
+        raise click.ClickException(f"--credentials lacks {', '.join(missing)}; it takes {names} as text")
+    folder = Path(file.name).parent if file and file is not sys.stdin else Path()
+    found = {name: _content(folder / value) if name in _files(bank) else value for name, value in given.items()}
+    _check(bank, found, now)
+    return found
+
+
+def _files(bank: Bank) -> tuple[str, ...]:
+    return bank.credential_files if isinstance(bank, PresentsCertificate) else ()
+
+
+def _optional(bank: Bank) -> tuple[str, ...]:
+    return bank.credentials_optional if isinstance(bank, PresentsCertificate) else ()
+
+
+def _read(file: TextIO, bank: Bank) -> dict[str, str]:
+    """Take the names as we write them or as banks do: `client_id`, `clientId`."""
+    try:
+        given = json.load(file)
+    except ValueError as error:
+        raise click.ClickException(f"--credentials is not JSON: {error}") from None
+    fields = {key.lower().replace("_", ""): value for key, value in given.items()} if isinstance(given, dict) else {}
+    found = {name: fields.get(name.replace("_", "")) for name in bank.credential_names}
+    return {name: value for name, value in found.items() if isinstance(value, str) and value}
+
+
+def _ask(bank: Bank, given: Mapping[str, str]) -> dict[str, str]:
+    """Ask for what is not given yet."""
+    wanted = [name for name in bank.credential_names if name not in given]
+    if given:
+        wanted = [name for name in wanted if name not in _optional(bank)]
+    if wanted:
+        click.echo("API credentials (Enter alone leaves them out):", err=True)
+    found = dict(given)
+    for name in wanted:
+        label = f"{name} (path of the file{', not needed' if name in _optional(bank) else ''})"
+        value = click.prompt(
+            label if name in _files(bank) else name,
+            default="",
+            show_default=False,
+            hide_input=any(word in name for word in HIDDEN),
+            err=True,
+        )
+        if value:
+            found[name] = value
+    return found
+
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX)
+    except OSError as error:
+        raise click.ClickException(f"{path} can't be read: {error.strerror}") from None
+    return base64.b64encode(content).decode()
+
+
+def _check(bank: Bank, found: Mapping[str, Any], now: datetime) -> None:
+    if not isinstance(bank, PresentsCertificate):
+        return
+    try:
+        presented = bank.certificate(found)
+        state, text = tls.expiry(presented.leaf(), now)
+        presented.context()
+    except CertificateUnusable as error:
+        raise click.ClickException(str(error)) from error
+    if state == "fail":
+        raise click.ClickException(f"the client certificate can't be used: {text}")
+    click.echo(f"The client certificate is {text}.", err=True)

@@ -1,0 +1,173 @@
+"""Changes of credentials: the intent is committed before the bank is asked, so that it can be asked again with the
+same key by whoever comes first: the same command, a worker, or the doctor."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from receiver.bank_client.session import CredentialsMissing
+from receiver.credentials import outcomes
+from receiver.credentials.attempts import HEAD_START, Attempts, Change
+from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
+from receiver.store import audit, credential_changes, sources
+from receiver.store.credential_changes import Intent
+from receiver.store.database import Database, StoreUnavailable
+from receiver.store.encryption import Encryption
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
+
+UNREPORTED = timedelta(hours=24)
+"""A change that was done and of which nobody was told is told for so long, in place of making another one."""
+
+PAUSES = (0.5, 2.0)
+"""Seconds before a command asks again, where the answer was lost."""
+
+
+@dataclass(frozen=True)
+class ChangeRequest:
+    """What somebody wants to be changed: `create`, `rotate` or `disable`; `client_id` is the source's own if none."""
+
+    kind: str
+    who: str
+    allowed_ips: str | None = None
+    client_id: str | None = None
+
+
+@dataclass(frozen=True)
+class CredentialChanges:
+    """Makes and finishes changes; any number of processes may."""
+
+    database: Database
+    encryption: Encryption
+    clock: Callable[[], datetime]
+    grace_seconds: int
+
+    def make(self, source: SourceRecord, request: ChangeRequest, pauses: Sequence[float] = PAUSES) -> Change:
+        """Carry a request out, or finish what is under way; return the change once it is done.
+
+        One that was done, but of which nobody was told (a kill, or a worker that finished it), is that change.
+
+        Raises:
+            CredentialsError: `AlreadyUnderWay`, `ChangeRefused`, `ChangeUnfinished` or `BankWithoutCredentials`.
+            BankError: it was not even begun.
+            BudgetSpent: likewise.
+            StoreUnavailable
+            DecryptionFailed
+        """
+        with self.database.read() as connection:
+            pending = credential_changes.pending(connection, source.id)
+            done = credential_changes.unreported(connection, source.id, request.kind, since=self.clock() - UNREPORTED)
+        if pending is None and done is not None and request.client_id in (None, done.client_id):
+            return done
+        attempts = self._attempts(source)
+        if pending is not None:
+            return self._finish(attempts, pending, request, pauses)
+        begun = self._begin(attempts, request)
+        try:
+            return attempts.make(begun)
+        except ChangeUnfinished:
+            if not pauses:
+                raise
+            time.sleep(pauses[0])
+            return self._finish(attempts, begun, request, pauses[1:])
+
+    def resume(self, source: SourceRecord, change: Change) -> Change:
+        """Ask the bank once more, with the same key; return the change once it is done.
+
+        Raises:
+            ChangeRefused
+            ChangeUnfinished
+        """
+        return self._attempts(source).retry(change)
+
+    def finish_due(self) -> int:
+        """Finish what commands have left behind; return how many changes were brought to an end.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self.database.read() as connection:
+            due = credential_changes.due(connection, self.clock())
+            known = {source.id: source for source in sources.every(connection)}
+        return sum(self._finish_one(known[change.source_id], change) for change in due)
+
+    def abandon(self, source: SourceRecord, who: str) -> None:
+        """Give up an unfinished change, once the bank has handed out new credentials in another way.
+
+        Raises:
+            NothingUnderWay
+        """
+        now = self.clock()
+        with self.database.write() as connection:
+            pending = credential_changes.pending(connection, source.id)
+            change = credential_changes.lock(connection, pending) if pending is not None else None
+            if change is None:
+                raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
+            outcomes.close(connection, change, "abandoned", now, why="given up by an operator")
+            about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
+            audit.write(connection, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about)
+
+    def report(self, change: Change) -> None:
+        """Note that the one who asked for a change knows that it is done."""
+        with self.database.write() as connection:
+            credential_changes.change_values(connection, change.id, reported_at=self.clock())
+
+    def _attempts(self, source: SourceRecord) -> Attempts:
+        return Attempts(self.database, self.encryption, self.clock, self.grace_seconds, source)
+
+    def _finish(self, attempts: Attempts, change: Change, request: ChangeRequest, pauses: Sequence[float]) -> Change:
+        if change.kind != request.kind or request.client_id not in (None, change.client_id):
+            name = attempts.source.name
+            raise AlreadyUnderWay(f"another change ({change.kind}) of the credentials of {name} is unfinished")
+        for pause in pauses:
+            try:
+                return attempts.retry(change)
+            except ChangeUnfinished:
+                time.sleep(pause)
+        return attempts.retry(change)
+
+    def _finish_one(self, source: SourceRecord, change: Change) -> int:
+        try:
+            self.resume(source, change)
+        except ChangeRefused as refused:
+            log.warning("%s: %s", source.name, refused)
+        except ChangeUnfinished as unfinished:
+            log.warning("%s: %s", source.name, unfinished)
+            return 0
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # The changes of other sources must not wait for this one.
+            log.exception("finishing a change of the credentials of %s failed", source.name)
+            return 0
+        return 1
+
+    def _begin(self, attempts: Attempts, request: ChangeRequest) -> Change:
+        """Write the intent down, with a token that is as fresh as can be: a rotation kills what gets another one."""
+        source, access = attempts.source, attempts.access()
+        target = None if request.kind == "create" else request.client_id or self._own_client(source)
+        token = access.log_in()
+        now = self.clock()
+        intent = Intent(request.kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
+        with self.database.write() as connection:
+            begun = credential_changes.begin(
+                connection, self.encryption, source.id, intent, now=now, due_at=now + HEAD_START
+            )
+            if begun is None:
+                raise AlreadyUnderWay(f"somebody else has just begun to change the credentials of {source.name}")
+            about = {"source": source.name, "client": target}
+            audit.write(
+                connection, at=now, who=request.who, what=f"credentials.{request.kind}.begun", why=None, about=about
+            )
+        return begun
+
+    def _own_client(self, source: SourceRecord) -> str:
+        with self.database.read() as connection:
+            own = sources.credentials(connection, self.encryption, source.id)
+        if own is None:
+            raise CredentialsMissing(f"source {source.name} has no API credentials")
+        return own["client_id"]

@@ -1,0 +1,99 @@
+"""Finding out how a delivery that is kept was signed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from receiver import banks
+from receiver.banks.abilities import Explains, Match
+from receiver.banks.protocol import Callback, Profile
+from receiver.inbox.reverify import callback_of
+from receiver.store import bank_sessions, events, intake, signing_secrets, sources
+from receiver.store.encryption import Encryption
+
+
+class NotExplained(Exception):
+    """There is no way to look into this delivery."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One way of verifying that fits, and what is otherwise than the source has it."""
+
+    match: Match
+    differences: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is known of how a delivery was signed."""
+
+    fits: Sequence[Fit]
+    clock_seconds: float | None
+    remarks: Sequence[str]
+
+
+def explain(
+    connection: Connection, encryption: Encryption, row: Row[Any], prefix: str, more: Sequence[str], now: datetime
+) -> Report:
+    """Try all versions of the source's secret, its public keys, and paths that could be meant, `more` among them.
+
+    Raises:
+        NotExplained
+        DecryptionFailed
+    """
+    source = sources.find(connection, row.source)
+    bank = banks.named(source.bank) if source is not None else None
+    if source is None or not isinstance(bank, Explains):
+        raise NotExplained(f"how callbacks of {row.source} are signed can't be looked into")
+    body = row.body if row.body is not None else _body_of_first(connection, row)
+    if body is None or len(body) < row.body_bytes:
+        kept = f"only {len(body or b'')} of {row.body_bytes} bytes were kept"
+        raise NotExplained(f"{kept} (see RECEIVER_REJECTED_BODY_BYTES), and the signature is over all of them")
+    callback = callback_of(row, bytes(body))
+    versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
+    opened = signing_secrets.every(connection, encryption, source.id)
+    keys = bank_sessions.public_keys(connection, source.id)
+    secrets = [(str(secret.version), secret.text) for secret in opened]
+    profile = Profile(source.name, source.options, secrets, keys.jwks)
+    found = bank.explain(callback, profile, _paths(row.path, prefix, more), row.received_at)
+    fits = [Fit(match, _differences(match, callback, source.options, versions)) for match in found.matches]
+    remarks = list(found.remarks)
+    if not fits:
+        remarks.append("no known secret or key, in any encoding, over any path that was tried, made this signature")
+    return Report(fits, found.clock_seconds, remarks)
+
+
+def _body_of_first(connection: Connection, row: Row[Any]) -> bytes | None:
+    """A duplicate's bytes are stored with the event that they told first."""
+    for event_id in intake.events_of(connection, row.id):
+        event = events.find(connection, event_id)
+        if event is not None and event.payload_sha256 == row.body_sha256:
+            return events.raw(connection, event_id)
+    return None
+
+
+def _paths(path: str, prefix: str, more: Sequence[str]) -> list[bytes]:
+    """Return the path as it came, without and with the public prefix, each with and without a slash at its end."""
+    paths = [path]
+    if prefix:
+        paths.append(path.removeprefix(prefix) if path.startswith(prefix) else prefix + path)
+    paths += more
+    toggled = [each.rstrip("/") if each.endswith("/") else f"{each}/" for each in paths]
+    return [each.encode("latin-1", "replace") for each in dict.fromkeys(paths + toggled) if each]
+
+
+def _differences(match: Match, callback: Callback, options: Any, versions: dict[int, str]) -> list[str]:
+    differences = []
+    encoding = options.get("encoding", "base64")
+    if match.encoding is not None and match.encoding != encoding:
+        differences.append(f"the source's option encoding is {encoding}")
+    if match.path.encode("latin-1") != callback.path:
+        differences.append(f"it came to {callback.path.decode('latin-1')}")
+    name, _, version = match.key_id.partition(":")
+    if name == "secret" and versions.get(int(version)) == "expired":
+        differences.append("this secret has expired")
+    return differences

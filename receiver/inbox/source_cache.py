@@ -1,0 +1,145 @@
+"""What is known of the sources, cached for a second: callbacks look it up thousands of times in one."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from receiver.banks.protocol import Profile
+from receiver.store import bank_sessions, signing_secrets, sources
+from receiver.store.bank_sessions import StoredKeys
+from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
+from receiver.store.encryption import Encryption
+from receiver.store.sources import SourceRecord
+
+
+def profile_of(
+    connection: Connection, encryption: Encryption, source: SourceRecord, now: datetime
+) -> tuple[Profile, StoredKeys]:
+    """Return a source's options and valid keys, and what is known of its public keys.
+
+    Raises:
+        DecryptionFailed
+    """
+    secrets = signing_secrets.valid(connection, encryption, source.id, now)
+    keys = bank_sessions.public_keys(connection, source.id)
+    longer_names = sources.names_starting(connection, source.name)
+    versions = [(str(secret.version), secret.text) for secret in secrets]
+    return Profile(source.name, source.options, versions, keys.jwks, longer_names, source.environment), keys
+
+
+CACHE_SECONDS = 0.8
+"""A change shows in every process within a second, the time to read it anew included."""
+
+_CACHE = timedelta(seconds=CACHE_SECONDS)
+
+
+class SourceUnknown(Exception):
+    """No enabled source has this name."""
+
+
+@dataclass(frozen=True)
+class KnownSource:
+    """A source, and what proves its callbacks, as they were read at `read_at`."""
+
+    source: SourceRecord
+    profile: Profile
+    keys: StoredKeys
+    read_at: datetime
+    read_when: float
+    """By the process's own clock, in seconds."""
+
+
+class SourceCache:
+    """The sources of a database; any number of threads may ask."""
+
+    def __init__(self, database: Database, encryption: Encryption, timer: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._encryption = encryption
+        self._timer = timer
+        self._known: dict[str, KnownSource] = {}
+        self._names: tuple[frozenset[str], float] = (frozenset(), float("-inf"))
+        self._reading = threading.Lock()
+        self._failed_when = float("-inf")
+
+    def find(self, name: str, now: datetime) -> KnownSource:
+        """Return what is known of an enabled source.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+            DecryptionFailed
+        """
+        found = self._fresh(name, now)
+        if found is None:
+            came_when = self._timer()
+            # One thread reads, the others find what it has read.
+            with self._reading:
+                found = self._read_meanwhile(name, came_when) or self._fresh(name, now) or self._read(name, now)
+        if not found.source.enabled:
+            raise SourceUnknown(name)
+        return found
+
+    def forget(self, name: str) -> None:
+        """Read a source anew when it is asked for next."""
+        self._known.pop(name, None)
+
+    def _fresh(self, name: str, now: datetime) -> KnownSource | None:
+        found = self._known.get(name)
+        if found is None:
+            return None
+        # By both clocks: secrets expire by the one that tells the date, and that one can be set.
+        is_young = self._timer() - found.read_when < CACHE_SECONDS
+        return found if is_young and abs(now - found.read_at) < _CACHE else None
+
+    def _read_meanwhile(self, name: str, came_when: float) -> KnownSource | None:
+        """Return what was read since a thread came, however long that took; it shares in the failure too.
+
+        So nobody waits for one slow reading, or one time-out, after the other.
+
+        Raises:
+            StoreUnavailable
+        """
+        if self._failed_when >= came_when:
+            raise StoreUnavailable("the sources could not be read")
+        found = self._known.get(name)
+        return found if found is not None and found.read_when > came_when else None
+
+    def _read(self, name: str, now: datetime) -> KnownSource:
+        try:
+            return self._read_anew(name, now)
+        except StoreUnavailable:
+            self._failed_when = self._timer()
+            raise
+
+    def _read_anew(self, name: str, now: datetime) -> KnownSource:
+        self._check_name(name)
+        read_when = self._timer()
+        with self._database.read(ANSWER_SECONDS) as connection:
+            source = sources.find(connection, name)
+            if source is None:
+                self._known.pop(name, None)
+                raise SourceUnknown(name)
+            profile, keys = profile_of(connection, self._encryption, source, now)
+        known = KnownSource(source, profile, keys, now, read_when)
+        self._known[name] = known
+        return known
+
+    def _check_name(self, name: str) -> None:
+        """Turn away names that there are not without asking the database for each: anybody can make them up.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+        """
+        names, read_when = self._names
+        if self._timer() - read_when >= CACHE_SECONDS:
+            read_when = self._timer()
+            with self._database.read(ANSWER_SECONDS) as connection:
+                names = frozenset(sources.names(connection).values())
+            self._names = (names, read_when)
+        if name not in names:
+            raise SourceUnknown(name)

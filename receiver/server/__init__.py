@@ -1,0 +1,1 @@
+"""The processes: gunicorn's configuration and worker, the start of the application, the supervisor."""

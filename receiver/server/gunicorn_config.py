@@ -1,0 +1,41 @@
+"""Gunicorn's settings (its own names), from ours. `docs/decisions.md` says why they are what they are."""
+
+import resource
+import sys
+
+from receiver.settings import SettingsError, load_settings
+
+try:
+    _settings = load_settings()
+except SettingsError as error:
+    sys.exit(f"receiver: {error}")
+
+bind = f"{_settings.bind}:{_settings.port}"
+worker_class = "receiver.server.gunicorn_worker.ProblemWorker"
+workers = _settings.processes
+worker_connections = 4000
+backlog = 2048
+
+# Slow senders and waiting readers hold a connection each, and no thread.
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+
+# Also how long the reading of one request may take; above the 30 s for which the feed may hold one.
+timeout = 40
+graceful_timeout = 30
+keepalive = 75
+
+limit_request_line = 8190
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+certfile = str(_settings.tls_certificate) if _settings.tls_certificate else None
+keyfile = str(_settings.tls_key) if _settings.tls_key else None
+
+# The application reads X-Forwarded-For itself, by RECEIVER_TRUSTED_PROXIES; gunicorn is to believe nobody.
+forwarded_allow_ips = ""
+
+accesslog = None
+errorlog = "-"
+loglevel = _settings.log_level.lower()
+proc_name = "receiver"
+control_socket_disable = True

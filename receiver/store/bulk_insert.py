@@ -1,0 +1,149 @@
+"""Inserts of many rows by a statement that is prepared once (no ORM), and inserts that may meet a row (upsert)."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+from sqlalchemy import JSON, Column, Connection, CursorResult, Dialect, Table, literal
+from sqlalchemy.dialects import postgresql, sqlite
+
+from receiver.store.tables.base import UtcDateTime
+
+RowValues = Sequence[Any]
+"""The values of a row, in the order of the columns."""
+
+
+class _Prepared(NamedTuple):
+    text: str
+    binds: Sequence[tuple[int, Callable[[Any], Any]]]
+    """What the driver would not take as it is: which value, and what makes it one that it takes."""
+
+
+class BulkInsert:
+    """`INSERT … ON CONFLICT …` into the named columns of a table, for as many rows as there are.
+
+    With `unique`, a row whose unique columns are there already is skipped: the statement itself says which rows are
+    new, so that two writers never both hear it of theirs. With `otherwise`, the SQL of a `DO UPDATE SET` is run on it.
+    """
+
+    def __init__(
+        self, table: Table, columns: Sequence[str], *, unique: Sequence[str] = (), otherwise: str | None = None
+    ) -> None:
+        self._table = table
+        self._columns = tuple(columns)
+        self._conflict = _conflict(unique, otherwise)
+        self._prepared = cache(self._prepare)
+
+    def run(self, connection: Connection, rows: Sequence[RowValues]) -> None:
+        """Insert rows, in their order."""
+        if not rows:
+            return
+        if connection.dialect.name == "sqlite":
+            _one_by_one(connection, self._prepared("sqlite"), rows)
+        else:
+            _at_once(connection, self._prepared("postgresql"), rows)
+
+    def run_for_new(self, connection: Connection, rows: Sequence[RowValues]) -> set[Any]:
+        """Insert rows, in their order, and return the first column's values of those that are new."""
+        if not rows:
+            return set()
+        if connection.dialect.name == "sqlite":
+            return _one_by_one(connection, self._prepared("sqlite"), rows)
+        return set(_at_once(connection, self._prepared("postgresql", self._columns[0]), rows).scalars())
+
+    def _prepare(self, dialect_name: str, returning: str | None = None) -> _Prepared:
+        columns = [self._table.c[name] for name in self._columns]
+        names = ", ".join(f'"{name}"' for name in self._columns)
+        ending = self._conflict + (f' RETURNING "{returning}"' if returning is not None else "")
+        if dialect_name == "sqlite":
+            dialect: Dialect = sqlite.dialect()
+            values = f"VALUES ({', '.join('?' for _ in columns)})"
+        else:
+            dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+            values = _unnested(columns, dialect)
+        binds = [(number, bind) for number, column in enumerate(columns) if (bind := _bind(column, dialect))]
+        return _Prepared(f'INSERT INTO "{self._table.name}" ({names}) {values}{ending}', binds)
+
+
+def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
+    if not unique:
+        return ""
+    action = f"UPDATE SET {otherwise}" if otherwise else "NOTHING"
+    return f" ON CONFLICT ({', '.join(unique)}) DO {action}"
+
+
+def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    if isinstance(column.type, JSON):
+        return _json
+    if isinstance(column.type, UtcDateTime) and dialect.name == "sqlite":
+        bind = column.type.dialect_impl(dialect).bind_processor(dialect)
+        # The rows of a group share most of their times.
+        return lru_cache(maxsize=64)(bind) if bind is not None else None
+    return None
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        # What it refuses: half of a surrogate pair, whole numbers beyond 64 bits.
+        return json.dumps(value)
+
+
+def _one_by_one(connection: Connection, prepared: _Prepared, rows: Sequence[RowValues]) -> set[Any]:
+    """Return the first column's values of the rows that each their own statement has counted as written.
+
+    SQLite runs in this process: a statement for each row costs no way to a server and back.
+    """
+    text, binds = prepared
+    written = set()
+    cursor = connection.connection.cursor()
+    try:
+        for row in rows:
+            values = list(row)
+            for number, bind in binds:
+                values[number] = bind(values[number])
+            cursor.execute(text, values)
+            if cursor.rowcount:
+                written.add(row[0])
+    finally:
+        cursor.close()
+    return written
+
+
+def _at_once(connection: Connection, prepared: _Prepared, rows: Sequence[RowValues]) -> CursorResult[Any]:
+    arrays = [list(values) for values in zip(*rows, strict=True)]
+    for number, bind in prepared.binds:
+        arrays[number] = [bind(value) for value in arrays[number]]
+    return connection.exec_driver_sql(prepared.text, tuple(arrays))
+
+
+def _unnested(columns: Sequence[Column[Any]], dialect: Dialect) -> str:
+    """PostgreSQL takes a column of all rows as one array: one way to the server, whatever their number."""
+    kinds = ["TEXT" if isinstance(column.type, JSON) else column.type.compile(dialect) for column in columns]
+    arrays = ", ".join(f"%b::{kind}[]" for kind in kinds)
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    picked = ", ".join(
+        f'g."{column.name}"::JSON' if isinstance(column.type, JSON) else f'g."{column.name}"' for column in columns
+    )
+    return f"SELECT {picked} FROM unnest({arrays}) AS g({names})"  # noqa: S608 - names of our own
+
+
+Insert = postgresql.Insert | sqlite.Insert
+
+
+def insert_or_skip(connection: Connection, table: Table, unique: list[str], values: dict[str, Any]) -> bool:
+    """Insert a row unless one with the same unique columns is there; tell whether it is new.
+
+    The verdict comes from the statement itself, so two writers never both hear that theirs is the new one.
+    """
+    statement = upsert(connection, table).values(**values).on_conflict_do_nothing(index_elements=unique)
+    # By RETURNING and not by the count of rows, which the drivers do not all give for an insert.
+    return connection.execute(statement.returning(literal(1))).first() is not None
+
+
+def upsert(connection: Connection, table: Table) -> Insert:
+    """Return an insert statement that can take `ON CONFLICT`."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

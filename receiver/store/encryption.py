@@ -1,0 +1,76 @@
+"""Encryption of secrets at rest: Fernet (AES-128-CBC, HMAC-SHA256) with keys that can be rotated."""
+
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from sqlalchemy import Connection, select, update
+
+from receiver.store.tables import BankToken, CredentialChange, SigningSecret, Source, table_of
+
+
+class DecryptionFailed(Exception):
+    """What was stored can't be opened: none of RECEIVER_SECRET_KEYS fits, or it was moved from another row."""
+
+
+class Encryption:
+    """Seals text for one purpose; what was sealed for one purpose does not open for another."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Take keys of 32 bytes in URL-safe Base64, newest first: the first seals, all open."""
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    def encrypt(self, purpose: str, text: str) -> bytes:
+        """Encrypt `text`."""
+        return self._fernet.encrypt(f"{purpose}\0{text}".encode())
+
+    def decrypt(self, purpose: str, sealed: bytes) -> str:
+        """Decrypt what `encrypt` gave for the same purpose.
+
+        Raises:
+            DecryptionFailed: no key fits, or it was sealed for something else.
+        """
+        try:
+            found, _, text = self._fernet.decrypt(sealed).decode().partition("\0")
+        except InvalidToken as error:
+            raise DecryptionFailed(f"no key in RECEIVER_SECRET_KEYS opens the stored {purpose}") from error
+        if found != purpose:
+            raise DecryptionFailed(f"the stored {purpose} was sealed for another place")
+        return text
+
+    def renew(self, what: str, sealed: bytes) -> bytes:
+        """Encrypt with the first key what any of the keys opens; `what` names it where none does.
+
+        Raises:
+            DecryptionFailed
+        """
+        try:
+            return self._fernet.rotate(sealed)
+        except InvalidToken as error:
+            raise DecryptionFailed(f"no key in RECEIVER_SECRET_KEYS opens the stored {what}") from error
+
+
+ENCRYPTED_COLUMNS = (
+    (table_of(Source), "credentials"),
+    (table_of(SigningSecret), "sealed"),
+    (table_of(BankToken), "sealed"),
+    (table_of(CredentialChange), "token"),
+)
+"""Every column that holds something sealed."""
+
+
+def reencrypt_all(connection: Connection, encryption: Encryption) -> int:
+    """Encrypt all of it anew, in the caller's transaction; return how many values there were.
+
+    Raises:
+        DecryptionFailed: no key opens one of them; nothing is changed then.
+    """
+    number = 0
+    for table, name in ENCRYPTED_COLUMNS:
+        (identity,) = table.primary_key.columns
+        column = table.c[name]
+        rows = connection.execute(select(identity, column).where(column.is_not(None)).with_for_update())
+        for key, sealed in rows.all():
+            renewed = encryption.renew(f"{name} of {table.name} {key}", bytes(sealed))
+            connection.execute(update(table).where(identity == key).values({name: renewed}))
+            number += 1
+    return number

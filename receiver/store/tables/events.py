@@ -1,0 +1,154 @@
+"""What the banks told us, and what they answered."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from receiver.store.tables.base import BigKey, key, partial_index, source, table_of, time
+
+
+class Delivery(SQLModel, table=True):
+    """One HTTP request as it came, accepted or not."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        # No rejected delivery holds a nonce here: NULLs never collide, on either database.
+        UniqueConstraint("source_id", "nonce"),
+    )
+
+    id: str = Field(primary_key=True)
+    source_id: int = source()
+    received_at: datetime = time()
+    verdict: str
+    """`accepted`, `duplicate` or `rejected`."""
+    reason: str | None = None
+    detail: str | None = None
+    proven: bool
+    """Whether the signature itself was right, whatever the verdict."""
+    peer: str
+    path: str
+    channel: str | None = None
+    headers: dict[str, str] = Field(sa_type=JSON)
+    nonce: str | None = None
+    signed_at: datetime | None = time(nullable=True)
+    proof_key: str | None = None
+    body: bytes | None = Field(sa_type=LargeBinary)
+    """After undoing its content coding; cut to a limit where rejected, left out where the same bytes are stored."""
+    body_bytes: int
+    body_sha256: str
+
+
+_deliveries = table_of(Delivery).c
+REJECTED = partial_index(
+    "ix_deliveries_rejected",
+    [_deliveries.source_id, _deliveries.proven, _deliveries.peer, _deliveries.id],
+    _deliveries.verdict == "rejected",
+)
+REJECTED_IN_ORDER = partial_index("ix_deliveries_rejected_id", [_deliveries.id], _deliveries.verdict == "rejected")
+
+
+class Event(SQLModel, table=True):
+    """One thing a bank told us."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        UniqueConstraint("source_id", "identity"),
+        Index("ix_events_source", "source_id", "id"),
+        Index("ix_events_type", "type", "id"),
+        Index("ix_events_source_type", "source_id", "type", "id"),
+        Index("ix_events_payment", "payment_id", "id"),
+        Index("ix_events_delivery", "delivery_id"),
+    )
+
+    id: str = Field(primary_key=True)
+    source_id: int = source()
+    delivery_id: str = Field(foreign_key="deliveries.id")
+    identity: bytes = Field(sa_type=LargeBinary)
+    """SHA-256 of what makes this event this event and no other."""
+    content_sha256: str
+    """Of what it says, however it was written down; another one under the same identity is a conflict."""
+    type: str
+    kind: str
+    """What it is about: `payment`, `job`, `reference` (a payment, by another name than its id), or `none`."""
+    subject: str | None = None
+    payment_id: str | None = None
+    claimed_status: str | None = None
+    amount: str | None = None
+    currency: str | None = None
+    facts: dict[str, Any] = Field(sa_type=JSON)
+    proof: str
+    proof_key: str
+    conflict: bool = False
+    received_at: datetime = time()
+    payload_sha256: str
+
+
+class Repeat(SQLModel, table=True):
+    """An event that came again in another delivery."""
+
+    __tablename__ = "repeats"
+    __table_args__ = (Index("ix_repeats_delivery", "delivery_id"),)
+
+    event_id: str = Field(foreign_key="events.id", primary_key=True)
+    delivery_id: str = Field(foreign_key="deliveries.id", primary_key=True)
+    conflict: bool
+    received_at: datetime = time()
+
+
+class Subject(SQLModel, table=True):
+    """What events are about: a payment (by its id, or by a reference), or a job.
+
+    It holds what callbacks claim of it, and what the bank answers.
+    """
+
+    __tablename__ = "subjects"
+    __table_args__ = (
+        UniqueConstraint("source_id", "kind", "subject"),
+        Index("ix_subjects_due", "due_at"),
+        Index("ix_subjects_payments", "kind", "id"),
+        Index("ix_subjects_state", "kind", "status", "agreement", "id"),
+        Index("ix_subjects_source", "source_id", "kind", "id"),
+        Index("ix_subjects_source_state", "source_id", "kind", "status", "agreement", "id"),
+    )
+
+    id: int = key()
+    source_id: int = source()
+    kind: str
+    subject: str
+    status: str
+    bank_status: str | None = None
+    agreement: str
+    claimed_status: str | None = None
+    claimed_at: datetime | None = time(nullable=True)
+    """When the bank told the claim, where that orders its claims."""
+    amount: str | None = None
+    currency: str | None = None
+    last_event_id: str | None = None
+    returns: str | None = None
+    """The payment that this one returns."""
+    returned_by: str | None = None
+    """The payment that returned this one."""
+    created_at: datetime = time()
+    updated_at: datetime = time()
+    due_at: datetime | None = time(nullable=True)
+    """When to ask the bank next; none where nothing is left to ask."""
+    attempts: int = 0
+    """Checks since the last claim came."""
+    lease: str | None = None
+    leased_until: datetime | None = time(nullable=True)
+
+
+class Check(SQLModel, table=True):
+    """One question to the bank about a subject, and its answer."""
+
+    __tablename__ = "checks"
+    __table_args__ = (Index("ix_checks_subject", "subject_id", "id"),)
+
+    id: int = key()
+    subject_id: int = Field(sa_column=Column(BigKey, ForeignKey("subjects.id"), nullable=False))
+    at: datetime = time()
+    outcome: str
+    bank_status: str | None = None
+    detail: dict[str, Any] = Field(sa_type=JSON)

@@ -1,0 +1,126 @@
+"""Bank relations: sources, their secrets, and the shared way into each bank."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from receiver.store.tables.base import UtcDateTime, key, source, source_key, table_of, time
+
+
+class Source(SQLModel, table=True):
+    """One bank relation."""
+
+    __tablename__ = "sources"
+
+    id: int = key()
+    name: str = Field(unique=True)
+    bank: str
+    environment: str
+    base_url: str | None
+    options: dict[str, Any] = Field(sa_type=JSON)
+    credentials: bytes | None = Field(sa_type=LargeBinary)
+    """The API credentials as a JSON object, sealed."""
+    enabled: bool = True
+    environment_digest: str | None = None
+    """Of the environment variables last applied: they are applied again only when they change."""
+    created_at: datetime = time()
+
+
+class SigningSecret(SQLModel, table=True):
+    """One version of a source's message-signing secret."""
+
+    __tablename__ = "signing_secrets"
+    __table_args__ = (UniqueConstraint("source_id", "version"),)
+
+    id: int = key()
+    source_id: int = source()
+    version: int
+    sealed: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = time()
+    expires_at: datetime | None = time(nullable=True)
+
+
+class PublicKeys(SQLModel, table=True):
+    """The bank's public keys as last fetched, and what is known of fetching them."""
+
+    __tablename__ = "public_keys"
+
+    source_id: int = source_key()
+    jwks: str | None = None
+    fetched_at: datetime | None = time(nullable=True)
+    tried_at: datetime | None = time(nullable=True)
+    wanted_at: datetime | None = time(nullable=True)
+    """Since when a callback waits for a fresh set."""
+    error: str | None = None
+
+
+class BankToken(SQLModel, table=True):
+    """The bank's access token, shared by all processes."""
+
+    __tablename__ = "bank_tokens"
+
+    source_id: int = source_key()
+    sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
+    expires_at: datetime | None = time(nullable=True)
+    fetching_until: datetime | None = time(nullable=True)
+    """While one process fetches a new token, the others wait for it."""
+
+
+class RequestBudget(SQLModel, table=True):
+    """How many requests all processes together have made in the bank's current window."""
+
+    __tablename__ = "request_budgets"
+
+    source_id: int = source_key()
+    window_started_at: datetime = time()
+    used: int
+    blocked_until: datetime | None = time(nullable=True)
+    """From the bank's own 429."""
+
+
+class CredentialChange(SQLModel, table=True):
+    """One change of a source's API credentials at the bank, written down before the bank is asked for it."""
+
+    __tablename__ = "credential_changes"
+    __table_args__ = (Index("ix_credential_changes_source", "source_id", "id"),)
+
+    id: int = key()
+    source_id: int = source()
+    kind: str
+    """`create`, `rotate` or `disable`."""
+    state: str
+    """`pending`: the bank may have done it or not; `done`, `refused` or `abandoned`."""
+    client_id: str | None = None
+    """Whose credentials; those of a new client are known once it is done."""
+    allowed_ips: str | None = None
+    idempotency_key: str = Field(unique=True)
+    """The bank gives the same answer to the same key, however often it is asked."""
+    token: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """The access token to ask with, sealed: a rotation kills the secret with which one could fetch another."""
+    requested_by: str
+    begun_at: datetime = time()
+    attempts: int
+    due_at: datetime = time()
+    """When a worker may try again."""
+    error: str | None = None
+    finished_at: datetime | None = time(nullable=True)
+    secret_version: int | None = None
+    """The signing secret that came of it."""
+    reported_at: datetime | None = Field(
+        default=None, sa_column=Column("told_at", UtcDateTime, key="reported_at", nullable=True)
+    )
+    """When the one who asked for it was told that it is done."""
+    settled_at: datetime | None = time(nullable=True)
+    """When the deliveries that were kept meanwhile had been verified again."""
+
+
+_changes = table_of(CredentialChange).c
+ONE_PENDING_CHANGE = Index(
+    "uq_credential_changes_pending",
+    _changes.source_id,
+    unique=True,
+    sqlite_where=_changes.state == "pending",
+    postgresql_where=_changes.state == "pending",
+)

@@ -1,0 +1,1 @@
+"""The worker: a loop over all that is due, and the chores beside it."""

@@ -1,0 +1,84 @@
+"""The source that the environment sets."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from bank import SECRET
+from pydantic import SecretStr
+
+from receiver.admin import bcb_from_environment
+from receiver.runtime import Runtime
+from receiver.settings import SettingsError
+from receiver.store import signing_secrets, sources
+from receiver.store.sources import SourceRecord
+
+OTHER = "A" * 43 + "="
+
+
+def with_environment(parts: Runtime, **changes: Any) -> Runtime:
+    given = {
+        "bcb_client_id": "an-id",
+        "bcb_client_secret": SecretStr("a-secret"),
+        "bcb_message_signing_secret": SecretStr(SECRET),
+        "bcb_base_url": "http://127.0.0.1:9",
+        **changes,
+    }
+    return replace(parts, settings=parts.settings.model_copy(update=given))
+
+
+def stored(parts: Runtime) -> tuple[SourceRecord, dict[str, str] | None, list[str]]:
+    with parts.database.read() as connection:
+        source = sources.find(connection, "bcb")
+        assert source is not None
+        secrets = signing_secrets.valid(connection, parts.encryption, source.id, parts.clock())
+        return source, sources.credentials(connection, parts.encryption, source.id), [secret.text for secret in secrets]
+
+
+def test_the_environment_creates_the_source_bcb(parts: Runtime) -> None:
+    assert bcb_from_environment.apply(with_environment(parts))
+    source, credentials, secrets = stored(parts)
+    assert (source.bank, source.base_url) == ("bcb", "http://127.0.0.1:9")
+    assert credentials == {"client_id": "an-id", "client_secret": "a-secret"}
+    assert secrets == [SECRET]
+
+
+def test_without_it_nothing_is_created(parts: Runtime) -> None:
+    assert not bcb_from_environment.apply(parts)
+    with parts.database.read() as connection:
+        assert sources.every(connection) == []
+
+
+def test_a_changed_environment_updates_the_source(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    assert bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    assert stored(parts)[2] == [OTHER, SECRET]
+
+
+def test_a_restart_with_the_same_environment_never_sets_back_what_was_changed_since(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    source = stored(parts)[0]
+    with parts.database.write() as connection:
+        signing_secrets.put(connection, parts.encryption, source.id, OTHER, now=parts.clock(), grace_seconds=0)
+    assert not bcb_from_environment.apply(with_environment(parts))
+    assert stored(parts)[2] == [OTHER]
+
+
+def test_a_secret_that_makes_no_key_stops_the_start_without_being_shown(parts: Runtime) -> None:
+    with pytest.raises(SettingsError, match="BCB_MESSAGE_SIGNING_SECRET is wrong") as caught:
+        bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr("not Base64!")))
+    assert "not Base64!" not in str(caught.value)
+
+
+def test_processes_that_start_together_apply_it_once(parts: Runtime) -> None:
+    together = threading.Barrier(4)
+
+    def start(_: int) -> bool:
+        together.wait()
+        return bcb_from_environment.apply(with_environment(parts))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(start, range(4))) >= 1
+    assert stored(parts)[2] == [SECRET]

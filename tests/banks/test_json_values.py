@@ -1,0 +1,256 @@
+"""Reading what banks write: only what can be stored comes out, and no digit is lost."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from receiver.banks import json_values
+from receiver.banks.json_values import NotUnderstood
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+"""Any value that JSON can write, half surrogate pairs in its texts included."""
+
+LONGEST = 200
+
+
+def storable(value: str) -> bool:
+    """PostgreSQL takes neither NUL nor what is not Unicode; an index takes nothing long."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in value and 0 < len(value) <= LONGEST
+
+
+# Parsing
+
+
+@given(st.binary())
+@example(b"[" * 100_000)
+@example(b'{"a":' * 100_000)
+@example(b"\xff")
+@example(b"\xef\xbb\xbf")
+@example(b"1" * 5000)
+@example(b"1e" + b"9" * 400)
+@example(b"-")
+@example(b'"\\ud800"')
+def test_any_bytes_are_json_or_not_understood(body: bytes) -> None:
+    with suppress(NotUnderstood):
+        json_values.parse(body)
+
+
+@pytest.mark.parametrize("body", [b"\xff" * 10**5, b"[" * 10**5, b"1" * 10**5, b'{"a":Infinity' + b" " * 10**5])
+def test_its_text_about_a_long_body_is_short(body: bytes) -> None:
+    with pytest.raises(NotUnderstood) as caught:
+        json_values.parse(body)
+    assert len(str(caught.value)) <= LONGEST
+
+
+@given(JSON)
+def test_any_json_object_is_read_and_any_other_value_is_not_understood(value: Any) -> None:
+    body = json.dumps(value).encode()
+    if isinstance(value, dict):
+        assert json_values.parse_object(body).keys() == value.keys()
+        return
+    with pytest.raises(NotUnderstood):
+        json_values.parse_object(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b'{"a":NaN}',
+        b"{'a':1}",
+        b"{}{}",
+        b'{"a":1,}',
+        b"01",
+        b"+1",
+        b".5",
+        b"\x00",
+        b"",
+    ],
+)
+def test_what_is_not_json_by_the_standard_is_not_understood(body: bytes) -> None:
+    with pytest.raises(NotUnderstood):
+        json_values.parse(body)
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-32", "latin-1"])
+def test_what_is_not_utf_8_is_not_understood(coding: str) -> None:
+    with pytest.raises(NotUnderstood):
+        json_values.parse('{"name":"é"}'.encode(coding))
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    assert json_values.parse(b'\xef\xbb\xbf{"a":1}') == {"a": 1}
+
+
+# Canonical writing
+
+
+def reordered(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: reordered(value[name]) for name in reversed(value)}
+    return [reordered(item) for item in value] if isinstance(value, list) else value
+
+
+@given(JSON, st.sampled_from([None, 1, 4]))
+def test_order_and_spacing_do_not_change_what_is_canonical(value: Any, indent: int | None) -> None:
+    first = json_values.parse(json.dumps(value).encode())
+    second = json_values.parse(json.dumps(reordered(value), indent=indent).encode())
+    assert json_values.canonical(first) == json_values.canonical(second)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a":2}', b'{"a":"1"}', b'{"b":1}', b'{"a":[1]}', b'{"a":1,"b":null}', b'{"a":1.0}']
+)
+def test_another_content_is_another_canonical_writing(body: bytes) -> None:
+    assert json_values.canonical(json_values.parse(body)) != json_values.canonical(json_values.parse(b'{"a":1}'))
+
+
+@given(JSON)
+def test_what_is_canonical_is_ascii(value: Any) -> None:
+    assert json_values.canonical(json_values.parse(json.dumps(value).encode())).isascii()
+
+
+def test_what_is_nested_too_deep_has_no_canonical_writing() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(NotUnderstood):
+        json_values.canonical(nested)
+
+
+# Fields
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b"]), JSON | st.text(min_size=150, max_size=250)))
+@example({"a": "x\0y"})
+@example({"a": "\ud800"})
+@example({"a": "x" * 201})
+@example({"a": 10**30})
+@example({"a": True})
+@example({"a": "\x85"})
+def test_a_text_is_storable_or_none(fields: dict[str, Any]) -> None:
+    found = json_values.text(fields, "a", "b")
+    assert found is None or storable(found)
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"a": "1"}, "1"),
+        ({"a": 7}, "7"),
+        ({"a": -7}, "-7"),
+        ({"a": None, "b": "2"}, "2"),
+        ({"a": "", "b": "2"}, "2"),
+        ({"a": ["1"], "b": {"c": 1}}, None),
+        ({"a": False}, None),
+        ({"a": Decimal("1.5")}, None),
+        ({"a": "é\u2028漢"}, "é\u2028漢"),
+        ({}, None),
+    ],
+)
+def test_the_first_usable_text_is_taken(fields: dict[str, Any], found: str | None) -> None:
+    assert json_values.text(fields, "a", "b") == found
+
+
+@given(st.dictionaries(st.just("a"), JSON))
+@example({"a": 2**53})
+@example({"a": True})
+def test_a_whole_number_is_one_that_any_database_takes(fields: dict[str, Any]) -> None:
+    found = json_values.whole_number(fields, "a")
+    assert found is None or (type(found) is int and abs(found) < 2**53)
+
+
+@given(st.dictionaries(st.just("a"), JSON))
+def test_an_inner_object_is_always_an_object(fields: dict[str, Any]) -> None:
+    assert isinstance(json_values.inner(fields, "a"), dict)
+
+
+# Amounts
+
+AMOUNTS = st.decimals(-(10**15), 10**15, places=2) | st.decimals(-(10**6), 10**6, places=8)
+
+
+def read(written: str) -> Decimal | None:
+    """The amount in JSON text."""
+    return json_values.amount(json_values.parse(b'{"amount":%b}' % written.encode()), "amount")
+
+
+@given(AMOUNTS, st.sampled_from(["{:f}".format, '"{:f}"'.format]))
+def test_an_amount_keeps_every_digit(amount: Decimal, write: Callable[[Decimal], str]) -> None:
+    found = read(write(amount))
+    assert json_values.decimal_text(found) == f"{amount:f}"
+
+
+@given(JSON | AMOUNTS | st.text("0123456789.eE+-_ \u0661", max_size=60))
+@example(Decimal("NaN"))
+@example(Decimal("sNaN"))
+@example(Decimal("Infinity"))
+@example(Decimal("1e400"))
+@example(Decimal("1e-400"))
+@example(Decimal("1e-999999"))
+@example(Decimal("0e999999"))
+@example(Decimal("1." + "0" * 10_000))
+@example(Decimal("0." + "1" * 10_000))
+@example(10**29)
+@example(10**5000)
+@example("9" * 40)
+@example("1e30")
+def test_an_amount_is_a_decimal_whose_text_is_storable_or_none(value: Any) -> None:
+    found = json_values.amount({"a": value}, "a")
+    assert found is None or (type(found) is Decimal and storable(json_values.decimal_text(found) or ""))
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('"1000.00"', "1000.00"),
+        ("1000.00", "1000.00"),
+        ("1000", "1000"),
+        ("-500.00", "-500.00"),
+        ("0.1", "0.1"),
+        ("1e3", "1000"),
+        ("123456789012345678.123456789", "123456789012345678.123456789"),
+        ('"1,000.00"', None),
+        ('"1_000.00"', None),
+        ('"\u0661\u0660"', None),
+        ('"USD 5"', None),
+        ('""', None),
+        ("true", None),
+        ("null", None),
+        ('{"amount":1}', None),
+    ],
+)
+def test_amounts_are_read_as_banks_write_them(written: str, text: str | None) -> None:
+    assert json_values.decimal_text(read(written)) == text
+
+
+@given(AMOUNTS, st.integers(0, 5))
+def test_equal_amounts_have_one_shortest_text(amount: Decimal, zeros: int) -> None:
+    point = "" if "." in f"{amount:f}" else "."
+    longer = Decimal(f"{amount:f}{point}{'0' * zeros}") if zeros else amount
+    assert json_values.shortest_decimal_text(longer) == json_values.shortest_decimal_text(amount)
+
+
+@given(AMOUNTS)
+def test_the_shortest_text_is_the_same_amount(amount: Decimal) -> None:
+    assert Decimal(json_values.shortest_decimal_text(amount)) == amount
+
+
+def test_no_amount_has_an_empty_shortest_text() -> None:
+    assert json_values.shortest_decimal_text(None) == ""

@@ -1,0 +1,100 @@
+"""Readers look for news together, and read on one after the other."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from store.race import append
+from timers import Timer
+
+from receiver.feed.reader import POLL_SECONDS, TURN_SECONDS, Look, Turns
+from receiver.runtime import Runtime
+from receiver.store import feed
+from receiver.store.database import Database, StoreUnavailable
+from receiver.store.sources import SourceRecord
+
+
+@pytest.fixture
+def timer() -> Timer:
+    return Timer()
+
+
+@pytest.fixture
+def look(parts: Runtime, timer: Timer) -> Look:
+    return Look(parts.database, timer)
+
+
+@pytest.fixture
+def other(parts: Runtime) -> Iterator[Runtime]:
+    """Another process over the same database."""
+    opened = replace(parts, database=Database(parts.database.url))
+    yield opened
+    opened.database.close()
+
+
+def write(parts: Runtime, source: SourceRecord, *names: str) -> None:
+    with parts.database.write() as connection:
+        for name in names:
+            append(connection, parts, source, name)
+
+
+def test_what_this_process_has_committed_shows_at_once(parts: Runtime, source: SourceRecord, look: Look) -> None:
+    for number in range(1, 4):
+        write(parts, source, "a")
+        assert look.at(parts.database.commits) == number
+
+
+def test_what_others_have_committed_shows_soon_to_who_waits_and_at_once_to_who_does_not(
+    parts: Runtime, other: Runtime, source: SourceRecord, look: Look, timer: Timer
+) -> None:
+    assert look.at(parts.database.commits) == 0
+    write(other, source, "a")
+    assert look.at(parts.database.commits) == 0
+    timer.now += POLL_SECONDS
+    assert look.at(parts.database.commits) == 1
+    write(other, source, "b")
+    assert look.now() == 2
+
+
+def test_those_who_ask_together_look_once(
+    parts: Runtime, source: SourceRecord, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(parts, source, "a")
+    looks = []
+    monkeypatch.setattr(Look, "_look", lambda self, real=Look._look: looks.append(1) or real(self))
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(look.at, [parts.database.commits] * 40)) == {1}
+    assert len(looks) == 1
+
+
+def test_who_waited_for_a_look_that_failed_fails_with_it(
+    look: Look, timer: Timer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+
+    def fail(_: Database) -> int:
+        looks.append(1)
+        timer.now += 4
+        # Long enough for the others to be there.
+        time.sleep(0.5)
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(feed, "give_positions", fail)
+    with ThreadPoolExecutor(8) as pool:
+        futures = [pool.submit(look.at, 0) for _ in range(8)]
+        assert all(isinstance(future.exception(), StoreUnavailable) for future in futures)
+    assert len(looks) < 8
+    monkeypatch.undo()
+    timer.now += 1
+    assert look.now() == 0
+
+
+def test_readers_take_turns_and_one_alone_waits_for_none(timer: Timer) -> None:
+    turns = Turns(timer, timer.sleep)
+    for _ in range(3):
+        turns.wait()
+    timer.now += 1
+    turns.wait()
+    assert timer.slept == [TURN_SECONDS, 2 * TURN_SECONDS]

@@ -1,0 +1,196 @@
+"""Rejected deliveries verified again, with the secrets that are known by now."""
+
+from typing import Any
+
+import pytest
+from bank import SECRET, BankSigner, deposit
+from conftest import StandingClock, add_source
+from replay.sending import found, log, planned, post, run, started, tell, work_off
+from sqlalchemy import Row
+
+from receiver.banks.bcb import callbacks as bcb_proof
+from receiver.runtime import Runtime
+from receiver.store import events, payments, signing_secrets
+from receiver.store.sources import SourceRecord
+
+AGAIN = {"target": "verification"}
+
+
+@pytest.fixture
+def source(parts: Runtime) -> SourceRecord:
+    """The source `bcb`, whose secret nobody has set yet."""
+    return add_source(parts, secret=None)
+
+
+def set_secret(parts: Runtime, source: SourceRecord, secret: str = SECRET) -> None:
+    with parts.database.write() as connection:
+        signing_secrets.put(connection, parts.encryption, source.id, secret, now=parts.clock(), grace_seconds=0)
+
+
+def rejected(parts: Runtime) -> list[Row[Any]]:
+    with parts.database.read() as connection:
+        return events.rejected(connection, None, below=None, limit=100)
+
+
+def test_a_delivery_rejected_for_a_missing_secret_is_accepted_once_it_is_set(
+    parts: Runtime, source: SourceRecord, bank: BankSigner, clock: StandingClock
+) -> None:
+    assert tell(parts, bank, "FT1") == 401
+    (delivery,) = rejected(parts)
+    set_secret(parts, source)
+    clock.forward(60)
+    row = run(parts, **AGAIN)
+    assert (row.state, row.total, row.done, row.failed) == ("done", 1, 1, 0)
+    assert rejected(parts) == []
+    (entry,) = log(parts)
+    assert (entry.type, entry.subject, entry.replay_id) == ("bcb.deposit", "FT1", None)
+    with parts.database.read() as connection:
+        event = events.find(connection, entry.event_id or "")
+        payment = payments.find(connection, "bcb", "payment", "FT1")
+        (told,) = events.deliveries_of(connection, entry.event_id or "")
+        assert events.raw(connection, entry.event_id or "") == bank.sign(deposit(transactionId="FT1")).body
+    assert event is not None
+    assert (event.proof, event.proof_key, event.received_at) == ("signature", "secret:1", clock())
+    assert (told.id, told.verdict, told.reason) == (delivery.id, "accepted", None)
+    assert payment is not None
+    assert payment.due_at == clock()
+
+
+def test_how_fresh_it_was_is_judged_when_it_came(
+    parts: Runtime, source: SourceRecord, bank: BankSigner, clock: StandingClock
+) -> None:
+    tell(parts, bank, "FT1")
+    stale = str(int(clock().timestamp()) - 301)
+    tell(parts, bank, "FT2", timestamp=stale)
+    set_secret(parts, source)
+    clock.forward(30 * 86400)
+    row = run(parts, **AGAIN)
+    assert (row.done, row.failed) == (2, 1)
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+    assert len(rejected(parts)) == 1
+
+
+def test_one_that_is_still_wrong_stays_rejected_and_counts_as_failed(
+    parts: Runtime, source: SourceRecord, bank: BankSigner
+) -> None:
+    signed = bank.sign(deposit(transactionId="FT1"))
+    signed.headers["Bcb-Signature"] = "A" * 43 + "="
+    assert post(parts, signed) == 401
+    tell(parts, bank, "FT2")
+    before = rejected(parts)
+    set_secret(parts, source)
+    row = run(parts, **AGAIN)
+    assert (row.state, row.done, row.failed) == ("done", 2, 1)
+    assert [entry.subject for entry in log(parts)] == ["FT2"]
+    (left,) = rejected(parts)
+    assert left in before
+
+
+def test_one_whose_body_was_not_kept_whole_fails(parts: Runtime, source: SourceRecord, bank: BankSigner) -> None:
+    settings = parts.settings.model_copy(update={"rejected_body_bytes": 40})
+    assert tell(Runtime(settings, parts.database, parts.encryption, parts.clock), bank, "FT1") == 401
+    set_secret(parts, source)
+    row = run(parts, **AGAIN)
+    assert (row.done, row.failed, log(parts)) == (1, 1, [])
+    assert len(rejected(parts)) == 1
+
+
+def test_one_whose_nonce_came_with_another_body_meanwhile_fails(
+    parts: Runtime, source: SourceRecord, bank: BankSigner
+) -> None:
+    assert tell(parts, bank, "FT1", nonce="n-1") == 401
+    set_secret(parts, source)
+    assert tell(parts, bank, "FT2", nonce="n-1") == 200
+    row = run(parts, **AGAIN)
+    assert (row.done, row.failed) == (1, 1)
+    assert [entry.subject for entry in log(parts)] == ["FT2"]
+    assert len(rejected(parts)) == 1
+
+
+def test_one_that_the_bank_sent_again_meanwhile_is_doubled_nowhere(
+    parts: Runtime, source: SourceRecord, bank: BankSigner
+) -> None:
+    signed = bank.sign(deposit(transactionId="FT1"))
+    assert post(parts, signed) == 401
+    set_secret(parts, source)
+    assert post(parts, signed) == 200
+    row = run(parts, **AGAIN)
+    assert (row.done, row.failed) == (1, 0)
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+    assert rejected(parts) == []
+
+
+def test_an_event_that_came_in_another_delivery_meanwhile_is_told_once(
+    parts: Runtime, source: SourceRecord, bank: BankSigner
+) -> None:
+    tell(parts, bank, "FT1")
+    set_secret(parts, source)
+    assert tell(parts, bank, "FT1") == 200
+    run(parts, **AGAIN)
+    (entry,) = log(parts)
+    with parts.database.read() as connection:
+        told = events.deliveries_of(connection, entry.event_id or "")
+    assert [row.verdict for row in told] == ["accepted", "duplicate"]
+
+
+def test_another_secret_than_that_of_the_delivery_proves_nothing(
+    parts: Runtime, source: SourceRecord, bank: BankSigner
+) -> None:
+    tell(parts, bank, "FT1")
+    set_secret(parts, source, "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo0NTY3ODk=")
+    assert run(parts, **AGAIN).failed == 1
+    assert log(parts) == []
+
+
+def test_one_delivery_a_source_or_a_time_can_be_chosen(
+    parts: Runtime, source: SourceRecord, bank: BankSigner, clock: StandingClock
+) -> None:
+    other = add_source(parts, "other", secret=None)
+    begin = clock()
+    tell(parts, bank, "FT1")
+    clock.forward(60)
+    tell(parts, bank, "FT2")
+    tell(parts, bank, "FT3", path="/webhooks/other")
+    for each in (source, other):
+        set_secret(parts, each)
+    assert planned(parts, **AGAIN).matched.number == 3
+    assert planned(parts, **AGAIN, received_after=clock()).matched.number == 2
+    oldest = rejected(parts)[-1]
+    assert run(parts, **AGAIN, delivery_id=oldest.id).done == 1
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+    assert run(parts, **AGAIN, sources=("other",)).done == 1
+    assert [entry.subject for entry in log(parts)] == ["FT1", "FT3"]
+    assert run(parts, **AGAIN, received_before=begin).done == 0
+
+
+def test_what_is_rejected_after_the_plan_is_no_part_of_it(
+    parts: Runtime, source: SourceRecord, bank: BankSigner, clock: StandingClock
+) -> None:
+    tell(parts, bank, "FT1")
+    plan = planned(parts, **AGAIN)
+    clock.forward(0.001)
+    tell(parts, bank, "FT2")
+    set_secret(parts, source)
+    replay_id = started(parts, plan)
+    work_off(parts)
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+    assert found(parts, replay_id).done == plan.matched.number == 1
+
+
+def test_a_fault_in_a_verifier_is_a_failure_and_stops_nothing(
+    parts: Runtime, source: SourceRecord, bank: BankSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(parts, bank, "FT1", nonce="bad")
+    tell(parts, bank, "FT2", nonce="good")
+    set_secret(parts, source)
+    real = bcb_proof.prove
+
+    def faulty(callback: Any, *given: Any) -> Any:
+        if callback.headers["bcb-nonce"] == b"bad":
+            raise ZeroDivisionError
+        return real(callback, *given)
+
+    monkeypatch.setattr(bcb_proof, "prove", faulty)
+    row = run(parts, **AGAIN)
+    assert (row.state, row.done, row.failed) == ("done", 2, 1)
+    assert [entry.subject for entry in log(parts)] == ["FT2"]

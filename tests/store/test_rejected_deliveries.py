@@ -1,0 +1,152 @@
+"""Rejected deliveries: a flood fills no disk and hides nothing but itself."""
+
+import hashlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from conftest import add_source
+from sqlalchemy import func, select
+from store.made import delivery, event, record
+
+from receiver.runtime import Runtime
+from receiver.store import deliveries
+from receiver.store.records import NewDelivery
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import Delivery, table_of
+
+KEPT = 50
+BODY_BYTES = 100
+
+_deliveries = table_of(Delivery)
+
+
+def keep(
+    parts: Runtime, arrived: NewDelivery, *, proven: bool = False, kept: int = KEPT, detail: str = "no match"
+) -> None:
+    with parts.database.write() as connection:
+        keep_within(connection, arrived, proven=proven, kept=kept, detail=detail)
+
+
+def keep_within(connection: Any, arrived: NewDelivery, *, proven: bool, kept: int = KEPT, detail: str = "") -> None:
+    deliveries.keep(
+        connection,
+        arrived,
+        reason="signature_mismatch",
+        detail=detail,
+        proven=proven,
+        kept=kept,
+        body_bytes=BODY_BYTES,
+    )
+
+
+def flood(parts: Runtime, source: SourceRecord, peer: str, number: int, *, proven: bool = False) -> None:
+    with parts.database.write() as connection:
+        for _ in range(number):
+            keep_within(connection, delivery(parts, source, peer=peer), proven=proven)
+
+
+def stored(parts: Runtime) -> list[Any]:
+    with parts.database.read() as connection:
+        return list(connection.execute(select(_deliveries).order_by(_deliveries.c.id)))
+
+
+def peers(parts: Runtime, *, proven: bool = False) -> Counter[str]:
+    return Counter(row.peer for row in stored(parts) if row.verdict == "rejected" and row.proven is proven)
+
+
+def test_a_flood_of_3000_leaves_other_addresses_and_what_was_signed_rightly(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    flood(parts, source, "198.51.100.7", 5)
+    flood(parts, source, "203.0.113.9", 5, proven=True)
+    flood(parts, source, "192.0.2.66", 3000)
+    assert peers(parts) == Counter({"198.51.100.7": 5, "192.0.2.66": KEPT - 5})
+    assert peers(parts, proven=True) == Counter({"203.0.113.9": 5})
+
+
+def test_what_was_signed_rightly_is_bounded_too(parts: Runtime, source: SourceRecord) -> None:
+    flood(parts, source, "203.0.113.9", KEPT + 20, proven=True)
+    assert peers(parts, proven=True).total() == KEPT
+
+
+def test_the_oldest_of_the_loudest_address_goes_first(parts: Runtime, source: SourceRecord) -> None:
+    ids = []
+    for _ in range(KEPT + 3):
+        arrived = delivery(parts, source)
+        ids.append(arrived.id)
+        keep(parts, arrived)
+    # Ids of one millisecond have no order among themselves.
+    assert len(set(ids) & {row.id for row in stored(parts)}) == KEPT
+    assert [row.id for row in stored(parts)] == sorted(row.id for row in stored(parts))
+
+
+def test_each_source_has_its_own_share(parts: Runtime, source: SourceRecord) -> None:
+    other = add_source(parts, "other")
+    flood(parts, other, "192.0.2.1", 5)
+    flood(parts, source, "192.0.2.1", KEPT + 20)
+    assert Counter(row.source_id for row in stored(parts)) == Counter({source.id: KEPT, other.id: 5})
+
+
+def test_writers_at_once_stay_within_the_bound(parts: Runtime, source: SourceRecord) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: keep(parts, delivery(parts, source)), range(300)))
+    keep(parts, delivery(parts, source))
+    assert peers(parts).total() <= KEPT
+
+
+def test_a_lowered_bound_is_caught_up_with(parts: Runtime, source: SourceRecord) -> None:
+    flood(parts, source, "192.0.2.1", KEPT)
+    for _ in range(KEPT):
+        keep(parts, delivery(parts, source), kept=10)
+    assert peers(parts).total() == 10
+
+
+def test_what_was_accepted_is_never_dropped(parts: Runtime, source: SourceRecord) -> None:
+    genuine = delivery(parts, source)
+    record(parts, genuine, event(parts, "FT1"))
+    again = delivery(parts, source)
+    record(parts, again, event(parts, "FT1"))
+    for proven in (False, True):
+        flood(parts, source, genuine.peer, KEPT + 20, proven=proven)
+    kept = {row.id: row.verdict for row in stored(parts)}
+    assert (kept[genuine.id], kept[again.id]) == ("accepted", "duplicate")
+
+
+def test_the_body_is_cut_and_its_real_size_and_digest_are_kept(parts: Runtime, source: SourceRecord) -> None:
+    body = b"x" * 5000
+    keep(parts, delivery(parts, source, body=body))
+    (row,) = stored(parts)
+    assert (bytes(row.body), row.body_bytes) == (b"x" * BODY_BYTES, 5000)
+    assert row.body_sha256 == hashlib.sha256(body).hexdigest()
+
+
+def test_headers_path_and_detail_are_cut(parts: Runtime, source: SourceRecord) -> None:
+    headers = {f"{number}{'h' * 9000}": "v" * 9000 for number in range(100)}
+    keep(parts, delivery(parts, source, headers=headers, path="/" * 9000, channel="c" * 9000), detail="d" * 9000)
+    (row,) = stored(parts)
+    assert len(row.headers) == deliveries.HEADERS_MAX
+    assert all(len(name) <= 500 and len(value) <= 500 for name, value in row.headers.items())
+    assert (len(row.path), len(row.channel), len(row.detail)) == (500, 500, 300)
+
+
+def test_a_rejected_delivery_does_not_use_up_the_nonce_that_it_shows(parts: Runtime, source: SourceRecord) -> None:
+    keep(parts, delivery(parts, source, nonce="n"))
+    keep(parts, delivery(parts, source, nonce="n"))
+    assert record(parts, delivery(parts, source, nonce="n"), event(parts, "FT1")).is_new
+
+
+def test_the_count_goes_by_an_index(parts: Runtime, source: SourceRecord) -> None:
+    query = select(_deliveries.c.peer, func.count()).where(
+        _deliveries.c.source_id == source.id,
+        _deliveries.c.verdict == "rejected",
+        _deliveries.c.proven.is_(False),
+    )
+    compiled = query.group_by(_deliveries.c.peer).compile(parts.database.engine, compile_kwargs={"literal_binds": True})
+    with parts.database.read() as connection:
+        if parts.database.is_sqlite:
+            plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all())
+        else:
+            connection.exec_driver_sql("SET enable_seqscan = off")
+            plan = str(connection.exec_driver_sql(f"EXPLAIN {compiled}").all())
+    assert "ix_deliveries_rejected" in plan
