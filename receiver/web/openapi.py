@@ -31,6 +31,7 @@ ANY_REQUEST = {414: "The request line is too long.", 431: "The headers are too l
 
 HEADERS = {
     401: {"WWW-Authenticate": "What proof is asked for."},
+    403: {"WWW-Authenticate": "The scope that is asked for, where the token lacks it."},
     415: {"Accept-Encoding": "The content codings that are undone."},
     503: {"Retry-After": "Seconds to wait before the request is sent again."},
 }

@@ -31,6 +31,9 @@ METHODS = ("get", "post")
 MEANT_FOR_PROGRAMS = ("WWW-Authenticate", "Retry-After", "Accept-Encoding")
 """Headers that a sender acts on: they are sent where they are described, and nowhere else."""
 
+SENT_AT_TIMES = (403,)
+"""Where such a header depends on why: a token without the scope is told which; one that may not see a source is not."""
+
 UNROUTED = (400, 404, 405, 414, 417, 431, 501)
 """What the description says of all requests at once: those that lead to no operation, and those that are not HTTP."""
 
@@ -153,10 +156,10 @@ def _faults_unrouted(api: Document, exchange: Exchange, allowed: set[str], at: s
 
 
 def _faults_of_headers(told: Mapping[str, Any], exchange: Exchange, at: str) -> list[str]:
-    described = [name for name in MEANT_FOR_PROGRAMS if name in told]
+    described = [name for name in MEANT_FOR_PROGRAMS if name in told and exchange.status not in SENT_AT_TIMES]
     sent = [name for name in MEANT_FOR_PROGRAMS if name in exchange.headers]
     lacking = [f"{at} without {name}, which is described" for name in described if name not in sent]
-    return lacking + [f"{at} with {name}, which is not described" for name in sent if name not in described]
+    return lacking + [f"{at} with {name}, which is not described" for name in sent if name not in told]
 
 
 def _faults_of_body(api: Document, shape: Document | None, kind: str, exchange: Exchange, at: str) -> list[str]:
