@@ -30,17 +30,18 @@ def run() -> None:
 def worker(once: bool) -> None:
     """Run the reconciler: ask the banks about payments that are due, and fetch public keys ahead."""
     from receiver import logs
+    from receiver.worker.loop import Worker
 
     started = migrated()
     logs.configure(started.settings.log_level)
     if once:
-        done = started.worker().run_once()
+        done = Worker(started).run_once()
         click.echo(f"Done: {done}.")
         return
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    started.worker().run(stop)
+    Worker(started).run(stop)
 
 
 @click.command()

@@ -1,44 +1,14 @@
 """Writing deliveries down: those that come in together share a transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from receiver.banks.protocol import Callback
-from receiver.signing.errors import Refusal
+from receiver.inbox.verification import Genuine, Refused
+from receiver.runtime import Runtime
 from receiver.store import deliveries, intake
-from receiver.store.database import Database
 from receiver.store.group_commit import GroupCommit
-from receiver.store.records import NewDelivery, NewEvent, NonceReused, Recorded
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much is taken in and kept, in bytes, rows and deliveries."""
-
-    body_bytes: int
-    rejected_max: int
-    rejected_body_bytes: int
-    waiting: int
-
-
-class Genuine(NamedTuple):
-    """A delivery that is proven genuine, and what it tells."""
-
-    delivery: NewDelivery
-    events: Sequence[NewEvent]
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A delivery that is not proven genuine, and why; `callback` is what was looked at, where it got that far."""
-
-    delivery: NewDelivery
-    refusal: Refusal
-    callback: Callback | None = None
-
+from receiver.store.records import NonceReused, Recorded
 
 _Outcome = Recorded | NonceReused | None
 
@@ -46,9 +16,12 @@ _Outcome = Recorded | NonceReused | None
 class Writer:
     """Writes genuine and rejected deliveries; any number of threads may."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
-        self._limits = limits
-        self._commits: GroupCommit[Genuine | Refused, _Outcome] = GroupCommit(database, self._write, limits.waiting)
+    def __init__(self, runtime: Runtime) -> None:
+        """Take a process's parts; its settings bound how many wait, and what is stored of rejected ones."""
+        self._settings = runtime.settings
+        self._commits: GroupCommit[Genuine | Refused, _Outcome] = GroupCommit(
+            runtime.database, self._write, runtime.settings.waiting_max
+        )
 
     def record(self, genuine: Genuine) -> Recorded:
         """Write a genuine delivery down; return what became of it once it is on disk.
@@ -86,6 +59,6 @@ class Writer:
             reason=job.refusal.reason,
             detail=job.refusal.detail,
             proven=job.refusal.proven,
-            kept=self._limits.rejected_max,
-            body_bytes=self._limits.rejected_body_bytes,
+            most=self._settings.rejected_max,
+            body_bytes=self._settings.rejected_body_bytes,
         )

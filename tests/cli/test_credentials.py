@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from receiver import banks
 from receiver.credentials.outcomes import ChangeUnfinished
-from receiver.credentials.rotation import ChangeRequest
+from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.simulator import Simulator, SimulatorConfig
 from receiver.simulator.faults import Fault
 from receiver.store import sources
@@ -36,7 +36,7 @@ def unfinished(live, known, simulator):
     """A rotation whose answer was lost."""
     simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
     with pytest.raises(ChangeUnfinished):
-        live.credential_changes().make(known, ChangeRequest("rotate", "cli:test"), pauses=())
+        CredentialChanges(live).make(known, ChangeRequest("rotate", "cli:test"), pauses=())
 
 
 def stored(live, known):

@@ -9,6 +9,7 @@ from conftest import add_source
 
 from receiver.store import feed, signing_secrets
 from receiver.store.feed import Wanted
+from receiver.worker.loop import Worker
 
 REASON = ("--reason", "the ledger lost a day")
 
@@ -142,7 +143,7 @@ def test_waiting_shows_the_progress_and_ends_with_the_replay(cli, live):
 
     def work() -> None:
         time.sleep(0.5)
-        live.worker().run_once()
+        Worker(live).run_once()
 
     worker = threading.Thread(target=work)
     worker.start()

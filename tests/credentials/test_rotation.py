@@ -18,6 +18,7 @@ from receiver.simulator.faults import Fault, Kind
 from receiver.store import audit, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import CredentialChange, table_of
+from receiver.worker.loop import Worker
 
 CREATE, ROTATE, DISABLE = (ChangeRequest(kind, "cli:test") for kind in ("create", "rotate", "disable"))
 
@@ -94,10 +95,10 @@ def test_a_worker_finishes_it_once_its_head_start_is_over(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges, clock: StandingClock
 ) -> None:
     leave_unfinished(changes, source, simulator)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert states(parts) == ["pending"]
     clock.forward(60)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert rotations(simulator) == 1
     assert_in_step(parts, simulator)
 
@@ -242,7 +243,7 @@ def test_credentials_that_are_dead_already_begin_nothing(
 def test_a_call_in_flight_whose_token_the_rotation_killed_is_made_again_with_the_new_secret(
     parts: Runtime, source: SourceRecord, changes: CredentialChanges
 ) -> None:
-    access = BankSession(parts.database, parts.encryption, source, clock=parts.clock)
+    access = BankSession(parts, source)
     access.ask(access.bank.clock)
     asked = 0
 
@@ -261,7 +262,7 @@ def test_no_call_is_wasted_on_dead_credentials_while_a_rotation_is_unfinished(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
 ) -> None:
     leave_unfinished(changes, source, simulator)
-    access = BankSession(parts.database, parts.encryption, source, clock=parts.clock)
+    access = BankSession(parts, source)
     with pytest.raises(CredentialsChanging):
         access.ask(access.bank.clock)
     spoil(simulator, "500")
@@ -284,7 +285,7 @@ def test_a_new_client_is_used_from_then_on_and_ends_no_secret(
     assert (simulator.bank.credentials.done["created"], made.allowed_ips) == (1, "127.0.0.1,10.0.0.0/8")
     clock.forward(30 * 86400)
     assert known_secrets(parts) == [made.signing_secret, SECRET]
-    access = BankSession(parts.database, parts.encryption, source, clock=parts.clock)
+    access = BankSession(parts, source)
     assert access.ask(access.bank.clock) is not None
 
 
@@ -316,7 +317,7 @@ def test_another_client_can_be_disabled_and_the_sources_own_lives_on(
     changes.report(changes.make(source, CREATE))
     changes.make(source, ChangeRequest("disable", "cli:test", client_id="simulator-client"))
     assert not simulator.bank.client.is_active
-    access = BankSession(parts.database, parts.encryption, source, clock=parts.clock)
+    access = BankSession(parts, source)
     assert access.ask(access.bank.clock) is not None
     assert SECRET in known_secrets(parts)
 

@@ -213,10 +213,10 @@ def test_the_budget_of_requests_is_never_overdrawn(parts: Runtime, simulator: Si
                     attempts=0,
                 )
             )
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert len(simulator.journal.entries()) == 5
     clock.forward(3601)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert len(simulator.journal.entries()) == 10
 
 
@@ -227,7 +227,7 @@ def test_the_token_is_fetched_once_and_shared(
         book(simulator, clock, ("Completed", 0), payment_id=f"FT{number}")
         tell_deposit(parts, f"FT{number}")
     worker.run_once()
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert asked(simulator, "/auth/token") == 1
 
 

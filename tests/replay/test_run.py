@@ -17,6 +17,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, payments, replays
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
+from receiver.worker.loop import Worker
 
 
 def cancel(parts: Runtime, replay_id: str) -> bool:
@@ -76,7 +77,7 @@ def test_progress_can_be_watched(parts: Runtime, source: SourceRecord) -> None:
 def test_the_worker_runs_replays(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a", "b")
     started(parts, planned(parts))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert again(parts) == ["a", "b"]
 
 

@@ -22,6 +22,7 @@ from receiver.store import schema
 from receiver.web import create_app
 from receiver.web.feed import WAIT_SECONDS_MAX
 from receiver.web.openapi import document
+from receiver.worker.loop import Worker
 
 EXAMPLES = 50
 SEED = 3
@@ -114,7 +115,7 @@ def app(parts: Runtime) -> Iterator[App]:
     server = WebServer(environment(parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="ERROR")).start()
     reading = App(server.url, make_token(parts))
     reading.fill(BankSigner(runtime.utc_now))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     yield reading
     server.stop()
 
