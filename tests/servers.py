@@ -54,6 +54,7 @@ class WebServer:
     port: int = field(default_factory=free_port)
     scheme: str = "http"
     folder: Path = ROOT
+    python: str = sys.executable
     process: subprocess.Popen[bytes] | None = None
     output: Path | None = None
     """Where what it logs goes, if not where the tests' own output goes."""
@@ -71,7 +72,7 @@ class WebServer:
     def start(self) -> "WebServer":
         """Start it, and wait until it answers."""
         STARTED.add(self.url)
-        command = [sys.executable, "-m", "gunicorn", "-c", str(self.folder / "gunicorn.conf.py"), "wsgi:app"]
+        command = [self.python, "-m", "gunicorn", "-c", str(self.folder / "gunicorn.conf.py"), "wsgi:app"]
         with open(self.output or os.devnull, "ab") as log:
             self.process = subprocess.Popen(
                 command,

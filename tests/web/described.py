@@ -54,7 +54,7 @@ class Exchange:
 @cache
 def plain_app() -> Flask:
     """The application over a database that is never asked."""
-    settings = Settings(_env_file=None, secret_keys="A" * 43 + "=", database_url="sqlite:///unused.db")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys="A" * 43 + "=", database_url="sqlite:///unused.db")
     return create_app(runtime.start(settings))
 
 
