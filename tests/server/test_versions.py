@@ -38,4 +38,4 @@ def test_another_version_ends_the_start_in_one_line(
 def test_the_same_versions_are_asked_for_at_installation(name: str) -> None:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     (found,) = [line for line in asked if re.match(rf"{name}\b", line)]
-    assert found == f"{name}>={MAJORS[name]},<{MAJORS[name] + 1}"
+    assert re.sub(r"\[.*\]", "", found) == f"{name}>={MAJORS[name]},<{MAJORS[name] + 1}"
