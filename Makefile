@@ -23,8 +23,8 @@ run: setup ## Run the receiver on http://127.0.0.1:8000 (PORT= changes it): web 
 demo: .venv/.complete ## Watch the whole story with a simulated bank on a throw-away database (DEMO_EXIT=1 ends after it)
 	@exec $(BIN)/receiver demo
 
-test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_POSTGRES_URL= names another one)
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_POSTGRES_URL= names another one); below the floor of coverage it fails
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(or $(ARGS),--cov --cov-report=term)
 
 drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
