@@ -159,7 +159,10 @@ class Inbox:
         raise TryLater(str(unresolved.refusal)) from refused.refusal
 
     def _repeat_of_accepted(self, known: KnownSource, refused: Refused) -> Verdict | None:
-        """A delivery that is refused for its age alone and was accepted before is the bank's retry: it may stop now."""
+        """Answer `duplicate` where a delivery is refused for its age alone and was accepted before.
+
+        It is the bank's retry, which may stop now.
+        """
         if refused.callback is None or not refused.refusal.proven:
             return None
         nonce = banks.named(known.source.bank).nonce_of(refused.callback)

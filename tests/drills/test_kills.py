@@ -1,5 +1,7 @@
-"""kill -9 of the web server and of the database amid callbacks: nothing that was answered 2xx is lost or doubled, and
-readers miss nothing and go on where they were."""
+"""kill -9 of the web server and of the database amid callbacks.
+
+Nothing that was answered 2xx is lost or doubled, and readers miss nothing and go on where they were.
+"""
 
 import time
 from collections import Counter
