@@ -5,7 +5,7 @@ import base64
 import pytest
 from conftest import add_source
 
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 
 
 def test_all_is_well_where_the_bank_takes_the_credentials(cli, live):
@@ -50,7 +50,7 @@ def test_a_source_without_a_secret_fails_and_the_command_is_named(cli, live):
 
 
 def test_refused_credentials_fail_and_are_not_repeated(cli, live):
-    with Simulator(SimulatorConfig(client_secret="another")) as simulator:
+    with Simulator(Config(client_secret="another")) as simulator:
         add_source(live, base_url=simulator.url)
         result = cli.run("doctor")
     assert result.exit_code == 1

@@ -7,7 +7,7 @@ import requests
 from bank import deposit
 from conftest import add_source
 
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.store import sources
 
 

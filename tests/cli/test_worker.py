@@ -11,7 +11,7 @@ from bank import deposit
 from conftest import KEY, add_source
 from servers import RECEIVER
 
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 
 
 @pytest.fixture
