@@ -71,7 +71,7 @@ def accounts_of(access: BankSession) -> Sequence[Account]:
 
 def asked(simulator: Simulator, end: str) -> int:
     """How many requests there were whose path ends like this."""
-    return sum(1 for seen in simulator.journal.entries() if seen.path.endswith(end))
+    return sum(1 for seen in simulator.requests.entries() if seen.path.endswith(end))
 
 
 def tell(parts: Runtime, *notifications: dict[str, Any]) -> list[str]:

@@ -158,10 +158,10 @@ def test_all_is_well_where_the_bank_authorizes(cli: Cli, bank: Simulator, live: 
 
 def test_every_run_makes_a_real_authorization_call(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
-    before = len(bank.journal.entries())
+    before = len(bank.requests.entries())
     cli.run("doctor")
     cli.run("doctor")
-    paths = [seen.path for seen in bank.journal.entries()[before:]]
+    paths = [seen.path for seen in bank.requests.entries()[before:]]
     assert paths.count("/api/v1/authorizations/authorize") == 2
 
 
@@ -241,11 +241,11 @@ def test_a_bare_account_in_place_of_a_list_is_listed(cli: Cli, bank: Simulator, 
 def test_bcbs_accounts_are_listed_too(cli: Cli, live: Runtime) -> None:
     from conftest import add_source as add_bcb
 
-    from receiver.simulator import Simulator as Bcb
-    from receiver.simulator import SimulatorConfig
+    from receiver.simulator.bcb import Config as BcbConfig
+    from receiver.simulator.bcb import Simulator as Bcb
 
     numbers = tuple(f"10464{number:05d}" for number in range(1001))
-    with Bcb(SimulatorConfig(accounts=numbers)) as simulator:
+    with Bcb(BcbConfig(accounts=numbers)) as simulator:
         add_bcb(live, base_url=simulator.url)
         listed = cli.json("accounts", "list", "bcb")
     assert {account["number"] for account in listed} == set(numbers)

@@ -14,7 +14,7 @@ from receiver import banks
 from receiver.credentials.outcomes import ChangeUnfinished
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.faults import Fault
 from receiver.store import sources
 from receiver.store.sources import SourceRecord
@@ -25,7 +25,7 @@ MANAGES_NOTHING = frozenset({"get-payment-status", "get-transactions"})
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(rate_limit=0)) as running:
+    with Simulator(Config(rate_limit=0)) as running:
         yield running
 
 
@@ -153,7 +153,7 @@ def test_a_wrong_list_of_addresses_is_wrong_use_and_reaches_no_bank(cli: Cli, si
     result = cli.run("credentials", "create", "bcb", "--allowed-ips", given)
     assert result.exit_code == 2
     assert "--allowed-ips" in result.stderr
-    assert simulator.journal.entries() == []
+    assert simulator.requests.entries() == []
 
 
 def test_disabling_ends_the_sources_credentials(

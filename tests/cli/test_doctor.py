@@ -7,7 +7,7 @@ from cli.commands import Cli
 from conftest import add_source
 
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 
 
 def test_all_is_well_where_the_bank_takes_the_credentials(cli: Cli, live: Runtime) -> None:
@@ -52,7 +52,7 @@ def test_a_source_without_a_secret_fails_and_the_command_is_named(cli: Cli, live
 
 
 def test_refused_credentials_fail_and_are_not_repeated(cli: Cli, live: Runtime) -> None:
-    with Simulator(SimulatorConfig(client_secret="another")) as simulator:
+    with Simulator(Config(client_secret="another")) as simulator:
         add_source(live, base_url=simulator.url)
         result = cli.run("doctor")
     assert result.exit_code == 1

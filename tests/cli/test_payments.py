@@ -9,7 +9,7 @@ from cli.commands import Cli, Send
 from conftest import add_source
 
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.store import sources
 from receiver.store.sources import SourceRecord
 

@@ -14,7 +14,7 @@ from conftest import KEY, add_source
 from servers import RECEIVER
 
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.store.sources import SourceRecord
 
 

@@ -16,7 +16,7 @@ from receiver.banks.http import HttpClient
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.simulator.faults import Fault, Kind
 from receiver.store import audit, sources
 from receiver.store.sources import SourceRecord
@@ -271,10 +271,10 @@ def test_no_call_is_wasted_on_dead_credentials_while_a_rotation_is_unfinished(
     spoil(simulator, "500")
     with pytest.raises(ChangeUnfinished):
         changes.make(source, ROTATE, pauses=())
-    before = len(simulator.journal.entries())
+    before = len(simulator.requests.entries())
     with pytest.raises(CredentialsChanging):
         access.ask(access.bank.clock)
-    assert len(simulator.journal.entries()) == before
+    assert len(simulator.requests.entries()) == before
 
 
 def test_a_new_client_is_used_from_then_on_and_ends_no_secret(

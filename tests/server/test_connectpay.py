@@ -16,9 +16,9 @@ from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.connectpay import Config, Simulator
+from receiver.simulator.connectpay.bank import Payment, message
 from receiver.simulator.connectpay.config import RETRY_DELAYS
-from receiver.simulator.connectpay.payments import Payment, message
-from receiver.simulator.parcels import Message, Sending
+from receiver.simulator.outbox import Message, Sending
 from receiver.simulator.scripts import Script
 from receiver.store import events, feed, payments
 from receiver.worker.loop import Worker
