@@ -5,11 +5,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import NamedTuple
 
 from receiver import banks
-from receiver.banks.abilities import SendsLargeBodies
 from receiver.banks.protocol import Bank, Callback, KeysNotKnown, Proof
 from receiver.inbox.decompression import CodingBroken, CodingNotSupported, decode
 from receiver.inbox.redaction import redact
@@ -100,7 +98,7 @@ class Inbox:
         return self._limit(self._directory.find(name, self._clock()))
 
     def _limit(self, known: KnownSource) -> int:
-        return max(self._limits.body_bytes, _documented_bytes(known.source.bank))
+        return max(self._limits.body_bytes, banks.named(known.source.bank).body_bytes)
 
     def _judge(self, coded: Callback, known: KnownSource, now: datetime) -> Genuine | Refused:
         """Look at a delivery; nothing is read or written.
@@ -181,12 +179,6 @@ class Inbox:
         self._writer.reject(refused)
         log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
         return Verdict("rejected")
-
-
-@cache
-def _documented_bytes(bank_name: str) -> int:
-    bank = banks.named(bank_name)
-    return bank.body_bytes if isinstance(bank, SendsLargeBodies) else 0
 
 
 def _tell(delivery: NewDelivery, recorded: Recorded) -> None:
