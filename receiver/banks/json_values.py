@@ -160,6 +160,8 @@ def within(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield an object and the objects within it, level by level, down to `DEPTH_MAX` levels."""
     level = [fields]
     for _ in range(DEPTH_MAX):
+        if not level:
+            return
         yield from level
         level = [value for here in level for value in here.values() if isinstance(value, dict)]
 
@@ -200,7 +202,7 @@ def read_time(text: str) -> datetime | None:
 
 
 def array_items(text: str, member: str) -> Iterator[Any]:
-    """Read an array piece by piece (streaming): each item is yielded as soon as it is parsed, so they are never all held.
+    """Read an array piece by piece (streaming): each item is yielded as soon as it is parsed, so never are all held.
 
     It is the array `member` of a JSON object, the name in any case of its letters, or a bare array. Whether the whole
     is JSON (RFC 8259) is known only at the end. Numbers with a fraction are `Decimal`.

@@ -33,7 +33,7 @@ FINAL_STATUSES = frozenset(STATUSES) - {"pending", "unknown"}
 
 
 def status_in(table: Mapping[str, str], bank_status: str) -> str:
-    """Translate a bank's status into one of `STATUSES` by a table with lower-case keys; `unknown` if it is not there."""
+    """Translate a bank's status into one of `STATUSES` by a table with lower-case keys; `unknown` if not there."""
     return table.get(bank_status.strip().lower(), "unknown")
 
 
