@@ -100,6 +100,7 @@ class RateLimited(BankError):
     outcome = "rate_limited"
 
     def __init__(self, text: str, wait: timedelta) -> None:
+        """Take the line for staff, and how long no request is to be made."""
         super().__init__(text)
         self.wait = wait
 

@@ -49,6 +49,7 @@ class Presenting(HTTPAdapter):
     """A transport adapter of `requests` over one TLS context, which holds client certificate and CAs already."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
+        """Take the context by which every connection is made."""
         self._context = context
         super().__init__()
 
