@@ -161,6 +161,12 @@ def test_the_envelope_may_hold_more_and_spell_its_name_otherwise(name: str) -> N
         "[" * 100_000,
         '{"notifications":' + "[" * 100_000,
         '{"notifications":[1e999999999999999999999]}',
+        '{"notifications":[' + "9" * 5000 + "]}",
+        '{"notifications":[01]}',
+        '{"notifications":[+1]}',
+        '{"notifications":[\x0b1]}',
+        '{"notifications":[\xa01]}',
+        '{"notifications":["\x1f"]}',
     ],
 )
 def test_what_is_no_batch_is_not_understood(text: str) -> None:
@@ -171,6 +177,11 @@ def test_what_is_no_batch_is_not_understood(text: str) -> None:
 def test_what_is_no_utf_8_is_not_understood() -> None:
     with pytest.raises(NotUnderstood):
         read_bytes(b"\xff\xfe[]")
+
+
+def test_half_a_surrogate_pair_is_no_other_character() -> None:
+    texts = ('[{"x":"\\ud83d"}]', '[{"x":"\\ud83d\\ud83d"}]', '[{"x":"\\ud83d\\udc3d"}]', '[{"x":"?"}]')
+    assert len({claim.content for text in texts for claim in read_bytes(text.encode())}) == len(texts)
 
 
 def test_the_same_event_of_another_subscription_says_the_same() -> None:
