@@ -19,6 +19,7 @@ from receiver.banks.errors import (
 )
 from receiver.credentials import outcomes, permissions
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError
+from receiver.credentials.rotation import CredentialChanges
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
@@ -114,7 +115,7 @@ def _makes_key(source: SourceRecord, secret: str) -> bool:
 
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
-    access = BankSession(runtime.database, runtime.encryption, source, clock=runtime.clock)
+    access = BankSession(runtime, source)
     if isinstance(access.bank, PresentsCertificate):
         yield from _certified(runtime, source.name, access)
         return
@@ -164,7 +165,7 @@ def _change(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     if change is None:
         return
     try:
-        runtime.credential_changes().resume(source, change)
+        CredentialChanges(runtime).resume(source, change)
         yield Finding("ok", f"{source.name} credentials", f"an unfinished change ({change.kind}) is finished now")
     except (CredentialsError, DecryptionFailed) as error:
         yield Finding("fail", f"{source.name} credentials", str(error))
@@ -180,7 +181,7 @@ def _permissions(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     what = f"{source.name} permissions"
     try:
         bank = permissions.issuing(source)
-        held = permissions.permissions(runtime.database, runtime.encryption, source, runtime.clock)
+        held = permissions.permissions(runtime, source)
     except BankWithoutCredentials:
         return
     except Forbidden as refused:

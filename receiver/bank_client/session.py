@@ -13,10 +13,9 @@ from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Bank
 from receiver.banks.tls import ClientCertificate
+from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes, sources
 from receiver.store.bank_sessions import StoredToken
-from receiver.store.database import Database
-from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -63,13 +62,11 @@ class CredentialsChanging(BudgetSpent):
 class BankSession:
     """Asks one source's bank; any number of threads and processes may, they share what the bank counts."""
 
-    def __init__(
-        self, database: Database, encryption: Encryption, source: SourceRecord, *, clock: Callable[[], datetime]
-    ) -> None:
-        self._database = database
-        self._encryption = encryption
+    def __init__(self, runtime: Runtime, source: SourceRecord) -> None:
+        self._database = runtime.database
+        self._encryption = runtime.encryption
         self._source = source
-        self._clock = clock
+        self._clock = runtime.clock
         self.bank: Bank = banks.named(source.bank)
         self._base_url = source.base_url or self.bank.hosts.get(source.environment, "")
 

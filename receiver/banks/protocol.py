@@ -13,7 +13,6 @@ from receiver.store.payments import STATUSES
 
 __all__ = [
     "FINAL_STATUSES",
-    "STATUSES",
     "Answer",
     "Bank",
     "Callback",

@@ -54,11 +54,11 @@ class Presenting(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the connection pool over the context."""
+        """Open connections over the TLS context of this adapter."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Make the connection pool of a proxy over the context too."""
+        """Open connections through a proxy over the TLS context of this adapter."""
         return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:

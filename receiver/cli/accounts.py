@@ -29,7 +29,7 @@ def list_accounts(source: str, as_json: bool) -> None:
     bank = banks.named(found.bank)
     if not isinstance(bank, KeepsAccounts):
         raise click.ClickException(f"{found.bank} has no list of accounts")
-    access = BankSession(runtime.database, runtime.encryption, found, clock=runtime.clock)
+    access = BankSession(runtime, found)
     try:
         listed = access.ask(bank.accounts)
     except (BankError, BudgetSpent) as error:

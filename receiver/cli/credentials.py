@@ -13,7 +13,7 @@ from receiver.cli.output import as_json, cell, write_list
 from receiver.credentials import outcomes
 from receiver.credentials import permissions as standing
 from receiver.credentials.attempts import Change
-from receiver.credentials.rotation import ChangeRequest
+from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
 from receiver.store import audit, signing_secrets, sources
 from receiver.store.sources import SourceRecord
@@ -39,7 +39,7 @@ def create(source: str, allowed_ips: str | None, show: bool) -> None:
             allowed_ips = bank.check_addresses(allowed_ips)
         except AddressesWrong as error:
             raise click.UsageError(f"--allowed-ips: {error}") from error
-    change = runtime.credential_changes().make(found, ChangeRequest("create", who(), allowed_ips=allowed_ips))
+    change = CredentialChanges(runtime).make(found, ChangeRequest("create", who(), allowed_ips=allowed_ips))
     _tell(
         runtime, found, change, f"{source} uses the new client {change.client_id}; the one before is still alive", show
     )
@@ -53,10 +53,10 @@ def rotate(source: str, abandon: bool, show: bool) -> None:
     """Have the source's secrets replaced, or finish a rotation that was begun."""
     runtime, found = _start(source)
     if abandon:
-        runtime.credential_changes().abandon(found, who())
+        CredentialChanges(runtime).abandon(found, who())
         click.echo(f"The unfinished change of the credentials of {source} is given up.")
         return
-    change = runtime.credential_changes().make(found, ChangeRequest("rotate", who()))
+    change = CredentialChanges(runtime).make(found, ChangeRequest("rotate", who()))
     _tell(runtime, found, change, f"The credentials of {source} are rotated", show)
 
 
@@ -69,7 +69,7 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
     runtime, found = _start(source)
     if not yes and sys.stdin.isatty():
         click.confirm(f"Disable {client_id or f'the client of {source}'} for good?", abort=True, err=True)
-    changes = runtime.credential_changes()
+    changes = CredentialChanges(runtime)
     change = changes.make(found, ChangeRequest("disable", who(), client_id=client_id))
     click.echo(f"The client {cell(change.client_id)} is disabled at the bank.")
     changes.report(change)
@@ -83,7 +83,7 @@ def permissions(source: str, as_json: bool) -> None:
     runtime, found = _start(source)
     bank = standing.issuing(found)
     try:
-        held = standing.permissions(runtime.database, runtime.encryption, found, runtime.clock)
+        held = standing.permissions(runtime, found)
     except Forbidden as refused:
         raise click.ClickException(outcomes.in_words(found, None, refused)) from refused
     write_list(_rows(bank, held), ["key", "held", "needed_for", "description"], as_json, "None.")
@@ -119,7 +119,7 @@ def _tell(runtime: Runtime, source: SourceRecord, change: Change, words: str, sh
         _show(runtime, source, change)
     if source.name == "bcb" and runtime.settings.bcb_client_secret is not None:
         click.echo("The BCB_… variables in the environment are outdated: take the secrets out of them.", err=True)
-    runtime.credential_changes().report(change)
+    CredentialChanges(runtime).report(change)
 
 
 def _show(runtime: Runtime, source: SourceRecord, change: Change) -> None:

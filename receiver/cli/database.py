@@ -35,6 +35,6 @@ def upgrade() -> None:
 @db.command()
 @click.argument("to", type=click.Path(dir_okay=False, path_type=Path))
 def backup(to: Path) -> None:
-    """Copy a SQLite database to a file, while it is written to. (For PostgreSQL there is pg_dump.)"""
+    """Copy a SQLite database to a file, while it is written to. For PostgreSQL, use pg_dump."""
     size = copies.copy(migrated().database, to)
     click.echo(f"Wrote {to} ({size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")

@@ -95,7 +95,7 @@ def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> 
     if missing:
         raise click.ClickException(f"there is no rejected delivery {sorted(missing)[0]!r}")
     chosen = [row for row in reversed(rows) if not delivery_ids or row.id in delivery_ids]
-    accepted = Settlement(runtime.database, runtime.encryption, runtime.clock).verify(chosen)
+    accepted = Settlement(runtime).verify(chosen)
     if accepted:
         about = {"source": source, "deliveries": sorted(accepted)[:AUDITED], "accepted": len(accepted)}
         with runtime.database.write() as connection:

@@ -10,6 +10,7 @@ from receiver.cli.context import migrated
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
 from receiver.store import payments as stored
 from receiver.store.payments import STATUSES
+from receiver.worker.loop import Worker
 
 
 @click.group()
@@ -53,7 +54,7 @@ def check(source: str, payment_id: str, as_json: bool) -> None:
     runtime = migrated()
     with runtime.database.read() as connection:
         found = _find(connection, source, payment_id)
-    asked = runtime.worker().check_now(found.id)
+    asked = Worker(runtime).check_now(found.id)
     with runtime.database.read() as connection:
         shown = _with_checks(connection, source, payment_id)
     _write(shown, as_json)

@@ -12,6 +12,7 @@ from receiver.demo import stage
 from receiver.server import start, supervisor
 from receiver.settings import load_settings
 from receiver.store import schema
+from receiver.worker.loop import Worker
 
 
 @click.command()
@@ -32,13 +33,13 @@ def worker(once: bool) -> None:
     started = migrated()
     logs.configure(started.settings.log_level)
     if once:
-        done = started.worker().run_once()
+        done = Worker(started).run_once()
         click.echo(f"Done: {done}.")
         return
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    started.worker().run(stop)
+    Worker(started).run(stop)
 
 
 @click.command()

@@ -14,6 +14,7 @@ from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.cli import credentials_input
 from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, cell, write_fields, write_json, write_list
+from receiver.credentials.rotation import CredentialChanges
 from receiver.representations import rfc3339
 from receiver.store import audit, bank_sessions, credential_changes, events, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
@@ -33,7 +34,7 @@ def register(name: str, url: str) -> None:
     with runtime.database.read() as connection:
         found = source_named(connection, name)
         secrets = signing_secrets.valid(connection, runtime.encryption, found.id, runtime.clock())
-    access = BankSession(runtime.database, runtime.encryption, found, clock=runtime.clock)
+    access = BankSession(runtime, found)
     if access.bank.needs_secret(found.options) and not secrets:
         raise click.ClickException(
             f"{name} has no secret, so its callbacks would be refused: receiver secret set {name}"
@@ -141,7 +142,7 @@ def set_credentials(name: str, credentials: TextIO | None) -> None:
         raise click.ClickException("no credentials were given; nothing is changed")
     if change is not None:
         # Its answer would be put over these.
-        runtime.credential_changes().abandon(found, who())
+        CredentialChanges(runtime).abandon(found, who())
         click.echo(f"The unfinished change ({change.kind}) of the credentials of {name} is given up.", err=True)
     with runtime.database.write() as connection:
         sources.set_credentials(connection, runtime.encryption, found.id, given)

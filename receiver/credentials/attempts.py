@@ -1,7 +1,6 @@
 """One attempt at a change: ask the bank with the key that is written down, and write down what came of it."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,9 +13,8 @@ from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused
 from receiver.banks.http import HttpClient
 from receiver.credentials import outcomes
 from receiver.credentials.outcomes import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
+from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes
-from receiver.store.database import Database
-from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -39,10 +37,7 @@ Change = Row[Any]
 class Attempts:
     """Asks the bank of one source."""
 
-    database: Database
-    encryption: Encryption
-    clock: Callable[[], datetime]
-    grace_seconds: int
+    runtime: Runtime
     source: SourceRecord
 
     def access(self) -> BankSession:
@@ -51,7 +46,7 @@ class Attempts:
         Raises:
             BankWithoutCredentials
         """
-        access = BankSession(self.database, self.encryption, self.source, clock=self.clock)
+        access = BankSession(self.runtime, self.source)
         if not isinstance(access.bank, IssuesCredentials):
             raise BankWithoutCredentials(f"{self.source.bank} has no API for credentials")
         return access
@@ -63,8 +58,8 @@ class Attempts:
             ChangeRefused
             ChangeUnfinished
         """
-        with self.database.write() as connection:
-            taken = credential_changes.begin_attempt(connection, change, due_at=self.clock() + HEAD_START)
+        with self.runtime.database.write() as connection:
+            taken = credential_changes.begin_attempt(connection, change, due_at=self.runtime.clock() + HEAD_START)
         return self.make(taken) if taken is not None else self._ended(change)
 
     def make(self, change: Change) -> Change:
@@ -90,7 +85,7 @@ class Attempts:
 
         That it still gets one means that a rotation has not taken place.
         """
-        token = credential_changes.token(self.encryption, change)
+        token = credential_changes.token(self.runtime.encryption, change)
         if token is not None:
             try:
                 return access.ask_with(token, lambda way: _call(access, way, change))
@@ -103,12 +98,12 @@ class Attempts:
                 # What was asked for has come to be: the client gets no token any more.
                 return None
             raise
-        with self.database.write() as connection:
-            credential_changes.pin_token(connection, self.encryption, change, fresh)
+        with self.runtime.database.write() as connection:
+            credential_changes.pin_token(connection, self.runtime.encryption, change, fresh)
         return access.ask_with(fresh, lambda way: _call(access, way, change))
 
     def _refused(self, change: Change, access: BankSession, refused: BankError) -> Change:
-        """The bank said no. That is the end of it, unless an earlier attempt may have been done all the same."""
+        """Give up a change that the bank refused, unless an earlier attempt at it may have been done all the same."""
         words = outcomes.in_words(self.source, change.client_id, refused)
         if change.kind == "rotate" and change.attempts > 1 and not _is_alive(access):
             return self._put_off(change, words, refused)
@@ -122,8 +117,8 @@ class Attempts:
             raise ChangeRefused(words) from why
         if isinstance(why, TokenRefused):
             words = outcomes.LOCKED_OUT.format(source=self.source.name)
-        due_at = until or self.clock() + _pause(change.attempts)
-        with self.database.write() as connection:
+        due_at = until or self.runtime.clock() + _pause(change.attempts)
+        with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
             if found is not None:
                 credential_changes.change_values(connection, change.id, error=words, due_at=due_at)
@@ -132,8 +127,8 @@ class Attempts:
         raise ChangeUnfinished(outcomes.unfinished(self.source, change, words)) from why
 
     def _close(self, change: Change, words: str) -> None:
-        now = self.clock()
-        with self.database.write() as connection:
+        now = self.runtime.clock()
+        with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
             if found is None:
                 return
@@ -144,17 +139,23 @@ class Attempts:
 
     def _record(self, change: Change, answer: NewCredentials | None) -> Change:
         """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it."""
-        with self.database.write() as connection:
+        with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
             if found is not None:
                 outcomes.record(
-                    connection, self.encryption, self.source, found, answer, self.clock(), self.grace_seconds
+                    connection,
+                    self.runtime.encryption,
+                    self.source,
+                    found,
+                    answer,
+                    self.runtime.clock(),
+                    self.runtime.settings.secret_grace_seconds,
                 )
         log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
         return self._ended(change)
 
     def _ended(self, change: Change) -> Change:
-        with self.database.read() as connection:
+        with self.runtime.database.read() as connection:
             found = credential_changes.find(connection, change.id)
         if found.state != "done":
             raise ChangeRefused(f"the change has ended meanwhile: {found.state}")

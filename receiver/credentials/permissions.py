@@ -1,15 +1,13 @@
 """What a source's credentials may do at its bank, beside what they need to."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from receiver import banks
 from receiver.bank_client.session import BankSession, CredentialsMissing
 from receiver.banks.abilities import IssuesCredentials, Permission
 from receiver.credentials.outcomes import BankWithoutCredentials
+from receiver.runtime import Runtime
 from receiver.store import sources
-from receiver.store.database import Database
-from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
 
@@ -25,9 +23,7 @@ def issuing(source: SourceRecord) -> IssuesCredentials:
     return bank
 
 
-def permissions(
-    database: Database, encryption: Encryption, source: SourceRecord, clock: Callable[[], datetime]
-) -> Sequence[Permission]:
+def permissions(runtime: Runtime, source: SourceRecord) -> Sequence[Permission]:
     """Ask the bank what the source's client may do.
 
     Raises:
@@ -36,11 +32,11 @@ def permissions(
         BudgetSpent
     """
     bank = issuing(source)
-    with database.read() as connection:
-        own = sources.credentials(connection, encryption, source.id)
+    with runtime.database.read() as connection:
+        own = sources.credentials(connection, runtime.encryption, source.id)
     if own is None:
         raise CredentialsMissing(f"source {source.name} has no API credentials")
-    access = BankSession(database, encryption, source, clock=clock)
+    access = BankSession(runtime, source)
     return access.ask(lambda way: bank.permissions(way, own["client_id"]))
 
 

@@ -1,21 +1,24 @@
-"""Changes of credentials: the intent is committed before the bank is asked, so that it can be asked again with the
-same key by whoever comes first: the same command, a worker, or the doctor."""
+"""Changes of a source's credentials, each crash-safe and idempotent.
+
+The intent is committed before the bank is asked, so that it can be asked again with the same key by whoever comes
+first: the same command, a worker, or the doctor.
+"""
 
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes
 from receiver.credentials.attempts import HEAD_START, Attempts, Change
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
+from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, sources
 from receiver.store.credential_changes import Intent
-from receiver.store.database import Database, StoreUnavailable
-from receiver.store.encryption import Encryption
+from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -41,10 +44,7 @@ class ChangeRequest:
 class CredentialChanges:
     """Makes and finishes changes; any number of processes may."""
 
-    database: Database
-    encryption: Encryption
-    clock: Callable[[], datetime]
-    grace_seconds: int
+    runtime: Runtime
 
     def make(self, source: SourceRecord, request: ChangeRequest, pauses: Sequence[float] = PAUSES) -> Change:
         """Carry a request out, or finish what is under way; return the change once it is done.
@@ -58,9 +58,11 @@ class CredentialChanges:
             StoreUnavailable
             DecryptionFailed
         """
-        with self.database.read() as connection:
+        with self.runtime.database.read() as connection:
             pending = credential_changes.pending(connection, source.id)
-            done = credential_changes.unreported(connection, source.id, request.kind, since=self.clock() - UNREPORTED)
+            done = credential_changes.unreported(
+                connection, source.id, request.kind, since=self.runtime.clock() - UNREPORTED
+            )
         if pending is None and done is not None and request.client_id in (None, done.client_id):
             return done
         attempts = self._attempts(source)
@@ -90,8 +92,8 @@ class CredentialChanges:
         Raises:
             StoreUnavailable
         """
-        with self.database.read() as connection:
-            due = credential_changes.due(connection, self.clock())
+        with self.runtime.database.read() as connection:
+            due = credential_changes.due(connection, self.runtime.clock())
             known = {source.id: source for source in sources.every(connection)}
         return sum(self._finish_one(known[change.source_id], change) for change in due)
 
@@ -101,8 +103,8 @@ class CredentialChanges:
         Raises:
             NothingUnderWay
         """
-        now = self.clock()
-        with self.database.write() as connection:
+        now = self.runtime.clock()
+        with self.runtime.database.write() as connection:
             pending = credential_changes.pending(connection, source.id)
             change = credential_changes.lock(connection, pending) if pending is not None else None
             if change is None:
@@ -113,11 +115,11 @@ class CredentialChanges:
 
     def report(self, change: Change) -> None:
         """Note that the one who asked for a change knows that it is done."""
-        with self.database.write() as connection:
-            credential_changes.change_values(connection, change.id, reported_at=self.clock())
+        with self.runtime.database.write() as connection:
+            credential_changes.change_values(connection, change.id, reported_at=self.runtime.clock())
 
     def _attempts(self, source: SourceRecord) -> Attempts:
-        return Attempts(self.database, self.encryption, self.clock, self.grace_seconds, source)
+        return Attempts(self.runtime, source)
 
     def _finish(self, attempts: Attempts, change: Change, request: ChangeRequest, pauses: Sequence[float]) -> Change:
         if change.kind != request.kind or request.client_id not in (None, change.client_id):
@@ -151,11 +153,11 @@ class CredentialChanges:
         source, access = attempts.source, attempts.access()
         target = None if request.kind == "create" else request.client_id or self._own_client(source)
         token = access.log_in()
-        now = self.clock()
+        now = self.runtime.clock()
         intent = Intent(request.kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
-        with self.database.write() as connection:
+        with self.runtime.database.write() as connection:
             begun = credential_changes.begin(
-                connection, self.encryption, source.id, intent, now=now, due_at=now + HEAD_START
+                connection, self.runtime.encryption, source.id, intent, now=now, due_at=now + HEAD_START
             )
             if begun is None:
                 raise AlreadyUnderWay(f"somebody else has just begun to change the credentials of {source.name}")
@@ -166,8 +168,8 @@ class CredentialChanges:
         return begun
 
     def _own_client(self, source: SourceRecord) -> str:
-        with self.database.read() as connection:
-            own = sources.credentials(connection, self.encryption, source.id)
+        with self.runtime.database.read() as connection:
+            own = sources.credentials(connection, self.runtime.encryption, source.id)
         if own is None:
             raise CredentialsMissing(f"source {source.name} has no API credentials")
         return own["client_id"]

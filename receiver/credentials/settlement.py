@@ -1,19 +1,17 @@
 """After a change: the deliveries that were kept meanwhile are verified again, with the secrets known by now."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
 from receiver.inbox import reverify
 from receiver.inbox.inbox import UNRESOLVED
+from receiver.runtime import Runtime
 from receiver.store import credential_changes, deliveries
 from receiver.store.credential_changes import SECRETS_SEEN
-from receiver.store.database import Database
-from receiver.store.encryption import Encryption
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +22,7 @@ PART = 50
 class Settlement:
     """Verifies kept deliveries again; any number of workers may."""
 
-    database: Database
-    encryption: Encryption
-    clock: Callable[[], datetime]
+    runtime: Runtime
 
     def settle_due(self) -> int:
         """Settle what changes that are over have left; return how many deliveries were dealt with.
@@ -34,12 +30,12 @@ class Settlement:
         Raises:
             StoreUnavailable
         """
-        with self.database.read() as connection:
+        with self.runtime.database.read() as connection:
             over = credential_changes.unsettled(connection)
         return sum(self._settle(change) for change in over)
 
     def _settle(self, change: Row[Any]) -> int:
-        with self.database.read() as connection:
+        with self.runtime.database.read() as connection:
             is_pending = credential_changes.pending(connection, change.source_id) is not None
             rows = deliveries.held_of_source(connection, change.source_id, UNRESOLVED, limit=PART)
         accepted = self.verify(rows)
@@ -47,12 +43,12 @@ class Settlement:
         if accepted:
             log.info("%s deliveries that were kept during a change of credentials are accepted", len(accepted))
         # More may be kept for a moment, by processes that do not know yet that the change is over.
-        is_over = self.clock() - change.finished_at > 2 * SECRETS_SEEN
-        with self.database.write() as connection:
+        is_over = self.runtime.clock() - change.finished_at > 2 * SECRETS_SEEN
+        with self.runtime.database.write() as connection:
             if not is_pending:
                 deliveries.give_reason(connection, [row.id for row in left], "signature_mismatch")
             if is_over and (is_pending or len(rows) < PART):
-                credential_changes.change_values(connection, change.id, settled_at=self.clock())
+                credential_changes.change_values(connection, change.id, settled_at=self.runtime.clock())
         return len(accepted) if is_pending else len(rows)
 
     def verify(self, rows: Sequence[Row[Any]]) -> set[str]:
@@ -65,8 +61,10 @@ class Settlement:
         """
         accepted = set()
         for row in rows:
-            with self.database.write() as connection:
+            with self.runtime.database.write() as connection:
                 locked = deliveries.lock_rejected(connection, row.id)
-                if locked is not None and reverify.verify(connection, self.encryption, locked, self.clock()):
+                if locked is not None and reverify.verify(
+                    connection, self.runtime.encryption, locked, self.runtime.clock()
+                ):
                     accepted.add(row.id)
         return accepted

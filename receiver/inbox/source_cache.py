@@ -8,12 +8,20 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from receiver.banks.protocol import Profile
+from receiver import banks
+from receiver.banks.callback import Carried, Profile
+from receiver.banks.protocol import Bank
+from receiver.runtime import Runtime
 from receiver.store import bank_sessions, signing_secrets, sources
 from receiver.store.bank_sessions import StoredKeys
-from receiver.store.database import ANSWER_SECONDS, Database, StoreUnavailable
+from receiver.store.database import ANSWER_SECONDS, StoreUnavailable
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
+
+CACHE_SECONDS = 0.8
+"""A change shows in every process within a second, the time to read it anew included."""
+
+_CACHE = timedelta(seconds=CACHE_SECONDS)
 
 
 def profile_of(
@@ -31,12 +39,6 @@ def profile_of(
     return Profile(source.name, source.options, versions, keys.jwks, longer_names, source.environment), keys
 
 
-CACHE_SECONDS = 0.8
-"""A change shows in every process within a second, the time to read it anew included."""
-
-_CACHE = timedelta(seconds=CACHE_SECONDS)
-
-
 class SourceUnknown(Exception):
     """No enabled source has this name."""
 
@@ -46,6 +48,9 @@ class KnownSource:
     """A source, and what proves its callbacks, as they were read at `read_at`."""
 
     source: SourceRecord
+    bank: Bank
+    carried: Carried
+    """Where its callbacks carry a token in the clear."""
     profile: Profile
     keys: StoredKeys
     read_at: datetime
@@ -56,9 +61,9 @@ class KnownSource:
 class SourceCache:
     """The sources of a database; any number of threads may ask."""
 
-    def __init__(self, database: Database, encryption: Encryption, timer: Callable[[], float] = time.monotonic) -> None:
-        self._database = database
-        self._encryption = encryption
+    def __init__(self, runtime: Runtime, timer: Callable[[], float] = time.monotonic) -> None:
+        self._database = runtime.database
+        self._encryption = runtime.encryption
         self._timer = timer
         self._known: dict[str, KnownSource] = {}
         self._names: tuple[frozenset[str], float] = (frozenset(), float("-inf"))
@@ -124,7 +129,7 @@ class SourceCache:
                 self._known.pop(name, None)
                 raise SourceUnknown(name)
             profile, keys = profile_of(connection, self._encryption, source, now)
-        known = KnownSource(source, profile, keys, now, read_when)
+        known = _known(source, profile, keys, now, read_when)
         self._known[name] = known
         return known
 
@@ -143,3 +148,19 @@ class SourceCache:
             self._names = (names, read_when)
         if name not in names:
             raise SourceUnknown(name)
+
+
+def _known(
+    source: SourceRecord, profile: Profile, keys: StoredKeys, read_at: datetime, read_when: float
+) -> KnownSource:
+    """Put together what callbacks need, so that none of it is asked for again at each of them."""
+    bank = banks.named(source.bank)
+    return KnownSource(
+        source=source,
+        bank=bank,
+        carried=bank.carried(source.options),
+        profile=profile,
+        keys=keys,
+        read_at=read_at,
+        read_when=read_when,
+    )

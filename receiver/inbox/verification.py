@@ -1,16 +1,116 @@
-"""From proven content to events: what it tells, or that it is not understood."""
+"""Judging one delivery: undo its content coding, prove it genuine, read what it claims; pure, nothing is looked up."""
 
 import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from receiver.banks.callback import Callback, Claim, Proof, unrecognised
 from receiver.banks.json_values import NotUnderstood, decimal_text
-from receiver.banks.protocol import Bank, Claim, Proof, unrecognised
-from receiver.store.records import NewEvent, new_id
+from receiver.banks.protocol import Bank, KeysNotKnown
+from receiver.inbox.decompression import CodingBroken, CodingNotSupported, decode
+from receiver.inbox.redaction import redact
+from receiver.inbox.source_cache import KnownSource
+from receiver.signing.errors import Refusal
+from receiver.store.records import NewDelivery, NewEvent, new_id
 
 log = logging.getLogger(__name__)
+
+KEYS_REFRESHED_EVERY = timedelta(minutes=5)
+"""A signature that fits no known public key asks for fresh keys at most this often."""
+
+
+class Genuine(NamedTuple):
+    """A delivery that is proven genuine, and its events."""
+
+    delivery: NewDelivery
+    events: Sequence[NewEvent]
+
+
+class Refused(NamedTuple):
+    """A delivery that is not proven genuine, and why; `callback` is what was verified, where it got that far."""
+
+    delivery: NewDelivery
+    refusal: Refusal
+    callback: Callback | None = None
+
+
+def judge(coded: Callback, known: KnownSource, body_limit: int, now: datetime) -> Genuine | Refused:
+    """Verify a delivery and read it; its body comes in its content coding, and may have `body_limit` bytes without.
+
+    Raises:
+        BodyTooLarge
+        CodingNotSupported
+        KeysNotKnown: it may be genuine; the public key to tell is not known yet.
+    """
+    try:
+        callback = _decoded(coded, known.source.name, body_limit)
+    except Refusal as refusal:
+        return Refused(_delivery(known, coded, now), refusal)
+    try:
+        proof = _prove(known, callback, now)
+    except Refusal as refusal:
+        return Refused(_delivery(known, callback, now), refusal, callback)
+    return Genuine(_delivery(known, callback, now, proof), events(known.bank, proof, now))
+
+
+def _decoded(callback: Callback, source: str, limit: int) -> Callback:
+    """Return a callback free of the content coding of its body.
+
+    Raises:
+        Refusal
+        BodyTooLarge
+        CodingNotSupported
+    """
+    coding = callback.headers.get("content-encoding")
+    if coding is None and len(callback.body) <= limit:
+        return callback
+    try:
+        body = decode(callback.body, (coding or b"").decode("latin-1"), limit)
+    except CodingBroken as error:
+        raise Refusal("coding_broken", str(error)) from error
+    except CodingNotSupported as error:
+        log.warning("delivery to %s has a content coding that is not supported: %s", source, error)
+        raise
+    return replace(callback, body=body)
+
+
+def _prove(known: KnownSource, callback: Callback, now: datetime) -> Proof:
+    try:
+        return known.bank.prove(callback, known.profile, now)
+    except Refusal:
+        raise
+    except KeysNotKnown as unknown:
+        keys = known.keys
+        lately = keys.tried_at is not None and now - keys.tried_at < KEYS_REFRESHED_EVERY
+        if keys.wanted_at is None and keys.jwks is not None and lately:
+            raise Refusal("signature_mismatch", str(unknown)) from unknown
+        raise
+    except Exception as error:
+        # A fault in a verifier must not become an acceptance, nor an answer that the bank takes for good.
+        log.exception("verifying a delivery to %s failed", known.source.name)
+        raise Refusal("verification_failed", type(error).__name__) from error
+
+
+def _delivery(known: KnownSource, callback: Callback, now: datetime, proof: Proof | None = None) -> NewDelivery:
+    shown = redact(callback.path, callback.channel, callback.headers, known.carried)
+    return NewDelivery(
+        id=new_id("dlv", now),
+        source_id=known.source.id,
+        received_at=now,
+        peer=callback.peer,
+        path=shown.path,
+        channel=shown.channel,
+        headers=shown.headers,
+        nonce=proof.nonce if proof else None,
+        signed_at=proof.signed_at if proof else None,
+        proof_key=proof.key_id if proof else "",
+        body=callback.body,
+        body_sha256=hashlib.sha256(callback.body).hexdigest(),
+    )
 
 
 def events(bank: Bank, proof: Proof, now: datetime) -> list[NewEvent]:

@@ -1,8 +1,11 @@
-"""Running replays in parts: what a part does and how far it has come are committed together, so that a kill at any
-instant neither loses nor doubles anything."""
+"""Runs of replays, part by part, crash-safe.
+
+What a part does and how far it has come are committed together, so that a kill at any instant neither loses nor
+doubles anything.
+"""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +14,9 @@ from sqlalchemy import Connection, Row
 
 from receiver.inbox import reverify
 from receiver.replay.plan import from_filter
+from receiver.runtime import Runtime
 from receiver.store import audit, replays
-from receiver.store.database import Database, StoreUnavailable
-from receiver.store.encryption import Encryption
+from receiver.store.database import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +28,7 @@ PART = 500
 class Runner:
     """Runs what replays are due; any number of workers may."""
 
-    database: Database
-    encryption: Encryption
-    clock: Callable[[], datetime]
+    runtime: Runtime
 
     def run_due(self) -> int:
         """Do one part of each replay that is due; return how many parts were done.
@@ -35,12 +36,12 @@ class Runner:
         Raises:
             StoreUnavailable
         """
-        with self.database.read() as connection:
-            due = replays.due(connection, self.clock())
+        with self.runtime.database.read() as connection:
+            due = replays.due(connection, self.runtime.clock())
         return sum(self._guarded(replay_id) for replay_id in due)
 
     def _guarded(self, replay_id: str) -> int:
-        """A fault in one replay must not stop those behind it."""
+        """Do one part of a replay; a fault in it is logged and does not stop the replays behind it."""
         try:
             return self._run_part(replay_id)
         except StoreUnavailable:
@@ -50,8 +51,8 @@ class Runner:
             return 0
 
     def _run_part(self, replay_id: str) -> int:
-        now = self.clock()
-        with self.database.write() as connection:
+        now = self.runtime.clock()
+        with self.runtime.database.write() as connection:
             replay = replays.lock(connection, replay_id)
             if replay is None or replay.due_at > now:
                 return 0
@@ -75,7 +76,7 @@ class Runner:
         elif replay.target == "bank":
             replays.make_due(connection, rows, now)
         else:
-            return sum(not reverify.verify(connection, self.encryption, row, now) for row in rows)
+            return sum(not reverify.verify(connection, self.runtime.encryption, row, now) for row in rows)
         return 0
 
     def _note(

@@ -30,10 +30,10 @@ def keep(
     reason: str,
     detail: str,
     proven: bool,
-    kept: int,
+    most: int,
     body_bytes: int,
 ) -> None:
-    """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `kept` in its share."""
+    """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `most` in its share."""
     headers = list(delivery.headers.items())[:HEADERS_MAX]
     values = dict(
         delivery._asdict(),
@@ -49,10 +49,10 @@ def keep(
         body_bytes=len(delivery.body),
     )
     connection.execute(insert(_deliveries).values(**values))
-    _drop_surplus(connection, delivery.source_id, proven, kept)
+    _drop_surplus(connection, delivery.source_id, proven, most)
 
 
-def _drop_surplus(connection: Connection, source_id: int, proven: bool, kept: int) -> None:
+def _drop_surplus(connection: Connection, source_id: int, proven: bool, most: int) -> None:
     share = (
         _deliveries.c.source_id == source_id,
         _deliveries.c.verdict == "rejected",
@@ -61,7 +61,7 @@ def _drop_surplus(connection: Connection, source_id: int, proven: bool, kept: in
     counts = connection.execute(
         select(_deliveries.c.peer, func.count().label("number")).where(*share).group_by(_deliveries.c.peer)
     ).all()
-    surplus = sum(row.number for row in counts) - kept
+    surplus = sum(row.number for row in counts) - most
     if surplus <= 0:
         return
     loudest = max(counts, key=lambda row: row.number).peer

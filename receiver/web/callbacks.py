@@ -14,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from receiver import banks
 from receiver.banks.callback import Callback
 from receiver.inbox.decompression import CODINGS_MAX, SUPPORTED
+from receiver.inbox.inbox import Inbox
 from receiver.inbox.source_cache import SourceUnknown
 from receiver.runtime import Runtime
 from receiver.settings import Network
@@ -54,7 +55,7 @@ class CallbackHandler:
 
     def __init__(self, runtime: Runtime, outages: Outages) -> None:
         """Take a process's parts."""
-        self._inbox = runtime.inbox()
+        self._inbox = Inbox(runtime)
         self._bodies = RequestBodies(runtime.settings.max_body_bytes)
         self._prefix = runtime.settings.public_path_prefix.encode()
         self._proxies = runtime.settings.trusted_proxies

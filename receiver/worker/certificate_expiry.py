@@ -1,16 +1,14 @@
 """Warning of client certificates that end soon, long before a bank refuses them."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from receiver.bank_client.session import BankSession
 from receiver.banks import tls
 from receiver.banks.errors import BankError
+from receiver.runtime import Runtime
 from receiver.store import sources
-from receiver.store.database import Database
-from receiver.store.encryption import Encryption
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +19,7 @@ LOOKED_AT_EVERY = timedelta(hours=24)
 class CertificateExpiry:
     """Looks at every enabled source's certificate, once a day in each process."""
 
-    database: Database
-    encryption: Encryption
-    clock: Callable[[], datetime]
+    runtime: Runtime
     _next: datetime | None = field(default=None, init=False)
 
     def look(self) -> int:
@@ -33,14 +29,14 @@ class CertificateExpiry:
             StoreUnavailable
             DecryptionFailed
         """
-        now = self.clock()
+        now = self.runtime.clock()
         if self._next is not None and now < self._next:
             return 0
         self._next = now + LOOKED_AT_EVERY
-        with self.database.read() as connection:
+        with self.runtime.database.read() as connection:
             known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
         for source in known:
-            access = BankSession(self.database, self.encryption, source, clock=self.clock)
+            access = BankSession(self.runtime, source)
             try:
                 presented = access.certificate()
                 state, text = tls.expiry(presented.leaf(), now) if presented else ("ok", "")

@@ -5,19 +5,24 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.credentials.rotation import CredentialChanges
+from receiver.credentials.settlement import Settlement
 from receiver.reconcile import checks
 from receiver.reconcile.schedule import Schedule
+from receiver.replay.run import Runner
+from receiver.runtime import Runtime
 from receiver.store import events, feed, payments, sources
-from receiver.store.database import Database, StoreUnavailable
-from receiver.store.encryption import DecryptionFailed, Encryption
+from receiver.store.database import StoreUnavailable
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import Due, LeaseLost
 from receiver.store.sources import SourceRecord
 from receiver.worker import public_keys
+from receiver.worker.certificate_expiry import CertificateExpiry
+from receiver.worker.quiet_sources import QuietSources
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +36,16 @@ TROUBLE_SECONDS = 5.0
 """How long to wait after the database failed."""
 
 
-@dataclass(frozen=True)
 class Worker:
-    """Reconciles the sources of one database."""
+    """Reconciles the sources of one database, runs replays, and finishes changes of credentials."""
 
-    database: Database
-    encryption: Encryption
-    clock: Callable[[], datetime]
-    schedule: Schedule
-    lease_seconds: float
-    chores: Sequence[Callable[[], int]] = ()
-    """What else is done in every round; each returns how much it did."""
+    def __init__(self, runtime: Runtime, chores: Sequence[Callable[[], int]] | None = None) -> None:
+        """Take a process's parts; `chores` is what else is done in every round, each returns how much it did."""
+        settings = runtime.settings
+        self._runtime = runtime
+        self._schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._chores = _usual_chores(runtime) if chores is None else chores
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; a failing database or bank is waited out."""
@@ -68,16 +72,14 @@ class Worker:
 
     def _round(self) -> int:
         """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
-        done = self._guarded(
-            "fetching public keys", lambda: public_keys.refresh(self.database, self.encryption, self.clock)
-        )
-        done += sum(self._guarded("a chore", chore) for chore in self.chores)
+        done = self._guarded("fetching public keys", lambda: public_keys.refresh(self._runtime))
+        done += sum(self._guarded("a chore", chore) for chore in self._chores)
         if dues := self._claim():
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(self._check, dues))
             # Asked, put off or failed: each is dealt with for now, and there may be more.
             done += len(dues)
-        feed.give_positions(self.database)
+        feed.give_positions(self._runtime.database)
         return done
 
     def check_now(self, subject_id: int) -> bool:
@@ -86,15 +88,15 @@ class Worker:
         Raises:
             StoreUnavailable
         """
-        with self.database.write() as connection:
-            payments.ask_now(connection, subject_id, self.clock())
+        with self._runtime.database.write() as connection:
+            payments.ask_now(connection, subject_id, self._runtime.clock())
         return sum(self._check(due) for due in self._claim(subject_id)) == 1
 
     def _claim(self, subject_id: int | None = None) -> list[Due]:
-        now = self.clock()
-        until = now + timedelta(seconds=self.lease_seconds)
+        now = self._runtime.clock()
+        until = now + self._lease
         lease = secrets.token_hex(8)
-        with self.database.write() as connection:
+        with self._runtime.database.write() as connection:
             return payments.claim_due(
                 connection, now=now, until=until, lease=lease, limit=THREADS, subject_id=subject_id
             )
@@ -104,20 +106,20 @@ class Worker:
 
     def _check_one(self, due: Due) -> int:
         source, facts = self._source(due)
-        access = BankSession(self.database, self.encryption, source, clock=self.clock)
+        access = BankSession(self._runtime, source)
         try:
             finding = checks.ask(access, due, facts)
         except BudgetSpent as spent:
             log.info("%s: %s", source.name, spent)
-            with self.database.write() as connection:
+            with self._runtime.database.write() as connection:
                 payments.put_off(connection, [due], spent.until)
             return 0
-        schedule = self.schedule.at_least(access.bank.pauses)
-        checks.record(self.database, due, finding, schedule, self.clock())
+        schedule = self._schedule.at_least(access.bank.pauses)
+        checks.record(self._runtime.database, due, finding, schedule, self._runtime.clock())
         return 1
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
-        with self.database.read() as connection:
+        with self._runtime.database.read() as connection:
             source = next(source for source in sources.every(connection) if source.id == due.source_id)
             return source, events.facts_about(connection, due.source_id, due.subject)
 
@@ -132,3 +134,13 @@ class Worker:
         except Exception:
             log.exception("%s failed", what)
         return 0
+
+
+def _usual_chores(runtime: Runtime) -> Sequence[Callable[[], int]]:
+    return (
+        Runner(runtime).run_due,
+        CredentialChanges(runtime).finish_due,
+        Settlement(runtime).settle_due,
+        CertificateExpiry(runtime).look,
+        QuietSources(runtime).look,
+    )

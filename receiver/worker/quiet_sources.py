@@ -1,15 +1,14 @@
 """Noticing that a bank has gone quiet: some switch callbacks off after failures, and never say so."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from receiver import banks
+from receiver.runtime import Runtime
 from receiver.store import events, sources
-from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -22,8 +21,7 @@ WARNED_EVERY = timedelta(hours=1)
 class QuietSources:
     """The worker's watch over quiet sources; each process keeps its own count of what it has said."""
 
-    database: Database
-    clock: Callable[[], datetime]
+    runtime: Runtime
     _looked_at: datetime | None = None
     _warned_at: dict[int, datetime] = field(default_factory=dict)
 
@@ -33,11 +31,11 @@ class QuietSources:
         Raises:
             StoreUnavailable
         """
-        now = self.clock()
+        now = self.runtime.clock()
         if self._looked_at is not None and now - self._looked_at < LOOKED_EVERY:
             return 0
         self._looked_at = now
-        with self.database.read() as connection:
+        with self.runtime.database.read() as connection:
             quiet = {
                 source.id: words
                 for source in sources.every(connection)

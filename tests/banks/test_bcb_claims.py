@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from receiver import banks
 from receiver.banks.json_values import NotUnderstood, decimal_text
-from receiver.banks.protocol import STATUSES, Claim, Proof
+from receiver.banks.protocol import Claim, Proof
+from receiver.store.payments import STATUSES
 
 VALUES = st.recursive(
     st.none()

@@ -26,7 +26,7 @@ def source(parts: Runtime, simulator: Simulator) -> SourceRecord:
 
 @pytest.fixture
 def changes(parts: Runtime) -> CredentialChanges:
-    return parts.credential_changes()
+    return CredentialChanges(parts)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from receiver.store import credential_changes, events
 from receiver.store.events import Filter
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
+from receiver.worker.loop import Worker
 
 ROTATE = ChangeRequest("rotate", "cli:test")
 OTHER = "A" * 43 + "="
@@ -31,7 +32,7 @@ def unfinished(simulator: Simulator, source: SourceRecord, changes: CredentialCh
 
 
 def finish(parts: Runtime, source: SourceRecord) -> None:
-    parts.credential_changes().make(source, ROTATE)
+    CredentialChanges(parts).make(source, ROTATE)
 
 
 @pytest.mark.usefixtures("unfinished")
@@ -62,7 +63,7 @@ def test_a_worker_accepts_what_was_kept_once_the_rotation_is_finished(
     for number in range(3):
         assert tell(parts, simulator, f"FT{number}") == 503
     clock.forward(60)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert sorted(map(str, told(parts)[:3])) == ["FT0", "FT1", "FT2"]
     assert kept(parts) == []
 
@@ -75,7 +76,7 @@ def test_the_banks_own_retries_double_nothing(parts: Runtime, simulator: Simulat
     assert len(kept(parts)) == 2
     finish(parts, source)
     assert post(parts, early) == 200
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert post(parts, late) == 200
     assert sorted(filter(None, told(parts))) == ["FT1", "FT2"]
     assert kept(parts) == []
@@ -86,7 +87,7 @@ def test_what_was_forged_meanwhile_is_a_plain_rejection_afterwards(parts: Runtim
     forged = BankSigner(parts.clock, secret=OTHER).sign(deposit())
     assert post(parts, forged) == 503
     finish(parts, source)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert [reason for _, reason in kept(parts)] == ["signature_mismatch"]
     assert told(parts) == []
 
@@ -107,11 +108,11 @@ def test_one_that_is_kept_for_a_moment_after_the_end_is_settled_too(
     parts: Runtime, source: SourceRecord, clock: StandingClock
 ) -> None:
     finish(parts, source)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     clock.forward(9)
     assert post(parts, BankSigner(parts.clock, secret=OTHER).sign(deposit())) == 503
     clock.forward(30)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert [reason for _, reason in kept(parts)] == ["signature_mismatch"]
 
 
@@ -123,7 +124,7 @@ def test_a_body_that_was_not_kept_whole_is_left_to_the_banks_retry(
     signed = signed_now(parts, simulator)
     assert post(small, signed) == 503
     finish(parts, source)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert told(parts) == []
     assert post(parts, signed) == 200
 
@@ -135,7 +136,7 @@ def test_an_event_tells_which_version_proved_it(
     post(parts, bank.sign(deposit(transactionId="FT1")))
     tell(parts, simulator, "FT2")
     finish(parts, source)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     with parts.database.read() as connection:
         rows = events.listing(connection, Filter(), below=None, limit=10)
     assert {row.payment_id: row.proof_key for row in rows} == {"FT1": "secret:1", "FT2": "secret:2"}
@@ -145,7 +146,7 @@ def test_an_event_tells_which_version_proved_it(
 def test_nothing_is_looked_for_once_all_is_settled(parts: Runtime, source: SourceRecord, clock: StandingClock) -> None:
     finish(parts, source)
     clock.forward(60)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     with parts.database.read() as connection:
         assert credential_changes.unsettled(connection) == []
 
@@ -154,7 +155,7 @@ def test_a_source_without_a_secret_may_get_its_first_by_a_rotation(parts: Runtim
     bare = add_source(parts, secret=None, base_url=simulator.url)
     simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
     with pytest.raises(ChangeUnfinished):
-        parts.credential_changes().make(bare, ROTATE, pauses=())
+        CredentialChanges(parts).make(bare, ROTATE, pauses=())
     signed: Signed = signed_now(parts, simulator)
     assert post(parts, signed) == 503
     finish(parts, bare)

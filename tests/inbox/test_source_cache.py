@@ -34,7 +34,7 @@ def timer() -> Timer:
 
 @pytest.fixture
 def directory(parts: Runtime, timer: Timer) -> SourceCache:
-    return SourceCache(parts.database, parts.encryption, timer)
+    return SourceCache(parts, timer)
 
 
 @pytest.fixture

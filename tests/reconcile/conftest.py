@@ -34,7 +34,7 @@ def source(parts: Runtime, simulator: Simulator) -> SourceRecord:
 
 @pytest.fixture
 def worker(parts: Runtime, source: SourceRecord) -> Worker:  # noqa: ARG001 - there must be something to work on
-    return parts.worker()
+    return Worker(parts)
 
 
 def book(simulator: Simulator, clock: StandingClock, *steps: tuple[str, float], payment_id: str = "FT1") -> None:

@@ -50,7 +50,7 @@ def started(parts: Runtime, plan: Plan | str, who: str = "token:app") -> str:
 
 
 def runner(parts: Runtime) -> Runner:
-    return Runner(parts.database, parts.encryption, parts.clock)
+    return Runner(parts)
 
 
 def work_off(parts: Runtime) -> int:

@@ -23,6 +23,7 @@ from receiver.simulator.banqup.config import EXAMPLE_SPACE
 from receiver.simulator.banqup.payments import Payment, message
 from receiver.simulator.scripts import Script
 from receiver.store import payments
+from receiver.worker.loop import Worker
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def parts(database_url: str) -> Iterator[Runtime]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
     started = runtime.start(settings)
     yield started
     started.database.close()
@@ -125,7 +126,7 @@ def test_from_registering_the_listener_to_the_final_status(
     assert [attempt.status for attempt in record.attempts] == [None, None, 200]
     assert len(waits) == 2
 
-    worker = parts.worker()
+    worker = Worker(parts)
     assert worker.run_once() == 1
     assert (payment(parts).status, payment(parts).bank_status) == ("pending", "RECEIVED")
 

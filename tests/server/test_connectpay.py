@@ -18,9 +18,10 @@ from receiver.settings import Settings
 from receiver.simulator.connectpay import Config, Simulator
 from receiver.simulator.connectpay.config import RETRY_DELAYS
 from receiver.simulator.connectpay.payments import Payment, message
-from receiver.simulator.outbox import Message, Sending
+from receiver.simulator.parcels import Message, Sending
 from receiver.simulator.scripts import Script
 from receiver.store import events, feed, payments
+from receiver.worker.loop import Worker
 
 AS_FORWARDED = {"X-Forwarded-For": CONNECTPAY_ADDRESS}
 """The simulator speaks from loopback; the proxy there says for whom."""
@@ -39,7 +40,7 @@ def moving() -> MovingClock:
 
 @pytest.fixture
 def parts(database_url: str, moving: MovingClock) -> Iterator[Runtime]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
     started = runtime.start(settings, moving)
     yield started
     started.database.close()
@@ -99,7 +100,7 @@ def test_from_a_callback_that_is_tried_again_to_the_final_status(
     parts: Runtime, bank: Simulator, moving: MovingClock, waits: list[float]
 ) -> None:
     others.add(parts, "connectpay", TOKEN, base_url=bank.url)
-    worker = parts.worker()
+    worker = Worker(parts)
 
     # Nobody listens: 5 s, 5 s and 30 s later the bank tries again, then the receiver is up.
     record = tell(bank, "PDNG")

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from receiver.replay import run as runs
 from receiver.runtime import Runtime
 from receiver.store import audit, signing_secrets
+from receiver.worker.loop import Worker
 
 pytestmark = pytest.mark.usefixtures("source")
 
@@ -84,7 +85,7 @@ def test_running_a_plan_is_accepted_with_an_id_and_can_be_watched(
     }
     assert (shown["filter"], shown["requested_by"], shown["finished_at"]) == ({"payment_id": "FT1"}, "token:app", None)
     assert got(client, f"{REPLAYS}/{shown['id']}", token) == shown
-    parts.worker().run_once()
+    Worker(parts).run_once()
     ended = got(client, f"{REPLAYS}/{shown['id']}", token)
     assert (ended["state"], ended["done"], ended["finished_at"]) == ("done", 1, ended["created_at"])
     *_, entry = got(client, "/api/v1/feed", token)["data"]
@@ -148,15 +149,21 @@ def test_what_is_neither_plan_nor_run_is_refused(
     assert_problem(post(client, token, **fields), 400, says)
 
 
+NO_FILTERS: tuple[object, ...] = (None, [], "x", 1, {"status": "x"}, {"limit": 1})
+NO_SOURCES: tuple[object, ...] = (None, 1, [1], [None], ["\0"], "", {}, ["x"] * 101)
+NO_NAMES: tuple[object, ...] = (None, 1, "", [], "\0", "\ud800", "x" * 257)
+NO_RATES: tuple[object, ...] = (0, -1, 0.001, 10001, True, "5", [], 10**400)
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        *[({"filter": value}, "`filter`") for value in (None, [], "x", 1, {"status": "x"}, {"limit": 1})],
-        *[({"filter": {"source": value}}, "`source`") for value in (None, 1, [1], [None], ["\0"], "", {}, ["x"] * 101)],
+        *[({"filter": value}, "`filter`") for value in NO_FILTERS],
+        *[({"filter": {"source": value}}, "`source`") for value in NO_SOURCES],
         *[
             ({"filter": {name: value}}, f"`{name}`")
             for name in ("type", "payment_id", "event_id", "delivery_id")
-            for value in (None, 1, "", [], "\0", "\ud800", "x" * 257)
+            for value in NO_NAMES
         ],
         *[
             ({"filter": {name: value}}, f"`{name}`")
@@ -165,7 +172,7 @@ def test_what_is_neither_plan_nor_run_is_refused(
         ],
         *[({"target": value}, "target") for value in ("", None, "nowhere", 1)],
         *[({"consumer": value}, "") for value in ("", None, "a b", 1)],
-        *[({"per_second": value}, "`per_second`") for value in (0, -1, 0.001, 10001, True, "5", [], 10**400)],
+        *[({"per_second": value}, "`per_second`") for value in NO_RATES],
         ({"target": "bank", "consumer": "ledger"}, "consumer"),
         ({"target": "verification", "filter": {"type": "x"}}, "Rejected deliveries"),
         ({"filter": {"delivery_id": "dlv_1"}}, "delivery_id"),
@@ -191,7 +198,7 @@ def test_a_rate_is_kept(
     assert shown["per_second"] == 2
     done = []
     for _ in range(4):
-        parts.worker().run_once()
+        Worker(parts).run_once()
         done.append(got(client, f"{REPLAYS}/{shown['id']}", token)["done"])
         clock.forward(1)
     assert done == [2, 4, 5, 5]
@@ -203,19 +210,19 @@ def test_cancelling_stops_it_once(
     monkeypatch.setattr(runs, "PART", 2)
     send_deposits(client, bank, 5)
     path = f"{REPLAYS}/{start(client, token)['id']}"
-    runs.Runner(parts.database, parts.encryption, parts.clock).run_due()
+    runs.Runner(parts).run_due()
     cancelled = post(client, token, f"{path}/cancel")
     assert cancelled.status_code == 200
     assert (cancelled.get_json()["state"], cancelled.get_json()["done"]) == ("cancelled", 2)
     assert_problem(post(client, token, f"{path}/cancel"), 409)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert got(client, path, token) == cancelled.get_json()
     assert len(got(client, "/api/v1/feed", token)["data"]) == 7
 
 
 def test_one_that_is_done_is_not_cancelled(client: FlaskClient, token: Headers, parts: Runtime) -> None:
     path = f"{REPLAYS}/{start(client, token)['id']}"
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert_problem(post(client, token, f"{path}/cancel"), 409)
 
 
@@ -245,7 +252,7 @@ def test_a_token_limited_to_sources_reaches_nothing_beyond_them(
     own = plan(client, limited)
     assert own["matched"] == 1
     assert [row["source"] for row in own["sample"]] == ["other"]
-    asked = {"dry_run": True, "reason": REASON}
+    asked: dict[str, Any] = {"dry_run": True, "reason": REASON}
     assert_problem(post(client, limited, **asked, filter={"source": "bcb"}), 403)
     assert_problem(post(client, limited, **asked, filter={"source": ["other", "bcb"]}), 403)
     # Running: neither a plan for all sources nor one for another one.
@@ -275,7 +282,7 @@ def test_a_rejected_delivery_is_verified_again(
     assert (shown["matched"], sample["source"], sample["type"]) == (1, "other", "delivery.rejected")
     delivery_id = sample["subject"]
     started = start(client, token, target="verification", filter={"delivery_id": delivery_id})
-    parts.worker().run_once()
+    Worker(parts).run_once()
     ended = got(client, f"{REPLAYS}/{started['id']}", token)
     assert (ended["done"], ended["failed"]) == (1, 0)
     assert [entry["subject"] for entry in got(client, "/api/v1/feed", token)["data"]] == ["FT1"]
@@ -288,7 +295,7 @@ def test_everything_is_in_the_audit_log(
     send_deposits(client, bank, 1)
     first = start(client, token)["id"]
     clock.forward(1)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     second = start(client, token, reason="once more")["id"]
     post(client, token, f"{REPLAYS}/{second}/cancel")
     with parts.database.read() as connection:

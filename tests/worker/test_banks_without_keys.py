@@ -10,6 +10,7 @@ from web.connectpay import send
 
 from receiver.runtime import Runtime
 from receiver.store import payments
+from receiver.worker.loop import Worker
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_no_key_is_asked_for_where_there_are_none(parts: Runtime, clock: Standin
         others.add(parts, "banqup", TOKEN, base_url=api.url, token_in="path")
         others.add(parts, "standard_webhooks", others.WHSEC)
         for _ in range(3):
-            assert parts.worker().run_once() == 0
+            assert Worker(parts).run_once() == 0
             clock.forward(3600)
     assert api.asked == []
 
@@ -36,7 +37,7 @@ def test_connectpay_is_asked_once_at_a_claim_and_not_again_for_five_minutes(
         api.answer = {"transactionStatus": "PDNG"}
         others.add(parts, "connectpay", TOKEN, base_url=api.url)
         send(client, outgoing())
-        worker = parts.worker()
+        worker = Worker(parts)
         asked = []
         for _ in range(12):
             worker.run_once()
@@ -55,7 +56,7 @@ def test_no_more_than_two_requests_a_second_go_to_connectpay(
         others.add(parts, "connectpay", TOKEN, base_url=api.url)
         for number in range(6):
             send(client, outgoing(order=f"PO-{number}"))
-        worker = parts.worker()
+        worker = Worker(parts)
         counts = []
         for _ in range(6):
             worker.run_once()

@@ -12,6 +12,7 @@ from web.connectpay import send
 from receiver.runtime import Runtime
 from receiver.store import sources
 from receiver.store.sources import SourceRecord
+from receiver.worker.loop import Worker
 from receiver.worker.quiet_sources import QuietSources
 
 HOUR = 3600
@@ -30,7 +31,7 @@ def source(parts: Runtime) -> SourceRecord:
 
 @pytest.fixture
 def silence(parts: Runtime, source: SourceRecord) -> QuietSources:  # noqa: ARG001 - there must be something to watch
-    return QuietSources(parts.database, parts.clock)
+    return QuietSources(parts)
 
 
 def warnings(silence: QuietSources, caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -96,5 +97,5 @@ def test_the_worker_looks_by_itself(
 ) -> None:
     clock.forward(25 * HOUR)
     with caplog.at_level(logging.WARNING, "receiver.worker.quiet_sources"):
-        parts.worker().run_once()
+        Worker(parts).run_once()
     assert [source.name in words for words in caplog.messages] == [True]

@@ -82,7 +82,7 @@ def _payment(client: HttpClient, payment_id: str) -> Answer:
 
 
 def _amount(fields: Mapping[str, Any], name: str) -> str | None:
-    """An amount stands alone or in an object with its currency: `1000.00`, `1000.00 USD`."""
+    """Return an amount as text, with its currency where it stands in an object with one: `1000.00`, `1000.00 USD`."""
     if whole := json_values.inner(fields, name):
         return json_values.money_text(whole)
     return json_values.decimal_text(json_values.amount(fields, name))

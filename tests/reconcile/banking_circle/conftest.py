@@ -26,7 +26,7 @@ def source(parts: Runtime, simulator: Simulator) -> SourceRecord:
 
 @pytest.fixture
 def access(parts: Runtime, source: SourceRecord) -> BankSession:
-    return BankSession(parts.database, parts.encryption, source, clock=parts.clock)
+    return BankSession(parts, source)
 
 
 @pytest.fixture(params=["1.2", "1.3"])

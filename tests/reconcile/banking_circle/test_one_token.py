@@ -28,7 +28,7 @@ for _ in range(8):
     parts = runtime.start(load_settings())
     with parts.database.read() as connection:
         source = sources.find(connection, "bc")
-    access = BankSession(parts.database, parts.encryption, source, clock=parts.clock)
+    access = BankSession(parts, source)
     os.read(started, 1)  # ends when the parent closes its side: for all at once
     os.write(1, b"%d\n" % len(access.ask(access.bank.accounts)))
     os._exit(0)

@@ -11,6 +11,7 @@ from receiver import representations
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import events
+from receiver.worker.loop import Worker
 
 DAY = 86400
 
@@ -22,7 +23,7 @@ def test_a_payment_is_followed_to_its_end_with_a_token_that_is_fetched_once(
 ) -> None:
     control(simulator, "/payments/p1", {"script": [["PendingProcessing", 25], ["Processed"]]}, "PUT")
     tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")))
-    worker = parts.worker()
+    worker = Worker(parts)
     worker.run_once()
     assert (state(parts, "p1")["status"], state(parts, "p1")["agreement"]) == ("pending", "unconfirmed")
     for _ in range(3):
@@ -39,7 +40,7 @@ def test_processed_is_looked_at_again_and_a_reversal_found_that_no_callback_told
 ) -> None:
     control(simulator, "/payments/p1", {"script": [["Processed", 2 * DAY], ["Reversed"]]}, "PUT")
     tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")))
-    worker = parts.worker()
+    worker = Worker(parts)
     worker.run_once()
     assert state(parts, "p1")["next_check_at"] == representations.rfc3339(clock() + timedelta(days=1))
     clock.forward(DAY + 1)
@@ -60,7 +61,7 @@ def test_a_return_is_linked_to_the_payment_that_it_returns(parts: Runtime, simul
     control(simulator, "/payments/back", back, "PUT")
     told = notification("OutgoingPaymentProcessed", payment=payment("out"))
     tell(parts, told, notification(payment=payment("back", **{"return": True})))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     original, returned = state(parts, "out"), state(parts, "back")
     assert (original["status"], original["returned_by"], original["returns"]) == ("completed", "back", None)
     assert (returned["status"], returned["returns"], returned["returned_by"]) == ("completed", "out", None)
@@ -74,7 +75,7 @@ def test_a_return_of_a_payment_that_nobody_told_of_makes_it_known(
     back = {"classification": "Incoming", "return": True, "remittance": ["RETURN OF PAYMENT", "010F2422510258PF"]}
     control(simulator, "/payments/back", back, "PUT")
     tell(parts, notification(payment=payment("back", **{"return": True})))
-    worker = parts.worker()
+    worker = Worker(parts)
     worker.run_once()
     clock.forward(DAY + 1)
     worker.run_once()
@@ -89,7 +90,7 @@ def test_a_payment_status_leads_to_its_payment_by_the_banks_reference(parts: Run
     status = notification("PaymentStatus", payload=told)
     del status["payment"]
     (event_id,) = tell(parts, status)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     found = state(parts, "p1")
     assert (found["status"], found["claimed_status"], found["agreement"]) == ("rejected", "rejected", "confirmed")
     with parts.database.read() as connection:
@@ -110,5 +111,5 @@ def test_a_claim_by_reference_never_takes_back_what_the_payment_itself_claims(
     status = notification("PaymentStatus", payload=told)
     del status["payment"]
     tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")), status)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert (state(parts, "p1")["claimed_status"], state(parts, "p1")["agreement"]) == ("completed", "confirmed")

@@ -10,6 +10,7 @@ from encrypting_bank import notification, payment
 from receiver import representations
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
+from receiver.worker.loop import Worker
 
 DAY = 86400
 
@@ -37,7 +38,7 @@ def test_the_amounts_of_the_sandbox_end_in_their_states(
     control(simulator, "/payments/p1", {"amount": amount}, "PUT")
     tell(parts, notification("PaymentRouting", payment=payment("p1")))
     clock.forward(60)
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert (state(parts, "p1")["status"], state(parts, "p1")["bank_status"]) == (status, bank_status)
 
 
@@ -46,7 +47,7 @@ def test_processed_is_looked_at_for_a_month_and_no_longer(
 ) -> None:
     control(simulator, "/payments/p1", {"script": [["Processed"]]}, "PUT")
     tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")))
-    worker = parts.worker()
+    worker = Worker(parts)
     for _ in range(40):
         worker.run_once()
         clock.forward(DAY)
@@ -60,7 +61,7 @@ def test_what_was_not_sent_is_rejected_and_looked_at_again(
 ) -> None:
     control(simulator, "/payments/p1", {"script": [[bank_status]]}, "PUT")
     tell(parts, notification("PaymentRouting", payment=payment("p1")))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert state(parts, "p1")["status"] == "rejected"
     assert state(parts, "p1")["next_check_at"] is not None
 
@@ -69,7 +70,7 @@ def test_what_was_not_sent_is_rejected_and_looked_at_again(
 def test_what_is_final_is_not_looked_at_again(parts: Runtime, simulator: Simulator, bank_status: str) -> None:
     control(simulator, "/payments/p1", {"script": [[bank_status]]}, "PUT")
     tell(parts, notification("PaymentRouting", payment=payment("p1")))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert state(parts, "p1")["next_check_at"] is None
 
 
@@ -82,7 +83,7 @@ def test_any_other_state_is_asked_for_again_soon(
 ) -> None:
     control(simulator, "/payments/p1", {"script": [[bank_status]]}, "PUT")
     tell(parts, notification("PaymentRouting", payment=payment("p1")))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     found = state(parts, "p1")
     assert found["status"] in ("pending", "unknown")
     assert found["next_check_at"] < representations.rfc3339(clock() + timedelta(minutes=1))
@@ -92,7 +93,7 @@ def test_a_return_that_names_nothing_known_is_linked_to_nothing(parts: Runtime, 
     back = {"classification": "Incoming", "return": True, "remittance": ["RETURN OF PAYMENT", "see letter of 20260304"]}
     control(simulator, "/payments/back", back, "PUT")
     tell(parts, notification(payment=payment("back", **{"return": True})))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert (state(parts, "back")["status"], state(parts, "back")["returns"]) == ("completed", None)
 
 
@@ -102,7 +103,7 @@ def test_every_shape_of_error_leaves_the_payment_to_be_asked_for_again(
 ) -> None:
     control(simulator, "/options", {"error_shape": shape}, "PATCH")
     tell(parts, notification(payment=payment("nobody")))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     found = state(parts, "nobody")
     assert ([check["outcome"] for check in found["checks"]], found["agreement"]) == (["not_found"], "unknown_to_bank")
     assert found["next_check_at"] is not None

@@ -10,6 +10,7 @@ from conftest import StandingClock
 from receiver.runtime import Runtime, utc_now
 from receiver.simulator.banking_circle import Config, Simulator
 from receiver.store import sources
+from receiver.worker.loop import Worker
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_it_is_warned_of_once_a_day_from_30_days_ahead_and_an_error_once_it_has_
     parts: Runtime, simulator: Simulator, clock: StandingClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_source(parts, simulator)
-    worker = parts.worker()
+    worker = Worker(parts)
     worker.run_once()
     assert certificate_lines(caplog) == []
     clock.now += timedelta(days=340)
@@ -57,7 +58,7 @@ def test_one_that_can_not_be_opened_is_an_error(
     parts: Runtime, simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_source(parts, simulator, credentials(simulator, passcode="wrong"))
-    parts.worker().run_once()
+    Worker(parts).run_once()
     assert [level for level, _ in certificate_lines(caplog)] == [logging.ERROR]
 
 
@@ -68,5 +69,5 @@ def test_a_disabled_source_is_not_warned_of(
         source = add_source(parts, simulator)
         with parts.database.write() as connection:
             sources.change(connection, source.id, enabled=False)
-        parts.worker().run_once()
+        Worker(parts).run_once()
     assert certificate_lines(caplog) == []
