@@ -1,4 +1,4 @@
-"""A source's options: what a bank's package takes, read once and stored as read."""
+"""A source's options: each bank's package says which it takes; they are validated once and stored as read."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 from receiver.banks.protocol import OptionsWrong
 from receiver.signing import addresses
 
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,64}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,100}")
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/{}]*")
 _WORD = re.compile(r"[\x21-\x7e]{1,200}")
 
 COMMON_HEADERS = frozenset({"host", "content-type", "content-length", "content-encoding", "user-agent", "accept"})
-"""These are in every request: none of them can be a token."""
+"""These are in every request: none of them can be a bank's own."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,13 @@ def _addresses(value: Any) -> list[str]:
 
 
 def allowed_addresses() -> Option:
-    """Make the option for an allow-list: the addresses and ranges (CIDR) that callbacks may come from."""
+    """Make the option for an allow-list: the addresses and CIDR ranges that callbacks may come from."""
     return Option("allowed_addresses", _addresses, "ADDRESS|CIDR[,…]")
+
+
+def takes_any_address(allowed: Sequence[str]) -> bool:
+    """Tell whether an allow-list leaves no address out: it proves nothing then."""
+    return any(text.endswith("/0") for text in allowed)
 
 
 def choice(name: str, *values: str) -> Option:

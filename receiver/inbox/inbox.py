@@ -90,7 +90,7 @@ class Inbox:
         return self._limit(self._sources.find(name, self._clock()))
 
     def _limit(self, known: KnownSource) -> int:
-        return max(self._settings.max_body_bytes, known.documented_bytes)
+        return max(self._settings.max_body_bytes, known.bank.body_bytes)
 
     def _judge(self, callback: Callback, known: KnownSource, now: datetime) -> Genuine | Refused:
         if len(callback.body) > LARGE_BYTES:

@@ -10,7 +10,6 @@ import pytest
 from encrypting_bank import KEY, EncryptingBank, batch, notification
 
 from receiver import banks
-from receiver.banks.banking_circle import callbacks
 from receiver.banks.protocol import Callback, OptionsWrong, Profile, Proof
 from receiver.signing.errors import Refusal
 
@@ -199,4 +198,4 @@ def test_a_key_that_makes_none_is_refused_when_it_is_set() -> None:
 
 def test_every_notification_of_the_batch_is_in_what_is_proven() -> None:
     text = batch([notification() for _ in range(3)])
-    assert len(callbacks.read(prove(callback(text)).content)) == 3
+    assert len(BANK.read(prove(callback(text)))) == 3

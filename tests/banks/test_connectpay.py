@@ -186,10 +186,10 @@ def test_a_client_call_without_all_that_it_needs_is_refused_in_words_and_not_sen
 def test_a_client_call_shows_the_user_and_not_the_partner() -> None:
     with answering() as api:
         shown = BANK.authorization("the-key", {})
-        way = HttpClient(api.url, clock=lambda: NOW, token="the-key", authorization=shown)
+        client = HttpClient(api.url, clock=lambda: NOW, token="the-key", authorization=shown)
         user = User("the-token", NOW, "203.0.113.7")
-        call(way, SIGN_OUT, user)
-        call(way, USERS, user)
+        call(client, SIGN_OUT, user)
+        call(client, USERS, user)
     of_user, of_partner = (headers for _, _, headers in api.asked)
     assert (of_user["authorization"], of_user["psu-ip-address"]) == ("Bearer the-token", "203.0.113.7")
     assert "x-connectpay-api-key" not in of_user

@@ -39,5 +39,6 @@ def test_payments_are_listed_over_all_pages_with_the_banks_filters(simulator: Si
 
     for number in range(205):
         control(simulator, f"/payments/p{number}", {"classification": "Own" if number < 3 else "Outgoing"}, "PUT")
-    listed = access.ask(lambda connection: list(api.payments(connection, Classification="Outgoing")))
+    filters = {"Classification": "Outgoing"}
+    listed = access.ask(lambda client: list(api.paged(client, api.PAYMENTS, filters)))
     assert {entry["paymentId"] for entry in listed} == {f"p{number}" for number in range(3, 205)}
