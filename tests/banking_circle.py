@@ -1,6 +1,7 @@
 """Banking Circle as tests use it: sources whose bank is a simulator behind mutual TLS."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from conftest import add_encrypting_source
 from encrypting_bank import EncryptingBank
 
 from receiver import representations
+from receiver.bank_client.session import BankSession
+from receiver.banks.abilities import Account, KeepsAccounts
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
@@ -60,9 +63,15 @@ def control(simulator: Simulator, path: str, body: dict[str, Any] | None = None,
     return answer.json()
 
 
+def accounts_of(access: BankSession) -> Sequence[Account]:
+    """The accounts that the bank lists."""
+    assert isinstance(access.bank, KeepsAccounts)
+    return access.ask(access.bank.accounts)
+
+
 def asked(simulator: Simulator, end: str) -> int:
     """How many requests there were whose path ends like this."""
-    return sum(1 for seen in simulator.journal.entries() if seen.path.endswith(end))
+    return sum(1 for seen in simulator.requests.entries() if seen.path.endswith(end))
 
 
 def tell(parts: Runtime, *notifications: dict[str, Any]) -> list[str]:

@@ -98,7 +98,7 @@ def test_a_production_environment_takes_callbacks(
 ) -> None:
     add_source(live)
     given = environment(database_url, KEY)
-    command = [production, "-c", "from receiver.cli import main; main()"]
+    command = [str(production), "-c", "from receiver.cli import main; main()"]
     for words in (("db", "upgrade"), ("worker", "--once"), ("doctor",)):
         ended = subprocess.run([*command, *words], env=given, capture_output=True, text=True, timeout=60, check=False)
         assert "Traceback" not in ended.stderr

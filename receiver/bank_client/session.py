@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from receiver import banks
-from receiver.banks.abilities import AuthorizesElsewhere, PresentsCertificate
+from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Bank
@@ -186,8 +186,6 @@ class BankSession:
         return found
 
     def _authorization_url(self) -> str:
-        if not isinstance(self.bank, AuthorizesElsewhere):
-            return self._base_url
         return self.bank.authorization_url(self._source.environment, self._source.base_url, self._source.options)
 
     def _take_request(self) -> None:

@@ -103,7 +103,7 @@ class Attempts:
         return access.ask_with(fresh, lambda way: _call(access, way, change))
 
     def _refused(self, change: Change, access: BankSession, refused: BankError) -> Change:
-        """The bank said no. That is the end of it, unless an earlier attempt may have been done all the same."""
+        """Give up a change that the bank refused, unless an earlier attempt at it may have been done all the same."""
         words = outcomes.in_words(self.source, change.client_id, refused)
         if change.kind == "rotate" and change.attempts > 1 and not _is_alive(access):
             return self._put_off(change, words, refused)

@@ -14,6 +14,7 @@ import requests
 
 from receiver.demo.story import POLL_SECONDS, StepFailed, Story
 from receiver.server import supervisor
+from receiver.simulator import require_installed
 
 
 def free_port() -> int:
@@ -45,7 +46,11 @@ def run() -> int:
     """Tell the story; return 0 where every step went as it must, 1 where one did not.
 
     With `DEMO_EXIT=1` in the environment it ends then, otherwise it stays for a look around until Ctrl-C.
+
+    Raises:
+        receiver.simulator.SimulatorNotInstalled: where there is no bank to simulate.
     """
+    require_installed()
     stays = os.environ.get("DEMO_EXIT") != "1"
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="receiver-demo-") as folder:

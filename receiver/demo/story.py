@@ -115,14 +115,13 @@ class Story:
         return answer
 
     def _send(self, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        return self._bank("POST", what, body)
+        (delivery,) = self._bank("POST", what, body)["deliveries"]
+        return {**delivery, "body": json.loads(delivery["body"] or "{}")}
 
     def _bank(self, method: str, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
         answer = requests.request(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
         answer.raise_for_status()
-        found: dict[str, Any] = answer.json() if answer.content else {}
-        if isinstance(found.get("body"), str):
-            found["body"] = json.loads(found["body"] or "{}")
+        found: dict[str, Any] = answer.json()
         return found
 
     def _get(self, what: str, **query: str) -> dict[str, Any]:

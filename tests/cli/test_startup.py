@@ -39,7 +39,6 @@ OPEN_HELP = {
     "payments",
     "replay",
     "secret",
-    "simulator",
     "source",
     "token",
 }

@@ -3,7 +3,7 @@
 from bank import BankSigner, Signed, deposit
 
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.store import credential_changes, events, feed, signing_secrets, sources
 from receiver.web import create_app
 

@@ -11,7 +11,7 @@ from credentials.callbacks import assert_in_step, post, signed_now, tell, told
 from servers import environment
 
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 
 STEPS = {
     "before the intent is on disk": "patch(credential_changes, 'begin', after=die)",
@@ -74,7 +74,7 @@ def kill_at(step: str, served: dict[str, str], simulator: Simulator) -> None:
 
 def drill(parts: Runtime, step: str, run_again: Callable[[], object]) -> None:
     """Kill the command at a step, run it again, and look at both sides before, between and afterwards."""
-    with Simulator(SimulatorConfig(rate_limit=0)) as simulator:
+    with Simulator(Config(rate_limit=0)) as simulator:
         add_source(parts, base_url=simulator.url)
         in_flight = signed_now(parts, simulator, "FT-before")
         kill_at(step, environment(parts.settings.database_url, KEY), simulator)

@@ -116,7 +116,7 @@ def test_the_query_parameters_that_are_read_are_those_described(
 
     class RecordingRequest(Request):
         @property
-        def args(self) -> ImmutableMultiDict[str, str]:  # type: ignore[override]
+        def args(self) -> ImmutableMultiDict[str, str]:
             return Recording()
 
     app = create_app(parts)

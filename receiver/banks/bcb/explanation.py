@@ -15,7 +15,7 @@ from receiver.signing.hmac_sha256 import SecretEncoding
 
 
 def explain(callback: Callback, profile: Profile, paths: Sequence[bytes], received_at: datetime) -> Explanation:
-    """Try every secret in both encodings (every public key, where a version is named) over each path."""
+    """Say how a callback was signed: every secret is tried in both encodings, or every public key, over each path."""
     remarks = list(_form(callback))
     seconds = _clock(callback, received_at)
     if seconds is not None and abs(seconds) > concatenation.WINDOW_SECONDS:

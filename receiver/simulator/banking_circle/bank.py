@@ -1,96 +1,159 @@
-"""The state of the bank, all of it in memory."""
+"""The state of the bank: its user's accounts and payments, and the encrypted batches that tell of them."""
 
 import itertools
-import threading
+import random
 import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal, cast, get_args
 
+from werkzeug.wrappers import Response
+
+from receiver.simulator.answers import dumps, json_answer
+from receiver.simulator.bank import SimulatedBank, current_bank
 from receiver.simulator.banking_circle import payments
-from receiver.simulator.banking_circle.accounts import Account, made_up
-from receiver.simulator.banking_circle.config import Config
-from receiver.simulator.banking_circle.payments import Classification, Payment, Payments
-from receiver.simulator.bearers import Bearers
-from receiver.simulator.clock import Clock
+from receiver.simulator.banking_circle.config import Config, ErrorShape
+from receiver.simulator.banking_circle.notifications import encrypt, kinds_of, notification, subject_of
+from receiver.simulator.banking_circle.payments import Account, Classification, Payment, Payments
 from receiver.simulator.limits import FixedWindow
-from receiver.simulator.options import Options
-from receiver.simulator.scripts import Script
+from receiver.simulator.outbox import REPEATED, Callback, Message, Sending
+from receiver.simulator.scripts import Clock, Script, Sleep
+from receiver.simulator.tls import CertificateFiles
+
+REENCRYPTED = "again-encrypted"
+"""The variant whose text is that of the callback before, newly encrypted."""
+
+BatchOrder = Literal["kept", "reversed", "shuffled"]
 
 
-@dataclass(frozen=True)
-class Order:
-    """What a payment is to be; what is None is made up, and the script follows from the amount."""
-
-    payment_id: str | None = None
-    amount: Decimal = Decimal("100.00")
-    currency: str = "EUR"
-    classification: Classification = "Outgoing"
-    reference: str | None = None
-    account_id: str | None = None
-    script: Script | None = None
-    remittance: tuple[str, ...] = ("Invoice 1",)
-    is_return: bool = False
-    told: bool = True
-
-
-class Bank:
+class Bank(SimulatedBank[Config]):
     """The user's tokens, accounts and payments, and the limit on token requests."""
 
-    def __init__(self, options: Options[Config], clock: Clock) -> None:
-        config = options.now
-        self.options = options
-        self.clock = clock
-        self.bearers = Bearers(clock)
+    error_shapes = get_args(ErrorShape)
+    repeating = frozenset({REPEATED, REENCRYPTED})
+
+    def __init__(self, config: Config, clock: Clock, sleep: Sleep) -> None:
+        """Set the bank up, with accounts and no payment; its server says where the certificates lie."""
+        super().__init__(config, clock, sleep)
+        self.certificates: CertificateFiles | None = None
         self.payments = Payments()
-        self.accounts: list[Account] = made_up(config.accounts)
+        self.accounts: list[Account] = payments.made_up_accounts(config.accounts)
         self.answers = itertools.count()
         self._numbers = itertools.count(1)
-        self._limit = FixedWindow(clock, 0, 0)
-        self._limits = (0, 0.0)
-        self._lock = threading.Lock()
+        self._limit = FixedWindow(clock)
 
     def token_wait(self, address: str) -> float | None:
         """Count one token request of `address`; return None where it is allowed, else the seconds to wait."""
-        config = self.options.now
-        wanted = (config.token_requests, config.token_window_seconds)
-        with self._lock:
-            if wanted != self._limits:
-                self._limits = wanted
-                self._limit.change(*wanted)
-        return self._limit.take(address)
+        return self._limit.take(address, self.config.token_requests, self.config.token_window_seconds)
 
-    def book(self, order: Order) -> Payment:
-        """Take up a payment, or replace the one with its id."""
-        now, config = self.clock(), self.options.now
-        sandbox = payments.sandbox_script(order.amount, config.pending_seconds).faster(config.speed)
-        returns = order.script is None and order.amount == payments.RETURNED and order.classification == "Outgoing"
-        usual = sandbox if order.classification == "Outgoing" else Script.of(("Processed", 0))
+    def add_payment(
+        self,
+        payment_id: str | None = None,
+        *,
+        amount: Decimal = Decimal("100.00"),
+        currency: str = "EUR",
+        classification: Classification = "Outgoing",
+        reference: str | None = None,
+        account_id: str | None = None,
+        script: Script | None = None,
+        remittance: Sequence[str] = ("Invoice 1",),
+        is_return: bool = False,
+        announced: bool = True,
+    ) -> Payment:
+        """Take up a payment, or replace the one with its id; without a script it goes the way of its amount."""
+        now, config = self.clock(), self.config
+        outgoing = classification == "Outgoing"
+        sandbox = payments.sandbox_script(amount, config.pending_seconds).faster(config.speed)
+        comes_back = script is None and amount == payments.RETURNED and outgoing
         account = self.accounts[0].account_id if self.accounts else str(uuid.uuid4())
         payment = Payment(
-            order.payment_id or str(uuid.uuid4()),
-            order.reference or self._reference(now),
-            order.account_id or account,
-            order.amount,
-            order.currency,
-            order.classification,
-            order.script or usual,
+            payment_id or str(uuid.uuid4()),
+            reference or self._reference(now),
+            account_id or account,
+            amount,
+            currency,
+            classification,
+            script or (sandbox if outgoing else Script.of(("Processed", 0))),
             now,
-            order.remittance,
-            order.is_return,
-            payments.SANDBOX_SECONDS / config.speed if returns else None,
-            order.told,
+            tuple(remittance),
+            is_return,
+            payments.SANDBOX_SECONDS / config.speed if comes_back else None,
+            announced,
         )
         self.payments.put(payment.payment_id, payment)
         return payment
 
-    def take_changes(self) -> list[tuple[Payment, str]]:
-        """Return what has changed since this was last asked, money that comes back among it."""
-        now = self.clock()
+    def announce_changes(self) -> None:
+        """Send notifications of what has changed, money that comes back among it."""
+        now, config = self.clock(), self.config
         for original in self.payments.take_returned(now):
             returned = original.returned(str(uuid.uuid4()), self._reference(now), now)
             self.payments.put(returned.payment_id, returned)
-        return self.payments.take_changes(now)
+        changes = self.payments.take_changes(now)
+        if config.automatic and config.callback_url is not None:
+            made = [
+                notification(payment, kind, config, now)
+                for payment, status in changes
+                for kind in kinds_of(payment, status, config.booked)
+            ]
+            if made:
+                self.outbox.spawn(self.batches(made))
+
+    def batches(
+        self, notifications: Sequence[dict[str, object]], size: int | None = None, order: BatchOrder = "kept"
+    ) -> list[Message]:
+        """Return messages of `size` notifications at most (None: as the options say), in the given order."""
+        ordered = list(notifications)
+        if order == "reversed":
+            ordered.reverse()
+        elif order == "shuffled":
+            random.SystemRandom().shuffle(ordered)
+        size = size or self.config.batch_size
+        return [self._message(ordered[first : first + size]) for first in range(0, len(ordered), size)]
+
+    def failures_allowed(self) -> int:
+        """Return 0: the first callback that is given up switches the subscription off."""
+        return 0
+
+    def compose(self, message: Message, sending: Sending, url: str) -> Callback:  # noqa: ARG002 - no address is signed
+        """Return a message encrypted, or spoilt as the variant says; each try is the same."""
+        text = self.outbox.earlier(message).message.text if sending.variant == REENCRYPTED else message.text
+        content, headers = encrypt(text, self.config, sending.variant)
+        return Callback(content, lambda: headers)
+
+    def render_error(self, status: int, error: str, message: str, shape: str) -> Response:
+        """Return an error; the bank has no one format, so any of six may come."""
+        if shape == "empty":
+            return Response(b"", status)
+        answer = json_answer(_error_body(status, error, message, shape), status)
+        if shape == "problem":
+            answer.content_type = "application/problem+json"
+        return answer
+
+    def _message(self, batch: list[dict[str, object]]) -> Message:
+        envelope = {"notifications": batch} if self.config.envelope == "object" else batch
+        return Message(subject_of(batch[0]), dumps(envelope, ascii_only=False), len(batch))
 
     def _reference(self, now: datetime) -> str:
         return payments.reference(next(self._numbers), now)
+
+
+def bank() -> Bank:
+    """Return the bank that serves the current request."""
+    return cast(Bank, current_bank())
+
+
+def _error_body(status: int, error: str, message: str, shape: str) -> object:
+    match shape:
+        case "validation":
+            kind = "https://tools.ietf.org/html/rfc7231#section-6.5.1"
+            return {"type": kind, "title": error, "status": status, "errors": {"request": [message]}}
+        case "properties":
+            return {"errors": [{"propertyName": "request", "errorCode": error, "errorDescription": message}]}
+        case "problem":
+            return {"type": "about:blank", "title": error, "status": status, "detail": message}
+        case "code":
+            return {"errorCode": error, "errorMessage": message}
+        case _:
+            return {"errors": [{"httpStatus": status, "errorCode": error, "keyOrMessage": message}]}

@@ -2,11 +2,12 @@
 
 import base64
 import binascii
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from receiver.simulator.calling import Calling
-from receiver.simulator.options import FIXED
+from pydantic import Field, model_validator
+
+from receiver.simulator.options import FIXED, BankConfig
+from receiver.simulator.validation import Port, Seconds, SecondsTuple, Whole
 
 EXAMPLE_KEY = "simulator-key-of-32-characters-!"
 """Thirty-two characters, as a client chooses them at subscription."""
@@ -19,8 +20,7 @@ KeyEncoding = Literal["utf8", "base64"]
 ErrorShape = Literal["errors", "validation", "properties", "problem", "code", "empty"]
 
 
-@dataclass(frozen=True)
-class Config(Calling):
+class Config(BankConfig):
     """The bank's one user and one subscription, and how the bank behaves; all times are in seconds.
 
     Fixed at the start: `username`, `password`, `passcode` (of the PFX files), `folder` (where the certificates are
@@ -36,24 +36,24 @@ class Config(Calling):
     why.
 
     Callbacks: `encryption_key` is 32 characters as they are (`utf8`) or the Base64 of 32 bytes. With `automatic` each
-    change of a payment's status is told by itself, `batch_size` notifications in a callback at most. `booked` says
-    when, beside Processed, Booked is told: `after`, `before` or `never`. `envelope` is an `object` or a bare `array`.
+    change of a payment's status is announced by itself, `batch_size` notifications in a callback at most. `booked` says
+    when, beside Processed, Booked is sent: `after`, `before` or `never`. `envelope` is an `object` or a bare `array`.
 
     `speed` also speeds up what the sandbox amounts do; `pending_seconds` is how long a payment is PendingProcessing.
     """
 
-    retry_delays: tuple[float, ...] = RETRY_DELAYS
-    username: str = field(default="simulator-user", metadata={FIXED: True})
-    password: str = field(default="simulator-password", repr=False, metadata={FIXED: True})
-    passcode: str = field(default="simulator-passcode", repr=False, metadata={FIXED: True})
-    folder: str | None = field(default=None, metadata={FIXED: True})
-    certificate_days: float = field(default=365.0, metadata={FIXED: True})
-    tls_version: Literal["1.2", "1.3"] = field(default="1.2", metadata={FIXED: True})
-    accounts: int = field(default=3, metadata={FIXED: True})
-    control_port: int = field(default=0, metadata={FIXED: True})
-    token_lifetime_seconds: float = 300.0
-    token_requests: int = 10
-    token_window_seconds: float = 60.0
+    retry_delays: SecondsTuple = RETRY_DELAYS
+    username: Annotated[str, FIXED] = "simulator-user"
+    password: Annotated[str, FIXED] = Field(default="simulator-password", repr=False)
+    passcode: Annotated[str, FIXED] = Field(default="simulator-passcode", repr=False)
+    folder: Annotated[str | None, FIXED] = None
+    certificate_days: Annotated[Seconds, FIXED] = 365.0
+    tls_version: Annotated[Literal["1.2", "1.3"], FIXED] = "1.2"
+    accounts: Annotated[Whole, FIXED] = 3
+    control_port: Annotated[Port, FIXED] = 0
+    token_lifetime_seconds: Seconds = 300.0
+    token_requests: Whole = 10
+    token_window_seconds: Seconds = 60.0
     expires_in: Literal["text", "number"] = "text"
     token_type: Literal["sometimes", "always", "never"] = "sometimes"  # noqa: S105 - no secret
     spelling: Literal["lower", "upper", "alternate"] = "lower"
@@ -61,21 +61,20 @@ class Config(Calling):
     accounts_shape: Literal["page", "bare"] = "page"
     error_shape: ErrorShape = "errors"
     errors_form: Literal["array", "text"] = "array"
-    encryption_key: str = field(default=EXAMPLE_KEY, repr=False)
+    encryption_key: str = Field(default=EXAMPLE_KEY, repr=False)
     key_encoding: KeyEncoding = "utf8"
-    subscription_version: int = 1
+    subscription_version: Whole = 1
     automatic: bool = True
-    batch_size: int = 1000
+    batch_size: Annotated[int, Field(ge=1, le=1000)] = 1000
     booked: Literal["after", "before", "never"] = "after"
     envelope: Literal["object", "array"] = "object"
     byte_order_mark: bool = False
-    pending_seconds: float = 2.0
+    pending_seconds: Seconds = 2.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 1 <= self.batch_size <= 1000:
-            raise ValueError("batch_size must be from 1 to 1000")
+    @model_validator(mode="after")
+    def _key_fits(self) -> Self:
         self.key()
+        return self
 
     def key(self) -> bytes:
         """Return the 32 bytes that callbacks are encrypted with.

@@ -1,20 +1,22 @@
-"""Payments: what the bank knows of each, and how its status moves."""
+"""Payments: what the bank knows of each, how its status moves, and the accounts whose balances follow from them."""
 
-import threading
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from receiver.simulator.scripts import UNKNOWN, Script
+from receiver.simulator.answers import dumps
+from receiver.simulator.scripts import Script, Scripted
 
 Direction = Literal["Credit", "Debit"]
 
-DIRECTIONS: tuple[Direction, ...] = ("Credit", "Debit")
+SUBSCRIPTION_ID = "e2a55504-3924-4b48-9d7e-540efcd6fa30"
+"""The one in the documentation's example, for where nothing was subscribed to."""
 
 
 @dataclass(frozen=True)
-class Payment:
+class Payment(Scripted):
     """One payment, seen from one account; `script` starts at `started` (UTC), `amount` is unsigned."""
 
     transaction_id: str
@@ -26,16 +28,7 @@ class Payment:
     direction: Direction = "Credit"
     kind: str = "Swift payment"
     details: str = "Payment details"
-    external_reference: str | None = None
-
-    def status(self, now: datetime) -> str | None:
-        """Return the status at `now`, or None while the bank does not know the payment yet."""
-        status = self.script.at((now - self.started).total_seconds())
-        return None if status == UNKNOWN else status
-
-    def restarted(self, script: Script, started: datetime) -> "Payment":
-        """Return the same payment with another script, from `started` on."""
-        return replace(self, script=script, started=started)
+    announced: bool = False
 
     def signed_amount(self) -> Decimal:
         """Return the amount with the sign that it has on the account."""
@@ -48,7 +41,7 @@ class Payment:
             "transactionId": self.transaction_id,
             "type": self.kind,
             "status": status,
-            "externalReference": self.external_reference,
+            "externalReference": None,
             "remittanceInformation": self.details,
             "debitAmount": value if self.direction == "Debit" else None,
             "creditAmount": value if self.direction == "Credit" else None,
@@ -70,26 +63,48 @@ class Payment:
             },
         }
 
+    def as_deposit(self, subscription_id: str = SUBSCRIPTION_ID) -> str:
+        """Return the notification of a deposit as in the documentation's example: the amount is a decimal string."""
+        return dumps(
+            {
+                "subscriptionId": subscription_id,
+                "topic": "Deposits",
+                "accountNumber": self.account,
+                "transactionId": self.transaction_id,
+                "type": self.direction,
+                "value": {"amount": f"{self.amount:f}", "currency": self.currency},
+                "transactionType": self.kind,
+                "transactionDetails": self.details,
+            }
+        )
 
-class Payments:
-    """All payments, in the order in which they came."""
 
-    def __init__(self) -> None:
-        self._payments: dict[str, Payment] = {}
-        self._lock = threading.Lock()
+@dataclass(frozen=True)
+class Account:
+    """One account in one currency; it starts with nothing on it."""
 
-    def put(self, payment: Payment) -> None:
-        """Add a payment, or replace the one with its id."""
-        with self._lock:
-            self._payments[payment.transaction_id] = payment
+    number: str
+    currency: str
 
-    def get(self, transaction_id: str) -> Payment | None:
-        """Return a payment, known to the bank's callers yet or not."""
-        with self._lock:
-            return self._payments.get(transaction_id)
+    def balance(self, payments: Iterable[tuple[Payment, str]]) -> Decimal:
+        """Return the sum of those of the account's payments, each with its status, that are completed."""
+        return sum(
+            (
+                payment.signed_amount()
+                for payment, status in payments
+                if status == "Completed" and payment.currency == self.currency
+            ),
+            Decimal("0.00"),
+        )
 
-    def known(self, account: str, now: datetime) -> list[tuple[Payment, str]]:
-        """Return an account's payments that the bank knows at `now`, each with its status."""
-        with self._lock:
-            payments = [payment for payment in self._payments.values() if payment.account == account]
-        return [(payment, status) for payment in payments if (status := payment.status(now)) is not None]
+    def as_json(self, balance: Decimal) -> dict[str, object]:
+        """Return the account as `GET /v1/accounts/{n}` shows it."""
+        return {
+            "id": f"bcb-{self.number}",
+            "number": self.number,
+            "label": f"Account {self.number}",
+            "owners": [],
+            "type": "Current account",
+            "balance": {"amount": f"{balance:f}", "currency": self.currency},
+            "accountAttributes": [{"name": "STATUS", "value": "ACTIVE"}],
+        }

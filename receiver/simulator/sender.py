@@ -1,4 +1,4 @@
-"""Carries one callback to a receiver, and tries again as a bank does."""
+"""Posts one callback to a receiver, and tries again after the delays that a bank's schedule has (retries)."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,10 +7,10 @@ from datetime import datetime
 
 import requests
 
-from receiver.simulator.clock import Clock, Sleep
+from receiver.simulator.scripts import Clock, Sleep
 
 DELAYS_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""How long it waits before each further try. BCB's own numbers are not published."""
+"""How long is waited before each further try, where a bank's own numbers are not published."""
 
 TIMEOUT_SECONDS = 10.0
 
@@ -34,7 +34,7 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300
 
     def as_json(self) -> dict[str, object]:
-        """Return the try as the control endpoints tell it."""
+        """Return the try as the control endpoints show it."""
         return {
             "at": self.at.isoformat(),
             "seconds": round(self.seconds, 3),
@@ -44,17 +44,8 @@ class Attempt:
         }
 
 
-Accepts = Callable[[Attempt], bool]
-"""Says whether the bank counts an answer as a success."""
-
-
-def any_2xx(attempt: Attempt) -> bool:
-    """Tell whether the receiver answered 2xx, which most banks are content with."""
-    return attempt.accepted
-
-
 @dataclass(frozen=True)
-class Courier:
+class Sender:
     """Posts bytes; `verify` is what `requests` takes: whether to check TLS certificates, or the file to check with."""
 
     clock: Clock
@@ -62,22 +53,22 @@ class Courier:
     timeout_seconds: float = TIMEOUT_SECONDS
     verify: bool | str = True
 
-    def carry(
+    def send(
         self,
         url: str,
         content: bytes,
         headers: Callable[[], Mapping[str, str]],
         delays: Sequence[float],
-        accepts: Accepts = any_2xx,
+        is_over: Callable[[Attempt], bool],
     ) -> tuple[Attempt, ...]:
-        """Post `content` until an answer is accepted or the delays (seconds) are used up; return every try.
+        """Post `content` until it `is_over` or the delays (seconds) are used up; return every try.
 
         `headers` is asked before each try, so that they may differ from one to the next. Each try opens a connection of
         its own and follows no redirect.
         """
         attempts = [self._try(url, content, headers())]
         for delay in delays:
-            if accepts(attempts[-1]) or self.sleep(delay):
+            if is_over(attempts[-1]) or self.sleep(delay):
                 break
             attempts.append(self._try(url, content, headers()))
         return tuple(attempts)
