@@ -82,7 +82,7 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
 
 
 def test_the_list_of_commands_is_the_one_that_click_itself_would_write() -> None:
-    context = click.Context(main, info_name="receiver", terminal_width=80)
-    loaded = click.Group("receiver", commands=dict(main.commands), help=main.help, params=main.params)
-    loaded.context_settings = main.context_settings
-    assert main.get_help(context) == loaded.get_help(click.Context(loaded, info_name="receiver", terminal_width=80))
+    context, ours, clicks = click.Context(main), click.HelpFormatter(width=80), click.HelpFormatter(width=80)
+    main.format_commands(context, ours)
+    click.Group.format_commands(main, context, clicks)
+    assert ours.getvalue() == clicks.getvalue()
