@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Callback, Profile
 from receiver.banks.tls import ClientCertificate
+from receiver.model import ReceiverError
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class SendsLargeBodies(Protocol):
     """The largest callback that it documents."""
 
 
-class AddressesWrong(Exception):
+class AddressesWrong(ReceiverError):
     """A list of allowed addresses that the bank would not take, or not as it was meant."""
 
 

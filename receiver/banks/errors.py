@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 from receiver.banks import json_values
+from receiver.model import ReceiverError
 
 
-class BankError(Exception):
+class BankError(ReceiverError):
     """Asking the bank failed. The text is for staff: never a secret, at most a line."""
 
     outcome = "failed"

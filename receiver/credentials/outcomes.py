@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row
 from receiver.bank_client.session import BudgetSpent
 from receiver.banks.abilities import NewCredentials
 from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
+from receiver.model import ReceiverError
 from receiver.store import audit, bank_sessions, credential_changes, signing_secrets, sources
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
@@ -119,7 +120,7 @@ def unfinished(source: SourceRecord, change: Row[Any], words: str) -> str:
     )
 
 
-class CredentialsError(Exception):
+class CredentialsError(ReceiverError):
     """A change of credentials is not done. The text is for staff: never a secret."""
 
 

@@ -11,11 +11,12 @@ from receiver import banks
 from receiver.banks.abilities import Explains, Match
 from receiver.banks.protocol import Callback, Profile
 from receiver.inbox.reverify import callback_of
+from receiver.model import ReceiverError
 from receiver.store import bank_sessions, events, intake, signing_secrets, sources
 from receiver.store.encryption import Encryption
 
 
-class NotExplained(Exception):
+class NotExplained(ReceiverError):
     """There is no way to look into this delivery."""
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection, Row
 
+from receiver.model import ReceiverError
 from receiver.signing.signed_text import NotOurs, SignedText
 from receiver.store import audit, consumers, feed, replays
 from receiver.store.records import new_id
@@ -21,7 +22,7 @@ REASON_CHARACTERS_MAX = 500
 _TIMES = ("received_after", "received_before")
 
 
-class PlanWrong(Exception):
+class PlanWrong(ReceiverError):
     """What was asked for can't be planned, or the plan is not one of ours, was changed, or has expired."""
 
 

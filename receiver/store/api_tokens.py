@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
+from receiver.model import ReceiverError
 from receiver.store.tables import ApiToken, table_of
 
 _tokens = table_of(ApiToken)
@@ -26,7 +27,7 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 """The time of last use is written down at most this often, so that reading does not become writing."""
 
 
-class TokenExists(Exception):
+class TokenExists(ReceiverError):
     """There is a token of this name already."""
 
 

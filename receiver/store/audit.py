@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, text
 
+from receiver.model import ReceiverError
 from receiver.store.tables import AuditEntry, table_of
 
 _entries = table_of(AuditEntry)
 
 
-class AuditBroken(Exception):
+class AuditBroken(ReceiverError):
     """An entry was changed or taken out since it was written."""
 
 

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, select, update
 
+from receiver.model import ReceiverError
 from receiver.store.tables import BankToken, CredentialChange, SigningSecret, Source, table_of
 
 
-class DecryptionFailed(Exception):
+class DecryptionFailed(ReceiverError):
     """What was stored can't be opened: none of RECEIVER_SECRET_KEYS fits, or it was moved from another row."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from receiver.model import ReceiverError
 from receiver.store.encryption import Encryption
 from receiver.store.tables import Source, table_of
 
@@ -20,11 +21,11 @@ _NAMES = select(_sources.c.id, _sources.c.name)
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 
-class SourceNameWrong(Exception):
+class SourceNameWrong(ReceiverError):
     """A source's name must stand in a URL as it is."""
 
 
-class SourceExists(Exception):
+class SourceExists(ReceiverError):
     """There is a source of this name already."""
 
 
