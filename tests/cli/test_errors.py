@@ -63,9 +63,8 @@ def _exceptions() -> list[type[Exception]]:
     for module in pkgutil.walk_packages(receiver.__path__, "receiver."):
         if ".simulator" in module.name or ".migrations" in module.name:
             continue
-        for value in vars(importlib.import_module(module.name)).values():
-            if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == module.name:
-                found.append(value)
+        classes = filter(inspect.isclass, vars(importlib.import_module(module.name)).values())
+        found += [kind for kind in classes if issubclass(kind, Exception) and kind.__module__ == module.name]
     return found
 
 
