@@ -74,9 +74,7 @@ def lowest_id(prefix: str, now: datetime) -> str:
     return f"{prefix}_{int(now.timestamp() * 1000):012x}"
 
 
-def columns_of(
-    record: type[NamedTuple], *tables: FromClause, **others: ColumnElement[Any]
-) -> list[ColumnElement[Any]]:
+def columns_of(record: type[NamedTuple], *tables: FromClause, **others: ColumnElement[Any]) -> list[ColumnElement[Any]]:
     """Return what to select for a record, in the order of its fields.
 
     A field is the one of `others` with its name, or else that column of the first table that has it.

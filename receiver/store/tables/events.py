@@ -41,12 +41,13 @@ class Delivery(SQLModel, table=True):
 
 
 _deliveries = table_of(Delivery).c
+_is_rejected = _deliveries.verdict == Verdict.REJECTED
 REJECTED = partial_index(
     "ix_deliveries_rejected",
     [_deliveries.source_id, _deliveries.proven, _deliveries.peer, _deliveries.id],
-    _deliveries.verdict == Verdict.REJECTED,
+    _is_rejected,
 )
-REJECTED_IN_ORDER = partial_index("ix_deliveries_rejected_id", [_deliveries.id], _deliveries.verdict == Verdict.REJECTED)
+REJECTED_IN_ORDER = partial_index("ix_deliveries_rejected_id", [_deliveries.id], _is_rejected)
 
 
 class Event(SQLModel, table=True):
