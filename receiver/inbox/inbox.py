@@ -10,6 +10,7 @@ from receiver.banks.protocol import KeysNotKnown
 from receiver.inbox.source_cache import KnownSource, SourceCache
 from receiver.inbox.verification import Genuine, Refused, judge
 from receiver.inbox.writer import Writer
+from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, deliveries, intake
@@ -32,10 +33,10 @@ class TryLater(Exception):
     """Whether the delivery is genuine can't be told just now: the bank must send it again."""
 
 
-class Verdict(NamedTuple):
-    """What became of a delivery; `kind` is `accepted`, `duplicate` or `rejected`."""
+class Outcome(NamedTuple):
+    """What became of a delivery."""
 
-    kind: str
+    kind: Verdict
     event_ids: Sequence[str] = ()
     acknowledgement: str | None = None
     """The text that the bank takes for "I have it"; none where it takes any."""
@@ -52,7 +53,7 @@ class Inbox:
         self._sources = SourceCache(runtime)
         self._writer = Writer(runtime)
 
-    def accept(self, name: str, callback: Callback) -> Verdict:
+    def accept(self, name: str, callback: Callback) -> Outcome:
         """Prove a delivery to a source, write it down, and say what became of it; its body comes in its content coding.
 
         Raises:
@@ -115,13 +116,13 @@ class Inbox:
         with self._database.read(ANSWER_SECONDS) as connection:
             if not credential_changes.secrets_may_be_newer(connection, delivery.source_id, now):
                 return
-            is_held = deliveries.is_held(connection, delivery, UNRESOLVED)
+            is_stored = deliveries.is_rejected_for(connection, delivery, UNRESOLVED)
         unresolved = Refusal(UNRESOLVED, f"{refusal.detail}, while the secrets are being changed at the bank")
-        if not is_held:
+        if not is_stored:
             self._reject(Refused(delivery, unresolved))
         raise TryLater(str(unresolved)) from refusal
 
-    def _repeat_of_accepted(self, known: KnownSource, refused: Refused) -> Verdict | None:
+    def _repeat_of_accepted(self, known: KnownSource, refused: Refused) -> Outcome | None:
         """Answer a delivery that is refused for its age alone and was accepted before: the bank's retry may stop."""
         if refused.callback is None or not refused.refusal.proven:
             return None
@@ -130,19 +131,19 @@ class Inbox:
             return None
         with self._database.read(ANSWER_SECONDS) as connection:
             found = intake.find_identical(connection, refused.delivery, nonce)
-        return None if found is None else Verdict("duplicate", found.event_ids, known.bank.acknowledgement)
+        return None if found is None else Outcome(Verdict.DUPLICATE, found.event_ids, known.bank.acknowledgement)
 
-    def _record(self, genuine: Genuine, known: KnownSource) -> Verdict:
+    def _record(self, genuine: Genuine, known: KnownSource) -> Outcome:
         try:
             recorded = self._writer.record(genuine)
         except NonceReused as error:
             return self._reject(Refused(genuine.delivery, Refusal("nonce_reused", str(error), proven=True)))
-        kind = "accepted" if recorded.is_new else "duplicate"
+        kind = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
         conflict = ", with other content than before" if recorded.has_conflict else ""
         log.info("delivery %s %s%s: %s", genuine.delivery.id, kind, conflict, " ".join(recorded.event_ids))
-        return Verdict(kind, recorded.event_ids, known.bank.acknowledgement)
+        return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
 
-    def _reject(self, refused: Refused) -> Verdict:
+    def _reject(self, refused: Refused) -> Outcome:
         self._writer.reject(refused)
         log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
-        return Verdict("rejected")
+        return Outcome(Verdict.REJECTED)

@@ -37,7 +37,7 @@ class Writer:
         return outcome
 
     def reject(self, refused: Refused) -> None:
-        """Keep a rejected delivery for staff to look at.
+        """Store a rejected delivery for staff to look at.
 
         Raises:
             StoreUnavailable
@@ -49,11 +49,11 @@ class Writer:
         outcomes = iter(intake.record_all(connection, [(job.delivery, job.events) for job in genuine]))
         for job in jobs:
             if isinstance(job, Refused):
-                self._keep(connection, job)
+                self._store_rejected(connection, job)
         return [next(outcomes) if isinstance(job, Genuine) else None for job in jobs]
 
-    def _keep(self, connection: Connection, job: Refused) -> None:
-        deliveries.keep(
+    def _store_rejected(self, connection: Connection, job: Refused) -> None:
+        deliveries.store_rejected(
             connection,
             job.delivery,
             reason=job.refusal.reason,

@@ -2,14 +2,14 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from receiver.model import ReceiverError
-from receiver.store.records import columns_of, fetch_all
+from receiver.store.records import columns_of
 from receiver.store.tables import ApiToken, table_of
 
 _tokens = table_of(ApiToken)
@@ -30,8 +30,8 @@ class TokenRecord(NamedTuple):
 
     id: int
     name: str
-    scopes: Sequence[str]
-    sources: Sequence[str]
+    scopes: tuple[str, ...]
+    sources: tuple[str, ...]
     """Names of the sources that it may see; empty for all."""
     created_at: datetime
     expires_at: datetime | None
@@ -83,7 +83,7 @@ def find(connection: Connection, token: str, now: datetime) -> TokenRecord | Non
     The look-up goes by a digest of 256 random bits, so how long it takes tells nothing of use.
     """
     row = connection.execute(_USABLE, {"digest": _digest(token), "now": now}).one_or_none()
-    return None if row is None else TokenRecord._make(row)
+    return None if row is None else _record(row)
 
 
 def needs_note_of_use(record: TokenRecord, now: datetime) -> bool:
@@ -104,8 +104,13 @@ def revoke(connection: Connection, name: str, now: datetime) -> bool:
 
 def every(connection: Connection) -> list[TokenRecord]:
     """Return all tokens by name, ended ones too."""
-    return fetch_all(connection, TokenRecord, _ALL.order_by(_tokens.c.name))
+    return [_record(row) for row in connection.execute(_ALL.order_by(_tokens.c.name))]
 
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _record(row: Iterable[Any]) -> TokenRecord:
+    read = TokenRecord._make(row)
+    return read._replace(scopes=tuple(read.scopes), sources=tuple(read.sources))

@@ -60,6 +60,7 @@ class EventDelivery(NamedTuple):
     id: str
     received_at: datetime
     verdict: Verdict
+    reason: str | None
     peer: str
     conflict: bool
 

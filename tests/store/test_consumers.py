@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 from conftest import StandingClock
 from store.race import append, read
+from web.rows import rows
 
 from receiver.runtime import Runtime
 from receiver.store import consumers, feed, replays
 from receiver.store.feed import Wanted
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import FeedEntry, table_of
+from receiver.store.tables import Consumer, FeedEntry, table_of
 
 
 def acknowledge(parts: Runtime, position: int, name: str = "ledger") -> int:
@@ -69,10 +70,8 @@ def test_seeking_moves_either_way(parts: Runtime) -> None:
 def test_consumers_are_apart(parts: Runtime) -> None:
     acknowledge(parts, 3, "a")
     acknowledge(parts, 5, "b")
-    with parts.database.read() as connection:
-        found = consumers.every(connection)
-    assert [(consumer.name, consumer.position) for consumer in found] == [("a", 3), ("b", 5)]
-    assert found[0].acked_at == parts.clock()
+    assert (position(parts, "a"), position(parts, "b")) == (3, 5)
+    assert [(row.name, row.acked_at) for row in rows(parts, Consumer)] == [("a", parts.clock()), ("b", parts.clock())]
 
 
 @pytest.mark.parametrize("name", ["a", "Ledger", "led-ger_1.x", "0", "x" * 64])
