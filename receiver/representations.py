@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from receiver.inbox.explain import Report
 from receiver.replay.plan import Plan
 from receiver.store import events, feed, payments, sources
+from receiver.store.audit import AuditRecord
+from receiver.store.deliveries import DeliveryRecord
+from receiver.store.events import EventDelivery, EventRecord
 from receiver.store.feed import Entry
+from receiver.store.payments import CheckRecord, SubjectRecord
+from receiver.store.replays import ReplayRecord
 
 
 def rfc3339(time: datetime) -> str:
@@ -17,7 +22,7 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def event(row: Row[Any]) -> dict[str, Any]:
+def event(row: EventRecord) -> dict[str, Any]:
     """Show an event as the API and the command line do."""
     return {
         "id": row.id,
@@ -39,10 +44,10 @@ def event(row: Row[Any]) -> dict[str, Any]:
 
 
 def timeline(
-    deliveries: Sequence[Row[Any]], checks: Sequence[Row[Any]], entries: Sequence[Entry]
+    deliveries: Sequence[EventDelivery], checks: Sequence[CheckRecord], entries: Sequence[Entry]
 ) -> list[dict[str, Any]]:
     """List what happened around an event, in the order of time."""
-    steps = [
+    steps: list[dict[str, Any]] = [
         {
             "at": row.received_at,
             "what": "delivery",
@@ -74,9 +79,9 @@ def event_with_timeline(connection: Connection, event_id: str) -> dict[str, Any]
     return event(row) | {"timeline": steps}
 
 
-def subject(row: Row[Any], checks: Sequence[Row[Any]] | None = None) -> dict[str, Any]:
+def subject(row: SubjectRecord, checks: Sequence[CheckRecord] | None = None) -> dict[str, Any]:
     """Show a payment or a job, with its checks where these are given."""
-    shown = {
+    shown: dict[str, Any] = {
         "source": row.source,
         f"{row.kind}_id": row.subject,
         "status": row.status,
@@ -120,7 +125,7 @@ def feed_entry(entry: Entry) -> Mapping[str, Any]:
     return shown
 
 
-def delivery(row: Row[Any]) -> dict[str, Any]:
+def delivery(row: DeliveryRecord) -> dict[str, Any]:
     """Show a delivery without its body."""
     return {
         "id": row.id,
@@ -138,7 +143,7 @@ def delivery(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def explanation(row: Row[Any], report: Report) -> dict[str, Any]:
+def explanation(row: DeliveryRecord, report: Report) -> dict[str, Any]:
     """Show how a delivery was signed."""
     fits = [
         {
@@ -166,12 +171,12 @@ def plan(connection: Connection, made: Plan) -> dict[str, Any]:
     names = sources.names(connection)
     sample = [
         {
-            "source": names[row.source_id],
-            "type": getattr(row, "type", "delivery.rejected"),
-            "subject": getattr(row, "subject", row._mapping.get("id")),
-            "time": rfc3339(row.time if "time" in row._mapping else row.received_at),
+            "source": names[item.source_id],
+            "type": item.type,
+            "subject": item.subject,
+            "time": rfc3339(item.time),
         }
-        for row in made.sample
+        for item in made.sample
     ]
     return {
         "matched": made.matched.number,
@@ -183,7 +188,7 @@ def plan(connection: Connection, made: Plan) -> dict[str, Any]:
     }
 
 
-def replay(row: Row[Any]) -> dict[str, Any]:
+def replay(row: ReplayRecord) -> dict[str, Any]:
     """Show a replay and how far it has come."""
     return {
         "id": row.id,
@@ -202,6 +207,6 @@ def replay(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def audit_entry(row: Row[Any]) -> dict[str, Any]:
+def audit_entry(row: AuditRecord) -> dict[str, Any]:
     """One line of the audit log."""
     return {"id": row.id, "at": rfc3339(row.at), "who": row.who, "what": row.what, "why": row.why, "about": row.about}

@@ -13,6 +13,7 @@ from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Bank
 from receiver.banks.tls import ClientCertificate
+from receiver.model import ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes, sources
 from receiver.store.bank_sessions import StoredToken
@@ -43,7 +44,7 @@ class CredentialsMissing(BankError):
     outcome = "no_credentials"
 
 
-class BudgetSpent(Exception):
+class BudgetSpent(ReceiverError):
     """The bank takes no more requests in this window; `until` says when the next one starts."""
 
     def __init__(self, until: datetime) -> None:

@@ -12,10 +12,10 @@ from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, cell, write_list
 from receiver.credentials import outcomes
 from receiver.credentials import permissions as standing
-from receiver.credentials.attempts import Change
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
 from receiver.store import audit, signing_secrets, sources
+from receiver.store.credential_changes import ChangeRecord
 from receiver.store.sources import SourceRecord
 
 show_secrets = click.option("--show", is_flag=True, help="Write the new secrets to standard output.")
@@ -110,7 +110,7 @@ def _start(source: str) -> tuple[Runtime, SourceRecord]:
         return runtime, source_named(connection, source)
 
 
-def _tell(runtime: Runtime, source: SourceRecord, change: Change, words: str, show: bool) -> None:
+def _tell(runtime: Runtime, source: SourceRecord, change: ChangeRecord, words: str, show: bool) -> None:
     grace = runtime.settings.secret_grace_seconds
     secret = f"secret {change.secret_version} is the current one" if change.secret_version else "no secret came with it"
     before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""
@@ -122,12 +122,12 @@ def _tell(runtime: Runtime, source: SourceRecord, change: Change, words: str, sh
     CredentialChanges(runtime).report(change)
 
 
-def _show(runtime: Runtime, source: SourceRecord, change: Change) -> None:
+def _show(runtime: Runtime, source: SourceRecord, change: ChangeRecord) -> None:
     with runtime.database.write() as connection:
         opened = sources.credentials(connection, runtime.encryption, source.id) or {}
         secrets = signing_secrets.every(connection, runtime.encryption, source.id)
         about = {"source": source.name, "version": change.secret_version}
         audit.write(connection, at=runtime.clock(), who=who(), what="secret.shown", why=None, about=about)
-    found = {secret.version: secret.text for secret in secrets}
+    found: dict[int | None, str] = {secret.version: secret.text for secret in secrets}
     for name, value in {**opened, "signing_secret": found.get(change.secret_version)}.items():
         click.echo(f"{name}  {cell(value)}")

@@ -1,7 +1,6 @@
 """`receiver deliveries`: requests as they came, above all those that were rejected."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import click
 
@@ -11,7 +10,8 @@ from receiver.cli.output import as_json, cell, limit, write_fields, write_json, 
 from receiver.credentials.settlement import Settlement
 from receiver.inbox import explain as explaining
 from receiver.runtime import Runtime
-from receiver.store import audit, events
+from receiver.store import audit
+from receiver.store import deliveries as stored
 
 ALL = 10_000_000
 """More than can be kept."""
@@ -33,7 +33,7 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
     """List the rejected deliveries that are kept, newest first."""
     runtime = migrated()
     with runtime.database.read() as connection:
-        rows = [representations.delivery(row) for row in events.rejected(connection, source, below=None, limit=limit)]
+        rows = [representations.delivery(row) for row in stored.rejected(connection, source, below=None, limit=limit)]
     columns = ["id", "received_at", "source", "reason", "detail", "peer", "body_bytes"]
     write_list(rows, columns, as_json, "No rejected delivery is kept.")
 
@@ -47,9 +47,9 @@ def show(delivery_id: str, as_json: bool) -> None:
     write_json(shown) if as_json else write_fields(shown)
 
 
-def _delivery(runtime: Runtime, delivery_id: str) -> Any:
+def _delivery(runtime: Runtime, delivery_id: str) -> stored.DeliveryRecord:
     with runtime.database.read() as connection:
-        row = events.delivery(connection, delivery_id)
+        row = stored.find(connection, delivery_id)
     if row is None:
         raise click.ClickException(f"there is no delivery {delivery_id!r}")
     return row
@@ -90,7 +90,7 @@ def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> 
     with runtime.database.read() as connection:
         if source is not None:
             source_named(connection, source)
-        rows = events.rejected(connection, source, below=None, limit=ALL)
+        rows = stored.rejected(connection, source, below=None, limit=ALL)
     missing = set(delivery_ids) - {row.id for row in rows}
     if missing:
         raise click.ClickException(f"there is no rejected delivery {sorted(missing)[0]!r}")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import click
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from receiver import representations
 from receiver.cli.context import migrated
@@ -62,7 +62,7 @@ def check(source: str, payment_id: str, as_json: bool) -> None:
         raise click.ClickException("the bank was not asked: source disabled, a worker at it, or its limit spent")
 
 
-def _find(connection: Connection, source: str, payment_id: str) -> Row[Any]:
+def _find(connection: Connection, source: str, payment_id: str) -> stored.SubjectRecord:
     found = stored.find(connection, source, "payment", payment_id)
     if found is None:
         raise click.ClickException(f"there is no payment {payment_id!r} of {source!r}")

@@ -13,11 +13,12 @@ from datetime import timedelta
 
 from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes
-from receiver.credentials.attempts import HEAD_START, Attempts, Change
+from receiver.credentials.attempts import HEAD_START, Attempts
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
+from receiver.model import CredentialChangeKind, CredentialChangeState
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, sources
-from receiver.store.credential_changes import Intent
+from receiver.store.credential_changes import ChangeRecord, Intent
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 
@@ -46,7 +47,7 @@ class CredentialChanges:
 
     runtime: Runtime
 
-    def make(self, source: SourceRecord, request: ChangeRequest, pauses: Sequence[float] = PAUSES) -> Change:
+    def make(self, source: SourceRecord, request: ChangeRequest, pauses: Sequence[float] = PAUSES) -> ChangeRecord:
         """Carry a request out, or finish what is under way; return the change once it is done.
 
         One that was done, but of which nobody was told (a kill, or a worker that finished it), is that change.
@@ -77,7 +78,7 @@ class CredentialChanges:
             time.sleep(pauses[0])
             return self._finish(attempts, begun, request, pauses[1:])
 
-    def resume(self, source: SourceRecord, change: Change) -> Change:
+    def resume(self, source: SourceRecord, change: ChangeRecord) -> ChangeRecord:
         """Ask the bank once more, with the same key; return the change once it is done.
 
         Raises:
@@ -109,11 +110,11 @@ class CredentialChanges:
             change = credential_changes.lock(connection, pending) if pending is not None else None
             if change is None:
                 raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
-            outcomes.close(connection, change, "abandoned", now, why="given up by an operator")
+            outcomes.close(connection, change, CredentialChangeState.ABANDONED, now, why="given up by an operator")
             about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
             audit.write(connection, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about)
 
-    def report(self, change: Change) -> None:
+    def report(self, change: ChangeRecord) -> None:
         """Note that the one who asked for a change knows that it is done."""
         with self.runtime.database.write() as connection:
             credential_changes.change_values(connection, change.id, reported_at=self.runtime.clock())
@@ -121,7 +122,9 @@ class CredentialChanges:
     def _attempts(self, source: SourceRecord) -> Attempts:
         return Attempts(self.runtime, source)
 
-    def _finish(self, attempts: Attempts, change: Change, request: ChangeRequest, pauses: Sequence[float]) -> Change:
+    def _finish(
+        self, attempts: Attempts, change: ChangeRecord, request: ChangeRequest, pauses: Sequence[float]
+    ) -> ChangeRecord:
         if change.kind != request.kind or request.client_id not in (None, change.client_id):
             name = attempts.source.name
             raise AlreadyUnderWay(f"another change ({change.kind}) of the credentials of {name} is unfinished")
@@ -132,7 +135,7 @@ class CredentialChanges:
                 time.sleep(pause)
         return attempts.retry(change)
 
-    def _finish_one(self, source: SourceRecord, change: Change) -> int:
+    def _finish_one(self, source: SourceRecord, change: ChangeRecord) -> int:
         try:
             self.resume(source, change)
         except ChangeRefused as refused:
@@ -148,13 +151,14 @@ class CredentialChanges:
             return 0
         return 1
 
-    def _begin(self, attempts: Attempts, request: ChangeRequest) -> Change:
+    def _begin(self, attempts: Attempts, request: ChangeRequest) -> ChangeRecord:
         """Write the intent down, with a token that is as fresh as can be: a rotation kills what gets another one."""
         source, access = attempts.source, attempts.access()
-        target = None if request.kind == "create" else request.client_id or self._own_client(source)
+        kind = CredentialChangeKind(request.kind)
+        target = None if kind == CredentialChangeKind.CREATE else request.client_id or self._own_client(source)
         token = access.log_in()
         now = self.runtime.clock()
-        intent = Intent(request.kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
+        intent = Intent(kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
         with self.runtime.database.write() as connection:
             begun = credential_changes.begin(
                 connection, self.runtime.encryption, source.id, intent, now=now, due_at=now + HEAD_START

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from receiver.bank_client.session import BankSession
 from receiver.banks.errors import BankError, NotKnown
-from receiver.banks.protocol import FINAL_STATUSES, Answer
+from receiver.banks.protocol import Answer
+from receiver.model import Agreement, Status, SubjectKind
 from receiver.reconcile.schedule import Schedule
 from receiver.store import claims, feed, payments
 from receiver.store.database import Database
@@ -73,7 +74,7 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
             detail=finding.detail or {},
         )
         # An answer settles it; a failure to ask does not make a final state final again.
-        pending = after.status if finding.answer else "unknown"
+        pending = after.status if finding.answer else Status.UNKNOWN
         since = now if after != before else before.since or now
         later = [since + pause for pause in finding.answer.recheck_after] if finding.answer else []
         next_at = None if _is_resolved(due, finding) else schedule.next_check(pending, due.attempts, now, later)
@@ -86,7 +87,7 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         if after != before:
             changed["updated_at"] = now
         payments.settle(connection, due, now=now, next_at=next_at, values=changed)
-        if due.kind != "reference":
+        if due.kind != SubjectKind.REFERENCE:
             _tell(connection, due, before, after, now)
 
 
@@ -94,7 +95,7 @@ def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> No
     answer = finding.answer
     if answer is None:
         return
-    if due.kind == "reference" and answer.payment_id is not None:
+    if due.kind == SubjectKind.REFERENCE and answer.payment_id is not None:
         with database.write() as connection:
             claims.claim_by_reference(connection, due, answer.payment_id, now)
     elif answer.returns is not None:
@@ -104,33 +105,34 @@ def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> No
 
 def _is_resolved(due: Due, finding: Finding) -> bool:
     """Tell whether a reference has done its part: its payment is known, and is asked for from then on."""
-    return due.kind == "reference" and finding.answer is not None
+    return due.kind == SubjectKind.REFERENCE and finding.answer is not None
 
 
 def _after(before: State, finding: Finding) -> State:
     if finding.answer is None:
-        unknown = finding.is_unknown_to_bank and before.status == "unknown"
-        agreement = "unknown_to_bank" if unknown else before.agreement
-        return replace(before, agreement=agreement)
+        is_unknown = finding.is_unknown_to_bank and before.status == Status.UNKNOWN
+        return replace(before, agreement=Agreement.UNKNOWN_TO_BANK if is_unknown else before.agreement)
     answer = finding.answer
+    status = Status(answer.status)
     return replace(
         before,
-        status=answer.status,
+        status=status,
         bank_status=answer.bank_status,
-        agreement=agreement_of(before.claimed_status, answer.status, before.status),
+        agreement=agreement_of(before.claimed_status, status, before.status),
         returns=answer.returns or before.returns,
     )
 
 
-def agreement_of(claimed: str | None, status: str, previous: str) -> str:
+def agreement_of(claimed: Status | None, status: Status, previous: Status) -> Agreement:
     """Compare the latest claim with the bank's answer; `previous` is the bank's answer before.
 
     A claim that is not final can't be contradicted: the bank is merely further on. An answer that is not final
     confirms nothing yet. A claim that the bank has confirmed before was true, whatever became of the payment since.
     """
-    if status not in FINAL_STATUSES:
-        return "unconfirmed"
-    return "contradicted" if claimed in FINAL_STATUSES and claimed not in (status, previous) else "confirmed"
+    if not status.is_final:
+        return Agreement.UNCONFIRMED
+    is_contradicted = claimed is not None and claimed.is_final and claimed not in (status, previous)
+    return Agreement.CONTRADICTED if is_contradicted else Agreement.CONFIRMED
 
 
 def _tell(connection: Connection, due: Due, before: State, after: State, now: datetime) -> None:
@@ -138,7 +140,7 @@ def _tell(connection: Connection, due: Due, before: State, after: State, now: da
     kinds = []
     if after.status != before.status:
         kinds.append(f"{due.kind}.status_changed")
-    if after.agreement == "contradicted" != before.agreement:
+    if after.agreement == Agreement.CONTRADICTED != before.agreement:
         kinds.append(f"{due.kind}.contradicted")
     for kind in kinds:
         feed.append(

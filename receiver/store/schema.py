@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from receiver.model import ReceiverError
 from receiver.store.database import Database
 
 TURN_SECONDS = 600
@@ -16,7 +17,7 @@ TURN_SECONDS = 600
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class NotMigrated(Exception):
+class NotMigrated(ReceiverError):
     """The database does not have the tables of this release; `receiver db upgrade` makes them."""
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.runtime import Runtime
-from receiver.store import events, sources
+from receiver.store import deliveries, events, sources
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -
     if max(latest or source.created_at, source.created_at) > since:
         return None
     # No new event; the bank may still have repeated one.
-    if events.repeated_since(connection, source.id, since) is not None:
+    if deliveries.latest_genuine(connection, source.id, since=since) is not None:
         return None
     last = (
         f"since {latest:%Y-%m-%d %H:%M} UTC"

@@ -284,6 +284,7 @@ def test_a_new_client_is_used_from_then_on_and_ends_no_secret(
     change = changes.make(
         source, ChangeRequest("create", "cli:test", allowed_ips="127.0.0.1,10.0.0.0/8"), pauses=(0.0,)
     )
+    assert change.client_id is not None
     made = simulator.bank.clients[change.client_id]
     assert (simulator.bank.credentials.done["created"], made.allowed_ips) == (1, "127.0.0.1,10.0.0.0/8")
     clock.forward(30 * 86400)
