@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from receiver.admin.errors import NotFound, NotPossible
+from receiver.admin.sources import CredentialsIncomplete, OriginWrong
 from receiver.bank_client.session import BudgetSpent
 from receiver.banks import BankNotKnown
 from receiver.banks.abilities import AddressesWrong
@@ -30,9 +32,13 @@ EXPECTED = (
     BankNotKnown,
     BudgetSpent,
     CredentialsError,
+    CredentialsIncomplete,
     NotExplained,
+    NotFound,
     NotMigrated,
+    NotPossible,
     OptionsWrong,
+    OriginWrong,
     PlanWrong,
     Refusal,
     RegistrationNotOffered,

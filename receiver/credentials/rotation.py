@@ -100,15 +100,9 @@ class CredentialChanges:
         Raises:
             NothingUnderWay
         """
-        now = self.runtime.clock()
         with self.runtime.database.write() as connection:
-            pending = credential_changes.pending(connection, source.id)
-            change = credential_changes.lock(connection, pending) if pending is not None else None
-            if change is None:
+            if outcomes.abandon(connection, source, who, self.runtime.clock()) is None:
                 raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
-            outcomes.close(connection, change, "abandoned", now, why="given up by an operator")
-            about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
-            audit.write(connection, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about)
 
     def report(self, change: Change) -> None:
         """Note that the one who asked for a change knows that it is done."""
