@@ -42,7 +42,7 @@ AT_FAULT: tuple[tuple[type[BankError], str, str], ...] = (
     (Unreachable, "network", "the bank can't be reached: "),
     (BankError, "bank", ""),
 )
-"""Which part of the way into a bank behind mutual TLS an error points at; the first that fits."""
+"""Which part of logging in at a bank behind mutual TLS an error points at; the first that fits."""
 
 
 @dataclass(frozen=True)

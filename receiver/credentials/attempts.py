@@ -40,16 +40,16 @@ class Attempts:
     runtime: Runtime
     source: SourceRecord
 
-    def access(self) -> BankSession:
-        """Return the way into the bank.
+    def session(self) -> BankSession:
+        """Return a session with the bank.
 
         Raises:
             BankWithoutCredentials
         """
-        access = BankSession(self.runtime, self.source)
-        if not isinstance(access.bank, IssuesCredentials):
+        session = BankSession(self.runtime, self.source)
+        if not isinstance(session.bank, IssuesCredentials):
             raise BankWithoutCredentials(f"{self.source.bank} has no API for credentials")
-        return access
+        return session
 
     def retry(self, change: Change) -> Change:
         """Make one more attempt; return the change once it is done.
@@ -69,18 +69,18 @@ class Attempts:
             ChangeRefused: the bank will not do it; nothing has changed.
             ChangeUnfinished: it may have been done.
         """
-        access = self.access()
+        session = self.session()
         try:
-            answer = self._ask(access, change)
+            answer = self._ask(session, change)
         except BudgetSpent as spent:
             return self._put_off(change, str(spent), spent, spent.until)
         except (RequestRefused, Forbidden, NotKnown) as refused:
-            return self._refused(change, access, refused)
+            return self._refused(change, session, refused)
         except BankError as lost:
             return self._put_off(change, str(lost), lost)
         return self._record(change, answer)
 
-    def _ask(self, access: BankSession, change: Change) -> NewCredentials | None:
+    def _ask(self, session: BankSession, change: Change) -> NewCredentials | None:
         """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
 
         That it still gets one means that a rotation has not taken place.
@@ -88,11 +88,11 @@ class Attempts:
         token = credential_changes.token(self.runtime.encryption, change)
         if token is not None:
             try:
-                return access.ask_with(token, lambda way: _call(access, way, change))
+                return session.ask_with(token, lambda client: _call(session, client, change))
             except TokenRefused:
                 log.info("the bank of %s refused the token that was kept for a change", self.source.name)
         try:
-            fresh = access.log_in()
+            fresh = session.log_in()
         except TokenRefused:
             if change.kind == "disable" and change.attempts > 1:
                 # What was asked for has come to be: the client gets no token any more.
@@ -100,12 +100,12 @@ class Attempts:
             raise
         with self.runtime.database.write() as connection:
             credential_changes.pin_token(connection, self.runtime.encryption, change, fresh)
-        return access.ask_with(fresh, lambda way: _call(access, way, change))
+        return session.ask_with(fresh, lambda client: _call(session, client, change))
 
-    def _refused(self, change: Change, access: BankSession, refused: BankError) -> Change:
+    def _refused(self, change: Change, session: BankSession, refused: BankError) -> Change:
         """The bank said no. That is the end of it, unless an earlier attempt may have been done all the same."""
         words = outcomes.in_words(self.source, change.client_id, refused)
-        if change.kind == "rotate" and change.attempts > 1 and not _is_alive(access):
+        if change.kind == "rotate" and change.attempts > 1 and not _is_alive(session):
             return self._put_off(change, words, refused)
         self._close(change, words)
         raise ChangeRefused(words) from refused
@@ -162,10 +162,10 @@ class Attempts:
         return found
 
 
-def _is_alive(access: BankSession) -> bool:
+def _is_alive(session: BankSession) -> bool:
     """Tell whether the stored secret still gets a token: then it was not rotated."""
     try:
-        access.log_in()
+        session.log_in()
     except (BankError, BudgetSpent):
         return False
     return True
@@ -177,13 +177,13 @@ def _pause(attempts: int) -> timedelta:
     return min(timedelta(seconds=2.0 ** min(attempts, 10)), PAUSE_LONGEST)
 
 
-def _call(access: BankSession, way: HttpClient, change: Change) -> NewCredentials | None:
-    bank = access.bank
-    assert isinstance(bank, IssuesCredentials)  # noqa: S101 - `access` has looked
+def _call(session: BankSession, client: HttpClient, change: Change) -> NewCredentials | None:
+    bank = session.bank
+    assert isinstance(bank, IssuesCredentials)  # noqa: S101 - `session` has looked
     key: str = change.idempotency_key
     if change.kind == "create":
-        return bank.create_credentials(way, key, change.allowed_ips)
+        return bank.create_credentials(client, key, change.allowed_ips)
     if change.kind == "rotate":
-        return bank.rotate_credentials(way, key, change.client_id)
-    bank.disable_credentials(way, key, change.client_id)
+        return bank.rotate_credentials(client, key, change.client_id)
+    bank.disable_credentials(client, key, change.client_id)
     return None

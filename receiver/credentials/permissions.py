@@ -36,8 +36,8 @@ def permissions(runtime: Runtime, source: SourceRecord) -> Sequence[Permission]:
         own = sources.credentials(connection, runtime.encryption, source.id)
     if own is None:
         raise CredentialsMissing(f"source {source.name} has no API credentials")
-    access = BankSession(runtime, source)
-    return access.ask(lambda way: bank.permissions(way, own["client_id"]))
+    session = BankSession(runtime, source)
+    return session.ask(lambda client: bank.permissions(client, own["client_id"]))
 
 
 def missing(bank: IssuesCredentials, held: Sequence[Permission]) -> list[str]:

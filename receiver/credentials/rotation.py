@@ -141,9 +141,9 @@ class CredentialChanges:
 
     def _begin(self, attempts: Attempts, request: ChangeRequest) -> Change:
         """Write the intent down, with a token that is as fresh as can be: a rotation kills what gets another one."""
-        source, access = attempts.source, attempts.access()
+        source, session = attempts.source, attempts.session()
         target = None if request.kind == "create" else request.client_id or self._own_client(source)
-        token = access.log_in()
+        token = session.log_in()
         now = self.runtime.clock()
         intent = Intent(request.kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
         with self.runtime.database.write() as connection:

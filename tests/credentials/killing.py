@@ -17,19 +17,19 @@ STEPS = {
     "before the intent is on disk": "patch(credential_changes, 'begin', after=die)",
     "before the request": "patch(attempts, '_call', before=die)",
     "after the request is sent": "patch(HTTPConnection, 'getresponse', before=die_if_asked_to_rotate)",
-    "while the answer comes": "patch(Connection, '_content', before=die_if_rotated)",
+    "while the answer comes": "patch(HttpClient, '_content', before=die_if_rotated)",
     "after the answer": "patch(attempts, '_call', after=die)",
     "before the commit": "patch(outcomes, 'record', after=die)",
     "after the commit": "patch(attempts.Attempts, '_ended', before=die)",
-    "before it is noted that it was told": "patch(Changes, 'told', before=die)",
+    "before it is noted that it was told": "patch(CredentialChanges, 'report', before=die)",
 }
 
 DIES = """
 import os, signal
 from http.client import HTTPConnection
-from receiver.banks.http import Connection
+from receiver.banks.http import HttpClient
 from receiver.credentials import attempts, outcomes
-from receiver.credentials.rotation import Changes
+from receiver.credentials.rotation import CredentialChanges
 from receiver.store import credential_changes
 
 def die(*_):
