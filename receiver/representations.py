@@ -18,7 +18,7 @@ def rfc3339(time: datetime) -> str:
 
 
 def event(row: Row[Any]) -> dict[str, Any]:
-    """An event."""
+    """Show an event as the API and the command line do."""
     return {
         "id": row.id,
         "source": row.source,
@@ -41,7 +41,7 @@ def event(row: Row[Any]) -> dict[str, Any]:
 def timeline(
     deliveries: Sequence[Row[Any]], checks: Sequence[Row[Any]], entries: Sequence[Entry]
 ) -> list[dict[str, Any]]:
-    """What happened around an event, in the order of time."""
+    """List what happened around an event, in the order of time."""
     steps = [
         {
             "at": row.received_at,
@@ -64,7 +64,7 @@ def timeline(
 
 
 def event_with_timeline(connection: Connection, event_id: str) -> dict[str, Any] | None:
-    """An event and what happened around it; none where there is no such event."""
+    """Show an event and what happened around it; none where there is no such event."""
     row = events.find(connection, event_id)
     if row is None:
         return None
@@ -75,7 +75,7 @@ def event_with_timeline(connection: Connection, event_id: str) -> dict[str, Any]
 
 
 def subject(row: Row[Any], checks: Sequence[Row[Any]] | None = None) -> dict[str, Any]:
-    """A payment or a job; with its checks where these are given."""
+    """Show a payment or a job, with its checks where these are given."""
     shown = {
         "source": row.source,
         f"{row.kind}_id": row.subject,
@@ -100,7 +100,7 @@ def subject(row: Row[Any], checks: Sequence[Row[Any]] | None = None) -> dict[str
 
 
 def feed_entry(entry: Entry) -> Mapping[str, Any]:
-    """A feed entry as a CloudEvents 1.0 JSON object (structured mode)."""
+    """Show a feed entry as a CloudEvents 1.0 JSON object (structured mode)."""
     shown: dict[str, Any] = {
         "specversion": "1.0",
         "id": f"fe_{entry.position}",
@@ -121,7 +121,7 @@ def feed_entry(entry: Entry) -> Mapping[str, Any]:
 
 
 def delivery(row: Row[Any]) -> dict[str, Any]:
-    """A delivery without its body."""
+    """Show a delivery without its body."""
     return {
         "id": row.id,
         "source": row.source,
@@ -139,7 +139,7 @@ def delivery(row: Row[Any]) -> dict[str, Any]:
 
 
 def explanation(row: Row[Any], report: Report) -> dict[str, Any]:
-    """How a delivery was signed."""
+    """Show how a delivery was signed."""
     fits = [
         {
             "key": fit.match.key_id,
@@ -162,7 +162,7 @@ def explanation(row: Row[Any], report: Report) -> dict[str, Any]:
 
 
 def plan(connection: Connection, made: Plan) -> dict[str, Any]:
-    """What a replay would do."""
+    """Show what a replay would do."""
     names = sources.names(connection)
     sample = [
         {
@@ -184,7 +184,7 @@ def plan(connection: Connection, made: Plan) -> dict[str, Any]:
 
 
 def replay(row: Row[Any]) -> dict[str, Any]:
-    """A replay and how far it has come."""
+    """Show a replay and how far it has come."""
     return {
         "id": row.id,
         "state": row.state,

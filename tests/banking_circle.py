@@ -1,6 +1,7 @@
 """Banking Circle as tests use it: sources whose bank is a simulator behind mutual TLS."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from conftest import add_encrypting_source
 from encrypting_bank import EncryptingBank
 
 from receiver import representations
+from receiver.bank_client.session import BankSession
+from receiver.banks.abilities import Account, KeepsAccounts
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
@@ -58,6 +61,12 @@ def control(simulator: Simulator, path: str, body: dict[str, Any] | None = None,
     answer = requests.request(method, f"{simulator.control_url}/_simulator{path}", json=body or {}, timeout=30)
     assert answer.ok, answer.text
     return answer.json()
+
+
+def accounts_of(access: BankSession) -> Sequence[Account]:
+    """The accounts that the bank lists."""
+    assert isinstance(access.bank, KeepsAccounts)
+    return access.ask(access.bank.accounts)
 
 
 def asked(simulator: Simulator, end: str) -> int:

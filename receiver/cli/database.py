@@ -35,7 +35,7 @@ def upgrade() -> None:
 @db.command()
 @click.argument("to", type=click.Path(dir_okay=False, path_type=Path))
 def backup(to: Path) -> None:
-    """Copy a SQLite database to a file, while it is written to. (For PostgreSQL there is pg_dump.)"""
+    """Copy a SQLite database to a file, while it is written to. For PostgreSQL, use pg_dump."""
     from receiver.admin import database
 
     made = database.backup(migrated(), who(), to)

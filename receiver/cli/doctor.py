@@ -1,4 +1,4 @@
-"""`receiver doctor`: is everything set so that callbacks are taken and payments checked?"""
+"""`receiver doctor`: whether everything is set so that callbacks are taken and payments checked."""
 
 import sys
 

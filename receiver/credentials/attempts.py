@@ -103,7 +103,7 @@ class Attempts:
         return session.ask_with(fresh, lambda client: _call(session, client, change))
 
     def _refused(self, change: Change, session: BankSession, refused: BankError) -> Change:
-        """The bank said no. That is the end of it, unless an earlier attempt may have been done all the same."""
+        """Give up a change that the bank refused, unless an earlier attempt at it may have been done all the same."""
         words = outcomes.in_words(self.source, change.client_id, refused)
         if change.kind == "rotate" and change.attempts > 1 and not _is_alive(session):
             return self._put_off(change, words, refused)

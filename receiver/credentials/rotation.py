@@ -1,5 +1,8 @@
-"""Changes of credentials: the intent is committed before the bank is asked, so that it can be asked again with the
-same key by whoever comes first: the same command, a worker, or the doctor."""
+"""Changes of a source's credentials, each crash-safe and idempotent.
+
+The intent is committed before the bank is asked, so that it can be asked again with the same key by whoever comes
+first: the same command, a worker, or the doctor.
+"""
 
 import logging
 import time

@@ -184,7 +184,7 @@ def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> No
 
 
 def _is_resolved(due: Due, finding: Finding) -> bool:
-    """A reference has done its part once the payment is known: that one is asked for from then on."""
+    """Tell whether a reference has done its part: its payment is known, and is asked for from then on."""
     return due.kind == "reference" and finding.answer is not None
 
 

@@ -87,7 +87,7 @@ class ProblemWorker(GeventWorker):
     """Answers what can't be parsed as HTTP the way the application answers everything else (RFC 9457)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """See gunicorn."""
+        """Start without a connection, and without a time at which to stop."""
         super().__init__(*args, **kwargs)
         self._new_since: dict[gevent.socket.socket, float] = {}
         self._idle_since: dict[gevent.socket.socket, float] = {}

@@ -43,7 +43,9 @@ class Database:
 
     @contextmanager
     def read(self, seconds: float | None = None) -> Iterator[Connection]:
-        """A consistent view; nothing written here is kept. A PostgreSQL that is silent is given up after `seconds`.
+        """Open a transaction for reading, over one consistent snapshot; nothing written in it is kept.
+
+        A PostgreSQL that is silent is given up after `seconds`.
 
         Raises:
             StoreUnavailable
@@ -128,7 +130,10 @@ class Database:
 
 
 def _one_line(error: SQLAlchemyError | sqlite3.Error) -> str:
-    """The driver's words alone: SQLAlchemy's own text carries the statement's parameters, which may be secret."""
+    """Return the driver's own words in one line.
+
+    SQLAlchemy's text carries the statement's parameters, which may be secret.
+    """
     original = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
     return " ".join(str(original).split())[:300] if original is not None else type(error).__name__
 

@@ -129,7 +129,7 @@ def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
 
 
 def _seen(connection: Connection, delivery: NewDelivery) -> Recorded | NonceReused:
-    """What a delivery is whose nonce was there before it."""
+    """Judge a delivery whose nonce was there before it: a duplicate, or a nonce used for another body."""
     first = connection.execute(
         select(_deliveries.c.id, _deliveries.c.body_sha256, _deliveries.c.path).where(
             _deliveries.c.source_id == delivery.source_id, _deliveries.c.nonce == delivery.nonce

@@ -74,13 +74,13 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @routes.get("/openapi.json")
     @describes(DESCRIPTION)
     def openapi() -> Response:
-        """This description, as OpenAPI 3.1."""
+        """Return this description, as OpenAPI 3.1."""
         return Response(text(), content_type="application/json")
 
     @routes.get("/docs")
     @describes(PAGE)
     def docs() -> Response:
-        """This description, as a page to read."""
+        """Return this description, as a page to read."""
         headers = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff"}
         return Response(page(), content_type="text/html; charset=utf-8", headers=headers)
 

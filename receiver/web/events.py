@@ -73,7 +73,7 @@ def blueprint(runtime: Runtime) -> Blueprint:
     @routes.get("/<event_id>/raw")
     @describes(RAW)
     def show_raw(event_id: str) -> Response:
-        """The bytes that the proof covers, as the bank sent them."""
+        """Return the bytes that the proof covers, as the bank sent them."""
         _find(runtime, auth.require(runtime, "payloads:read"), event_id)
         with runtime.database.read() as connection:
             raw = events.raw(connection, event_id)

@@ -24,13 +24,16 @@ def blueprint(runtime: Runtime, outages: Outages) -> Blueprint:
     @routes.get("/healthz")
     @describes(UP)
     def healthz() -> Response:
-        """The process is up."""
+        """Answer that the process is up."""
         return jsonify({"status": "ok"})
 
     @routes.get("/readyz")
     @describes(READY)
     def readyz() -> Response:
-        """The database is migrated and can be written. Why it can't be is for the log: anybody may ask here."""
+        """Answer whether the database is migrated and can be written.
+
+        Why it can't be is for the log: anybody may ask here.
+        """
         try:
             schema.check(runtime.database)
         except NotMigrated as error:

@@ -136,7 +136,7 @@ def _answers(described: Description) -> Iterator[tuple[int, Document]]:
 
 
 def _problems(described: Description) -> dict[int, str]:
-    """What a description says without words."""
+    """Return the problems that follow from what a description asks for, by their status."""
     found = dict(ANY_REQUEST)
     if described.query:
         found[400] = "A parameter is not what it takes; `detail` names it."

@@ -130,7 +130,7 @@ def _later(detail: str, seconds: int = RETRY_AFTER_SECONDS) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    """A fault of ours: never an answer that a bank would take for good."""
+    """Answer 503 for a fault of ours: never anything that a bank would take for good."""
     if isinstance(error, DecryptionFailed):
         log.error("%s", error)
     else:

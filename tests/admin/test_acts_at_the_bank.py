@@ -222,4 +222,4 @@ def test_permissions_that_may_not_be_asked_for_say_what_to_do(parts: Runtime, si
 def test_a_bank_without_accounts_says_so(parts: Runtime) -> None:
     others.add(parts, "standard_webhooks", None)
     with pytest.raises(NotPossible, match="standard_webhooks has no list of accounts"):
-        sources.accounts(parts, "standard_webhooks")
+        credentials.accounts(parts, "standard_webhooks")

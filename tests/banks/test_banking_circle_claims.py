@@ -84,7 +84,7 @@ def test_no_errors_are_none(errors: Any) -> None:
 
 
 def test_a_return_is_marked() -> None:
-    assert only(notification(payment=payment(**{"return": True}))).facts["is_return"] is True
+    assert only(notification(payment=payment() | {"return": True})).facts["is_return"] is True
     assert "is_return" not in only(notification()).facts
 
 

@@ -157,7 +157,7 @@ def test_only_the_addresses_on_the_list_are_taken() -> None:
 
 
 def test_headers_may_have_other_names() -> None:
-    made = callback(**{"X-Nonce": "x"})
+    made = with_header(callback(), "x-nonce", b"x")
     renamed = {"x-nonce": made.headers["nonce"], "x-tag": made.headers["authenticationtag"]}
     moved = replace(made, headers={**renamed, "x-sum": made.headers["checksum"]})
     known = profile(nonce_header="X-Nonce", tag_header="X-Tag", checksum_header="X-Sum")

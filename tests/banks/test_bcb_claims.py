@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from receiver.banks.bcb import callbacks
 from receiver.banks.json_values import NotUnderstood, decimal_text
-from receiver.banks.protocol import STATUSES, Claim
+from receiver.banks.protocol import Claim
+from receiver.store.payments import STATUSES
 
 VALUES = st.recursive(
     st.none()

@@ -1,6 +1,8 @@
 """Changes of credentials: whatever becomes of the answer, the secrets here are the bank's in the end, by one change."""
 
 from dataclasses import replace
+from datetime import datetime
+from typing import Literal
 
 import pytest
 from bank import SECRET
@@ -10,6 +12,7 @@ from sqlalchemy import select
 
 from receiver.admin.diagnosis import examine
 from receiver.bank_client.session import BankSession, CredentialsChanging
+from receiver.banks.http import HttpClient
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
@@ -247,12 +250,12 @@ def test_a_call_in_flight_whose_token_the_rotation_killed_is_made_again_with_the
     session.ask(session.bank.clock)
     asked = 0
 
-    def ask(way: object) -> object:
+    def ask(way: HttpClient) -> datetime | None:
         nonlocal asked
         asked += 1
         if asked == 1:
             changes.make(source, ROTATE)
-        return session.bank.clock(way)  # type: ignore[arg-type]
+        return session.bank.clock(way)
 
     assert session.ask(ask) is not None
     assert asked == 2
@@ -303,9 +306,12 @@ def test_a_disabled_client_leaves_no_credentials_and_its_secrets_end_after_the_g
 
 @pytest.mark.parametrize("old_tokens", ["stored-answer", "revoked"])
 def test_a_client_whose_disabling_got_no_answer_is_found_disabled(
-    simulator: Simulator, source: SourceRecord, changes: CredentialChanges, old_tokens: str
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    old_tokens: Literal["stored-answer", "revoked"],
 ) -> None:
-    simulator.bank.credentials.old_tokens = old_tokens  # type: ignore[assignment]
+    simulator.bank.credentials.old_tokens = old_tokens
     leave_unfinished(changes, source, simulator, DISABLE)
     assert changes.make(source, DISABLE, pauses=()).state == "done"
     assert simulator.bank.credentials.done["disabled"] == 1

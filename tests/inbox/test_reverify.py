@@ -1,6 +1,6 @@
 """Rejected deliveries verified again, with the secrets that are known by now."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from bank import SECRET, BankSigner, deposit
@@ -13,7 +13,14 @@ from receiver.runtime import Runtime
 from receiver.store import events, payments, signing_secrets
 from receiver.store.sources import SourceRecord
 
-AGAIN = {"target": "verification"}
+
+class Verifying(TypedDict):
+    """Which replay verifies rejected deliveries again."""
+
+    target: str
+
+
+AGAIN: Verifying = {"target": "verification"}
 
 
 @pytest.fixture

@@ -322,7 +322,7 @@ def test_a_worker_that_dies_between_the_answer_and_the_commit_doubles_nothing(
     assert state(parts)["checks"] == []
     worker.run_once()
     assert state(parts)["checks"] == [], "the lease of the dead one still holds"
-    clock.forward(worker.lease_seconds + 1)
+    clock.forward(parts.settings.lease_seconds + 1)
     worker.run_once()
     assert [check["outcome"] for check in state(parts)["checks"]] == ["answered"]
     assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
@@ -338,7 +338,7 @@ def test_an_answer_that_comes_after_the_lease_was_lost_changes_nothing(
 
     def ask_slowly(*given: Any) -> checks.Finding:
         found = ask(*given)
-        clock.forward(worker.lease_seconds + 1)
+        clock.forward(parts.settings.lease_seconds + 1)
         monkeypatch.setattr(checks, "ask", ask)
         worker.run_once()
         return found

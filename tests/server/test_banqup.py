@@ -34,7 +34,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def parts(database_url: str) -> Iterator[Runtime]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
     started = runtime.start(settings)
     yield started
     started.database.close()

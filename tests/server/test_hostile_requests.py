@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stored(folder: Path) -> Iterator[Runtime]:
     """The parts over the server's database, with a source `bcb`."""
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{folder}/receiver.db")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{folder}/receiver.db")
     parts = runtime.start(settings)
     schema.upgrade(parts.database)
     add_source(parts)

@@ -35,7 +35,7 @@ def keep_within(connection: Any, arrived: NewDelivery, *, proven: bool, kept: in
         reason="signature_mismatch",
         detail=detail,
         proven=proven,
-        kept=kept,
+        most=kept,
         body_bytes=BODY_BYTES,
     )
 

@@ -47,7 +47,8 @@ def faults(app: Flask, request: Request, answer: Response) -> list[str]:
 
 
 def _name(rule: Rule) -> str:
-    return rule.endpoint.rpartition(".")[2]
+    endpoint: str = rule.endpoint
+    return endpoint.rpartition(".")[2]
 
 
 @cache

@@ -26,7 +26,7 @@ from receiver.web.openapi import NotDescribed, document
 
 pytestmark = pytest.mark.usefixtures("source")
 
-SETTINGS = Settings(_env_file=None, secret_keys=KEY, database_url="sqlite:///unused.db")  # type: ignore[call-arg]
+SETTINGS = Settings(_env_file=None, secret_keys=KEY, database_url="sqlite:///unused.db")
 API = described(create_app(runtime.start(SETTINGS)))
 
 CALLS = [(method, path, made) for path, methods in API["paths"].items() for method, made in methods.items()]
@@ -118,7 +118,7 @@ def test_the_query_parameters_that_are_read_are_those_described(
 
     class RecordingRequest(Request):
         @property
-        def args(self) -> ImmutableMultiDict[str, str]:  # type: ignore[override]
+        def args(self) -> ImmutableMultiDict[str, str]:
             return Recording()
 
     app = create_app(parts)

@@ -35,59 +35,91 @@ class BankingCircle(Bank):
     body_bytes = 50 * 1024 * 1024
 
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Bank.check_options`."""
+        """Return a Banking Circle source's options as they are to be stored.
+
+        Raises:
+            OptionsWrong: an option is not known or has a value that is not taken.
+        """
         return options.check(given)
 
     def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
-        """See `Bank.check_secret`."""
+        """Accept an encryption key's text: 32 bytes for AES-256, or 24 for AES-192 where its option says Base64.
+
+        Raises:
+            Refusal: it makes no key.
+        """
         aes_gcm.key("new", secret, options.get("encoding", "utf8"))
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
-        """See `Bank.prove`."""
+        """Prove a callback genuine by AES-GCM, and decrypt it; nothing in it tells how old it is.
+
+        Raises:
+            Refusal: no key opens it, or it does not come from an allowed address.
+        """
         return callbacks.prove(callback, profile)
 
     def proofs(self, options: Mapping[str, Any]) -> Sequence[str]:
-        """See `Bank.proofs`."""
+        """Return `encryption`, and `address` where the source has a list of allowed addresses."""
         return ("encryption", "address") if options.get("allowed_addresses") else ("encryption",)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
-        """See `Bank.read`."""
+        """Return the claims in a proven callback, one for each notification of the batch.
+
+        Raises:
+            NotUnderstood: it is no JSON, no batch, or an empty one.
+        """
         return callbacks.read(proof.content)
 
     def nonce_of(self, callback: Callback) -> str | None:
-        """See `Bank.nonce_of`; none is known before the callback is proven, since it belongs to a key."""
+        """Return none: a nonce belongs to a key, and which key that is shows only by the proof."""
         return None
 
     def certificate(self, credentials: Mapping[str, str]) -> ClientCertificate:
-        """See `PresentsCertificate.certificate`."""
+        """Return the TLS client certificate in the stored credentials.
+
+        Raises:
+            CertificateUnusable: there is none.
+        """
         return tls.certificate_in(credentials)
 
     def authorization_url(self, environment: str, base_url: str | None, options: Mapping[str, Any]) -> str:
-        """See `AuthorizesElsewhere.authorization_url`.
+        """Return the base URL at which tokens are given out: the option's, the source's own, or the bank's.
 
         A source with an address of its own (a simulator, say) never sends its credentials to the real bank.
         """
         return str(options.get("authorization_url") or base_url or self.authorization_hosts[environment])
 
     def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
-        """See `Bank.new_token`."""
+        """Fetch an access token by Basic authentication; return it with the time (UTC) at which it ends.
+
+        Raises:
+            BankError
+        """
         return api.new_token(connection, credentials)
 
     def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
-        """See `Bank.ask`."""
+        """Ask for a payment's state by its own id, or by the bank's reference where that is all that is known.
+
+        Raises:
+            BankError
+        """
         asked = api.payment_by_reference if kind == "reference" else api.payment
         return asked(connection, subject)
 
     def accounts(self, connection: HttpClient) -> Sequence[Account]:
-        """See `KeepsAccounts.accounts`."""
+        """Return the accounts that the user may see, from every page.
+
+        Raises:
+            BankError
+        """
         return api.accounts(connection)
 
     def fetch_public_keys(self, connection: HttpClient) -> str | None:
-        """See `Bank.fetch_public_keys`; it has none."""
+        """Return none: callbacks are encrypted with a shared key, and the bank publishes no keys."""
         return None
 
     def clock(self, connection: HttpClient) -> datetime | None:
-        """See `Bank.clock`; it does not tell."""
+        """Return none: the API does not tell the time, and the token shows already that the credentials are taken."""
         return None
 
 

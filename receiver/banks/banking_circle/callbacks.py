@@ -158,7 +158,10 @@ def _claim(found: Any) -> Claim:
 
 
 def _by_reference(identity: tuple[str, ...], digest: str, fields: Mapping[str, Any], facts: Mapping[str, Any]) -> Claim:
-    """A `PaymentStatus` knows its payment by the bank's reference alone; the bank is asked which one that is."""
+    """Return the claim of a `PaymentStatus`, which names its payment by the bank's reference alone.
+
+    The bank is asked which payment that is.
+    """
     reference = json_values.text(fields, "AccountServicerReference", "accountServicerReference")
     bank_status = json_values.text(fields, "TransactionStatus", "transactionStatus")
     status = payment_status(bank_status) if bank_status else "unknown"

@@ -22,56 +22,88 @@ class Banqup(Bank):
     token_seconds = 300
 
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Bank.check_options`."""
+        """Return a Banqup source's options as they are to be stored.
+
+        Raises:
+            OptionsWrong: an option is not known or has a wrong value, or nothing would prove a callback.
+        """
         return options.check(given)
 
     def check_base_url(self, url: str) -> None:
-        """See `Bank.check_base_url`."""
+        """Accept an address of the API that is HTTPS.
+
+        Raises:
+            OptionsWrong
+        """
         options.check_base_url(url)
 
     def check_secret(self, secret: str, given: Mapping[str, Any]) -> None:
-        """See `Bank.check_secret`."""
+        """Accept a token for the place where callbacks show it: in their path or in a header.
+
+        Raises:
+            Refusal: it is unfit for that place, or callbacks show no token.
+        """
         options.check_secret(secret, given)
 
     def proofs(self, given: Mapping[str, Any]) -> Sequence[str]:
-        """See `Bank.proofs`."""
+        """Return what the source's options ask for: `token`, `address`, or both."""
         listed = ("address",) if options.lists_addresses(given) else ()
         return ("token", *listed) if self.needs_secret(given) else listed
 
     def needs_secret(self, given: Mapping[str, Any]) -> bool:
-        """See `Bank.needs_secret`."""
+        """Tell whether callbacks show a token, so that one must be set."""
         return "token_in" in given
 
     def carried(self, given: Mapping[str, Any]) -> Carried:
-        """See `Bank.carried`."""
+        """Return where callbacks show the token, so that it is redacted there."""
         return options.carried(given)
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
-        """See `Bank.prove`; nothing tells how old a message is."""
+        """Prove a message by its token, its sender's address, or both; nothing tells how old it is.
+
+        Raises:
+            Refusal
+        """
         return callbacks.prove(callback, profile)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
-        """See `Bank.read`."""
+        """Return the claim in a proven message.
+
+        Raises:
+            NotUnderstood: it is no JSON object.
+        """
         return callbacks.read(proof.content)
 
     def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
-        """See `Bank.new_token`."""
+        """Fetch an OAuth 2.0 token for the client's credentials; return it with its end (UTC), where that is known.
+
+        Raises:
+            BankError
+        """
         return api.fetch(connection, credentials)
 
     def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
-        """See `Bank.ask`."""
+        """Ask for a payment's state, in the space that the source or the messages about it name.
+
+        Raises:
+            BankError
+        """
         return api.payment(connection, subject, facts)
 
     def clock(self, connection: HttpClient) -> datetime | None:
-        """See `Bank.clock`; it tells no time. That there is a token shows that the credentials are taken."""
+        """Return none: the API does not tell the time. That there is a token shows that the credentials are taken."""
         return None
 
     def register(self, connection: HttpClient, listener_url: str) -> str:
-        """See `Bank.register`."""
+        """Register the address as message listener; return the id that Banqup gives it.
+
+        Raises:
+            BankError
+        """
         return api.register(connection, listener_url)
 
     def listener_path(self, given: Mapping[str, Any], secret: str | None) -> str:
-        """See `Bank.listener_path`; Banqup puts `/messages` behind it."""
+        """Return the token as a part of the path, where callbacks show it there; Banqup puts `/messages` behind it."""
         return f"/{secret}" if given.get("token_in") == options.PATH and secret else ""
 
 

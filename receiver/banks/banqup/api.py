@@ -72,7 +72,10 @@ def fetch(connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, 
 
 
 def _end(fields: Mapping[str, Any], token: str, now: datetime) -> datetime | None:
-    """The documents disagree on how long a token lives: `expires_at` first, else `expires_in`, else the JWT's `exp`."""
+    """Return when a token ends: by `expires_at` first, else by `expires_in`, else by the JWT's `exp` claim.
+
+    The documents disagree on which of them an answer holds.
+    """
     if (told := json_values.text(fields, "expires_at")) and (found := json_values.read_time(told)):
         return found
     seconds = json_values.amount(fields, "expires_in")

@@ -23,71 +23,128 @@ class Bcb(Bank):
     publishes_keys = True
 
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Bank.check_options`."""
+        """Return a BCB source's options as they are to be stored.
+
+        Raises:
+            OptionsWrong: an option is not known or has a value that is not taken.
+        """
         return options.check(given)
 
     def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
-        """See `Bank.check_secret`."""
+        """Accept a signing secret's text, in Base64 unless the source's option says UTF-8.
+
+        Raises:
+            Refusal: it makes no key.
+        """
         hmac_sha256.key("new", secret, options.get("encoding", "base64"))
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
-        """See `Bank.prove`."""
+        """Prove a callback genuine by its HMAC-SHA256 or RSA-PSS signature, and fresh by its timestamp.
+
+        Raises:
+            Refusal: it is not proven genuine.
+            KeysNotKnown: it names a public key that is not known here yet.
+        """
         return callbacks.prove(callback, profile, now)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
-        """See `Bank.read`."""
+        """Return the claim in a proven callback: a deposit, or a job that has come to an end.
+
+        Raises:
+            NotUnderstood
+        """
         return callbacks.read(proof.content)
 
     def nonce_of(self, callback: Callback) -> str | None:
-        """See `Bank.nonce_of`."""
+        """Return the nonce in the callback's header, unproven; none where there is none."""
         return callback.headers.get(callbacks.NONCE, b"").decode("latin-1") or None
 
     def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
-        """See `Bank.new_token`."""
+        """Fetch an access token; return it with its `exp` claim (UTC), where it has one.
+
+        Raises:
+            BankError
+        """
         return api.new_token(connection, credentials)
 
     def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
-        """See `Bank.ask`."""
+        """Ask for the state of a payment or, where `kind` is `job`, of a background job.
+
+        Raises:
+            BankError
+        """
         return api.job(connection, subject) if kind == "job" else api.payment(connection, subject)
 
     def accounts(self, connection: HttpClient) -> Sequence[Account]:
-        """See `KeepsAccounts.accounts`."""
+        """Return the accounts that the credentials see, from every page.
+
+        Raises:
+            BankError
+        """
         return api.accounts(connection)
 
     def fetch_public_keys(self, connection: HttpClient) -> str | None:
-        """See `Bank.fetch_public_keys`."""
+        """Return the bank's public keys as the text of a JWKS (RFC 7517).
+
+        Raises:
+            BankError
+        """
         return api.public_keys(connection)
 
     def clock(self, connection: HttpClient) -> datetime | None:
-        """See `Bank.clock`."""
+        """Return the bank's time (UTC); to be told it, the API must take the credentials.
+
+        Raises:
+            BankError
+        """
         return api.clock(connection)
 
     needed_permissions: Mapping[str, str] = credentials.NEEDED
 
     def check_addresses(self, text: str) -> str:
-        """See `IssuesCredentials.check_addresses`."""
+        """Return an allow-list of addresses as the bank takes it: addresses and CIDR ranges, or `*` for all.
+
+        Raises:
+            AddressesWrong
+        """
         return credentials.check_addresses(text)
 
     def create_credentials(self, connection: HttpClient, key: str, allowed_ips: str | None) -> NewCredentials:
-        """See `IssuesCredentials.create_credentials`."""
+        """Make a new API client; `key` is the idempotency key, a UUID.
+
+        Raises:
+            BankError
+        """
         return credentials.create(connection, key, allowed_ips)
 
     def rotate_credentials(self, connection: HttpClient, key: str, client_id: str) -> NewCredentials:
-        """See `IssuesCredentials.rotate_credentials`."""
+        """Replace a client's secrets, of which the old ones die at once; `key` is the idempotency key, a UUID.
+
+        Raises:
+            BankError
+        """
         return credentials.rotate(connection, key, client_id)
 
     def disable_credentials(self, connection: HttpClient, key: str, client_id: str) -> None:
-        """See `IssuesCredentials.disable_credentials`."""
+        """Disable an API client for good; `key` is the idempotency key, a UUID.
+
+        Raises:
+            BankError
+        """
         credentials.disable(connection, key, client_id)
 
     def permissions(self, connection: HttpClient, client_id: str) -> Sequence[Permission]:
-        """See `IssuesCredentials.permissions`."""
+        """Return what an API client may do.
+
+        Raises:
+            BankError
+        """
         return credentials.permissions(connection, client_id)
 
     def explain(
         self, callback: Callback, profile: Profile, paths: Sequence[bytes], received_at: datetime
     ) -> Explanation:
-        """See `Explains.explain`."""
+        """Find out how a captured callback was signed, by trying every secret in both encodings over each path."""
         return explanation.explain(callback, profile, paths, received_at)
 
 

@@ -97,7 +97,7 @@ def payment(connection: HttpClient, payment_id: str) -> Answer:
 
 
 def _amount(fields: Mapping[str, Any], name: str) -> str | None:
-    """An amount stands alone or in an object with its currency: `1000.00`, `1000.00 USD`."""
+    """Return an amount as text, with its currency where it stands in an object with one: `1000.00`, `1000.00 USD`."""
     whole = json_values.inner(fields, name)
     if not whole:
         return json_values.decimal_text(json_values.amount(fields, name))

@@ -124,7 +124,7 @@ def read(body: bytes) -> Sequence[Claim]:
 
 
 def _deposit(fields: Mapping[str, Any]) -> Claim | None:
-    """A credit or debit on an account. It has no id of its own.
+    """Return the claim of a credit or debit on an account, which has no id of its own.
 
     The subscription is left out of the identity, so that a renewed one does not tell the same deposit twice; the
     amount is in it, because the fees of an operation share all the rest. The notification names no status: that it
@@ -165,7 +165,10 @@ def _deposit(fields: Mapping[str, Any]) -> Claim | None:
 
 
 def _job(fields: Mapping[str, Any]) -> Claim | None:
-    """A background job's state; field names are deduced from the job's entry in the API, in either spelling."""
+    """Return the claim of a background job's state.
+
+    Field names are deduced from the job's entry in the API, in either spelling.
+    """
     job = json_values.text(fields, "jobId", "JobId")
     bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
     if job is None or bank_status is None:

@@ -33,31 +33,47 @@ class ConnectPay(Bank):
     silence_means = "after 100 failed callbacks ConnectPay switches them off until its support switches them on again"
 
     def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Bank.check_options`."""
+        """Return a ConnectPay source's options as they are to be stored.
+
+        Raises:
+            OptionsWrong: an option is not known or has a value that is not taken.
+        """
         return options.check(given)
 
     def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
-        """See `Bank.check_secret`."""
+        """Accept the static token that callbacks show in a header.
+
+        Raises:
+            Refusal: it is too short or too long, or holds more than visible ASCII.
+        """
         static_token.check(secret)
 
     def proofs(self, given: Mapping[str, Any]) -> Sequence[str]:
-        """See `Bank.proofs`."""
+        """Return `token`, and `address` unless the source's list leaves no address out."""
         return ("token",) if options.takes_any_address(given) else ("token", "address")
 
     def carried(self, given: Mapping[str, Any]) -> Carried:
-        """See `Bank.carried`."""
+        """Return the header in which callbacks show the token, so that it is redacted there."""
         return Carried(headers=frozenset({options.token_header(given)}))
 
     def silence_seconds(self, given: Mapping[str, Any]) -> float | None:
-        """See `Bank.silence_seconds`."""
+        """Return after how many seconds without a callback staff are warned; none for never."""
         return options.silence_seconds(given)
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
-        """See `Bank.prove`; nothing tells how old a callback is."""
+        """Prove a callback by its token and its sender's address; nothing tells how old it is.
+
+        Raises:
+            Refusal
+        """
         return callbacks.prove(callback, profile)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
-        """See `Bank.read`."""
+        """Return the claim in a proven callback.
+
+        Raises:
+            NotUnderstood
+        """
         return callbacks.read(proof)
 
     def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
@@ -65,15 +81,23 @@ class ConnectPay(Bank):
         return api.key(credentials), None
 
     def authorization(self, token: str, given: Mapping[str, Any]) -> Mapping[str, str]:
-        """See `Bank.authorization`."""
+        """Return the headers that show the API's key, bare or behind `Basic `, as the source's option says."""
         return api.authorization(token, given)
 
     def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
-        """See `Bank.ask`."""
+        """Ask for the status of a payment order.
+
+        Raises:
+            BankError
+        """
         return api.payment(connection, subject)
 
     def clock(self, connection: HttpClient) -> datetime | None:
-        """See `Bank.clock`; it tells no time."""
+        """Make a call that shows that the API takes the key; return none, because it does not tell the time.
+
+        Raises:
+            BankError
+        """
         api.reach(connection)
         return None
 

@@ -74,8 +74,11 @@ def read(proof: Proof) -> Sequence[Claim]:
 def _identity(
     fields: Mapping[str, Any], known: Kind, payment_id: str | None, claimed_at: datetime | None, content: str
 ) -> tuple[str, ...]:
-    """A payment goes through each state once. Anything else may well happen again, in the same words: then only the
-    time sets it apart, and to lose one would be worse than to tell a retry twice."""
+    """Return what makes an event this one and no other, by which it is deduplicated.
+
+    A payment goes through each state once. Anything else may well happen again, in the same words: then only the time
+    sets it apart, and to lose one would be worse than to tell a retry twice.
+    """
     if payment_id is not None:
         status = json_values.first(fields, "paymentStatus", "transactionStatus") or known.bank_status or ""
         return ("payment", known.name, payment_id, status.upper())

@@ -22,19 +22,27 @@ class StandardWebhooks(Bank):
         )
 
     def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
-        """See `Bank.check_secret`."""
+        """Accept a signing secret (`whsec_…`, or its Base64 alone) or a public key (`whpk_…`).
+
+        Raises:
+            Refusal: it makes no key.
+        """
         standard_webhooks.key("new", secret)
 
     def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
-        """See `Bank.prove`."""
+        """Prove a message genuine by one of its signatures, and fresh by its timestamp.
+
+        Raises:
+            Refusal
+        """
         return callbacks.prove(callback, profile, now)
 
     def nonce_of(self, callback: Callback) -> str | None:
-        """See `Bank.nonce_of`."""
+        """Return what sets one sending of a message apart from any other, unproven; none where a header is missing."""
         return callbacks.nonce_of(callback)
 
     def read(self, proof: Proof) -> Sequence[Claim]:
-        """See `Bank.read`."""
+        """Return the claim in a proven message: one event, whatever its body holds."""
         return callbacks.read(proof)
 
 

@@ -20,7 +20,7 @@ Target = Annotated[str, Field(json_schema_extra={"enum": list(TARGETS)})]
 
 
 def left_out() -> Any:
-    """A field that is left out where it has no value, and never null."""
+    """Make a field that is left out where it has no value, and never null."""
     return Field(default_factory=str)
 
 
@@ -31,6 +31,7 @@ class Shape(BaseModel):
 
 
 def such_as(**fields: Any) -> ConfigDict:
+    """Give a shape an example, with these values."""
     return ConfigDict(json_schema_extra={"examples": [fields]})
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from banking_circle import asked, control
+from banking_circle import accounts_of, asked, control
 
 from receiver.bank_client.session import BankSession
 from receiver.simulator.banking_circle import Simulator
@@ -19,7 +19,7 @@ def database_url(sqlite_url: str) -> str:
 
 def test_every_page_of_accounts_is_read(simulator: Simulator, session: BankSession) -> None:
     control(simulator, "/accounts", {"count": 450}, "PUT")
-    accounts = session.ask(session.bank.accounts)  # type: ignore[attr-defined]
+    accounts = accounts_of(session)
     assert len({account.id for account in accounts}) == 450
     assert asked(simulator, "/accounts") == 3
 
@@ -30,7 +30,7 @@ def test_pages_may_spell_their_names_otherwise_and_leave_out_their_number(
 ) -> None:
     control(simulator, "/options", options, "PATCH")
     control(simulator, "/accounts", {"count": 400}, "PUT")
-    accounts = session.ask(session.bank.accounts)  # type: ignore[attr-defined]
+    accounts = accounts_of(session)
     assert len({account.id for account in accounts}) == 400
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from banking_circle import asked, control
+from banking_circle import accounts_of, asked, control
 from conftest import StandingClock
 
 from receiver.bank_client.session import BankSession, BudgetSpent
@@ -24,13 +24,13 @@ def test_an_expired_token_is_replaced_and_a_good_one_kept(
     simulator: Simulator, session: BankSession, clock: StandingClock
 ) -> None:
     for _ in range(3):
-        session.ask(session.bank.accounts)  # type: ignore[attr-defined]
+        accounts_of(session)
     assert asked(simulator, "/authorize") == 1
     clock.forward(269)
-    session.ask(session.bank.accounts)  # type: ignore[attr-defined]
+    accounts_of(session)
     assert asked(simulator, "/authorize") == 1
     clock.forward(2)
-    session.ask(session.bank.accounts)  # type: ignore[attr-defined]
+    accounts_of(session)
     assert asked(simulator, "/authorize") == 2
 
 
