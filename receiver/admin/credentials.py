@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from receiver.admin import sources
 from receiver.admin.errors import NotPossible
-from receiver.bank_client.session import BankSession
+from receiver.bank_client.session import BankSession, CredentialsMissing
 from receiver.banks.abilities import Account, KeepsAccounts, Permission
 from receiver.banks.errors import Forbidden
 from receiver.credentials import outcomes
-from receiver.credentials import permissions as asking
-from receiver.credentials.attempts import Change
+from receiver.credentials.attempts import Change, issuing
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
 from receiver.store import audit, signing_secrets
@@ -44,7 +43,7 @@ def create(runtime: Runtime, who: str, source_name: str, allowed_ips: str | None
         DecryptionFailed
     """
     source = sources.find(runtime, source_name)
-    bank = asking.issuing(source)
+    bank = issuing(source)
     checked = bank.check_addresses(allowed_ips) if allowed_ips is not None else None
     return CredentialChanges(runtime).make(source, ChangeRequest("create", who, allowed_ips=checked))
 
@@ -135,12 +134,17 @@ def permissions(runtime: Runtime, source_name: str) -> Permissions:
         BudgetSpent
     """
     source = sources.find(runtime, source_name)
-    bank = asking.issuing(source)
+    bank = issuing(source)
+    with runtime.database.read() as connection:
+        own = stored.credentials(connection, runtime.encryption, source.id)
+    if own is None:
+        raise CredentialsMissing(f"source {source_name} has no API credentials")
     try:
-        held = asking.permissions(runtime, source)
+        held = BankSession(runtime, source).ask(lambda client: bank.permissions(client, own["client_id"]))
     except Forbidden as refused:
         raise NotPossible(outcomes.in_words(source, None, refused)) from refused
-    return Permissions(held, bank.needed_permissions, asking.missing(bank, held))
+    keys = {permission.key for permission in held}
+    return Permissions(held, bank.needed_permissions, [key for key in bank.needed_permissions if key not in keys])
 
 
 def accounts(runtime: Runtime, source_name: str) -> Sequence[Account]:

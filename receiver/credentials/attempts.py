@@ -1,4 +1,4 @@
-"""One attempt at a change: ask the bank with the key that is written down, and write down what came of it."""
+"""One attempt at a change: ask the bank with the idempotency key that was written down, and note what came of it."""
 
 import logging
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.abilities import IssuesCredentials, NewCredentials
 from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused, TokenRefused
@@ -20,7 +21,7 @@ from receiver.store.sources import SourceRecord
 log = logging.getLogger(__name__)
 
 HEAD_START = timedelta(seconds=10)
-"""How long whoever has begun an attempt is left alone with it. Two at once do no harm: the key is the same."""
+"""How long whoever began an attempt is left alone with it. Two at once do no harm: the idempotency key is the same."""
 
 PAUSE_LONGEST = timedelta(seconds=60)
 """The token that was kept for asking again lives 40 minutes, so the bank is asked often ..."""
@@ -31,6 +32,18 @@ PAUSE_IN_VAIN = timedelta(minutes=15)
 """... and then seldom: its limit on requests is for all."""
 
 Change = Row[Any]
+
+
+def issuing(source: SourceRecord) -> IssuesCredentials:
+    """Return the source's bank as one that manages credentials over its API.
+
+    Raises:
+        BankWithoutCredentials
+    """
+    bank = banks.named(source.bank)
+    if not isinstance(bank, IssuesCredentials):
+        raise BankWithoutCredentials(f"{source.bank} has no API for credentials")
+    return bank
 
 
 @dataclass(frozen=True)
@@ -46,10 +59,8 @@ class Attempts:
         Raises:
             BankWithoutCredentials
         """
-        session = BankSession(self.runtime, self.source)
-        if not isinstance(session.bank, IssuesCredentials):
-            raise BankWithoutCredentials(f"{self.source.bank} has no API for credentials")
-        return session
+        issuing(self.source)
+        return BankSession(self.runtime, self.source)
 
     def retry(self, change: Change) -> Change:
         """Make one more attempt; return the change once it is done.
@@ -85,10 +96,11 @@ class Attempts:
 
         That it still gets one means that a rotation has not taken place.
         """
+        bank = issuing(self.source)
         token = credential_changes.token(self.runtime.encryption, change)
         if token is not None:
             try:
-                return session.ask_with(token, lambda client: _call(session, client, change))
+                return session.ask_with(token, lambda client: _call(bank, client, change))
             except TokenRefused:
                 log.info("the bank of %s refused the token that was kept for a change", self.source.name)
         try:
@@ -100,7 +112,7 @@ class Attempts:
             raise
         with self.runtime.database.write() as connection:
             credential_changes.pin_token(connection, self.runtime.encryption, change, fresh)
-        return session.ask_with(fresh, lambda client: _call(session, client, change))
+        return session.ask_with(fresh, lambda client: _call(bank, client, change))
 
     def _refused(self, change: Change, session: BankSession, refused: BankError) -> Change:
         """Give up a change that the bank refused, unless an earlier attempt at it may have been done all the same."""
@@ -177,9 +189,7 @@ def _pause(attempts: int) -> timedelta:
     return min(timedelta(seconds=2.0 ** min(attempts, 10)), PAUSE_LONGEST)
 
 
-def _call(session: BankSession, client: HttpClient, change: Change) -> NewCredentials | None:
-    bank = session.bank
-    assert isinstance(bank, IssuesCredentials)  # noqa: S101 - `session` has looked
+def _call(bank: IssuesCredentials, client: HttpClient, change: Change) -> NewCredentials | None:
     key: str = change.idempotency_key
     if change.kind == "create":
         return bank.create_credentials(client, key, change.allowed_ips)

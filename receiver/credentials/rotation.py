@@ -15,19 +15,24 @@ from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes
 from receiver.credentials.attempts import HEAD_START, Attempts, Change
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
+from receiver.inbox import reverify
+from receiver.inbox.inbox import UNRESOLVED
 from receiver.runtime import Runtime
-from receiver.store import audit, credential_changes, sources
-from receiver.store.credential_changes import Intent
+from receiver.store import audit, credential_changes, deliveries, sources
+from receiver.store.credential_changes import SECRETS_SEEN, Intent
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
 
 UNREPORTED = timedelta(hours=24)
-"""A change that was done and of which nobody was told is told for so long, in place of making another one."""
+"""For so long a change that was done, and that nobody has seen done, is shown in place of making another one."""
 
 PAUSES = (0.5, 2.0)
 """Seconds before a command asks again, where the answer was lost."""
+
+SETTLED_AT_ONCE = 50
+"""Deliveries of one change that are verified anew before others have their turn."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,18 @@ class CredentialChanges:
             if outcomes.abandon(connection, source, who, self.runtime.clock()) is None:
                 raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
 
+    def settle_due(self) -> int:
+        """Verify anew what was rejected while a change was unfinished, with the secrets that are known by now.
+
+        Returns how many deliveries were dealt with.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self.runtime.database.read() as connection:
+            over = credential_changes.unsettled(connection)
+        return sum(self._settle(change) for change in over)
+
     def report(self, change: Change) -> None:
         """Note that the one who asked for a change knows that it is done."""
         with self.runtime.database.write() as connection:
@@ -141,6 +158,23 @@ class CredentialChanges:
             log.exception("finishing a change of the credentials of %s failed", source.name)
             return 0
         return 1
+
+    def _settle(self, change: Change) -> int:
+        with self.runtime.database.read() as connection:
+            is_pending = credential_changes.pending(connection, change.source_id) is not None
+            rows = deliveries.held_of_source(connection, change.source_id, UNRESOLVED, limit=SETTLED_AT_ONCE)
+        accepted = {row.id for row in rows if reverify.verify_stored(self.runtime, row.id)}
+        left = [row.id for row in rows if row.id not in accepted]
+        if accepted:
+            log.info("%s deliveries that were kept during a change of credentials are accepted", len(accepted))
+        # More may be stored for a moment, by processes that do not know yet that the change is over.
+        is_over = self.runtime.clock() - change.finished_at > 2 * SECRETS_SEEN
+        with self.runtime.database.write() as connection:
+            if not is_pending:
+                deliveries.give_reason(connection, left, "signature_mismatch")
+            if is_over and (is_pending or len(rows) < SETTLED_AT_ONCE):
+                credential_changes.change_values(connection, change.id, settled_at=self.runtime.clock())
+        return len(accepted) if is_pending else len(rows)
 
     def _begin(self, attempts: Attempts, request: ChangeRequest) -> Change:
         """Write the intent down, with a token that is as fresh as can be: a rotation kills what gets another one."""

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from receiver.credentials import settlement
 from receiver.credentials.rotation import CredentialChanges
 from receiver.reconcile.checks import Reconciler
 from receiver.replay.run import Runner
@@ -68,10 +67,11 @@ class Worker:
 
 
 def _usual_chores(runtime: Runtime) -> Sequence[Callable[[], int]]:
+    changes = CredentialChanges(runtime)
     return (
         Runner(runtime).run_due,
-        CredentialChanges(runtime).finish_due,
-        lambda: settlement.settle_due(runtime),
+        changes.finish_due,
+        changes.settle_due,
         CertificateExpiry(runtime).look,
         QuietSources(runtime).look,
     )
