@@ -3,12 +3,10 @@
 from pathlib import Path
 
 import click
-from alembic.util import CommandError
 
 from receiver import runtime
-from receiver.cli.context import migrated
+from receiver.cli.context import migrated, who
 from receiver.settings import load_settings
-from receiver.store import backup as copies
 from receiver.store import schema
 
 
@@ -20,6 +18,8 @@ def db() -> None:
 @db.command()
 def upgrade() -> None:
     """Bring the database to the tables of this release; safe to repeat."""
+    from alembic.util import CommandError
+
     started = runtime.start(load_settings())
     click.get_current_context().call_on_close(started.database.close)
     before = schema.current_revision(started.database)
@@ -36,5 +36,9 @@ def upgrade() -> None:
 @click.argument("to", type=click.Path(dir_okay=False, path_type=Path))
 def backup(to: Path) -> None:
     """Copy a SQLite database to a file, while it is written to. For PostgreSQL, use pg_dump."""
-    size = copies.copy(migrated().database, to)
-    click.echo(f"Wrote {to} ({size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")
+    from receiver.admin import database
+
+    made = database.backup(migrated(), who(), to)
+    click.echo(f"Wrote {to} ({made.size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")
+    if not made.is_audited:
+        click.echo("The database can't be written, so the audit log does not name this copy.", err=True)

@@ -55,11 +55,11 @@ def show(event_id: str, as_json: bool) -> None:
     timeline = shown.pop("timeline")
     write_fields(shown)
     click.echo()
-    told = [
+    steps = [
         {"at": step.pop("at"), "what": step.pop("what"), "detail": {key: value for key, value in step.items() if value}}
         for step in timeline
     ]
-    write_list(told, ["at", "what", "detail"], False, "")
+    write_list(steps, ["at", "what", "detail"], False, "")
 
 
 @events.command()

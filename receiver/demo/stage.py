@@ -102,8 +102,8 @@ def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "BCB_"))}
-    return kept | {
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "BCB_"))}
+    return inherited | {
         "PORT": str(port),
         "RECEIVER_DATABASE_URL": f"sqlite:///{folder}/demo.db",
         "RECEIVER_SECRET_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),

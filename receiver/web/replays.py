@@ -6,7 +6,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from receiver import representations
-from receiver.replay import run
+from receiver.admin import replays as acts
+from receiver.admin.errors import NotPossible
 from receiver.replay.plan import Planner, PlanWrong, Request
 from receiver.runtime import Runtime
 from receiver.store import feed, replays
@@ -66,11 +67,10 @@ def blueprint(runtime: Runtime) -> Blueprint:
         """Stop a replay; what it has sent stays sent."""
         token = auth.require(runtime, "replays:write")
         _find(runtime, token, replay_id)
-        with runtime.database.write() as connection:
-            stopped = run.cancel(connection, replay_id, f"token:{token.name}", runtime.clock())
-        if not stopped:
-            raise Problem(409, "The replay is over already.")
-        return jsonify(_find(runtime, token, replay_id))
+        try:
+            return jsonify(representations.replay(acts.cancel(runtime, f"token:{token.name}", replay_id)))
+        except NotPossible as error:
+            raise Problem(409, "The replay is over already.") from error
 
     return routes
 
@@ -133,14 +133,11 @@ def _rate(given: Any) -> float | None:
 
 
 def _start(runtime: Runtime, planner: Planner, token: TokenRecord, plan: str) -> dict[str, Any]:
-    now = runtime.clock()
     # A plan is good for whoever holds it, but never beyond the sources that this token may see.
-    auth.visible_sources(token, planner.read(plan, now)["filter"].get("source") or ["*"] if token.sources else [])
-    with runtime.database.write() as connection:
-        replay_id = planner.start(connection, plan, f"token:{token.name}", now)
-        row = replays.find(connection, replay_id)
-        assert row is not None  # noqa: S101 - started above, in this transaction
-        return representations.replay(row)
+    auth.visible_sources(
+        token, planner.read(plan, runtime.clock())["filter"].get("source") or ["*"] if token.sources else []
+    )
+    return representations.replay(acts.start(runtime, f"token:{token.name}", plan))
 
 
 def _find(runtime: Runtime, token: TokenRecord, replay_id: str) -> dict[str, Any]:

@@ -36,9 +36,9 @@ class CertificateExpiry:
         with self.runtime.database.read() as connection:
             known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
         for source in known:
-            access = BankSession(self.runtime, source)
+            session = BankSession(self.runtime, source)
             try:
-                presented = access.certificate()
+                presented = session.certificate()
                 state, text = tls.expiry(presented.leaf(), now) if presented else ("ok", "")
             except BankError as error:
                 state, text = "fail", str(error)

@@ -35,11 +35,11 @@ def refresh(runtime: Runtime) -> int:
 
 
 def _fetch(runtime: Runtime, source: SourceRecord) -> None:
-    access = BankSession(runtime, source)
+    session = BankSession(runtime, source)
     jwks: str | None = None
     error: str | None = None
     try:
-        jwks = access.ask(access.bank.fetch_public_keys)
+        jwks = session.ask(session.bank.fetch_public_keys)
     except (BankError, BudgetSpent) as failure:
         error = str(failure)
         log.warning("no public keys for %s: %s", source.name, failure)
