@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from receiver import representations
 from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
 from receiver.credentials.settlement import Settlement
 from receiver.inbox import explain as explaining
 from receiver.runtime import Runtime
 from receiver.store import audit, events
+from receiver.web.schemas.deliveries import Delivery, Explanation
 
 ALL = 10_000_000
 """More than can be kept."""
@@ -33,7 +33,7 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
     """List the rejected deliveries that are kept, newest first."""
     runtime = migrated()
     with runtime.database.read() as connection:
-        rows = [representations.delivery(row) for row in events.rejected(connection, source, below=None, limit=limit)]
+        rows = [Delivery.of(row).shown() for row in events.rejected(connection, source, below=None, limit=limit)]
     columns = ["id", "received_at", "source", "reason", "detail", "peer", "body_bytes"]
     write_list(rows, columns, as_json, "No rejected delivery is kept.")
 
@@ -43,7 +43,7 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """Show one delivery, whatever became of it."""
-    shown = representations.delivery(_delivery(migrated(), delivery_id))
+    shown = Delivery.of(_delivery(migrated(), delivery_id)).shown()
     write_json(shown) if as_json else write_fields(shown)
 
 
@@ -66,7 +66,7 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
     prefix = runtime.settings.public_path_prefix
     with runtime.database.read() as connection:
         report = explaining.explain(connection, runtime.encryption, row, prefix, paths, runtime.clock())
-    shown = representations.explanation(row, report)
+    shown = Explanation.made(row, report).shown()
     if as_json:
         write_json(shown)
         return

@@ -5,11 +5,11 @@ from typing import Any
 import click
 from sqlalchemy import Connection, Row
 
-from receiver import representations
 from receiver.cli.context import migrated
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
 from receiver.store import payments as stored
 from receiver.store.payments import STATUSES
+from receiver.web.schemas.payments import Payment, PaymentWithChecks
 from receiver.worker.loop import Worker
 
 
@@ -28,7 +28,7 @@ def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_jso
     runtime = migrated()
     with runtime.database.read() as connection:
         found = stored.listing(connection, "payment", names=names, status=status, limit=limit)
-    rows = [representations.subject(row) for row in found]
+    rows = [Payment.of(row).shown() for row in found]
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 
@@ -71,7 +71,7 @@ def _find(connection: Connection, source: str, payment_id: str) -> Row[Any]:
 
 def _with_checks(connection: Connection, source: str, payment_id: str) -> dict[str, Any]:
     found = _find(connection, source, payment_id)
-    return representations.subject(found, stored.checks_of(connection, found.id))
+    return PaymentWithChecks.made(found, stored.checks_of(connection, found.id)).shown()
 
 
 def _write(shown: dict[str, Any], as_json: bool) -> None:

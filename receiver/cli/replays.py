@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import click
 
-from receiver import representations
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_fields, write_json, write_list
 from receiver.replay import run as runs
 from receiver.replay.plan import TARGETS, Planner, Request
 from receiver.runtime import Runtime
-from receiver.store import feed, replays
+from receiver.store import feed, replays, sources
 from receiver.store.replays import Selection
+from receiver.web.schemas.replays import Plan, Replay
 
 POLL_SECONDS = 0.3
 
@@ -75,7 +75,7 @@ def plan(
         made = Planner(runtime.settings.keys).plan(
             connection, Request(selection, reason, target, consumer, rate), runtime.clock()
         )
-        shown = representations.plan(connection, made)
+        shown = Plan.made(made, sources.names(connection)).shown()
     if as_json:
         write_json(shown)
         return
@@ -122,7 +122,7 @@ def status(replay_id: str | None, as_json: bool) -> None:
         _show(runtime, replay_id, as_json)
         return
     with runtime.database.read() as connection:
-        rows = [representations.replay(row) for row in replays.listing(connection, limit=20)]
+        rows = [Replay.of(row).shown() for row in replays.listing(connection, limit=20)]
     columns = ["id", "state", "target", "matched", "done", "failed", "requested_by", "reason"]
     write_list(rows, columns, as_json, "There was no replay yet.")
 
@@ -144,5 +144,5 @@ def _show(runtime: Runtime, replay_id: str, as_json: bool) -> None:
         row = replays.find(connection, replay_id)
     if row is None:
         raise click.ClickException(f"there is no replay {replay_id!r}")
-    shown = representations.replay(row)
+    shown = Replay.of(row).shown()
     write_json(shown) if as_json else write_fields(shown)

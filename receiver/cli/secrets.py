@@ -12,10 +12,10 @@ from receiver.admin import bcb_from_environment
 from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, write_list
 from receiver.credentials import outcomes
-from receiver.representations import rfc3339
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, signing_secrets
 from receiver.store.encryption import reencrypt_all
+from receiver.web.schemas.base import rfc3339
 
 
 @click.group()

@@ -15,9 +15,9 @@ from receiver.cli import credentials_input
 from receiver.cli.context import migrated, source_named, who
 from receiver.cli.output import as_json, cell, write_fields, write_json, write_list
 from receiver.credentials.rotation import CredentialChanges
-from receiver.representations import rfc3339
 from receiver.store import audit, bank_sessions, credential_changes, events, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
+from receiver.web.schemas.base import rfc3339
 
 _ORIGIN = re.compile(r"https://[^/?#\s@]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?")
 
