@@ -54,8 +54,15 @@ class Operation:
     asks_database: bool = True
 
     def status_of(self, answered: Answer) -> int:
-        """Return the status that goes with an answer, by its model."""
-        return next(status for status, shown in self.answers.items() if shown is type(answered))
+        """Return the status that goes with an answer, by its model.
+
+        Raises:
+            TypeError: the view answered what it does not say that it answers.
+        """
+        for status, shown in self.answers.items():
+            if type(answered) in (shown.types.values() if isinstance(shown, Content) else (shown,)):
+                return status
+        raise TypeError(f"{self.route} says nothing of answering {type(answered).__name__}")
 
 
 def operation(route: str, *, answers: Mapping[int, type[Answer] | Content], **more: Any) -> Callable[[View], View]:
