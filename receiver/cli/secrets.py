@@ -15,7 +15,7 @@ from receiver.credentials import outcomes
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, signing_secrets
 from receiver.store.encryption import reencrypt_all
-from receiver.web.schemas.base import rfc3339
+from receiver.web.schemas.times import rfc3339
 
 
 @click.group()

@@ -17,7 +17,7 @@ from receiver.cli.output import as_json, cell, write_fields, write_json, write_l
 from receiver.credentials.rotation import CredentialChanges
 from receiver.store import audit, bank_sessions, credential_changes, events, signing_secrets, sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
-from receiver.web.schemas.base import rfc3339
+from receiver.web.schemas.times import rfc3339
 
 _ORIGIN = re.compile(r"https://[^/?#\s@]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?")
 

@@ -9,7 +9,7 @@ import click
 from receiver.cli.context import migrated, source_named
 from receiver.cli.output import as_json, write_json, write_list
 from receiver.store import api_tokens
-from receiver.web.schemas.base import rfc3339
+from receiver.web.schemas.times import rfc3339
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -114,19 +114,31 @@ class CallbackHandler:
         if not path.startswith(ROOT):
             raise SourceUnknown(path)
         source, slash, channel = path[len(ROOT) :].partition("/")
-        name = unquote(source)
-        with self._bodies.reading(environ, lambda: self._inbox.body_limit(name)) as body:
-            callback = Callback(
-                method=environ["REQUEST_METHOD"].encode("latin-1"),
-                path=self._prefix + path.encode("latin-1"),
-                channel=channel if slash else None,
-                headers=_headers(environ),
-                body=body,
-                peer=client_address(
-                    environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""), self._proxies
-                ),
-            )
-            verdict = self._inbox.accept(name, callback)
+        name = unquote(source) if "%" in source else source
+        body = self._bodies.read_usual(environ)
+        if body is not None:
+            return self._answer(name, self._callback(environ, path, channel if slash else None, body))
+        with self._bodies.reading(environ, self._inbox.body_limit(name)) as body:
+            return self._answer(name, self._callback(environ, path, channel if slash else None, body))
+
+    def _callback(self, environ: WSGIEnvironment, path: str, channel: str | None, body: bytes) -> Callback:
+        remote, forwarded_for = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR")
+        return Callback(
+            method=environ["REQUEST_METHOD"].encode("latin-1"),
+            path=self._prefix + path.encode("latin-1"),
+            channel=channel,
+            # WSGI carries header bytes as Latin-1 text; this gives the bytes back.
+            headers={
+                _name(name): value.encode("latin-1", "replace")
+                for name, value in environ.items()
+                if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
+            },
+            body=body,
+            peer=client_address(remote, forwarded_for, self._proxies) if forwarded_for else remote,
+        )
+
+    def _answer(self, name: str, callback: Callback) -> WSGIApplication:
+        verdict = self._inbox.accept(name, callback)
         if verdict.kind == "rejected":
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
@@ -196,15 +208,6 @@ def _raw_path(environ: WSGIEnvironment) -> str:
     if not target.startswith("/"):
         target = urlsplit(target).path
     return str(target).partition("?")[0]
-
-
-def _headers(environ: WSGIEnvironment) -> dict[str, bytes]:
-    """WSGI carries header bytes as Latin-1 text; this gives the bytes back."""
-    return {
-        _name(name): value.encode("latin-1", "replace")
-        for name, value in environ.items()
-        if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
-    }
 
 
 @lru_cache(maxsize=1024)

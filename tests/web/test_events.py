@@ -14,7 +14,7 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 from receiver.runtime import Runtime
 from receiver.store import payments
 from receiver.store.tables import Delivery, Subject, table_of
-from receiver.web.schemas.base import rfc3339
+from receiver.web.schemas.times import rfc3339
 
 pytestmark = pytest.mark.usefixtures("source")
 

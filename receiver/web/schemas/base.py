@@ -1,7 +1,7 @@
 """What all shapes share: how a question is read and an answer is written, and the types that recur."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeVar, get_origin
 
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from receiver.store.payments import AGREEMENTS, STATUSES
+from receiver.web.schemas.times import asked_time, rfc3339
 
 TEXT_CHARACTERS_MAX = 256
 BODY_TEXT_CHARACTERS_MAX = 4000
@@ -24,18 +25,10 @@ BODY_TEXT_CHARACTERS_MAX = 4000
 PAGE = 100
 PAGE_MAX = 1000
 
-YEARS = (1971, 9998)
-"""Times that still are times after a little is added or taken away."""
-
 NO_NUL = "^[^\\u0000]*$"
 """No stored text holds a NUL, and a database refuses to look for one. Pydantic itself refuses lone surrogates."""
 
 Value = TypeVar("Value")
-
-
-def rfc3339(time: datetime) -> str:
-    """Write a time in UTC to the microsecond."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _whole_number(given: object) -> object:
@@ -45,22 +38,6 @@ def _whole_number(given: object) -> object:
     if not (given.isascii() and given.isdecimal() and len(given) < 10):
         raise ValueError
     return int(given)
-
-
-def asked_time(given: object) -> datetime:
-    """Read a time with its zone (RFC 3339), in UTC.
-
-    Raises:
-        ValueError: it has no zone, is out of range, or is no time; the text says what a time looks like.
-    """
-    try:
-        found = datetime.fromisoformat(given) if isinstance(given, str) else None
-        in_utc = found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        in_utc = None
-    if in_utc is None or not YEARS[0] <= in_utc.year <= YEARS[1]:
-        raise ValueError("a time with its zone, such as 2026-01-31T12:00:00Z")
-    return in_utc
 
 
 def _plus(given: object) -> object:
@@ -137,7 +114,6 @@ class Shape(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
-        defer_build=True,
     )
 
 

@@ -22,11 +22,10 @@ from receiver.web.schemas.base import (
     Query,
     ShortText,
     Text,
-    asked_time,
     left_out,
-    rfc3339,
     such_as,
 )
+from receiver.web.schemas.times import asked_time, rfc3339
 
 WAIT_SECONDS_MAX = 30
 

@@ -9,7 +9,7 @@ from encrypting_bank import notification, payment
 
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
-from receiver.web.schemas.base import rfc3339
+from receiver.web.schemas.times import rfc3339
 from receiver.worker.loop import Worker
 
 DAY = 86400
