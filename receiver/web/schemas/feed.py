@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NotRequired
 
 import orjson
-from pydantic import AfterValidator, ConfigDict, Field, RootModel, with_config
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, RootModel, with_config
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from receiver.store import consumers, feed
@@ -30,14 +30,14 @@ from receiver.web.schemas.times import asked_time, rfc3339
 WAIT_SECONDS_MAX = 30
 
 
-def _check_name(given: str) -> str:
-    if not consumers.is_name(given):
+def _check_name(given: object) -> object:
+    if not isinstance(given, str) or not consumers.is_name(given):
         raise ValueError(consumers.NAME_TAKES)
     return given
 
 
 ConsumerName = Annotated[
-    str, AfterValidator(_check_name), Field(json_schema_extra={"pattern": f"^{consumers.NAME.pattern}$"})
+    str, BeforeValidator(_check_name), Field(json_schema_extra={"pattern": f"^{consumers.NAME.pattern}$"})
 ]
 
 

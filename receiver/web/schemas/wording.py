@@ -28,7 +28,7 @@ def refusal(model: type[Shape], error: ValidationError) -> str:
             break
         name, schema = str(part), properties[part]
     if name is None:
-        return f"`{first['loc'][0]}` is not known: {takes(schema, definitions)}." if first["loc"] else first["msg"]
+        return f"`{first['loc'][0]}` is not known here. There are: {_names(schema)}." if first["loc"] else first["msg"]
     said = str(first.get("ctx", {}).get("error", "")) or takes(schema, definitions)
     return f"Send `{name}`: {said}." if first["type"] == "missing" else f"`{name}` takes {said}."
 
@@ -44,22 +44,29 @@ def takes(schema: Schema, definitions: Schema) -> str:
     if "enum" in schema:
         return f"one of: {', '.join(schema['enum'])}"
     match schema.get("type"):
+        case "array" if "maxItems" in schema:
+            return f"a list of up to {schema['maxItems']}"
         case "array":
-            most = f"up to {schema['maxItems']}" if "maxItems" in schema else "any number"
-            return f"a list of {most}, each {takes(schema['items'], definitions)}"
+            # Of a query, whose parameters may each stand several times.
+            return takes(schema["items"], definitions)
         case "integer":
             return f"a whole number{_bounds(schema)}"
         case "number":
             return f"a number{_bounds(schema)}"
         case "object":
-            return f"an object with any of: {', '.join(sorted(schema['properties']))}"
+            return f"an object with any of: {_names(schema)}"
         case _:
             return _text(schema)
 
 
+def _names(schema: Schema) -> str:
+    return ", ".join(sorted(schema["properties"]))
+
+
 def _text(schema: Schema) -> str:
-    most = f" of up to {schema['maxLength']} characters" if "maxLength" in schema else ""
-    return f"a text{most}{', without NUL' if schema.get('pattern') == NO_NUL else ''}"
+    least = f"{schema['minLength']}" if "minLength" in schema else "up"
+    length = f" of {least} to {schema['maxLength']} characters" if "maxLength" in schema else ""
+    return f"a text{length}{', without NUL' if schema.get('pattern') == NO_NUL else ''}"
 
 
 def _bounds(schema: Schema) -> str:
