@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import click
 
-from receiver import representations
 from receiver.admin import deliveries as acts
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
 from receiver.store import deliveries as stored
+from receiver.web.schemas.deliveries import Delivery, Explanation
 
 
 @click.group()
@@ -24,7 +24,7 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
     """List the rejected deliveries that are kept, newest first."""
     runtime = migrated()
     with runtime.database.read() as connection:
-        rows = [representations.delivery(row) for row in stored.rejected(connection, source, below=None, limit=limit)]
+        rows = [Delivery.of(row).shown() for row in stored.rejected(connection, source, below=None, limit=limit)]
     columns = ["id", "received_at", "source", "reason", "detail", "peer", "body_bytes"]
     write_list(rows, columns, as_json, "No rejected delivery is kept.")
 
@@ -34,7 +34,7 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """Show one delivery, whatever became of it."""
-    shown = representations.delivery(acts.find(migrated(), delivery_id))
+    shown = Delivery.of(acts.find(migrated(), delivery_id)).shown()
     write_json(shown) if as_json else write_fields(shown)
 
 
@@ -45,7 +45,7 @@ def show(delivery_id: str, as_json: bool) -> None:
 def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
     """Find out how a delivery was signed: which secret, encoding and path fit, and how far the clock was off."""
     explained = acts.explain(migrated(), delivery_id, paths)
-    shown = representations.explanation(explained.delivery, explained.report)
+    shown = Explanation.made(explained.delivery, explained.report).shown()
     if as_json:
         write_json(shown)
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from receiver.representations import rfc3339
+from receiver.web.schemas.times import rfc3339
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 limit = click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="At most so many.")

@@ -4,13 +4,13 @@ from typing import Any
 
 import click
 
-from receiver import representations
 from receiver.admin.errors import NotFound, NotPossible
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
 from receiver.runtime import Runtime
 from receiver.store import payments as stored
 from receiver.store.payments import STATUSES
+from receiver.web.schemas.payments import Payment, PaymentWithChecks
 
 
 @click.group()
@@ -28,7 +28,7 @@ def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_jso
     runtime = migrated()
     with runtime.database.read() as connection:
         found = stored.listing(connection, "payment", names=names, status=status, limit=limit)
-    rows = [representations.subject(row) for row in found]
+    rows = [Payment.of(row).shown() for row in found]
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 
@@ -64,7 +64,7 @@ def _with_checks(runtime: Runtime, source: str, payment_id: str) -> dict[str, An
         found = stored.find(connection, source, "payment", payment_id)
         if found is None:
             raise NotFound(f"there is no payment {payment_id!r} of {source!r}")
-        return representations.subject(found, stored.checks_of(connection, found.id))
+        return PaymentWithChecks.made(found, stored.checks_of(connection, found.id)).shown()
 
 
 def _write(shown: dict[str, Any], as_json: bool) -> None:

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import click
 
-from receiver import representations
 from receiver.admin import replays as acts
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_fields, write_json, write_list
 from receiver.replay.plan import TARGETS, Request
 from receiver.runtime import Runtime
-from receiver.store import replays
+from receiver.store import replays, sources
 from receiver.store.replays import Selection
+from receiver.web.schemas.replays import Plan, Replay
 
 POLL_SECONDS = 0.3
 
@@ -72,7 +72,7 @@ def plan(
     selection = Selection(names, kind, payment_id, event_id, delivery_id, after, before)
     made = acts.plan(runtime, Request(selection, reason, target, consumer, rate))
     with runtime.database.read() as connection:
-        shown = representations.plan(connection, made)
+        shown = Plan.made(made, sources.names(connection)).shown()
     if as_json:
         write_json(shown)
         return
@@ -115,7 +115,7 @@ def status(replay_id: str | None, as_json: bool) -> None:
         _show(runtime, replay_id, as_json)
         return
     with runtime.database.read() as connection:
-        rows = [representations.replay(row) for row in replays.listing(connection, limit=20)]
+        rows = [Replay.of(row).shown() for row in replays.listing(connection, limit=20)]
     columns = ["id", "state", "target", "matched", "done", "failed", "requested_by", "reason"]
     write_list(rows, columns, as_json, "There was no replay yet.")
 
@@ -129,5 +129,5 @@ def cancel(replay_id: str) -> None:
 
 
 def _show(runtime: Runtime, replay_id: str, as_json: bool) -> None:
-    shown = representations.replay(acts.find(runtime, replay_id))
+    shown = Replay.of(acts.find(runtime, replay_id)).shown()
     write_json(shown) if as_json else write_fields(shown)

@@ -9,7 +9,7 @@ from receiver.admin import secrets as acts
 from receiver.admin import sources
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_list
-from receiver.representations import rfc3339
+from receiver.web.schemas.times import rfc3339
 
 
 @click.group()

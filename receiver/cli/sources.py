@@ -14,9 +14,9 @@ from receiver.banks.protocol import OptionsWrong
 from receiver.cli import credentials_input
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, write_fields, write_json, write_list
-from receiver.representations import rfc3339
 from receiver.store import sources
 from receiver.store.sources import SourceNameWrong, SourceRecord
+from receiver.web.schemas.times import rfc3339
 
 
 @click.group()

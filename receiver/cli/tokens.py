@@ -9,8 +9,8 @@ import click
 from receiver.admin import tokens as acts
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_json, write_list
-from receiver.representations import rfc3339
 from receiver.store import api_tokens
+from receiver.web.schemas.times import rfc3339
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
