@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from receiver.admin import sources
-from receiver.admin.errors import NotPossible
 from receiver.bank_client.session import BankSession, CredentialsMissing
 from receiver.banks.abilities import Account, KeepsAccounts, Permission
 from receiver.banks.errors import Forbidden
 from receiver.credentials import outcomes
 from receiver.credentials.attempts import issuing
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
+from receiver.model import NotPossible
 from receiver.runtime import Runtime
 from receiver.store import audit, signing_secrets
 from receiver.store import sources as stored

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from receiver.admin import sources
-from receiver.admin.errors import NotFound
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
+from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, replays
 from receiver.store.deliveries import DeliveryRecord

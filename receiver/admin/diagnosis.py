@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from receiver import banks
 from receiver.admin import credentials
-from receiver.admin.errors import NotPossible
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
@@ -21,13 +20,14 @@ from receiver.banks.errors import (
 )
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError
 from receiver.credentials.rotation import CredentialChanges
+from receiver.model import NotPossible
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
-from receiver.worker.quiet_sources import quiet_warning
+from receiver.worker.chores import quiet_warning
 
 CLOCK_SECONDS_MAX = 60
 """The signatures' window is 300 s: a clock that is off by a fifth of it is worth a word."""

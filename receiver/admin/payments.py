@@ -1,6 +1,6 @@
 """Payments: ask the bank about one at once."""
 
-from receiver.admin.errors import NotFound, NotPossible
+from receiver.model import NotFound, NotPossible
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.store import audit, payments

@@ -1,6 +1,6 @@
 """Sending things once more (replays): plan them, start them, stop them."""
 
-from receiver.admin.errors import NotFound, NotPossible
+from receiver.model import NotFound, NotPossible
 from receiver.replay import run
 from receiver.replay.plan import Plan, Planner, Request
 from receiver.runtime import Runtime

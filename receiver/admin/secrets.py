@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from receiver import banks
 from receiver.admin import bcb_from_environment, sources
-from receiver.admin.errors import NotFound
 from receiver.credentials import outcomes
+from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, signing_secrets
 from receiver.store.credential_changes import ChangeRecord

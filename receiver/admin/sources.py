@@ -9,14 +9,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver import banks
-from receiver.admin.errors import NotFound, NotPossible
 from receiver.bank_client.session import BankSession
 from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import CertificateUnusable
 from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
-from receiver.model import ReceiverError
+from receiver.model import NotFound, NotPossible, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import audit, bank_sessions, events, signing_secrets, sources
 from receiver.store.bank_sessions import StoredKeys

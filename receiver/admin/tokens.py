@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from receiver.admin import sources
-from receiver.admin.errors import NotFound
+from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit
 from receiver.store.api_tokens import DEFAULT_SCOPES, TokenRecord

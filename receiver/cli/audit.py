@@ -5,7 +5,7 @@ import click
 from receiver.cli.context import migrated
 from receiver.cli.output import as_json, limit, write_list
 from receiver.store import audit as stored
-from receiver.web.schemas.service import AuditEntry
+from receiver.web.schemas.base import AuditEntry
 
 
 @click.group()

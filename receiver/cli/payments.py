@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from receiver.admin.errors import NotFound, NotPossible
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
+from receiver.model import NotFound, NotPossible
 from receiver.runtime import Runtime
 from receiver.store import payments as stored
 from receiver.store.payments import STATUSES

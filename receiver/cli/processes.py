@@ -8,7 +8,7 @@ import click
 
 from receiver import logs, runtime
 from receiver.cli.context import migrated
-from receiver.demo import stage
+from receiver.demo import story
 from receiver.server import start, supervisor
 from receiver.settings import load_settings
 from receiver.store import schema
@@ -45,4 +45,4 @@ def worker(once: bool) -> None:
 @click.command()
 def demo() -> None:
     """Tell the whole story on a throw-away database, with a simulated bank on loopback."""
-    sys.exit(stage.run())
+    sys.exit(story.run())

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from receiver.runtime import Runtime
 from receiver.web.openapi import Document, document
 from receiver.web.operation import Content, operation
-from receiver.web.schemas.service import OpenApi
+from receiver.web.schemas.base import OpenApi
 
 
 def curl_command(method: str, path: str, operation: Document, api: Document) -> str:

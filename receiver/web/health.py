@@ -8,7 +8,7 @@ from receiver.store.database import is_writable
 from receiver.store.schema import NotMigrated
 from receiver.web.operation import operation
 from receiver.web.problems import Outages, problem
-from receiver.web.schemas.service import Health, Index
+from receiver.web.schemas.base import Health, Index
 
 READY = {503: "The database can't be written, or is of another release."}
 

@@ -12,8 +12,7 @@ from werkzeug.routing import Rule
 
 from receiver import __version__
 from receiver.web.operation import Content, Operation, operation_of
-from receiver.web.schemas.base import Answer, Body, Shape
-from receiver.web.schemas.service import Problem
+from receiver.web.schemas.base import Answer, Body, Problem, Shape
 
 Document = dict[str, Any]
 

@@ -1,7 +1,7 @@
 """`/api/v1/replays`: plan, run, watch and cancel."""
 
 from receiver.admin import replays as acts
-from receiver.admin.errors import NotPossible
+from receiver.model import NotPossible
 from receiver.replay.plan import Planner, Request
 from receiver.runtime import Runtime
 from receiver.store import replays, sources

@@ -11,9 +11,7 @@ from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
-from receiver.worker import public_keys
-from receiver.worker.certificate_expiry import CertificateExpiry
-from receiver.worker.quiet_sources import QuietSources
+from receiver.worker.chores import CertificateExpiry, QuietSources, refresh_public_keys
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +56,7 @@ class Worker:
 
     def _round(self) -> int:
         """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
-        done = _guarded("fetching public keys", lambda: public_keys.refresh(self._runtime))
+        done = _guarded("fetching public keys", lambda: refresh_public_keys(self._runtime))
         done += sum(_guarded("a chore", chore) for chore in self._chores)
         # Asked, put off or failed: each is dealt with for now, and there may be more.
         done += self._reconciler.check_due()

@@ -10,14 +10,13 @@ from conftest import StandingClock, add_source
 from credentials.callbacks import tell
 
 from receiver.admin import credentials, payments, sources
-from receiver.admin.errors import NotFound, NotPossible
 from receiver.admin.sources import OriginWrong
 from receiver.bank_client.session import BankSession
 from receiver.banks.abilities import AddressesWrong
 from receiver.banks.errors import BankError, Unreachable
 from receiver.banks.protocol import RegistrationNotOffered
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError, NothingUnderWay
-from receiver.model import CredentialChangeKind
+from receiver.model import CredentialChangeKind, NotFound, NotPossible
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
 from receiver.store import credential_changes

@@ -11,10 +11,10 @@ from conftest import add_source
 from replay.sending import REASON, planned, started
 
 from receiver.admin import replays, secrets, sources, tokens
-from receiver.admin.errors import NotFound, NotPossible
 from receiver.admin.sources import BaseUrlMissing, BaseUrlWrong, CredentialsIncomplete, NewSource
 from receiver.banks import BankNotKnown
 from receiver.banks.protocol import OptionsWrong
+from receiver.model import NotFound, NotPossible
 from receiver.replay.plan import PlanWrong
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal

@@ -7,8 +7,8 @@ from conftest import StandingClock, add_source
 from flask.testing import FlaskClient
 
 from receiver.admin import deliveries, secrets
-from receiver.admin.errors import NotFound
 from receiver.inbox import reverify
+from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store import deliveries as stored
 from receiver.store.database import StoreUnavailable

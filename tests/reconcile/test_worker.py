@@ -12,7 +12,7 @@ from sqlalchemy import select
 from receiver.reconcile import checks
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.simulator.bcb.jobs import JobPlan
+from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
 from receiver.store import feed, payments

@@ -16,12 +16,11 @@ from werkzeug.datastructures import MultiDict
 from receiver.store import feed
 from receiver.store.consumers import NAME_TAKES
 from receiver.web.operation import Operation
-from receiver.web.schemas.base import Body, Query
+from receiver.web.schemas.base import Body, Health, Query
 from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import Acknowledgement, Entry, FeedPage, FeedQuery, Place, cloud_event
 from receiver.web.schemas.payments import Payment, PaymentQuery, PaymentWithChecks
 from receiver.web.schemas.replays import PlanRequest, ReplayFilter, RunRequest
-from receiver.web.schemas.service import Health
 from receiver.web.schemas.times import rfc3339
 from receiver.web.schemas.wording import refusal
 
