@@ -12,6 +12,7 @@ from receiver.store.api_tokens import TokenRecord
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth
 from receiver.web.operation import Content, Operation
+from receiver.web.schemas.base import json_text
 from receiver.web.schemas.feed import (
     Acknowledgement,
     Batch,
@@ -22,7 +23,6 @@ from receiver.web.schemas.feed import (
     Place,
     Position,
     cloud_event,
-    json_text,
 )
 
 BATCH_TYPE = "application/cloudevents-batch+json"
