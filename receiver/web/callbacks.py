@@ -20,7 +20,7 @@ from receiver.inbox.source_cache import SourceUnknown
 from receiver.runtime import Runtime
 from receiver.settings import Network
 from receiver.signing import addresses
-from receiver.web.operation import Content, operation
+from receiver.web.operation import Content, Operation
 from receiver.web.problems import Outages, answer, problem
 from receiver.web.request_body import RequestBodies
 from receiver.web.schemas.base import LeftOut, Path, Shape
@@ -87,7 +87,7 @@ class CallbackHandler:
         self._proxies = runtime.settings.trusted_proxies
         self._outages = outages
 
-    @operation(
+    @Operation(
         f"POST {ROOT}<path:_rest>",
         forms=(f"{ROOT}{{source}}", f"{ROOT}{{source}}/{{channel}}"),
         path=CallbackPath,

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from receiver.runtime import Runtime
 from receiver.web.openapi import Document, document
-from receiver.web.operation import Content, operation
+from receiver.web.operation import Content, Operation
 from receiver.web.schemas.base import OpenApi
 
 
@@ -61,12 +61,12 @@ class Reference:
         """Take a process's parts."""
         self._prefix = runtime.settings.public_path_prefix
 
-    @operation("GET /openapi.json", answers={200: OpenApi}, asks_database=False)
+    @Operation("GET /openapi.json", answers={200: OpenApi}, asks_database=False)
     def openapi(self) -> Response:
         """Return this description, as OpenAPI 3.1."""
         return Response(self._text, content_type="application/json")
 
-    @operation("GET /docs", answers={200: PAGE}, asks_database=False)
+    @Operation("GET /docs", answers={200: PAGE}, asks_database=False)
     def docs(self) -> Response:
         """Return this description, as a page to read."""
         headers = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff"}

@@ -7,7 +7,7 @@ from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
 from receiver.web import auth
-from receiver.web.operation import Content, operation
+from receiver.web.operation import Content, Operation
 from receiver.web.problems import Problem
 from receiver.web.schemas.events import Event, EventPage, EventPath, EventQuery, EventWithTimeline
 
@@ -23,7 +23,7 @@ class Events:
         self._database = runtime.database
         self._cursors = Cursors(runtime.settings.keys, "events")
 
-    @operation("GET /api/v1/events", scope="events:read", query=EventQuery, answers={200: EventPage})
+    @Operation("GET /api/v1/events", scope="events:read", query=EventQuery, answers={200: EventPage})
     def list_events(self, token: TokenRecord, query: EventQuery) -> EventPage:
         """Events, newest first."""
         below = self._cursors.read_text(query.cursor) if query.cursor else None
@@ -34,7 +34,7 @@ class Events:
         following = self._cursors.make(found[query.limit - 1].id) if len(found) > query.limit else None
         return EventPage(data=[Event.of(event) for event in found[: query.limit]], next=following)
 
-    @operation(
+    @Operation(
         "GET /api/v1/events/<event_id>",
         scope="events:read",
         path=EventPath,
@@ -48,7 +48,7 @@ class Events:
             raise Problem(404, "There is no such event.")
         return shown
 
-    @operation(
+    @Operation(
         "GET /api/v1/events/<event_id>/raw",
         scope="payloads:read",
         path=EventPath,

@@ -11,7 +11,8 @@ from receiver.store import consumers, feed
 from receiver.store.api_tokens import TokenRecord
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth
-from receiver.web.operation import Content, operation
+from receiver.web.operation import Content, Operation
+from receiver.web.schemas.base import json_text
 from receiver.web.schemas.feed import (
     Acknowledgement,
     Batch,
@@ -22,7 +23,6 @@ from receiver.web.schemas.feed import (
     Place,
     Position,
     cloud_event,
-    json_text,
 )
 
 BATCH_TYPE = "application/cloudevents-batch+json"
@@ -45,14 +45,14 @@ class Feed:
         self._reader = Reader(runtime.database, runtime.settings.waiting_readers_max)
         self._cursors = Cursors(runtime.settings.keys, "feed")
 
-    @operation("GET /api/v1/feed", scope="feed:read", query=FeedQuery, answers={200: ENTRIES})
+    @Operation("GET /api/v1/feed", scope="feed:read", query=FeedQuery, answers={200: ENTRIES})
     def read_feed(self, token: TokenRecord, query: FeedQuery) -> FeedPage | Response:
         """Entries behind a cursor, oldest first."""
         after = self._cursors.read_number(query.after) if query.after else 0
         wanted = Wanted(auth.visible_sources(token, query.source), query.type)
         return self._answer(self._reader.read(after, wanted, query.limit, query.wait), self._cursors)
 
-    @operation(
+    @Operation(
         "GET /api/v1/consumers/<name>/feed",
         scope="feed:read",
         path=ConsumerPath,
@@ -67,7 +67,7 @@ class Feed:
         wanted = Wanted(auth.visible_sources(token, []), consumer=name)
         return self._answer(self._reader.read(after, wanted, query.limit, query.wait), cursors)
 
-    @operation(
+    @Operation(
         "POST /api/v1/consumers/<name>/ack",
         scope="feed:read",
         path=ConsumerPath,
@@ -84,7 +84,7 @@ class Feed:
             committed = consumers.acknowledge(connection, name, position, self._runtime.clock())
         return Position(consumer=name, cursor=cursors.make(committed))
 
-    @operation(
+    @Operation(
         "POST /api/v1/consumers/<name>/seek",
         scope="feed:read",
         path=ConsumerPath,

@@ -6,7 +6,7 @@ from receiver.runtime import Runtime
 from receiver.store import schema
 from receiver.store.database import is_writable
 from receiver.store.schema import NotMigrated
-from receiver.web.operation import operation
+from receiver.web.operation import Operation
 from receiver.web.problems import Outages, problem
 from receiver.web.schemas.base import Health, Index
 
@@ -31,12 +31,12 @@ class Operations:
         self._database = runtime.database
         self._outages = outages
 
-    @operation("GET /healthz", answers={200: Health}, asks_database=False)
+    @Operation("GET /healthz", answers={200: Health}, asks_database=False)
     def healthz(self) -> Health:
         """Answer that the process is up."""
         return Health(status="ok")
 
-    @operation("GET /readyz", answers={200: Health}, problems=READY)
+    @Operation("GET /readyz", answers={200: Health}, problems=READY)
     def readyz(self) -> Health | Response:
         """Answer whether the database is migrated and can be written.
 
@@ -50,7 +50,7 @@ class Operations:
         self._outages.succeeded()
         return Health(status="ready")
 
-    @operation("GET /", answers={200: Index}, asks_database=False)
+    @Operation("GET /", answers={200: Index}, asks_database=False)
     def index(self) -> Index:
         """Where things are."""
         return INDEX

@@ -35,7 +35,10 @@ class Content:
 
 @dataclass(frozen=True)
 class Operation:
-    """What a view takes and answers, besides its docstring; the word is OpenAPI's.
+    """What a view takes and answers, besides its docstring; the word is OpenAPI's. It is the view's decorator.
+
+    The view is called with the parts of its path, and by name with the `token` where a scope is asked for, and with
+    the `query` and the `body` where it has them.
 
     `route` is a method and a rule of Flask's; `forms` are the paths of a rule that OpenAPI can't write as one.
     Whoever calls needs a token with the `scope`; without one nobody needs a token. `problems` says when a status
@@ -53,6 +56,11 @@ class Operation:
     forms: Sequence[str] = ()
     asks_database: bool = True
 
+    def __call__(self, view: View) -> View:
+        """Leave it at a view."""
+        setattr(view, _ATTRIBUTE, self)
+        return view
+
     def status_of(self, answered: Answer) -> int:
         """Return the status that goes with an answer, by its model.
 
@@ -65,22 +73,8 @@ class Operation:
         raise TypeError(f"{self.route} says nothing of answering {type(answered).__name__}")
 
 
-def operation(route: str, *, answers: Mapping[int, type[Answer] | Content], **more: Any) -> Callable[[View], View]:
-    """Say what a view takes and answers: see `Operation` for the names.
-
-    The view is called with the parts of its path, and by name with the `token` where a scope is asked for, and with
-    the `query` and the `body` where it has them.
-    """
-
-    def leave(view: View) -> View:
-        setattr(view, _ATTRIBUTE, Operation(route, answers, **more))
-        return view
-
-    return leave
-
-
 def operation_of(view: object) -> Operation | None:
-    """Return what was said of a view; none where nothing was."""
+    """Return what was left at a view; none where nothing was."""
     found: Operation | None = getattr(view, _ATTRIBUTE, None)
     return found
 

@@ -5,7 +5,7 @@ from receiver.runtime import Runtime
 from receiver.store import payments
 from receiver.store.api_tokens import TokenRecord
 from receiver.web import auth
-from receiver.web.operation import operation
+from receiver.web.operation import Operation
 from receiver.web.problems import Problem
 from receiver.web.schemas.payments import Payment, PaymentPage, PaymentPath, PaymentQuery, PaymentWithChecks
 
@@ -18,7 +18,7 @@ class Payments:
         self._database = runtime.database
         self._cursors = Cursors(runtime.settings.keys, "payments")
 
-    @operation("GET /api/v1/payments", scope="payments:read", query=PaymentQuery, answers={200: PaymentPage})
+    @Operation("GET /api/v1/payments", scope="payments:read", query=PaymentQuery, answers={200: PaymentPage})
     def list_payments(self, token: TokenRecord, query: PaymentQuery) -> PaymentPage:
         """Payments, the latest known first."""
         below = self._cursors.read_number(query.cursor) if query.cursor else None
@@ -36,7 +36,7 @@ class Payments:
         following = self._cursors.make(found[query.limit - 1].id) if len(found) > query.limit else None
         return PaymentPage(data=[Payment.of(payment) for payment in found[: query.limit]], next=following)
 
-    @operation(
+    @Operation(
         "GET /api/v1/payments/<source>/<path:payment_id>",
         scope="payments:read",
         path=PaymentPath,

@@ -7,7 +7,7 @@ from receiver.runtime import Runtime
 from receiver.store import replays, sources
 from receiver.store.api_tokens import TokenRecord
 from receiver.web import auth
-from receiver.web.operation import operation
+from receiver.web.operation import Operation
 from receiver.web.problems import Problem
 from receiver.web.schemas.replays import Plan, PlanRequest, Replay, ReplayFilter, ReplayPath, RunRequest
 
@@ -23,7 +23,7 @@ class Replays:
         self._database = runtime.database
         self._planner = Planner(runtime.settings.keys)
 
-    @operation(
+    @Operation(
         "POST /api/v1/replays",
         scope="replays:write",
         body=[PlanRequest, RunRequest],
@@ -33,7 +33,7 @@ class Replays:
         """Plan a replay, or run a plan."""
         return self._run(token, body.plan) if isinstance(body, RunRequest) else self._plan(token, body)
 
-    @operation(
+    @Operation(
         "GET /api/v1/replays/<replay_id>",
         scope="replays:write",
         path=ReplayPath,
@@ -44,7 +44,7 @@ class Replays:
         """How far a replay has come."""
         return self._find(token, replay_id)
 
-    @operation(
+    @Operation(
         "POST /api/v1/replays/<replay_id>/cancel",
         scope="replays:write",
         path=ReplayPath,

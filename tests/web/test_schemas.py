@@ -19,7 +19,7 @@ from receiver.web.operation import Operation
 from receiver.web.schemas.base import Body, Health, Query
 from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import Acknowledgement, Entry, FeedPage, FeedQuery, Place, cloud_event
-from receiver.web.schemas.payments import Payment, PaymentQuery, PaymentWithChecks
+from receiver.web.schemas.payments import Check, Payment, PaymentQuery, PaymentWithChecks
 from receiver.web.schemas.replays import PlanRequest, ReplayFilter, RunRequest
 from receiver.web.schemas.times import rfc3339
 from receiver.web.schemas.wording import refusal
@@ -188,7 +188,16 @@ def test_a_page_that_is_written_fast_fits_its_description() -> None:
     assert set(json.loads(page.written())) == set(FeedPage.model_fields)
 
 
-@pytest.mark.parametrize("odd", [10**30, "\ud800", -(2**63) - 1])
+ODD = [10**30, "\ud800", -(2**63) - 1]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_answer_may_hold_what_the_fast_way_refuses(odd: object) -> None:
+    made = Check(at=NOON, bank_status=None, outcome="answered", detail={"odd": odd})
+    assert json.loads(made.written()) == made.shown()
+
+
+@pytest.mark.parametrize("odd", ODD)
 def test_a_page_may_hold_what_the_fast_way_refuses(odd: object) -> None:
     entry = ENTRY._replace(data={"facts": {"odd": odd}})
     page = FeedPage.model_construct(data=[cloud_event(entry)], next="x", has_more=False)

@@ -1,9 +1,11 @@
 """What all shapes share: how a question is read and an answer is written, and the types that recur."""
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_origin
 
+import orjson
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -164,6 +166,14 @@ class Body(Shape):
     mark: ClassVar[str | None] = None
 
 
+def json_text(value: object) -> bytes:
+    """Write JSON, fast; what orjson refuses (lone surrogates, whole numbers beyond 64 bits) in the slow way."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
 class Answer(Shape):
     """What is answered: made of what is stored, and written as JSON."""
 
@@ -176,9 +186,9 @@ class Answer(Shape):
         """Return the fields as values of JSON."""
         return self.model_dump(mode="json")
 
-    def written(self) -> str | bytes:
+    def written(self) -> bytes:
         """Return the JSON text."""
-        return self.model_dump_json(ensure_ascii=True)
+        return json_text(self.shown())
 
 
 def such_as(**fields: Any) -> ConfigDict:
