@@ -1,4 +1,131 @@
-"""What our server leaves for the application in WSGI's environment (PEP 3333)."""
+"""The closed vocabularies (enums), the root of the exceptions that are expected, and what server and application share.
+
+Each word is a string too (`StrEnum`): it is stored, compared and written as JSON as the text that it stands for. This
+module imports nothing of ours, and every room may import it.
+"""
+
+from enum import StrEnum
 
 CUT_SHORT = "receiver.cut_short"
-"""A function without arguments that tells whether the server has stopped reading the request of its own accord."""
+"""The key in WSGI's environment (PEP 3333) of a function without arguments: whether our server has stopped reading
+the request of its own accord."""
+
+
+class ReceiverError(Exception):
+    """What an operator or caller can do something about: the text is one line, and holds no secret.
+
+    A command that ends with one shows that line. What signals something between our own modules, and is always dealt
+    with there, is no such error: where it gets out, that is a bug, and its traceback is wanted.
+    """
+
+
+class Verdict(StrEnum):
+    """What became of a delivery."""
+
+    ACCEPTED = "accepted"
+    """Proven genuine, and it holds something new."""
+    DUPLICATE = "duplicate"
+    """Proven genuine, and all of it was known (idempotency)."""
+    REJECTED = "rejected"
+    """Not proven genuine."""
+
+
+class ProofStrength(StrEnum):
+    """By what a callback is proven genuine, the strongest first; docs/callbacks.md says what each leaves open."""
+
+    SIGNATURE = "signature"
+    ENCRYPTION = "encryption"
+    TOKEN = "token"  # noqa: S105 - a word, not a secret
+    ADDRESS = "address"
+    NONE = "none"
+
+
+class SubjectKind(StrEnum):
+    """What an event is about."""
+
+    PAYMENT = "payment"
+    JOB = "job"
+    """A batch of payments, such as a bulk upload."""
+    REFERENCE = "reference"
+    """A payment, by another name than its id."""
+    NONE = "none"
+    """Nothing that the bank can be asked about."""
+
+
+class Status(StrEnum):
+    """How far a payment or job has come, as its bank says it or as a callback claims it."""
+
+    PENDING = "pending"
+    COMPLETED = "completed"
+    REJECTED = "rejected"
+    REVERSED = "reversed"
+    CANCELLED = "cancelled"
+    RETURNED = "returned"
+    UNKNOWN = "unknown"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the bank is done with it: a final status is not taken back by an older claim."""
+        return self not in (Status.PENDING, Status.UNKNOWN)
+
+
+class Agreement(StrEnum):
+    """How what callbacks claim of a payment or job compares with what the bank answers (reconciliation)."""
+
+    UNCONFIRMED = "unconfirmed"
+    """The bank has given no final answer yet."""
+    CONFIRMED = "confirmed"
+    CONTRADICTED = "contradicted"
+    UNKNOWN_TO_BANK = "unknown_to_bank"
+
+
+class CredentialChangeKind(StrEnum):
+    """What is asked of the bank about a client's API credentials."""
+
+    CREATE = "create"
+    ROTATE = "rotate"
+    DISABLE = "disable"
+
+
+class CredentialChangeState(StrEnum):
+    """How far a change of API credentials has come."""
+
+    PENDING = "pending"
+    """The bank may have done it or not."""
+    DONE = "done"
+    REFUSED = "refused"
+    ABANDONED = "abandoned"
+
+
+class SecretState(StrEnum):
+    """Whether a version of a signing secret still proves callbacks."""
+
+    CURRENT = "current"
+    """It has no end yet."""
+    VALID = "valid"
+    """Until it ends."""
+    EXPIRED = "expired"
+
+
+class ReplayTarget(StrEnum):
+    """Where a replay sends things again."""
+
+    FEED = "feed"
+    BANK = "bank"
+    VERIFICATION = "verification"
+
+
+class ReplayState(StrEnum):
+    """How far a replay has come."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+class NotFound(ReceiverError):
+    """There is nothing of this name or id (the API's 404)."""
+
+
+class NotPossible(ReceiverError):
+    """It can't be done as things stand (the API's 409); the text says what stands in the way."""

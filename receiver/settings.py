@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from receiver.model import ReceiverError
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 KEY_BYTES = 32
@@ -20,7 +22,7 @@ KEY_BYTES = 32
 _PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)*")
 
 
-class SettingsError(Exception):
+class SettingsError(ReceiverError):
     """A setting is wrong or missing; the text is one line that names it and says what is accepted."""
 
 

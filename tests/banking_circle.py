@@ -9,7 +9,6 @@ import requests
 from conftest import add_encrypting_source
 from encrypting_bank import EncryptingBank
 
-from receiver import representations
 from receiver.bank_client.session import BankSession
 from receiver.banks.abilities import Account, KeepsAccounts
 from receiver.runtime import Runtime
@@ -17,6 +16,7 @@ from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
+from receiver.web.schemas.payments import PaymentWithChecks
 
 
 def credentials(simulator: Simulator, pfx: Path | None = None, **changes: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
     with parts.database.read() as connection:
         row = payments.find(connection, "bc", "payment", payment_id)
         assert row is not None
-        return representations.subject(row, payments.checks_of(connection, row.id))
+        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
 
 
 def feed_types(parts: Runtime) -> list[tuple[str, str | None]]:

@@ -115,15 +115,17 @@ def _sqlalchemy_url(url: str, name: str) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> str:
     """A fresh, migrated database; every test that asks for it runs on both kinds."""
-    if request.param == "sqlite":
-        yield request.getfixturevalue("sqlite_url")
-        return
-    postgres = request.getfixturevalue("postgres")
-    template = request.getfixturevalue("migrated_template")
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def postgresql_url(postgres: str, migrated_template: str) -> Iterator[str]:
+    """A fresh, migrated PostgreSQL database."""
     name = f"receiver_{os.getpid()}_{next(_numbers)}"
-    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
     yield _sqlalchemy_url(postgres, name)
     _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

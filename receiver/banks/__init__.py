@@ -5,9 +5,10 @@ import pkgutil
 from functools import cache
 
 from receiver.banks.protocol import Bank
+from receiver.model import ReceiverError
 
 
-class BankNotKnown(Exception):
+class BankNotKnown(ReceiverError):
     """There is no package for this bank."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Callback, Profile
 from receiver.banks.tls import ClientCertificate
+from receiver.model import ReceiverError
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class PresentsCertificate(Protocol):
         """
 
 
-class AddressesWrong(Exception):
+class AddressesWrong(ReceiverError):
     """A list of allowed addresses that the bank would not take, or not as it was meant."""
 
 

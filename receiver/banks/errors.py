@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from receiver.banks import json_values
+from receiver.model import ReceiverError
 
 CHARACTERS_MAX = 200
 """Of the bank's own words."""
@@ -25,7 +26,7 @@ _WORDS = (
 """The fields that hold words for staff, in the order in which they are shown."""
 
 
-class BankError(Exception):
+class BankError(ReceiverError):
     """Asking the bank failed. The text is for staff: never a secret, at most a line."""
 
     outcome = "failed"

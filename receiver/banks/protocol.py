@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from receiver.banks.callback import Callback, Carried, Claim, Profile, Proof, unrecognised
 from receiver.banks.errors import NotOffered
 from receiver.banks.http import HttpClient
+from receiver.model import ReceiverError
 from receiver.store.payments import STATUSES
 
 __all__ = [
@@ -36,11 +37,11 @@ def status_in(table: Mapping[str, str], bank_status: str) -> str:
     return table.get(bank_status.strip().lower(), "unknown")
 
 
-class OptionsWrong(Exception):
+class OptionsWrong(ReceiverError):
     """A source's option is unknown to its bank or has a value that the bank's package does not take."""
 
 
-class RegistrationNotOffered(Exception):
+class RegistrationNotOffered(ReceiverError):
     """The bank has no way to be told by its API where callbacks go, or none that is built here."""
 
 

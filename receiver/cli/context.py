@@ -1,4 +1,4 @@
-"""What every command starts from: the process's parts over a migrated database, and a source by its name."""
+"""What every command starts from: the process's parts over a migrated database, and who is at the terminal."""
 
 import getpass
 from typing import TYPE_CHECKING
@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from receiver.runtime import Runtime
-    from receiver.store.sources import SourceRecord
 
 
 def migrated() -> "Runtime":
-    """Return the parts, once the database is known to have this release's tables.
+    """Return the parts, once the database is known to have this release's tables; closed when the command ends.
 
     Raises:
         SettingsError
@@ -31,21 +28,6 @@ def migrated() -> "Runtime":
     return started
 
 
-def source_named(connection: "Connection", name: str) -> "SourceRecord":
-    """Return a source.
-
-    Raises:
-        ClickException: there is none of this name.
-    """
-    from receiver.store import sources
-
-    found = sources.find(connection, name)
-    if found is None:
-        known = ", ".join(source.name for source in sources.every(connection)) or "none"
-        raise click.ClickException(f"there is no source {name!r}; known: {known}")
-    return found
-
-
 def who() -> str:
-    """Return who uses the command line, for the audit log."""
+    """Return who uses the command line, as the audit log names them: `cli:` and the operating system's user."""
     return f"cli:{getpass.getuser()}"

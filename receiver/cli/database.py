@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from receiver.cli.context import migrated
+from receiver.cli.context import migrated, who
 
 
 @click.group()
@@ -37,7 +37,9 @@ def upgrade() -> None:
 @click.argument("to", type=click.Path(dir_okay=False, path_type=Path))
 def backup(to: Path) -> None:
     """Copy a SQLite database to a file, while it is written to. For PostgreSQL, use pg_dump."""
-    from receiver.store import backup
+    from receiver.admin import database
 
-    size = backup.copy(migrated().database, to)
-    click.echo(f"Wrote {to} ({size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")
+    made = database.backup(migrated(), who(), to)
+    click.echo(f"Wrote {to} ({made.size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")
+    if not made.is_audited:
+        click.echo("The database can't be written, so the audit log does not name this copy.", err=True)

@@ -44,7 +44,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        from receiver.representations import rfc3339
+        from receiver.web.schemas.times import rfc3339
 
         return rfc3339(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

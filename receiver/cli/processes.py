@@ -47,6 +47,6 @@ def worker(once: bool) -> None:
 @click.command()
 def demo() -> None:
     """Tell the whole story on a throw-away database, with a simulated bank on loopback."""
-    from receiver.demo import stage
+    from receiver.demo import story
 
-    sys.exit(stage.run())
+    sys.exit(story.run())

@@ -1,14 +1,15 @@
 """What a change of credentials comes to: what is written down of it, how it can fail, and in which words."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from receiver.bank_client.session import BudgetSpent
 from receiver.banks.abilities import NewCredentials
 from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
+from receiver.model import CredentialChangeKind, CredentialChangeState, ReceiverError
 from receiver.store import audit, bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
@@ -22,7 +23,7 @@ def record(
     connection: Connection,
     encryption: Encryption,
     source: SourceRecord,
-    change: Row[Any],
+    change: ChangeRecord,
     answer: NewCredentials | None,
     now: datetime,
     grace_seconds: int,
@@ -33,7 +34,7 @@ def record(
         version = _take_over(connection, encryption, source, change, answer, now, grace_seconds)
     else:
         _let_go(connection, encryption, source, change, now, grace_seconds)
-    close(connection, change, "done", now, version=version)
+    close(connection, change, CredentialChangeState.DONE, now, version=version)
     client_id = answer.client_id if answer is not None else change.client_id
     credential_changes.change_values(connection, change.id, client_id=client_id)
     about = {"source": source.name, "client": client_id, "secret_version": version, "attempts": change.attempts}
@@ -45,7 +46,7 @@ def _take_over(
     connection: Connection,
     encryption: Encryption,
     source: SourceRecord,
-    change: Row[Any],
+    change: ChangeRecord,
     answer: NewCredentials,
     now: datetime,
     grace_seconds: int,
@@ -53,7 +54,7 @@ def _take_over(
     version = None
     if answer.signing_secret is not None:
         # A new client ends nothing: the one before it is still alive at the bank, which may sign for it.
-        grace = grace_seconds if change.kind == "rotate" else None
+        grace = grace_seconds if change.kind == CredentialChangeKind.ROTATE else None
         version = signing_secrets.put(
             connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace
         )
@@ -67,7 +68,7 @@ def _let_go(
     connection: Connection,
     encryption: Encryption,
     source: SourceRecord,
-    change: Row[Any],
+    change: ChangeRecord,
     now: datetime,
     grace_seconds: int,
 ) -> None:
@@ -81,8 +82,8 @@ def _let_go(
 
 def close(
     connection: Connection,
-    change: Row[Any],
-    state: str,
+    change: ChangeRecord,
+    state: CredentialChangeState,
     now: datetime,
     *,
     version: int | None = None,
@@ -92,6 +93,18 @@ def close(
     credential_changes.change_values(
         connection, change.id, state=state, finished_at=now, secret_version=version, token=None, error=why
     )
+
+
+def abandon(connection: Connection, source: SourceRecord, who: str, now: datetime) -> ChangeRecord | None:
+    """Give up the source's unfinished change, in the caller's transaction, and return it; none where there is none."""
+    pending = credential_changes.pending(connection, source.id)
+    change = credential_changes.lock(connection, pending) if pending is not None else None
+    if change is None:
+        return None
+    close(connection, change, CredentialChangeState.ABANDONED, now, why="given up by an operator")
+    about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
+    audit.write(connection, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about)
+    return change
 
 
 def was_not_taken_up(error: Exception) -> bool:
@@ -110,7 +123,7 @@ def in_words(source: SourceRecord, client_id: str | None, error: BankError) -> s
     )
 
 
-def unfinished(source: SourceRecord, change: Row[Any], words: str) -> str:
+def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
     """Say that a change is unfinished, and who will finish it."""
     return (
         f"the change ({change.kind}) begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC is unfinished after "
@@ -119,7 +132,7 @@ def unfinished(source: SourceRecord, change: Row[Any], words: str) -> str:
     )
 
 
-class CredentialsError(Exception):
+class CredentialsError(ReceiverError):
     """A change of credentials is not done. The text is for staff: never a secret."""
 
 

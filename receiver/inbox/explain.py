@@ -1,21 +1,23 @@
-"""Finding out how a delivery that is kept was signed."""
+"""Finding out how a stored delivery was signed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.abilities import Explains, Match
 from receiver.banks.protocol import Callback, Profile
 from receiver.inbox.reverify import callback_of
-from receiver.store import bank_sessions, events, intake, signing_secrets, sources
+from receiver.model import ReceiverError, SecretState
+from receiver.store import bank_sessions, events, signing_secrets, sources
+from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import Encryption
 
 
-class NotExplained(Exception):
+class NotExplained(ReceiverError):
     """There is no way to look into this delivery."""
 
 
@@ -37,7 +39,7 @@ class Report:
 
 
 def explain(
-    connection: Connection, encryption: Encryption, row: Row[Any], prefix: str, more: Sequence[str], now: datetime
+    connection: Connection, encryption: Encryption, row: DeliveryRecord, prefix: str, more: Sequence[str], now: datetime
 ) -> Report:
     """Try all versions of the source's secret, its public keys, and paths that could be meant, `more` among them.
 
@@ -51,8 +53,8 @@ def explain(
         raise NotExplained(f"how callbacks of {row.source} are signed can't be looked into")
     body = row.body if row.body is not None else _body_of_first(connection, row)
     if body is None or len(body) < row.body_bytes:
-        kept = f"only {len(body or b'')} of {row.body_bytes} bytes were kept"
-        raise NotExplained(f"{kept} (see RECEIVER_REJECTED_BODY_BYTES), and the signature is over all of them")
+        stored = f"only {len(body or b'')} of {row.body_bytes} bytes were kept"
+        raise NotExplained(f"{stored} (see RECEIVER_REJECTED_BODY_BYTES), and the signature is over all of them")
     callback = callback_of(row, bytes(body))
     versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
     opened = signing_secrets.every(connection, encryption, source.id)
@@ -67,9 +69,9 @@ def explain(
     return Report(fits, found.clock_seconds, remarks)
 
 
-def _body_of_first(connection: Connection, row: Row[Any]) -> bytes | None:
+def _body_of_first(connection: Connection, row: DeliveryRecord) -> bytes | None:
     """Return the bytes of a duplicate, which are stored with the event that they told first; none where they differ."""
-    for event_id in intake.events_of(connection, row.id):
+    for event_id in events.of_delivery(connection, row.id):
         event = events.find(connection, event_id)
         if event is not None and event.payload_sha256 == row.body_sha256:
             return events.raw(connection, event_id)
@@ -86,7 +88,7 @@ def _paths(path: str, prefix: str, more: Sequence[str]) -> list[bytes]:
     return [each.encode("latin-1", "replace") for each in dict.fromkeys(paths + toggled) if each]
 
 
-def _differences(match: Match, callback: Callback, options: Any, versions: dict[int, str]) -> list[str]:
+def _differences(match: Match, callback: Callback, options: Any, versions: dict[int, SecretState]) -> list[str]:
     differences = []
     encoding = options.get("encoding", "base64")
     if match.encoding is not None and match.encoding != encoding:
@@ -94,6 +96,6 @@ def _differences(match: Match, callback: Callback, options: Any, versions: dict[
     if match.path.encode("latin-1") != callback.path:
         differences.append(f"it came to {callback.path.decode('latin-1')}")
     name, _, version = match.key_id.partition(":")
-    if name == "secret" and versions.get(int(version)) == "expired":
+    if name == "secret" and versions.get(int(version)) == SecretState.EXPIRED:
         differences.append("this secret has expired")
     return differences

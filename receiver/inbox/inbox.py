@@ -11,6 +11,7 @@ from receiver.banks.callback import Callback
 from receiver.banks.protocol import KeysNotKnown
 from receiver.inbox.source_cache import KnownSource, SourceCache
 from receiver.inbox.verification import Genuine, Refused, judge
+from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, deliveries, intake
@@ -34,10 +35,10 @@ class TryLater(Exception):
     """Whether the delivery is genuine can't be told just now: the bank must send it again."""
 
 
-class Verdict(NamedTuple):
-    """What became of a delivery; `kind` is `accepted`, `duplicate` or `rejected`."""
+class Outcome(NamedTuple):
+    """What became of a delivery."""
 
-    kind: str
+    kind: Verdict
     event_ids: Sequence[str] = ()
     acknowledgement: str | None = None
     """The text that the bank takes for "I have it"; none where it takes any."""
@@ -56,7 +57,7 @@ class Inbox:
             runtime.database, self._write, runtime.settings.waiting_max
         )
 
-    def accept(self, name: str, callback: Callback) -> Verdict:
+    def accept(self, name: str, callback: Callback) -> Outcome:
         """Prove a delivery to a source, write it down, and say what became of it; its body comes in its content coding.
 
         Raises:
@@ -119,13 +120,13 @@ class Inbox:
         with self._database.read(ANSWER_SECONDS) as connection:
             if not credential_changes.secrets_may_be_newer(connection, delivery.source_id, now):
                 return
-            is_held = deliveries.is_held(connection, delivery, UNRESOLVED)
+            is_stored = deliveries.is_rejected_for(connection, delivery, UNRESOLVED)
         unresolved = Refusal(UNRESOLVED, f"{refusal.detail}, while the secrets are being changed at the bank")
-        if not is_held:
+        if not is_stored:
             self._reject(Refused(delivery, unresolved))
         raise TryLater(str(unresolved)) from refusal
 
-    def _repeat_of_accepted(self, known: KnownSource, refused: Refused) -> Verdict | None:
+    def _repeat_of_accepted(self, known: KnownSource, refused: Refused) -> Outcome | None:
         """Answer a delivery that is refused for its age alone and was accepted before: the bank's retry may stop."""
         if refused.callback is None or not refused.refusal.proven:
             return None
@@ -134,23 +135,23 @@ class Inbox:
             return None
         with self._database.read(ANSWER_SECONDS) as connection:
             found = intake.find_identical(connection, refused.delivery, nonce)
-        return None if found is None else Verdict("duplicate", found.event_ids, known.bank.acknowledgement)
+        return None if found is None else Outcome(Verdict.DUPLICATE, found.event_ids, known.bank.acknowledgement)
 
-    def _record(self, genuine: Genuine, known: KnownSource) -> Verdict:
+    def _record(self, genuine: Genuine, known: KnownSource) -> Outcome:
         recorded = self._commits.run(genuine)
         if isinstance(recorded, NonceReused):
             return self._reject(Refused(genuine.delivery, Refusal("nonce_reused", str(recorded), proven=True)))
         assert recorded is not None  # noqa: S101 - only a rejected delivery has no outcome
-        kind = "accepted" if recorded.is_new else "duplicate"
+        kind = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
         conflict = ", with other content than before" if recorded.has_conflict else ""
         log.info("delivery %s %s%s: %s", genuine.delivery.id, kind, conflict, " ".join(recorded.event_ids))
-        return Verdict(kind, recorded.event_ids, known.bank.acknowledgement)
+        return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
 
-    def _reject(self, refused: Refused) -> Verdict:
+    def _reject(self, refused: Refused) -> Outcome:
         """Store a rejected delivery for staff to look at."""
         self._commits.run(refused)
         log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
-        return Verdict("rejected")
+        return Outcome(Verdict.REJECTED)
 
     def _write(
         self, connection: Connection, judged: Sequence[Genuine | Refused]
@@ -164,7 +165,7 @@ class Inbox:
         return [next(outcomes) if isinstance(one, Genuine) else None for one in judged]
 
     def _store_rejected(self, connection: Connection, refused: Refused) -> None:
-        deliveries.keep(
+        deliveries.store_rejected(
             connection,
             refused.delivery,
             reason=refused.refusal.reason,

@@ -2,27 +2,41 @@
 
 import logging
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver import banks
 from receiver.banks.protocol import Callback, KeysNotKnown
 from receiver.inbox.source_cache import profile_of
 from receiver.inbox.verification import events
+from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import deliveries, intake, sources
+from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.records import NewDelivery, NonceReused
 
 log = logging.getLogger(__name__)
 
 
-def verify(connection: Connection, encryption: Encryption, row: Row[Any], now: datetime) -> bool:
+def verify_stored(runtime: Runtime, delivery_id: str) -> bool:
+    """Accept a rejected delivery that is proven genuine by now, in a transaction of its own; false where it is not.
+
+    So two writers with several deliveries in common can't wait for each other in a circle (deadlock).
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        row = deliveries.lock_rejected(connection, delivery_id)
+        return row is not None and verify(connection, runtime.encryption, row, runtime.clock())
+
+
+def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, now: datetime) -> bool:
     """Accept a rejected delivery that is proven genuine by now, in the caller's transaction; false where it is not.
 
-    How fresh it was is judged at the time at which it came. One whose body was not kept whole can't be proven.
+    How fresh it was is judged at the time at which it came. One whose body was not stored whole can't be proven.
     """
     source = sources.find(connection, row.source)
     if source is None or row.body is None or len(row.body) < row.body_bytes:
@@ -33,7 +47,7 @@ def verify(connection: Connection, encryption: Encryption, row: Row[Any], now: d
         profile, _ = profile_of(connection, encryption, source, now)
         proof = bank.prove(callback, profile, row.received_at)
         with connection.begin_nested():
-            deliveries.take_out(connection, row.id)
+            deliveries.delete_rejected(connection, row.id)
             delivery = NewDelivery(
                 id=row.id,
                 source_id=source.id,
@@ -61,7 +75,7 @@ def verify(connection: Connection, encryption: Encryption, row: Row[Any], now: d
     return True
 
 
-def callback_of(row: Row[Any], body: bytes) -> Callback:
-    """Return a delivery that is kept as the request that it was."""
+def callback_of(row: DeliveryRecord, body: bytes) -> Callback:
+    """Return a stored delivery as the request that it was."""
     headers = {name: value.encode("latin-1", "replace") for name, value in row.headers.items()}
     return Callback(b"POST", row.path.encode("latin-1", "replace"), row.channel, headers, body, row.peer, hidden=True)

@@ -4,16 +4,17 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
+from receiver.model import ReceiverError, ReplayState, ReplayTarget
 from receiver.signing.signed_text import NotOurs, SignedText
 from receiver.store import audit, consumers, feed, replays
 from receiver.store.records import new_id
 from receiver.store.replays import Matched, Selection
 
-TARGETS = ("feed", "bank", "verification")
+TARGETS = tuple(str(target) for target in ReplayTarget)
 VALID = timedelta(minutes=15)
 SAMPLE = 5
 REASON_CHARACTERS_MAX = 500
@@ -21,7 +22,7 @@ REASON_CHARACTERS_MAX = 500
 _TIMES = ("received_after", "received_before")
 
 
-class PlanWrong(Exception):
+class PlanWrong(ReceiverError):
     """What was asked for can't be planned, or the plan is not one of ours, was changed, or has expired."""
 
 
@@ -31,9 +32,18 @@ class Request:
 
     selection: Selection
     reason: str
-    target: str = "feed"
+    target: str = ReplayTarget.FEED
     consumer: str | None = None
     per_second: float | None = None
+
+
+class SampleItem(NamedTuple):
+    """One of the first things that a plan would send again; `time` is UTC."""
+
+    source_id: int
+    type: str
+    subject: str | None
+    time: datetime
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Plan:
     """What it would come to; `token` runs exactly this."""
 
     matched: Matched
-    sample: Sequence[Row[Any]]
+    sample: Sequence[SampleItem]
     token: str
     expires_at: datetime
 
@@ -60,15 +70,15 @@ class Planner:
             PlanWrong: there is no reason, or a wrong target.
         """
         _check(request)
-        if request.target == "verification":
+        if request.target == ReplayTarget.VERIFICATION:
             through = replays.last_rejected(connection)
             matched = replays.matching_rejected(connection, request.selection, through)
-            sample = replays.rejected(connection, request.selection, behind="", through=through, limit=SAMPLE)
+            sample = _sample_of_rejected(connection, request.selection, through)
         else:
             head = feed.head(connection)
             through = str(head)
             matched = replays.matching_entries(connection, request.selection, head)
-            sample = replays.entries(connection, request.selection, behind=0, through=head, limit=SAMPLE)
+            sample = _sample_of_entries(connection, request.selection, head)
         expires_at = now + VALID
         content = {
             "plan": secrets.token_hex(8),
@@ -94,11 +104,11 @@ class Planner:
         values |= {
             "id": new_id("rpl", now),
             "through": content["through"],
-            "place": "" if content["target"] == "verification" else "0",
+            "place": "" if content["target"] == ReplayTarget.VERIFICATION else "0",
             "total": content["total"],
             "done": 0,
             "failed": 0,
-            "state": "running",
+            "state": ReplayState.RUNNING,
             "requested_by": who,
             "created_at": now,
             "due_at": now,
@@ -123,18 +133,30 @@ class Planner:
         return content
 
 
+def _sample_of_entries(connection: Connection, selection: Selection, through: int) -> list[SampleItem]:
+    entries = replays.entries(connection, selection, behind=0, through=through, limit=SAMPLE)
+    return [SampleItem(entry.source_id, entry.type, entry.subject, entry.time) for entry in entries]
+
+
+def _sample_of_rejected(connection: Connection, selection: Selection, through: str) -> list[SampleItem]:
+    rejected = replays.rejected(connection, selection, behind="", through=through, limit=SAMPLE)
+    return [
+        SampleItem(delivery.source_id, "delivery.rejected", delivery.id, delivery.received_at) for delivery in rejected
+    ]
+
+
 def _check(request: Request) -> None:
     if not request.reason.strip() or len(request.reason) > REASON_CHARACTERS_MAX:
         raise PlanWrong(f"Give a reason, up to {REASON_CHARACTERS_MAX} characters.")
     if request.target not in TARGETS:
         raise PlanWrong(f"The target is one of: {', '.join(TARGETS)}.")
-    if request.consumer is not None and request.target != "feed":
+    if request.consumer is not None and request.target != ReplayTarget.FEED:
         raise PlanWrong("Only a replay to the feed can be for one consumer.")
     if request.consumer is not None and not consumers.is_name(request.consumer):
         raise PlanWrong(f"A consumer's name takes {consumers.NAME_TAKES}.")
-    if request.selection.delivery_id is not None and request.target != "verification":
+    if request.selection.delivery_id is not None and request.target != ReplayTarget.VERIFICATION:
         raise PlanWrong("Only a rejected delivery is chosen by `delivery_id`: the target is `verification` then.")
-    if request.target == "verification" and (
+    if request.target == ReplayTarget.VERIFICATION and (
         request.selection.type or request.selection.payment_id or request.selection.event_id
     ):
         raise PlanWrong("Rejected deliveries have no type, payment or event: choose by source, delivery or time.")

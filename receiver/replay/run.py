@@ -5,23 +5,32 @@ doubles anything.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from receiver.inbox import reverify
+from receiver.model import ReplayState, ReplayTarget
 from receiver.replay.plan import from_filter
 from receiver.runtime import Runtime
 from receiver.store import audit, replays
 from receiver.store.database import StoreUnavailable
+from receiver.store.replays import ReplayRecord
 
 log = logging.getLogger(__name__)
 
 PART = 500
 """Entries in one transaction: short enough not to keep callbacks waiting."""
+
+
+class _Part(NamedTuple):
+    """What a part of a replay came to, and the place behind which the next one begins."""
+
+    number: int
+    failed: int = 0
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,41 +66,39 @@ class Runner:
             if replay is None or replay.due_at > now:
                 return 0
             limit = PART if replay.per_second is None else max(1, min(PART, int(replay.per_second)))
-            rows = self._rows(connection, replay, limit)
-            failed = self._send(connection, replay, rows, now)
-            self._note(connection, replay, rows, failed, limit, now)
+            do = self._verify_part if replay.target == ReplayTarget.VERIFICATION else self._send_part
+            part = do(connection, replay, limit, now)
+            self._advance(connection, replay, part, limit, now)
         return 1
 
-    def _rows(self, connection: Connection, replay: Row[Any], limit: int) -> list[Row[Any]]:
-        selection = from_filter(replay.filter)
-        if replay.target == "verification":
-            return replays.rejected(connection, selection, behind=replay.place, through=replay.through, limit=limit)
-        behind, through = int(replay.place), int(replay.through)
-        return replays.entries(connection, selection, behind=behind, through=through, limit=limit)
-
-    def _send(self, connection: Connection, replay: Row[Any], rows: Sequence[Row[Any]], now: datetime) -> int:
-        """Send rows again; return how many could not be."""
-        if replay.target == "feed":
-            replays.append_replayed(connection, rows, replay.id, replay.consumer)
-        elif replay.target == "bank":
-            replays.make_due(connection, rows, now)
+    def _send_part(self, connection: Connection, replay: ReplayRecord, limit: int, now: datetime) -> _Part:
+        """Put feed entries into the feed once more, or have the bank asked about what they are about."""
+        selection, behind, through = from_filter(replay.filter), int(replay.place), int(replay.through)
+        entries = replays.entries(connection, selection, behind=behind, through=through, limit=limit)
+        if replay.target == ReplayTarget.FEED:
+            replays.append_replayed(connection, entries, replay.id, replay.consumer)
         else:
-            return sum(not reverify.verify(connection, self.runtime.encryption, row, now) for row in rows)
-        return 0
+            replays.make_due(connection, entries, now)
+        return _Part(len(entries), place=str(entries[-1].position) if entries else replay.place)
 
-    def _note(
-        self, connection: Connection, replay: Row[Any], rows: Sequence[Row[Any]], failed: int, limit: int, now: datetime
-    ) -> None:
-        changed: dict[str, Any] = {"done": replay.done + len(rows), "failed": replay.failed + failed}
-        if rows:
-            changed["place"] = rows[-1].id if replay.target == "verification" else str(rows[-1].position)
-        if len(rows) < limit:
-            changed |= {"state": "done", "finished_at": now}
-            about = {"replay": replay.id, "done": changed["done"], "failed": changed["failed"]}
+    def _verify_part(self, connection: Connection, replay: ReplayRecord, limit: int, now: datetime) -> _Part:
+        """Verify rejected deliveries with the secrets that are known by now."""
+        selection = from_filter(replay.filter)
+        rejected = replays.rejected(connection, selection, behind=replay.place, through=replay.through, limit=limit)
+        encryption = self.runtime.encryption
+        failed = sum(not reverify.verify(connection, encryption, delivery, now) for delivery in rejected)
+        return _Part(len(rejected), failed, rejected[-1].id if rejected else replay.place)
+
+    def _advance(self, connection: Connection, replay: ReplayRecord, part: _Part, limit: int, now: datetime) -> None:
+        done, failed = replay.done + part.number, replay.failed + part.failed
+        changed: dict[str, Any] = {"done": done, "failed": failed, "place": part.place}
+        if part.number < limit:
+            changed |= {"state": ReplayState.DONE, "finished_at": now}
+            about = {"replay": replay.id, "done": done, "failed": failed}
             audit.write(connection, at=now, who="worker", what="replay.done", why=replay.reason, about=about)
-            log.info("replay %s is done: %s sent again, %s failed", replay.id, changed["done"], changed["failed"])
+            log.info("replay %s is done: %s sent again, %s failed", replay.id, done, failed)
         elif replay.per_second is not None:
-            changed["due_at"] = now + timedelta(seconds=len(rows) / replay.per_second)
+            changed["due_at"] = now + timedelta(seconds=part.number / replay.per_second)
         replays.advance(connection, replay.id, changed)
 
 

@@ -1,7 +1,9 @@
 """Why a callback is refused."""
 
+from receiver.model import ReceiverError
 
-class Refusal(Exception):
+
+class Refusal(ReceiverError):
     """A callback is not proven genuine.
 
     `reason` is a stable word for staff and scripts; `detail` says what was seen, never a key or a signature. The

@@ -15,9 +15,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from receiver.simulator.answers import Refusal
-from receiver.simulator.bank import EXTENSION, SimulatedBank, current_bank
+from receiver.simulator.bank import EXTENSION, ReceivedRequest, SimulatedBank, current_bank
 from receiver.simulator.faults import Fault
-from receiver.simulator.limits import ReceivedRequest
 
 CONTROL_PREFIX = "/_simulator"
 

@@ -1,14 +1,15 @@
-"""Tokens of downstream apps: shown once, kept as a digest."""
+"""API tokens (bearer tokens) of downstream apps: shown once, stored as a digest."""
 
 import hashlib
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
+from receiver.model import ReceiverError
+from receiver.store.records import columns_of
 from receiver.store.tables import ApiToken, table_of
 
 _tokens = table_of(ApiToken)
@@ -16,32 +17,34 @@ _tokens = table_of(ApiToken)
 SCOPES = ("events:read", "payloads:read", "feed:read", "payments:read", "replays:write")
 DEFAULT_SCOPES = ("events:read", "feed:read", "payments:read")
 
-_USABLE = select(_tokens).where(
-    _tokens.c.digest == bindparam("digest"),
-    _tokens.c.revoked_at.is_(None),
-    or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at > bindparam("now")),
-)
-
 USE_NOTED_EVERY = timedelta(minutes=1)
 """The time of last use is written down at most this often, so that reading does not become writing."""
 
 
-class TokenExists(Exception):
+class TokenExists(ReceiverError):
     """There is a token of this name already."""
 
 
-@dataclass(frozen=True)
-class TokenRecord:
-    """A token without its secret."""
+class TokenRecord(NamedTuple):
+    """A token without its secret; times are UTC."""
 
     id: int
     name: str
     scopes: tuple[str, ...]
     sources: tuple[str, ...]
+    """Names of the sources that it may see; empty for all."""
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+
+
+_ALL = select(*columns_of(TokenRecord, _tokens))
+_USABLE = _ALL.where(
+    _tokens.c.digest == bindparam("digest"),
+    _tokens.c.revoked_at.is_(None),
+    or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at > bindparam("now")),
+)
 
 
 def create(
@@ -84,7 +87,7 @@ def find(connection: Connection, token: str, now: datetime) -> TokenRecord | Non
 
 
 def needs_note_of_use(record: TokenRecord, now: datetime) -> bool:
-    """Tell whether the stored time of last use has grown too old."""
+    """Tell whether the stored time of last use is older than `USE_NOTED_EVERY`."""
     return record.last_used_at is None or now - record.last_used_at >= USE_NOTED_EVERY
 
 
@@ -101,21 +104,13 @@ def revoke(connection: Connection, name: str, now: datetime) -> bool:
 
 def every(connection: Connection) -> list[TokenRecord]:
     """Return all tokens by name, ended ones too."""
-    return [_record(row) for row in connection.execute(select(_tokens).order_by(_tokens.c.name))]
+    return [_record(row) for row in connection.execute(_ALL.order_by(_tokens.c.name))]
 
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _record(row: Row[Any]) -> TokenRecord:
-    return TokenRecord(
-        row.id,
-        row.name,
-        tuple(row.scopes),
-        tuple(row.sources),
-        row.created_at,
-        row.expires_at,
-        row.revoked_at,
-        row.last_used_at,
-    )
+def _record(row: Iterable[Any]) -> TokenRecord:
+    read = TokenRecord._make(row)
+    return read._replace(scopes=tuple(read.scopes), sources=tuple(read.sources))

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from receiver.model import ReceiverError
 from receiver.store.database import Database, StoreUnavailable
 
 
-class BackupRefused(Exception):
+class BackupRefused(ReceiverError):
     """A copy can't be made here, or not to there."""
 
 

@@ -1,13 +1,15 @@
-"""What all processes share of the way into a bank: its access token, its rate limit, its public keys."""
+"""What all processes share of a bank's API: access token, request budget (rate limit), public keys (JWKS)."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, or_, select, update
 
 from receiver.store import sources
 from receiver.store.bulk_insert import insert_or_skip, upsert
 from receiver.store.encryption import Encryption
+from receiver.store.records import columns_of, fetch_one
 from receiver.store.tables import BankToken, PublicKeys, RequestBudget, Source, table_of
 
 _tokens, _budgets, _keys, _sources = (table_of(model) for model in (BankToken, RequestBudget, PublicKeys, Source))
@@ -21,9 +23,8 @@ class StoredToken:
     expires_at: datetime
 
 
-@dataclass(frozen=True)
-class StoredKeys:
-    """A source's public keys, and how fetching them went."""
+class StoredKeys(NamedTuple):
+    """A source's public keys, and how fetching them went; times are UTC."""
 
     jwks: str | None = None
     fetched_at: datetime | None = None
@@ -38,7 +39,8 @@ def token(connection: Connection, encryption: Encryption, source_id: int) -> Sto
     Raises:
         DecryptionFailed
     """
-    row = connection.execute(select(_tokens).where(_tokens.c.source_id == source_id)).one_or_none()
+    query = select(_tokens.c.sealed, _tokens.c.expires_at).where(_tokens.c.source_id == source_id)
+    row = connection.execute(query).one_or_none()
     if row is None or row.sealed is None:
         return None
     return StoredToken(encryption.decrypt(_purpose(source_id), row.sealed), row.expires_at)
@@ -47,7 +49,7 @@ def token(connection: Connection, encryption: Encryption, source_id: int) -> Sto
 def claim_fetching(
     connection: Connection, source_id: int, *, now: datetime, until: datetime, in_place_of_a_good_one: bool = False
 ) -> bool:
-    """Become the one process that fetches a new token until `until`; false where another is at it, or has just been.
+    """Lease the fetching of a new token until `until`; false where another process has the lease, or has just had it.
 
     A token that is good by now makes it false too: between this process's look for one and its claim, another may
     have fetched one.
@@ -118,14 +120,12 @@ def forget(connection: Connection, source_id: int) -> None:
 
 def public_keys(connection: Connection, source_id: int) -> StoredKeys:
     """Return the public keys that are known, and how fetching them went."""
-    row = connection.execute(select(_keys).where(_keys.c.source_id == source_id)).one_or_none()
-    if row is None:
-        return StoredKeys()
-    return StoredKeys(row.jwks, row.fetched_at, row.tried_at, row.wanted_at, row.error)
+    query = select(*columns_of(StoredKeys, _keys)).where(_keys.c.source_id == source_id)
+    return fetch_one(connection, StoredKeys, query) or StoredKeys()
 
 
 def want_public_keys(connection: Connection, source_id: int, now: datetime) -> None:
-    """Ask the worker for a fresh set; asking again changes nothing."""
+    """Ask the worker for a fresh set; asking more than once changes nothing (idempotent)."""
     insert_or_skip(connection, _keys, ["source_id"], {"source_id": source_id})
     unasked = _keys.c.wanted_at.is_(None)
     connection.execute(update(_keys).where(_keys.c.source_id == source_id, unasked).values(wanted_at=now))

@@ -1,4 +1,4 @@
-"""Inserts of many rows by a statement that is prepared once (no ORM), and inserts that may meet a row (upsert)."""
+"""Bulk inserts by a statement that is prepared once (no ORM), and inserts that may meet a row (upsert)."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -6,10 +6,12 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import JSON, Column, Connection, CursorResult, Dialect, Table, literal
+from sqlalchemy import JSON, Column, Connection, CursorResult, Dialect, Enum, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
 
 from receiver.store.tables.base import UtcDateTime
+
+Insert = postgresql.Insert | sqlite.Insert
 
 RowValues = Sequence[Any]
 """The values of a row, in the order of the columns."""
@@ -77,11 +79,18 @@ def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
 def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     if isinstance(column.type, JSON):
         return _json
+    if isinstance(column.type, Enum):
+        return _word
     if isinstance(column.type, UtcDateTime) and dialect.name == "sqlite":
         bind = column.type.dialect_impl(dialect).bind_processor(dialect)
         # The rows of a group share most of their times.
         return lru_cache(maxsize=64)(bind) if bind is not None else None
     return None
+
+
+def _word(value: str | None) -> str | None:
+    """Return a word of an enum as a plain string: SQLite's driver takes long to find out that it is one."""
+    return value if value is None or value.__class__ is str else str(value)
 
 
 def _json(value: Any) -> str:
@@ -129,9 +138,6 @@ def _unnested(columns: Sequence[Column[Any]], dialect: Dialect) -> str:
         f'g."{column.name}"::JSON' if isinstance(column.type, JSON) else f'g."{column.name}"' for column in columns
     )
     return f"SELECT {picked} FROM unnest({arrays}) AS g({names})"  # noqa: S608 - names of our own
-
-
-Insert = postgresql.Insert | sqlite.Insert
 
 
 def insert_or_skip(connection: Connection, table: Table, unique: list[str], values: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""What callbacks claim of payments and jobs, and which payments belong together: reasons to ask the bank."""
+"""What callbacks claim of payments and jobs (upserts), and which payments belong together: reasons to ask the bank."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,18 +6,24 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from receiver.store import claims, feed
+from receiver.model import Agreement, Status, SubjectKind
+from receiver.store import feed
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
 from receiver.store.payments import Due
 from receiver.store.tables import Event, Subject, table_of
 
-SUBJECT_KINDS = ("payment", "job", "reference")
+_subjects, _events = table_of(Subject), table_of(Event)
+
+SUBJECT_KINDS = (SubjectKind.PAYMENT, SubjectKind.JOB, SubjectKind.REFERENCE)
 """What the bank can be asked about."""
+
+_AT_FIRST = (str(Status.UNKNOWN), str(Agreement.UNCONFIRMED))
+"""What is known of a payment or job before the bank was asked: its status and agreement."""
 
 # A claim that it is pending takes back no other one, and neither does one that the bank told earlier. Where either
 # time is not known that comparison is NULL, which is not true: then the order of receipt counts.
 _make_due = BulkInsert(
-    table_of(Subject),
+    _subjects,
     [
         *("source_id", "kind", "subject", "claimed_status", "amount", "currency", "last_event_id", "created_at"),
         *("claimed_at", "status", "agreement", "updated_at", "due_at", "attempts"),
@@ -48,6 +54,7 @@ class NewClaim(NamedTuple):
     kind: str
     subject: str
     status: str | None
+    """One of `Status`."""
     amount: str | None
     currency: str | None
     event_id: str
@@ -56,10 +63,10 @@ class NewClaim(NamedTuple):
     """When the bank told it, where that orders its claims."""
 
 
-def make_due(connection: Connection, claims: Sequence[NewClaim]) -> None:
-    """Note claims in the order in which they came, and make what they are about due at once."""
+def make_due(connection: Connection, new_claims: Sequence[NewClaim]) -> None:
+    """Write claims down in the order in which they came (upsert), and make what they are about due at once."""
     rounds: list[dict[tuple[int, str, str], NewClaim]] = []
-    for claim in claims:
+    for claim in new_claims:
         key = claim[:3]
         # One statement must not meet the same row twice.
         free = next((subjects for subjects in rounds if key not in subjects), None)
@@ -72,14 +79,11 @@ def make_due(connection: Connection, claims: Sequence[NewClaim]) -> None:
 
 
 def _row(claim: NewClaim) -> tuple[object, ...]:
-    return (*claim, "unknown", "unconfirmed", claim.at, claim.at, 0)
-
-
-_subjects, _events = table_of(Subject), table_of(Event)
+    return (*claim, *_AT_FIRST, claim.at, claim.at, 0)
 
 
 def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: datetime) -> None:
-    """Hand what is claimed of a reference on to the payment behind it, which becomes due; repeating it is harmless."""
+    """Hand what is claimed of a reference on to the payment behind it, which becomes due; idempotent."""
     row = connection.execute(
         select(_subjects.c.claimed_status, _subjects.c.last_event_id).where(_subjects.c.id == due.id)
     ).one()
@@ -87,7 +91,7 @@ def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: d
         return
     claim = NewClaim(
         source_id=due.source_id,
-        kind="payment",
+        kind=SubjectKind.PAYMENT,
         subject=payment_id,
         status=row.claimed_status,
         amount=None,
@@ -95,14 +99,14 @@ def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: d
         event_id=row.last_event_id,
         at=now,
     )
-    claims.make_due(connection, [claim])
+    make_due(connection, [claim])
     named = (_events.c.id == row.last_event_id, _events.c.payment_id.is_(None))
     connection.execute(update(_events).where(*named).values(payment_id=payment_id))
 
 
 def note_return(connection: Connection, due: Due, original: str, now: datetime) -> None:
-    """Note at a payment which one returned it, and tell the feed of it, once."""
-    _know(connection, due.source_id, original, now)
+    """Write down at a payment which one returned it, and append that to the feed, once (idempotent)."""
+    _insert_unknown(connection, due.source_id, original, now)
     noted = connection.execute(
         update(_subjects)
         .where(_payment(due.source_id, original), _subjects.c.returned_by.is_distinct_from(due.subject))
@@ -123,17 +127,19 @@ def note_return(connection: Connection, due: Due, original: str, now: datetime) 
 
 
 def _payment(source_id: int, payment_id: str) -> ColumnElement[bool]:
-    return and_(_subjects.c.source_id == source_id, _subjects.c.kind == "payment", _subjects.c.subject == payment_id)
+    return and_(
+        _subjects.c.source_id == source_id, _subjects.c.kind == SubjectKind.PAYMENT, _subjects.c.subject == payment_id
+    )
 
 
-def _know(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
-    """Make a payment known and due, where it is not known yet."""
+def _insert_unknown(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
+    """Insert a payment that no callback has told of, due at once; one that is there is left as it is."""
     values = {
         "source_id": source_id,
-        "kind": "payment",
+        "kind": SubjectKind.PAYMENT,
         "subject": payment_id,
-        "status": "unknown",
-        "agreement": "unconfirmed",
+        "status": Status.UNKNOWN,
+        "agreement": Agreement.UNCONFIRMED,
         "created_at": now,
         "updated_at": now,
         "due_at": now,

@@ -1,7 +1,6 @@
-"""Named consumers: how far each downstream app has committed what it read."""
+"""Named consumers: the position in the feed up to which each downstream app has committed what it read (its offset)."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, select, update
@@ -13,16 +12,6 @@ _consumers = table_of(Consumer)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_TAKES = "1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, no sign at the start"
-
-
-@dataclass(frozen=True)
-class ConsumerRecord:
-    """A consumer and its position."""
-
-    name: str
-    position: int
-    created_at: datetime
-    acked_at: datetime | None
 
 
 def is_name(text: str) -> bool:
@@ -37,7 +26,7 @@ def position_of(connection: Connection, name: str) -> int | None:
 
 
 def create(connection: Connection, name: str, now: datetime) -> None:
-    """Make a consumer at the beginning of the feed, unless it is there already."""
+    """Make a consumer at the beginning of the feed, unless it is there already (idempotent)."""
     insert_or_skip(connection, _consumers, ["name"], {"name": name, "position": 0, "created_at": now})
 
 
@@ -54,12 +43,6 @@ def acknowledge(connection: Connection, name: str, position: int, now: datetime)
 
 
 def seek(connection: Connection, name: str, position: int, now: datetime) -> None:
-    """Move a consumer on purpose, forwards or back."""
+    """Move a consumer on purpose, forwards or back; it is made where there is none."""
     create(connection, name, now)
     connection.execute(update(_consumers).where(_consumers.c.name == name).values(position=position, acked_at=now))
-
-
-def every(connection: Connection) -> list[ConsumerRecord]:
-    """Return all consumers by name."""
-    rows = connection.execute(select(_consumers).order_by(_consumers.c.name))
-    return [ConsumerRecord(row.name, row.position, row.created_at, row.acked_at) for row in rows]

@@ -1,23 +1,28 @@
-"""Changes of API credentials: the intent is on disk before the bank is asked, the outcome with the new secrets."""
+"""Changes of API credentials, such as a rotation, as they are written down.
+
+The intent is on disk before the bank is asked (write-ahead), the outcome is written together with the new secrets.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import Connection, Select, or_, select, update
 
+from receiver.model import CredentialChangeKind, CredentialChangeState
 from receiver.store import sources
 from receiver.store.bulk_insert import upsert
 from receiver.store.encryption import Encryption
+from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import CredentialChange, table_of
 
 _changes = table_of(CredentialChange)
 
-PENDING = "pending"
+_is_pending = _changes.c.state == CredentialChangeState.PENDING
 
 SECRETS_SEEN = timedelta(seconds=10)
-"""How long after a change a delivery may still be held against the secrets of before: it came in before the change
-was written down, or its process looks at the secrets once in a while."""
+"""How long after a change a delivery may still be verified with the secrets of before: it came in before the change was
+written down, or its process caches the secrets."""
 
 ERROR_CHARACTERS = 300
 
@@ -26,7 +31,7 @@ ERROR_CHARACTERS = 300
 class Intent:
     """What is to be asked of the bank."""
 
-    kind: str
+    kind: CredentialChangeKind
     client_id: str | None
     allowed_ips: str | None
     idempotency_key: str
@@ -34,51 +39,87 @@ class Intent:
     token: str = field(repr=False)
 
 
+class ChangeRecord(NamedTuple):
+    """A change and how far it has come; `CredentialChange` says what each column holds."""
+
+    id: int
+    source_id: int
+    kind: CredentialChangeKind
+    state: CredentialChangeState
+    client_id: str | None
+    allowed_ips: str | None
+    idempotency_key: str
+    token: bytes | None
+    """Encrypted."""
+    requested_by: str
+    begun_at: datetime
+    attempts: int
+    due_at: datetime
+    error: str | None
+    finished_at: datetime | None
+    secret_version: int | None
+    reported_at: datetime | None
+    settled_at: datetime | None
+
+
+_COLUMNS = columns_of(ChangeRecord, _changes)
+
+
+def _all() -> Select[Any]:
+    return select(*_COLUMNS)
+
+
 def begin(
     connection: Connection, encryption: Encryption, source_id: int, intent: Intent, *, now: datetime, due_at: datetime
-) -> Row[Any] | None:
+) -> ChangeRecord | None:
     """Write an intent down as the first attempt; none where another change of the source is pending."""
     sources.lock(connection, source_id)
-    values = dict(vars(intent), source_id=source_id, state=PENDING, begun_at=now, attempts=1, due_at=due_at)
-    values["token"] = encryption.encrypt(_purpose(intent.idempotency_key), intent.token)
+    values = {
+        **vars(intent),
+        "token": encryption.encrypt(_purpose(intent.idempotency_key), intent.token),
+        "source_id": source_id,
+        "state": CredentialChangeState.PENDING,
+        "begun_at": now,
+        "attempts": 1,
+        "due_at": due_at,
+    }
     statement = upsert(connection, _changes).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement.returning(_changes)).one_or_none()
+    return fetch_one(connection, ChangeRecord, statement.returning(*_COLUMNS))
 
 
-def pending(connection: Connection, source_id: int) -> Row[Any] | None:
-    """Return the source's unfinished change."""
-    query = select(_changes).where(_changes.c.source_id == source_id, _changes.c.state == PENDING)
-    return connection.execute(query).one_or_none()
+def pending(connection: Connection, source_id: int) -> ChangeRecord | None:
+    """Return the source's unfinished change; the database allows one."""
+    return fetch_one(connection, ChangeRecord, _all().where(_changes.c.source_id == source_id, _is_pending))
 
 
-def due(connection: Connection, now: datetime) -> list[Row[Any]]:
+def due(connection: Connection, now: datetime) -> list[ChangeRecord]:
     """Return unfinished changes that may be tried again."""
-    query = select(_changes).where(_changes.c.state == PENDING, _changes.c.due_at <= now)
-    return list(connection.execute(query.order_by(_changes.c.due_at)))
+    query = _all().where(_is_pending, _changes.c.due_at <= now).order_by(_changes.c.due_at)
+    return fetch_all(connection, ChangeRecord, query)
 
 
-def unreported(connection: Connection, source_id: int, kind: str, *, since: datetime) -> Row[Any] | None:
+def unreported(connection: Connection, source_id: int, kind: str, *, since: datetime) -> ChangeRecord | None:
     """Return the latest change if it is of this kind, done since then, and nobody was told so yet."""
-    query = select(_changes).where(_changes.c.source_id == source_id).order_by(_changes.c.id.desc()).limit(1)
-    row = connection.execute(query).one_or_none()
-    if row is None or row.kind != kind or row.state != "done" or row.reported_at is not None:
+    query = _all().where(_changes.c.source_id == source_id).order_by(_changes.c.id.desc()).limit(1)
+    change = fetch_one(connection, ChangeRecord, query)
+    if change is None or change.kind != kind or change.finished_at is None or change.finished_at < since:
         return None
-    return row if row.finished_at >= since else None
+    return change if change.state == CredentialChangeState.DONE and change.reported_at is None else None
 
 
-def find(connection: Connection, change_id: int) -> Row[Any]:
+def find(connection: Connection, change_id: int) -> ChangeRecord:
     """Return one change."""
-    return connection.execute(select(_changes).where(_changes.c.id == change_id)).one()
+    return ChangeRecord._make(connection.execute(_all().where(_changes.c.id == change_id)).one())
 
 
-def lock(connection: Connection, change: Row[Any]) -> Row[Any] | None:
+def lock(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
     """Return a change for this transaction alone; none where it is not pending any more."""
     sources.lock(connection, change.source_id)
-    query = select(_changes).where(_changes.c.id == change.id, _changes.c.state == PENDING)
-    return connection.execute(query.with_for_update()).one_or_none()
+    query = _all().where(_changes.c.id == change.id, _is_pending)
+    return fetch_one(connection, ChangeRecord, query.with_for_update())
 
 
-def begin_attempt(connection: Connection, change: Row[Any], *, due_at: datetime) -> Row[Any] | None:
+def begin_attempt(connection: Connection, change: ChangeRecord, *, due_at: datetime) -> ChangeRecord | None:
     """Count one more attempt before it is made; none where the change is not pending any more."""
     found = lock(connection, change)
     if found is None:
@@ -94,7 +135,7 @@ def change_values(connection: Connection, change_id: int, **values: Any) -> None
     connection.execute(update(_changes).where(_changes.c.id == change_id).values(**values))
 
 
-def token(encryption: Encryption, change: Row[Any]) -> str | None:
+def token(encryption: Encryption, change: ChangeRecord) -> str | None:
     """Return the access token that the change is asked for with.
 
     Raises:
@@ -103,22 +144,25 @@ def token(encryption: Encryption, change: Row[Any]) -> str | None:
     return None if change.token is None else encryption.decrypt(_purpose(change.idempotency_key), change.token)
 
 
-def pin_token(connection: Connection, encryption: Encryption, change: Row[Any], text: str) -> None:
-    """Keep another access token for the change."""
+def pin_token(connection: Connection, encryption: Encryption, change: ChangeRecord, text: str) -> None:
+    """Store another access token to ask for the change with, encrypted."""
     change_values(connection, change.id, token=encryption.encrypt(_purpose(change.idempotency_key), text))
 
 
 def secrets_may_be_newer(connection: Connection, source_id: int, now: datetime) -> bool:
     """Tell whether the bank may sign with a secret that is not, or was not just now, known here."""
-    open_or_fresh = or_(_changes.c.state == PENDING, _changes.c.finished_at > now - SECRETS_SEEN)
-    query = select(_changes.c.id).where(_changes.c.source_id == source_id, _changes.c.kind != "disable", open_or_fresh)
+    query = select(_changes.c.id).where(
+        _changes.c.source_id == source_id,
+        _changes.c.kind != CredentialChangeKind.DISABLE,
+        or_(_is_pending, _changes.c.finished_at > now - SECRETS_SEEN),
+    )
     return connection.execute(query.limit(1)).first() is not None
 
 
-def unsettled(connection: Connection) -> list[Row[Any]]:
-    """Return changes that are over, and behind which kept deliveries may wait to be verified again."""
-    query = select(_changes).where(_changes.c.finished_at.is_not(None), _changes.c.settled_at.is_(None))
-    return list(connection.execute(query.order_by(_changes.c.id)))
+def unsettled(connection: Connection) -> list[ChangeRecord]:
+    """Return changes that are over, and behind which stored deliveries may wait to be verified again."""
+    query = _all().where(_changes.c.finished_at.is_not(None), _changes.c.settled_at.is_(None))
+    return fetch_all(connection, ChangeRecord, query.order_by(_changes.c.id))
 
 
 def _purpose(idempotency_key: str) -> str:

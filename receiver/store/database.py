@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from sqlalchemy import Connection, Transaction, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from receiver.model import ReceiverError
 from receiver.store import deadline
 from receiver.store.engines import BUSY_SECONDS, postgresql_engine, sqlite_engine
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
@@ -18,7 +19,7 @@ ANSWER_SECONDS = 4.5
 """How long a bank may be kept waiting for all of a transaction: above `BUSY_SECONDS`, below what banks wait."""
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(ReceiverError):
     """The database can't be read or written now: unreachable, full, read-only, locked for too long, not migrated."""
 
 

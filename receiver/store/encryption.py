@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, select, update
 
+from receiver.model import ReceiverError
 from receiver.store.tables import BankToken, CredentialChange, SigningSecret, Source, table_of
 
 
-class DecryptionFailed(Exception):
+class DecryptionFailed(ReceiverError):
     """What was stored can't be opened: none of RECEIVER_SECRET_KEYS fits, or it was moved from another row."""
 
 
 class Encryption:
-    """Seals text for one purpose; what was sealed for one purpose does not open for another."""
+    """Encrypts text for one purpose; what was encrypted for one purpose does not open for another."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Take keys of 32 bytes in URL-safe Base64, newest first: the first seals, all open."""
+        """Take keys of 32 bytes in URL-safe Base64, newest first: the first encrypts, all decrypt."""
         self._fernet = MultiFernet([Fernet(key) for key in keys])
 
     def encrypt(self, purpose: str, text: str) -> bytes:
@@ -27,7 +28,7 @@ class Encryption:
         """Decrypt what `encrypt` gave for the same purpose.
 
         Raises:
-            DecryptionFailed: no key fits, or it was sealed for something else.
+            DecryptionFailed: no key fits, or it was encrypted for another purpose.
         """
         try:
             found, _, text = self._fernet.decrypt(sealed).decode().partition("\0")
@@ -55,11 +56,11 @@ ENCRYPTED_COLUMNS = (
     (table_of(BankToken), "sealed"),
     (table_of(CredentialChange), "token"),
 )
-"""Every column that holds something sealed."""
+"""Every column that holds something encrypted."""
 
 
 def reencrypt_all(connection: Connection, encryption: Encryption) -> int:
-    """Encrypt all of it anew, in the caller's transaction; return how many values there were.
+    """Encrypt all of it anew (key rotation), in the caller's transaction; return how many values there were.
 
     Raises:
         DecryptionFailed: no key opens one of them; nothing is changed then.
@@ -68,7 +69,8 @@ def reencrypt_all(connection: Connection, encryption: Encryption) -> int:
     for table, name in ENCRYPTED_COLUMNS:
         (identity,) = table.primary_key.columns
         column = table.c[name]
-        rows = connection.execute(select(identity, column).where(column.is_not(None)).with_for_update())
+        # `FOR NO KEY UPDATE`: callbacks insert rows that refer to these, and must not wait.
+        rows = connection.execute(select(identity, column).where(column.is_not(None)).with_for_update(key_share=True))
         for key, sealed in rows.all():
             renewed = encryption.renew(f"{name} of {table.name} {key}", bytes(sealed))
             connection.execute(update(table).where(identity == key).values({name: renewed}))

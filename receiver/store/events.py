@@ -1,14 +1,15 @@
-"""Reading events and deliveries."""
+"""Reading events: lists (keyset pagination), one event, what it came from, and what events tell of a payment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, select, union
 
+from receiver.model import ProofStrength, Status, SubjectKind, Verdict
 from receiver.store import pagination, sources
-from receiver.store.records import lowest_id
+from receiver.store.records import columns_of, fetch_all, fetch_one, lowest_id
 from receiver.store.tables import Delivery, Event, Repeat, Source, table_of
 
 _events, _deliveries, _repeats, _sources = (table_of(model) for model in (Event, Delivery, Repeat, Source))
@@ -30,13 +31,44 @@ class Filter:
     received_before: datetime | None = None
 
 
-def _all() -> Select[Any]:
-    return select(_events, _sources.c.name.label("source"), _sources.c.bank).join(
-        _sources, _sources.c.id == _events.c.source_id
-    )
+class EventRecord(NamedTuple):
+    """One thing that a bank told; `source` and `bank` are names, times are UTC."""
+
+    id: str
+    source_id: int
+    source: str
+    bank: str
+    delivery_id: str
+    type: str
+    kind: SubjectKind
+    subject: str | None
+    payment_id: str | None
+    claimed_status: Status | None
+    amount: str | None
+    currency: str | None
+    facts: dict[str, Any]
+    proof: ProofStrength
+    proof_key: str
+    conflict: bool
+    received_at: datetime
+    payload_sha256: str
 
 
-def listing(connection: Connection, wanted: Filter, *, below: str | None, limit: int) -> list[Row[Any]]:
+class EventDelivery(NamedTuple):
+    """A delivery that told an event; `conflict` is true where it said something else than the first one."""
+
+    id: str
+    received_at: datetime
+    verdict: Verdict
+    reason: str | None
+    peer: str
+    conflict: bool
+
+
+_COLUMNS = [column for column in _events.c if column.name in EventRecord._fields]
+
+
+def listing(connection: Connection, wanted: Filter, *, below: str | None, limit: int) -> list[EventRecord]:
     """Return events, newest first; `below` is the id to go on from. Ids ascend with time, and serve as its index."""
     ids = sources.ids(connection, wanted.sources)
     if wanted.sources and not ids:
@@ -48,17 +80,14 @@ def listing(connection: Connection, wanted: Filter, *, below: str | None, limit:
         where += pagination.beside(_events.c.source_id, ids, 0) + pagination.beside(_events.c.type, types, "")
     else:
         alternatives = pagination.combinations((_events.c.source_id, ids), (_events.c.type, types))
-    page = pagination.page(
-        _events,
-        alternatives,
-        where=where,
-        order=_events.c.id.desc(),
-        limit=limit,
-    ).subquery()
-    named = select(page, _sources.c.name.label("source"), _sources.c.bank).join(
-        _sources, _sources.c.id == page.c.source_id
-    )
-    return list(connection.execute(named.order_by(page.c.id.desc())))
+    page = pagination.page(_COLUMNS, alternatives, where=where, order=_events.c.id.desc(), limit=limit).subquery()
+    return fetch_all(connection, EventRecord, _named(page).order_by(page.c.id.desc()))
+
+
+def _named(rows: FromClause) -> Select[Any]:
+    """Select the records of rows of the table, each with its source's name and bank."""
+    columns = columns_of(EventRecord, rows, source=_sources.c.name, bank=_sources.c.bank)
+    return select(*columns).join_from(rows, _sources, _sources.c.id == rows.c.source_id)
 
 
 def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:
@@ -80,9 +109,9 @@ def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:
     return where
 
 
-def find(connection: Connection, event_id: str) -> Row[Any] | None:
-    """Return one event with its source's name and bank."""
-    return connection.execute(_all().where(_events.c.id == event_id)).one_or_none()
+def find(connection: Connection, event_id: str) -> EventRecord | None:
+    """Return one event."""
+    return fetch_one(connection, EventRecord, _named(_events).where(_events.c.id == event_id))
 
 
 def raw(connection: Connection, event_id: str) -> bytes | None:
@@ -96,13 +125,28 @@ def raw(connection: Connection, event_id: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
-def deliveries_of(connection: Connection, event_id: str) -> list[Row[Any]]:
-    """Return the deliveries that told an event, the first one first, each with `conflict`."""
-    first = select(_deliveries, _events.c.conflict).join(_events, _events.c.delivery_id == _deliveries.c.id)
-    again = select(_deliveries, _repeats.c.conflict).join(_repeats, _repeats.c.delivery_id == _deliveries.c.id)
-    rows = list(connection.execute(first.where(_events.c.id == event_id)))
-    repeats = again.where(_repeats.c.event_id == event_id).order_by(_repeats.c.delivery_id)
-    return rows + list(connection.execute(repeats))
+def deliveries_of(connection: Connection, event_id: str) -> list[EventDelivery]:
+    """Return the deliveries that told an event, the first one first."""
+    first = select(*columns_of(EventDelivery, _deliveries, conflict=_events.c.conflict)).join_from(
+        _events, _deliveries, _events.c.delivery_id == _deliveries.c.id
+    )
+    later = select(*columns_of(EventDelivery, _deliveries, conflict=_repeats.c.conflict)).join_from(
+        _repeats, _deliveries, _repeats.c.delivery_id == _deliveries.c.id
+    )
+    repeats = later.where(_repeats.c.event_id == event_id).order_by(_repeats.c.delivery_id)
+    return [
+        *fetch_all(connection, EventDelivery, first.where(_events.c.id == event_id)),
+        *fetch_all(connection, EventDelivery, repeats),
+    ]
+
+
+def of_delivery(connection: Connection, delivery_id: str) -> tuple[str, ...]:
+    """Return the ids of the events that a delivery told, for the first time or once more."""
+    ids = union(
+        select(_events.c.id).where(_events.c.delivery_id == delivery_id),
+        select(_repeats.c.event_id).where(_repeats.c.delivery_id == delivery_id),
+    )
+    return tuple(sorted(connection.execute(ids).scalars()))
 
 
 FACTS_FROM = 50
@@ -128,43 +172,3 @@ def latest(connection: Connection, source_id: int) -> datetime | None:
     query = select(_events.c.received_at).where(_events.c.source_id == source_id).order_by(_events.c.id.desc()).limit(1)
     found: datetime | None = connection.execute(query).scalar_one_or_none()
     return found
-
-
-def repeated_since(connection: Connection, source_id: int, since: datetime) -> datetime | None:
-    """Return when the latest genuine delivery of a source came, where that is not before `since`.
-
-    It looks at every delivery since then, so ask only where `latest` says that no event came.
-    """
-    query = (
-        select(_deliveries.c.received_at)
-        .where(_deliveries.c.id >= lowest_id("dlv", since), _deliveries.c.source_id == source_id)
-        .where(_deliveries.c.verdict != "rejected")
-        .order_by(_deliveries.c.id.desc())
-        .limit(1)
-    )
-    found: datetime | None = connection.execute(query).scalar_one_or_none()
-    return found
-
-
-def rejected(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[Row[Any]]:
-    """Return the rejected deliveries that are kept, newest first."""
-    query = (
-        select(_deliveries, _sources.c.name.label("source"))
-        .join(_sources, _sources.c.id == _deliveries.c.source_id)
-        .where(_deliveries.c.verdict == "rejected")
-        .order_by(_deliveries.c.id.desc())
-        .limit(limit)
-    )
-    if source:
-        query = query.where(_sources.c.name == source)
-    if below:
-        query = query.where(_deliveries.c.id < below)
-    return list(connection.execute(query))
-
-
-def delivery(connection: Connection, delivery_id: str) -> Row[Any] | None:
-    """Return one delivery with its source's name."""
-    query = select(_deliveries, _sources.c.name.label("source")).join(
-        _sources, _sources.c.id == _deliveries.c.source_id
-    )
-    return connection.execute(query.where(_deliveries.c.id == delivery_id)).one_or_none()

@@ -17,13 +17,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
-    Row,
     Select,
     bindparam,
     delete,
     exists,
     func,
     insert,
+    literal,
     or_,
     select,
     update,
@@ -46,9 +46,8 @@ _HEAD = select(_head.c.position)
 _LAST_AND_PENDING = select(_head.c.position, exists(select(_outbox.c.id)))
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One line of the log; `position` is 0 for as long as none is given."""
+class Entry(NamedTuple):
+    """One line of the log; `position` is 0 for as long as none is given, `source` is a name, `time` is UTC."""
 
     position: int
     type: str
@@ -58,6 +57,10 @@ class Entry:
     event_id: str | None
     data: Mapping[str, Any]
     replay_id: str | None = None
+
+
+_SHOWN = ("position", "type", "source_id", "subject", "time", "event_id", "data", "replay_id")
+"""The columns of an entry as a reader gets it."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ def read(connection: Connection, *, after: int, limit: int, wanted: Wanted = EVE
     """Return up to `limit` entries behind position `after`, oldest first.
 
     Where all that is wanted was found, the page goes through to the head, so that a reader with a narrow filter does
-    not walk over the same foreign entries again and again.
+    not walk over the same foreign entries over and over.
     """
     names = sources.names(connection)
     ids = [number for number, name in names.items() if name in wanted.sources]
@@ -166,7 +169,7 @@ def read(connection: Connection, *, after: int, limit: int, wanted: Wanted = EVE
     through = head(connection)
     query = _query(tuple(ids), tuple(wanted.types), wanted.consumer)
     given = {"after": after, "through": through, "most": limit + 1}
-    found = [_entry(row, names) for row in connection.execute(query, given)]
+    found = _entries_of(connection, query, names, given)
     if len(found) > limit:
         return Page(found[:limit], found[limit - 1].position, has_more=True)
     return Page(found, max(after, through), has_more=False)
@@ -179,7 +182,7 @@ def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | 
     if consumer is not None:
         for_reader = or_(for_reader, _entries.c.consumer == consumer)
     return pagination.page(
-        _entries,
+        [_entries.c[name] for name in _SHOWN],
         pagination.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types)),
         where=[
             _entries.c.position > bindparam("after", type_=BigInteger),
@@ -191,9 +194,12 @@ def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | 
     )
 
 
-def _entry(row: Row[Any], names: Mapping[int, str]) -> Entry:
-    position = row._mapping.get("position", 0)
-    return Entry(position, row.type, names[row.source_id], row.subject, row.time, row.event_id, row.data, row.replay_id)
+def _entries_of(
+    connection: Connection, query: Select[Any], names: Mapping[int, str], given: Mapping[str, Any] | None = None
+) -> list[Entry]:
+    """Return what a query for the columns `_SHOWN` finds; `names` are those of the sources."""
+    rows = connection.execute(query, given)
+    return [Entry(position, type_, names[source_id], *rest) for position, type_, source_id, *rest in rows]
 
 
 def head(connection: Connection) -> int:
@@ -240,6 +246,9 @@ def _halved(connection: Connection, time: datetime, high: int) -> int:
 def of_event(connection: Connection, event_id: str) -> list[Entry]:
     """Return the entries that stem from an event, in the order of their positions, those without one last."""
     names = sources.names(connection)
-    given = select(_entries).where(_entries.c.event_id == event_id).order_by(_entries.c.position)
-    pending = select(_outbox).where(_outbox.c.event_id == event_id).order_by(_outbox.c.id)
-    return [_entry(row, names) for query in (given, pending) for row in connection.execute(query)]
+    placed = select(*(_entries.c[name] for name in _SHOWN)).where(_entries.c.event_id == event_id)
+    pending = select(literal(0), *(_outbox.c[name] for name in _SHOWN[1:])).where(_outbox.c.event_id == event_id)
+    return [
+        *_entries_of(connection, placed.order_by(_entries.c.position), names),
+        *_entries_of(connection, pending.order_by(_outbox.c.id), names),
+    ]

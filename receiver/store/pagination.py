@@ -1,28 +1,29 @@
-"""One page of a list that is filtered by several values, each part read in order from its own index."""
+"""Keyset pagination of a list that is filtered by several values: each part is read in order from its own index."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, Table, func, select, union_all
+from sqlalchemy import BindParameter, ColumnElement, Select, func, select, union_all
 
 PARTS_MAX = 200
 """Combinations of filters in one statement; beyond it a plain filter serves."""
 
 
 def page(
-    table: Table,
+    columns: Iterable[ColumnElement[Any]],
     alternatives: Sequence[Sequence[ColumnElement[bool]]],
     *,
     where: Sequence[ColumnElement[bool]],
     order: ColumnElement[Any],
     limit: int | BindParameter[int],
 ) -> Select[Any]:
-    """Select up to `limit` rows that fulfil `where` and one of the alternatives, in the given order.
+    """Select columns of up to `limit` rows that fulfil `where` and one of the alternatives, in the given order.
 
     An `IN` over the leading column of an index loses the index's order, so each alternative is read on its own, up to
-    the limit, and the parts are merged. `order` is a column of the table, or that column `.desc()`.
+    the limit, and the parts are merged. `order` is one of the columns, or that column `.desc()`.
     """
-    parts = [select(table).where(*where, *alternative).order_by(order).limit(limit) for alternative in alternatives]
+    chosen = list(columns)
+    parts = [select(*chosen).where(*where, *alternative).order_by(order).limit(limit) for alternative in alternatives]
     if len(parts) == 1:
         return parts[0]
     merged = union_all(*(select(part.subquery()) for part in parts)).subquery()

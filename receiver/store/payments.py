@@ -1,33 +1,69 @@
-"""Payments and jobs: what is due to be asked, who asks it, and what was answered."""
+"""Payments and jobs: which are due to be asked about, who has the lease to ask, and what was answered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, case, insert, or_, select, update
+from sqlalchemy import Connection, FromClause, Select, case, insert, or_, select, update
 
+from receiver.model import Agreement, Status, SubjectKind
 from receiver.store import pagination, sources
+from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Check, Source, Subject, table_of
 
 _subjects, _checks, _sources = (table_of(model) for model in (Subject, Check, Source))
 
-
-STATUSES = ("pending", "completed", "rejected", "reversed", "cancelled", "returned", "unknown")
-AGREEMENTS = ("unconfirmed", "confirmed", "contradicted", "unknown_to_bank")
+STATUSES = tuple(str(status) for status in Status)
+AGREEMENTS = tuple(str(agreement) for agreement in Agreement)
 
 
 class LeaseLost(Exception):
     """Another worker has taken the subject over; what this one found out must not be written."""
 
 
-@dataclass(frozen=True)
-class Due:
+class SubjectRecord(NamedTuple):
+    """A payment or job: what callbacks claim of it, and what the bank answers; `source` is a name, times are UTC."""
+
+    id: int
+    source_id: int
+    source: str
+    kind: SubjectKind
+    subject: str
+    """The payment's or job's id at the bank."""
+    status: Status
+    bank_status: str | None
+    """The status in the bank's own words."""
+    agreement: Agreement
+    claimed_status: Status | None
+    claimed_at: datetime | None
+    amount: str | None
+    currency: str | None
+    last_event_id: str | None
+    returns: str | None
+    returned_by: str | None
+    created_at: datetime
+    updated_at: datetime
+    due_at: datetime | None
+    attempts: int
+
+
+class CheckRecord(NamedTuple):
+    """One question to the bank, and what came back."""
+
+    at: datetime
+    outcome: str
+    """`answered`, or the `outcome` of a `BankError`."""
+    bank_status: str | None
+    detail: Mapping[str, Any]
+
+
+class Due(NamedTuple):
     """A subject that this worker alone may ask about until its lease ends."""
 
     id: int
     source_id: int
-    kind: str
+    kind: SubjectKind
     subject: str
     attempts: int
     last_event_id: str | None
@@ -38,10 +74,10 @@ class Due:
 class State:
     """What is known of a subject."""
 
-    status: str
+    status: Status
     bank_status: str | None
-    agreement: str
-    claimed_status: str | None
+    agreement: Agreement
+    claimed_status: Status | None
     last_event_id: str | None
     returns: str | None = None
     since: datetime | None = field(default=None, compare=False)
@@ -51,7 +87,7 @@ class State:
 def claim_due(
     connection: Connection, *, now: datetime, until: datetime, lease: str, limit: int, subject_id: int | None = None
 ) -> list[Due]:
-    """Take up to `limit` subjects that are due, the longest due first; `lease` must be new at each call."""
+    """Lease up to `limit` subjects that are due until `until`, the longest due first; `lease` is new at each call."""
     free = or_(_subjects.c.leased_until.is_(None), _subjects.c.leased_until <= now)
     enabled = select(_sources.c.id).where(_sources.c.enabled.is_(True))
     due = (
@@ -59,7 +95,7 @@ def claim_due(
         .where(_subjects.c.due_at <= now, free, _subjects.c.source_id.in_(enabled))
         .order_by(_subjects.c.due_at)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)
     )
     if subject_id is not None:
         due = due.where(_subjects.c.id == subject_id)
@@ -69,19 +105,9 @@ def claim_due(
         update(_subjects)
         .where(_subjects.c.id.in_(select(chosen.c.id)))
         .values(lease=lease, leased_until=until)
-        .returning(
-            _subjects.c.id,
-            _subjects.c.source_id,
-            _subjects.c.kind,
-            _subjects.c.subject,
-            _subjects.c.attempts,
-            _subjects.c.last_event_id,
-        )
+        .returning(*columns_of(Due, _subjects))
     )
-    return [
-        Due(row.id, row.source_id, row.kind, row.subject, row.attempts, row.last_event_id, lease)
-        for row in connection.execute(taken)
-    ]
+    return fetch_all(connection, Due, taken)
 
 
 def locked_state(connection: Connection, due: Due) -> State:
@@ -90,19 +116,18 @@ def locked_state(connection: Connection, due: Due) -> State:
     Raises:
         LeaseLost
     """
-    row = connection.execute(
-        select(_subjects).where(_subjects.c.id == due.id, _subjects.c.lease == due.lease).with_for_update()
-    ).one_or_none()
+    query = select(_subjects).where(_subjects.c.id == due.id, _subjects.c.lease == due.lease)
+    row = connection.execute(query.with_for_update(key_share=True)).one_or_none()
     if row is None:
         raise LeaseLost(f"{due.kind} {due.subject} was taken over by another worker")
     return State(
-        row.status,
-        row.bank_status,
-        row.agreement,
-        row.claimed_status,
-        row.last_event_id,
-        row.returns,
-        row.updated_at,
+        status=row.status,
+        bank_status=row.bank_status,
+        agreement=row.agreement,
+        claimed_status=row.claimed_status,
+        last_event_id=row.last_event_id,
+        returns=row.returns,
+        since=row.updated_at,
     )
 
 
@@ -165,14 +190,19 @@ def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:
     connection.execute(update(_subjects).where(_subjects.c.id == subject_id).values(due_at=now, attempts=0))
 
 
-def _all() -> Select[Any]:
-    return select(_subjects, _sources.c.name.label("source")).join(_sources, _sources.c.id == _subjects.c.source_id)
+_COLUMNS = [column for column in _subjects.c if column.name in SubjectRecord._fields]
 
 
-def find(connection: Connection, source: str, kind: str, subject: str) -> Row[Any] | None:
-    """Return one payment or job with its source's name."""
-    query = _all().where(_sources.c.name == source, _subjects.c.kind == kind, _subjects.c.subject == subject)
-    return connection.execute(query).one_or_none()
+def _named(rows: FromClause) -> Select[Any]:
+    """Select the records of rows of the table, each with its source's name."""
+    columns = columns_of(SubjectRecord, rows, source=_sources.c.name)
+    return select(*columns).join_from(rows, _sources, _sources.c.id == rows.c.source_id)
+
+
+def find(connection: Connection, source: str, kind: str, subject: str) -> SubjectRecord | None:
+    """Return one payment or job of the source with this name."""
+    query = _named(_subjects).where(_sources.c.name == source, _subjects.c.kind == kind, _subjects.c.subject == subject)
+    return fetch_one(connection, SubjectRecord, query)
 
 
 def listing(
@@ -184,7 +214,7 @@ def listing(
     agreement: str | None = None,
     below: int | None = None,
     limit: int,
-) -> list[Row[Any]]:
+) -> list[SubjectRecord]:
     """Return payments or jobs, the latest known first; `names` are sources, `below` is the number to go on from."""
     source_ids = sources.ids(connection, names)
     if names and not source_ids:
@@ -197,7 +227,7 @@ def listing(
     if below is not None:
         where.append(_subjects.c.id < below)
     page = pagination.page(
-        _subjects,
+        _COLUMNS,
         pagination.combinations(
             (_subjects.c.source_id, source_ids), (_subjects.c.status, statuses), (_subjects.c.agreement, agreements)
         ),
@@ -205,10 +235,10 @@ def listing(
         order=_subjects.c.id.desc(),
         limit=limit,
     ).subquery()
-    named = select(page, _sources.c.name.label("source")).join(_sources, _sources.c.id == page.c.source_id)
-    return list(connection.execute(named.order_by(page.c.id.desc())))
+    return fetch_all(connection, SubjectRecord, _named(page).order_by(page.c.id.desc()))
 
 
-def checks_of(connection: Connection, subject_id: int) -> list[Row[Any]]:
+def checks_of(connection: Connection, subject_id: int) -> list[CheckRecord]:
     """Return every check made of a subject, oldest first."""
-    return list(connection.execute(select(_checks).where(_checks.c.subject_id == subject_id).order_by(_checks.c.id)))
+    query = select(*columns_of(CheckRecord, _checks)).where(_checks.c.subject_id == subject_id).order_by(_checks.c.id)
+    return fetch_all(connection, CheckRecord, query)

@@ -1,17 +1,23 @@
-"""The records that are handed to the store: a delivery, its events, and what became of them; and their ids."""
+"""What callers hand in to be written down, ids, and how database rows become typed records (no ORM)."""
 
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, FromClause
+from sqlalchemy.sql.selectable import TypedReturnsRows
+
+Record = TypeVar("Record", bound=NamedTuple)
+"""A typed record whose fields are named like the columns that they come from."""
 
 
 class NonceReused(Exception):
-    """The nonce was used before, by a delivery with another body."""
+    """The nonce was used before, by a delivery with another body (replay)."""
 
 
 class NewDelivery(NamedTuple):
-    """A delivery whose signature was right; `body` is free of content codings, times are UTC."""
+    """A delivery to be written down; `body` is free of content codings, times are UTC."""
 
     id: str
     source_id: int
@@ -28,7 +34,7 @@ class NewDelivery(NamedTuple):
 
 
 class NewEvent(NamedTuple):
-    """One thing that a delivery tells."""
+    """One thing that a delivery tells; `kind`, `claimed_status` and `proof` are words of `receiver.model`."""
 
     id: str
     identity: bytes
@@ -66,3 +72,29 @@ def new_id(prefix: str, now: datetime) -> str:
 def lowest_id(prefix: str, now: datetime) -> str:
     """Return what every id made at `now` or later sorts at or behind."""
     return f"{prefix}_{int(now.timestamp() * 1000):012x}"
+
+
+def columns_of(record: type[NamedTuple], *tables: FromClause, **others: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """Return what to select for a record, in the order of its fields.
+
+    A field is the one of `others` with its name, or else that column of the first table that has it.
+    """
+    return [
+        others[field].label(field) if field in others else next(table.c[field] for table in tables if field in table.c)
+        for field in record._fields
+    ]
+
+
+def fetch_all(connection: Connection, record: type[Record], query: TypedReturnsRows[Any]) -> list[Record]:
+    """Run a query for `columns_of` a record, and return a record for each row."""
+    return [record._make(row) for row in connection.execute(query)]
+
+
+def fetch_one(connection: Connection, record: type[Record], query: TypedReturnsRows[Any]) -> Record | None:
+    """Run a query for `columns_of` a record; none where no row fits.
+
+    Raises:
+        MultipleResultsFound: more than one fits.
+    """
+    row = connection.execute(query).one_or_none()
+    return None if row is None else record._make(row)

@@ -1,20 +1,25 @@
-"""Replays: which entries or deliveries a plan means, and how far its run has come."""
+"""Replays: which feed entries or rejected deliveries a plan selects, and how far its run has come."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, update
 
+from receiver.model import ReplayState, ReplayTarget, Verdict
 from receiver.store import feed, pagination, sources
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.claims import SUBJECT_KINDS
+from receiver.store.deliveries import DeliveryRecord
+from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Delivery, FeedEntry, OutboxEntry, Replay, Source, Subject, table_of
 
 _replays, _entries, _outbox, _deliveries, _sources, _subjects = (
     table_of(model) for model in (Replay, FeedEntry, OutboxEntry, Delivery, Source, Subject)
 )
+
+_is_running = _replays.c.state == ReplayState.RUNNING
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,45 @@ class Selection:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a selection comes to: how many, from when to when."""
+    """What a selection comes to: how many, from when to when (UTC)."""
 
     number: int
     first: datetime | None
     last: datetime | None
+
+
+class ReplayRecord(NamedTuple):
+    """One run of a plan; `Replay` says what each column holds."""
+
+    id: str
+    plan: str
+    target: ReplayTarget
+    filter: dict[str, Any]
+    consumer: str | None
+    through: str
+    place: str
+    total: int
+    done: int
+    failed: int
+    per_second: float | None
+    state: ReplayState
+    requested_by: str
+    reason: str
+    created_at: datetime
+    finished_at: datetime | None
+    due_at: datetime
+
+
+class OriginalEntry(NamedTuple):
+    """A feed entry that was not itself written by a replay; its time is UTC."""
+
+    position: int
+    type: str
+    source_id: int
+    subject: str | None
+    time: datetime
+    event_id: str | None
+    data: Mapping[str, Any]
 
 
 def _of_entries(selection: Selection, behind: int, through: int) -> list[ColumnElement[bool]]:
@@ -52,7 +91,7 @@ def _of_entries(selection: Selection, behind: int, through: int) -> list[ColumnE
 
 
 def _of_rejected(selection: Selection, behind: str, through: str) -> list[ColumnElement[bool]]:
-    where = [_deliveries.c.verdict == "rejected", _deliveries.c.id > behind, _deliveries.c.id <= through]
+    where = [_deliveries.c.verdict == Verdict.REJECTED, _deliveries.c.id > behind, _deliveries.c.id <= through]
     if selection.sources:
         named = select(_sources.c.id).where(_sources.c.name.in_(selection.sources))
         where.append(_deliveries.c.source_id.in_(named))
@@ -78,7 +117,9 @@ def matching_entries(connection: Connection, selection: Selection, through: int)
     return Matched(*row)
 
 
-def entries(connection: Connection, selection: Selection, *, behind: int, through: int, limit: int) -> list[Row[Any]]:
+def entries(
+    connection: Connection, selection: Selection, *, behind: int, through: int, limit: int
+) -> list[OriginalEntry]:
     """Return feed entries of a selection in the order of their positions."""
     behind = _first_behind(connection, selection, behind)
     source_ids = sources.ids(connection, selection.sources)
@@ -91,8 +132,9 @@ def entries(connection: Connection, selection: Selection, *, behind: int, throug
         where += pagination.beside(_entries.c.source_id, source_ids, 0) + pagination.beside(_entries.c.type, types, "")
     else:
         alternatives = pagination.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types))
-    page = pagination.page(_entries, alternatives, where=where, order=_entries.c.position, limit=limit)
-    return list(connection.execute(page))
+    columns = columns_of(OriginalEntry, _entries)
+    page = pagination.page(columns, alternatives, where=where, order=_entries.c.position, limit=limit)
+    return fetch_all(connection, OriginalEntry, page)
 
 
 def _first_behind(connection: Connection, selection: Selection, behind: int) -> int:
@@ -113,32 +155,44 @@ def matching_rejected(connection: Connection, selection: Selection, through: str
 
 def last_rejected(connection: Connection) -> str:
     """Return the highest id of a rejected delivery; empty where there is none."""
-    query = select(func.max(_deliveries.c.id)).where(_deliveries.c.verdict == "rejected")
+    query = select(func.max(_deliveries.c.id)).where(_deliveries.c.verdict == Verdict.REJECTED)
     return connection.execute(query).scalar() or ""
 
 
-def rejected(connection: Connection, selection: Selection, *, behind: str, through: str, limit: int) -> list[Row[Any]]:
+def rejected(
+    connection: Connection, selection: Selection, *, behind: str, through: str, limit: int
+) -> list[DeliveryRecord]:
     """Return rejected deliveries of a selection in the order of their ids."""
     where = _of_rejected(selection, behind, through)
-    query = select(_deliveries, _sources.c.name.label("source")).join(
-        _sources, _sources.c.id == _deliveries.c.source_id
-    )
-    return list(connection.execute(query.where(*where).order_by(_deliveries.c.id).limit(limit)))
+    columns = columns_of(DeliveryRecord, _deliveries, source=_sources.c.name)
+    query = select(*columns).join_from(_deliveries, _sources, _sources.c.id == _deliveries.c.source_id)
+    return fetch_all(connection, DeliveryRecord, query.where(*where).order_by(_deliveries.c.id).limit(limit))
 
 
-def append_replayed(connection: Connection, rows: Sequence[Row[Any]], replay_id: str, consumer: str | None) -> None:
+def append_replayed(
+    connection: Connection, originals: Sequence[OriginalEntry], replay_id: str, consumer: str | None
+) -> None:
     """Put entries into the feed once more, marked with their replay."""
-    copied = ("type", "source_id", "subject", "time", "event_id", "data")
-    again = [
-        {name: row._mapping[name] for name in copied} | {"replay_id": replay_id, "consumer": consumer} for row in rows
+    copies = [
+        {
+            "type": entry.type,
+            "source_id": entry.source_id,
+            "subject": entry.subject,
+            "time": entry.time,
+            "event_id": entry.event_id,
+            "data": entry.data,
+            "replay_id": replay_id,
+            "consumer": consumer,
+        }
+        for entry in originals
     ]
-    if again:
-        connection.execute(insert(_outbox), again)
+    if copies:
+        connection.execute(insert(_outbox), copies)
 
 
-def make_due(connection: Connection, rows: Sequence[Row[Any]], now: datetime) -> None:
-    """Make the payments and jobs that entries are about due to be asked about."""
-    about = {(row.source_id, kind, row.subject) for row in rows if row.subject for kind in SUBJECT_KINDS}
+def make_due(connection: Connection, entries: Sequence[OriginalEntry], now: datetime) -> None:
+    """Make the payments and jobs that feed entries are about due to be asked about."""
+    about = {(entry.source_id, kind, entry.subject) for entry in entries if entry.subject for kind in SUBJECT_KINDS}
     # In the order in which callbacks touch them, so that the two never wait for each other in a circle.
     for source_id, kind, subject in sorted(about):
         one = (_subjects.c.source_id == source_id, _subjects.c.kind == kind, _subjects.c.subject == subject)
@@ -146,7 +200,7 @@ def make_due(connection: Connection, rows: Sequence[Row[Any]], now: datetime) ->
 
 
 def start(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Write down a run; false where its plan was run already."""
+    """Write down a run; false where its plan was run already (the plan is the idempotency key)."""
     return insert_or_skip(connection, _replays, ["plan"], dict(values))
 
 
@@ -156,26 +210,30 @@ def of_plan(connection: Connection, plan: str) -> str:
     return found
 
 
-def find(connection: Connection, replay_id: str) -> Row[Any] | None:
+def _all() -> Select[Any]:
+    return select(*columns_of(ReplayRecord, _replays))
+
+
+def find(connection: Connection, replay_id: str) -> ReplayRecord | None:
     """Return one replay."""
-    return connection.execute(select(_replays).where(_replays.c.id == replay_id)).one_or_none()
+    return fetch_one(connection, ReplayRecord, _all().where(_replays.c.id == replay_id))
 
 
-def listing(connection: Connection, *, limit: int) -> list[Row[Any]]:
+def listing(connection: Connection, *, limit: int) -> list[ReplayRecord]:
     """Return replays, newest first."""
-    return list(connection.execute(select(_replays).order_by(_replays.c.id.desc()).limit(limit)))
+    return fetch_all(connection, ReplayRecord, _all().order_by(_replays.c.id.desc()).limit(limit))
 
 
 def due(connection: Connection, now: datetime) -> list[str]:
     """Return the ids of running replays whose next part may be done."""
-    query = select(_replays.c.id).where(_replays.c.state == "running", _replays.c.due_at <= now)
+    query = select(_replays.c.id).where(_is_running, _replays.c.due_at <= now)
     return list(connection.execute(query.order_by(_replays.c.due_at)).scalars())
 
 
-def lock(connection: Connection, replay_id: str) -> Row[Any] | None:
+def lock(connection: Connection, replay_id: str) -> ReplayRecord | None:
     """Return a running replay for this transaction alone; none where it is over, or another worker is at it."""
-    query = select(_replays).where(_replays.c.id == replay_id, _replays.c.state == "running")
-    return connection.execute(query.with_for_update(skip_locked=True)).one_or_none()
+    query = _all().where(_replays.c.id == replay_id, _is_running)
+    return fetch_one(connection, ReplayRecord, query.with_for_update(skip_locked=True))
 
 
 def advance(connection: Connection, replay_id: str, values: Mapping[str, Any]) -> None:
@@ -185,5 +243,5 @@ def advance(connection: Connection, replay_id: str, values: Mapping[str, Any]) -
 
 def cancel(connection: Connection, replay_id: str, now: datetime) -> bool:
     """Stop a running replay where it stands; false where it was over already."""
-    running = update(_replays).where(_replays.c.id == replay_id, _replays.c.state == "running")
-    return connection.execute(running.values(state="cancelled", finished_at=now)).rowcount == 1
+    running = update(_replays).where(_replays.c.id == replay_id, _is_running)
+    return connection.execute(running.values(state=ReplayState.CANCELLED, finished_at=now)).rowcount == 1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from receiver.model import ReceiverError
 from receiver.store.database import Database
 
 TURN_SECONDS = 600
@@ -15,7 +16,7 @@ TURN_SECONDS = 600
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class NotMigrated(Exception):
+class NotMigrated(ReceiverError):
     """The database does not have the tables of this release; `receiver db upgrade` makes them."""
 
 

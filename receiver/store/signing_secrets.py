@@ -1,31 +1,32 @@
-"""Message-signing secrets: versions of one secret that overlap while it is changed, sealed."""
+"""Message-signing secrets: versions of one secret that overlap while it is rotated, encrypted at rest."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, func, insert, or_, select, update
 
+from receiver.model import SecretState
 from receiver.store import sources
 from receiver.store.encryption import Encryption
+from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import SigningSecret, table_of
 
 _secrets = table_of(SigningSecret)
 
 
-@dataclass(frozen=True)
-class SecretVersion:
-    """What may be shown of a secret."""
+class SecretVersion(NamedTuple):
+    """What may be shown of a secret; times are UTC."""
 
     version: int
     created_at: datetime
     expires_at: datetime | None
 
-    def state(self, now: datetime) -> str:
-        """Return `current` (it has no end yet), `valid` (until it ends) or `expired`."""
+    def state(self, now: datetime) -> SecretState:
+        """Return whether it still proves callbacks at `now`."""
         if self.expires_at is None:
-            return "current"
-        return "valid" if self.expires_at > now else "expired"
+            return SecretState.CURRENT
+        return SecretState.VALID if self.expires_at > now else SecretState.EXPIRED
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,10 @@ def put(
     current one already is left as it is; one that is about to expire, or has, becomes a new version.
     """
     sources.lock(connection, source_id)
-    current = connection.execute(
-        select(_secrets)
-        .where(_secrets.c.source_id == source_id, _secrets.c.expires_at.is_(None))
-        .order_by(_secrets.c.version.desc())
-        .limit(1)
-    ).one_or_none()
+    endless = _newest_first(source_id).where(_secrets.c.expires_at.is_(None)).limit(1)
+    current = fetch_one(connection, _Encrypted, endless)
     if current is not None and _open(encryption, current).text == secret:
-        version: int = current.version
-        return version
+        return current.version
     newest = connection.execute(select(func.max(_secrets.c.version)).where(_secrets.c.source_id == source_id)).scalar()
     version = (newest or 0) + 1
     if grace_seconds is not None:
@@ -88,12 +84,8 @@ def valid(connection: Connection, encryption: Encryption, source_id: int, now: d
     Raises:
         DecryptionFailed
     """
-    rows = connection.execute(
-        select(_secrets)
-        .where(_secrets.c.source_id == source_id, or_(_secrets.c.expires_at.is_(None), _secrets.c.expires_at > now))
-        .order_by(_secrets.c.version.desc())
-    )
-    return [_open(encryption, row) for row in rows]
+    alive = or_(_secrets.c.expires_at.is_(None), _secrets.c.expires_at > now)
+    return [_open(encryption, row) for row in fetch_all(connection, _Encrypted, _newest_first(source_id).where(alive))]
 
 
 def every(connection: Connection, encryption: Encryption, source_id: int) -> list[OpenSecret]:
@@ -102,22 +94,28 @@ def every(connection: Connection, encryption: Encryption, source_id: int) -> lis
     Raises:
         DecryptionFailed
     """
-    rows = connection.execute(
-        select(_secrets).where(_secrets.c.source_id == source_id).order_by(_secrets.c.version.desc())
-    )
-    return [_open(encryption, row) for row in rows]
+    return [_open(encryption, row) for row in fetch_all(connection, _Encrypted, _newest_first(source_id))]
 
 
-def _open(encryption: Encryption, row: Row[Any]) -> OpenSecret:
+class _Encrypted(NamedTuple):
+    source_id: int
+    version: int
+    sealed: bytes
+
+
+def _newest_first(source_id: int) -> Select[Any]:
+    query = select(*columns_of(_Encrypted, _secrets))
+    return query.where(_secrets.c.source_id == source_id).order_by(_secrets.c.version.desc())
+
+
+def _open(encryption: Encryption, row: _Encrypted) -> OpenSecret:
     return OpenSecret(row.version, encryption.decrypt(_purpose(row.source_id, row.version), row.sealed))
 
 
 def versions(connection: Connection, source_id: int) -> list[SecretVersion]:
     """Return every version, newest first, expired ones too."""
-    rows = connection.execute(
-        select(_secrets).where(_secrets.c.source_id == source_id).order_by(_secrets.c.version.desc())
-    )
-    return [SecretVersion(row.version, row.created_at, row.expires_at) for row in rows]
+    query = select(*columns_of(SecretVersion, _secrets)).where(_secrets.c.source_id == source_id)
+    return fetch_all(connection, SecretVersion, query.order_by(_secrets.c.version.desc()))
 
 
 def _purpose(source_id: int, version: int) -> str:

@@ -1,36 +1,35 @@
-"""Sources: one row for each bank relation."""
+"""Sources: one row for each bank relation, with its API credentials, encrypted."""
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
+from receiver.model import ReceiverError
 from receiver.store.encryption import Encryption
+from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Source, table_of
 
 _sources = table_of(Source)
-
 
 _NAMES = select(_sources.c.id, _sources.c.name)
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 
-class SourceNameWrong(Exception):
+class SourceNameWrong(ReceiverError):
     """A source's name must stand in a URL as it is."""
 
 
-class SourceExists(Exception):
+class SourceExists(ReceiverError):
     """There is a source of this name already."""
 
 
-@dataclass(frozen=True)
-class SourceRecord:
-    """A source without its secrets."""
+class SourceRecord(NamedTuple):
+    """A source without its secrets; `created_at` is UTC."""
 
     id: int
     name: str
@@ -44,19 +43,7 @@ class SourceRecord:
     created_at: datetime
 
 
-def _record(row: Row[Any]) -> SourceRecord:
-    return SourceRecord(
-        id=row.id,
-        name=row.name,
-        bank=row.bank,
-        environment=row.environment,
-        base_url=row.base_url,
-        options=row.options,
-        enabled=row.enabled,
-        has_credentials=row.credentials is not None,
-        environment_digest=row.environment_digest,
-        created_at=row.created_at,
-    )
+_ALL = select(*columns_of(SourceRecord, _sources, has_credentials=_sources.c.credentials.is_not(None)))
 
 
 def add(
@@ -99,13 +86,12 @@ def find(connection: Connection, name: str) -> SourceRecord | None:
     """Return the source of this name, enabled or not."""
     if not _NAME.fullmatch(name):
         return None
-    row = connection.execute(select(_sources).where(_sources.c.name == name)).one_or_none()
-    return None if row is None else _record(row)
+    return fetch_one(connection, SourceRecord, _ALL.where(_sources.c.name == name))
 
 
 def every(connection: Connection) -> list[SourceRecord]:
     """Return all sources by name."""
-    return [_record(row) for row in connection.execute(select(_sources).order_by(_sources.c.name))]
+    return fetch_all(connection, SourceRecord, _ALL.order_by(_sources.c.name))
 
 
 def names(connection: Connection) -> dict[int, str]:
@@ -132,14 +118,18 @@ def change(connection: Connection, source_id: int, **values: Any) -> None:
 
 
 def lock(connection: Connection, source_id: int) -> None:
-    """Make other writers about this source wait until the transaction ends (on SQLite they all wait anyway)."""
-    connection.execute(select(_sources.c.id).where(_sources.c.id == source_id).with_for_update())
+    """Make other writers about this source wait until the transaction ends (on SQLite they all wait anyway).
+
+    Callbacks do not wait: the lock is `FOR NO KEY UPDATE`, which goes together with the key-share lock that the insert
+    of a delivery takes on its source. `FOR UPDATE` does not, and would starve where callbacks come without a pause.
+    """
+    connection.execute(select(_sources.c.id).where(_sources.c.id == source_id).with_for_update(key_share=True))
 
 
 def set_credentials(
     connection: Connection, encryption: Encryption, source_id: int, credentials: Mapping[str, str]
 ) -> None:
-    """Store the API credentials, sealed."""
+    """Store the API credentials, encrypted."""
     sealed = encryption.encrypt(_purpose(source_id), json.dumps(dict(credentials)))
     change(connection, source_id, credentials=sealed)
 

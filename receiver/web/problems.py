@@ -10,9 +10,12 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from receiver.feed.cursors import CursorInvalid
+from receiver.feed.reader import PositionUnknown
 from receiver.inbox.decompression import SUPPORTED, BodyTooLarge, CodingNotSupported
 from receiver.inbox.inbox import TryLater
 from receiver.inbox.source_cache import SourceUnknown
+from receiver.replay.plan import PlanWrong
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 
@@ -26,14 +29,14 @@ QUIET_SECONDS = 5.0
 
 
 class Outages:
-    """One burst of refusals after the other; any number of threads may tell of theirs."""
+    """One burst of refusals after the other; any number of threads may report theirs."""
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer = timer
         self._lock = threading.Lock()
         self._since: float | None = None
-        self._last = self._told = 0.0
-        self._refused = self._untold = 0
+        self._last = self._logged = 0.0
+        self._refused = self._unlogged = 0
 
     def refused(self, reason: str) -> None:
         """Log the first of a burst at once; later ones by their number, every ten seconds."""
@@ -41,17 +44,17 @@ class Outages:
             now = self._timer()
             is_first = self._since is None
             if is_first:
-                self._since, self._refused, self._untold = now, 0, 0
+                self._since, self._refused, self._unlogged = now, 0, 0
             self._last = now
             self._refused += 1
-            self._untold += 1
-            if not is_first and now - self._told < EVERY_SECONDS:
+            self._unlogged += 1
+            if not is_first and now - self._logged < EVERY_SECONDS:
                 return
-            self._told, untold, self._untold = now, self._untold, 0
+            self._logged, unlogged, self._unlogged = now, self._unlogged, 0
         if is_first:
             log.error("the database is unavailable: %s", reason)
         else:
-            log.error("the database is still unavailable, %d more requests refused: %s", untold, reason)
+            log.error("the database is still unavailable, %d more requests refused: %s", unlogged, reason)
 
     def succeeded(self) -> None:
         """Log the end of a burst, if this is one."""
@@ -87,12 +90,14 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 
 def answer(error: Exception, outages: Outages) -> Response:
-    """Return the problem document for what a view, or the door to callbacks, has raised."""
+    """Return the problem document for what a view, or the handler of callbacks, has raised."""
     match error:
         case Problem():
             return problem(error.status, error.detail, error.headers)
         case HTTPException():
             return _of_http(error)
+        case CursorInvalid() | PositionUnknown() | PlanWrong():
+            return problem(400, str(error))
         case SourceUnknown():
             return problem(404, "There is no such source.")
         case BodyTooLarge():

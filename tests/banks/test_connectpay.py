@@ -14,6 +14,7 @@ from receiver.banks.errors import NotKnown, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Claim, OptionsWrong, Proof
+from receiver.model import Status
 from receiver.reconcile.schedule import Schedule
 from receiver.simulator.connectpay import Config, Simulator
 from receiver.simulator.connectpay.bank import TYPES
@@ -123,7 +124,7 @@ def test_a_list_that_lets_everybody_in_proves_no_address() -> None:
 
 def test_the_pauses_are_never_shorter_than_five_minutes() -> None:
     schedule = Schedule(10, 3600).at_least(BANK.pauses)
-    pauses = [schedule.next_check("pending", attempts, NOW) for attempts in range(20) for _ in range(20)]
+    pauses = [schedule.next_check(Status.PENDING, attempts, NOW) for attempts in range(20) for _ in range(20)]
     assert min(at - NOW for at in pauses if at is not None) >= timedelta(minutes=5)
     assert max(at - NOW for at in pauses if at is not None) > timedelta(hours=10)
 

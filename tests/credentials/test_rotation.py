@@ -246,8 +246,8 @@ def test_credentials_that_are_dead_already_begin_nothing(
 def test_a_call_in_flight_whose_token_the_rotation_killed_is_made_again_with_the_new_secret(
     parts: Runtime, source: SourceRecord, changes: CredentialChanges
 ) -> None:
-    access = BankSession(parts, source)
-    access.ask(access.bank.clock)
+    session = BankSession(parts, source)
+    session.ask(session.bank.clock)
     asked = 0
 
     def ask(way: HttpClient) -> datetime | None:
@@ -255,9 +255,9 @@ def test_a_call_in_flight_whose_token_the_rotation_killed_is_made_again_with_the
         asked += 1
         if asked == 1:
             changes.make(source, ROTATE)
-        return access.bank.clock(way)
+        return session.bank.clock(way)
 
-    assert access.ask(ask) is not None
+    assert session.ask(ask) is not None
     assert asked == 2
 
 
@@ -265,15 +265,15 @@ def test_no_call_is_wasted_on_dead_credentials_while_a_rotation_is_unfinished(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
 ) -> None:
     leave_unfinished(changes, source, simulator)
-    access = BankSession(parts, source)
+    session = BankSession(parts, source)
     with pytest.raises(CredentialsChanging):
-        access.ask(access.bank.clock)
+        session.ask(session.bank.clock)
     spoil(simulator, "500")
     with pytest.raises(ChangeUnfinished):
         changes.make(source, ROTATE, pauses=())
     before = len(simulator.requests.entries())
     with pytest.raises(CredentialsChanging):
-        access.ask(access.bank.clock)
+        session.ask(session.bank.clock)
     assert len(simulator.requests.entries()) == before
 
 
@@ -284,12 +284,13 @@ def test_a_new_client_is_used_from_then_on_and_ends_no_secret(
     change = changes.make(
         source, ChangeRequest("create", "cli:test", allowed_ips="127.0.0.1,10.0.0.0/8"), pauses=(0.0,)
     )
+    assert change.client_id is not None
     made = simulator.bank.clients[change.client_id]
     assert (simulator.bank.credentials.done["created"], made.allowed_ips) == (1, "127.0.0.1,10.0.0.0/8")
     clock.forward(30 * 86400)
     assert known_secrets(parts) == [made.signing_secret, SECRET]
-    access = BankSession(parts, source)
-    assert access.ask(access.bank.clock) is not None
+    session = BankSession(parts, source)
+    assert session.ask(session.bank.clock) is not None
 
 
 def test_a_disabled_client_leaves_no_credentials_and_its_secrets_end_after_the_grace_period(
@@ -323,8 +324,8 @@ def test_another_client_can_be_disabled_and_the_sources_own_lives_on(
     changes.report(changes.make(source, CREATE))
     changes.make(source, ChangeRequest("disable", "cli:test", client_id="simulator-client"))
     assert not simulator.bank.client.is_active
-    access = BankSession(parts, source)
-    assert access.ask(access.bank.clock) is not None
+    session = BankSession(parts, source)
+    assert session.ask(session.bank.clock) is not None
     assert SECRET in known_secrets(parts)
 
 

@@ -6,11 +6,11 @@ import pytest
 from bank import SECRET, BankSigner, deposit
 from conftest import StandingClock, add_source
 from replay.sending import found, log, planned, post, run, started, tell, work_off
-from sqlalchemy import Row
 
 from receiver.banks import bcb
 from receiver.runtime import Runtime
-from receiver.store import events, payments, signing_secrets
+from receiver.store import deliveries, events, payments, signing_secrets
+from receiver.store.deliveries import DeliveryRecord
 from receiver.store.sources import SourceRecord
 
 
@@ -34,9 +34,9 @@ def set_secret(parts: Runtime, source: SourceRecord, secret: str = SECRET) -> No
         signing_secrets.put(connection, parts.encryption, source.id, secret, now=parts.clock(), grace_seconds=0)
 
 
-def rejected(parts: Runtime) -> list[Row[Any]]:
+def rejected(parts: Runtime) -> list[DeliveryRecord]:
     with parts.database.read() as connection:
-        return events.rejected(connection, None, below=None, limit=100)
+        return deliveries.rejected(connection, None, below=None, limit=100)
 
 
 def test_a_delivery_rejected_for_a_missing_secret_is_accepted_once_it_is_set(

@@ -9,13 +9,13 @@ from bank import BankSigner, deposit
 from conftest import KEY, add_source
 from servers import RECEIVER, environment
 
-from receiver import representations
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.scripts import Script
 from receiver.store import feed, payments
 from receiver.web import create_app
+from receiver.web.schemas.payments import PaymentWithChecks
 
 DIES_BEFORE_ITS_COMMIT = """
 import os, signal
@@ -44,7 +44,7 @@ def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
             with live.database.read() as connection:
                 row = payments.find(connection, "bcb", "payment", "FT2384654NXF6")
                 assert row is not None
-                shown = representations.subject(row, payments.checks_of(connection, row.id))
+                shown = PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
             if shown["checks"]:
                 break
         asked = [entry.path for entry in simulator.requests.entries() if entry.path.endswith("/status")]

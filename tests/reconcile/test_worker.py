@@ -9,16 +9,16 @@ from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
 from sqlalchemy import select
 
-from receiver import representations
 from receiver.reconcile import checks
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.simulator.bcb.jobs import JobPlan
+from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
 from receiver.store import feed, payments
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
+from receiver.web.schemas.payments import PaymentWithChecks
 from receiver.worker.loop import Worker
 
 
@@ -26,7 +26,7 @@ def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: s
     with parts.database.read() as connection:
         row = payments.find(connection, source, kind, subject)
         assert row is not None
-        return representations.subject(row, payments.checks_of(connection, row.id))
+        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
 
 
 def feed_types(parts: Runtime) -> list[str]:

@@ -4,7 +4,6 @@ from typing import Any
 
 from bank import BankSigner, Signed, deposit
 from flask.testing import FlaskClient
-from sqlalchemy import Row
 from store.race import append
 
 from receiver.replay.plan import Plan, Planner, Request
@@ -12,7 +11,7 @@ from receiver.replay.run import Runner
 from receiver.runtime import Runtime
 from receiver.store import feed, replays
 from receiver.store.feed import Entry, Wanted
-from receiver.store.replays import Selection
+from receiver.store.replays import ReplayRecord, Selection
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
 
@@ -61,14 +60,14 @@ def work_off(parts: Runtime) -> int:
     return number
 
 
-def run(parts: Runtime, **request: Any) -> Row[Any]:
+def run(parts: Runtime, **request: Any) -> ReplayRecord:
     """Plan, start and work off a replay; return what is known of it then."""
     replay_id = started(parts, planned(parts, **request))
     work_off(parts)
     return found(parts, replay_id)
 
 
-def found(parts: Runtime, replay_id: str) -> Row[Any]:
+def found(parts: Runtime, replay_id: str) -> ReplayRecord:
     with parts.database.read() as connection:
         row = replays.find(connection, replay_id)
     assert row is not None

@@ -12,12 +12,12 @@ from conftest import KEY, StandingClock, add_source
 from replay.sending import REASON, again, found, log, planned, run, runner, started, tell, work_off, write
 from servers import RECEIVER, environment
 
-from receiver import representations
 from receiver.replay import run as runs
 from receiver.runtime import Runtime
 from receiver.store import audit, payments, replays
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
+from receiver.web.schemas.feed import cloud_event
 from receiver.worker.loop import Worker
 
 
@@ -45,7 +45,7 @@ def test_a_copy_is_what_its_original_was_and_says_that_it_is_one(
     write(parts, source, "a", kind="test.kind")
     clock.forward(3600)
     replay_id = run(parts).id
-    original, copy = (dict(representations.feed_entry(entry)) for entry in log(parts))
+    original, copy = (dict(cloud_event(entry)) for entry in log(parts))
     assert copy.pop("replayid") == replay_id
     assert (original["position"], copy["position"]) == (1, 2)
     assert (original["id"], copy["id"]) == ("fe_1", "fe_2")

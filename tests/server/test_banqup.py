@@ -19,8 +19,7 @@ from receiver.cli import main
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.banqup import Config, Simulator
-from receiver.simulator.banqup.bank import Payment, message
-from receiver.simulator.banqup.config import EXAMPLE_SPACE
+from receiver.simulator.banqup.bank import EXAMPLE_SPACE, Payment, message
 from receiver.simulator.scripts import Script
 from receiver.store import payments
 from receiver.worker.loop import Worker

@@ -16,8 +16,7 @@ from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.connectpay import Config, Simulator
-from receiver.simulator.connectpay.bank import Payment, message
-from receiver.simulator.connectpay.config import RETRY_DELAYS
+from receiver.simulator.connectpay.bank import RETRY_DELAYS, Payment, message
 from receiver.simulator.outbox import Message, Sending
 from receiver.simulator.scripts import Script
 from receiver.store import events, feed, payments

@@ -20,8 +20,8 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import schema
 from receiver.web import create_app
-from receiver.web.feed import WAIT_SECONDS_MAX
 from receiver.web.openapi import document
+from receiver.web.schemas.feed import WAIT_SECONDS_MAX
 from receiver.worker.loop import Worker
 
 EXAMPLES = 50

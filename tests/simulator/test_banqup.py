@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from simulator.callers import BankCaller, FakeClock, Receiver, Start, StartBank, until
 
 from receiver.simulator.banqup import Config, Simulator
-from receiver.simulator.banqup.bank import Category
-from receiver.simulator.banqup.config import EXAMPLE_SPACE
+from receiver.simulator.banqup.bank import EXAMPLE_SPACE, Category
 
 TOKEN = "/oauth2/client_credential/gettoken"
 POINTS = "/core/plugin/api/v1/extensionPoints"

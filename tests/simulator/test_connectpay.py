@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from simulator.callers import BankCaller, FakeClock, Receiver, Start, StartBank, until
 
 from receiver.simulator.connectpay import Config, Simulator
-from receiver.simulator.connectpay.bank import TYPES
-from receiver.simulator.connectpay.config import EXAMPLE_TOKEN
+from receiver.simulator.connectpay.bank import EXAMPLE_TOKEN, TYPES
 
 KEY = "Q29ubmVjdFBheTpFYXN5QmFua2luZw=="
 USERS = "/baas-sca/user-management/partner/users"

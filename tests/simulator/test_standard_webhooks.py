@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from simulator.callers import BankCaller, FakeClock, Received, Receiver, Start, StartBank
 
 from receiver.simulator.standard_webhooks import Config, Simulator
-from receiver.simulator.standard_webhooks.bank import content, v1
-from receiver.simulator.standard_webhooks.config import EXAMPLE_SECRET, secret_bytes
+from receiver.simulator.standard_webhooks.bank import EXAMPLE_SECRET, content, secret_bytes, v1
 
 OTHER_SECRET = "whsec_" + base64.b64encode(bytes(range(24))).decode()
 

@@ -6,12 +6,13 @@ from datetime import timedelta
 import pytest
 from conftest import StandingClock
 from store.race import append, read
+from web.rows import rows
 
 from receiver.runtime import Runtime
 from receiver.store import consumers, feed, replays
 from receiver.store.feed import Wanted
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import FeedEntry, table_of
+from receiver.store.tables import Consumer
 
 
 def acknowledge(parts: Runtime, position: int, name: str = "ledger") -> int:
@@ -69,10 +70,8 @@ def test_seeking_moves_either_way(parts: Runtime) -> None:
 def test_consumers_are_apart(parts: Runtime) -> None:
     acknowledge(parts, 3, "a")
     acknowledge(parts, 5, "b")
-    with parts.database.read() as connection:
-        found = consumers.every(connection)
-    assert [(consumer.name, consumer.position) for consumer in found] == [("a", 3), ("b", 5)]
-    assert found[0].acked_at == parts.clock()
+    assert (position(parts, "a"), position(parts, "b")) == (3, 5)
+    assert [(row.name, row.acked_at) for row in rows(parts, Consumer)] == [("a", parts.clock()), ("b", parts.clock())]
 
 
 @pytest.mark.parametrize("name", ["a", "Ledger", "led-ger_1.x", "0", "x" * 64])
@@ -110,7 +109,7 @@ def test_a_time_is_looked_up_past_what_a_replay_wrote(
     write(parts, source, "c")
     read(parts)
     with parts.database.write() as connection:
-        rows = connection.execute(table_of(FeedEntry).select()).all()
+        rows = replays.entries(connection, replays.Selection(), behind=0, through=1000, limit=1000)
         replays.append_replayed(connection, rows, "rpl_1", None)
     clock.forward(60)
     assert len(read(parts)) == 6
@@ -135,7 +134,7 @@ def test_an_entry_for_one_consumer_shows_to_it_alone(parts: Runtime, source: Sou
     write(parts, source, "a", "b")
     read(parts)
     with parts.database.write() as connection:
-        rows = connection.execute(table_of(FeedEntry).select()).all()
+        rows = replays.entries(connection, replays.Selection(), behind=0, through=1000, limit=1000)
         replays.append_replayed(connection, rows, "rpl_1", "ledger")
     write(parts, source, "c")
     assert [entry.position for entry in read(parts)] == [1, 2, 5]

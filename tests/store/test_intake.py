@@ -98,7 +98,7 @@ def test_a_batch_with_something_new_is_accepted_and_notes_what_came_again(parts:
     assert (recorded.event_ids, recorded.is_new) == ((*first.event_ids, new.id), True)
     assert [(row.event_id, row.delivery_id) for row in rows(parts, Repeat)] == [(first.event_ids[0], batch.id)]
     with parts.database.read() as connection:
-        assert set(intake.events_of(connection, batch.id)) == set(recorded.event_ids)
+        assert set(events.of_delivery(connection, batch.id)) == set(recorded.event_ids)
 
 
 def test_two_equal_events_in_one_delivery_are_one(parts: Runtime, source: SourceRecord) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill
 
 from receiver.runtime import Runtime
-from receiver.store import events, feed, payments, replays
+from receiver.store import deliveries, events, feed, payments, replays
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
@@ -144,8 +144,8 @@ REPLAYS: dict[str, Query] = {
 }
 
 REJECTED: dict[str, Query] = {
-    "all": lambda connection: events.rejected(connection, None, below=None, limit=101),
-    "of a source": lambda connection: events.rejected(connection, "often", below=None, limit=101),
+    "all": lambda connection: deliveries.rejected(connection, None, below=None, limit=101),
+    "of a source": lambda connection: deliveries.rejected(connection, "often", below=None, limit=101),
     "the last": replays.last_rejected,
     "to be verified": lambda connection: replays.rejected(
         connection, Selection(), behind="", through="dlv_g", limit=101

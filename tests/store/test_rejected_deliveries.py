@@ -15,27 +15,27 @@ from receiver.store.records import NewDelivery
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, table_of
 
-KEPT = 50
+MOST = 50
 BODY_BYTES = 100
 
 _deliveries = table_of(Delivery)
 
 
-def keep(
-    parts: Runtime, arrived: NewDelivery, *, proven: bool = False, kept: int = KEPT, detail: str = "no match"
+def reject(
+    parts: Runtime, arrived: NewDelivery, *, proven: bool = False, most: int = MOST, detail: str = "no match"
 ) -> None:
     with parts.database.write() as connection:
-        keep_within(connection, arrived, proven=proven, kept=kept, detail=detail)
+        reject_within(connection, arrived, proven=proven, most=most, detail=detail)
 
 
-def keep_within(connection: Any, arrived: NewDelivery, *, proven: bool, kept: int = KEPT, detail: str = "") -> None:
-    deliveries.keep(
+def reject_within(connection: Any, arrived: NewDelivery, *, proven: bool, most: int = MOST, detail: str = "") -> None:
+    deliveries.store_rejected(
         connection,
         arrived,
         reason="signature_mismatch",
         detail=detail,
         proven=proven,
-        most=kept,
+        most=most,
         body_bytes=BODY_BYTES,
     )
 
@@ -43,7 +43,7 @@ def keep_within(connection: Any, arrived: NewDelivery, *, proven: bool, kept: in
 def flood(parts: Runtime, source: SourceRecord, peer: str, number: int, *, proven: bool = False) -> None:
     with parts.database.write() as connection:
         for _ in range(number):
-            keep_within(connection, delivery(parts, source, peer=peer), proven=proven)
+            reject_within(connection, delivery(parts, source, peer=peer), proven=proven)
 
 
 def stored(parts: Runtime) -> list[Any]:
@@ -61,44 +61,44 @@ def test_a_flood_of_3000_leaves_other_addresses_and_what_was_signed_rightly(
     flood(parts, source, "198.51.100.7", 5)
     flood(parts, source, "203.0.113.9", 5, proven=True)
     flood(parts, source, "192.0.2.66", 3000)
-    assert peers(parts) == Counter({"198.51.100.7": 5, "192.0.2.66": KEPT - 5})
+    assert peers(parts) == Counter({"198.51.100.7": 5, "192.0.2.66": MOST - 5})
     assert peers(parts, proven=True) == Counter({"203.0.113.9": 5})
 
 
 def test_what_was_signed_rightly_is_bounded_too(parts: Runtime, source: SourceRecord) -> None:
-    flood(parts, source, "203.0.113.9", KEPT + 20, proven=True)
-    assert peers(parts, proven=True).total() == KEPT
+    flood(parts, source, "203.0.113.9", MOST + 20, proven=True)
+    assert peers(parts, proven=True).total() == MOST
 
 
 def test_the_oldest_of_the_loudest_address_goes_first(parts: Runtime, source: SourceRecord) -> None:
     ids = []
-    for _ in range(KEPT + 3):
+    for _ in range(MOST + 3):
         arrived = delivery(parts, source)
         ids.append(arrived.id)
-        keep(parts, arrived)
+        reject(parts, arrived)
     # Ids of one millisecond have no order among themselves.
-    assert len(set(ids) & {row.id for row in stored(parts)}) == KEPT
+    assert len(set(ids) & {row.id for row in stored(parts)}) == MOST
     assert [row.id for row in stored(parts)] == sorted(row.id for row in stored(parts))
 
 
 def test_each_source_has_its_own_share(parts: Runtime, source: SourceRecord) -> None:
     other = add_source(parts, "other")
     flood(parts, other, "192.0.2.1", 5)
-    flood(parts, source, "192.0.2.1", KEPT + 20)
-    assert Counter(row.source_id for row in stored(parts)) == Counter({source.id: KEPT, other.id: 5})
+    flood(parts, source, "192.0.2.1", MOST + 20)
+    assert Counter(row.source_id for row in stored(parts)) == Counter({source.id: MOST, other.id: 5})
 
 
 def test_writers_at_once_stay_within_the_bound(parts: Runtime, source: SourceRecord) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: keep(parts, delivery(parts, source)), range(300)))
-    keep(parts, delivery(parts, source))
-    assert peers(parts).total() <= KEPT
+        list(pool.map(lambda _: reject(parts, delivery(parts, source)), range(300)))
+    reject(parts, delivery(parts, source))
+    assert peers(parts).total() <= MOST
 
 
 def test_a_lowered_bound_is_caught_up_with(parts: Runtime, source: SourceRecord) -> None:
-    flood(parts, source, "192.0.2.1", KEPT)
-    for _ in range(KEPT):
-        keep(parts, delivery(parts, source), kept=10)
+    flood(parts, source, "192.0.2.1", MOST)
+    for _ in range(MOST):
+        reject(parts, delivery(parts, source), most=10)
     assert peers(parts).total() == 10
 
 
@@ -108,14 +108,14 @@ def test_what_was_accepted_is_never_dropped(parts: Runtime, source: SourceRecord
     again = delivery(parts, source)
     record(parts, again, event(parts, "FT1"))
     for proven in (False, True):
-        flood(parts, source, genuine.peer, KEPT + 20, proven=proven)
+        flood(parts, source, genuine.peer, MOST + 20, proven=proven)
     kept = {row.id: row.verdict for row in stored(parts)}
     assert (kept[genuine.id], kept[again.id]) == ("accepted", "duplicate")
 
 
 def test_the_body_is_cut_and_its_real_size_and_digest_are_kept(parts: Runtime, source: SourceRecord) -> None:
     body = b"x" * 5000
-    keep(parts, delivery(parts, source, body=body))
+    reject(parts, delivery(parts, source, body=body))
     (row,) = stored(parts)
     assert (bytes(row.body), row.body_bytes) == (b"x" * BODY_BYTES, 5000)
     assert row.body_sha256 == hashlib.sha256(body).hexdigest()
@@ -123,7 +123,7 @@ def test_the_body_is_cut_and_its_real_size_and_digest_are_kept(parts: Runtime, s
 
 def test_headers_path_and_detail_are_cut(parts: Runtime, source: SourceRecord) -> None:
     headers = {f"{number}{'h' * 9000}": "v" * 9000 for number in range(100)}
-    keep(parts, delivery(parts, source, headers=headers, path="/" * 9000, channel="c" * 9000), detail="d" * 9000)
+    reject(parts, delivery(parts, source, headers=headers, path="/" * 9000, channel="c" * 9000), detail="d" * 9000)
     (row,) = stored(parts)
     assert len(row.headers) == deliveries.HEADERS_MAX
     assert all(len(name) <= 500 and len(value) <= 500 for name, value in row.headers.items())
@@ -131,8 +131,8 @@ def test_headers_path_and_detail_are_cut(parts: Runtime, source: SourceRecord) -
 
 
 def test_a_rejected_delivery_does_not_use_up_the_nonce_that_it_shows(parts: Runtime, source: SourceRecord) -> None:
-    keep(parts, delivery(parts, source, nonce="n"))
-    keep(parts, delivery(parts, source, nonce="n"))
+    reject(parts, delivery(parts, source, nonce="n"))
+    reject(parts, delivery(parts, source, nonce="n"))
     assert record(parts, delivery(parts, source, nonce="n"), event(parts, "FT1")).is_new
 
 

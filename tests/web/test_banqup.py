@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from receiver.inbox import reverify
 from receiver.runtime import Runtime
-from receiver.store import events
+from receiver.store import deliveries
 from receiver.store.tables import Delivery, Event, Subject
 
 ADDRESS = "203.0.113.7"
@@ -108,7 +108,7 @@ def test_a_message_that_came_before_the_secret_was_set_is_accepted_later(client:
     assert send(client, f"/{TOKEN}/messages").status_code == 401
     others.set_secret(parts, source, TOKEN)
     with parts.database.write() as connection:
-        (row,) = events.rejected(connection, "banqup", below=None, limit=10)
+        (row,) = deliveries.rejected(connection, "banqup", below=None, limit=10)
         assert reverify.verify(connection, parts.encryption, row, parts.clock())
     assert [row.type for row in rows(parts, Event)] == ["banqup.payment.paid"]
 

@@ -13,7 +13,7 @@ from web.rows import rows
 from receiver.banks.connectpay.options import ADDRESSES
 from receiver.inbox import reverify
 from receiver.runtime import Runtime
-from receiver.store import events
+from receiver.store import deliveries
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Event, OutboxEntry, Subject
 
@@ -144,7 +144,7 @@ def test_a_rejected_delivery_is_accepted_later_by_the_digest_of_its_token(client
     send(client, BODY, path="/webhooks/late")
     others.set_secret(parts, source, TOKEN)
     with parts.database.write() as connection:
-        (row,) = events.rejected(connection, "late", below=None, limit=10)
+        (row,) = deliveries.rejected(connection, "late", below=None, limit=10)
         assert reverify.verify(connection, parts.encryption, row, parts.clock())
     assert [row.proof_key for row in rows(parts, Event)] == ["secret:1"]
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from receiver.banks import json_values, tokens
+from receiver.banks import http, json_values
 from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
@@ -64,7 +64,7 @@ def new_token(client: HttpClient, credentials: Mapping[str, str]) -> tuple[str, 
     """
     asked_at = client.clock()
     answer = client.get(AUTHORIZE, basic=(credentials["username"], credentials["password"]))
-    token = tokens.access_token(answer, "access_token", f"GET {AUTHORIZE}")
+    token = http.access_token(answer, "access_token", f"GET {AUTHORIZE}")
     seconds = json_values.amount(answer, "expires_in")
     if seconds is None or not 0 < seconds <= LIFE_SECONDS_MAX:
         return token, None

@@ -16,8 +16,8 @@ from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, aes_gcm
 from receiver.signing.aes_gcm import NONCE_BYTES, TAG_BYTES, Opened
-from receiver.signing.encoding import from_base64
 from receiver.signing.errors import Refusal
+from receiver.signing.hmac_sha256 import from_base64
 
 BANK = "banking_circle"
 

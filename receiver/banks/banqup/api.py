@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from receiver.banks import json_values, tokens
+from receiver.banks import http, json_values
 from receiver.banks.banqup import options
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NothingShown, NotOffered
 from receiver.banks.http import HttpClient
@@ -67,7 +67,7 @@ def new_token(client: HttpClient, credentials: Mapping[str, str]) -> tuple[str, 
             "client_secret": credentials["client_secret"],
         },
     )
-    token = tokens.access_token(answer, "access_token", f"POST {path}")
+    token = http.access_token(answer, "access_token", f"POST {path}")
     return token, _end(answer, token, client.clock())
 
 
@@ -81,7 +81,7 @@ def _end(fields: Mapping[str, Any], token: str, now: datetime) -> datetime | Non
     seconds = json_values.amount(fields, "expires_in")
     if seconds is not None and 0 < seconds < 10**9:
         return now + timedelta(seconds=float(seconds))
-    return tokens.jwt_expiry(token)
+    return http.jwt_expiry(token)
 
 
 def ask(client: HttpClient, _kind: str, payment_id: str, facts: Mapping[str, Any]) -> Answer:

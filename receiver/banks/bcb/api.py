@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from receiver.banks import json_values, tokens
+from receiver.banks import http, json_values
 from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, BankError
@@ -57,8 +57,8 @@ def new_token(client: HttpClient, credentials: Mapping[str, str]) -> tuple[str, 
     answer = client.post(
         "/auth/token", {"clientId": credentials["client_id"], "clientSecret": credentials["client_secret"]}
     )
-    token = tokens.access_token(answer, "token", "POST /auth/token")
-    return token, tokens.jwt_expiry(token)
+    token = http.access_token(answer, "token", "POST /auth/token")
+    return token, http.jwt_expiry(token)
 
 
 def ask(client: HttpClient, kind: str, subject: str, _facts: Mapping[str, Any]) -> Answer:

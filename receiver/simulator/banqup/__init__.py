@@ -4,8 +4,7 @@ import ssl
 from pathlib import Path
 
 from receiver.simulator.banqup import control, endpoints
-from receiver.simulator.banqup.bank import Bank
-from receiver.simulator.banqup.config import Config
+from receiver.simulator.banqup.bank import Bank, Config
 from receiver.simulator.server import BankServer
 from receiver.simulator.tls import server_tls
 

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from jwt.algorithms import RSAAlgorithm
 
 from receiver.signing import concatenation, hmac_sha256, rsa_pss
-from receiver.signing.encoding import to_base64
-from receiver.signing.hmac_sha256 import SecretEncoding
+from receiver.signing.hmac_sha256 import SecretEncoding, to_base64
 from receiver.simulator.bcb.config import Method
 from receiver.simulator.outbox import Message
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
-from receiver.signing.encoding import to_base64
-from receiver.signing.hmac_sha256 import SecretEncoding
+from receiver.signing.hmac_sha256 import SecretEncoding, to_base64
 from receiver.simulator.bcb.config import Config
 
 OldTokens = Literal["stored-answer", "kept", "revoked"]

@@ -14,8 +14,7 @@ from receiver.simulator.bcb.callbacks import STALE_SECONDS, ContentEncoding, Sig
 from receiver.simulator.bcb.clients import OldTokens
 from receiver.simulator.bcb.config import EXAMPLE_ACCOUNT, Method
 from receiver.simulator.bcb.credentials import not_found
-from receiver.simulator.bcb.jobs import ItemResult, Job, JobPlan
-from receiver.simulator.bcb.payments import Direction, Payment
+from receiver.simulator.bcb.payments import Direction, ItemResult, Job, JobPlan, Payment
 from receiver.simulator.control import SendingBody, control_blueprint, send
 from receiver.simulator.validation import Amount, Body, Headers, Seconds, StatusScript, Text, Texts, Url, read_body
 

@@ -16,8 +16,7 @@ from werkzeug.wrappers import Response
 from receiver.simulator.answers import Refusal, json_answer
 from receiver.simulator.bcb.bank import bank
 from receiver.simulator.bcb.credentials import caller, enter, need, not_found, read_object
-from receiver.simulator.bcb.jobs import ACTIVE, Job
-from receiver.simulator.bcb.payments import Account
+from receiver.simulator.bcb.payments import ACTIVE, Account, Job
 from receiver.simulator.validation import is_headers, is_url
 
 RANGE_MAX = timedelta(days=366)

@@ -1,8 +1,7 @@
 """ConnectPay, BaaS with integrated SCA, as its documentation describes it."""
 
 from receiver.simulator.connectpay import control, endpoints
-from receiver.simulator.connectpay.bank import Bank
-from receiver.simulator.connectpay.config import Config
+from receiver.simulator.connectpay.bank import Bank, Config
 from receiver.simulator.server import BankServer
 
 __all__ = ["Config", "Simulator"]

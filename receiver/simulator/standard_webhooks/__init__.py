@@ -2,8 +2,7 @@
 
 from receiver.simulator.server import BankServer
 from receiver.simulator.standard_webhooks import control
-from receiver.simulator.standard_webhooks.bank import Bank, public_key
-from receiver.simulator.standard_webhooks.config import Config
+from receiver.simulator.standard_webhooks.bank import Bank, Config, public_key
 
 __all__ = ["Config", "Simulator"]
 

@@ -1,9 +1,22 @@
 """What all tables share: column types that mean the same on both databases, names of constraints, recurring columns."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, ColumnElement, DateTime, Dialect, ForeignKey, Index, Integer, MetaData, Table
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+)
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
@@ -59,6 +72,15 @@ def key() -> Any:
 def time(**options: Any) -> Any:
     """Make a column for a time in UTC."""
     return Field(sa_type=UtcDateTime, **options)
+
+
+def word(vocabulary: type[StrEnum], **options: Any) -> Any:
+    """Make a column for a closed vocabulary: text in the database, so a new word needs no migration; an enum here."""
+    return Field(sa_type=_words(vocabulary), **options)
+
+
+def _words(vocabulary: type[StrEnum]) -> Any:
+    return Enum(vocabulary, native_enum=False, length=None, values_callable=lambda words: [str(each) for each in words])
 
 
 def source() -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from receiver.store.tables.base import BigKey, key, partial_index, source, table_of, time
+from receiver.model import Agreement, ProofStrength, Status, SubjectKind, Verdict
+from receiver.store.tables.base import BigKey, key, partial_index, source, table_of, time, word
 
 
 class Delivery(SQLModel, table=True):
@@ -21,8 +22,7 @@ class Delivery(SQLModel, table=True):
     id: str = Field(primary_key=True)
     source_id: int = source()
     received_at: datetime = time()
-    verdict: str
-    """`accepted`, `duplicate` or `rejected`."""
+    verdict: Verdict = word(Verdict)
     reason: str | None = None
     detail: str | None = None
     proven: bool
@@ -41,12 +41,13 @@ class Delivery(SQLModel, table=True):
 
 
 _deliveries = table_of(Delivery).c
+_is_rejected = _deliveries.verdict == Verdict.REJECTED
 REJECTED = partial_index(
     "ix_deliveries_rejected",
     [_deliveries.source_id, _deliveries.proven, _deliveries.peer, _deliveries.id],
-    _deliveries.verdict == "rejected",
+    _is_rejected,
 )
-REJECTED_IN_ORDER = partial_index("ix_deliveries_rejected_id", [_deliveries.id], _deliveries.verdict == "rejected")
+REJECTED_IN_ORDER = partial_index("ix_deliveries_rejected_id", [_deliveries.id], _is_rejected)
 
 
 class Event(SQLModel, table=True):
@@ -70,15 +71,14 @@ class Event(SQLModel, table=True):
     content_sha256: str
     """Of what it says, however it was written down; another one under the same identity is a conflict."""
     type: str
-    kind: str
-    """What it is about: `payment`, `job`, `reference` (a payment, by another name than its id), or `none`."""
+    kind: SubjectKind = word(SubjectKind)
     subject: str | None = None
     payment_id: str | None = None
-    claimed_status: str | None = None
+    claimed_status: Status | None = word(Status, nullable=True)
     amount: str | None = None
     currency: str | None = None
     facts: dict[str, Any] = Field(sa_type=JSON)
-    proof: str
+    proof: ProofStrength = word(ProofStrength)
     proof_key: str
     conflict: bool = False
     received_at: datetime = time()
@@ -115,12 +115,12 @@ class Subject(SQLModel, table=True):
 
     id: int = key()
     source_id: int = source()
-    kind: str
+    kind: SubjectKind = word(SubjectKind)
     subject: str
-    status: str
+    status: Status = word(Status)
     bank_status: str | None = None
-    agreement: str
-    claimed_status: str | None = None
+    agreement: Agreement = word(Agreement)
+    claimed_status: Status | None = word(Status, nullable=True)
     claimed_at: datetime | None = time(nullable=True)
     """When the bank told the claim, where that orders its claims."""
     amount: str | None = None

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from receiver.store.tables.base import UtcDateTime, key, source, source_key, table_of, time
+from receiver.model import CredentialChangeKind, CredentialChangeState
+from receiver.store.tables.base import UtcDateTime, key, source, source_key, table_of, time, word
 
 
 class Source(SQLModel, table=True):
@@ -88,10 +89,8 @@ class CredentialChange(SQLModel, table=True):
 
     id: int = key()
     source_id: int = source()
-    kind: str
-    """`create`, `rotate` or `disable`."""
-    state: str
-    """`pending`: the bank may have done it or not; `done`, `refused` or `abandoned`."""
+    kind: CredentialChangeKind = word(CredentialChangeKind)
+    state: CredentialChangeState = word(CredentialChangeState)
     client_id: str | None = None
     """Whose credentials; those of a new client are known once it is done."""
     allowed_ips: str | None = None
@@ -121,6 +120,6 @@ ONE_PENDING_CHANGE = Index(
     "uq_credential_changes_pending",
     _changes.source_id,
     unique=True,
-    sqlite_where=_changes.state == "pending",
-    postgresql_where=_changes.state == "pending",
+    sqlite_where=_changes.state == CredentialChangeState.PENDING,
+    postgresql_where=_changes.state == CredentialChangeState.PENDING,
 )

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import JSON, Index
 from sqlmodel import Field, SQLModel
 
-from receiver.store.tables.base import key, time
+from receiver.model import ReplayState, ReplayTarget
+from receiver.store.tables.base import key, time, word
 
 
 class Replay(SQLModel, table=True):
@@ -18,8 +19,7 @@ class Replay(SQLModel, table=True):
     id: str = Field(primary_key=True)
     plan: str = Field(unique=True)
     """The plan's own id, so that a plan runs once."""
-    target: str
-    """`feed`, `bank` or `verification`."""
+    target: ReplayTarget = word(ReplayTarget)
     filter: dict[str, Any] = Field(sa_type=JSON)
     consumer: str | None = None
     through: str
@@ -30,8 +30,7 @@ class Replay(SQLModel, table=True):
     done: int = 0
     failed: int = 0
     per_second: float | None = None
-    state: str
-    """`running`, `done` or `cancelled`."""
+    state: ReplayState = word(ReplayState)
     requested_by: str
     reason: str
     created_at: datetime = time()
