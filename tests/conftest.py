@@ -17,6 +17,7 @@ from encrypting_bank import KEY as AES_KEY
 from flask import Flask
 from flask.testing import FlaskClient
 from servers import WebServer, environment
+from web.described import watched
 
 from receiver import runtime
 from receiver.runtime import Runtime
@@ -64,6 +65,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         if name.startswith(("RECEIVER_", "BCB_")) or name == "PORT":
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def answers_are_as_described() -> Iterator[None]:
+    """Every answer that any test gets, to a callback too, is held against the description of the API."""
+    with watched() as found:
+        yield
+    assert found == []
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,15 @@
 """What every command starts from: the process's parts over a migrated database, and who is at the terminal."""
 
 import getpass
+from typing import TYPE_CHECKING
 
 import click
 
-from receiver import logs, runtime
-from receiver.runtime import Runtime
-from receiver.settings import load_settings
-from receiver.store import schema
+if TYPE_CHECKING:
+    from receiver.runtime import Runtime
 
 
-def migrated() -> Runtime:
+def migrated() -> "Runtime":
     """Return the parts, once the database is known to have this release's tables; closed when the command ends.
 
     Raises:
@@ -18,6 +17,10 @@ def migrated() -> Runtime:
         NotMigrated
         StoreUnavailable
     """
+    from receiver import logs, runtime
+    from receiver.settings import load_settings
+    from receiver.store import schema
+
     started = runtime.start(load_settings())
     click.get_current_context().call_on_close(started.database.close)
     logs.configure("WARNING")

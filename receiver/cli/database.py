@@ -4,10 +4,7 @@ from pathlib import Path
 
 import click
 
-from receiver import runtime
 from receiver.cli.context import migrated, who
-from receiver.settings import load_settings
-from receiver.store import schema
 
 
 @click.group()
@@ -19,6 +16,10 @@ def db() -> None:
 def upgrade() -> None:
     """Bring the database to the tables of this release; safe to repeat."""
     from alembic.util import CommandError
+
+    from receiver import runtime
+    from receiver.settings import load_settings
+    from receiver.store import schema
 
     started = runtime.start(load_settings())
     click.get_current_context().call_on_close(started.database.close)

@@ -226,7 +226,8 @@ def _linger(client: socket.socket) -> None:
 
 def _answer(status: int) -> bytes:
     phrase = HTTPStatus(status).phrase
-    body = json.dumps({"type": "about:blank", "title": phrase, "status": status}).encode()
+    detail = "The receiver can't answer this just now." if status == 503 else "The request is not HTTP as taken here."
+    body = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()
     head = f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
     retry = "Retry-After: 5\r\n" if status == 503 else ""
     return f"{head}{retry}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -22,14 +22,21 @@ ABOUT = """\
 Times are RFC 3339 in UTC; amounts are decimal strings. Answers may gain fields: ignore what you do not know.
 
 Errors are problem documents (RFC 9457). Besides those listed with each operation: 400 to what is not HTTP, 404 where
-there is no such path, 405 with `Allow` to another method, 414 and 431 to a request line or headers that are too large.
+there is no such path, 405 with `Allow` to another method, 414 and 431 to a request line or headers that are too large,
+417 to an expectation other than `100-continue`, 501 to a transfer coding other than `chunked`.
 `HEAD` is answered wherever `GET` is.
 """
 
-ANY_REQUEST = {414: "The request line is too long.", 431: "The headers are too large."}
+ANY_REQUEST = {
+    414: "The request line is too long.",
+    417: "An expectation other than `100-continue`.",
+    431: "The headers are too large.",
+    501: "A transfer coding other than `chunked`.",
+}
 
 HEADERS = {
     401: {"WWW-Authenticate": "What proof is asked for."},
+    403: {"WWW-Authenticate": "The scope that is asked for, where the token lacks it."},
     415: {"Accept-Encoding": "The content codings that are undone."},
     503: {"Retry-After": "Seconds to wait before the request is sent again."},
 }
