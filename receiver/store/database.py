@@ -39,6 +39,10 @@ class Database:
         except OSError as error:
             raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
         self._turns = SqliteWriteLock(str(make_url(url).database)) if self.is_sqlite else None
+        # SQLite answers from within this process: there is no silence to give up.
+        self._bounded: Callable[[float | None], AbstractContextManager[object]] = (
+            nullcontext if self.is_sqlite else deadline.bounded
+        )
         self._commits = 0
         self._committed = threading.Condition()
 
@@ -51,7 +55,7 @@ class Database:
         Raises:
             StoreUnavailable
         """
-        with self._guarded(), deadline.bounded(seconds), self.engine.connect() as connection:
+        with self._guarded(), self._bounded(seconds), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -70,7 +74,7 @@ class Database:
         ends = time.monotonic() + (BUSY_SECONDS if turn_seconds is None else turn_seconds)
         with (
             self._guarded(),
-            deadline.bounded(seconds),
+            self._bounded(seconds),
             self._turn_of_threads(ends),
             self.engine.connect() as connection,
             self._turn_of_processes(ends) as leave,

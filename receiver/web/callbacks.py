@@ -142,7 +142,8 @@ class CallbackHandler:
         if verdict.kind == "rejected":
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
-        self._outages.succeeded()
+        if self._outages.since is not None:
+            self._outages.succeeded()
         if verdict.acknowledgement is not None:
             return _ok(verdict.acknowledgement.encode(), "text/plain")
         return _ok(orjson.dumps({"status": verdict.kind, "events": verdict.event_ids}), "application/json")

@@ -34,7 +34,8 @@ class Outages:
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer = timer
         self._lock = threading.Lock()
-        self._since: float | None = None
+        self.since: float | None = None
+        """When the burst began, by the timer; none where there is none, which costs a request nothing to see."""
         self._last = self._logged = 0.0
         self._refused = self._unlogged = 0
 
@@ -42,9 +43,9 @@ class Outages:
         """Log the first of a burst at once; later ones by their number, every ten seconds."""
         with self._lock:
             now = self._timer()
-            is_first = self._since is None
+            is_first = self.since is None
             if is_first:
-                self._since, self._refused, self._unlogged = now, 0, 0
+                self.since, self._refused, self._unlogged = now, 0, 0
             self._last = now
             self._refused += 1
             self._unlogged += 1
@@ -58,13 +59,10 @@ class Outages:
 
     def succeeded(self) -> None:
         """Log the end of a burst, if this is one."""
-        # Nearly always there is none: then this costs next to nothing.
-        if self._since is None:
-            return
         with self._lock:
-            if self._since is None or self._timer() - self._last < QUIET_SECONDS:
+            if self.since is None or self._timer() - self._last < QUIET_SECONDS:
                 return
-            seconds, self._since = self._last - self._since, None
+            seconds, self.since = self._last - self.since, None
         log.warning("the database is available again: %d requests were refused within %.0f s", self._refused, seconds)
 
 
