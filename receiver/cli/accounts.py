@@ -1,14 +1,16 @@
 """`receiver accounts`: the accounts that a source's credentials see."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from receiver.admin import credentials
-from receiver.banks.abilities import Account
-from receiver.banks.json_values import decimal_text
 from receiver.cli.context import migrated
 from receiver.cli.output import as_json, write_list
+
+if TYPE_CHECKING:
+    from receiver.banks.abilities import Account
 
 
 @click.group()
@@ -21,12 +23,16 @@ def accounts() -> None:
 @as_json
 def list_accounts(source: str, as_json: bool) -> None:
     """Ask the bank for all accounts that the source's credentials see."""
+    from receiver.admin import credentials
+
     rows = [_shown(account) for account in credentials.accounts(migrated(), source)]
     columns = ["account_id", "number", "name", "currency", "status", "balance"]
     write_list(rows, columns, as_json, "The credentials see no account.")
 
 
 def _shown(account: Account) -> dict[str, Any]:
+    from receiver.banks.json_values import decimal_text
+
     return {
         "account_id": account.id,
         "number": account.number,
