@@ -247,7 +247,6 @@ RULES: dict[str, Callable[[House], Iterator[str]]] = {
 }
 
 OPEN: Mapping[str, set[str]] = {
-    "circles": {"receiver.simulator.banking_circle.*"},
     "libraries": {"simulator imports click", "simulator.server imports click"},
     "sizes": {"more than 200 files"},
 }
