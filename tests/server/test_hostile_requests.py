@@ -200,7 +200,7 @@ def answer(server: WebServer, request: Request | bytes, *, framed: bool = True) 
 
 def differences(request: Request, found: Answer) -> list[str]:
     """How an answer differs from the description of the API."""
-    path = unquote(re.sub(r"^https?://[^/]*", "", request.target.decode("latin-1")).partition("?")[0])
+    path = unquote(re.sub(r"(?i)^https?://[^/]*", "", request.target.decode("latin-1")).partition("?")[0])
     exchanged = Exchange(
         request.method.decode("latin-1"), path, found.status, Headers(list(found.headers.items())), found.body
     )
