@@ -68,10 +68,10 @@ class FeedClient:
                     return found
                 if answer.status_code < 500 and answer.status_code != 429:
                     raise FeedRefused(f"{answer.status_code}: {answer.text[:300]}")
-                told = answer.headers.get("Retry-After", "")
+                asked = answer.headers.get("Retry-After", "")
             except (requests.RequestException, ValueError):
-                told = ""
-            self.sleep(max(pause * random.uniform(0.5, 1.0), min(int(told), 60) if told.isdecimal() else 0))  # noqa: S311
+                asked = ""
+            self.sleep(max(pause * random.uniform(0.5, 1.0), min(int(asked), 60) if asked.isdecimal() else 0))  # noqa: S311
             pause = min(pause * 2, PAUSE_MAX_SECONDS)
 
     def _request(self, method: str, what: str, given: Mapping[str, Any]) -> requests.Response:

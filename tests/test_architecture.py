@@ -46,7 +46,7 @@ HOMES = {
     "flask": {"web", "server", SIMULATOR},
     "werkzeug": {"web", "server", SIMULATOR},
     "gunicorn": {"server"},
-    "click": {"cli", "demo", "simulator.command"},
+    "click": {"cli", "demo", SIMULATOR},
     "sqlalchemy": {"settings", "store", "inbox", "reconcile", "credentials", "replay", "worker", "admin"},
     "sqlmodel": {"store"},
 }
@@ -242,24 +242,10 @@ RULES: dict[str, Callable[[House], Iterator[str]]] = {
 }
 
 OPEN: Mapping[str, set[str]] = {
-    "upward imports": {"* > representations", "representations > *", "feed > web"},
-    "libraries": {"simulator imports click", "simulator.server imports click"},
+    # In the examples of the API's description a source is called `bcb`.
     "banks named": {"web.* names bcb"},
-    "names": {
-        "told in client",
-        "told in cli.*",
-        "told_at in banks.*",
-        "told in store.*",
-        "again in store.*",
-        "kept in demo.stage",
-        "kept in inbox.explain",
-        "*door in web*",
-        "kept in web.request_body",
-        "*told in web.*",
-    },
-    "sizes": {"more than 200 files", "more than 6 modules directly in it"},
 }
-"""What is not in order yet, as patterns; one that is not needed is an error."""
+"""Exceptions, as patterns; one that is not needed is an error."""
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -1,4 +1,4 @@
-"""`receiver source`: the bank relations."""
+"""`receiver source`: the bank relations; `receiver accounts`: the accounts that a relation's credentials see."""
 
 import sys
 from collections.abc import Sequence
@@ -7,9 +7,12 @@ from typing import Any, TextIO
 import click
 
 from receiver import banks
+from receiver.admin import credentials
 from receiver.admin import sources as acts
 from receiver.admin.sources import ENVIRONMENTS, BaseUrlMissing, BaseUrlWrong, NewSource, OriginWrong
+from receiver.banks.abilities import Account
 from receiver.banks.callback import LEAVES_OPEN, strongest_proof
+from receiver.banks.json_values import decimal_text
 from receiver.banks.protocol import OptionsWrong
 from receiver.cli import credentials_input
 from receiver.cli.context import migrated, who
@@ -159,3 +162,30 @@ def enable(name: str) -> None:
     """Take callbacks for a source again."""
     acts.enable(migrated(), who(), name)
     click.echo(f"Source {name} is enabled.")
+
+
+@click.group()
+def accounts() -> None:
+    """Look at the accounts at a bank."""
+
+
+@accounts.command("list")
+@click.argument("source")
+@as_json
+def list_accounts(source: str, as_json: bool) -> None:
+    """Ask the bank for all accounts that the source's credentials see."""
+    rows = [_account(account) for account in credentials.accounts(migrated(), source)]
+    columns = ["account_id", "number", "name", "currency", "status", "balance"]
+    write_list(rows, columns, as_json, "The credentials see no account.")
+
+
+def _account(account: Account) -> dict[str, Any]:
+    return {
+        "account_id": account.id,
+        "number": account.number,
+        "name": account.name,
+        "currency": account.currency,
+        "status": account.status,
+        "balance": decimal_text(account.balance),
+        **account.detail,
+    }

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from simulator.callers import BankCaller, FakeClock, Received, Receiver, Start, StartBank, until
 
 from receiver.simulator.banking_circle import Config, Simulator
-from receiver.simulator.banking_circle.bank import EXAMPLE_KEY
+from receiver.simulator.banking_circle.config import EXAMPLE_KEY
 from receiver.simulator.banking_circle.notifications import KINDS
 from receiver.simulator.banking_circle.payments import sandbox_script
 

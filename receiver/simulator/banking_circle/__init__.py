@@ -3,7 +3,8 @@
 import ssl
 
 from receiver.simulator.banking_circle import control, endpoints
-from receiver.simulator.banking_circle.bank import Bank, Config
+from receiver.simulator.banking_circle.bank import Bank
+from receiver.simulator.banking_circle.config import Config
 from receiver.simulator.server import BankServer
 from receiver.simulator.tls import CertificateFiles, mutual_tls
 

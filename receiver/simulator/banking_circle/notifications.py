@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from receiver.simulator.banking_circle.bank import Config
+from receiver.simulator.banking_circle.config import Config
 from receiver.simulator.banking_circle.payments import Payment, precise
 
 SUBSCRIPTION_ID = "5f0f1d5c-2f0a-4f3e-9a63-0d6a3c8d1b11"
