@@ -107,6 +107,23 @@ class SecretState(StrEnum):
     EXPIRED = "expired"
 
 
+class Environment(StrEnum):
+    """Which of a bank's systems a source talks to."""
+
+    SANDBOX = "sandbox"
+    PRODUCTION = "production"
+
+
+class Scope(StrEnum):
+    """What an API token may be used for."""
+
+    EVENTS_READ = "events:read"
+    PAYLOADS_READ = "payloads:read"
+    FEED_READ = "feed:read"
+    PAYMENTS_READ = "payments:read"
+    REPLAYS_WRITE = "replays:write"
+
+
 class ReplayTarget(StrEnum):
     """Where a replay sends things again."""
 

@@ -15,7 +15,7 @@ from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import CertificateUnusable
 from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
-from receiver.model import NotFound, NotPossible, ReceiverError
+from receiver.model import Environment, NotFound, NotPossible, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import audit, bank_sessions, events, signing_secrets, sources
 from receiver.store.bank_sessions import StoredKeys
@@ -23,7 +23,7 @@ from receiver.store.credential_changes import ChangeRecord
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
 
-ENVIRONMENTS = ("sandbox", "production")
+ENVIRONMENTS = tuple(str(environment) for environment in Environment)
 
 _ORIGIN = re.compile(r"https://[^/?#\s@]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?")
 

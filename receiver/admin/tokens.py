@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from receiver.admin import sources
 from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit
@@ -39,6 +38,9 @@ def create(
         NotFound: there is no such source.
         StoreUnavailable
     """
+    # Imported here: it brings the banks, which no other act on tokens needs.
+    from receiver.admin import sources
+
     now = runtime.clock()
     ends = now + lifetime if lifetime is not None else None
     granted = tuple(scopes or DEFAULT_SCOPES)

@@ -1,11 +1,19 @@
-"""The banks, one package each. A package is a bank by holding `BANK`; nothing else lists them."""
+"""The banks, one package each, of the bank's name. A package is a bank by holding `BANK`; nothing else lists them.
+
+A package is imported when its bank is asked for: they bring what it takes to talk to an API.
+"""
+
+from __future__ import annotations
 
 import importlib
 import pkgutil
 from functools import cache
+from typing import TYPE_CHECKING
 
-from receiver.banks.protocol import Bank
 from receiver.model import ReceiverError
+
+if TYPE_CHECKING:
+    from receiver.banks.protocol import Bank
 
 
 class BankNotKnown(ReceiverError):
@@ -15,18 +23,23 @@ class BankNotKnown(ReceiverError):
 @cache
 def every() -> dict[str, Bank]:
     """Return all banks by name."""
-    packages = (module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
-    banks = (importlib.import_module(f"{__name__}.{name}").BANK for name in packages)
-    return {bank.name: bank for bank in banks}
+    return {name: named(name) for name in names()}
 
 
+@cache
+def names() -> tuple[str, ...]:
+    """Return the names of all banks, in order; imports none of them."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg))
+
+
+@cache
 def named(name: str) -> Bank:
     """Return one bank.
 
     Raises:
         BankNotKnown
     """
-    try:
-        return every()[name]
-    except KeyError:
-        raise BankNotKnown(f"{name!r} is not a bank; there are: {', '.join(sorted(every()))}") from None
+    if name not in names():
+        raise BankNotKnown(f"{name!r} is not a bank; there are: {', '.join(names())}")
+    bank: Bank = importlib.import_module(f"{__name__}.{name}").BANK
+    return bank

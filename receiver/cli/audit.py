@@ -4,8 +4,6 @@ import click
 
 from receiver.cli.context import migrated
 from receiver.cli.output import as_json, limit, write_list
-from receiver.store import audit as stored
-from receiver.web.schemas.base import AuditEntry
 
 
 @click.group()
@@ -18,6 +16,9 @@ def audit() -> None:
 @as_json
 def list_entries(limit: int, as_json: bool) -> None:
     """List entries, newest first."""
+    from receiver.store import audit as stored
+    from receiver.web.schemas.base import AuditEntry
+
     runtime = migrated()
     with runtime.database.read() as connection:
         rows = [AuditEntry.of(row).shown() for row in stored.listing(connection, limit=limit)]
@@ -27,6 +28,8 @@ def list_entries(limit: int, as_json: bool) -> None:
 @audit.command()
 def verify() -> None:
     """Check that no entry was changed or taken out."""
+    from receiver.store import audit as stored
+
     runtime = migrated()
     with runtime.database.read() as connection:
         number = stored.verify(connection)

@@ -1,18 +1,20 @@
 """`receiver credentials`: API credentials at the bank, created, rotated and disabled over its API."""
 
+from __future__ import annotations
+
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from receiver.admin import bcb_from_environment
-from receiver.admin import credentials as acts
-from receiver.admin.credentials import Permissions
-from receiver.banks.abilities import AddressesWrong
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, write_list
-from receiver.runtime import Runtime
-from receiver.store.credential_changes import ChangeRecord
+
+if TYPE_CHECKING:
+    from receiver.admin.credentials import Permissions
+    from receiver.runtime import Runtime
+    from receiver.store.credential_changes import ChangeRecord
+
 
 show_secrets = click.option("--show", is_flag=True, help="Write the new secrets to standard output.")
 
@@ -28,6 +30,9 @@ def credentials() -> None:
 @show_secrets
 def create(source: str, allowed_ips: str | None, show: bool) -> None:
     """Have new credentials made, which the source uses from then on; those before stay alive at the bank."""
+    from receiver.admin import credentials as acts
+    from receiver.banks.abilities import AddressesWrong
+
     runtime = migrated()
     try:
         change = acts.create(runtime, who(), source, allowed_ips)
@@ -43,6 +48,8 @@ def create(source: str, allowed_ips: str | None, show: bool) -> None:
 @show_secrets
 def rotate(source: str, abandon: bool, show: bool) -> None:
     """Have the source's secrets replaced, or finish a rotation that was begun."""
+    from receiver.admin import credentials as acts
+
     runtime = migrated()
     if abandon:
         acts.abandon(runtime, who(), source)
@@ -58,6 +65,8 @@ def rotate(source: str, abandon: bool, show: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def disable(source: str, client_id: str | None, yes: bool) -> None:
     """Disable credentials at the bank for good."""
+    from receiver.admin import credentials as acts
+
     runtime = migrated()
     if not yes and sys.stdin.isatty():
         click.confirm(f"Disable {client_id or f'the client of {source}'} for good?", abort=True, err=True)
@@ -71,6 +80,8 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
 @as_json
 def permissions(source: str, as_json: bool) -> None:
     """List what the source may do at the bank, and what it needs and may not."""
+    from receiver.admin import credentials as acts
+
     found = acts.permissions(migrated(), source)
     write_list(_rows(found), ["key", "held", "needed_for", "description"], as_json, "None.")
     if found.missing:
@@ -88,6 +99,9 @@ def _rows(found: Permissions) -> list[dict[str, Any]]:
 
 
 def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show: bool) -> None:
+    from receiver.admin import bcb_from_environment
+    from receiver.admin import credentials as acts
+
     grace = runtime.settings.secret_grace_seconds
     secret = f"secret {change.secret_version} is the current one" if change.secret_version else "no secret came with it"
     before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""

@@ -1,18 +1,20 @@
 """API credentials as an operator gives them: in a JSON file, on standard input, or at a terminal."""
 
+from __future__ import annotations
+
 import base64
 import json
 import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from receiver.admin import sources
-from receiver.banks.abilities import PresentsCertificate
-from receiver.banks.protocol import Bank
+if TYPE_CHECKING:
+    from receiver.banks.protocol import Bank
+
 
 HIDDEN = ("secret", "password", "passcode")
 FILE_BYTES_MAX = 1024 * 1024
@@ -28,6 +30,8 @@ def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str
         ClickException: some are missing, or no JSON, or name a file that can't be read.
         CertificateUnusable: it can't be used at `now` (in UTC).
     """
+    from receiver.admin import sources
+
     if not bank.credential_names:
         return {}
     given = _read(file, bank) if file else {}
@@ -49,10 +53,14 @@ def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str
 
 
 def _files(bank: Bank) -> tuple[str, ...]:
+    from receiver.banks.abilities import PresentsCertificate
+
     return bank.credential_files if isinstance(bank, PresentsCertificate) else ()
 
 
 def _optional(bank: Bank) -> tuple[str, ...]:
+    from receiver.banks.abilities import PresentsCertificate
+
     return bank.credentials_optional if isinstance(bank, PresentsCertificate) else ()
 
 

@@ -4,11 +4,8 @@ from collections.abc import Sequence
 
 import click
 
-from receiver.admin import deliveries as acts
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
-from receiver.store import deliveries as stored
-from receiver.web.schemas.deliveries import Delivery, Explanation
 
 
 @click.group()
@@ -22,6 +19,9 @@ def deliveries() -> None:
 @as_json
 def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
     """List the rejected deliveries that are kept, newest first."""
+    from receiver.store import deliveries as stored
+    from receiver.web.schemas.deliveries import Delivery
+
     runtime = migrated()
     with runtime.database.read() as connection:
         rows = [Delivery.of(row).shown() for row in stored.rejected(connection, source, below=None, limit=limit)]
@@ -34,6 +34,9 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """Show one delivery, whatever became of it."""
+    from receiver.admin import deliveries as acts
+    from receiver.web.schemas.deliveries import Delivery
+
     shown = Delivery.of(acts.find(migrated(), delivery_id)).shown()
     write_json(shown) if as_json else write_fields(shown)
 
@@ -44,6 +47,9 @@ def show(delivery_id: str, as_json: bool) -> None:
 @as_json
 def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
     """Find out how a delivery was signed: which secret, encoding and path fit, and how far the clock was off."""
+    from receiver.admin import deliveries as acts
+    from receiver.web.schemas.deliveries import Explanation
+
     explained = acts.explain(migrated(), delivery_id, paths)
     shown = Explanation.made(explained.delivery, explained.report).shown()
     if as_json:
@@ -65,6 +71,8 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
 @as_json
 def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> None:
     """Accept rejected deliveries that are proven genuine by now; all that are kept, or the ones that are named."""
+    from receiver.admin import deliveries as acts
+
     done = acts.reverify(migrated(), who(), delivery_ids, source)
     if as_json:
         write_json({"verified": done.verified, "accepted": list(done.accepted)})

@@ -1,20 +1,21 @@
 """`receiver events`: what the banks told us."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from receiver.cli.context import migrated
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
-from receiver.runtime import Runtime
-from receiver.store import events as stored
-from receiver.store import feed
-from receiver.store.events import Filter
-from receiver.web.schemas.events import Event, EventWithTimeline
-from receiver.web.schemas.feed import cloud_event
+
+if TYPE_CHECKING:
+    from receiver.runtime import Runtime
+
 
 POLL_SECONDS = 0.5
 
@@ -32,6 +33,10 @@ def events() -> None:
 @as_json
 def list_events(names: tuple[str, ...], kind: str | None, payment_id: str | None, limit: int, as_json: bool) -> None:
     """List events, newest first."""
+    from receiver.store import events as stored
+    from receiver.store.events import Filter
+    from receiver.web.schemas.events import Event
+
     runtime = migrated()
     wanted = Filter(sources=names, type=kind, payment_id=payment_id)
     with runtime.database.read() as connection:
@@ -45,6 +50,8 @@ def list_events(names: tuple[str, ...], kind: str | None, payment_id: str | None
 @as_json
 def show(event_id: str, as_json: bool) -> None:
     """Show one event with its timeline."""
+    from receiver.web.schemas.events import EventWithTimeline
+
     runtime = migrated()
     found = EventWithTimeline.find(runtime.database, event_id)
     if found is None:
@@ -67,6 +74,8 @@ def show(event_id: str, as_json: bool) -> None:
 @click.argument("event_id")
 def raw(event_id: str) -> None:
     """Write the bytes that the bank sent to standard output."""
+    from receiver.store import events as stored
+
     runtime = migrated()
     with runtime.database.read() as connection:
         found = stored.raw(connection, event_id)
@@ -84,6 +93,8 @@ def raw(event_id: str) -> None:
 @as_json
 def tail(from_start: bool, as_json: bool) -> None:
     """Follow the feed until Ctrl-C: a line an entry."""
+    from receiver.store import feed
+
     runtime = migrated()
     feed.give_positions(runtime.database)
     with runtime.database.read() as connection:
@@ -93,6 +104,9 @@ def tail(from_start: bool, as_json: bool) -> None:
 
 
 def _follow(runtime: Runtime, after: int, as_json: bool) -> None:
+    from receiver.store import feed
+    from receiver.web.schemas.feed import cloud_event
+
     while True:
         feed.give_positions(runtime.database)
         with runtime.database.read() as connection:

@@ -1,16 +1,17 @@
 """`receiver payments`: what is known of each payment."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
-from receiver.model import NotFound, NotPossible
-from receiver.runtime import Runtime
-from receiver.store import payments as stored
-from receiver.store.payments import STATUSES
-from receiver.web.schemas.payments import Payment, PaymentWithChecks
+from receiver.model import NotFound, NotPossible, Status
+
+if TYPE_CHECKING:
+    from receiver.runtime import Runtime
 
 
 @click.group()
@@ -20,11 +21,14 @@ def payments() -> None:
 
 @payments.command("list")
 @click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
-@click.option("--status", type=click.Choice(STATUSES))
+@click.option("--status", type=click.Choice(tuple(map(str, Status))))
 @limit
 @as_json
 def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_json: bool) -> None:
     """List payments, the latest known first."""
+    from receiver.store import payments as stored
+    from receiver.web.schemas.payments import Payment
+
     runtime = migrated()
     with runtime.database.read() as connection:
         found = stored.listing(connection, "payment", names=names, status=status, limit=limit)
@@ -60,6 +64,9 @@ def check(source: str, payment_id: str, as_json: bool) -> None:
 
 
 def _with_checks(runtime: Runtime, source: str, payment_id: str) -> dict[str, Any]:
+    from receiver.store import payments as stored
+    from receiver.web.schemas.payments import PaymentWithChecks
+
     with runtime.database.read() as connection:
         found = stored.find(connection, source, "payment", payment_id)
         if found is None:

@@ -1,19 +1,21 @@
 """`receiver replay`: send again what apps missed, ask the bank again, verify rejected deliveries again."""
 
+from __future__ import annotations
+
 import sys
 import time
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from receiver.admin import replays as acts
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.replay.plan import TARGETS, Request
-from receiver.runtime import Runtime
-from receiver.store import replays, sources
-from receiver.store.replays import Selection
-from receiver.web.schemas.replays import Plan, Replay
+from receiver.model import ReplayTarget
+
+if TYPE_CHECKING:
+    from receiver.runtime import Runtime
+
 
 POLL_SECONDS = 0.3
 
@@ -48,7 +50,13 @@ def replay() -> None:
 @click.option("--delivery-id", help="Only this rejected delivery (target verification).")
 @click.option("--after", type=Time(), help="Only what was received at this time or later.")
 @click.option("--before", type=Time(), help="Only what was received before this time.")
-@click.option("--target", type=click.Choice(TARGETS), default="feed", show_default=True, help="Where to send it again.")
+@click.option(
+    "--target",
+    type=click.Choice(tuple(map(str, ReplayTarget))),
+    default="feed",
+    show_default=True,
+    help="Where to send it again.",
+)
 @click.option("--consumer", help="To this consumer alone.")
 @click.option("--rate", type=click.FloatRange(0.01, 10_000), help="At most so many a second.")
 @click.option("--reason", required=True, help="Why; it is kept in the audit log.")
@@ -68,6 +76,12 @@ def plan(
     as_json: bool,
 ) -> None:
     """Say what a replay would come to, and write the plan that `replay run` takes."""
+    from receiver.admin import replays as acts
+    from receiver.replay.plan import Request
+    from receiver.store import sources
+    from receiver.store.replays import Selection
+    from receiver.web.schemas.replays import Plan
+
     runtime = migrated()
     selection = Selection(names, kind, payment_id, event_id, delivery_id, after, before)
     made = acts.plan(runtime, Request(selection, reason, target, consumer, rate))
@@ -89,6 +103,8 @@ def plan(
 @as_json
 def run(plan: str, wait: bool, as_json: bool) -> None:
     """Run a plan; `receiver worker` does the work."""
+    from receiver.admin import replays as acts
+
     runtime = migrated()
     started = acts.start(runtime, who(), plan)
     if wait:
@@ -97,6 +113,8 @@ def run(plan: str, wait: bool, as_json: bool) -> None:
 
 
 def _watch(runtime: Runtime, replay_id: str, total: int) -> None:
+    from receiver.admin import replays as acts
+
     found = acts.find(runtime, replay_id)
     with click.progressbar(length=total, label=replay_id, file=sys.stderr) as bar:
         while found.state == "running":
@@ -110,6 +128,9 @@ def _watch(runtime: Runtime, replay_id: str, total: int) -> None:
 @as_json
 def status(replay_id: str | None, as_json: bool) -> None:
     """Show how far one replay has come, or list the latest."""
+    from receiver.store import replays
+    from receiver.web.schemas.replays import Replay
+
     runtime = migrated()
     if replay_id is not None:
         _show(runtime, replay_id, as_json)
@@ -124,10 +145,15 @@ def status(replay_id: str | None, as_json: bool) -> None:
 @click.argument("replay_id")
 def cancel(replay_id: str) -> None:
     """Stop a replay; what it has sent stays sent."""
+    from receiver.admin import replays as acts
+
     acts.cancel(migrated(), who(), replay_id)
     click.echo(f"Replay {replay_id} is cancelled.")
 
 
 def _show(runtime: Runtime, replay_id: str, as_json: bool) -> None:
+    from receiver.admin import replays as acts
+    from receiver.web.schemas.replays import Replay
+
     shown = Replay.of(acts.find(runtime, replay_id)).shown()
     write_json(shown) if as_json else write_fields(shown)

@@ -5,11 +5,8 @@ from typing import Any
 
 import click
 
-from receiver.admin import secrets as acts
-from receiver.admin import sources
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_list
-from receiver.web.schemas.times import rfc3339
 
 
 @click.group()
@@ -21,6 +18,9 @@ def secret() -> None:
 @click.argument("source")
 def set_secret(source: str) -> None:
     """Read a secret from standard input and make it the current one; the one before it stays valid for a while."""
+    from receiver.admin import secrets as acts
+    from receiver.admin import sources
+
     runtime = migrated()
     sources.find(runtime, source)
     text = click.prompt("Secret", hide_input=True, err=True) if sys.stdin.isatty() else _piped()
@@ -39,6 +39,9 @@ def _piped() -> str:
 @as_json
 def list_secrets(source: str, as_json: bool) -> None:
     """List the versions of a source's secret, and one that is not known yet; never the secrets themselves."""
+    from receiver.admin import secrets as acts
+    from receiver.web.schemas.times import rfc3339
+
     runtime = migrated()
     now = runtime.clock()
     found = acts.listing(runtime, source)
@@ -63,6 +66,8 @@ def list_secrets(source: str, as_json: bool) -> None:
 @click.argument("version", type=click.IntRange(1))
 def expire(source: str, version: int) -> None:
     """End one version of a secret now: what was signed with it is refused from now on."""
+    from receiver.admin import secrets as acts
+
     is_another_valid = acts.expire(migrated(), who(), source, version)
     click.echo(f"Secret {version} of {source} has expired.")
     if not is_another_valid:
@@ -74,6 +79,8 @@ def expire(source: str, version: int) -> None:
 @secret.command()
 def reencrypt() -> None:
     """Encrypt everything secret anew with the first of RECEIVER_SECRET_KEYS; the others can be dropped then."""
+    from receiver.admin import secrets as acts
+
     number = acts.reencrypt(migrated(), who())
     click.echo(f"Encrypted {number} secrets anew with the first key; nothing needs the others any more.")
     click.echo("Cursors and replay plans that older keys signed are refused once these are dropped.", err=True)

@@ -1,25 +1,22 @@
 """`receiver source`: the bank relations; `receiver accounts`: the accounts that a relation's credentials see."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from receiver import banks
-from receiver.admin import credentials
-from receiver.admin import sources as acts
-from receiver.admin.sources import ENVIRONMENTS, BaseUrlMissing, BaseUrlWrong, NewSource, OriginWrong
-from receiver.banks.abilities import Account
-from receiver.banks.callback import LEAVES_OPEN, strongest_proof
-from receiver.banks.json_values import decimal_text
-from receiver.banks.protocol import OptionsWrong
 from receiver.cli import credentials_input
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, write_fields, write_json, write_list
-from receiver.store import sources
-from receiver.store.sources import SourceNameWrong, SourceRecord
-from receiver.web.schemas.times import rfc3339
+from receiver.model import Environment
+
+if TYPE_CHECKING:
+    from receiver.banks.abilities import Account
+    from receiver.store.sources import SourceRecord
 
 
 @click.group()
@@ -29,8 +26,8 @@ def source() -> None:
 
 @source.command()
 @click.argument("name")
-@click.option("--bank", "bank_name", required=True, type=click.Choice(sorted(banks.every())), help="Which bank.")
-@click.option("--environment", type=click.Choice(ENVIRONMENTS), default="sandbox", show_default=True)
+@click.option("--bank", "bank_name", required=True, type=click.Choice(banks.names()), help="Which bank.")
+@click.option("--environment", type=click.Choice(tuple(map(str, Environment))), default="sandbox", show_default=True)
 @click.option("--base-url", help="The API's address, where it is not the bank's own for the environment.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the bank; repeatable.")
 @click.option("--credentials", type=click.File(), help="API credentials as JSON; - for standard input.")
@@ -43,6 +40,11 @@ def add(
     credentials: TextIO | None,
 ) -> None:
     """Add a source. Its API credentials are asked for, unless --credentials names a file that holds them."""
+    from receiver.admin import sources as acts
+    from receiver.admin.sources import BaseUrlMissing, BaseUrlWrong, NewSource
+    from receiver.banks.protocol import OptionsWrong
+    from receiver.store.sources import SourceNameWrong
+
     bank = banks.named(bank_name)
     new = NewSource(name, bank_name, environment, base_url, dict(_option(option) for option in options))
     try:
@@ -80,6 +82,8 @@ def _option(text: str) -> tuple[str, str]:
 @click.option("--credentials", type=click.File(), help="API credentials as JSON; - for standard input.")
 def set_credentials(name: str, credentials: TextIO | None) -> None:
     """Replace a source's API credentials, such as a certificate that ends; asked for, or from standard input."""
+    from receiver.admin import sources as acts
+
     runtime = migrated()
     bank = banks.named(acts.find(runtime, name).bank)
     piped = None if sys.stdin.isatty() else sys.stdin
@@ -97,6 +101,9 @@ def set_credentials(name: str, credentials: TextIO | None) -> None:
 @click.option("--url", required=True, help="Where the bank reaches this receiver: https://HOST[:PORT], no path.")
 def register(name: str, url: str) -> None:
     """Tell a bank by its API where callbacks go, where the bank takes it so."""
+    from receiver.admin import sources as acts
+    from receiver.admin.sources import OriginWrong
+
     try:
         made = acts.register(migrated(), who(), name, url)
     except OriginWrong as error:
@@ -108,6 +115,8 @@ def register(name: str, url: str) -> None:
 @as_json
 def list_sources(as_json: bool) -> None:
     """List all sources."""
+    from receiver.store import sources
+
     runtime = migrated()
     with runtime.database.read() as connection:
         rows = [_shown(found) for found in sources.every(connection)]
@@ -119,6 +128,10 @@ def list_sources(as_json: bool) -> None:
 @as_json
 def show(name: str, as_json: bool) -> None:
     """Show one source, how strongly its callbacks are proven, and the state of its secrets and keys."""
+    from receiver.admin import sources as acts
+    from receiver.banks.callback import LEAVES_OPEN, strongest_proof
+    from receiver.web.schemas.times import rfc3339
+
     found = acts.details(migrated(), name)
     keys = found.public_keys
     proof = strongest_proof(found.proofs)
@@ -137,6 +150,8 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _shown(found: SourceRecord) -> dict[str, Any]:
+    from receiver.web.schemas.times import rfc3339
+
     bank = banks.named(found.bank)
     return {
         "name": found.name,
@@ -152,6 +167,8 @@ def _shown(found: SourceRecord) -> dict[str, Any]:
 @click.argument("name")
 def disable(name: str) -> None:
     """Take no more callbacks for a source (404), and ask its bank no more."""
+    from receiver.admin import sources as acts
+
     acts.disable(migrated(), who(), name)
     click.echo(f"Source {name} is disabled.")
 
@@ -160,6 +177,8 @@ def disable(name: str) -> None:
 @click.argument("name")
 def enable(name: str) -> None:
     """Take callbacks for a source again."""
+    from receiver.admin import sources as acts
+
     acts.enable(migrated(), who(), name)
     click.echo(f"Source {name} is enabled.")
 
@@ -174,12 +193,16 @@ def accounts() -> None:
 @as_json
 def list_accounts(source: str, as_json: bool) -> None:
     """Ask the bank for all accounts that the source's credentials see."""
+    from receiver.admin import credentials
+
     rows = [_account(account) for account in credentials.accounts(migrated(), source)]
     columns = ["account_id", "number", "name", "currency", "status", "balance"]
     write_list(rows, columns, as_json, "The credentials see no account.")
 
 
 def _account(account: Account) -> dict[str, Any]:
+    from receiver.banks.json_values import decimal_text
+
     return {
         "account_id": account.id,
         "number": account.number,

@@ -6,11 +6,9 @@ from datetime import timedelta
 
 import click
 
-from receiver.admin import tokens as acts
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_json, write_list
-from receiver.store import api_tokens
-from receiver.web.schemas.times import rfc3339
+from receiver.model import Scope
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -31,12 +29,15 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> timed
 
 @token.command()
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(api_tokens.SCOPES), help="Repeatable.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(tuple(map(str, Scope))), help="Repeatable.")
 @click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
 @click.option("--expires", callback=_duration, metavar="90d", help="When it ends; never, if left out.")
 @as_json
 def create(name: str, scopes: Sequence[str], names: Sequence[str], expires: timedelta | None, as_json: bool) -> None:
     """Create a token and write it to standard output, for this once."""
+    from receiver.admin import tokens as acts
+    from receiver.web.schemas.times import rfc3339
+
     made = acts.create(migrated(), who(), name, scopes=scopes, source_names=names, lifetime=expires)
     if not as_json:
         click.echo(made.text)
@@ -50,6 +51,10 @@ def create(name: str, scopes: Sequence[str], names: Sequence[str], expires: time
 @as_json
 def list_tokens(as_json: bool) -> None:
     """List all tokens; never the tokens themselves."""
+    from receiver.admin import tokens as acts
+    from receiver.store import api_tokens
+    from receiver.web.schemas.times import rfc3339
+
     runtime = migrated()
     now = runtime.clock()
     with runtime.database.read() as connection:
@@ -73,5 +78,7 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """End a token at once."""
+    from receiver.admin import tokens as acts
+
     acts.revoke(migrated(), who(), name)
     click.echo(f"Token {name} is revoked.")

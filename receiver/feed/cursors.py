@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from receiver.model import ReceiverError
 from receiver.signing.signed_text import NotOurs, SignedText
 
 
-class CursorInvalid(Exception):
+class CursorInvalid(ReceiverError):
     """A cursor was made up, was changed, or is another list's."""
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from receiver.model import ReceiverError
 from receiver.store import feed
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.feed import Page, Wanted
@@ -24,7 +25,7 @@ TURN_SECONDS = 0.01
 """How far apart readers that were woken read on."""
 
 
-class PositionUnknown(Exception):
+class PositionUnknown(ReceiverError):
     """A position was not given out by this database: it stems from a later state, before a backup was restored."""
 
     def __init__(self) -> None:

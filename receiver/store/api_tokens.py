@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
-from receiver.model import ReceiverError
+from receiver.model import ReceiverError, Scope
 from receiver.store.records import columns_of
 from receiver.store.tables import ApiToken, table_of
 
 _tokens = table_of(ApiToken)
 
-SCOPES = ("events:read", "payloads:read", "feed:read", "payments:read", "replays:write")
+SCOPES = tuple(str(scope) for scope in Scope)
 DEFAULT_SCOPES = ("events:read", "feed:read", "payments:read")
 
 USE_NOTED_EVERY = timedelta(minutes=1)

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Transaction, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.model import ReceiverError
-from receiver.store import deadline
-from receiver.store.engines import BUSY_SECONDS, postgresql_engine, sqlite_engine
+from receiver.store.sqlite import BUSY_SECONDS, sqlite_engine
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
 from receiver.store.thread_pool import run_in_thread
 
@@ -34,15 +33,20 @@ class Database:
         """
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
-        try:
-            self.engine = sqlite_engine(url) if self.is_sqlite else postgresql_engine(url)
-        except OSError as error:
-            raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
-        self._turns = SqliteWriteLock(str(make_url(url).database)) if self.is_sqlite else None
+        self._turns: SqliteWriteLock | None = None
         # SQLite answers from within this process: there is no silence to give up.
-        self._bounded: Callable[[float | None], AbstractContextManager[object]] = (
-            nullcontext if self.is_sqlite else deadline.bounded
-        )
+        self._bounded: Callable[[float | None], AbstractContextManager[object]] = nullcontext
+        if self.is_sqlite:
+            try:
+                self.engine = sqlite_engine(url)
+            except OSError as error:
+                raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
+            self._turns = SqliteWriteLock(str(make_url(url).database))
+        else:
+            # Imported here: it brings the driver, which takes longer to import than a command takes without it.
+            from receiver.store import postgresql
+
+            self.engine, self._bounded = postgresql.postgresql_engine(url), postgresql.bounded
         self._commits = 0
         self._committed = threading.Condition()
 

@@ -1,11 +1,13 @@
 """Deliveries: requests as they came, and how each was signed."""
 
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from receiver.inbox.explain import Report
 from receiver.web.schemas.base import Answer, Sha256, Time
+
+if TYPE_CHECKING:
+    from receiver.inbox.explain import Report
 
 
 class Delivery(Answer):
@@ -48,7 +50,7 @@ class Explanation(Answer):
     remarks: list[str]
 
     @classmethod
-    def made(cls, delivery: Any, report: Report) -> Self:
+    def made(cls, delivery: Any, report: "Report") -> Self:
         """Say what was found out about a delivery."""
         fits = [
             Fit(
