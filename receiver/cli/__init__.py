@@ -6,10 +6,10 @@ from collections import UserDict
 import click
 
 from receiver import __version__
-from receiver.cli.errors import FailsInOneLine
+from receiver.cli.context import FailsInOneLine
 
 MODULES = {
-    "accounts": ("receiver.cli.accounts", "Look at the accounts at a bank."),
+    "accounts": ("receiver.cli.sources", "Look at the accounts at a bank."),
     "audit": ("receiver.cli.audit", "Look at the audit log."),
     "credentials": (
         "receiver.cli.credentials",
@@ -25,7 +25,7 @@ MODULES = {
         "Tell the whole story on a throw-away database, with a simulated bank on loopback.",
     ),
     "doctor": (
-        "receiver.cli.doctor",
+        "receiver.cli.processes",
         "Look at settings, database, secrets and the banks' APIs; say what is wrong and what to do.",
     ),
     "events": ("receiver.cli.events", "Look at events."),

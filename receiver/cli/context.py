@@ -1,9 +1,23 @@
-"""What every command starts from: the process's parts over a migrated database, and who is at the terminal."""
+"""What every command starts from: the process's parts over a migrated database, who is there, how they fail."""
 
 import getpass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from receiver.model import ReceiverError
+
+
+class FailsInOneLine(click.Group):
+    """A group whose commands end with one line where the reason is known, and with a traceback where it is a bug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ReceiverError as error:
+            raise click.ClickException(str(error)) from error
+
 
 if TYPE_CHECKING:
     from receiver.runtime import Runtime

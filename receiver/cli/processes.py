@@ -1,4 +1,4 @@
-"""`receiver run`, `worker`, `demo`: the processes."""
+"""`receiver run`, `worker`, `demo`: the processes; and `receiver doctor`, which says whether all is set for them."""
 
 import signal
 import sys
@@ -7,6 +7,7 @@ import threading
 import click
 
 from receiver.cli.context import migrated
+from receiver.cli.output import cell
 
 
 @click.command()
@@ -50,3 +51,14 @@ def demo() -> None:
     from receiver.demo import story
 
     sys.exit(story.run())
+
+
+@click.command()
+def doctor() -> None:
+    """Look at settings, database, secrets and the banks' APIs; say what is wrong and what to do."""
+    from receiver.admin.diagnosis import examine
+
+    findings = list(examine(migrated()))
+    for finding in findings:
+        click.echo(f"{finding.state:<5} {finding.what}: {cell(finding.text)}")
+    sys.exit(1 if any(finding.state == "fail" for finding in findings) else 0)

@@ -1,4 +1,4 @@
-"""`receiver source`: the bank relations."""
+"""`receiver source`: the bank relations; `receiver accounts`: the accounts that a relation's credentials see."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from receiver.cli.output import as_json, cell, write_fields, write_json, write_l
 from receiver.model import Environment
 
 if TYPE_CHECKING:
+    from receiver.banks.abilities import Account
     from receiver.store.sources import SourceRecord
 
 
@@ -180,3 +181,34 @@ def enable(name: str) -> None:
 
     acts.enable(migrated(), who(), name)
     click.echo(f"Source {name} is enabled.")
+
+
+@click.group()
+def accounts() -> None:
+    """Look at the accounts at a bank."""
+
+
+@accounts.command("list")
+@click.argument("source")
+@as_json
+def list_accounts(source: str, as_json: bool) -> None:
+    """Ask the bank for all accounts that the source's credentials see."""
+    from receiver.admin import credentials
+
+    rows = [_account(account) for account in credentials.accounts(migrated(), source)]
+    columns = ["account_id", "number", "name", "currency", "status", "balance"]
+    write_list(rows, columns, as_json, "The credentials see no account.")
+
+
+def _account(account: Account) -> dict[str, Any]:
+    from receiver.banks.json_values import decimal_text
+
+    return {
+        "account_id": account.id,
+        "number": account.number,
+        "name": account.name,
+        "currency": account.currency,
+        "status": account.status,
+        "balance": decimal_text(account.balance),
+        **account.detail,
+    }

@@ -1,8 +1,9 @@
-"""Checks (reconciliation): claim what is due, ask the bank, record the answer, change the state, write to the feed."""
+"""One check: ask the bank about a payment or job, record the answer, say when to ask next (backoff)."""
 
 import logging
+import random
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,15 +13,46 @@ from sqlalchemy import Connection
 
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, NotKnown
-from receiver.banks.protocol import Answer
+from receiver.banks.protocol import Answer, Pauses
 from receiver.model import Agreement, Status, SubjectKind
-from receiver.reconcile.schedule import Schedule
 from receiver.runtime import Runtime
 from receiver.store import claims, events, feed, payments, sources
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import Due, LeaseLost, State
 from receiver.store.sources import SourceRecord
+
+JITTER = 0.1
+"""A tenth either way, so that payments that came together are not asked for together for ever."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Doubling pauses from `first` to `longest`, both in seconds."""
+
+    first: float
+    longest: float
+    least: float = 0
+    """No pause is shorter, chance included."""
+
+    def at_least(self, pauses: Pauses) -> "Schedule":
+        """Return the same with no shorter pauses than a bank wants."""
+        return Schedule(max(self.first, pauses.first), max(self.longest, pauses.longest), pauses.first)
+
+    def next_check(
+        self, status: Status, attempts: int, now: datetime, later: Sequence[datetime] = ()
+    ) -> datetime | None:
+        """Return when to ask again after `attempts` earlier checks.
+
+        Where the status is final that is the next of `later`, the times at which the bank's package wants another
+        look; none where there is none.
+        """
+        if status.is_final:
+            return next((at for at in later if at > now), None)
+        pause = min(self.first * 2.0 ** min(attempts, 30), self.longest)
+        chance = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+        return now + timedelta(seconds=max(pause * chance, self.least))
+
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ import jwt
 from flask import current_app, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import Refusal, RetryAfterForm, add_retry_after, plain_error
 from receiver.simulator.faults import Faults
+from receiver.simulator.json_bodies import Refusal, RetryAfterForm, add_retry_after, plain_error
 from receiver.simulator.options import ConfigT, Options
 from receiver.simulator.outbox import CallbackRules, Outbox
 from receiver.simulator.scripts import Clock, Sleep

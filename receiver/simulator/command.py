@@ -74,9 +74,9 @@ def simulator(
 ) -> None:
     """Run one bank's simulator on loopback until Ctrl-C."""
     require_installed()
+    from receiver.simulator.json_bodies import BadInput
     from receiver.simulator.options import from_text
     from receiver.simulator.server import serve
-    from receiver.simulator.validation import BadInput
 
     given = {} if callback_url is None else {"callback_url": callback_url}
     given |= _bcb_options(context, words) if bank == "bcb" else _no_bcb_options(context, words)

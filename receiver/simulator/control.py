@@ -11,12 +11,24 @@ from flask import Blueprint
 from pydantic import AfterValidator, Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import RetryAfterForm, json_answer, plain_error
 from receiver.simulator.bank import current_bank
 from receiver.simulator.faults import HUGE_BYTES, Fault, Kind
 from receiver.simulator.gateway import CONTROL_PREFIX
+from receiver.simulator.json_bodies import (
+    BadInput,
+    Body,
+    Delay,
+    Headers,
+    RetryAfterForm,
+    Seconds,
+    Text,
+    Url,
+    json_answer,
+    plain_error,
+    read_body,
+    read_object,
+)
 from receiver.simulator.outbox import Message, NothingToSend, Sending
-from receiver.simulator.validation import BadInput, Body, Delay, Headers, Seconds, Text, Url, read_body, read_object
 
 ERROR_STATUSES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from receiver.simulator.answers import RetryAfterForm
+from receiver.simulator.json_bodies import RetryAfterForm
 
 Kind = Literal["429", "500", "503", "error", "slow", "hang-up", "truncated", "not-json", "expired-token", "huge"]
 

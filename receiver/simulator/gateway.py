@@ -14,9 +14,9 @@ from flask import Blueprint, Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import Refusal
 from receiver.simulator.bank import EXTENSION, ReceivedRequest, SimulatedBank, current_bank
 from receiver.simulator.faults import Fault
+from receiver.simulator.json_bodies import Refusal
 
 CONTROL_PREFIX = "/_simulator"
 

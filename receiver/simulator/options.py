@@ -8,10 +8,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, g
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from receiver.simulator.answers import loads
+from receiver.simulator.json_bodies import SECONDS_MAX, BadInput, Number, SecondsTuple, Url, explain, loads
 from receiver.simulator.scripts import Script
 from receiver.simulator.sender import DELAYS_SECONDS, TIMEOUT_SECONDS
-from receiver.simulator.validation import SECONDS_MAX, BadInput, Number, SecondsTuple, Url, explain
 
 FIXED = "fixed"
 """Marks, in the annotation of a field, an option that can't change while the bank runs."""

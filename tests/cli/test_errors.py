@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import receiver
-from receiver.cli.errors import FailsInOneLine
+from receiver.cli.context import FailsInOneLine
 from receiver.model import ReceiverError
 from receiver.store.encryption import DecryptionFailed
 

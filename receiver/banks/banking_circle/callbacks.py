@@ -180,9 +180,10 @@ def _word(kind: str | None) -> str:
 
 
 def _facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, Any]:
+    times = {"told_at": json_values.text(fields, "timestamp")}
     return known_facts(
+        **times,
         notification_type=json_values.text(fields, "notificationType"),
-        told_at=json_values.text(fields, "timestamp"),
         subscription_id=json_values.text(fields, "subscriptionId"),
         transaction_reference=json_values.text(payment, "transactionReference"),
         classification=json_values.text(payment, "classification"),

@@ -1,4 +1,4 @@
-"""What a simulated Banking Circle is started with."""
+"""The state of the bank: its user's accounts and payments, and the encrypted batches that tell of them."""
 
 import itertools
 import random
@@ -10,12 +10,12 @@ from typing import Literal, cast, get_args
 
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import dumps, json_answer
 from receiver.simulator.bank import FixedWindow, SimulatedBank, current_bank
 from receiver.simulator.banking_circle import payments
 from receiver.simulator.banking_circle.config import Config, ErrorShape
 from receiver.simulator.banking_circle.notifications import encrypt, kinds_of, notification, subject_of
 from receiver.simulator.banking_circle.payments import Account, Classification, Payment, Payments
+from receiver.simulator.json_bodies import dumps, json_answer
 from receiver.simulator.outbox import REPEATED, Callback, Message, Sending
 from receiver.simulator.scripts import Clock, Script, Sleep
 from receiver.simulator.tls import CertificateFiles

@@ -1,4 +1,4 @@
-"""How the simulated Banking Circle is set up and behaves."""
+"""What a simulated Banking Circle is started with."""
 
 import base64
 import binascii
@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from receiver.simulator.json_bodies import Port, Seconds, SecondsTuple, Whole
 from receiver.simulator.options import FIXED, BankConfig
-from receiver.simulator.validation import Port, Seconds, SecondsTuple, Whole
 
 EXAMPLE_KEY = "simulator-key-of-32-characters-!"
 """Thirty-two characters, as a client chooses them at subscription."""

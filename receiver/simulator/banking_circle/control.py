@@ -7,12 +7,21 @@ from typing import Annotated
 from pydantic import Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import json_answer
 from receiver.simulator.banking_circle.bank import BatchOrder, bank
 from receiver.simulator.banking_circle.notifications import Kind, Variant, notification
 from receiver.simulator.banking_circle.payments import Classification, Payment, made_up_accounts
 from receiver.simulator.control import SendingBody, control_blueprint, send
-from receiver.simulator.validation import Amount, BadInput, Body, Objects, StatusScript, Text, Texts, read_body
+from receiver.simulator.json_bodies import (
+    Amount,
+    BadInput,
+    Body,
+    Objects,
+    StatusScript,
+    Text,
+    Texts,
+    json_answer,
+    read_body,
+)
 
 blueprint = control_blueprint("banking_circle_control")
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import Refusal, json_answer
 from receiver.simulator.banking_circle.bank import bank
 from receiver.simulator.banking_circle.payments import Payment
+from receiver.simulator.json_bodies import Refusal, json_answer
 
 SIZE_DEFAULT = 50
 SIZE_MAX = 5000

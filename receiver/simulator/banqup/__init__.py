@@ -3,7 +3,7 @@
 import ssl
 from pathlib import Path
 
-from receiver.simulator.banqup import control, endpoints
+from receiver.simulator.banqup import endpoints
 from receiver.simulator.banqup.bank import Bank, Config
 from receiver.simulator.server import BankServer
 from receiver.simulator.tls import server_tls
@@ -17,7 +17,7 @@ class Simulator(BankServer[Config, Bank]):
     title = "Banqup"
     config_class = Config
     bank_class = Bank
-    blueprints = (endpoints.blueprint, control.blueprint)
+    blueprints = (endpoints.blueprint, endpoints.controls)
     ca: Path
 
     def tls(self, config: Config, host: str) -> tuple[ssl.SSLContext, int]:

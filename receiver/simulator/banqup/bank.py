@@ -12,12 +12,11 @@ from typing import Annotated, Literal, cast, get_args
 from pydantic import Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import dumps, json_answer
 from receiver.simulator.bank import SimulatedBank, current_bank
+from receiver.simulator.json_bodies import Port, Seconds, StatusScript, dumps, json_answer
 from receiver.simulator.options import FIXED, BankConfig
 from receiver.simulator.outbox import Callback, Message, Sending
 from receiver.simulator.scripts import Clock, Registry, Script, Scripted, Sleep
-from receiver.simulator.validation import Port, Seconds, StatusScript
 
 EXAMPLE_SPACE = "0f5b0e6e-5d5c-4f0f-9a57-7c1f0b2d3e4f"
 

@@ -1,15 +1,30 @@
-"""The bank's endpoints: tokens by OAuth 2.0 client credentials (RFC 6749, 4.4), extension points, payments."""
+"""Banqup's API as it documents it, and the control endpoints beside it."""
 
 import hmac
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 
 from flask import Blueprint, request
+from pydantic import Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import Refusal, json_answer, loads
-from receiver.simulator.banqup.bank import bank
-from receiver.simulator.validation import is_url
+from receiver.simulator.banqup.bank import Category, Payment, Variant, bank, message
+from receiver.simulator.control import SendingBody, control_blueprint, send
+from receiver.simulator.json_bodies import (
+    Amount,
+    BadInput,
+    Body,
+    Refusal,
+    StatusScript,
+    Text,
+    Texts,
+    is_url,
+    json_answer,
+    loads,
+    read_body,
+)
+from receiver.simulator.outbox import Message
 
 POINT_ID = "b5f9a6de-3f6e-4d7c-8d29-5a7f4d1f0c11"
 TOKENS = ("/oauth2/client_credential/gettoken", "/oauth2/client_credential/accesstoken", "/accesstoken")
@@ -117,3 +132,88 @@ def _texts(value: object) -> list[str]:
         return [value]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for each in inner for text in _texts(each)]
+
+
+controls = control_blueprint("banqup_control")
+
+
+class PaymentBody(Body):
+    """A payment; with `tell` its changes are announced."""
+
+    amount: Amount = Decimal("100.00")
+    currency: Text = "EUR"
+    space: Text | None = None
+    reasons: Texts = Field(default=["BANK_PROCESSING_ERROR"])
+    script: StatusScript | None = None
+    tell: bool | None = None
+
+
+class MessageBody(SendingBody):
+    """A message about a payment or any other resource; `fields` stand in the envelope, or replace its own."""
+
+    variant: Variant = "genuine"
+    category: Category = "document"
+    resource_id: Text | None = None
+    payment_id: Text | None = None
+    status: Text | None = None
+    fields: dict[str, object] = Field(default={})
+
+
+@controls.post("/payments")
+def add_payment() -> Response:
+    """Take up a payment, whose changes are announced."""
+    return _taken_up(str(uuid.uuid4()), announced=True)
+
+
+@controls.put("/payments/<payment_id>")
+def put_payment(payment_id: str) -> Response:
+    """Take up a payment with an id of one's own, quietly; it replaces the payment with that id."""
+    return _taken_up(payment_id, announced=False)
+
+
+@controls.post("/messages")
+def send_message() -> Response:
+    """Send a message now; about a payment it has its own status where none is given."""
+    body = read_body(MessageBody)
+    return send([_message(body)], body)
+
+
+@controls.get("/extensions")
+def extensions() -> Response:
+    """Show the listener and all that was registered."""
+    return json_answer({"listener": bank().listener, "extensions": bank().extensions})
+
+
+@controls.delete("/extensions")
+def forget_extensions() -> Response:
+    """Forget them."""
+    bank().extensions.clear()
+    bank().listener = None
+    return extensions()
+
+
+def _message(body: MessageBody) -> Message:
+    config = bank().config
+    if body.payment_id is None:
+        return message(body.category, body.resource_id or str(uuid.uuid4()), config, body.fields, {})
+    payment = bank().payments.get(body.payment_id)
+    if payment is None:
+        raise BadInput("paymentId is not that of a payment; make it first")
+    status = body.status or payment.status(bank().clock()) or "RECEIVED"
+    return message("payment", payment.payment_id, config, body.fields, payment.state(status))
+
+
+def _taken_up(payment_id: str, *, announced: bool) -> Response:
+    body, config, now = read_body(PaymentBody), bank().config, bank().clock()
+    payment = Payment(
+        payment_id,
+        body.space or config.space,
+        body.amount,
+        body.currency,
+        tuple(body.reasons),
+        body.script or config.payment_script,
+        now,
+        announced if body.tell is None else body.tell,
+    )
+    bank().payments.put(payment_id, payment)
+    return json_answer({"paymentId": payment_id, "spaceId": payment.space, "status": payment.status(now)})

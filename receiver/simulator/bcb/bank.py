@@ -10,12 +10,12 @@ from typing import Any, cast, get_args
 
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import RetryAfterForm, dumps, json_answer
 from receiver.simulator.bank import FixedWindow, SimulatedBank, current_bank
 from receiver.simulator.bcb.callbacks import KeyRing, SignedMessage, Signer, Stamp, forger, hmac_signer, rsa_signer
 from receiver.simulator.bcb.clients import Client, CredentialAnswers
 from receiver.simulator.bcb.config import Config, ErrorShape, Method
 from receiver.simulator.bcb.payments import SUBSCRIPTION_ID, Account, Job, JobPlan, Payment
+from receiver.simulator.json_bodies import RetryAfterForm, dumps, json_answer
 from receiver.simulator.outbox import REPEATED, Callback, Delivery, Message, Sending
 from receiver.simulator.scripts import Clock, Registry, Sleep
 

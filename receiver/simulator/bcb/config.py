@@ -7,9 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import SecretEncoding, key
+from receiver.simulator.json_bodies import Seconds, StatusScript, TextTuple, Whole
 from receiver.simulator.options import FIXED, BankConfig
 from receiver.simulator.scripts import Script
-from receiver.simulator.validation import Seconds, StatusScript, TextTuple, Whole
 
 Method = Literal["hmac", "rsa"]
 """How callbacks are signed."""

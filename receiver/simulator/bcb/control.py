@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import json_answer
 from receiver.simulator.bcb.bank import OTHER_BODY, bank
 from receiver.simulator.bcb.callbacks import STALE_SECONDS, ContentEncoding, SignedMessage, Variant
 from receiver.simulator.bcb.clients import OldTokens
@@ -16,7 +15,18 @@ from receiver.simulator.bcb.config import EXAMPLE_ACCOUNT, Method
 from receiver.simulator.bcb.credentials import not_found
 from receiver.simulator.bcb.payments import Direction, ItemResult, Job, JobPlan, Payment
 from receiver.simulator.control import SendingBody, control_blueprint, send
-from receiver.simulator.validation import Amount, Body, Headers, Seconds, StatusScript, Text, Texts, Url, read_body
+from receiver.simulator.json_bodies import (
+    Amount,
+    Body,
+    Headers,
+    Seconds,
+    StatusScript,
+    Text,
+    Texts,
+    Url,
+    json_answer,
+    read_body,
+)
 
 EXAMPLE_AMOUNT = Decimal("1000.00")
 ITEMS_MAX = 1000

@@ -14,11 +14,11 @@ from typing import cast
 from flask import Blueprint, g, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import Refusal, json_answer, loads
 from receiver.simulator.bank import Token
 from receiver.simulator.bcb.bank import bank
 from receiver.simulator.bcb.clients import Client, Stored
 from receiver.simulator.bcb.config import is_allow_list
+from receiver.simulator.json_bodies import Refusal, json_answer, loads
 
 NEEDED = "manage-credentials"
 

@@ -13,11 +13,10 @@ from datetime import date, datetime, timedelta
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import Refusal, json_answer
 from receiver.simulator.bcb.bank import bank
 from receiver.simulator.bcb.credentials import caller, enter, need, not_found, read_object
 from receiver.simulator.bcb.payments import ACTIVE, Account, Job
-from receiver.simulator.validation import is_headers, is_url
+from receiver.simulator.json_bodies import Refusal, is_headers, is_url, json_answer
 
 RANGE_MAX = timedelta(days=366)
 """The documentation: at most one year."""

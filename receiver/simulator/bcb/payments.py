@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from receiver.simulator.answers import dumps
 from receiver.simulator.bcb.config import Method
+from receiver.simulator.json_bodies import dumps
 from receiver.simulator.scripts import Script, Scripted
 
 Direction = Literal["Credit", "Debit"]

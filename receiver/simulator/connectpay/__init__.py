@@ -1,6 +1,6 @@
 """ConnectPay, BaaS with integrated SCA, as its documentation describes it."""
 
-from receiver.simulator.connectpay import control, endpoints
+from receiver.simulator.connectpay import endpoints
 from receiver.simulator.connectpay.bank import Bank, Config
 from receiver.simulator.server import BankServer
 
@@ -13,4 +13,4 @@ class Simulator(BankServer[Config, Bank]):
     title = "ConnectPay"
     config_class = Config
     bank_class = Bank
-    blueprints = (endpoints.blueprint, control.blueprint)
+    blueprints = (endpoints.blueprint, endpoints.controls)

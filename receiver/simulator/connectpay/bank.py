@@ -9,13 +9,12 @@ from typing import Annotated, Literal, cast, get_args
 from pydantic import AfterValidator, Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import dumps, json_answer
 from receiver.simulator.bank import FixedWindow, SimulatedBank, current_bank
+from receiver.simulator.json_bodies import Seconds, SecondsTuple, StatusScript, Whole, dumps, json_answer
 from receiver.simulator.options import BankConfig
 from receiver.simulator.outbox import Callback, Message, Sending
 from receiver.simulator.scripts import Clock, Registry, Script, Scripted, Sleep
 from receiver.simulator.sender import Attempt
-from receiver.simulator.validation import Seconds, SecondsTuple, StatusScript, Whole
 
 EXAMPLE_TOKEN = "6f1c0c2e-7d0b-4c0e-9b7a-2f4f8f7f5a10"  # noqa: S105 - 36 characters, as the bank's are
 RETRY_DELAYS = (5.0, 5.0, 30.0, 300.0, 3600.0, 86400.0)

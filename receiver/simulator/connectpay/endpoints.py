@@ -1,20 +1,19 @@
-"""The bank's endpoints: partner calls with the API key, client calls with a user's token and address.
-
-Of the many that the bank has, the ones here stand for them all: users of the partner, a user's sign-out, and the status
-of a payment on both paths. Where a path holds `/client/` the call is a user's, else the partner's. How the bank answers
-an error is not published.
-"""
+"""ConnectPay's API as it documents it, and the control endpoints beside it."""
 
 import base64
 import binascii
 import hmac
+import secrets
+from decimal import Decimal
 from ipaddress import ip_address
 
 from flask import Blueprint, request
+from pydantic import Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import Refusal, json_answer
-from receiver.simulator.connectpay.bank import bank
+from receiver.simulator.connectpay.bank import Direction, Payment, Variant, bank, message
+from receiver.simulator.control import SendingBody, control_blueprint, send
+from receiver.simulator.json_bodies import Amount, BadInput, Body, Refusal, StatusScript, Text, json_answer, read_body
 
 KEY_HEADER = "x-connectpay-api-key"
 
@@ -94,3 +93,80 @@ def _is_key(shown: str) -> bool:
         return False
     wanted = f"{config.client_key}:{config.client_secret}".encode()
     return config.api_key in ("either", spelling) and hmac.compare_digest(given, wanted)
+
+
+controls = control_blueprint("connectpay_control")
+
+
+class PaymentBody(Body):
+    """A payment order; with `tell` its changes are announced."""
+
+    amount: Amount = Decimal("100.00")
+    currency: Text = "EUR"
+    direction: Direction = "Outgoing"
+    external_reference: Text | None = None
+    script: StatusScript | None = None
+    tell: bool | None = None
+
+
+class EventBody(SendingBody):
+    """An event of any type; `fields` stand beside a payment's ids, or replace them."""
+
+    variant: Variant = "genuine"
+    type: Text = "OutgoingPayment.Completed"
+    payment_order_no: Text | None = None
+    fields: dict[str, object] = Field(default={})
+
+
+@controls.post("/payments")
+def add_payment() -> Response:
+    """Take up a payment order, whose changes are announced."""
+    return _taken_up(f"PO{secrets.randbelow(10**10):010d}", announced=True)
+
+
+@controls.put("/payments/<order>")
+def put_payment(order: str) -> Response:
+    """Take up a payment order with a number of one's own, quietly; it replaces the one with that number."""
+    return _taken_up(order, announced=False)
+
+
+@controls.post("/events")
+def send_event() -> Response:
+    """Send an event now; with `paymentOrderNo` it has that payment's ids."""
+    body = read_body(EventBody)
+    ids: dict[str, object] = {}
+    if body.payment_order_no is not None:
+        payment = bank().payments.get(body.payment_order_no)
+        if payment is None:
+            raise BadInput("paymentOrderNo is not that of a payment; make it first")
+        ids = payment.ids()
+    return send([message(body.type, ids | body.fields, bank().config)], body)
+
+
+@controls.post("/user-tokens")
+def issue() -> Response:
+    """Let a user sign in."""
+    seconds = bank().config.user_token_seconds
+    return json_answer({"token": bank().tokens.issue("user", seconds), "seconds": seconds})
+
+
+@controls.delete("/user-tokens")
+def expire() -> Response:
+    """Make every user's token worthless."""
+    return json_answer({"expired": bank().tokens.expire_all()})
+
+
+def _taken_up(order: str, *, announced: bool) -> Response:
+    body, now = read_body(PaymentBody), bank().clock()
+    payment = Payment(
+        order,
+        body.amount,
+        body.currency,
+        body.direction,
+        body.script or bank().config.payment_script,
+        now,
+        body.external_reference,
+        announced if body.tell is None else body.tell,
+    )
+    bank().payments.put(order, payment)
+    return json_answer({"paymentOrderNo": order, "status": payment.status(now)})

@@ -1,7 +1,7 @@
 """A sender that follows Standard Webhooks 1.0.0 (https://www.standardwebhooks.com); it has no API to call."""
 
 from receiver.simulator.server import BankServer
-from receiver.simulator.standard_webhooks import control
+from receiver.simulator.standard_webhooks import bank
 from receiver.simulator.standard_webhooks.bank import Bank, Config, public_key
 
 __all__ = ["Config", "Simulator"]
@@ -13,7 +13,7 @@ class Simulator(BankServer[Config, Bank]):
     title = "Standard Webhooks"
     config_class = Config
     bank_class = Bank
-    blueprints = (control.blueprint,)
+    blueprints = (bank.controls,)
 
     @property
     def public_key(self) -> str:

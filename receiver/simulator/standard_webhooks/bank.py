@@ -1,4 +1,4 @@
-"""What a simulated sender of Standard Webhooks is started with."""
+"""A sender that follows Standard Webhooks: its options, what it signs and sends, and its control endpoints."""
 
 import base64
 import binascii
@@ -7,17 +7,19 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import AfterValidator, Field
+from werkzeug.wrappers import Response
 
-from receiver.simulator.bank import SimulatedBank
+from receiver.simulator.bank import SimulatedBank, current_bank
+from receiver.simulator.control import SendingBody, control_blueprint, send
+from receiver.simulator.json_bodies import SecondsTuple, Text, dumps, json_answer, read_body
 from receiver.simulator.options import BankConfig
 from receiver.simulator.outbox import Callback, Message, Sending
 from receiver.simulator.scripts import Clock, Sleep
 from receiver.simulator.sender import Attempt
-from receiver.simulator.validation import SecondsTuple
 
 EXAMPLE_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - published as an example
 RETRY_DELAYS = (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
@@ -166,3 +168,32 @@ def v1(key: bytes, signed: bytes) -> str:
 def v1a(key: Ed25519PrivateKey, signed: bytes) -> str:
     """Return a signature with a private key."""
     return "v1a," + base64.b64encode(key.sign(signed)).decode()
+
+
+controls = control_blueprint("standard_webhooks_control")
+
+
+class MessageBody(SendingBody):
+    """A message: a type and data, or a body as it is; the same `id` is the same event."""
+
+    variant: Variant = "genuine"
+    # It goes into a header.
+    id: Text | None = Field(default=None, pattern=r"^[\x20-\x7e]+$")
+    body: Text | None = None
+    type: Text = "payment.completed"
+    data: dict[str, object] = Field(default={})
+
+
+@controls.post("/messages")
+def send_message() -> Response:
+    """Send a message now."""
+    body, bank = read_body(MessageBody), cast(Bank, current_bank())
+    event = {"type": body.type, "timestamp": f"{bank.clock():%Y-%m-%dT%H:%M:%S.%fZ}", "data": body.data}
+    text = dumps(event) if body.body is None else body.body
+    return send([Message(body.id or message_id(), text)], body)
+
+
+@controls.get("/keys")
+def keys() -> Response:
+    """Show the public key, for signatures `v1a`."""
+    return json_answer({"public_key": public_key(cast(Bank, current_bank()).private_key)})
