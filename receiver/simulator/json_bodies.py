@@ -206,7 +206,10 @@ class Body(BaseModel):
 
     @pydantic_model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, values: dict[str, object]) -> dict[str, object]:
+    def _without_nulls(cls, values: object) -> object:
+        # One inside another may be anything yet: pydantic says so, once it has it.
+        if not isinstance(values, dict):
+            return values
         return {name: value for name, value in values.items() if value is not None}
 
 

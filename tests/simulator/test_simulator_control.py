@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from simulator.callers import Caller
 
@@ -162,6 +162,7 @@ def client() -> Iterator[FlaskClient]:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(route=st.sampled_from(ROUTES), body=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
+@example(route=("PUT", "/jobs/J1"), body={"results": [None]})
 def test_no_control_input_gets_a_500(client: FlaskClient, route: tuple[str, str], body: dict[str, object]) -> None:
     method, path = route
     answer = client.open(f"/_simulator{path}", method=method, data=json.dumps(body))
