@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --quiet
 export PORT ?= 8000
 
 .PHONY: help setup run demo test drills bench lint format lock clean
@@ -12,7 +14,7 @@ export PORT ?= 8000
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: .venv/.complete .env ## Set everything up: .venv from the lock file, .env with a fresh key, the database migrated
+setup: .venv/.complete .env ## Set everything up: .venv from the lock files, .env with a fresh key, the database migrated
 	@$(BIN)/receiver db upgrade
 
 run: setup ## Run the receiver on http://127.0.0.1:8000 (PORT= changes it): web server and reconciler; Ctrl-C stops both
@@ -21,8 +23,8 @@ run: setup ## Run the receiver on http://127.0.0.1:8000 (PORT= changes it): web 
 demo: .venv/.complete ## Watch the whole story with a simulated bank on a throw-away database (DEMO_EXIT=1 ends after it)
 	@exec $(BIN)/receiver demo
 
-test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_POSTGRES_URL= names another one)
-	$(BIN)/python -m pytest -n 4 --dist loadfile $(ARGS)
+test: .venv/.complete ## Run every test, those on a real PostgreSQL too (TEST_POSTGRES_URL= names another one); below the floor of coverage it fails
+	$(BIN)/python -m pytest -n 4 --dist loadfile $(or $(ARGS),--cov --cov-report=term)
 
 drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
@@ -39,17 +41,19 @@ format: .venv/.complete ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: .venv/.complete ## Write requirements.lock anew (needs `uv`)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+lock: ## Write requirements.lock (production) and requirements-dev.lock (tests and linters besides) anew (needs `uv`)
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --group dev --extra simulator --constraint requirements.lock --output-file requirements-dev.lock \
+		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
 clean: ## Remove what the set-up made, but never .env or var/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.venv/.complete: requirements.lock pyproject.toml
+.venv/.complete: requirements.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		-r requirements.lock -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -95,7 +95,7 @@ def with_hall(hall: Hall, plan: Plan, wanted: list[str], raw: dict[str, Any]) ->
 
 
 def committed() -> dict[str, dict[str, Any]]:
-    """The committed gunicorn settings for each database."""
+    """Return the committed gunicorn settings for each database."""
     urls = {SQLITE: "sqlite:///unused.db", "postgresql": "postgresql+psycopg://unused/unused"}
     return {kind: settings.committed(given_to(url)) for kind, url in urls.items()}
 

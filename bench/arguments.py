@@ -49,4 +49,5 @@ def _add_common(parser: ArgumentParser) -> None:
 def of_gunicorn(given: Namespace) -> list[str]:
     """Return what wins over the committed settings."""
     named = {"--worker-class": given.worker_class, "--workers": given.processes, "--threads": given.threads}
-    return [part for name, value in named.items() if value is not None for part in (name, str(value))] + given.gunicorn
+    more: list[str] = given.gunicorn
+    return [part for name, value in named.items() if value is not None for part in (name, str(value))] + more

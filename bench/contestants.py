@@ -58,7 +58,7 @@ def count(url: str, table: str) -> Callable[[], int]:
 
 
 def bare(path: str, kind: str) -> Start:
-    """The yardstick, served as the receiver is on that kind of database."""
+    """Serve the yardstick as the receiver is served on that kind of database."""
 
     @contextmanager
     def start(stage: Stage) -> Iterator[Contestant]:
@@ -70,12 +70,12 @@ def bare(path: str, kind: str) -> Start:
 
 
 def ours(kind: str) -> Start:
-    """The receiver."""
+    """Serve the receiver, over a database of its own."""
 
     @contextmanager
     def start(stage: Stage) -> Iterator[Contestant]:
         url = stage.database(kind, "ours")
-        parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))  # type: ignore[call-arg]
+        parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
         try:
             schema.upgrade(parts.database)
             add_source(parts)
@@ -88,7 +88,7 @@ def ours(kind: str) -> Start:
 
 
 def textbook(kind: str, gunicorn: Sequence[str] = ()) -> Start:
-    """What people write; with gunicorn's settings as committed, or as people would set them for it."""
+    """Serve what people write, with gunicorn's settings as committed, or as people would set them for it."""
 
     @contextmanager
     def start(stage: Stage) -> Iterator[Contestant]:

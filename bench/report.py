@@ -41,7 +41,7 @@ def values(rounds: Rounds, name: str) -> list[float]:
 
 
 def spread(numbers: Sequence[float], form: str = ",.0f") -> str:
-    """The median, and from where to where."""
+    """Write the median, and from where to where the numbers go."""
     return f"{median(numbers):{form}} ({min(numbers):{form}} to {max(numbers):{form}})"
 
 

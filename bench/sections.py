@@ -73,7 +73,7 @@ def fixed(hall: Hall, plan: Plan, saturation: dict[str, float]) -> Raw:
 
 
 def _most_connections(plan: Plan) -> int:
-    """An open loop opens connections as it needs them; so many at most."""
+    """Return how many connections an open loop, which opens them as it needs them, may have at most."""
     return max(256, plan.shape.connections)
 
 
@@ -143,7 +143,7 @@ def verification(plan: Plan) -> Raw:
     """Microseconds to verify one HMAC callback of 1 KiB, in one thread: the bank's part of the callback path."""
     with tempfile.TemporaryDirectory(prefix="receiver-bench-") as folder:
         url = f"sqlite:///{folder}/receiver.db"
-        parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))  # type: ignore[call-arg]
+        parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
         try:
             schema.upgrade(parts.database)
             source = add_source(parts)

@@ -11,7 +11,7 @@ from servers import ROOT
 
 _ASK = """
 import json
-from receiver import gunicorn_settings as settings
+from receiver.server import gunicorn_config as settings
 simple = (str, int, float, bool)
 named = {name: value for name, value in vars(settings).items() if not name.startswith("_")}
 print(json.dumps({name: value for name, value in named.items() if isinstance(value, simple)}))

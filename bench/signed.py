@@ -25,7 +25,7 @@ Body = tuple[bytes, bytes]
 
 
 def _padded(document: dict[str, object], pad: str) -> Body:
-    """The document in JSON, made `BODY_BYTES` long once the identity of 16 characters is in."""
+    """Write the document in JSON, made `BODY_BYTES` long once the identity of 16 characters is in."""
     short = len(json.dumps(document)) - len(_MARK) + 16
     document[pad] = str(document[pad]) + "." * max(0, BODY_BYTES - short)
     before, _, after = json.dumps(document).partition(_MARK)

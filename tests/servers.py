@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RECEIVER = (sys.executable, "-c", "from receiver.cli import main; main(prog_name='receiver')")
 START_SECONDS = 30
 
+STARTED: set[str] = set()
+"""The addresses at which servers of these tests answer."""
+
 
 def free_port() -> int:
     """A TCP port on loopback that nobody listens on."""
@@ -51,6 +54,7 @@ class WebServer:
     port: int = field(default_factory=free_port)
     scheme: str = "http"
     folder: Path = ROOT
+    python: str = sys.executable
     process: subprocess.Popen[bytes] | None = None
     output: Path | None = None
     """Where what it logs goes, if not where the tests' own output goes."""
@@ -67,7 +71,8 @@ class WebServer:
 
     def start(self) -> "WebServer":
         """Start it, and wait until it answers."""
-        command = [sys.executable, "-m", "gunicorn", "-c", str(self.folder / "gunicorn.conf.py"), "wsgi:app"]
+        STARTED.add(self.url)
+        command = [self.python, "-m", "gunicorn", "-c", str(self.folder / "gunicorn.conf.py"), "wsgi:app"]
         with open(self.output or os.devnull, "ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -91,12 +96,14 @@ class WebServer:
     def kill(self) -> None:
         """Kill -9 all of it at once."""
         assert self.process is not None
+        STARTED.discard(self.url)
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:
         """End it as an operator does; return its exit code."""
         assert self.process is not None
+        STARTED.discard(self.url)
         if self.process.poll() is None:
             self.process.terminate()
         return self.process.wait(40)

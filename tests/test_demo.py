@@ -19,9 +19,9 @@ def test_the_demo_tells_the_whole_story_and_ends_well() -> None:
 
 def test_the_demo_fails_where_a_step_goes_wrong() -> None:
     served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=str(free_port()))
-    broken = "from receiver.banks.bcb import statuses; statuses.PAYMENT_STATUSES.clear()"
+    broken = "from receiver.banks.bcb import api; api.PAYMENT_STATUSES.clear()"
     script = f"""
-import receiver.supervisor as supervisor
+import receiver.server.supervisor as supervisor
 supervisor.WORKER = (supervisor.RECEIVER[0], "-c", {broken!r} + "; from receiver.cli import main; main(['worker'])")
 from receiver.demo import story
 story.ANSWER_SECONDS = 5

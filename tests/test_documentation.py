@@ -52,7 +52,7 @@ def test_the_defaults_in_the_example_file_are_the_real_ones() -> None:
 
 
 def routes() -> set[str]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url="sqlite:///unused.db")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url="sqlite:///unused.db")
     app = create_app(runtime.start(settings))
     return {
         f"{method} {re.sub(r'<[a-z]+:', '<', rule.rule)}"

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -66,7 +67,7 @@ def ports(folder: Path) -> Iterator[tuple[int, int]]:
             process.wait(45)
 
 
-def answers(output: str) -> list[dict[str, object]]:
+def answers(output: str) -> list[dict[str, Any]]:
     """The JSON objects in what the block wrote, whatever stands between them."""
     found, decoder = [], json.JSONDecoder()
     while (start := output.find("{")) >= 0:
@@ -87,7 +88,7 @@ def test_the_first_callback_signed_by_hand_ends_as_the_readme_says(folder: Path,
     assert ran.returncode == 0, ran.stderr
     _, verdict, events, payment = answers(ran.stdout)
     assert verdict["status"] == "accepted"
-    assert [event["id"] for event in events["data"]] == verdict["events"]  # type: ignore[index,attr-defined]
+    assert [event["id"] for event in events["data"]] == verdict["events"]
     assert (payment["payment_id"], payment["status"], payment["agreement"]) == (
         "FT2384654NXF6",
         "completed",

@@ -1,9 +1,10 @@
-"""The source `bcb` as the environment sets it: `BCB_CLIENT_ID`, `BCB_CLIENT_SECRET` and their like."""
+"""The source `bcb` as environment variables set it: `BCB_CLIENT_ID`, `BCB_CLIENT_SECRET` and their like."""
 
 import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import SecretStr
 from sqlalchemy import Connection
@@ -12,20 +13,24 @@ from receiver import banks
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
-from receiver.store import bank_sessions, signing_secrets, sources
+from receiver.store import audit, bank_sessions, signing_secrets, sources
 from receiver.store.database import StoreUnavailable
+from receiver.store.sources import SourceRecord
 
 NAME = "bcb"
+
+WHO = "environment"
+"""Who the audit log names: whoever sets the variables is not known here."""
 
 
 def apply(runtime: Runtime) -> bool:
     """Create or update the source `bcb`, where its variables changed since they were last applied.
 
     What was changed on the command line in the meantime (a rotated secret, say) is therefore never set back by a
-    restart. Returns whether anything was written.
+    restart. Returns whether anything was written. Audited as `source.added`, `source.credentials` and `secret.set`.
 
     Raises:
-        SettingsError: the secret makes no key.
+        SettingsError: the secret makes no key; nothing is written.
         StoreUnavailable
     """
     given = _given(runtime.settings)
@@ -65,6 +70,11 @@ def renew_digest(connection: Connection, settings: Settings) -> None:
         sources.change(connection, known.id, environment_digest=digests[0])
 
 
+def sets_credentials_of(settings: Settings, source_name: str) -> bool:
+    """Tell whether the variables hold the source's API credentials, which a rotation has therefore left behind."""
+    return source_name == NAME and settings.bcb_client_secret is not None
+
+
 def _given(settings: Settings) -> dict[str, str | None]:
     return {
         "client_id": settings.bcb_client_id,
@@ -84,24 +94,51 @@ def _digest(key: str, given: Mapping[str, str | None]) -> str:
 
 
 def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
-    now = runtime.clock()
-    bank = banks.named("bcb")
-    base_url = given["base_url"]
-    environment = "production" if base_url in (None, bank.hosts["production"]) else "sandbox"
-    source = sources.find(connection, NAME) or sources.add(
-        connection, name=NAME, bank="bcb", environment=environment, base_url=base_url, options={}, now=now
-    )
-    sources.change(connection, source.id, environment_digest=digest, base_url=base_url or source.base_url)
+    source = sources.find(connection, NAME) or _add(connection, runtime, given["base_url"])
+    sources.change(connection, source.id, environment_digest=digest, base_url=given["base_url"] or source.base_url)
     if given["client_id"] and given["client_secret"]:
         credentials = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
         sources.set_credentials(connection, runtime.encryption, source.id, credentials)
         bank_sessions.forget(connection, source.id)
+        _note(connection, runtime, "source.credentials", {})
     if given["secret"]:
-        try:
-            bank.check_secret(given["secret"], source.options)
-        except Refusal as refusal:
-            accepted = "the message-signing secret as the bank gave it"
-            wrong = f"BCB_MESSAGE_SIGNING_SECRET is wrong ({refusal.detail}); it takes: {accepted}"
-            raise SettingsError(wrong) from None
-        grace = runtime.settings.secret_grace_seconds
-        signing_secrets.put(connection, runtime.encryption, source.id, given["secret"], now=now, grace_seconds=grace)
+        _put_secret(connection, runtime, source, given["secret"])
+
+
+def _add(connection: Connection, runtime: Runtime, base_url: str | None) -> SourceRecord:
+    bank = banks.named("bcb")
+    environment = "production" if base_url in (None, bank.hosts["production"]) else "sandbox"
+    added = sources.add(
+        connection,
+        name=NAME,
+        bank=bank.name,
+        environment=environment,
+        base_url=base_url,
+        options={},
+        now=runtime.clock(),
+    )
+    _note(connection, runtime, "source.added", {"bank": bank.name, "environment": environment})
+    return added
+
+
+def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, secret: str) -> None:
+    try:
+        banks.named(source.bank).check_secret(secret, source.options)
+    except Refusal as refusal:
+        accepted = "the message-signing secret as the bank gave it"
+        wrong = f"BCB_MESSAGE_SIGNING_SECRET is wrong ({refusal.detail}); it takes: {accepted}"
+        raise SettingsError(wrong) from None
+    version = signing_secrets.put(
+        connection,
+        runtime.encryption,
+        source.id,
+        secret,
+        now=runtime.clock(),
+        grace_seconds=runtime.settings.secret_grace_seconds,
+    )
+    _note(connection, runtime, "secret.set", {"version": version})
+
+
+def _note(connection: Connection, runtime: Runtime, what: str, about: Mapping[str, Any]) -> None:
+    about = {"source": NAME, **about}
+    audit.write(connection, at=runtime.clock(), who=WHO, what=what, why=None, about=about)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from receiver import banks
+from receiver.admin import credentials
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
@@ -17,16 +18,16 @@ from receiver.banks.errors import (
     TokenRefused,
     Unreachable,
 )
-from receiver.credentials import outcomes, permissions
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError
 from receiver.credentials.rotation import CredentialChanges
+from receiver.model import NotPossible
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
-from receiver.worker.quiet_sources import quiet_warning
+from receiver.worker.chores import quiet_warning
 
 CLOCK_SECONDS_MAX = 60
 """The signatures' window is 300 s: a clock that is off by a fifth of it is worth a word."""
@@ -41,7 +42,7 @@ AT_FAULT: tuple[tuple[type[BankError], str, str], ...] = (
     (Unreachable, "network", "the bank can't be reached: "),
     (BankError, "bank", ""),
 )
-"""Which part of the way into a bank behind mutual TLS an error points at; the first that fits."""
+"""Which part of logging in at a bank behind mutual TLS an error points at; the first that fits."""
 
 
 @dataclass(frozen=True)
@@ -115,18 +116,18 @@ def _makes_key(source: SourceRecord, secret: str) -> bool:
 
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
-    access = BankSession(runtime, source)
-    if isinstance(access.bank, PresentsCertificate):
-        yield from _certified(runtime, source.name, access)
+    session = BankSession(runtime, source)
+    if isinstance(session.bank, PresentsCertificate):
+        yield from _certified(runtime, source.name, session)
         return
     try:
-        theirs = access.ask(access.bank.clock)
+        theirs = session.ask(session.bank.clock)
         yield Finding("ok", f"{source.name} bank", "reached, and the credentials are accepted")
         if theirs is not None:
             off = abs((runtime.clock() - theirs).total_seconds())
             state = "ok" if off <= CLOCK_SECONDS_MAX else "fail"
             yield Finding(state, f"{source.name} clock", f"{off:.0f} s between the bank's clock and this one")
-        jwks = access.ask(access.bank.fetch_public_keys) if access.bank.publishes_keys else None
+        jwks = session.ask(session.bank.fetch_public_keys) if session.bank.publishes_keys else None
         if jwks is not None:
             with runtime.database.write() as connection:
                 bank_sessions.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
@@ -136,19 +137,19 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield Finding("fail", f"{source.name} bank", str(error))
 
 
-def _certified(runtime: Runtime, name: str, access: BankSession) -> Iterator[Finding]:
+def _certified(runtime: Runtime, name: str, session: BankSession) -> Iterator[Finding]:
     """Make a real authorization call, with the client certificate, and say what is at fault."""
     try:
-        presented = access.certificate()
+        presented = session.certificate()
         if presented is not None:
             state, text = tls.expiry(presented.leaf(), runtime.clock())
             yield Finding(state, f"{name} certificate", text)
             if state == "fail":
                 return
-        access.authorize()
+        session.authorize()
         yield Finding("ok", f"{name} bank", "authorized: certificate, user and password are accepted")
-        if isinstance(access.bank, KeepsAccounts):
-            number = len(access.ask(access.bank.accounts))
+        if isinstance(session.bank, KeepsAccounts):
+            number = len(session.ask(session.bank.accounts))
             text = f"{number} can be seen" if number else "the user was granted none"
             yield Finding("ok" if number else "warn", f"{name} accounts", text)
     except BankError as error:
@@ -180,15 +181,14 @@ def _permissions(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     """
     what = f"{source.name} permissions"
     try:
-        bank = permissions.issuing(source)
-        held = permissions.permissions(runtime, source)
+        found = credentials.permissions(runtime, source.name)
     except BankWithoutCredentials:
         return
-    except Forbidden as refused:
-        yield Finding("warn", what, f"can't be looked up: {outcomes.in_words(source, None, refused)}")
+    except NotPossible as refused:
+        yield Finding("warn", what, f"can't be looked up: {refused}")
         return
-    missing = [f"{key} ({bank.needed_permissions[key]})" for key in permissions.missing(bank, held)]
+    missing = [f"{key} ({found.needed[key]})" for key in found.missing]
     if missing:
         yield Finding("fail", what, f"missing: {', '.join(missing)}; ask the bank to grant them to the client")
     else:
-        yield Finding("ok", what, f"all that are needed: {', '.join(bank.needed_permissions)}")
+        yield Finding("ok", what, f"all that are needed: {', '.join(found.needed)}")

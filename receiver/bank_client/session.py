@@ -1,4 +1,4 @@
-"""A way into one source's bank: one token for all processes, one request budget, one retry after a 401."""
+"""A session with one source's bank: one token for all processes, one request budget, one retry after a 401."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from receiver import banks
-from receiver.banks.abilities import AuthorizesElsewhere, PresentsCertificate
+from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Bank
@@ -22,12 +22,13 @@ from receiver.store.sources import SourceRecord
 log = logging.getLogger(__name__)
 
 TOKEN_MARGIN = timedelta(seconds=60)
-"""A token is replaced this long before it ends, or at nine tenths of its life where that is shorter."""
+"""A token is replaced this long before it ends, or at nine tenths of its lifetime where that is shorter."""
 
 FETCHING = timedelta(seconds=45)
-"""Longer than the time-outs of one token request; after it another process tries."""
+"""How long one process alone fetches a token (a lease): longer than the time-outs of one token request."""
 
 POLL_SECONDS = 0.2
+"""How often the others look whether it has one."""
 
 CHANGING = timedelta(seconds=2)
 """How long a question waits for new credentials that will be here at once ..."""
@@ -60,16 +61,79 @@ class CredentialsChanging(BudgetSpent):
         self.until = until
 
 
-class BankSession:
-    """Asks one source's bank; any number of threads and processes may, they share what the bank counts."""
+class SharedToken:
+    """The access token of one source: one process fetches it (the leader), all others wait and use it too."""
 
-    def __init__(self, runtime: Runtime, source: SourceRecord) -> None:
+    def __init__(self, runtime: Runtime, source_id: int, fetch: Callable[[], StoredToken]) -> None:
+        """`fetch` asks the bank for a new token, and raises a `BankError` where it gives none."""
         self._database = runtime.database
         self._encryption = runtime.encryption
-        self._source = source
         self._clock = runtime.clock
+        self._source_id = source_id
+        self._fetch = fetch
+
+    def get(self, *, is_new: bool = False) -> str:
+        """Return the token; where there is none, or a new one is wanted, fetch it or wait for whoever is at it.
+
+        Raises:
+            BankError
+            BudgetSpent
+            StoreUnavailable
+            DecryptionFailed
+        """
+        give_up = self._clock() + FETCHING
+        while True:
+            now = self._clock()
+            with self._database.read() as connection:
+                stored = bank_sessions.token(connection, self._encryption, self._source_id)
+            if stored is not None and now < stored.expires_at and not is_new:
+                return stored.text
+            with self._database.write() as connection:
+                is_leader = bank_sessions.claim_fetching(
+                    connection, self._source_id, now=now, until=now + FETCHING, in_place_of_a_good_one=is_new
+                )
+            if is_leader:
+                return self._fetch_and_store()
+            if now > give_up:
+                raise TokenRefused("another process has been fetching a token for too long")
+            time.sleep(POLL_SECONDS)
+
+    def drop(self, token: str) -> None:
+        """Forget a token that the bank refused, unless it was replaced meanwhile.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self._database.write() as connection:
+            bank_sessions.drop_token(connection, self._encryption, self._source_id, token)
+
+    def _fetch_and_store(self) -> str:
+        try:
+            token = self._fetch()
+        except BaseException as error:
+            with self._database.write() as connection:
+                if isinstance(error, RateLimited):
+                    # Before the next process may fetch: it would ask a bank that has just said not to.
+                    bank_sessions.block_requests(connection, self._source_id, self._clock() + error.wait)
+                bank_sessions.end_fetching(connection, self._source_id)
+            raise
+        with self._database.write() as connection:
+            bank_sessions.put_token(connection, self._encryption, self._source_id, token.text, token.expires_at)
+        return token.text
+
+
+class BankSession:
+    """Asks one source's bank; any number of threads and processes may, since they share what the bank counts."""
+
+    def __init__(self, runtime: Runtime, source: SourceRecord) -> None:
+        """Ask nothing yet; `bank` says how this source's bank is asked."""
+        self._database = runtime.database
+        self._encryption = runtime.encryption
+        self._clock = runtime.clock
+        self._source = source
         self.bank: Bank = banks.named(source.bank)
         self._base_url = source.base_url or self.bank.hosts.get(source.environment, "")
+        self._token = SharedToken(runtime, source.id, self._new_token)
 
     def ask(self, question: Callable[[HttpClient], Asked]) -> Asked:
         """Put a question with a valid token; on a 401 fetch one new token and ask once more.
@@ -95,18 +159,18 @@ class BankSession:
                 raise
 
     def ask_with(self, token: str, question: Callable[[HttpClient], Asked]) -> Asked:
-        """Put a question with this token, which all others need not know of.
+        """Put a question with this token, which is not shared, and which no other takes the place of.
 
         Raises:
             BankError
             BudgetSpent
             StoreUnavailable
         """
-        with self._heeding_limits(), self._connected(self._base_url, token) as connection:
-            return question(connection)
+        with self._heeding_limits(), self._client(self._base_url, token) as client:
+            return question(client)
 
     def log_in(self) -> str:
-        """Fetch a token with the stored credentials for oneself.
+        """Fetch a token with the stored credentials, and share it with nobody.
 
         Raises:
             BankError: `TokenRefused` where the credentials are dead.
@@ -117,8 +181,90 @@ class BankSession:
         with self._heeding_limits():
             return self._new_token().text
 
+    def authorize(self) -> None:
+        """Fetch a new shared token, however good the one before is: to see that the bank gives one.
+
+        Raises:
+            BankError
+            BudgetSpent
+            StoreUnavailable
+            DecryptionFailed
+        """
+        self._token.get(is_new=True)
+
+    def certificate(self) -> ClientCertificate | None:
+        """Return the TLS client certificate that the bank wants; none where it wants none.
+
+        Raises:
+            CredentialsMissing
+            CertificateUnusable
+            StoreUnavailable
+            DecryptionFailed
+        """
+        return self.bank.certificate(self._credentials()) if isinstance(self.bank, PresentsCertificate) else None
+
+    def _ask_once(self, question: Callable[[HttpClient], Asked]) -> Asked:
+        token = self._token.get()
+        with self._client(self._base_url, token) as client:
+            try:
+                return question(client)
+            except TokenRefused:
+                self._token.drop(token)
+                raise
+
+    def _new_token(self) -> StoredToken:
+        credentials = self._credentials()
+        with self._client(self._authorization_url()) as client:
+            text, ends = self.bank.new_token(client, credentials)
+        now = self._clock()
+        lifetime = (ends - now) if ends is not None else timedelta(seconds=self.bank.token_seconds)
+        return StoredToken(text, now + max(lifetime - min(TOKEN_MARGIN, lifetime / 10), timedelta(0)))
+
+    def _authorization_url(self) -> str:
+        return self.bank.authorization_url(self._source.environment, self._source.base_url, self._source.options)
+
+    def _credentials(self) -> dict[str, str]:
+        with self._database.read() as connection:
+            found = sources.credentials(connection, self._encryption, self._source.id)
+        if found is None:
+            raise CredentialsMissing(f"source {self._source.name} has no API credentials")
+        return found
+
+    @contextmanager
+    def _client(self, url: str, token: str | None = None) -> Iterator[HttpClient]:
+        options = self._source.options
+        client = HttpClient(
+            url,
+            clock=self._clock,
+            before_request=self._take_request,
+            token=token,
+            authorization=None if token is None else self.bank.authorization(token, options),
+            options=options,
+            certificate=self.certificate(),
+        )
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _take_request(self) -> None:
+        """Take one request out of the budget that all processes share.
+
+        Raises:
+            BudgetSpent
+            StoreUnavailable
+        """
+        limit = int(self._source.options.get("requests_per_window", self.bank.requests))
+        window = timedelta(seconds=self.bank.window_seconds)
+        now = self._clock()
+        with self._database.write() as connection:
+            when = bank_sessions.take_request(connection, self._source.id, now=now, limit=limit, window=window)
+        if when > now:
+            raise BudgetSpent(when)
+
     @contextmanager
     def _heeding_limits(self) -> Iterator[None]:
+        """Let no process ask before the time that the bank has said (429, `Retry-After`)."""
         try:
             yield
         except RateLimited as limited:
@@ -140,114 +286,3 @@ class BankSession:
             is_changing = credential_changes.secrets_may_be_newer(connection, self._source.id, now)
         if is_changing:
             raise CredentialsChanging(now + CHANGING)
-
-    def _ask_once(self, question: Callable[[HttpClient], Asked]) -> Asked:
-        token = self._token()
-        with self._connected(self._base_url, token) as connection:
-            try:
-                return question(connection)
-            except TokenRefused:
-                with self._database.write() as transaction:
-                    bank_sessions.drop_token(transaction, self._encryption, self._source.id, token)
-                raise
-
-    @contextmanager
-    def _connected(self, url: str, token: str | None = None) -> Iterator[HttpClient]:
-        options = self._source.options
-        connection = HttpClient(
-            url,
-            clock=self._clock,
-            before_request=self._take_request,
-            token=token,
-            authorization=None if token is None else self.bank.authorization(token, options),
-            options=options,
-            certificate=self.certificate(),
-        )
-        try:
-            yield connection
-        finally:
-            connection.close()
-
-    def certificate(self) -> ClientCertificate | None:
-        """Return the client certificate that the bank wants; none where it wants none.
-
-        Raises:
-            CredentialsMissing
-            CertificateUnusable
-            StoreUnavailable
-            DecryptionFailed
-        """
-        return self.bank.certificate(self._credentials()) if isinstance(self.bank, PresentsCertificate) else None
-
-    def _credentials(self) -> dict[str, str]:
-        with self._database.read() as connection:
-            found = sources.credentials(connection, self._encryption, self._source.id)
-        if found is None:
-            raise CredentialsMissing(f"source {self._source.name} has no API credentials")
-        return found
-
-    def _authorization_url(self) -> str:
-        if not isinstance(self.bank, AuthorizesElsewhere):
-            return self._base_url
-        return self.bank.authorization_url(self._source.environment, self._source.base_url, self._source.options)
-
-    def _take_request(self) -> None:
-        limit = int(self._source.options.get("requests_per_window", self.bank.requests))
-        window = timedelta(seconds=self.bank.window_seconds)
-        now = self._clock()
-        with self._database.write() as connection:
-            when = bank_sessions.take_request(connection, self._source.id, now=now, limit=limit, window=window)
-        if when > now:
-            raise BudgetSpent(when)
-
-    def authorize(self) -> None:
-        """Fetch a new token, however good the shared one is: to see that the bank gives one.
-
-        Raises:
-            BankError
-            BudgetSpent
-            StoreUnavailable
-            DecryptionFailed
-        """
-        self._token(is_new=True)
-
-    def _token(self, *, is_new: bool = False) -> str:
-        """Return the shared token; where there is none, fetch one, or wait for the process that is at it."""
-        give_up = self._clock() + FETCHING
-        while True:
-            now = self._clock()
-            with self._database.read() as connection:
-                stored = bank_sessions.token(connection, self._encryption, self._source.id)
-            if stored is not None and now < stored.expires_at and not is_new:
-                return stored.text
-            with self._database.write() as connection:
-                mine = bank_sessions.claim_fetching(
-                    connection, self._source.id, now=now, until=now + FETCHING, in_place_of_a_good_one=is_new
-                )
-            if mine:
-                return self._fetch_token().text
-            if now > give_up:
-                raise TokenRefused("another process has been fetching a token for too long")
-            time.sleep(POLL_SECONDS)
-
-    def _fetch_token(self) -> StoredToken:
-        try:
-            token = self._new_token()
-        except BaseException as error:
-            with self._database.write() as connection:
-                if isinstance(error, RateLimited):
-                    # Before the next process may fetch: it would ask a bank that has just said not to.
-                    bank_sessions.block_requests(connection, self._source.id, self._clock() + error.wait)
-                bank_sessions.end_fetching(connection, self._source.id)
-            raise
-        with self._database.write() as connection:
-            bank_sessions.put_token(connection, self._encryption, self._source.id, token.text, token.expires_at)
-        return token
-
-    def _new_token(self) -> StoredToken:
-        credentials = self._credentials()
-        with self._connected(self._authorization_url()) as way:
-            text, ends = self.bank.new_token(way, credentials)
-        now = self._clock()
-        life = (ends - now) if ends is not None else timedelta(seconds=self.bank.token_seconds)
-        return StoredToken(text, now + max(life - min(TOKEN_MARGIN, life / 10), timedelta(0)))

@@ -1,4 +1,4 @@
-"""What only some banks can do (optional protocols): accounts, certificates, credentials, explaining."""
+"""What only some banks can do, each an optional protocol: accounts, client certificates, credentials, explaining."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from receiver.model import ReceiverError
 
 @dataclass(frozen=True)
 class Account:
-    """One account at a bank; what the bank does not tell is none."""
+    """One account at a bank; what the bank does not tell is None."""
 
     id: str
     number: str | None = None
-    """Under which it is known outside the bank: an IBAN, or the bank's own number."""
+    """By what it is known outside the bank: an IBAN, or the bank's own number."""
     name: str | None = None
     currency: str | None = None
     status: str | None = None
@@ -30,7 +30,7 @@ class Account:
 class KeepsAccounts(Protocol):
     """A bank that lists the accounts that the credentials see."""
 
-    def accounts(self, connection: HttpClient) -> Sequence[Account]:
+    def accounts(self, client: HttpClient, /) -> Sequence[Account]:
         """Return them all, from every page.
 
         Raises:
@@ -40,34 +40,19 @@ class KeepsAccounts(Protocol):
 
 @runtime_checkable
 class PresentsCertificate(Protocol):
-    """A bank whose API wants a TLS client certificate on every connection."""
+    """A bank whose API wants a TLS client certificate (mutual TLS)."""
 
     credential_files: tuple[str, ...]
     """Credentials that are files: given by their path, stored as Base64."""
     credentials_optional: tuple[str, ...]
+    """Credentials that may be left out."""
 
-    def certificate(self, credentials: Mapping[str, str]) -> ClientCertificate:
+    def certificate(self, credentials: Mapping[str, str], /) -> ClientCertificate:
         """Return the certificate among the credentials.
 
         Raises:
             CertificateUnusable
         """
-
-
-@runtime_checkable
-class AuthorizesElsewhere(Protocol):
-    """A bank that gives out its tokens on another host than the one that takes them."""
-
-    def authorization_url(self, environment: str, base_url: str | None, options: Mapping[str, Any]) -> str:
-        """Return the address for tokens; `base_url` is the source's own, where it has one."""
-
-
-@runtime_checkable
-class SendsLargeBodies(Protocol):
-    """A bank whose callbacks are larger than others'."""
-
-    body_bytes: int
-    """The largest callback that it documents."""
 
 
 class AddressesWrong(ReceiverError):
@@ -76,7 +61,7 @@ class AddressesWrong(ReceiverError):
 
 @dataclass(frozen=True)
 class NewCredentials:
-    """What the bank shows once."""
+    """A client's credentials as the bank shows them once, when they are made or rotated."""
 
     client_id: str
     client_secret: str = field(repr=False)
@@ -86,7 +71,7 @@ class NewCredentials:
 
 @dataclass(frozen=True)
 class Permission:
-    """What a client may do."""
+    """Something that an API client may do."""
 
     key: str
     description: str
@@ -102,35 +87,35 @@ class IssuesCredentials(Protocol):
     needed_permissions: Mapping[str, str]
     """What each permission that a source needs is for."""
 
-    def check_addresses(self, text: str) -> str:
+    def check_addresses(self, text: str, /) -> str:
         """Return a list of allowed addresses as it is to be sent.
 
         Raises:
             AddressesWrong
         """
 
-    def create_credentials(self, connection: HttpClient, key: str, allowed_ips: str | None) -> NewCredentials:
-        """Make a new client.
+    def create_credentials(self, client: HttpClient, key: str, allowed_ips: str | None, /) -> NewCredentials:
+        """Make a new API client.
 
         Raises:
             BankError
         """
 
-    def rotate_credentials(self, connection: HttpClient, key: str, client_id: str) -> NewCredentials:
+    def rotate_credentials(self, client: HttpClient, key: str, client_id: str, /) -> NewCredentials:
         """Replace a client's secrets; the old ones die at once.
 
         Raises:
             BankError
         """
 
-    def disable_credentials(self, connection: HttpClient, key: str, client_id: str) -> None:
+    def disable_credentials(self, client: HttpClient, key: str, client_id: str, /) -> None:
         """Disable a client for good.
 
         Raises:
             BankError
         """
 
-    def permissions(self, connection: HttpClient, client_id: str) -> Sequence[Permission]:
+    def permissions(self, client: HttpClient, client_id: str, /) -> Sequence[Permission]:
         """Return what a client may do, by key.
 
         Raises:
@@ -161,9 +146,12 @@ class Explanation:
 
 @runtime_checkable
 class Explains(Protocol):
-    """A bank whose callbacks can be looked into."""
+    """A bank whose callbacks can be looked into, to find out why a signature does not fit."""
 
     def explain(
         self, callback: Callback, profile: Profile, paths: Sequence[bytes], received_at: datetime
     ) -> Explanation:
-        """Try every key of the profile, in every encoding, over each of the paths; never a key or a signature in it."""
+        """Find the key and path by which a callback was signed: every key is tried, in every encoding, over each path.
+
+        No key and no signature stands in what is returned.
+        """

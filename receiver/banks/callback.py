@@ -12,13 +12,24 @@ from receiver.signing import addresses
 from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
 
-STRENGTHS = ("signature", "encryption", "token", "address", "none")
-"""How strongly a callback can be proven, the strongest first; docs/callbacks.md says what each leaves open."""
+LEAVES_OPEN = {
+    "signature": "whoever has the secret (with a public key nobody but the sender); what is signed is not hidden",
+    "encryption": "whoever has the key",
+    "token": "whoever has seen one callback: it may be altered, made up, or sent again at any time; use HTTPS",
+    "address": "whoever can send from an address of the list, and whatever was altered on its way; use HTTPS",
+    "none": "everybody: a callback may come from anyone and say anything",
+}
+"""The kinds of proof (their strength), the strongest first, and what each leaves open; docs/callbacks.md says more."""
+
+
+def strongest_proof(proofs: Sequence[str]) -> str:
+    """Return the strength of a source whose callbacks are proven by all of these, the strongest first."""
+    return proofs[0] if proofs else "none"
 
 
 @dataclass(frozen=True)
 class Callback:
-    """One request as the bank sent it; all bytes, nothing decoded but the body's content coding.
+    """One HTTP request as the bank sent it; all bytes, nothing decoded but the body's content coding.
 
     `path` is the absolute public path without the query; `channel` is what follows the source's name in it: none for
     the source's own path, the empty string for a slash alone. Header names are lower case.
@@ -30,13 +41,25 @@ class Callback:
     headers: Mapping[str, bytes]
     body: bytes = field(repr=False)
     peer: str
+    """The sender's IP address."""
     hidden: bool = False
     """It comes out of the store, where tokens (`Bank.carried`) stand as `static_token.hide` left them."""
+
+    def header(self, name: str) -> bytes:
+        """Return the value of a header that must be there; `name` is in lower case.
+
+        Raises:
+            Refusal: `header_missing` where it is not, or is empty.
+        """
+        value = self.headers.get(name, b"")
+        if not value:
+            raise Refusal("header_missing", f"no {name}")
+        return value
 
 
 @dataclass(frozen=True)
 class Carried:
-    """Where a callback carries its token in the clear: it must not be stored so."""
+    """Where a callback carries its token in the clear: it is redacted there before it is stored."""
 
     headers: frozenset[str] = frozenset()
     """Names in lower case."""
@@ -53,17 +76,28 @@ class Profile:
     secrets: Sequence[tuple[str, str]] = field(default=(), repr=False)
     """Version and text, newest first."""
     jwks: str | None = None
+    """The bank's public keys (JSON Web Key Set, RFC 7517), as fetched last."""
     longer_names: Sequence[str] = ()
     """Other sources whose names start with this one's: what is signed for them must not pass here, cut differently."""
     environment: str = "sandbox"
 
     _hmac_keys: dict[SecretEncoding, list[Key]] = field(default_factory=dict, repr=False, compare=False)
 
-    def hmac_keys(self, encoding: SecretEncoding) -> list[Key]:
-        """Return the signing secrets as keys; one that makes none must not stop those that do.
+    def named_secrets(self, what: str) -> list[tuple[str, str]]:
+        """Return the secrets as pairs of a key's id (`secret:3`) and its text, newest first.
 
         Raises:
-            Refusal: `secret_malformed` where there are secrets, and none is in this encoding.
+            Refusal: `secret_not_set` where there are none; `what` is the bank's word for one.
+        """
+        if not self.secrets:
+            raise Refusal("secret_not_set", f"the source has no {what}: set one with `receiver secret set`")
+        return [(f"secret:{version}", text) for version, text in self.secrets]
+
+    def hmac_keys(self, encoding: SecretEncoding) -> list[Key]:
+        """Return the signing secrets as HMAC keys; one that makes none must not stop those that do.
+
+        Raises:
+            Refusal: `secret_not_set` where there are no secrets; `secret_malformed` where none is in this encoding.
         """
         if encoding not in self._hmac_keys:
             self._hmac_keys[encoding] = self._make_keys(encoding)
@@ -72,9 +106,9 @@ class Profile:
     def _make_keys(self, encoding: SecretEncoding) -> list[Key]:
         keys: list[Key] = []
         malformed: Refusal | None = None
-        for version, text in self.secrets:
+        for key_id, text in self.named_secrets("signing secret"):
             try:
-                keys.append(key(f"secret:{version}", text, encoding))
+                keys.append(key(key_id, text, encoding))
             except Refusal as refusal:
                 malformed = refusal
         if malformed is not None and not keys:
@@ -82,7 +116,7 @@ class Profile:
         return keys
 
     def check_address(self, callback: Callback) -> None:
-        """Accept a sender on the source's list `allowed_addresses`, where there is one; to be called last.
+        """Accept a sender on the source's allow-list `allowed_addresses`, where there is one; to be called last.
 
         Raises:
             Refusal: `address_not_allowed`, marked as proven.
@@ -91,12 +125,30 @@ class Profile:
             addresses.match(callback.peer, allowed, proven=True)
 
 
+@dataclass(frozen=True)
+class Proof:
+    """That a callback is genuine, and by what."""
+
+    strength: str
+    """One of those in `LEAVES_OPEN`."""
+    key_id: str
+    """Which key it was, such as `secret:3`."""
+    content: bytes = field(repr=False)
+    """What was proven: the body, decrypted where it came encrypted."""
+    nonce: str | None = None
+    """The delivery's unique value: another delivery with the same one is a repeat, or a replay attack."""
+    signed_at: datetime | None = None
+    """UTC."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the bank tells in headers that its package reads, such as an id or a time."""
+
+
 class Claim(NamedTuple):
-    """One thing that a callback tells. It is a claim until the bank's API has confirmed it."""
+    """One event that a callback tells. It is a claim until the bank's API has confirmed it."""
 
     type: str
     identity: tuple[str, ...]
-    """What makes it this one and no other, within its source."""
+    """Its idempotency key: what makes it this one and no other, within its source."""
     content: str
     """What it says, free of how it was written; the same identity with another content is a conflict."""
     kind: str = "none"
@@ -109,7 +161,7 @@ class Claim(NamedTuple):
     currency: str | None = None
     facts: Mapping[str, Any] = MappingProxyType({})
     claimed_at: datetime | None = None
-    """When the bank told it, where that orders its claims: an earlier one takes nothing back from a later one."""
+    """When the bank told it, in UTC, where that orders its claims: an earlier one takes nothing back from a later."""
 
 
 def unrecognised(bank: str, content: bytes) -> Claim:
@@ -118,31 +170,11 @@ def unrecognised(bank: str, content: bytes) -> Claim:
     return Claim(type=f"{bank}.unrecognised", identity=("unrecognised", digest), content=digest)
 
 
-@dataclass(frozen=True)
-class Proof:
-    """That a callback is genuine, and by what."""
-
-    strength: str
-    """One of `STRENGTHS`."""
-    key_id: str
-    """Which key it was, such as `secret:3`."""
-    content: bytes = field(repr=False)
-    """What was proven: the body, decrypted where it came encrypted."""
-    nonce: str | None = None
-    signed_at: datetime | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """What the bank tells in headers that its package reads, such as an id or a time."""
+def known_facts(**facts: Any) -> dict[str, Any]:
+    """Return the facts that a callback tells; those that are None are left out."""
+    return {name: fact for name, fact in facts.items() if fact is not None}
 
 
-LEAVES_OPEN = {
-    "signature": "whoever has the secret (with a public key nobody but the sender); what is signed is not hidden",
-    "encryption": "whoever has the key",
-    "token": "whoever has seen one callback: it may be altered, made up, or sent again at any time; use HTTPS",
-    "address": "whoever can send from an address of the list, and whatever was altered on its way; use HTTPS",
-    "none": "everybody: a callback may come from anyone and say anything",
-}
-
-
-def strongest_proof(proofs: Sequence[str]) -> str:
-    """Return the word for a source whose callbacks are proven by all of these, the strongest first."""
-    return proofs[0] if proofs else "none"
+def snake_case(word: str) -> str:
+    """Write a bank's `CompletedWithErrors` as `completed_with_errors`, as the types of events are written."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word).lstrip("_")

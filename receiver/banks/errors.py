@@ -7,6 +7,24 @@ from typing import Any
 from receiver.banks import json_values
 from receiver.model import ReceiverError
 
+CHARACTERS_MAX = 200
+"""Of the bank's own words."""
+ENTRIES_MAX = 3
+"""A bank may list an error for each field; the first few tell enough."""
+
+_WORDS = (
+    "error",
+    "errorCode",
+    "message",
+    "errorMessage",
+    "keyOrMessage",
+    "propertyName",
+    "errorDescription",
+    "title",
+    "detail",
+)
+"""The fields that hold words for staff, in the order in which they are shown."""
+
 
 class BankError(ReceiverError):
     """Asking the bank failed. The text is for staff: never a secret, at most a line."""
@@ -83,6 +101,7 @@ class RateLimited(BankError):
     outcome = "rate_limited"
 
     def __init__(self, text: str, wait: timedelta) -> None:
+        """Take the line for staff, and how long no request is to be made."""
         super().__init__(text)
         self.wait = wait
 
@@ -99,25 +118,8 @@ class NothingShown(AnswerUnreadable):
     outcome = "empty"
 
 
-CHARACTERS_MAX = 200
-ENTRIES_MAX = 3
-"""A bank may list an error for each field; the first few tell enough."""
-
-_WORDS = (
-    "error",
-    "errorCode",
-    "message",
-    "errorMessage",
-    "keyOrMessage",
-    "propertyName",
-    "errorDescription",
-    "title",
-    "detail",
-)
-
-
 def words_of(content: bytes, secrets: Sequence[str] = ()) -> str:
-    """Return the bank's own words, in one short line; nothing where there are none.
+    """Return the bank's own words from the body of an error, in one short line; nothing where there are none.
 
     Shapes that banks use: `{"error","message"}`, a bare string, `{"errorCode","errorMessage"}`, problem details
     (RFC 9457) with or without `errors` by field, and `{"errors":[{…}]}`. What was sent in confidence and comes back in

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+import jwt
 import requests
 from urllib3.exceptions import HTTPError
 
@@ -31,9 +32,8 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 15.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
 WAIT_DEFAULT = timedelta(minutes=5)
+"""After a 429 that does not say how long."""
 WAIT_MAX = timedelta(hours=24)
-
-Clock = Callable[[], datetime]
 
 
 class _Session(requests.Session):
@@ -44,13 +44,13 @@ class _Session(requests.Session):
 
 
 class HttpClient:
-    """A way to one bank's API. One thread uses it at a time."""
+    """An HTTP client for one bank's API, over one session. One thread uses it at a time (it is not thread-safe)."""
 
     def __init__(
         self,
         base_url: str,
         *,
-        clock: Clock,
+        clock: Callable[[], datetime],
         before_request: Callable[[], None] = lambda: None,
         token: str | None = None,
         authorization: Mapping[str, str] | None = None,
@@ -75,7 +75,7 @@ class HttpClient:
         self._read_seconds = read_seconds
         self._session = _Session()
         # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
-        self._session.auth = _as_it_is
+        self._session.auth = _without_auth
         if certificate is not None:
             self._session.mount("https://", tls.Presenting(certificate.context()))
 
@@ -97,6 +97,17 @@ class HttpClient:
             headers = {"Authorization": f"Basic {shown}", "Content-Type": "application/json"}
             return self._call("GET", path, headers=headers, confidential=(shown, basic[1]))
         return self._call("GET", path, headers=headers)
+
+    def get_object(self, path: str) -> dict[str, Any]:
+        """Return the JSON object of `GET path`.
+
+        Raises:
+            BankError: `AnswerUnreadable` where it is JSON, but no object.
+        """
+        found = self.get(path)
+        if not isinstance(found, dict):
+            raise AnswerUnreadable(f"GET {path.partition('?')[0]}: a JSON object is expected")
+        return found
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Return the parsed JSON of `POST path`.
@@ -123,7 +134,7 @@ class HttpClient:
         idempotency_key: str,
         wants_json: bool = True,
     ) -> Any:
-        """Make a call that changes something, and may be made again with the same key; return the parsed JSON.
+        """Make a call that changes something under an idempotency key; return the parsed JSON.
 
         Without `wants_json` any answer with 2xx will do, and what it holds is not looked at.
 
@@ -195,7 +206,7 @@ class HttpClient:
         raise _failure(text, response, content, self.clock())
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _without_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
@@ -217,13 +228,12 @@ def _unreached(call: str, error: Exception) -> BankError:
 
 def _wait(response: requests.Response, content: bytes, now: datetime) -> timedelta:
     """Return how long a 429 asks to wait: `Retry-After` (RFC 9110), else the body's `retry_after`, else a default."""
-    told = [response.headers.get("Retry-After")]
     try:
-        found = json_values.parse(content)
-        told.append(json_values.text(found, "retry_after", "retryAfter") if isinstance(found, dict) else None)
+        in_body = json_values.text(json_values.parse_object(content), "retry_after", "retryAfter")
     except json_values.NotUnderstood:
-        pass
-    waits = [wait for text in told if text and (wait := _read_wait(text, now)) is not None]
+        in_body = None
+    texts = (response.headers.get("Retry-After"), in_body)
+    waits = [wait for text in texts if text and (wait := _read_wait(text, now)) is not None]
     # Where the two differ the longer one is meant: coming back too early costs another window.
     return min(max(waits, default=WAIT_DEFAULT), WAIT_MAX)
 
@@ -242,3 +252,27 @@ def _read_wait(text: str, now: datetime) -> timedelta | None:
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)
         return max(aware - now, timedelta(0))
     return None
+
+
+def access_token(answer: Any, name: str, call: str) -> str:
+    """Return the bearer token (RFC 6750) in the field `name` of a token endpoint's answer to `call`.
+
+    Raises:
+        AnswerUnreadable: there is none, or one that no header can hold.
+    """
+    token = answer.get(name) if isinstance(answer, dict) else None
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise AnswerUnreadable(f"{call}: no {name} in the answer")
+    return token
+
+
+def jwt_expiry(token: str) -> datetime | None:
+    """Return the time of a JWT's claim `exp` (RFC 7519), in UTC; none where the token is no JWT or has no end.
+
+    Its signature is not verified: the token is the bank's own, and only its end is wanted.
+    """
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+        return datetime.fromtimestamp(int(claims["exp"]), UTC)
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None

@@ -1,5 +1,6 @@
-"""Tolerant reading of the JSON that banks write: any field may be new, gone, null, or of another type."""
+"""Reading the JSON that banks write: strict as JSON, tolerant in content, since any field may be new, gone or null."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,9 @@ _CLEAN = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 """No control characters, and no half of a surrogate pair."""
 
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,3})?")
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+"""The white space of JSON."""
 
 
 class NotUnderstood(Exception):
@@ -56,7 +60,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 
 def canonical(value: Any) -> str:
-    """Write parsed JSON in one way, whatever order and spacing it came in.
+    """Write parsed JSON in one way (canonical form), in ASCII, whatever order and spacing it came in.
 
     Raises:
         NotUnderstood: it is nested too deep.
@@ -65,6 +69,11 @@ def canonical(value: Any) -> str:
         return _ENCODER.encode(value)
     except (RecursionError, ValueError) as error:
         raise NotUnderstood(str(error)[:200]) from error
+
+
+def digest(canonical_text: str) -> str:
+    """Return the SHA-256 of what `canonical` wrote, in hexadecimal."""
+    return hashlib.sha256(canonical_text.encode("ascii")).hexdigest()
 
 
 def text(fields: Mapping[str, Any], *names: str) -> str | None:
@@ -99,6 +108,17 @@ def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a list; none where it is no list."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def texts(value: Any) -> list[str]:
+    """Return what a list holds that `text` finds usable; nothing where it is no list."""
+    found = (text({"": entry}, "") for entry in value) if isinstance(value, list) else ()
+    return [entry for entry in found if entry is not None]
+
+
 def amount(fields: Mapping[str, Any], name: str) -> Decimal | None:
     """Return a field that holds an amount as a number or as a decimal string; never through a float."""
     value = fields.get(name)
@@ -120,6 +140,12 @@ def decimal_text(value: Decimal | None) -> str | None:
     return None if value is None else f"{value:f}"
 
 
+def money_text(fields: Mapping[str, Any]) -> str | None:
+    """Write an object of `amount` and `currency` as `1000.00 USD`, or what there is of the two; none for neither."""
+    parts = (decimal_text(amount(fields, "amount")), text(fields, "currency"))
+    return " ".join(part for part in parts if part) or None
+
+
 def shortest_decimal_text(value: Decimal | None) -> str:
     """Write an amount so that equal amounts look the same: `1000.00` as `1000`; none as nothing."""
     written = decimal_text(value) or ""
@@ -130,19 +156,26 @@ DEPTH_MAX = 4
 """How deep ids are looked for where the bank does not say where they stand."""
 
 
+def within(fields: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield an object and the objects within it, level by level, down to `DEPTH_MAX` levels."""
+    level = [fields]
+    for _ in range(DEPTH_MAX):
+        if not level:
+            return
+        yield from level
+        level = [value for here in level for value in here.values() if isinstance(value, dict)]
+
+
 def anywhere(fields: Mapping[str, Any], *names: str) -> list[str]:
     """Return every usable text under one of these names, in any object of the body and however the names are cased.
 
     Those of an earlier name come first, then those that stand less deep.
     """
-    level: list[Mapping[str, Any]] = [fields]
     found: dict[str, list[str]] = {name.lower(): [] for name in names}
-    for _ in range(DEPTH_MAX):
-        for here in level:
-            for name in here:
-                if name.lower() in found and (value := text(here, name)) is not None:
-                    found[name.lower()].append(value)
-        level = [value for here in level for value in here.values() if isinstance(value, dict)]
+    for here in within(fields):
+        for name in here:
+            if name.lower() in found and (value := text(here, name)) is not None:
+                found[name.lower()].append(value)
     return [value for values in found.values() for value in values]
 
 
@@ -168,13 +201,11 @@ def read_time(text: str) -> datetime | None:
         return None
 
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-
-
 def array_items(text: str, member: str) -> Iterator[Any]:
-    """Yield what the array `member` of a JSON object holds, or a bare array; numbers with a fraction are `Decimal`.
+    """Read an array piece by piece (streaming): each item is yielded as soon as it is parsed, so never are all held.
 
-    The name is taken in any case of its letters. Whether the whole is JSON (RFC 8259) is known only at the end.
+    It is the array `member` of a JSON object, the name in any case of its letters, or a bare array. Whether the whole
+    is JSON (RFC 8259) is known only at the end. Numbers with a fraction are `Decimal`.
 
     Raises:
         NotUnderstood: it is no JSON, or there is no such array.
@@ -185,22 +216,25 @@ def array_items(text: str, member: str) -> Iterator[Any]:
             yield from document.array()
         else:
             yield from document.array_in_object(member.lower())
-        document.end()
+        if document.peek():
+            raise ValueError(f"something follows the end at {document}")
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise NotUnderstood(str(error)[:200]) from error
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
 class _Document:
-    """A place in a text, which moves forward value by value."""
+    """A place in a JSON text, which moves forward value by value.
+
+    Not by `ijson` 3.6: a whole number of more than 4,300 digits crashes the process in its C parser (yajl), which also
+    reads half a surrogate pair as another character; its parser in Python takes 15 to 100 times as long as this.
+    """
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._place = 0
-        self._decoder = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse_constant)
+
+    def __str__(self) -> str:
+        return f"character {self._place}"
 
     def peek(self) -> str:
         """Return the next character that is no white space; nothing at the end."""
@@ -208,51 +242,46 @@ class _Document:
         self._place = found.end() if found else self._place
         return self._text[self._place : self._place + 1]
 
-    def take(self, *expected: str) -> str:
-        """Move over one of these characters."""
+    def _take(self, *expected: str) -> str:
         found = self.peek()
         if found not in expected:
-            raise ValueError(f"{' or '.join(expected)} is expected at character {self._place}")
+            raise ValueError(f"{' or '.join(expected)} is expected at {self}")
         self._place += 1
         return found
 
-    def value(self) -> Any:
-        """Move over a value."""
+    def _value(self) -> Any:
         self.peek()
-        found, self._place = self._decoder.raw_decode(self._text, self._place)
+        found, self._place = _DECODER.raw_decode(self._text, self._place)
         return found
 
-    def array(self) -> Iterator[Any]:
-        """Move over an array, value by value."""
-        self.take("[")
-        if self.peek() == "]":
-            self.take("]")
+    def _entries(self, opening: str, closing: str) -> Iterator[None]:
+        """Move over the brackets and commas of an array or object; yield where an entry begins."""
+        self._take(opening)
+        if self.peek() == closing:
+            self._take(closing)
             return
         while True:
-            yield self.value()
-            if self.take(",", "]") == "]":
+            yield
+            if self._take(",", closing) == closing:
                 return
 
+    def array(self) -> Iterator[Any]:
+        """Move over an array; yield value by value."""
+        for _ in self._entries("[", "]"):
+            yield self._value()
+
     def array_in_object(self, member: str) -> Iterator[Any]:
-        """Move over an object, and value by value over the array that is its member of this name."""
-        self.take("{")
+        """Move over an object; yield value by value what the arrays under this name hold."""
         is_there = False
-        while True:
+        for _ in self._entries("{", "}"):
             if self.peek() != '"':
-                raise ValueError(f"a name is expected at character {self._place}")
-            name = self.value()
-            self.take(":")
+                raise ValueError(f"a name is expected at {self}")
+            name = self._value()
+            self._take(":")
             if name.lower() == member and self.peek() == "[":
                 is_there = True
                 yield from self.array()
             else:
-                self.value()
-            if self.take(",", "}") == "}":
-                break
+                self._value()
         if not is_there:
             raise ValueError(f"there is no array {member!r}")
-
-    def end(self) -> None:
-        """Accept that nothing more comes."""
-        if self.peek():
-            raise ValueError(f"something follows the end at character {self._place}")

@@ -1,4 +1,4 @@
-"""A source's options: what a bank's package takes, read once and stored as read."""
+"""A source's options: each bank's package says which it takes; they are validated once and stored as read."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 from receiver.banks.protocol import OptionsWrong
 from receiver.signing import addresses
 
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,64}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,100}")
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/{}]*")
 _WORD = re.compile(r"[\x21-\x7e]{1,200}")
 
 COMMON_HEADERS = frozenset({"host", "content-type", "content-length", "content-encoding", "user-agent", "accept"})
-"""These are in every request: none of them can be a token."""
+"""These are in every request: none of them can be a bank's own."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,17 @@ def _addresses(value: Any) -> list[str]:
 
 
 def allowed_addresses() -> Option:
-    """The addresses and ranges that callbacks may come from."""
+    """Make the option for an allow-list: the addresses and CIDR ranges that callbacks may come from."""
     return Option("allowed_addresses", _addresses, "ADDRESS|CIDR[,…]")
 
 
+def takes_any_address(allowed: Sequence[str]) -> bool:
+    """Tell whether an allow-list leaves no address out: it proves nothing then."""
+    return any(text.endswith("/0") for text in allowed)
+
+
 def choice(name: str, *values: str) -> Option:
-    """One of several words."""
+    """Make an option that takes one of several words."""
 
     def read(value: Any) -> str:
         if value not in values:
@@ -67,7 +72,7 @@ def choice(name: str, *values: str) -> Option:
 
 
 def number(name: str, least: int = 1) -> Option:
-    """A whole number."""
+    """Make an option that takes a whole number of at least `least`."""
 
     def read(value: Any) -> int:
         text = str(value)
@@ -79,7 +84,7 @@ def number(name: str, least: int = 1) -> Option:
 
 
 def header(name: str) -> Option:
-    """The name of a header."""
+    """Make an option that takes the name of a header."""
 
     def read(value: Any) -> str:
         found = _matching(_HEADER, value).lower()
@@ -91,7 +96,7 @@ def header(name: str) -> Option:
 
 
 def path(name: str, *places: str) -> Option:
-    """An absolute path of the API, which must hold these places in braces and no others."""
+    """Make an option that takes an absolute path of the API, with these places in braces and no others."""
 
     def read(value: Any) -> str:
         found = _matching(_PATH, value)
@@ -103,7 +108,7 @@ def path(name: str, *places: str) -> Option:
 
 
 def word(name: str) -> Option:
-    """An id or a name: visible ASCII."""
+    """Make an option that takes an id or a name: visible ASCII."""
     return Option(name, lambda value: _matching(_WORD, value), name.upper())
 
 

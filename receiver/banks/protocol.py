@@ -1,4 +1,4 @@
-"""What every bank is to the rest of the house: read a callback, ask the bank."""
+"""What every bank is to the rest of the house: a callback is proven and read, and the bank's API is asked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from receiver.banks.callback import STRENGTHS, Callback, Carried, Claim, Profile, Proof, unrecognised
+from receiver.banks.callback import Callback, Carried, Claim, Profile, Proof, unrecognised
 from receiver.banks.errors import NotOffered
 from receiver.banks.http import HttpClient
 from receiver.model import ReceiverError
@@ -14,7 +14,6 @@ from receiver.store.payments import STATUSES
 
 __all__ = [
     "FINAL_STATUSES",
-    "STRENGTHS",
     "Answer",
     "Bank",
     "Callback",
@@ -26,10 +25,16 @@ __all__ = [
     "Profile",
     "Proof",
     "RegistrationNotOffered",
+    "status_in",
     "unrecognised",
 ]
 
 FINAL_STATUSES = frozenset(STATUSES) - {"pending", "unknown"}
+
+
+def status_in(table: Mapping[str, str], bank_status: str) -> str:
+    """Translate a bank's status into one of `STATUSES` by a table with lower-case keys; `unknown` if not there."""
+    return table.get(bank_status.strip().lower(), "unknown")
 
 
 class OptionsWrong(ReceiverError):
@@ -46,7 +51,7 @@ class KeysNotKnown(Exception):
 
 @dataclass(frozen=True)
 class Pauses:
-    """The least pauses between two questions about one payment, in seconds: the first one, and the longest."""
+    """The least pauses (backoff) between two questions about one payment, in seconds: the first, and the longest."""
 
     first: float = 0
     longest: float = 0
@@ -58,9 +63,11 @@ class Answer:
 
     bank_status: str
     status: str
+    """One of `STATUSES`."""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    """What else staff may want to see; written as JSON."""
     recheck_after: Sequence[timedelta] = ()
-    """When to look again at a final state that may change all the same, counted from when it was first seen."""
+    """When to look once more at a final state that may change all the same, counted from when it was first seen."""
     payment_id: str | None = None
     """The payment's own id, where it was asked for by a reference."""
     returns: str | None = None
@@ -70,22 +77,25 @@ class Answer:
 class Bank(Protocol):
     """One bank. A package below `receiver.banks` holds one as `BANK`; nothing else has to know it.
 
-    What has a value or a body here need not be said again by a bank that derives from this class.
+    What has a value or a body here need not be said by a bank that derives from this class. What only some banks can
+    do is in `receiver.banks.abilities`.
     """
 
     name: str
     acknowledgement: str | None = None
     """The text that the bank takes for "I have it"; none where any 2xx will do, so that it gets JSON."""
+    body_bytes: int = 0
+    """The largest callback that it documents; less than what is allowed to every bank changes nothing."""
     credential_names: tuple[str, ...] = ()
     """What its API asks for, such as a client's id and secret; none where there is no API."""
     hosts: Mapping[str, str] = MappingProxyType({})
     """The API's address in each environment, where it is known."""
     requests: int = 60
-    """How many requests the bank takes ..."""
+    """Its rate limit: how many requests the bank takes ..."""
     window_seconds: float = 60
     """... in a fixed window of this length."""
     token_seconds: float = 300
-    """How long a token lives where the bank does not say."""
+    """How long a token lives (its TTL) where the bank does not say."""
     renews_tokens: bool = True
     """Whether another token may do where one was refused; false where the credentials themselves are sent."""
     publishes_keys: bool = False
@@ -94,14 +104,16 @@ class Bank(Protocol):
     silence_means: str = ""
     """What it may mean that no callback has come for long."""
 
-    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options as they are to be stored.
+    # A source's settings
+
+    def check_options(self, options: Mapping[str, Any], /) -> dict[str, Any]:
+        """Return a source's options as they are to be stored.
 
         Raises:
             OptionsWrong
         """
 
-    def check_base_url(self, url: str) -> None:
+    def check_base_url(self, url: str, /) -> None:
         """Accept an address of the API.
 
         Raises:
@@ -110,62 +122,73 @@ class Bank(Protocol):
         if not url.startswith(("https://", "http://")):
             raise OptionsWrong(f"an API's address is a URL, not {url!r}")
 
-    def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
+    def check_secret(self, secret: str, options: Mapping[str, Any], /) -> None:
         """Accept a signing secret's text.
 
         Raises:
             Refusal: it makes no key.
         """
 
-    def proofs(self, options: Mapping[str, Any]) -> Sequence[str]:
-        """Return by what a source's callbacks are proven, the strongest first; all of it is asked for."""
-        listed = ("address",) if options.get("allowed_addresses") else ()
-        return ("signature", *listed)
-
-    def needs_secret(self, options: Mapping[str, Any]) -> bool:
+    def needs_secret(self, options: Mapping[str, Any], /) -> bool:
         """Tell whether nothing is proven without a secret that was set."""
         return True
 
-    def carried(self, options: Mapping[str, Any]) -> Carried:
-        """Return where callbacks carry a token in the clear."""
+    def proofs(self, options: Mapping[str, Any], /) -> Sequence[str]:
+        """Return by what a source's callbacks are proven, the strongest first; all of it is asked for."""
+        return ("signature", *(("address",) if options.get("allowed_addresses") else ()))
+
+    def carried(self, options: Mapping[str, Any], /) -> Carried:
+        """Return where callbacks carry a token in the clear, to be redacted."""
         return Carried()
 
-    def silence_seconds(self, options: Mapping[str, Any]) -> float | None:
-        """Return after how long without a callback staff should be told; none for never."""
+    def silence_seconds(self, options: Mapping[str, Any], /) -> float | None:
+        """Return after how many seconds without a callback staff are warned; none for never."""
         return None
 
-    def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
-        """Prove a callback genuine.
+    def listener_path(self, options: Mapping[str, Any], secret: str | None, /) -> str:
+        """Return what follows the source's own path in the address that the bank is given, with the slash before it."""
+        return ""
+
+    # Callbacks
+
+    def prove(self, callback: Callback, profile: Profile, now: datetime, /) -> Proof:
+        """Prove a callback genuine: verify its signature, decrypt it, or compare its token.
 
         Raises:
             Refusal: it is not proven genuine.
             KeysNotKnown: that can't be told yet.
         """
 
-    def read(self, proof: Proof) -> Sequence[Claim]:
-        """Return what a proven callback tells.
+    def read(self, proof: Proof, /) -> Sequence[Claim]:
+        """Return what a proven callback tells: its events, as claims.
 
         Raises:
             NotUnderstood: it is of a shape not known here.
         """
 
-    def nonce_of(self, callback: Callback) -> str | None:
-        """Return what the sender gave as the delivery's unique value, unproven."""
+    def nonce_of(self, callback: Callback, /) -> str | None:
+        """Return what the sender gave as the delivery's unique value, unproven; none where only a proof tells it."""
         return None
 
-    def new_token(self, connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
-        """Fetch an access token and the time at which it ends, where the bank says it.
+    # The API
+
+    def authorization_url(self, environment: str, base_url: str | None, options: Mapping[str, Any], /) -> str:
+        """Return the address that tokens are fetched from; `base_url` is the source's own for the API, if any."""
+        return base_url or self.hosts.get(environment, "")
+
+    def new_token(self, client: HttpClient, credentials: Mapping[str, str], /) -> tuple[str, datetime | None]:
+        """Fetch an access token and the time at which it ends (UTC), where the bank says it.
 
         Raises:
             BankError
         """
         raise NotOffered(f"{self.name} has no API")
 
-    def authorization(self, token: str, options: Mapping[str, Any]) -> Mapping[str, str]:
+    def authorization(self, token: str, options: Mapping[str, Any], /) -> Mapping[str, str]:
         """Return the headers that show a token."""
         return {"Authorization": f"Bearer {token}"}
 
-    def ask(self, connection: HttpClient, kind: str, subject: str, facts: Mapping[str, Any]) -> Answer:
+    def ask(self, client: HttpClient, kind: str, subject: str, facts: Mapping[str, Any], /) -> Answer:
         """Ask for the real state of a payment or job; `facts` is what events about it told, the latest word on each.
 
         Raises:
@@ -173,23 +196,25 @@ class Bank(Protocol):
         """
         raise NotOffered(f"{self.name} has no API")
 
-    def fetch_public_keys(self, connection: HttpClient) -> str | None:
-        """Return the bank's JWKS; none where it has none.
+    def fetch_public_keys(self, client: HttpClient, /) -> str | None:
+        """Return the bank's public keys as a JWKS (RFC 7517); none where it publishes none.
 
         Raises:
             BankError
         """
         return None
 
-    def clock(self, connection: HttpClient) -> datetime | None:
-        """Make a request that shows that the API takes the credentials; return the bank's time, where it tells it.
+    def clock(self, client: HttpClient, /) -> datetime | None:
+        """Make a request that the API answers only where it takes the token; return the bank's time, where it tells it.
+
+        No request is made where that the bank gave a token shows it already.
 
         Raises:
             BankError
         """
-        raise NotOffered(f"{self.name} has no API")
+        return None
 
-    def register(self, connection: HttpClient, listener_url: str) -> str:
+    def register(self, client: HttpClient, listener_url: str, /) -> str:
         """Tell the bank where its callbacks go; return the bank's own id of that, or what else it says.
 
         Raises:
@@ -197,7 +222,3 @@ class Bank(Protocol):
             RegistrationNotOffered
         """
         raise RegistrationNotOffered(f"{self.name} is told in another way where callbacks go: see its documentation")
-
-    def listener_path(self, options: Mapping[str, Any], secret: str | None) -> str:
-        """Return what follows the source's own path in the address that the bank is given, with the slash before it."""
-        return ""

@@ -36,21 +36,29 @@ _REFUSED = {
 """TLS alerts (RFC 8446 section 6.2) in words, by the end of OpenSSL's name for them."""
 
 _DEPTH_MAX = 10
+"""Exceptions that stand for one another: a library may wrap one in itself."""
+
+WARNED_AHEAD = timedelta(days=30)
+"""How long before its end a certificate is warned of: a bank takes days to sign a new one."""
+
+_PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")
+"""The object identifier that stands at the beginning of every PFX file, whatever encrypts the rest."""
 
 
 class Presenting(HTTPAdapter):
-    """An adapter for `requests` over one TLS context, which holds client certificate and CAs already."""
+    """A transport adapter of `requests` over one TLS context, which holds client certificate and CAs already."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
+        """Take the context by which every connection is made."""
         self._context = context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """See requests."""
+        """Open connections over the TLS context of this adapter."""
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """See requests."""
+        """Open connections through a proxy over the TLS context of this adapter."""
         return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
@@ -80,13 +88,6 @@ def _handshakes(error: BaseException | None, depth: int = 0) -> Iterator[ssl.SSL
     for one in inner:
         if isinstance(one, BaseException):
             yield from _handshakes(one, depth + 1)
-
-
-WARNED_AHEAD = timedelta(days=30)
-"""How long before its end a certificate is warned of: a bank takes days to sign a new one."""
-
-_PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")
-"""The object identifier that stands at the beginning of every PFX file, whatever encrypts the rest."""
 
 
 @dataclass(frozen=True)

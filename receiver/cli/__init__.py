@@ -1,49 +1,82 @@
-"""The command line: `receiver …`."""
+"""The command line: `receiver …`. A command's module is imported when the command is asked for (lazy loading)."""
+
+import importlib
+from collections import UserDict
 
 import click
 
 from receiver import __version__
-from receiver.cli import (
-    accounts,
-    audit,
-    credentials,
-    database,
-    deliveries,
-    doctor,
-    events,
-    payments,
-    processes,
-    replays,
-    secrets,
-    sources,
-    tokens,
-)
 from receiver.cli.errors import FailsInOneLine
-from receiver.simulator.command import simulator
+
+MODULES = {
+    "accounts": ("receiver.cli.accounts", "Look at the accounts at a bank."),
+    "audit": ("receiver.cli.audit", "Look at the audit log."),
+    "credentials": (
+        "receiver.cli.credentials",
+        "Create, rotate and disable API credentials at the bank, and look at their permissions.",
+    ),
+    "db": ("receiver.cli.database", "Look after the database."),
+    "deliveries": (
+        "receiver.cli.deliveries",
+        "Look at deliveries, find out how one was signed, verify rejected ones again.",
+    ),
+    "demo": (
+        "receiver.cli.processes",
+        "Tell the whole story on a throw-away database, with a simulated bank on loopback.",
+    ),
+    "doctor": (
+        "receiver.cli.doctor",
+        "Look at settings, database, secrets and the banks' APIs; say what is wrong and what to do.",
+    ),
+    "events": ("receiver.cli.events", "Look at events."),
+    "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
+    "replay": ("receiver.cli.replays", "Plan, run and watch replays."),
+    "run": (
+        "receiver.cli.processes",
+        "Migrate the database, then run the web server and the reconciler together until Ctrl-C.",
+    ),
+    "secret": (
+        "receiver.cli.secrets",
+        "Set, list and expire message-signing secrets; encrypt all secrets anew.",
+    ),
+    "simulator": ("receiver.simulator.command", "Run one bank's simulator on loopback until Ctrl-C."),
+    "source": ("receiver.cli.sources", "Add and look after bank relations."),
+    "token": ("receiver.cli.tokens", "Create and revoke API tokens of downstream apps."),
+    "worker": (
+        "receiver.cli.processes",
+        "Run the reconciler: ask the banks about payments that are due, and fetch public keys ahead.",
+    ),
+}
+"""Where each command is, by a name of its own there, and the first sentence of its help."""
 
 
-@click.group(cls=FailsInOneLine, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(UserDict[str, click.Command]):
+    """The commands by name; `data` holds stand-ins with a name and a help text, and asking for one imports the real."""
+
+    def __init__(self) -> None:
+        """Import nothing."""
+        super().__init__({name: click.Command(name, help=about) for name, (_, about) in MODULES.items()})
+
+    def __getitem__(self, name: str) -> click.Command:
+        """Return a command itself.
+
+        Raises:
+            KeyError: there is no such command.
+        """
+        module, _ = MODULES[name]
+        found: click.Command = getattr(importlib.import_module(module), name)
+        return found
+
+
+class LazyGroup(FailsInOneLine):
+    """The group of all commands, whose own help imports none of them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, from the stand-ins."""
+        click.Group(commands=Commands().data).format_commands(ctx, formatter)
+
+
+@click.group(cls=LazyGroup, commands=Commands(), context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, package_name="bank-callback-receiver")
 def main() -> None:
     """Receive banks' payment callbacks: proven genuine, written down once, checked with the bank, told in order."""
-
-
-for command in (
-    processes.run,
-    processes.worker,
-    processes.demo,
-    simulator,
-    doctor.doctor,
-    database.db,
-    sources.source,
-    secrets.secret,
-    credentials.credentials,
-    tokens.token,
-    events.events,
-    deliveries.deliveries,
-    payments.payments,
-    accounts.accounts,
-    replays.replay,
-    audit.audit,
-):
-    main.add_command(command)

@@ -4,12 +4,10 @@ from typing import Any
 
 import click
 
-from receiver import banks
-from receiver.bank_client.session import BankSession, BudgetSpent
-from receiver.banks.abilities import Account, KeepsAccounts
-from receiver.banks.errors import BankError
+from receiver.admin import credentials
+from receiver.banks.abilities import Account
 from receiver.banks.json_values import decimal_text
-from receiver.cli.context import migrated, source_named
+from receiver.cli.context import migrated
 from receiver.cli.output import as_json, write_list
 
 
@@ -23,18 +21,7 @@ def accounts() -> None:
 @as_json
 def list_accounts(source: str, as_json: bool) -> None:
     """Ask the bank for all accounts that the source's credentials see."""
-    runtime = migrated()
-    with runtime.database.read() as connection:
-        found = source_named(connection, source)
-    bank = banks.named(found.bank)
-    if not isinstance(bank, KeepsAccounts):
-        raise click.ClickException(f"{found.bank} has no list of accounts")
-    access = BankSession(runtime, found)
-    try:
-        listed = access.ask(bank.accounts)
-    except (BankError, BudgetSpent) as error:
-        raise click.ClickException(str(error)) from error
-    rows = [_shown(account) for account in listed]
+    rows = [_shown(account) for account in credentials.accounts(migrated(), source)]
     columns = ["account_id", "number", "name", "currency", "status", "balance"]
     write_list(rows, columns, as_json, "The credentials see no account.")
 

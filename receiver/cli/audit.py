@@ -2,10 +2,10 @@
 
 import click
 
-from receiver import representations
 from receiver.cli.context import migrated
 from receiver.cli.output import as_json, limit, write_list
 from receiver.store import audit as stored
+from receiver.web.schemas.base import AuditEntry
 
 
 @click.group()
@@ -20,7 +20,7 @@ def list_entries(limit: int, as_json: bool) -> None:
     """List entries, newest first."""
     runtime = migrated()
     with runtime.database.read() as connection:
-        rows = [representations.audit_entry(row) for row in stored.listing(connection, limit=limit)]
+        rows = [AuditEntry.of(row).shown() for row in stored.listing(connection, limit=limit)]
     write_list(rows, ["id", "at", "who", "what", "why", "about"], as_json, "The audit log is empty.")
 
 

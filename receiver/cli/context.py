@@ -1,25 +1,26 @@
-"""What every command starts from: the process's parts over a migrated database, and a source by its name."""
+"""What every command starts from: the process's parts over a migrated database, and who is at the terminal."""
 
 import getpass
+from typing import TYPE_CHECKING
 
 import click
-from sqlalchemy import Connection
 
-from receiver import logs, runtime
-from receiver.runtime import Runtime
-from receiver.settings import load_settings
-from receiver.store import schema, sources
-from receiver.store.sources import SourceRecord
+if TYPE_CHECKING:
+    from receiver.runtime import Runtime
 
 
-def migrated() -> Runtime:
-    """Return the parts, once the database is known to have this release's tables.
+def migrated() -> "Runtime":
+    """Return the parts, once the database is known to have this release's tables; closed when the command ends.
 
     Raises:
         SettingsError
         NotMigrated
         StoreUnavailable
     """
+    from receiver import logs, runtime
+    from receiver.settings import load_settings
+    from receiver.store import schema
+
     started = runtime.start(load_settings())
     click.get_current_context().call_on_close(started.database.close)
     logs.configure("WARNING")
@@ -27,19 +28,6 @@ def migrated() -> Runtime:
     return started
 
 
-def source_named(connection: Connection, name: str) -> SourceRecord:
-    """Return a source.
-
-    Raises:
-        ClickException: there is none of this name.
-    """
-    found = sources.find(connection, name)
-    if found is None:
-        known = ", ".join(source.name for source in sources.every(connection)) or "none"
-        raise click.ClickException(f"there is no source {name!r}; known: {known}")
-    return found
-
-
 def who() -> str:
-    """Return who uses the command line, for the audit log."""
+    """Return who uses the command line, as the audit log names them: `cli:` and the operating system's user."""
     return f"cli:{getpass.getuser()}"

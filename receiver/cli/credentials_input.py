@@ -6,13 +6,12 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import click
 
-from receiver.banks import tls
+from receiver.admin import sources
 from receiver.banks.abilities import PresentsCertificate
-from receiver.banks.errors import CertificateUnusable
 from receiver.banks.protocol import Bank
 
 HIDDEN = ("secret", "password", "passcode")
@@ -26,13 +25,16 @@ def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str
     standard error.
 
     Raises:
-        ClickException: some are missing, or the certificate can't be used at `now`.
+        ClickException: some are missing, or no JSON, or name a file that can't be read.
+        CertificateUnusable: it can't be used at `now` (in UTC).
     """
+    if not bank.credential_names:
+        return {}
     given = _read(file, bank) if file else {}
     can_ask = sys.stdin.isatty() and file is not sys.stdin
     if can_ask:
         given = _ask(bank, given)
-    missing = [name for name in bank.credential_names if name not in given and name not in _optional(bank)]
+    missing = sources.missing_credentials(bank, given)
     if file is None and missing:
         return {}
     if missing:
@@ -40,7 +42,9 @@ def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str
         raise click.ClickException(f"--credentials lacks {', '.join(missing)}; it takes {names} as text")
     folder = Path(file.name).parent if file and file is not sys.stdin else Path()
     found = {name: _content(folder / value) if name in _files(bank) else value for name, value in given.items()}
-    _check(bank, found, now)
+    certificate = sources.check_credentials(bank.name, found, now)
+    if certificate is not None:
+        click.echo(f"The client certificate is {certificate}.", err=True)
     return found
 
 
@@ -92,17 +96,3 @@ def _content(path: Path) -> str:
     except OSError as error:
         raise click.ClickException(f"{path} can't be read: {error.strerror}") from None
     return base64.b64encode(content).decode()
-
-
-def _check(bank: Bank, found: Mapping[str, Any], now: datetime) -> None:
-    if not isinstance(bank, PresentsCertificate):
-        return
-    try:
-        presented = bank.certificate(found)
-        state, text = tls.expiry(presented.leaf(), now)
-        presented.context()
-    except CertificateUnusable as error:
-        raise click.ClickException(str(error)) from error
-    if state == "fail":
-        raise click.ClickException(f"the client certificate can't be used: {text}")
-    click.echo(f"The client certificate is {text}.", err=True)

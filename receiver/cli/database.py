@@ -3,13 +3,8 @@
 from pathlib import Path
 
 import click
-from alembic.util import CommandError
 
-from receiver import runtime
-from receiver.cli.context import migrated
-from receiver.settings import load_settings
-from receiver.store import backup as copies
-from receiver.store import schema
+from receiver.cli.context import migrated, who
 
 
 @click.group()
@@ -20,6 +15,12 @@ def db() -> None:
 @db.command()
 def upgrade() -> None:
     """Bring the database to the tables of this release; safe to repeat."""
+    from alembic.util import CommandError
+
+    from receiver import runtime
+    from receiver.settings import load_settings
+    from receiver.store import schema
+
     started = runtime.start(load_settings())
     click.get_current_context().call_on_close(started.database.close)
     before = schema.current_revision(started.database)
@@ -35,6 +36,10 @@ def upgrade() -> None:
 @db.command()
 @click.argument("to", type=click.Path(dir_okay=False, path_type=Path))
 def backup(to: Path) -> None:
-    """Copy a SQLite database to a file, while it is written to. (For PostgreSQL there is pg_dump.)"""
-    size = copies.copy(migrated().database, to)
-    click.echo(f"Wrote {to} ({size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")
+    """Copy a SQLite database to a file, while it is written to. For PostgreSQL, use pg_dump."""
+    from receiver.admin import database
+
+    made = database.backup(migrated(), who(), to)
+    click.echo(f"Wrote {to} ({made.size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")
+    if not made.is_audited:
+        click.echo("The database can't be written, so the audit log does not name this copy.", err=True)

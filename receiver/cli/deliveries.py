@@ -4,20 +4,11 @@ from collections.abc import Sequence
 
 import click
 
-from receiver import representations
-from receiver.cli.context import migrated, source_named, who
+from receiver.admin import deliveries as acts
+from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
-from receiver.credentials.settlement import Settlement
-from receiver.inbox import explain as explaining
-from receiver.runtime import Runtime
-from receiver.store import audit
 from receiver.store import deliveries as stored
-
-ALL = 10_000_000
-"""More than can be kept."""
-
-AUDITED = 100
-"""Deliveries that one entry of the audit log names."""
+from receiver.web.schemas.deliveries import Delivery, Explanation
 
 
 @click.group()
@@ -33,7 +24,7 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
     """List the rejected deliveries that are kept, newest first."""
     runtime = migrated()
     with runtime.database.read() as connection:
-        rows = [representations.delivery(row) for row in stored.rejected(connection, source, below=None, limit=limit)]
+        rows = [Delivery.of(row).shown() for row in stored.rejected(connection, source, below=None, limit=limit)]
     columns = ["id", "received_at", "source", "reason", "detail", "peer", "body_bytes"]
     write_list(rows, columns, as_json, "No rejected delivery is kept.")
 
@@ -43,16 +34,8 @@ def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """Show one delivery, whatever became of it."""
-    shown = representations.delivery(_delivery(migrated(), delivery_id))
+    shown = Delivery.of(acts.find(migrated(), delivery_id)).shown()
     write_json(shown) if as_json else write_fields(shown)
-
-
-def _delivery(runtime: Runtime, delivery_id: str) -> stored.DeliveryRecord:
-    with runtime.database.read() as connection:
-        row = stored.find(connection, delivery_id)
-    if row is None:
-        raise click.ClickException(f"there is no delivery {delivery_id!r}")
-    return row
 
 
 @deliveries.command()
@@ -61,12 +44,8 @@ def _delivery(runtime: Runtime, delivery_id: str) -> stored.DeliveryRecord:
 @as_json
 def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
     """Find out how a delivery was signed: which secret, encoding and path fit, and how far the clock was off."""
-    runtime = migrated()
-    row = _delivery(runtime, delivery_id)
-    prefix = runtime.settings.public_path_prefix
-    with runtime.database.read() as connection:
-        report = explaining.explain(connection, runtime.encryption, row, prefix, paths, runtime.clock())
-    shown = representations.explanation(row, report)
+    explained = acts.explain(migrated(), delivery_id, paths)
+    shown = Explanation.made(explained.delivery, explained.report).shown()
     if as_json:
         write_json(shown)
         return
@@ -86,21 +65,9 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
 @as_json
 def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> None:
     """Accept rejected deliveries that are proven genuine by now; all that are kept, or the ones that are named."""
-    runtime = migrated()
-    with runtime.database.read() as connection:
-        if source is not None:
-            source_named(connection, source)
-        rows = stored.rejected(connection, source, below=None, limit=ALL)
-    missing = set(delivery_ids) - {row.id for row in rows}
-    if missing:
-        raise click.ClickException(f"there is no rejected delivery {sorted(missing)[0]!r}")
-    chosen = [row for row in reversed(rows) if not delivery_ids or row.id in delivery_ids]
-    accepted = Settlement(runtime).verify(chosen)
-    if accepted:
-        about = {"source": source, "deliveries": sorted(accepted)[:AUDITED], "accepted": len(accepted)}
-        with runtime.database.write() as connection:
-            audit.write(connection, at=runtime.clock(), who=who(), what="deliveries.reverified", why=None, about=about)
+    done = acts.reverify(migrated(), who(), delivery_ids, source)
     if as_json:
-        write_json({"verified": len(chosen), "accepted": sorted(accepted)})
+        write_json({"verified": done.verified, "accepted": list(done.accepted)})
     else:
-        click.echo(f"Verified {len(chosen)} again: {len(accepted)} accepted, {len(chosen) - len(accepted)} rejected.")
+        number = len(done.accepted)
+        click.echo(f"Verified {done.verified} again: {number} accepted, {done.verified - number} rejected.")

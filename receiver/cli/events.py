@@ -7,13 +7,14 @@ from contextlib import suppress
 
 import click
 
-from receiver import representations
 from receiver.cli.context import migrated
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
 from receiver.runtime import Runtime
 from receiver.store import events as stored
 from receiver.store import feed
 from receiver.store.events import Filter
+from receiver.web.schemas.events import Event, EventWithTimeline
+from receiver.web.schemas.feed import cloud_event
 
 POLL_SECONDS = 0.5
 
@@ -34,7 +35,7 @@ def list_events(names: tuple[str, ...], kind: str | None, payment_id: str | None
     runtime = migrated()
     wanted = Filter(sources=names, type=kind, payment_id=payment_id)
     with runtime.database.read() as connection:
-        rows = [representations.event(row) for row in stored.listing(connection, wanted, below=None, limit=limit)]
+        rows = [Event.of(row).shown() for row in stored.listing(connection, wanted, below=None, limit=limit)]
     columns = ["id", "received_at", "source", "type", "subject", "claimed_status", "amount", "currency"]
     write_list(rows, columns, as_json, "There is no such event yet.")
 
@@ -45,21 +46,21 @@ def list_events(names: tuple[str, ...], kind: str | None, payment_id: str | None
 def show(event_id: str, as_json: bool) -> None:
     """Show one event with its timeline."""
     runtime = migrated()
-    with runtime.database.read() as connection:
-        shown = representations.event_with_timeline(connection, event_id)
-    if shown is None:
+    found = EventWithTimeline.find(runtime.database, event_id)
+    if found is None:
         raise click.ClickException(f"there is no event {event_id!r}")
+    shown = found.shown()
     if as_json:
         write_json(shown)
         return
     timeline = shown.pop("timeline")
     write_fields(shown)
     click.echo()
-    told = [
+    steps = [
         {"at": step.pop("at"), "what": step.pop("what"), "detail": {key: value for key, value in step.items() if value}}
         for step in timeline
     ]
-    write_list(told, ["at", "what", "detail"], False, "")
+    write_list(steps, ["at", "what", "detail"], False, "")
 
 
 @events.command()
@@ -97,7 +98,7 @@ def _follow(runtime: Runtime, after: int, as_json: bool) -> None:
         with runtime.database.read() as connection:
             page = feed.read(connection, after=after, limit=500)
         for entry in page.entries:
-            shown = representations.feed_entry(entry)
+            shown = cloud_event(entry)
             columns = (shown["time"], entry.type, entry.source, entry.subject)
             click.echo(json.dumps(shown) if as_json else "  ".join(map(cell, columns)))
         after = page.through

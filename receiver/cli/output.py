@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from receiver.representations import rfc3339
-
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 limit = click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="At most so many.")
 
@@ -46,6 +44,8 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
+        from receiver.web.schemas.times import rfc3339
+
         return rfc3339(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return "".join(character if character.isprintable() else "�" for character in text)

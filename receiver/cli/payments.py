@@ -3,14 +3,14 @@
 from typing import Any
 
 import click
-from sqlalchemy import Connection
 
-from receiver import representations
-from receiver.cli.context import migrated
+from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
+from receiver.model import NotFound, NotPossible
+from receiver.runtime import Runtime
 from receiver.store import payments as stored
 from receiver.store.payments import STATUSES
-from receiver.worker.loop import Worker
+from receiver.web.schemas.payments import Payment, PaymentWithChecks
 
 
 @click.group()
@@ -28,7 +28,7 @@ def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_jso
     runtime = migrated()
     with runtime.database.read() as connection:
         found = stored.listing(connection, "payment", names=names, status=status, limit=limit)
-    rows = [representations.subject(row) for row in found]
+    rows = [Payment.of(row).shown() for row in found]
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 
@@ -39,10 +39,7 @@ def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_jso
 @as_json
 def show(source: str, payment_id: str, as_json: bool) -> None:
     """Show one payment with every check made."""
-    runtime = migrated()
-    with runtime.database.read() as connection:
-        shown = _with_checks(connection, source, payment_id)
-    _write(shown, as_json)
+    _write(_with_checks(migrated(), source, payment_id), as_json)
 
 
 @payments.command()
@@ -51,34 +48,30 @@ def show(source: str, payment_id: str, as_json: bool) -> None:
 @as_json
 def check(source: str, payment_id: str, as_json: bool) -> None:
     """Ask the bank about one payment now, and show what is known then."""
+    from receiver.admin import payments as acts
+
     runtime = migrated()
+    try:
+        acts.check(runtime, who(), source, payment_id)
+    except NotPossible:
+        _write(_with_checks(runtime, source, payment_id), as_json)
+        raise
+    _write(_with_checks(runtime, source, payment_id), as_json)
+
+
+def _with_checks(runtime: Runtime, source: str, payment_id: str) -> dict[str, Any]:
     with runtime.database.read() as connection:
-        found = _find(connection, source, payment_id)
-    asked = Worker(runtime).check_now(found.id)
-    with runtime.database.read() as connection:
-        shown = _with_checks(connection, source, payment_id)
-    _write(shown, as_json)
-    if not asked:
-        raise click.ClickException("the bank was not asked: source disabled, a worker at it, or its limit spent")
-
-
-def _find(connection: Connection, source: str, payment_id: str) -> stored.SubjectRecord:
-    found = stored.find(connection, source, "payment", payment_id)
-    if found is None:
-        raise click.ClickException(f"there is no payment {payment_id!r} of {source!r}")
-    return found
-
-
-def _with_checks(connection: Connection, source: str, payment_id: str) -> dict[str, Any]:
-    found = _find(connection, source, payment_id)
-    return representations.subject(found, stored.checks_of(connection, found.id))
+        found = stored.find(connection, source, "payment", payment_id)
+        if found is None:
+            raise NotFound(f"there is no payment {payment_id!r} of {source!r}")
+        return PaymentWithChecks.made(found, stored.checks_of(connection, found.id)).shown()
 
 
 def _write(shown: dict[str, Any], as_json: bool) -> None:
     if as_json:
         write_json(shown)
         return
-    made = shown.pop("checks")
+    checks = shown.pop("checks")
     write_fields(shown)
     click.echo()
-    write_list(made, ["at", "outcome", "bank_status", "detail"], False, "The bank was not asked yet.")
+    write_list(checks, ["at", "outcome", "bank_status", "detail"], False, "The bank was not asked yet.")

@@ -6,18 +6,17 @@ import threading
 
 import click
 
-from receiver import logs, runtime
 from receiver.cli.context import migrated
-from receiver.demo import stage
-from receiver.server import start, supervisor
-from receiver.settings import load_settings
-from receiver.store import schema
-from receiver.worker.loop import Worker
 
 
 @click.command()
 def run() -> None:
     """Migrate the database, then run the web server and the reconciler together until Ctrl-C."""
+    from receiver import logs, runtime
+    from receiver.server import start, supervisor
+    from receiver.settings import load_settings
+    from receiver.store import schema
+
     started = runtime.start(load_settings())
     logs.configure(started.settings.log_level)
     schema.upgrade(started.database)
@@ -30,6 +29,9 @@ def run() -> None:
 @click.option("--once", is_flag=True, help="Do what is due, then end.")
 def worker(once: bool) -> None:
     """Run the reconciler: ask the banks about payments that are due, and fetch public keys ahead."""
+    from receiver import logs
+    from receiver.worker.loop import Worker
+
     started = migrated()
     logs.configure(started.settings.log_level)
     if once:
@@ -45,4 +47,6 @@ def worker(once: bool) -> None:
 @click.command()
 def demo() -> None:
     """Tell the whole story on a throw-away database, with a simulated bank on loopback."""
-    sys.exit(stage.run())
+    from receiver.demo import story
+
+    sys.exit(story.run())

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 import click
 
-from receiver import representations
+from receiver.admin import replays as acts
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_fields, write_json, write_list
-from receiver.replay import run as runs
-from receiver.replay.plan import TARGETS, Planner, Request
+from receiver.replay.plan import TARGETS, Request
 from receiver.runtime import Runtime
-from receiver.store import feed, replays
+from receiver.store import replays, sources
 from receiver.store.replays import Selection
+from receiver.web.schemas.replays import Plan, Replay
 
 POLL_SECONDS = 0.3
 
@@ -70,12 +70,9 @@ def plan(
     """Say what a replay would come to, and write the plan that `replay run` takes."""
     runtime = migrated()
     selection = Selection(names, kind, payment_id, event_id, delivery_id, after, before)
-    feed.give_positions(runtime.database)
+    made = acts.plan(runtime, Request(selection, reason, target, consumer, rate))
     with runtime.database.read() as connection:
-        made = Planner(runtime.settings.keys).plan(
-            connection, Request(selection, reason, target, consumer, rate), runtime.clock()
-        )
-        shown = representations.plan(connection, made)
+        shown = Plan.made(made, sources.names(connection)).shown()
     if as_json:
         write_json(shown)
         return
@@ -93,23 +90,19 @@ def plan(
 def run(plan: str, wait: bool, as_json: bool) -> None:
     """Run a plan; `receiver worker` does the work."""
     runtime = migrated()
-    with runtime.database.write() as connection:
-        replay_id = Planner(runtime.settings.keys).start(connection, plan, who(), runtime.clock())
+    started = acts.start(runtime, who(), plan)
     if wait:
-        _watch(runtime, replay_id)
-    _show(runtime, replay_id, as_json)
+        _watch(runtime, started.id, started.total)
+    _show(runtime, started.id, as_json)
 
 
-def _watch(runtime: Runtime, replay_id: str) -> None:
-    with runtime.database.read() as connection:
-        found = replays.find(connection, replay_id)
-    total = found.total if found else 0
+def _watch(runtime: Runtime, replay_id: str, total: int) -> None:
+    found = acts.find(runtime, replay_id)
     with click.progressbar(length=total, label=replay_id, file=sys.stderr) as bar:
-        while found is not None and found.state == "running":
+        while found.state == "running":
             time.sleep(POLL_SECONDS)
-            with runtime.database.read() as connection:
-                found = replays.find(connection, replay_id)
-            bar.update((found.done if found else 0) - bar.pos)
+            found = acts.find(runtime, replay_id)
+            bar.update(found.done - bar.pos)
 
 
 @replay.command()
@@ -122,7 +115,7 @@ def status(replay_id: str | None, as_json: bool) -> None:
         _show(runtime, replay_id, as_json)
         return
     with runtime.database.read() as connection:
-        rows = [representations.replay(row) for row in replays.listing(connection, limit=20)]
+        rows = [Replay.of(row).shown() for row in replays.listing(connection, limit=20)]
     columns = ["id", "state", "target", "matched", "done", "failed", "requested_by", "reason"]
     write_list(rows, columns, as_json, "There was no replay yet.")
 
@@ -131,18 +124,10 @@ def status(replay_id: str | None, as_json: bool) -> None:
 @click.argument("replay_id")
 def cancel(replay_id: str) -> None:
     """Stop a replay; what it has sent stays sent."""
-    runtime = migrated()
-    with runtime.database.write() as connection:
-        stopped = runs.cancel(connection, replay_id, who(), runtime.clock())
-    if not stopped:
-        raise click.ClickException(f"there is no running replay {replay_id!r}")
+    acts.cancel(migrated(), who(), replay_id)
     click.echo(f"Replay {replay_id} is cancelled.")
 
 
 def _show(runtime: Runtime, replay_id: str, as_json: bool) -> None:
-    with runtime.database.read() as connection:
-        row = replays.find(connection, replay_id)
-    if row is None:
-        raise click.ClickException(f"there is no replay {replay_id!r}")
-    shown = representations.replay(row)
+    shown = Replay.of(acts.find(runtime, replay_id)).shown()
     write_json(shown) if as_json else write_fields(shown)

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import click
 
-from receiver.cli.context import migrated, source_named
+from receiver.admin import tokens as acts
+from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, write_json, write_list
-from receiver.representations import rfc3339
 from receiver.store import api_tokens
+from receiver.web.schemas.times import rfc3339
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -36,19 +37,13 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> timed
 @as_json
 def create(name: str, scopes: Sequence[str], names: Sequence[str], expires: timedelta | None, as_json: bool) -> None:
     """Create a token and write it to standard output, for this once."""
-    runtime = migrated()
-    now = runtime.clock()
-    expires_at = now + expires if expires else None
-    granted = list(scopes or api_tokens.DEFAULT_SCOPES)
-    with runtime.database.write() as connection:
-        for source in names:
-            source_named(connection, source)
-        made = api_tokens.create(connection, name=name, scopes=granted, sources=names, now=now, expires_at=expires_at)
-    if as_json:
-        ends = rfc3339(expires_at) if expires_at else None
-        write_json({"name": name, "token": made, "scopes": granted, "sources": list(names), "expires_at": ends})
-    else:
-        click.echo(made)
+    made = acts.create(migrated(), who(), name, scopes=scopes, source_names=names, lifetime=expires)
+    if not as_json:
+        click.echo(made.text)
+        return
+    ends = rfc3339(made.expires_at) if made.expires_at else None
+    granted = {"scopes": list(made.scopes), "sources": list(made.sources), "expires_at": ends}
+    write_json({"name": made.name, "token": made.text, **granted})
 
 
 @token.command("list")
@@ -62,11 +57,7 @@ def list_tokens(as_json: bool) -> None:
     rows = [
         {
             "name": record.name,
-            "state": "revoked"
-            if record.revoked_at
-            else "expired"
-            if record.expires_at and record.expires_at <= now
-            else "valid",
+            "state": acts.state(record, now),
             "scopes": list(record.scopes),
             "sources": list(record.sources),
             "expires_at": rfc3339(record.expires_at) if record.expires_at else None,
@@ -82,9 +73,5 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("name")
 def revoke(name: str) -> None:
     """End a token at once."""
-    runtime = migrated()
-    with runtime.database.write() as connection:
-        ended = api_tokens.revoke(connection, name, runtime.clock())
-    if not ended:
-        raise click.ClickException(f"there is no valid token {name!r}")
+    acts.revoke(migrated(), who(), name)
     click.echo(f"Token {name} is revoked.")

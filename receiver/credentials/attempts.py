@@ -1,9 +1,10 @@
-"""One attempt at a change: ask the bank with the key that is written down, and write down what came of it."""
+"""One attempt at a change: ask the bank with the idempotency key that was written down, and note what came of it."""
 
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.abilities import IssuesCredentials, NewCredentials
 from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused, TokenRefused
@@ -19,7 +20,7 @@ from receiver.store.sources import SourceRecord
 log = logging.getLogger(__name__)
 
 HEAD_START = timedelta(seconds=10)
-"""How long whoever has begun an attempt is left alone with it. Two at once do no harm: the key is the same."""
+"""How long whoever began an attempt is left alone with it. Two at once do no harm: the idempotency key is the same."""
 
 PAUSE_LONGEST = timedelta(seconds=60)
 """The token that was kept for asking again lives 40 minutes, so the bank is asked often ..."""
@@ -30,6 +31,18 @@ PAUSE_IN_VAIN = timedelta(minutes=15)
 """... and then seldom: its limit on requests is for all."""
 
 
+def issuing(source: SourceRecord) -> IssuesCredentials:
+    """Return the source's bank as one that manages credentials over its API.
+
+    Raises:
+        BankWithoutCredentials
+    """
+    bank = banks.named(source.bank)
+    if not isinstance(bank, IssuesCredentials):
+        raise BankWithoutCredentials(f"{source.bank} has no API for credentials")
+    return bank
+
+
 @dataclass(frozen=True)
 class Attempts:
     """Asks the bank of one source."""
@@ -37,16 +50,14 @@ class Attempts:
     runtime: Runtime
     source: SourceRecord
 
-    def access(self) -> BankSession:
-        """Return the way into the bank.
+    def session(self) -> BankSession:
+        """Return a session with the bank.
 
         Raises:
             BankWithoutCredentials
         """
-        access = BankSession(self.runtime, self.source)
-        if not isinstance(access.bank, IssuesCredentials):
-            raise BankWithoutCredentials(f"{self.source.bank} has no API for credentials")
-        return access
+        issuing(self.source)
+        return BankSession(self.runtime, self.source)
 
     def retry(self, change: ChangeRecord) -> ChangeRecord:
         """Make one more attempt; return the change once it is done.
@@ -66,30 +77,31 @@ class Attempts:
             ChangeRefused: the bank will not do it; nothing has changed.
             ChangeUnfinished: it may have been done.
         """
-        access = self.access()
+        session = self.session()
         try:
-            answer = self._ask(access, change)
+            answer = self._ask(session, change)
         except BudgetSpent as spent:
             return self._put_off(change, str(spent), spent, spent.until)
         except (RequestRefused, Forbidden, NotKnown) as refused:
-            return self._refused(change, access, refused)
+            return self._refused(change, session, refused)
         except BankError as lost:
             return self._put_off(change, str(lost), lost)
         return self._record(change, answer)
 
-    def _ask(self, access: BankSession, change: ChangeRecord) -> NewCredentials | None:
+    def _ask(self, session: BankSession, change: ChangeRecord) -> NewCredentials | None:
         """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
 
         That it still gets one means that a rotation has not taken place.
         """
+        bank = issuing(self.source)
         token = credential_changes.token(self.runtime.encryption, change)
         if token is not None:
             try:
-                return access.ask_with(token, lambda way: _call(access, way, change))
+                return session.ask_with(token, lambda client: _call(bank, client, change))
             except TokenRefused:
                 log.info("the bank of %s refused the token that was kept for a change", self.source.name)
         try:
-            fresh = access.log_in()
+            fresh = session.log_in()
         except TokenRefused:
             if change.kind == CredentialChangeKind.DISABLE and change.attempts > 1:
                 # What was asked for has come to be: the client gets no token any more.
@@ -97,12 +109,12 @@ class Attempts:
             raise
         with self.runtime.database.write() as connection:
             credential_changes.pin_token(connection, self.runtime.encryption, change, fresh)
-        return access.ask_with(fresh, lambda way: _call(access, way, change))
+        return session.ask_with(fresh, lambda client: _call(bank, client, change))
 
-    def _refused(self, change: ChangeRecord, access: BankSession, refused: BankError) -> ChangeRecord:
-        """The bank said no. That is the end of it, unless an earlier attempt may have been done all the same."""
+    def _refused(self, change: ChangeRecord, session: BankSession, refused: BankError) -> ChangeRecord:
+        """Give up a change that the bank refused, unless an earlier attempt at it may have been done all the same."""
         words = outcomes.in_words(self.source, change.client_id, refused)
-        if change.kind == CredentialChangeKind.ROTATE and change.attempts > 1 and not _is_alive(access):
+        if change.kind == CredentialChangeKind.ROTATE and change.attempts > 1 and not _is_alive(session):
             return self._put_off(change, words, refused)
         self._close(change, words)
         raise ChangeRefused(words) from refused
@@ -159,10 +171,10 @@ class Attempts:
         return found
 
 
-def _is_alive(access: BankSession) -> bool:
+def _is_alive(session: BankSession) -> bool:
     """Tell whether the stored secret still gets a token: then it was not rotated."""
     try:
-        access.log_in()
+        session.log_in()
     except (BankError, BudgetSpent):
         return False
     return True
@@ -174,14 +186,12 @@ def _pause(attempts: int) -> timedelta:
     return min(timedelta(seconds=2.0 ** min(attempts, 10)), PAUSE_LONGEST)
 
 
-def _call(access: BankSession, way: HttpClient, change: ChangeRecord) -> NewCredentials | None:
-    bank = access.bank
-    assert isinstance(bank, IssuesCredentials)  # noqa: S101 - `access` has looked
+def _call(bank: IssuesCredentials, client: HttpClient, change: ChangeRecord) -> NewCredentials | None:
     key = change.idempotency_key
     if change.kind == CredentialChangeKind.CREATE:
-        return bank.create_credentials(way, key, change.allowed_ips)
+        return bank.create_credentials(client, key, change.allowed_ips)
     assert change.client_id is not None  # noqa: S101 - only a new client has none yet
     if change.kind == CredentialChangeKind.ROTATE:
-        return bank.rotate_credentials(way, key, change.client_id)
-    bank.disable_credentials(way, key, change.client_id)
+        return bank.rotate_credentials(client, key, change.client_id)
+    bank.disable_credentials(client, key, change.client_id)
     return None

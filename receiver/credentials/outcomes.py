@@ -95,6 +95,18 @@ def close(
     )
 
 
+def abandon(connection: Connection, source: SourceRecord, who: str, now: datetime) -> ChangeRecord | None:
+    """Give up the source's unfinished change, in the caller's transaction, and return it; none where there is none."""
+    pending = credential_changes.pending(connection, source.id)
+    change = credential_changes.lock(connection, pending) if pending is not None else None
+    if change is None:
+        return None
+    close(connection, change, CredentialChangeState.ABANDONED, now, why="given up by an operator")
+    about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
+    audit.write(connection, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about)
+    return change
+
+
 def was_not_taken_up(error: Exception) -> bool:
     """Tell whether the request was not made, or turned away before anything was done."""
     return isinstance(error, TokenRefused | RateLimited | BudgetSpent)

@@ -1,5 +1,8 @@
-"""Changes of credentials: the intent is committed before the bank is asked, so that it can be asked again with the
-same key by whoever comes first: the same command, a worker, or the doctor."""
+"""Changes of a source's credentials, each crash-safe and idempotent.
+
+The intent is committed before the bank is asked, so that it can be asked again with the same key by whoever comes
+first: the same command, a worker, or the doctor.
+"""
 
 import logging
 import time
@@ -12,20 +15,25 @@ from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes
 from receiver.credentials.attempts import HEAD_START, Attempts
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
-from receiver.model import CredentialChangeKind, CredentialChangeState
+from receiver.inbox import reverify
+from receiver.inbox.inbox import UNRESOLVED
+from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
-from receiver.store import audit, credential_changes, sources
-from receiver.store.credential_changes import ChangeRecord, Intent
+from receiver.store import audit, credential_changes, deliveries, sources
+from receiver.store.credential_changes import SECRETS_SEEN, ChangeRecord, Intent
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
 
 UNREPORTED = timedelta(hours=24)
-"""A change that was done and of which nobody was told is told for so long, in place of making another one."""
+"""For so long a change that was done, and that nobody has seen done, is shown in place of making another one."""
 
 PAUSES = (0.5, 2.0)
 """Seconds before a command asks again, where the answer was lost."""
+
+SETTLED_AT_ONCE = 50
+"""Deliveries of one change that are verified anew before others have their turn."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +109,21 @@ class CredentialChanges:
         Raises:
             NothingUnderWay
         """
-        now = self.runtime.clock()
         with self.runtime.database.write() as connection:
-            pending = credential_changes.pending(connection, source.id)
-            change = credential_changes.lock(connection, pending) if pending is not None else None
-            if change is None:
+            if outcomes.abandon(connection, source, who, self.runtime.clock()) is None:
                 raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
-            outcomes.close(connection, change, CredentialChangeState.ABANDONED, now, why="given up by an operator")
-            about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
-            audit.write(connection, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about)
+
+    def settle_due(self) -> int:
+        """Verify anew what was rejected while a change was unfinished, with the secrets that are known by now.
+
+        Returns how many deliveries were dealt with.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self.runtime.database.read() as connection:
+            over = credential_changes.unsettled(connection)
+        return sum(self._settle(change) for change in over)
 
     def report(self, change: ChangeRecord) -> None:
         """Note that the one who asked for a change knows that it is done."""
@@ -148,12 +162,30 @@ class CredentialChanges:
             return 0
         return 1
 
+    def _settle(self, change: ChangeRecord) -> int:
+        with self.runtime.database.read() as connection:
+            is_pending = credential_changes.pending(connection, change.source_id) is not None
+            rows = deliveries.rejected_for(connection, change.source_id, UNRESOLVED, limit=SETTLED_AT_ONCE)
+        accepted = {row.id for row in rows if reverify.verify_stored(self.runtime, row.id)}
+        left = [row.id for row in rows if row.id not in accepted]
+        if accepted:
+            log.info("%s deliveries that were kept during a change of credentials are accepted", len(accepted))
+        # More may be stored for a moment, by processes that do not know yet that the change is over.
+        finished = change.finished_at
+        is_over = finished is not None and self.runtime.clock() - finished > 2 * SECRETS_SEEN
+        with self.runtime.database.write() as connection:
+            if not is_pending:
+                deliveries.set_reason(connection, left, "signature_mismatch")
+            if is_over and (is_pending or len(rows) < SETTLED_AT_ONCE):
+                credential_changes.change_values(connection, change.id, settled_at=self.runtime.clock())
+        return len(accepted) if is_pending else len(rows)
+
     def _begin(self, attempts: Attempts, request: ChangeRequest) -> ChangeRecord:
         """Write the intent down, with a token that is as fresh as can be: a rotation kills what gets another one."""
-        source, access = attempts.source, attempts.access()
+        source, session = attempts.source, attempts.session()
         kind = CredentialChangeKind(request.kind)
         target = None if kind == CredentialChangeKind.CREATE else request.client_id or self._own_client(source)
-        token = access.log_in()
+        token = session.log_in()
         now = self.runtime.clock()
         intent = Intent(kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
         with self.runtime.database.write() as connection:

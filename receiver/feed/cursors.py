@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 
 from receiver.signing.signed_text import NotOurs, SignedText
-from receiver.web.problems import Problem
+
+
+class CursorInvalid(Exception):
+    """A cursor was made up, was changed, or is another list's."""
+
+    def __init__(self) -> None:
+        super().__init__("The cursor was not given out by this list: take one from `next`, unchanged.")
 
 
 class Cursors:
@@ -21,30 +27,26 @@ class Cursors:
         """Return the place behind a cursor made of a number.
 
         Raises:
-            Problem: 400, it was not made here for this list.
+            CursorInvalid
         """
         place = self._read(cursor)
         if not isinstance(place, int):
-            raise _not_ours()
+            raise CursorInvalid
         return place
 
     def read_text(self, cursor: str) -> str:
         """Return the place behind a cursor made of text.
 
         Raises:
-            Problem: 400, it was not made here for this list.
+            CursorInvalid
         """
         place = self._read(cursor)
         if not isinstance(place, str):
-            raise _not_ours()
+            raise CursorInvalid
         return place
 
     def _read(self, cursor: str) -> object:
         try:
             return self._texts.read(cursor)
         except NotOurs as error:
-            raise _not_ours() from error
-
-
-def _not_ours() -> Problem:
-    return Problem(400, "The cursor was not given out by this list: take one from `next`, unchanged.")
+            raise CursorInvalid from error

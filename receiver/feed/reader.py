@@ -11,7 +11,6 @@ from collections.abc import Callable
 from receiver.store import feed
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.feed import Page, Wanted
-from receiver.web.problems import Problem
 
 POLL_SECONDS = 0.1
 """How soon a waiting reader notices what other processes write; what its own process commits wakes it at once."""
@@ -23,6 +22,13 @@ PAUSE_SECONDS_MAX = 0.25
 
 TURN_SECONDS = 0.01
 """How far apart readers that were woken read on."""
+
+
+class PositionUnknown(Exception):
+    """A position was not given out by this database: it stems from a later state, before a backup was restored."""
+
+    def __init__(self) -> None:
+        super().__init__("The cursor points behind the end of the feed: it was not given out by this database.")
 
 
 class Reader:
@@ -38,7 +44,7 @@ class Reader:
         """Return up to `limit` entries behind `after`; where there is none, wait for one for `wait` seconds.
 
         Raises:
-            Problem: 400, there is no such position.
+            PositionUnknown
             StoreUnavailable
         """
         # Before the look: what is committed during it must not be slept over.
@@ -74,13 +80,13 @@ class Reader:
 
 
 def check_given_out(position: int, last: int) -> None:
-    """Refuse a position beyond the last one: it stems from a later state of a database that was restored since.
+    """Refuse a position beyond the last one that was given.
 
     Raises:
-        Problem: 400.
+        PositionUnknown
     """
     if position > last:
-        raise Problem(400, "The cursor points behind the end of the feed: it was not given out by this database.")
+        raise PositionUnknown
 
 
 class Look:

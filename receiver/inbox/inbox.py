@@ -5,17 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
 from receiver.banks.callback import Callback
 from receiver.banks.protocol import KeysNotKnown
 from receiver.inbox.source_cache import KnownSource, SourceCache
 from receiver.inbox.verification import Genuine, Refused, judge
-from receiver.inbox.writer import Writer
 from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, deliveries, intake
 from receiver.store.database import ANSWER_SECONDS
-from receiver.store.records import NonceReused
+from receiver.store.group_commit import GroupCommit
+from receiver.store.records import NonceReused, Recorded
 from receiver.store.thread_pool import run_in_thread
 
 log = logging.getLogger(__name__)
@@ -49,9 +51,11 @@ class Inbox:
         """Take a process's parts."""
         self._database = runtime.database
         self._clock = runtime.clock
-        self._usual_body_bytes = runtime.settings.max_body_bytes
+        self._settings = runtime.settings
         self._sources = SourceCache(runtime)
-        self._writer = Writer(runtime)
+        self._commits: GroupCommit[Genuine | Refused, Recorded | NonceReused | None] = GroupCommit(
+            runtime.database, self._write, runtime.settings.waiting_max
+        )
 
     def accept(self, name: str, callback: Callback) -> Outcome:
         """Prove a delivery to a source, write it down, and say what became of it; its body comes in its content coding.
@@ -87,7 +91,7 @@ class Inbox:
         return self._limit(self._sources.find(name, self._clock()))
 
     def _limit(self, known: KnownSource) -> int:
-        return max(self._usual_body_bytes, known.documented_bytes)
+        return max(self._settings.max_body_bytes, known.bank.body_bytes)
 
     def _judge(self, callback: Callback, known: KnownSource, now: datetime) -> Genuine | Refused:
         if len(callback.body) > LARGE_BYTES:
@@ -134,16 +138,39 @@ class Inbox:
         return None if found is None else Outcome(Verdict.DUPLICATE, found.event_ids, known.bank.acknowledgement)
 
     def _record(self, genuine: Genuine, known: KnownSource) -> Outcome:
-        try:
-            recorded = self._writer.record(genuine)
-        except NonceReused as error:
-            return self._reject(Refused(genuine.delivery, Refusal("nonce_reused", str(error), proven=True)))
+        recorded = self._commits.run(genuine)
+        if isinstance(recorded, NonceReused):
+            return self._reject(Refused(genuine.delivery, Refusal("nonce_reused", str(recorded), proven=True)))
+        assert recorded is not None  # noqa: S101 - only a rejected delivery has no outcome
         kind = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
         conflict = ", with other content than before" if recorded.has_conflict else ""
         log.info("delivery %s %s%s: %s", genuine.delivery.id, kind, conflict, " ".join(recorded.event_ids))
         return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
 
     def _reject(self, refused: Refused) -> Outcome:
-        self._writer.reject(refused)
+        """Store a rejected delivery for staff to look at."""
+        self._commits.run(refused)
         log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
         return Outcome(Verdict.REJECTED)
+
+    def _write(
+        self, connection: Connection, judged: Sequence[Genuine | Refused]
+    ) -> list[Recorded | NonceReused | None]:
+        """Write deliveries that came together, in the transaction that they share (group commit)."""
+        genuine = [one for one in judged if isinstance(one, Genuine)]
+        outcomes = iter(intake.record_all(connection, [(one.delivery, one.events) for one in genuine]))
+        for one in judged:
+            if isinstance(one, Refused):
+                self._store_rejected(connection, one)
+        return [next(outcomes) if isinstance(one, Genuine) else None for one in judged]
+
+    def _store_rejected(self, connection: Connection, refused: Refused) -> None:
+        deliveries.store_rejected(
+            connection,
+            refused.delivery,
+            reason=refused.refusal.reason,
+            detail=refused.refusal.detail,
+            proven=refused.refusal.proven,
+            most=self._settings.rejected_max,
+            body_bytes=self._settings.rejected_body_bytes,
+        )

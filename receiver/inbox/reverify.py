@@ -10,6 +10,7 @@ from receiver import banks
 from receiver.banks.protocol import Callback, KeysNotKnown
 from receiver.inbox.source_cache import profile_of
 from receiver.inbox.verification import events
+from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import deliveries, intake, sources
 from receiver.store.deliveries import DeliveryRecord
@@ -17,6 +18,19 @@ from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.records import NewDelivery, NonceReused
 
 log = logging.getLogger(__name__)
+
+
+def verify_stored(runtime: Runtime, delivery_id: str) -> bool:
+    """Accept a rejected delivery that is proven genuine by now, in a transaction of its own; false where it is not.
+
+    So two writers with several deliveries in common can't wait for each other in a circle (deadlock).
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        row = deliveries.lock_rejected(connection, delivery_id)
+        return row is not None and verify(connection, runtime.encryption, row, runtime.clock())
 
 
 def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, now: datetime) -> bool:

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from receiver import banks
-from receiver.banks.abilities import SendsLargeBodies
 from receiver.banks.callback import Carried, Profile
 from receiver.banks.protocol import Bank
 from receiver.runtime import Runtime
@@ -52,8 +51,6 @@ class KnownSource:
     bank: Bank
     carried: Carried
     """Where its callbacks carry a token in the clear."""
-    documented_bytes: int
-    """The largest callback that its bank documents; 0 where it documents none."""
     profile: Profile
     keys: StoredKeys
     read_at: datetime
@@ -162,7 +159,6 @@ def _known(
         source=source,
         bank=bank,
         carried=bank.carried(source.options),
-        documented_bytes=bank.body_bytes if isinstance(bank, SendsLargeBodies) else 0,
         profile=profile,
         keys=keys,
         read_at=read_at,

@@ -65,15 +65,17 @@ def _decoded(callback: Callback, source: str, limit: int) -> Callback:
         BodyTooLarge
         CodingNotSupported
     """
-    coding = callback.headers.get("content-encoding", b"").decode("latin-1")
+    coding = callback.headers.get("content-encoding")
+    if coding is None and len(callback.body) <= limit:
+        return callback
     try:
-        body = decode(callback.body, coding, limit)
+        body = decode(callback.body, (coding or b"").decode("latin-1"), limit)
     except CodingBroken as error:
         raise Refusal("coding_broken", str(error)) from error
     except CodingNotSupported as error:
         log.warning("delivery to %s has a content coding that is not supported: %s", source, error)
         raise
-    return callback if body is callback.body else replace(callback, body=body)
+    return replace(callback, body=body)
 
 
 def _prove(known: KnownSource, callback: Callback, now: datetime) -> Proof:

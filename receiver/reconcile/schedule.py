@@ -1,4 +1,4 @@
-"""When to ask the bank again."""
+"""When to ask the bank again: pauses that double (exponential backoff), with jitter."""
 
 import random
 from collections.abc import Sequence

@@ -1,5 +1,8 @@
-"""Running replays in parts: what a part does and how far it has come are committed together, so that a kill at any
-instant neither loses nor doubles anything."""
+"""Runs of replays, part by part, crash-safe.
+
+What a part does and how far it has come are committed together, so that a kill at any instant neither loses nor
+doubles anything.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -47,7 +50,7 @@ class Runner:
         return sum(self._guarded(replay_id) for replay_id in due)
 
     def _guarded(self, replay_id: str) -> int:
-        """A fault in one replay must not stop those behind it."""
+        """Do one part of a replay; a fault in it is logged and does not stop the replays behind it."""
         try:
             return self._run_part(replay_id)
         except StoreUnavailable:

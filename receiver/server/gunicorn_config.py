@@ -2,8 +2,16 @@
 
 import resource
 import sys
+from importlib.metadata import version
 
 from receiver.settings import SettingsError, load_settings
+
+MAJORS = {"gunicorn": 27, "gevent": 26}
+"""The major versions that the worker class was tested with: it reaches into both. `pyproject.toml` caps them too."""
+
+for _name, _major in MAJORS.items():
+    if version(_name).partition(".")[0] != str(_major):
+        sys.exit(f"receiver: {_name} {version(_name)} is installed; {_name} {_major} alone is accepted")
 
 try:
     _settings = load_settings()

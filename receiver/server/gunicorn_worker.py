@@ -87,7 +87,7 @@ class ProblemWorker(GeventWorker):
     """Answers what can't be parsed as HTTP the way the application answers everything else (RFC 9457)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """See gunicorn."""
+        """Start without a connection, and without a time at which to stop."""
         super().__init__(*args, **kwargs)
         self._new_since: dict[gevent.socket.socket, float] = {}
         self._idle_since: dict[gevent.socket.socket, float] = {}
@@ -226,7 +226,8 @@ def _linger(client: socket.socket) -> None:
 
 def _answer(status: int) -> bytes:
     phrase = HTTPStatus(status).phrase
-    body = json.dumps({"type": "about:blank", "title": phrase, "status": status}).encode()
+    detail = "The receiver can't answer this just now." if status == 503 else "The request is not HTTP as taken here."
+    body = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()
     head = f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
     retry = "Retry-After: 5\r\n" if status == 503 else ""
     return f"{head}{retry}Content-Length: {len(body)}\r\n\r\n".encode() + body

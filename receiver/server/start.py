@@ -2,8 +2,7 @@
 
 import logging
 import sys
-
-from flask import Flask
+from typing import TYPE_CHECKING
 
 from receiver import logs, runtime
 from receiver.admin import bcb_from_environment
@@ -12,17 +11,21 @@ from receiver.settings import SettingsError, load_settings
 from receiver.store import schema
 from receiver.store.database import StoreUnavailable
 from receiver.store.schema import NotMigrated
-from receiver.web import create_app
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 log = logging.getLogger(__name__)
 
 
-def wsgi_app() -> Flask:
+def wsgi_app() -> "Flask":
     """Return the application over the settings in the environment.
 
     An unreachable database does not stop the start: callbacks get 503 until it is back. Ends the process with one
     line where a setting is wrong or the database is not migrated.
     """
+    from receiver.web import create_app
+
     try:
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level)
@@ -51,6 +54,8 @@ def prepare(started: Runtime) -> None:
 
 def development_server() -> None:
     """Serve on `RECEIVER_BIND` and `PORT` with Flask's own server, the database migrated; not for production."""
+    from receiver.web import create_app
+
     try:
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level)

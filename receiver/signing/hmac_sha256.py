@@ -1,13 +1,36 @@
-"""HMAC-SHA256 (RFC 2104, FIPS 180-4) with several keys at once, so that secrets can overlap while they are rotated."""
+"""HMAC-SHA256 (RFC 2104, FIPS 180-4) with several keys at once, and the strict Base64 of keys and signatures."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from receiver.signing.encoding import from_base64
 from receiver.signing.errors import Refusal
+
+
+def from_base64(value: bytes, what: str) -> bytes:
+    """Decode standard, padded Base64.
+
+    Raises:
+        Refusal: `<what>_malformed` for any byte outside the alphabet, wrong padding, or bits that stand for nothing.
+    """
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        decoded = None
+    # The library lets surplus padding and left-over bits through: one value must have one spelling.
+    if decoded is None or base64.b64encode(decoded) != value:
+        raise Refusal(f"{what}_malformed", f"not standard Base64 ({len(value)} bytes)")
+    return decoded
+
+
+def to_base64(value: bytes) -> bytes:
+    """Encode as standard, padded Base64."""
+    return base64.b64encode(value)
+
 
 SecretEncoding = Literal["base64", "utf8"]
 """How a secret's text becomes a key: the bytes that it encodes, or the bytes of the text itself."""

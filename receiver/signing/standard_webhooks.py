@@ -12,9 +12,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from receiver.signing import hmac_sha256
-from receiver.signing.encoding import from_base64
 from receiver.signing.errors import Refusal
-from receiver.signing.hmac_sha256 import Key
+from receiver.signing.hmac_sha256 import Key, from_base64
 
 HMAC, ED25519 = b"v1", b"v1a"
 

@@ -1,21 +1,35 @@
-"""`receiver simulator`, and `python -m receiver.simulator`."""
+"""`receiver simulator`, and `python -m receiver.simulator`; finds the bank that it plays."""
 
-from typing import Any, get_args
+import pkgutil
+from importlib import import_module
+from types import ModuleType
 
 import click
+from click.core import ParameterSource
 
-from receiver.signing.hmac_sha256 import SecretEncoding
-from receiver.simulator import banks
-from receiver.simulator.config import EXAMPLE_SECRET, METHODS, SimulatorConfig
-from receiver.simulator.fields import BadFieldError, is_url
-from receiver.simulator.options import from_text
-from receiver.simulator.server import serve
+from receiver.simulator import require_installed
+
+BCB_OPTIONS = {
+    "client_id": "client_id",
+    "client_secret": "client_secret",
+    "signing_secret": "signing_secret",
+    "secret_encoding": "secret_encoding",
+    "signing_method": "signing_method",
+    "token_lifetime": "token_lifetime_seconds",
+    "rate_limit": "rate_limit",
+}
+"""Options of BCB that the command line has words of its own for."""
 
 
-def _address(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not is_url(value):
-        raise click.BadParameter("an absolute http or https address is expected")
-    return value
+def bank_names() -> list[str]:
+    """Return the names of all banks, in alphabetical order."""
+    package = import_module("receiver.simulator")
+    return sorted(module.name for module in pkgutil.iter_modules(package.__path__) if module.ispkg)
+
+
+def find_bank(name: str) -> ModuleType:
+    """Return the package of one of `bank_names`: its `Config`, with a default for each option, and its `Simulator`."""
+    return import_module(f"receiver.simulator.{name}")
 
 
 def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -26,29 +40,25 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 
 
 @click.command()
-@click.option("--bank", default="bcb", type=click.Choice(banks.names()), show_default=True, help="Which bank to play.")
+@click.option("--bank", default="bcb", type=click.Choice(bank_names()), show_default=True, help="Which bank to play.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen. The control endpoints are open.")
 @click.option("--port", default=9900, show_default=True, type=click.IntRange(0, 65535), help="0 picks a free one.")
-@click.option("--callback-url", callback=_address, help="The receiver's address that the bank knows.")
+@click.option("--callback-url", help="The receiver's address that the bank knows.")
 @click.option(
     "--option",
     "options",
     multiple=True,
     metavar="KEY=VALUE",
     callback=_pairs,
-    help="Any option of a bank other than BCB; again for each.",
+    help="Any option of the bank; again for each.",
 )
-@click.option("--client-id", default="simulator-client", show_default=True, help="BCB alone, as all below.")
-@click.option("--client-secret", default="simulator-secret", envvar="SIMULATOR_CLIENT_SECRET", show_envvar=True)
-@click.option("--signing-secret", default=EXAMPLE_SECRET, envvar="SIMULATOR_SIGNING_SECRET", show_envvar=True)
-@click.option("--secret-encoding", default="base64", type=click.Choice(get_args(SecretEncoding)), show_default=True)
-@click.option("--signing-method", default="hmac", type=click.Choice(METHODS), show_default=True)
-@click.option(
-    "--token-lifetime", "token_lifetime_seconds", default=2400.0, type=click.FloatRange(min=0), show_default=True
-)
-@click.option(
-    "--rate-limit", default=300, type=click.IntRange(min=0), show_default=True, help="In 60 minutes; 0: none."
-)
+@click.option("--client-id", show_default="simulator-client", help="BCB alone, as all below.")
+@click.option("--client-secret", show_default="simulator-secret", envvar="SIMULATOR_CLIENT_SECRET", show_envvar=True)
+@click.option("--signing-secret", show_default="BCB's example", envvar="SIMULATOR_SIGNING_SECRET", show_envvar=True)
+@click.option("--secret-encoding", type=click.Choice(["base64", "utf8"]), show_default="base64")
+@click.option("--signing-method", type=click.Choice(["hmac", "rsa"]), show_default="hmac")
+@click.option("--token-lifetime", type=click.FloatRange(min=0), show_default="2400", help="In seconds.")
+@click.option("--rate-limit", type=click.IntRange(min=0), show_default="300", help="In 60 minutes; 0: none.")
 @click.option("--log-requests", is_flag=True, help="One line for each request, on standard error.")
 @click.pass_context
 def simulator(
@@ -57,32 +67,34 @@ def simulator(
     bank: str,
     host: str,
     port: int,
+    callback_url: str | None,
     options: dict[str, str],
     log_requests: bool,
-    **settings: Any,
+    **words: str | float | None,
 ) -> None:
     """Run one bank's simulator on loopback until Ctrl-C."""
-    found = banks.find(bank)
-    config = _bcb(settings, options) if bank == "bcb" else _other(context, found.Config, settings, options)
+    require_installed()
+    from receiver.simulator.options import from_text
+    from receiver.simulator.server import serve
+    from receiver.simulator.validation import BadInput
+
+    given = {} if callback_url is None else {"callback_url": callback_url}
+    given |= _bcb_options(context, words) if bank == "bcb" else _no_bcb_options(context, words)
+    found = find_bank(bank)
+    try:
+        config = from_text(found.Config, given | options)
+    except BadInput as error:
+        raise click.UsageError(str(error)) from error
     serve(lambda: found.Simulator(config, host, port, log_requests=log_requests))
 
 
-def _bcb(settings: dict[str, Any], options: dict[str, str]) -> SimulatorConfig:
-    if options:
-        raise click.UsageError("--option is for the other banks; BCB has options of its own")
-    try:
-        return SimulatorConfig(**settings)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+def _bcb_options(_context: click.Context, words: dict[str, str | float | None]) -> dict[str, str]:
+    return {BCB_OPTIONS[word]: str(value) for word, value in words.items() if value is not None}
 
 
-def _other(context: click.Context, config: type[Any], settings: dict[str, Any], options: dict[str, str]) -> Any:
-    url = settings.pop("callback_url")
-    for parameter in context.command.params:
-        given = context.get_parameter_source(parameter.name or "")
-        if parameter.name in settings and given is click.core.ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"{parameter.opts[0]} is for BCB; use --option KEY=VALUE")
-    try:
-        return from_text(config, options | ({} if url is None else {"callback_url": url}))
-    except BadFieldError as error:
-        raise click.UsageError(f"--option: {error}") from error
+def _no_bcb_options(context: click.Context, words: dict[str, str | float | None]) -> dict[str, str]:
+    for word in words:
+        # Those from the environment may stand for a BCB beside this bank.
+        if context.get_parameter_source(word) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{word.replace('_', '-')} is for BCB; use --option KEY=VALUE")
+    return {}

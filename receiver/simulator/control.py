@@ -1,125 +1,175 @@
-"""Control endpoints that every bank shares, under `/_simulator`.
+"""Control endpoints that every bank shares, under `/_simulator`: requests, faults, options, deliveries, subscription.
 
-| call | does |
-| --- | --- |
-| `GET /_simulator/requests` | `{"requests":[{"at","method","path","query","status","fault"},…]}`, oldest first |
-| `DELETE /_simulator/requests` | forgets them (beyond 1,000 the oldest go by themselves) |
-| `POST /_simulator/faults` | adds a fault, see below |
-| `GET /_simulator/faults` | `{"faults":[{"kind","path","left"},…]}` |
-| `DELETE /_simulator/faults` | clears them |
-| `GET /_simulator/options` | `{"options":{…}}`: the bank's options that are no secret (not BCB's, which are fixed) |
-| `PATCH /_simulator/options` | changes some of them at once: names and values of the bank's `Config` |
-
-A fault: `{"kind":"429","path":"/v1/payments/*","count":2,"seconds":5,"shape":"full","retryAfter":"minutes",
-"size":50000000,"status":400}`; only `kind` is required. Kinds: `429`, `500`, `503`, `error`, `slow`, `hang-up`,
-`truncated`, `not-json`, `expired-token`, `huge`. `count` 0 means until cleared. `seconds` is how long `slow` takes, or
-after how long to come back; `size` (bytes) is for `huge`, `status` for `error`. `shape` is one of the bank's shapes of
-errors (BCB's: `full`, `error`, `string`); `retryAfter` is `minutes`, `iso` or `absent`.
-
-Bad input is answered 400 `{"error":"bad_input","message":…}`.
+docs/simulator.md lists them with those of each bank. Bad input is answered 400 `{"error":"bad_input","message":…}`.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated
 
-from flask import Blueprint, request
+from flask import Blueprint
+from pydantic import AfterValidator, Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import RETRY_AFTER_FORMS, error_answer, json_answer
-from receiver.simulator.faults import HUGE_BYTES, KINDS, Fault
-from receiver.simulator.fields import BadFieldError, Fields
-from receiver.simulator.fittings import fittings
+from receiver.simulator.answers import RetryAfterForm, json_answer, plain_error
+from receiver.simulator.bank import current_bank
+from receiver.simulator.faults import HUGE_BYTES, Fault, Kind
 from receiver.simulator.gateway import CONTROL_PREFIX
-from receiver.simulator.options import Options
+from receiver.simulator.outbox import Message, NothingToSend, Sending
+from receiver.simulator.validation import BadInput, Body, Delay, Headers, Seconds, Text, Url, read_body, read_object
 
-COUNT_MAX = 1_000_000
-SIZE_MAX = 2_000_000_000
+ERROR_STATUSES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
 
 
-def blueprint() -> Blueprint:
-    """Return the shared control endpoints."""
-    made = Blueprint("control", __name__, url_prefix=CONTROL_PREFIX)
-    made.register_error_handler(BadFieldError, refuse)
-    made.add_url_rule("/requests", view_func=requests)
-    made.add_url_rule("/requests", view_func=forget_requests, methods=["DELETE"])
-    made.add_url_rule("/faults", view_func=faults)
-    made.add_url_rule("/faults", view_func=add_fault, methods=["POST"])
-    made.add_url_rule("/faults", view_func=clear_faults, methods=["DELETE"])
-    made.add_url_rule("/options", view_func=options)
-    made.add_url_rule("/options", view_func=change_options, methods=["PATCH"])
+def control_blueprint(name: str) -> Blueprint:
+    """Return an empty blueprint for control endpoints, which refuses bad input."""
+    made = Blueprint(name, __name__, url_prefix=CONTROL_PREFIX)
+    made.register_error_handler(BadInput, _refuse)
+    made.register_error_handler(NothingToSend, _refuse)
     return made
 
 
-def refuse(error: Exception) -> Response:
-    """Answer that the input is not what was asked for."""
-    return error_answer(400, "bad_input", str(error))
+def _refuse(error: Exception) -> Response:
+    return plain_error(400, "bad_input", str(error))
 
 
-def requests() -> Response:
-    """`GET /_simulator/requests`."""
-    return json_answer({"requests": [entry.as_json() for entry in fittings().journal.entries()]})
+blueprint = control_blueprint("control")
 
 
-def forget_requests() -> Response:
-    """`DELETE /_simulator/requests`."""
-    fittings().journal.clear()
-    return json_answer({"requests": []})
-
-
-def faults() -> Response:
-    """`GET /_simulator/faults`."""
-    left = fittings().faults.left()
-    return json_answer({"faults": [{"kind": fault.kind, "path": fault.path, "left": count} for fault, count in left]})
-
-
-def add_fault() -> Response:
-    """`POST /_simulator/faults`."""
-    fittings().faults.add(_fault(Fields(request.get_data())))
-    return faults()
-
-
-def clear_faults() -> Response:
-    """`DELETE /_simulator/faults`."""
-    fittings().faults.clear()
-    return faults()
-
-
-def _fault(fields: Fields) -> Fault:
-    shapes = ("", *fittings().errors.shapes)
-    fault = Fault(
-        kind=fields.choice("kind", KINDS),
-        path=fields.text("path", "*"),
-        count=fields.whole("count", 1, COUNT_MAX) or None,
-        seconds=fields.number("seconds") if "seconds" in fields else None,
-        size=fields.whole("size", HUGE_BYTES, SIZE_MAX) or 0,
-        shape=fields.choice("shape", shapes, "") or None,
-        retry_after=fields.choice("retryAfter", RETRY_AFTER_FORMS, "minutes"),
-        status=_status(fields),
-    )
-    fields.done()
-    return fault
-
-
-def _status(fields: Fields) -> int:
-    status = fields.whole("status", 400, 599) or 0
-    if status not in {known.value for known in HTTPStatus} or status < 400:
-        raise BadFieldError("status must be that of an error, from 400 to 599")
+def _status_of_an_error(status: int) -> int:
+    if status not in ERROR_STATUSES:
+        raise ValueError("must be that of an error, from 400 to 599")
     return status
 
 
+class FaultBody(Body):
+    """A fault; `count` 0 means until cleared."""
+
+    kind: Kind
+    path: Text = "*"
+    count: Annotated[int, Field(ge=0, le=1_000_000)] = 1
+    seconds: Seconds | None = None
+    size: Annotated[int, Field(ge=0, le=2_000_000_000)] = HUGE_BYTES
+    shape: str | None = None
+    retry_after: RetryAfterForm = "minutes"
+    status: Annotated[int, AfterValidator(_status_of_an_error)] = 400
+
+
+class SubscriptionBody(Body):
+    """Whether callbacks are sent."""
+
+    active: bool
+
+
+class SendingBody(Body):
+    """How a callback is sent; part of every request that sends something."""
+
+    variant: str = "genuine"
+    url: Url | None = None
+    delays: Annotated[list[Delay], Field(max_length=20)] | None = None
+    copies: Annotated[int, Field(ge=0, le=200)] = 1
+    headers: Headers = Field(default={})
+    wait: bool = True
+
+    def sending(self) -> Sending:
+        """Return it as the outbox takes it."""
+        return Sending(self.variant, self.url, self.delays, self.copies or 1, self.headers)
+
+
+def send(messages: Sequence[Message], body: SendingBody) -> Response:
+    """Send messages and answer with what became of them, or at once with what they are about.
+
+    Raises:
+        NothingToSend: where there is no address, or no earlier callback to repeat.
+    """
+    outbox, sending = current_bank().outbox, body.sending()
+    for message in messages:
+        outbox.address(message, sending)
+    if not body.wait:
+        outbox.spawn(messages, sending)
+        subjects = [message.subject for message in messages]
+        return json_answer({"subjects": subjects, "deliveries": [], **outbox.state()}, 202)
+    sent = [delivery for message in messages for delivery in outbox.send(message, sending)]
+    return json_answer({"deliveries": [delivery.as_json() for delivery in sent], **outbox.state()})
+
+
+@blueprint.get("/requests")
+def requests() -> Response:
+    """Show the requests that the bank received, oldest first."""
+    return json_answer({"requests": [entry.as_json() for entry in current_bank().requests.entries()]})
+
+
+@blueprint.delete("/requests")
+def forget_requests() -> Response:
+    """Forget them; beyond 1,000 the oldest go by themselves."""
+    current_bank().requests.clear()
+    return json_answer({"requests": []})
+
+
+@blueprint.get("/faults")
+def faults() -> Response:
+    """Show the faults in force, each with how many uses are left."""
+    left = current_bank().faults.left()
+    return json_answer({"faults": [{"kind": fault.kind, "path": fault.path, "left": count} for fault, count in left]})
+
+
+@blueprint.post("/faults")
+def add_fault() -> Response:
+    """Put a fault in force."""
+    body, shapes = read_body(FaultBody), current_bank().error_shapes
+    if body.shape is not None and body.shape not in shapes:
+        raise BadInput(f"shape must be one of {', '.join(shapes)}, not {body.shape[:100]!a}")
+    current_bank().faults.add(Fault(**{**dict(body), "count": body.count or None}))
+    return faults()
+
+
+@blueprint.delete("/faults")
+def clear_faults() -> Response:
+    """Put an end to all faults."""
+    current_bank().faults.clear()
+    return faults()
+
+
+@blueprint.get("/options")
 def options() -> Response:
-    """`GET /_simulator/options`."""
-    return json_answer({"options": _options().shown()})
+    """Show the options that are no secret."""
+    return json_answer({"options": current_bank().options.shown()})
 
 
+@blueprint.patch("/options")
 def change_options() -> Response:
-    """`PATCH /_simulator/options`."""
-    _options().change(Fields(request.get_data()).rest())
+    """Change some options at once: names and values of the bank's `Config`."""
+    current_bank().options.change(read_object())
     return options()
 
 
-def _options() -> Options[Any]:
-    found = fittings().options
-    if found is None:
-        raise BadFieldError("this bank's options are fixed when it starts")
-    return found
+@blueprint.get("/deliveries")
+def deliveries() -> Response:
+    """Show the last callbacks and what became of them, oldest first."""
+    return json_answer({"deliveries": [delivery.as_json() for delivery in current_bank().outbox.deliveries()]})
+
+
+@blueprint.delete("/deliveries")
+def forget_deliveries() -> Response:
+    """Forget them; none can be sent again then."""
+    current_bank().outbox.clear()
+    return deliveries()
+
+
+@blueprint.get("/subscription")
+def subscription() -> Response:
+    """Show whether callbacks are sent, how many were given up since they are, and how many things were missed."""
+    return json_answer(current_bank().outbox.state())
+
+
+@blueprint.put("/subscription")
+def set_subscription() -> Response:
+    """Switch callbacks on, the failures forgotten, or off; what was missed is never sent."""
+    current_bank().outbox.activate(read_body(SubscriptionBody).active)
+    return subscription()
+
+
+@blueprint.post("/tokens/expire")
+def expire_tokens() -> Response:
+    """Make every token worthless at once."""
+    return json_answer({"expired": current_bank().tokens.expire_all()})

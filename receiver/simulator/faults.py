@@ -1,15 +1,13 @@
-"""What the bank does wrong when told to, for which paths, and how often."""
+"""What the bank does wrong on demand, for which paths, and how often."""
 
 import threading
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal, get_args
+from typing import Literal
 
 from receiver.simulator.answers import RetryAfterForm
 
 Kind = Literal["429", "500", "503", "error", "slow", "hang-up", "truncated", "not-json", "expired-token", "huge"]
-
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 HUGE_BYTES = 50_000_000
 
@@ -38,6 +36,7 @@ class Faults:
     """The faults in force, in the order in which they were added; a request meets at most one."""
 
     def __init__(self) -> None:
+        """Start without a fault."""
         self._left: list[tuple[Fault, int | None]] = []
         self._lock = threading.Lock()
 

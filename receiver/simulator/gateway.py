@@ -1,4 +1,4 @@
-"""The bank's front door, in WSGI: it writes down each request, and spoils those that a fault fits.
+"""What stands in front of the bank's endpoints, in WSGI: it writes down each request, and spoils those a fault fits.
 
 It stands before Flask, because some faults (hanging up, cutting an answer in the middle) are no answers at all.
 """
@@ -7,15 +7,20 @@ import socket
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from http import HTTPStatus
+from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from flask import Blueprint, Flask
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from receiver.simulator.answers import Refusal
+from receiver.simulator.bank import EXTENSION, ReceivedRequest, SimulatedBank, current_bank
 from receiver.simulator.faults import Fault
-from receiver.simulator.fittings import Fittings
-from receiver.simulator.journal import Entry
 
 CONTROL_PREFIX = "/_simulator"
+
+BODY_BYTES_MAX = 16_000_000
 
 _CHUNK = b"x" * 65536
 
@@ -23,13 +28,10 @@ _CHUNK = b"x" * 65536
 class Gateway:
     """A WSGI application around the bank's own."""
 
-    def __init__(self, app: WSGIApplication, fittings: Fittings) -> None:
+    def __init__(self, app: WSGIApplication, bank: SimulatedBank[Any]) -> None:
+        """Stand in front of `app`, which answers for `bank`."""
         self._app = app
-        self._faults = fittings.faults
-        self._journal = fittings.journal
-        self._clock = fittings.clock
-        self._sleep = fittings.sleep
-        self._errors = fittings.errors
+        self._bank = bank
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request; the control endpoints are neither written down nor spoilt.
@@ -40,8 +42,8 @@ class Gateway:
         path = str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8", "replace")
         if path.startswith(CONTROL_PREFIX):
             return self._app(environ, start_response)
-        at = self._clock()
-        fault = self._faults.take(path)
+        at = self._bank.clock()
+        fault = self._bank.faults.take(path)
         if fault is not None and fault.kind == "hang-up":
             self._write_down(environ, at=at, path=path, status=None, fault=fault)
             _hang_up(environ)
@@ -53,23 +55,23 @@ class Gateway:
 
     def _answer(self, environ: WSGIEnvironment, fault: Fault | None) -> Response:
         if fault is not None and fault.kind == "slow":
-            self._sleep(1.0 if fault.seconds is None else fault.seconds)
+            self._bank.sleep(1.0 if fault.seconds is None else fault.seconds)
         spoilt = None if fault is None else self._spoilt(fault)
         return Response.from_app(self._app, environ, buffered=True) if spoilt is None else spoilt
 
     def _spoilt(self, fault: Fault) -> Response | None:
+        bank = self._bank
         match fault.kind:
             case "429":
-                seconds = 3600.0 if fault.seconds is None else fault.seconds
-                return self._errors.too_many(seconds, self._clock(), fault.shape, fault.retry_after)
+                return bank.too_many(3600.0 if fault.seconds is None else fault.seconds, fault.shape, fault.retry_after)
             case "500":
-                return self._errors.answer(500, "Internal server error", "An unknown error occurred", fault.shape)
+                return bank.error(500, "Internal server error", "An unknown error occurred", fault.shape)
             case "503":
                 return self._unavailable(fault)
             case "error":
-                return self._errors.answer(fault.status, HTTPStatus(fault.status).phrase, "On demand", fault.shape)
+                return bank.error(fault.status, HTTPStatus(fault.status).phrase, "On demand", fault.shape)
             case "expired-token":
-                return self._errors.answer(401, "Unauthorized", "Authentication failed", fault.shape)
+                return bank.error(401, "Unauthorized", "Authentication failed", fault.shape)
             case "not-json":
                 return Response("<html><body><h1>Maintenance</h1></body></html>", 200, content_type="text/html")
             case "huge":
@@ -78,7 +80,7 @@ class Gateway:
                 return None
 
     def _unavailable(self, fault: Fault) -> Response:
-        answer = self._errors.answer(503, "Service unavailable", "Please try again later", fault.shape)
+        answer = self._bank.error(503, "Service unavailable", "Please try again later", fault.shape)
         if fault.seconds is not None:
             answer.headers["Retry-After"] = str(round(fault.seconds))
         return answer
@@ -88,7 +90,28 @@ class Gateway:
     ) -> None:
         kind = None if fault is None else fault.kind
         query = str(environ.get("QUERY_STRING", ""))
-        self._journal.add(Entry(at, str(environ["REQUEST_METHOD"]), path, query, status, kind))
+        self._bank.requests.add(ReceivedRequest(at, str(environ["REQUEST_METHOD"]), path, query, status, kind))
+
+
+def create_app(bank: SimulatedBank[Any], blueprints: Iterable[Blueprint]) -> Flask:
+    """Return the Flask application of one bank, with the gateway in front of it."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    app.extensions[EXTENSION] = bank
+    for blueprint in blueprints:
+        app.register_blueprint(blueprint)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Refusal, bank.refuse)
+    app.wsgi_app = Gateway(app.wsgi_app, bank)  # type: ignore[method-assign]
+    return app
+
+
+def _http_error(error: HTTPException) -> Response:
+    answer = current_bank().error(error.code or 500, error.name, error.description or error.name)
+    answer.headers.extend(
+        header for header in error.get_headers() if header[0] not in ("Content-Type", "Content-Length")
+    )
+    return answer
 
 
 def _huge(size: int) -> Response:

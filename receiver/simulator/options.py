@@ -1,40 +1,62 @@
-"""A bank's configuration while it runs: read from text or JSON by the types of its fields, and changed at once."""
+"""A bank's options while it runs: read from text or JSON by the types of its fields, and changed at once."""
 
-import json
 import threading
 import types
-from collections.abc import Mapping
-from dataclasses import Field, fields, replace
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
-from receiver.simulator.fields import SECONDS_MAX, BadFieldError, read_number, read_script
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from receiver.simulator.answers import loads
 from receiver.simulator.scripts import Script
+from receiver.simulator.sender import DELAYS_SECONDS, TIMEOUT_SECONDS
+from receiver.simulator.validation import SECONDS_MAX, BadInput, Number, SecondsTuple, Url, explain
 
 FIXED = "fixed"
-"""Names, in the metadata of a field, an option that can't change while the bank runs."""
+"""Marks, in the annotation of a field, an option that can't change while the bank runs."""
 
-WHOLE_MAX = 1_000_000_000
-LIST_MAX = 100
-
-
-class Config(Protocol):
-    """A frozen dataclass whose fields are of the types that `read` knows."""
-
-    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+Positive = Annotated[Number, Field(gt=0, le=SECONDS_MAX)]
 
 
-_Config = TypeVar("_Config", bound=Config)
+class BankConfig(BaseModel):
+    """The options of every bank; all times are in seconds.
+
+    `callback_url` is where callbacks go unless one is sent elsewhere. `retry_delays` are the waits before further
+    tries; `speed` is how many times faster than said time passes in that schedule. `ca_file` is what to check a
+    receiver's TLS certificate with instead of the machine's own authorities; without `verify_tls` it is not checked.
+
+    Raises:
+        pydantic.ValidationError: a ValueError, for an option that does not fit.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+    callback_url: Url | None = None
+    callback_timeout_seconds: Positive = TIMEOUT_SECONDS
+    retry_delays: SecondsTuple = DELAYS_SECONDS
+    speed: Positive = 1.0
+    ca_file: str | None = None
+    verify_tls: bool = True
+
+    def faster(self, delays: Sequence[float]) -> tuple[float, ...]:
+        """Return delays as `speed` makes them."""
+        return tuple(delay / self.speed for delay in delays)
 
 
-class Options(Generic[_Config]):
+ConfigT = TypeVar("ConfigT", bound=BankConfig)
+
+
+class Options(Generic[ConfigT]):
     """The configuration in force; `now` is asked anew wherever it matters."""
 
-    def __init__(self, config: _Config) -> None:
+    def __init__(self, config: ConfigT) -> None:
+        """Put `config` in force."""
         self._config = config
         self._lock = threading.Lock()
 
     @property
-    def now(self) -> _Config:
+    def now(self) -> ConfigT:
         """The configuration in force."""
         return self._config
 
@@ -42,100 +64,64 @@ class Options(Generic[_Config]):
         """Put other values in force.
 
         Raises:
-            BadFieldError: for a name that is none, or a value that does not fit; then nothing is changed.
+            BadInput: for a name that is none, or a value that does not fit; then nothing is changed.
         """
+        fixed = [name for name, field in self._fields().items() if FIXED in field.metadata and name in values]
+        if fixed:
+            raise BadInput(f"fixed when the bank starts: {', '.join(sorted(fixed))}")
         with self._lock:
-            fixed = sorted(entry.name for entry in fields(self._config) if FIXED in entry.metadata)
-            taken = [name for name in fixed if name in values]
-            if taken:
-                raise BadFieldError(f"fixed when the bank starts: {', '.join(taken)}")
-            self._config = changed(self._config, values)
+            self._config = _validated(type(self._config), {**dict(self._config), **values})
 
     def shown(self) -> dict[str, object]:
-        """Return every option that is no secret, as JSON can tell it."""
-        return {entry.name: _shown(getattr(self._config, entry.name)) for entry in fields(self._config) if entry.repr}
+        """Return every option that is no secret, as JSON can hold it."""
+        return {name: _shown(getattr(self._config, name)) for name, field in self._fields().items() if field.repr}
+
+    def _fields(self) -> dict[str, FieldInfo]:
+        return type(self._config).model_fields
 
 
-def changed(config: _Config, values: Mapping[str, object]) -> _Config:
-    """Return `config` with other values, given as JSON has them.
-
-    Raises:
-        BadFieldError: for a name that is none, or a value that does not fit.
-    """
-    kinds = get_type_hints(type(config))
-    unknown = sorted(set(values) - set(kinds))
-    if unknown:
-        raise BadFieldError(f"unknown options: {', '.join(unknown)[:200]!a}; known: {', '.join(sorted(kinds))}")
-    read_values = {name: read(name, kinds[name], value) for name, value in values.items()}
-    try:
-        return replace(config, **read_values)
-    except ValueError as error:
-        raise BadFieldError(str(error)) from error
-
-
-def from_text(kind: type[_Config], pairs: Mapping[str, str]) -> _Config:
+def from_text(kind: type[ConfigT], pairs: Mapping[str, str]) -> ConfigT:
     """Return a configuration from names and texts, as the command line gives them.
 
     A text stands for itself where the option takes text; elsewhere it is JSON (`5`, `true`, `[1, 2]`, `null`).
 
     Raises:
-        BadFieldError: for a name that is none, or a value that does not fit.
+        BadInput: for a name that is none, or a value that does not fit.
     """
-    kinds = get_type_hints(kind)
-    values = {name: text if _takes_text(kinds.get(name)) else _json(name, text) for name, text in pairs.items()}
-    return changed(kind(), values)
+    fields = kind.model_fields
+    values = {
+        name: text if name not in fields or _takes_text(fields[name].annotation) else _json(name, text)
+        for name, text in pairs.items()
+    }
+    return _validated(kind, values)
 
 
-def read(name: str, kind: Any, value: object) -> object:
-    """Return `value` as a field of type `kind` holds it.
-
-    Raises:
-        BadFieldError: where it does not fit.
-    """
-    arms = get_args(kind)
-    if get_origin(kind) is Literal:
-        if value not in arms:
-            raise BadFieldError(f"{name} must be one of {', '.join(arms)}")
-        return value
-    if get_origin(kind) in (Union, types.UnionType):
-        return None if value is None else read(name, next(arm for arm in arms if arm is not types.NoneType), value)
-    if get_origin(kind) is tuple:
-        return _list(name, arms[0], value)
-    return _plain(name, kind, value)
-
-
-def _plain(name: str, kind: Any, value: object) -> object:
-    if kind is Script:
-        return read_script(name, value)
-    if kind is float:
-        return read_number(name, value, SECONDS_MAX)
-    if kind is int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= WHOLE_MAX:
-            raise BadFieldError(f"{name} must be a whole number from 0 to {WHOLE_MAX}")
-        return value
-    if not isinstance(value, kind):
-        raise BadFieldError(f"{name} must be {'true or false' if kind is bool else 'a text'}")
-    return value
-
-
-def _list(name: str, kind: Any, value: object) -> tuple[object, ...]:
-    if not isinstance(value, list) or len(value) > LIST_MAX:
-        raise BadFieldError(f"{name} must be a list of at most {LIST_MAX}")
-    return tuple(read(name, kind, entry) for entry in value)
+def _validated(kind: type[ConfigT], values: Mapping[str, object]) -> ConfigT:
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise BadInput(explain(error, kind, "options")) from None
 
 
 def _takes_text(kind: Any) -> bool:
-    return kind is str or get_origin(kind) is Literal or str in get_args(kind)
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        return any(_takes_text(arm) for arm in get_args(kind))
+    if origin is Annotated:
+        return _takes_text(get_args(kind)[0])
+    return kind is str or origin is Literal
 
 
 def _json(name: str, text: str) -> object:
     try:
-        return json.loads(text)
+        return loads(text.encode(errors="surrogateescape"))
     except ValueError as error:
-        raise BadFieldError(f"{name} must be JSON such as 5, true or [1, 2]") from error
+        raise BadInput(f"{name} must be JSON such as 5, true or [1, 2]") from error
 
 
 def _shown(value: object) -> object:
     if isinstance(value, Script):
-        return [[step.status, step.seconds] for step in value.steps]
+        return value.as_json()
+    if isinstance(value, frozenset):
+        return sorted(value)
     return list(value) if isinstance(value, tuple) else value

@@ -1,60 +1,160 @@
 """Callbacks on their way: posted, tried again by a schedule, remembered, and no longer sent once too many failed."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
-from receiver.simulator.calling import Calling
-from receiver.simulator.clock import Clock, Sleep
-from receiver.simulator.courier import Accepts, Attempt, any_2xx
-from receiver.simulator.parcels import Message, Parcel, Record, Sending
+from receiver.simulator.options import BankConfig
+from receiver.simulator.scripts import Clock, Sleep
+from receiver.simulator.sender import Attempt, Sender
 
-RECORDS_MAX = 500
+DELIVERIES_MAX = 500
 
 CONTENT_BYTES_MAX = 100_000_000
 """The remembered callbacks hold no more than this together; the oldest go first."""
 
-AGAIN = "again"
-"""The variant that repeats the bytes and headers of the last genuine callback; others may begin with the word too."""
+SHOWN_CHARACTERS_MAX = 100_000
+
+GENUINE = "genuine"
+REPEATED = "again"
+"""The variant that repeats the bytes and headers of an earlier callback."""
 
 
-class NothingToSendError(Exception):
+class NothingToSend(Exception):
     """The callback can't be sent; the text says why."""
 
 
-Wrap = Callable[[Message, str], Parcel]
-"""Makes a parcel of a message, spoilt as a variant says."""
+@dataclass(frozen=True)
+class Message:
+    """What a callback says: `text` about `subject`, on `count` things.
+
+    It goes to `path` below the bank's registered address, or below `callback_url` where it has one of its own.
+    """
+
+    subject: str
+    text: str = field(repr=False)
+    count: int = 1
+    path: str = ""
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How a callback is sent.
+
+    `copies` is how often. `url` and `delays` (seconds, as they are) replace the options' own; only what is genuine is
+    tried again by itself. `headers` are sent besides, or in the place of the bank's own.
+    """
+
+    variant: str = GENUINE
+    url: str | None = None
+    delays: Sequence[float] | None = None
+    copies: int = 1
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Callback:
+    """A message as it goes over the wire; `headers` is asked before each try."""
+
+    content: bytes = field(repr=False)
+    headers: Callable[[], Mapping[str, str]] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A callback and what became of it: its last `headers`, and when it was over (`at`, UTC).
+
+    `accepted` says whether the bank was content with the last answer.
+    """
+
+    message: Message
+    sending: Sending
+    url: str
+    content: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    attempts: tuple[Attempt, ...]
+    at: datetime
+    accepted: bool
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that the last try was answered with, or None where no answer came."""
+        return self.attempts[-1].status
+
+    @property
+    def answer(self) -> bytes:
+        """The body that the last try was answered with."""
+        return self.attempts[-1].body
+
+    def as_json(self) -> dict[str, object]:
+        """Return the delivery as the control endpoints show it."""
+        return {
+            "subject": self.message.subject,
+            "variant": self.sending.variant,
+            "url": self.url,
+            "headers": dict(self.headers),
+            "sent": self.message.text[:SHOWN_CHARACTERS_MAX],
+            "bytes": len(self.content),
+            "accepted": self.accepted,
+            "status": self.status,
+            "body": self.answer.decode("utf-8", "replace"),
+            "tries": [attempt.as_json() for attempt in self.attempts],
+        }
+
+
+class CallbackRules(ABC):
+    """What a bank decides about its callbacks; each bank replaces the rules in which it differs."""
+
+    repeating: frozenset[str] = frozenset({REPEATED})
+    """The variants that need an earlier delivery."""
+
+    @property
+    @abstractmethod
+    def config(self) -> BankConfig:
+        """The options in force."""
+
+    @abstractmethod
+    def compose(self, message: Message, sending: Sending, url: str) -> Callback:
+        """Return a message as it goes to `url`, signed or spoilt as the variant says."""
+
+    def callback_url(self) -> str | None:
+        """Return the address that is registered for callbacks."""
+        return self.config.callback_url
+
+    def repeatable(self, earlier: Delivery, message: Message) -> bool:  # noqa: ARG002 - a bank may look at it
+        """Tell whether an earlier delivery is one that `message` may repeat: any that was genuine."""
+        return earlier.sending.variant == GENUINE
+
+    def accepts(self, attempt: Attempt) -> bool:
+        """Tell whether an answer counts as a success: any 2xx."""
+        return attempt.accepted
+
+    def ends(self, attempt: Attempt) -> bool:  # noqa: ARG002 - a bank may look at it
+        """Tell whether an answer means that the receiver wants no more callbacks."""
+        return False
+
+    def failures_allowed(self) -> int | None:
+        """Return how many callbacks may be given up before the bank sends no more; None: any number."""
+        return None
 
 
 class Outbox:
-    """Sends for one bank. Once it is inactive, what happens is counted as missed and never sent.
+    """Sends for one bank. Once it is inactive, what happens is counted as missed and never sent."""
 
-    `failures_allowed` callbacks may be given up before it becomes inactive (None: any number); an answer for which
-    `ends` is true makes it so at once.
-    """
-
-    def __init__(
-        self,
-        calling: Callable[[], Calling],
-        clock: Clock,
-        sleep: Sleep,
-        wrap: Wrap,
-        *,
-        accepts: Accepts = any_2xx,
-        failures_allowed: Callable[[], int | None] = lambda: None,
-        ends: Accepts = lambda _: False,
-    ) -> None:
-        self._calling = calling
+    def __init__(self, rules: CallbackRules, clock: Clock, sleep: Sleep) -> None:
+        """Start active; `sleep` waits between tries."""
+        self._rules = rules
         self._clock = clock
         self._sleep = sleep
-        self._wrap = wrap
-        self._accepts = accepts
-        self._failures_allowed = failures_allowed
-        self._ends = ends
         self._active = True
         self._missed = 0
         self._failed = 0
-        self._records: deque[Record] = deque(maxlen=RECORDS_MAX)
+        self._deliveries: deque[Delivery] = deque()
+        self._bytes = 0
         self._lock = threading.Lock()
 
     @property
@@ -72,39 +172,40 @@ class Outbox:
         with self._lock:
             self._active, self._failed = active, 0
 
-    def address(self, sending: Sending) -> str:
-        """Return the address that callbacks go to, or below which they go.
+    def address(self, message: Message, sending: Sending) -> str:
+        """Return the address that a message goes to.
 
         Raises:
-            NothingToSendError: where there is none, or no earlier callback to repeat.
+            NothingToSend: where there is none, or no earlier callback to repeat.
         """
-        if sending.variant.startswith(AGAIN):
-            self.earlier()
-        address = sending.url or self._calling().callback_url
+        earlier = self.earlier(message) if sending.variant in self._rules.repeating else None
+        if sending.url is None and earlier is not None:
+            return earlier.url
+        address = sending.url or message.callback_url or self._rules.callback_url()
         if address is None:
-            raise NothingToSendError("no callback url: none is configured or given")
-        return address
+            raise NothingToSend("no callback url: none is configured, subscribed or given")
+        return address + message.path
 
-    def send(self, message: Message, sending: Sending | None = None) -> list[Record]:
+    def send(self, message: Message, sending: Sending | None = None) -> list[Delivery]:
         """Send a message until it is accepted or given up, so many times over; return what became of each.
 
-        The list is shorter where the outbox is or becomes inactive. With the variant `again` it is the last genuine
-        callback that is sent, whatever `message` says.
+        The list is shorter where the outbox is or becomes inactive. With the variant `again` it is an earlier callback
+        that is sent, whatever `message` says.
 
         Raises:
-            NothingToSendError: as `address`.
+            NothingToSend: as `address`.
         """
         sending = sending or Sending()
-        address = self.address(sending)
-        records = []
+        url = self.address(message, sending)
+        deliveries = []
         for _ in range(sending.copies):
-            if sending.variant == AGAIN:
-                records.append(self._repeat(address, sending))
+            if sending.variant == REPEATED:
+                deliveries.append(self._repeat(self.earlier(message), url, sending))
             elif self._active:
-                records.append(self._deliver(message, address, sending))
+                deliveries.append(self._deliver(message, url, sending))
             else:
                 self._miss(message)
-        return records
+        return deliveries
 
     def spawn(self, messages: Sequence[Message], sending: Sending | None = None) -> None:
         """Send messages, one after the other, in a thread."""
@@ -115,76 +216,82 @@ class Outbox:
 
         threading.Thread(target=send, name="callback", daemon=True).start()
 
-    def records(self) -> list[Record]:
+    def deliveries(self) -> list[Delivery]:
         """Return the last deliveries, oldest first."""
         with self._lock:
-            return list(self._records)
+            return list(self._deliveries)
 
-    def earlier(self) -> Record:
-        """Return the last genuine delivery.
+    def earlier(self, message: Message) -> Delivery:
+        """Return the last delivery that `message` may repeat.
 
         Raises:
-            NothingToSendError: where there is none.
+            NothingToSend: where there is none.
         """
-        for record in reversed(self.records()):
-            if record.sending.variant == "genuine":
-                return record
-        raise NothingToSendError("no genuine delivery to repeat")
+        for delivery in reversed(self.deliveries()):
+            if self._rules.repeatable(delivery, message):
+                return delivery
+        raise NothingToSend("no genuine delivery to repeat")
 
     def clear(self) -> None:
         """Forget the deliveries; none can be sent again then."""
         with self._lock:
-            self._records.clear()
+            self._deliveries.clear()
+            self._bytes = 0
 
-    def _deliver(self, message: Message, address: str, sending: Sending) -> Record:
-        parcel = self._wrap(message, sending.variant)
-        calling, delays = self._calling(), sending.delays
+    def _deliver(self, message: Message, url: str, sending: Sending) -> Delivery:
+        callback = self._rules.compose(message, sending, url)
+        delays = sending.delays
         if delays is None:
-            delays = calling.faster(calling.retry_delays) if sending.variant == "genuine" else ()
-        record = self._post(message, parcel, address + message.path, sending, delays)
-        if sending.variant == "genuine" and not record.accepted:
-            self._give_up(message, ended=self._ends(record.attempts[-1]))
-        return record
+            config = self._rules.config
+            delays = config.faster(config.retry_delays) if sending.variant == GENUINE else ()
+        delivery = self._post(message, callback, url, sending, delays)
+        if sending.variant == GENUINE and not delivery.accepted:
+            self._give_up(message, ended=self._rules.ends(delivery.attempts[-1]))
+        return delivery
 
-    def _repeat(self, address: str, sending: Sending) -> Record:
-        earlier = self.earlier()
-        parcel = Parcel(earlier.content, lambda: earlier.headers)
-        url = earlier.url if sending.url is None else address + earlier.message.path
-        return self._post(earlier.message, parcel, url, sending, sending.delays or ())
+    def _repeat(self, earlier: Delivery, url: str, sending: Sending) -> Delivery:
+        callback = Callback(earlier.content, lambda: earlier.headers)
+        return self._post(earlier.message, callback, url, sending, sending.delays or ())
 
-    def _post(self, message: Message, parcel: Parcel, url: str, sending: Sending, delays: Sequence[float]) -> Record:
+    def _post(
+        self, message: Message, callback: Callback, url: str, sending: Sending, delays: Sequence[float]
+    ) -> Delivery:
         sent: dict[str, str] = {}
 
         def headers() -> Mapping[str, str]:
             sent.clear()
             # Names of headers know no case.
             given = {name.lower() for name in sending.headers}
-            sent.update({name: text for name, text in parcel.headers().items() if name.lower() not in given})
+            sent.update({name: text for name, text in callback.headers().items() if name.lower() not in given})
             sent.update(sending.headers)
             return sent
 
-        courier = self._calling().courier(self._clock, self._wait)
-        attempts = courier.carry(url, parcel.content, headers, delays, self._is_over)
-        accepted = self._accepts(attempts[-1])
-        record = Record(message, sending, url, parcel.content, dict(sent), attempts, self._clock(), accepted)
-        self._remember(record)
-        return record
+        config = self._rules.config
+        sender = Sender(self._clock, self._wait, config.callback_timeout_seconds, config.ca_file or config.verify_tls)
+        attempts = sender.send(url, callback.content, headers, delays, self._is_over)
+        accepted = self._rules.accepts(attempts[-1])
+        delivery = Delivery(message, sending, url, callback.content, dict(sent), attempts, self._clock(), accepted)
+        self._remember(delivery)
+        return delivery
 
     def _wait(self, seconds: float) -> object:
         # What is still to be tried again is given up once the outbox is switched off.
         return self._sleep(seconds) or not self._active
 
     def _is_over(self, attempt: Attempt) -> bool:
-        return self._accepts(attempt) or self._ends(attempt)
+        return self._rules.accepts(attempt) or self._rules.ends(attempt)
 
-    def _remember(self, record: Record) -> None:
+    def _remember(self, delivery: Delivery) -> None:
         with self._lock:
-            self._records.append(record)
-            while len(self._records) > 1 and sum(len(kept.content) for kept in self._records) > CONTENT_BYTES_MAX:
-                self._records.popleft()
+            self._deliveries.append(delivery)
+            self._bytes += len(delivery.content)
+            while len(self._deliveries) > 1 and (
+                self._bytes > CONTENT_BYTES_MAX or len(self._deliveries) > DELIVERIES_MAX
+            ):
+                self._bytes -= len(self._deliveries.popleft().content)
 
     def _give_up(self, message: Message, *, ended: bool) -> None:
-        allowed = self._failures_allowed()
+        allowed = self._rules.failures_allowed()
         with self._lock:
             self._failed += 1
             self._missed += message.count

@@ -8,71 +8,74 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import click
-from flask import Flask
+from flask import Blueprint
 from werkzeug.serving import BaseWSGIServer, ThreadedWSGIServer, WSGIRequestHandler
 from werkzeug.wrappers import Response
 
-from receiver.simulator.clock import Clock, Sleep
-from receiver.simulator.errors import Errors
-from receiver.simulator.fittings import Fittings
-from receiver.simulator.gateway import CONTROL_PREFIX
-from receiver.simulator.options import Options
+from receiver.simulator import control
+from receiver.simulator.bank import SimulatedBank
+from receiver.simulator.gateway import CONTROL_PREFIX, create_app
+from receiver.simulator.options import ConfigT
+from receiver.simulator.scripts import Clock, Sleep, utc_now
 from receiver.simulator.tls import TlsServer
 
 _POLL_SECONDS = 0.02
 
-Watch = Callable[[threading.Event], None]
-"""What a bank does by itself until the event is set."""
+BankT = TypeVar("BankT", bound=SimulatedBank[Any])
 
 
-class BankServer:
+class BankServer(Generic[ConfigT, BankT]):
     """One bank behind HTTP, or behind TLS with its control endpoints on a plain port of their own.
 
     The socket listens as soon as this exists; `start` or `run` begins to answer. As a context manager it answers in
-    threads of its own until the block ends. `faults` and `journal` may be worked on directly, as the control endpoints
-    do.
+    threads of its own until the block ends. `bank`, and its `options`, `faults`, `requests` and `outbox`, may be worked
+    on directly, as the control endpoints do. Each bank names its title, classes and endpoints, and its TLS if any.
     """
 
     title: ClassVar[str]
+    config_class: type[ConfigT]
+    bank_class: Callable[[ConfigT, Clock, Sleep], BankT]
+    blueprints: ClassVar[tuple[Blueprint, ...]]
 
     def __init__(
-        self, errors: Errors, *, clock: Clock, sleep: Sleep | None, options: Options[Any] | None = None
-    ) -> None:
-        """Set the shared parts up; `sleep` waits in slow answers and between tries (default: until it is stopped)."""
-        self._stopping = threading.Event()
-        self.fittings = Fittings(clock, sleep or self._stopping.wait, errors, options)
-        self.faults = self.fittings.faults
-        self.journal = self.fittings.journal
-        self._closing = ExitStack()
-        self.app: Flask
-        self._servers: list[BaseWSGIServer] = []
-        self._threads: list[threading.Thread] = []
-        self._watch: Watch | None = None
-
-    def listen(
         self,
-        app: Flask,
-        host: str,
-        port: int,
+        config: ConfigT | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
         *,
-        tls: ssl.SSLContext | None = None,
-        control_port: int = 0,
-        watch: Watch | None = None,
+        clock: Clock = utc_now,
+        sleep: Sleep | None = None,
         log_requests: bool = False,
     ) -> None:
-        """Listen on `host` and `port` (0: a free one); with `tls` also, for control alone, on `control_port`."""
+        """Listen on `host` and `port` (0: a free one).
+
+        `sleep` waits in slow answers and between the tries of a callback (default: until the server is stopped).
+        """
+        config = config or self.config_class()
+        self._stopping = threading.Event()
+        self._closing = ExitStack()
+        self._threads: list[threading.Thread] = []
+        self.bank: BankT = type(self).bank_class(config, clock, sleep or self._stopping.wait)
+        self.options = self.bank.options
+        self.faults, self.requests, self.outbox = self.bank.faults, self.bank.requests, self.bank.outbox
+        self.app = create_app(self.bank, (control.blueprint, *self.blueprints))
         handler = WSGIRequestHandler if log_requests else _QuietHandler
-        self.app = app
-        self._watch = watch
+        tls = self.tls(config, host)
         if tls is None:
-            self._servers.append(ThreadedWSGIServer(host, port, app, handler))
+            self._servers: list[BaseWSGIServer] = [ThreadedWSGIServer(host, port, self.app, handler)]
             return
-        self._servers.append(TlsServer(host, port, app, handler, tls))
-        self._servers.append(ThreadedWSGIServer(host, control_port, _control_alone(app), handler))
+        context, control_port = tls
+        control_alone = _control_alone(self.app)
+        self._servers = [TlsServer(host, port, self.app, handler, context)]
+        self._servers.append(ThreadedWSGIServer(host, control_port, control_alone, handler))
+
+    def tls(self, config: ConfigT, host: str) -> tuple[ssl.SSLContext, int] | None:  # noqa: ARG002 - a bank may use it
+        """Return the server's side of TLS and the port of the control endpoints beside it, or None for plain HTTP."""
+        return None
 
     @property
     def url(self) -> str:
@@ -87,18 +90,18 @@ class BankServer:
     @property
     def announcement(self) -> str:
         """One line that says where it listens."""
-        told = f"{self.title} simulator listens on {self.url}"
-        return told if self.url == self.control_url else f"{told}, its control endpoints on {self.control_url}"
+        text = f"{self.title} simulator listens on {self.url}"
+        return text if self.url == self.control_url else f"{text}, its control endpoints on {self.control_url}"
 
     def start(self) -> None:
         """Answer in threads."""
         for server in self._servers:
             self._spawn(server.serve_forever, _POLL_SECONDS)
-        self._spawn_watch()
+        self._spawn(self._watch)
 
     def run(self) -> None:
         """Answer until KeyboardInterrupt comes."""
-        self._spawn_watch()
+        self._spawn(self._watch)
         for server in self._servers[1:]:
             self._spawn(server.serve_forever, _POLL_SECONDS)
         try:
@@ -130,15 +133,17 @@ class BankServer:
         self.close()
 
     def __enter__(self) -> Self:
+        """Answer in threads."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Stop answering."""
         self.stop()
 
-    def _spawn_watch(self) -> None:
-        if self._watch is not None:
-            self._spawn(self._watch, self._stopping)
+    def _watch(self) -> None:
+        while not self._stopping.wait(_POLL_SECONDS):
+            self.bank.announce_changes()
 
     def _spawn(self, target: Callable[..., None], *given: object) -> None:
         thread = threading.Thread(target=target, args=given, name="simulator", daemon=True)
@@ -146,27 +151,23 @@ class BankServer:
         self._threads.append(thread)
 
 
-def serve(start: Callable[[], BankServer], announce: Callable[[BankServer], object] | None = None) -> None:
+def serve(start: Callable[[], BankServer[Any, Any]]) -> None:
     """Run the simulator that `start` makes in this process until SIGTERM or Ctrl-C; both make this return at once.
 
-    `announce` is called once it listens; by default it prints the addresses.
+    Once it listens it prints its addresses.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    server: BankServer | None = None
+    server: BankServer[Any, Any] | None = None
     try:
         with _interrupted_by_sigterm() if in_main_thread else nullcontext():
             server = start()
-            (announce or _announce)(server)
+            click.echo(server.announcement)
             server.run()
     except KeyboardInterrupt:
         return
     finally:
         if server is not None:
             server.close()
-
-
-def _announce(server: BankServer) -> None:
-    click.echo(server.announcement)
 
 
 def _address(server: BaseWSGIServer) -> str:

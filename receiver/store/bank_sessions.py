@@ -145,8 +145,10 @@ def put_public_keys(
 def sources_in_want_of_keys(
     connection: Connection, *, older_than: datetime, tried_before: datetime
 ) -> list[sources.SourceRecord]:
-    """Return enabled sources with credentials whose keys are asked for, missing or older than `older_than`,
-    and for which no fetch was tried since `tried_before`."""
+    """Return the enabled sources with credentials whose bank's public keys are due to be fetched.
+
+    That is where keys are asked for, missing or older than `older_than`, and no fetch was tried since `tried_before`.
+    """
     wanted = or_(_keys.c.wanted_at.is_not(None), _keys.c.fetched_at.is_(None), _keys.c.fetched_at < older_than)
     calm = or_(_keys.c.tried_at.is_(None), _keys.c.tried_at < tried_before)
     query = (

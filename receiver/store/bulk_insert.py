@@ -90,9 +90,10 @@ def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     return None
 
 
+@lru_cache(maxsize=64)
 def _word(value: str | None) -> str | None:
-    """A word of an enum as a plain string: SQLite's driver takes long to find out that it is one."""
-    return value if value is None or value.__class__ is str else str(value)
+    """Return a word of an enum as a plain string: SQLite's driver takes long to find out that it is one."""
+    return None if value is None else str(value)
 
 
 def _json(value: Any) -> str:

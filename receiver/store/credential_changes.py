@@ -1,5 +1,7 @@
-"""Changes of API credentials, such as a rotation: the intent is on disk before the bank is asked (write-ahead), the
-outcome is written together with the new secrets."""
+"""Changes of API credentials, such as a rotation, as they are written down.
+
+The intent is on disk before the bank is asked (write-ahead), the outcome is written together with the new secrets.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

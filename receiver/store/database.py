@@ -39,17 +39,23 @@ class Database:
         except OSError as error:
             raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
         self._turns = SqliteWriteLock(str(make_url(url).database)) if self.is_sqlite else None
+        # SQLite answers from within this process: there is no silence to give up.
+        self._bounded: Callable[[float | None], AbstractContextManager[object]] = (
+            nullcontext if self.is_sqlite else deadline.bounded
+        )
         self._commits = 0
         self._committed = threading.Condition()
 
     @contextmanager
     def read(self, seconds: float | None = None) -> Iterator[Connection]:
-        """A consistent view; nothing written here is kept. A PostgreSQL that is silent is given up after `seconds`.
+        """Open a transaction for reading, over one consistent snapshot; nothing written in it is kept.
+
+        A PostgreSQL that is silent is given up after `seconds`.
 
         Raises:
             StoreUnavailable
         """
-        with self._guarded(), deadline.bounded(seconds), self.engine.connect() as connection:
+        with self._guarded(), self._bounded(seconds), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             yield connection
@@ -68,7 +74,7 @@ class Database:
         ends = time.monotonic() + (BUSY_SECONDS if turn_seconds is None else turn_seconds)
         with (
             self._guarded(),
-            deadline.bounded(seconds),
+            self._bounded(seconds),
             self._turn_of_threads(ends),
             self.engine.connect() as connection,
             self._turn_of_processes(ends) as leave,
@@ -129,7 +135,10 @@ class Database:
 
 
 def _one_line(error: SQLAlchemyError | sqlite3.Error) -> str:
-    """The driver's words alone: SQLAlchemy's own text carries the statement's parameters, which may be secret."""
+    """Return the driver's own words in one line.
+
+    SQLAlchemy's text carries the statement's parameters, which may be secret.
+    """
     original = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
     return " ".join(str(original).split())[:300] if original is not None else type(error).__name__
 

@@ -95,7 +95,8 @@ class NewEntry(NamedTuple):
     time: datetime
 
 
-_leave = BulkInsert(_outbox, NewEntry._fields)
+append_all = BulkInsert(_outbox, NewEntry._fields).run
+"""Write entries in the caller's transaction, in their order; they show once that is committed."""
 
 
 def append(
@@ -110,11 +111,6 @@ def append(
 ) -> None:
     """Write an entry in the caller's transaction; it shows once that is committed."""
     append_all(connection, [NewEntry(type, source_id, subject, event_id, data, now)])
-
-
-def append_all(connection: Connection, entries: Sequence[NewEntry]) -> None:
-    """Write entries in the caller's transaction, in their order; they show once that is committed."""
-    _leave.run(connection, entries)
 
 
 def give_positions(database: Database) -> int:

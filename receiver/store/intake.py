@@ -1,5 +1,6 @@
-"""Writing down genuine deliveries, each once (idempotency): themselves, their events, their feed entries, and what to
-ask the bank about.
+"""Writing down genuine deliveries, each once (idempotency), with all that follows in the same transaction.
+
+That is their events, their feed entries, and what to ask the bank about.
 
 Deliveries that come in together are written together: a statement for each table, not for each delivery.
 """
@@ -143,7 +144,7 @@ def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
 
 
 def _known(connection: Connection, delivery: NewDelivery) -> Recorded | NonceReused:
-    """Return what a delivery is whose nonce was there before it: the same one, or another one with a used nonce."""
+    """Judge a delivery whose nonce was there before it: a duplicate, or a nonce used for another body."""
     first = connection.execute(
         select(_deliveries.c.id, _deliveries.c.body_sha256, _deliveries.c.path).where(
             _deliveries.c.source_id == delivery.source_id, _deliveries.c.nonce == delivery.nonce

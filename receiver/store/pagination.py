@@ -31,7 +31,7 @@ def page(
 
 
 def _same(order: ColumnElement[Any], columns: Any) -> ColumnElement[Any]:
-    """The same order over the merged columns."""
+    """Return the same order over the merged columns."""
     element = getattr(order, "element", None)
     if element is None:
         found: ColumnElement[Any] = columns[order.key]

@@ -1,12 +1,11 @@
-"""Bringing a database to the tables that this release needs, and telling whether it has them."""
+"""Bringing a database to the tables that this release needs (migrations), and telling whether it has them.
+
+Alembic is imported where a migration runs: to import it takes longer than to start without it.
+"""
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Connection, inspect, text
 
 from receiver.model import ReceiverError
 from receiver.store.database import Database
@@ -21,16 +20,9 @@ class NotMigrated(ReceiverError):
     """The database does not have the tables of this release; `receiver db upgrade` makes them."""
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
 def newest_revision() -> str:
-    """Return the revision that this release needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    return head or ""
+    """Return the revision that this release needs: migrations are numbered by their files' names."""
+    return max(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def current_revision(database: Database) -> str | None:
@@ -40,7 +32,14 @@ def current_revision(database: Database) -> str | None:
         StoreUnavailable
     """
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    return found
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
@@ -49,7 +48,11 @@ def upgrade(database: Database, revision: str = "head") -> None:
     Raises:
         StoreUnavailable
     """
-    config = _config()
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.write(turn_seconds=TURN_SECONDS) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -63,7 +66,7 @@ def check(database: Database) -> None:
         StoreUnavailable
     """
     with database.read() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        found = _revision(connection)
         encoding = "UTF8" if database.is_sqlite else connection.execute(text("SHOW server_encoding")).scalar_one()
     needed = newest_revision()
     if found != needed:

@@ -1,33 +1,50 @@
 """The Flask application: callbacks, the API for downstream apps, operations."""
 
-from flask import Flask
-from flask.json.provider import DefaultJSONProvider
+from __future__ import annotations
 
-from receiver.runtime import Runtime
-from receiver.web import callbacks, docs_page, events, feed, health, payments, problems, replays
-from receiver.web.callbacks import CallbackHandler, CallbackMiddleware
-from receiver.web.problems import Outages
+from typing import TYPE_CHECKING
 
-ROOMS = (events, payments, feed, replays, docs_page)
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from receiver.runtime import Runtime
 
 
 def create_app(runtime: Runtime) -> Flask:
     """Build the application over a process's parts."""
+    # Imported here, so that the command line has `receiver.web.schemas` without Flask.
+    from flask import Flask
+
+    from receiver.web import problems
+    from receiver.web.callbacks import CallbackHandler, CallbackMiddleware
+    from receiver.web.docs_page import Reference, prose
+    from receiver.web.events import Events
+    from receiver.web.feed import Feed
+    from receiver.web.health import Operations
+    from receiver.web.operation import blueprint
+    from receiver.web.payments import Payments
+    from receiver.web.replays import Replays
+
     app = Flask("receiver", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = runtime.settings.max_body_bytes
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # A redirect would make a bank repeat its callback elsewhere, or not at all.
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = False
-    json = DefaultJSONProvider(app)
-    json.sort_keys = False
-    app.json = json
-    outages = Outages()
+    app.add_template_filter(prose)
+    outages = problems.Outages()
     problems.register(app, outages)
-    door = CallbackHandler(runtime, outages)
-    app.register_blueprint(callbacks.blueprint(door))
-    app.register_blueprint(health.blueprint(runtime, outages))
-    for room in ROOMS:
-        app.register_blueprint(room.blueprint(runtime))
-    app.wsgi_app = CallbackMiddleware(door, outages, app.wsgi_app)  # type: ignore[method-assign]
+    callbacks = CallbackHandler(runtime, outages)
+    rooms = {
+        "callbacks": callbacks,
+        "operations": Operations(runtime, outages),
+        "events": Events(runtime),
+        "payments": Payments(runtime),
+        "feed": Feed(runtime),
+        "replays": Replays(runtime),
+        "reference": Reference(runtime),
+    }
+    for name, views in rooms.items():
+        app.register_blueprint(blueprint(name, views, runtime))
+    app.wsgi_app = CallbackMiddleware(callbacks, outages, app.wsgi_app)  # type: ignore[method-assign]
     return app

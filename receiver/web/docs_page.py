@@ -1,17 +1,18 @@
 """`/openapi.json` and `/docs`: the description of all routes, for machines and for people."""
 
+import json
 import re
 import shlex
-from functools import cache
+from functools import cached_property
 from urllib.parse import quote, urlencode
 
-from flask import Blueprint, Response, current_app, json, render_template
+from flask import Response, current_app, render_template
 from markupsafe import Markup, escape
 
 from receiver.runtime import Runtime
-from receiver.web import schemas
-from receiver.web.describing import Answer, Description, describes, shows
 from receiver.web.openapi import Document, document
+from receiver.web.operation import Content, Operation
+from receiver.web.schemas.base import OpenApi
 
 
 def curl_command(method: str, path: str, operation: Document, api: Document) -> str:
@@ -50,43 +51,40 @@ def _curl_body(content: Document, api: Document) -> list[str]:
 
 CSP = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-DESCRIPTION = Description(answers={200: shows(schemas.OpenApi)}, asks_database=False)
-PAGE = Description(answers={200: Answer("The page.", {"text/html": None})}, asks_database=False)
+PAGE = Content("The page.", {"text/html": None})
 
 
-def blueprint(runtime: Runtime) -> Blueprint:
-    """Build the routes over a process's parts. What they answer is made once, at the first request."""
-    routes = Blueprint("reference", __name__, template_folder="templates")
-    routes.add_app_template_filter(_prose, "prose")
+class Reference:
+    """The views of the description. What they answer is made once, at the first request."""
 
-    @cache
-    def described() -> Document:
-        return document(current_app, runtime.settings.public_path_prefix)
+    def __init__(self, runtime: Runtime) -> None:
+        """Take a process's parts."""
+        self._prefix = runtime.settings.public_path_prefix
 
-    @cache
-    def text() -> str:
-        return json.dumps(described())
+    @Operation("GET /openapi.json", answers={200: OpenApi}, asks_database=False)
+    def openapi(self) -> Response:
+        """Return this description, as OpenAPI 3.1."""
+        return Response(self._text, content_type="application/json")
 
-    @cache
-    def page() -> str:
-        return render_template("reference.html", api=described(), curl=curl_command)
-
-    @routes.get("/openapi.json")
-    @describes(DESCRIPTION)
-    def openapi() -> Response:
-        """This description, as OpenAPI 3.1."""
-        return Response(text(), content_type="application/json")
-
-    @routes.get("/docs")
-    @describes(PAGE)
-    def docs() -> Response:
-        """This description, as a page to read."""
+    @Operation("GET /docs", answers={200: PAGE}, asks_database=False)
+    def docs(self) -> Response:
+        """Return this description, as a page to read."""
         headers = {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff"}
-        return Response(page(), content_type="text/html; charset=utf-8", headers=headers)
+        return Response(self._page, content_type="text/html; charset=utf-8", headers=headers)
 
-    return routes
+    @cached_property
+    def _api(self) -> Document:
+        return document(current_app, self._prefix)
+
+    @cached_property
+    def _text(self) -> str:
+        return json.dumps(self._api)
+
+    @cached_property
+    def _page(self) -> str:
+        return render_template("reference.html", api=self._api, curl=curl_command)
 
 
-def _prose(text: str) -> Markup:
+def prose(text: str) -> Markup:
     """Show what stands between backticks as code; all else is text."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just here

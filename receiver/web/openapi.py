@@ -1,36 +1,42 @@
-"""The OpenAPI 3.1 document, made from the routes and what each view says of itself."""
+"""The OpenAPI 3.1 document, made from the routes and the models that each view reads and writes with."""
 
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flask import Flask
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
 
 from receiver import __version__
-from receiver.web.describing import Answer, Description, Parameter, description_of
-from receiver.web.schemas import Problem
+from receiver.web.operation import Content, Operation, operation_of
+from receiver.web.schemas.base import Answer, Body, Problem, Shape
 
 Document = dict[str, Any]
 
-PROBLEM = Answer("", {"application/problem+json": Problem})
 REFERENCE = "#/components/schemas/{model}"
 
 ABOUT = """\
 Times are RFC 3339 in UTC; amounts are decimal strings. Answers may gain fields: ignore what you do not know.
 
 Errors are problem documents (RFC 9457). Besides those listed with each operation: 400 to what is not HTTP, 404 where
-there is no such path, 405 with `Allow` to another method, 414 and 431 to a request line or headers that are too large.
+there is no such path, 405 with `Allow` to another method, 414 and 431 to a request line or headers that are too large,
+417 to an expectation other than `100-continue`, 501 to a transfer coding other than `chunked`.
 `HEAD` is answered wherever `GET` is.
 """
 
-ANY_REQUEST = {414: "The request line is too long.", 431: "The headers are too large."}
+ANY_REQUEST = {
+    414: "The request line is too long.",
+    417: "An expectation other than `100-continue`.",
+    431: "The headers are too large.",
+    501: "A transfer coding other than `chunked`.",
+}
 
 HEADERS = {
     401: {"WWW-Authenticate": "What proof is asked for."},
+    403: {"WWW-Authenticate": "The scope that is asked for, where the token lacks it."},
     415: {"Accept-Encoding": "The content codings that are undone."},
     503: {"Retry-After": "Seconds to wait before the request is sent again."},
 }
@@ -50,13 +56,13 @@ def document(app: Flask, prefix: str) -> Document:
     paths: dict[str, Any] = {}
     for rule in app.url_map.iter_rules():
         view = app.view_functions[rule.endpoint]
-        description = description_of(view)
-        if description is None:
+        described = operation_of(view)
+        if described is None:
             raise NotDescribed(rule.rule)
-        models |= _models(description)
-        for path in description.forms or [_path(rule)]:
+        models |= _models(described)
+        for path in described.forms or [_path(rule)]:
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                made = _operation(inspect.getdoc(view) or "", description, path)
+                made = _operation(inspect.getdoc(view) or "", described, path)
                 name = rule.endpoint.rpartition(".")[2] + ("_at_channel" if path.endswith("/{channel}") else "")
                 paths.setdefault(path, {})[method.lower()] = {"operationId": name, **made}
     return {
@@ -82,13 +88,13 @@ def _path(rule: Rule) -> str:
     return re.sub(r"<(?:[a-z]+:)?(\w+)>", r"{\1}", rule.rule)
 
 
-def _operation(docstring: str, described: Description, path: str) -> Document:
+def _operation(docstring: str, described: Operation, path: str) -> Document:
     summary, _, more = docstring.partition("\n")
     needs = f"Scope `{described.scope}`." if described.scope else "No token is asked for."
     parameters = [
-        *(_parameter(given, "path") for given in described.path if f"{{{given.name}}}" in path),
-        *(_parameter(given, "query") for given in described.query),
-        *(_parameter(given, "header") for given in described.headers),
+        *(given for given in _parameters(described.path, "path") if f"{{{given['name']}}}" in path),
+        *_parameters(described.query, "query"),
+        *_parameters(described.headers, "header"),
     ]
     made: Document = {
         "summary": summary.rstrip("."),
@@ -99,7 +105,7 @@ def _operation(docstring: str, described: Description, path: str) -> Document:
     if parameters:
         made["parameters"] = parameters
     if described.body:
-        made["requestBody"] = _body(described)
+        made["requestBody"] = _body(described.body)
     made["responses"] = {str(status): answer for status, answer in sorted(_answers(described))}
     return made
 
@@ -109,34 +115,44 @@ def _tag(path: str) -> str:
     return "callbacks" if words[0] == "webhooks" else words[2] if words[0] == "api" else "operations"
 
 
-def _parameter(given: Parameter, place: str) -> Document:
-    made: Document = {"name": given.name, "in": place, "description": given.about, "schema": dict(given.schema)}
-    if given.example is not None:
-        made["example"] = given.example
-    if place == "path":
-        made["required"] = True
-    if place == "query":
-        made["allowEmptyValue"] = True
-    return made
+def _parameters(model: type[Shape] | None, place: str) -> Iterator[Document]:
+    """Describe the fields of a model as parameters of a path, a query or a header."""
+    for name, schema in (model.model_json_schema()["properties"] if model else {}).items():
+        del schema["title"]
+        made: Document = {"name": name, "in": place, "description": schema.pop("description"), "schema": schema}
+        if place != "header" and "examples" in schema:
+            made["example"] = schema.pop("examples")[0]
+        if place == "path":
+            made["required"] = True
+        if place == "query":
+            made["allowEmptyValue"] = True
+        yield made
 
 
-def _body(described: Description) -> Document:
-    assert described.body is not None  # noqa: S101 - for the type checker
-    models = [_reference(model) for model in described.body.models]
-    schema = models[0] if len(models) == 1 else {"anyOf": models}
-    content = {"application/json": {"schema": schema}} if models else {"*/*": {}}
-    return {"description": described.body.about, "required": True, "content": content}
+def _body(body: Sequence[type[Body]] | Content) -> Document:
+    if isinstance(body, Content):
+        return {"description": body.about, "required": True, "content": _content(body)}
+    shapes = [_reference(model) for model in body]
+    schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+    about = " Or: ".join(inspect.getdoc(model) or "" for model in body)
+    return {"description": about, "required": True, "content": {"application/json": {"schema": schema}}}
 
 
-def _answers(described: Description) -> Iterator[tuple[int, Document]]:
+def _answers(described: Operation) -> Iterator[tuple[int, Document]]:
     for status, answer in described.answers.items():
-        yield status, _answer(answer)
+        content = answer if isinstance(answer, Content) else shows(answer)
+        yield status, _answer(content)
     for status, about in {**_problems(described), **described.problems}.items():
-        yield status, _answer(Answer(about, PROBLEM.content, HEADERS.get(status, {})))
+        yield status, _answer(Content(about, {"application/problem+json": Problem}, HEADERS.get(status, {})))
 
 
-def _problems(described: Description) -> dict[int, str]:
-    """What a description says without words."""
+def shows(model: type[Answer]) -> Content:
+    """Describe a model's JSON; its docstring says what it is."""
+    return Content(inspect.getdoc(model) or "", {"application/json": model})
+
+
+def _problems(described: Operation) -> dict[int, str]:
+    """List the problems that an operation may answer without saying so."""
     found = dict(ANY_REQUEST)
     if described.query:
         found[400] = "A parameter is not what it takes; `detail` names it."
@@ -151,20 +167,25 @@ def _problems(described: Description) -> dict[int, str]:
     return found
 
 
-def _answer(answer: Answer) -> Document:
-    content = {kind: {"schema": _shape(model)} if model else {} for kind, model in answer.content.items()}
-    made: Document = {"description": answer.about, "content": content}
-    if answer.headers:
+def _answer(content: Content) -> Document:
+    made: Document = {"description": content.about, "content": _content(content)}
+    if content.headers:
         made["headers"] = {
-            name: {"description": about, "schema": {"type": "string"}} for name, about in answer.headers.items()
+            name: {"description": about, "schema": {"type": "string"}} for name, about in content.headers.items()
         }
     return made
 
 
-def _models(described: Description) -> set[type[BaseModel]]:
-    shapes = (shape for answer in described.answers.values() for shape in answer.content.values())
-    answered = {shape for shape in shapes if isinstance(shape, type)}
-    return answered | set(described.body.models if described.body else ())
+def _content(content: Content) -> Document:
+    return {kind: {"schema": _shape(shape)} if shape else {} for kind, shape in content.types.items()}
+
+
+def _models(described: Operation) -> set[type[BaseModel]]:
+    """Return the models of an operation's body and answers; those of its parameters have no name in the document."""
+    found: list[Any] = [] if isinstance(described.body, Content) else [*described.body]
+    for answer in described.answers.values():
+        found += answer.types.values() if isinstance(answer, Content) else [answer]
+    return {each for each in found if isinstance(each, type)}
 
 
 def _shape(given: type[BaseModel] | Mapping[str, Any]) -> Document:
@@ -177,6 +198,11 @@ def _reference(model: type[BaseModel]) -> Document:
 
 def _schemas(models: set[type[BaseModel]]) -> Mapping[str, Any]:
     ordered = sorted(models, key=lambda model: model.__name__)
-    _, made = models_json_schema([(model, "validation") for model in ordered], ref_template=REFERENCE)
+    _, made = models_json_schema([(model, _mode(model)) for model in ordered], ref_template=REFERENCE)
     schemas: Mapping[str, Any] = made["$defs"]
     return schemas
+
+
+def _mode(model: type[BaseModel]) -> JsonSchemaMode:
+    """Describe a body as it is read, an answer as it is written."""
+    return "validation" if issubclass(model, Body) else "serialization"

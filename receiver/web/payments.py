@@ -1,77 +1,53 @@
 """`/api/v1/payments`: what is known of each payment, and every check made."""
 
-from flask import Blueprint, Response, jsonify, request
-
-from receiver import representations
 from receiver.feed.cursors import Cursors
 from receiver.runtime import Runtime
 from receiver.store import payments
-from receiver.store.payments import AGREEMENTS, STATUSES
-from receiver.web import auth, parameters, schemas
-from receiver.web.describing import Description, choice, cursor, describes, number, part, shows, texts
+from receiver.store.api_tokens import TokenRecord
+from receiver.web import auth
+from receiver.web.operation import Operation
 from receiver.web.problems import Problem
-
-PAGE = 100
-PAGE_MAX = 1000
-
-LIST = Description(
-    scope="payments:read",
-    query=(
-        texts("source", "A source's name."),
-        choice("status", "What the bank's API said.", STATUSES),
-        choice("agreement", "Whether that confirms what callbacks claimed.", AGREEMENTS),
-        number("limit", "Payments in a page.", PAGE, 1, PAGE_MAX, 10),
-        cursor("cursor", "The `next` of the page before; repeat the filters with it."),
-    ),
-    answers={200: shows(schemas.PaymentPage)},
-)
-SHOW = Description(
-    scope="payments:read",
-    path=(
-        part("source", "The source's name.", "bcb"),
-        part("payment_id", "The bank's id of the payment.", "FT2384654NXF6"),
-    ),
-    answers={200: shows(schemas.PaymentWithChecks)},
-    problems={404: "There is no such payment, or the token may not see it."},
-)
+from receiver.web.schemas.payments import Payment, PaymentPage, PaymentPath, PaymentQuery, PaymentWithChecks
 
 
-def blueprint(runtime: Runtime) -> Blueprint:
-    """Build the routes over a process's parts."""
-    routes = Blueprint("payments", __name__, url_prefix="/api/v1/payments")
-    cursors = Cursors(runtime.settings.keys, "payments")
+class Payments:
+    """The views of payments."""
 
-    @routes.get("")
-    @describes(LIST)
-    def list_payments() -> Response:
+    def __init__(self, runtime: Runtime) -> None:
+        """Take a process's parts."""
+        self._database = runtime.database
+        self._cursors = Cursors(runtime.settings.keys, "payments")
+
+    @Operation("GET /api/v1/payments", scope="payments:read", query=PaymentQuery, answers={200: PaymentPage})
+    def list_payments(self, token: TokenRecord, query: PaymentQuery) -> PaymentPage:
         """Payments, the latest known first."""
-        token = auth.require(runtime, "payments:read")
-        limit = parameters.number("limit", PAGE, 1, PAGE_MAX)
-        given = request.args.get("cursor")
-        with runtime.database.read() as connection:
-            rows = payments.listing(
+        below = self._cursors.read_number(query.cursor) if query.cursor else None
+        names = auth.visible_sources(token, query.source)
+        with self._database.read() as connection:
+            found = payments.listing(
                 connection,
                 "payment",
-                names=auth.visible_sources(token, parameters.texts("source")),
-                status=parameters.choice("status", STATUSES),
-                agreement=parameters.choice("agreement", AGREEMENTS),
-                below=cursors.read_number(given) if given else None,
-                limit=limit + 1,
+                names=names,
+                status=query.status,
+                agreement=query.agreement,
+                below=below,
+                limit=query.limit + 1,
             )
-        following = cursors.make(rows[limit - 1].id) if len(rows) > limit else None
-        return jsonify({"data": [representations.subject(row) for row in rows[:limit]], "next": following})
+        following = self._cursors.make(found[query.limit - 1].id) if len(found) > query.limit else None
+        return PaymentPage(data=[Payment.of(payment) for payment in found[: query.limit]], next=following)
 
-    @routes.get("/<source>/<path:payment_id>")
-    @describes(SHOW)
-    def show_payment(source: str, payment_id: str) -> Response:
+    @Operation(
+        "GET /api/v1/payments/<source>/<path:payment_id>",
+        scope="payments:read",
+        path=PaymentPath,
+        answers={200: PaymentWithChecks},
+        problems={404: "There is no such payment, or the token may not see it."},
+    )
+    def show_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
         """One payment with every check made."""
-        token = auth.require(runtime, "payments:read")
-        source, payment_id = parameters.path_part(source), parameters.path_part(payment_id)
-        with runtime.database.read() as connection:
-            row = payments.find(connection, source, "payment", payment_id) if auth.may_see(token, source) else None
-            checks = payments.checks_of(connection, row.id) if row else []
-        if row is None:
+        with self._database.read() as connection:
+            found = payments.find(connection, source, "payment", payment_id) if auth.may_see(token, source) else None
+            checks = payments.checks_of(connection, found.id) if found else []
+        if found is None:
             raise Problem(404, "There is no such payment.")
-        return jsonify(representations.subject(row, checks))
-
-    return routes
+        return PaymentWithChecks.made(found, checks)

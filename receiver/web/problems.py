@@ -10,9 +10,12 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from receiver.feed.cursors import CursorInvalid
+from receiver.feed.reader import PositionUnknown
 from receiver.inbox.decompression import SUPPORTED, BodyTooLarge, CodingNotSupported
 from receiver.inbox.inbox import TryLater
 from receiver.inbox.source_cache import SourceUnknown
+from receiver.replay.plan import PlanWrong
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 
@@ -26,42 +29,40 @@ QUIET_SECONDS = 5.0
 
 
 class Outages:
-    """One burst of refusals after the other; any number of threads may tell of theirs."""
+    """One burst of refusals after the other; any number of threads may report theirs."""
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
         self._timer = timer
         self._lock = threading.Lock()
-        self._since: float | None = None
-        self._last = self._told = 0.0
-        self._refused = self._untold = 0
+        self.since: float | None = None
+        """When the burst began, by the timer; none where there is none, which costs a request nothing to see."""
+        self._last = self._logged = 0.0
+        self._refused = self._unlogged = 0
 
     def refused(self, reason: str) -> None:
         """Log the first of a burst at once; later ones by their number, every ten seconds."""
         with self._lock:
             now = self._timer()
-            is_first = self._since is None
+            is_first = self.since is None
             if is_first:
-                self._since, self._refused, self._untold = now, 0, 0
+                self.since, self._refused, self._unlogged = now, 0, 0
             self._last = now
             self._refused += 1
-            self._untold += 1
-            if not is_first and now - self._told < EVERY_SECONDS:
+            self._unlogged += 1
+            if not is_first and now - self._logged < EVERY_SECONDS:
                 return
-            self._told, untold, self._untold = now, self._untold, 0
+            self._logged, unlogged, self._unlogged = now, self._unlogged, 0
         if is_first:
             log.error("the database is unavailable: %s", reason)
         else:
-            log.error("the database is still unavailable, %d more requests refused: %s", untold, reason)
+            log.error("the database is still unavailable, %d more requests refused: %s", unlogged, reason)
 
     def succeeded(self) -> None:
         """Log the end of a burst, if this is one."""
-        # Nearly always there is none: then this costs next to nothing.
-        if self._since is None:
-            return
         with self._lock:
-            if self._since is None or self._timer() - self._last < QUIET_SECONDS:
+            if self.since is None or self._timer() - self._last < QUIET_SECONDS:
                 return
-            seconds, self._since = self._last - self._since, None
+            seconds, self.since = self._last - self.since, None
         log.warning("the database is available again: %d requests were refused within %.0f s", self._refused, seconds)
 
 
@@ -87,12 +88,14 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
 
 
 def answer(error: Exception, outages: Outages) -> Response:
-    """Return the problem document for what a view, or the door to callbacks, has raised."""
+    """Return the problem document for what a view, or the handler of callbacks, has raised."""
     match error:
         case Problem():
             return problem(error.status, error.detail, error.headers)
         case HTTPException():
             return _of_http(error)
+        case CursorInvalid() | PositionUnknown() | PlanWrong():
+            return problem(400, str(error))
         case SourceUnknown():
             return problem(404, "There is no such source.")
         case BodyTooLarge():
@@ -130,7 +133,7 @@ def _later(detail: str, seconds: int = RETRY_AFTER_SECONDS) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    """A fault of ours: never an answer that a bank would take for good."""
+    """Answer 503 for a fault of ours: never anything that a bank would take for good."""
     if isinstance(error, DecryptionFailed):
         log.error("%s", error)
     else:

@@ -27,10 +27,20 @@ class RequestBodies:
         self._usual_bytes = usual_bytes
         self._slots = threading.BoundedSemaphore(LARGE_AT_ONCE)
 
-    def reading(self, environ: WSGIEnvironment, limit_of_source: Callable[[], int]) -> AbstractContextManager[bytes]:
-        """Give the body of a request; a large one keeps its slot until the block ends.
+    def read_usual(self, environ: WSGIEnvironment) -> bytes | None:
+        """Return the body of a request that says its length, where that is within the usual limit; else none.
 
-        `limit_of_source` is asked only where the usual limit may not be enough.
+        Raises:
+            TryLater: the server has stopped reading.
+            Problem: it can't be read: broken chunks, or a sender that hung up.
+        """
+        length = get_content_length(environ)
+        if length is None or length > self._usual_bytes:
+            return None
+        return _read(environ, length, length)
+
+    def reading(self, environ: WSGIEnvironment, limit: int) -> AbstractContextManager[bytes]:
+        """Give the body of a request, of up to `limit` bytes; a large one keeps its slot until the block ends.
 
         Raises:
             BodyTooLarge
@@ -38,14 +48,11 @@ class RequestBodies:
             Problem: it can't be read: broken chunks, or a sender that hung up.
         """
         length = get_content_length(environ)
-        limit = self._usual_bytes if length is not None and length <= self._usual_bytes else limit_of_source()
         if length is not None and length > limit:
             raise BodyTooLarge(f"{length} bytes, {limit} allowed")
-        return (
-            nullcontext(_read(environ, length, limit))
-            if limit <= self._usual_bytes
-            else self._large(environ, length, limit)
-        )
+        if limit <= self._usual_bytes:
+            return nullcontext(_read(environ, length, limit))
+        return self._large(environ, length, limit)
 
     @contextmanager
     def _large(self, environ: WSGIEnvironment, length: int | None, limit: int) -> Iterator[bytes]:
@@ -59,7 +66,9 @@ class RequestBodies:
 
 def _read(environ: WSGIEnvironment, length: int | None, limit: int) -> bytes:
     try:
-        body = _whole(environ["wsgi.input"], limit + 1 if length is None else length)
+        stream: InputStream = environ["wsgi.input"]
+        most = limit + 1 if length is None else length
+        body = stream.read(most) if most <= PIECE_BYTES else _in_pieces(stream, most)
     except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
         _check_uncut(environ)
         raise Problem(400, "The body could not be read to its end.") from error
@@ -82,11 +91,9 @@ def _check_uncut(environ: WSGIEnvironment) -> None:
         raise TryLater("the server has stopped reading the request")
 
 
-def _whole(stream: InputStream, length: int) -> bytes:
-    """Read up to `length` bytes; a large body in pieces, into one buffer that becomes the result, not held twice."""
-    if length <= PIECE_BYTES:
-        return stream.read(length)
-    kept = io.BytesIO()
-    while piece := stream.read(min(PIECE_BYTES, length - kept.tell())):
-        kept.write(piece)
-    return kept.getvalue()
+def _in_pieces(stream: InputStream, length: int) -> bytes:
+    """Read up to `length` bytes in pieces, into one buffer that becomes the result: a large body is not held twice."""
+    buffer = io.BytesIO()
+    while piece := stream.read(min(PIECE_BYTES, length - buffer.tell())):
+        buffer.write(piece)
+    return buffer.getvalue()

@@ -1,33 +1,19 @@
-"""The worker: takes what is due, asks the banks, comes back later. Any number of workers may run."""
+"""The worker's loop: check what is due, run replays, finish changes of credentials, look after sources."""
 
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from typing import Any
 
-from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.credentials.rotation import CredentialChanges
-from receiver.credentials.settlement import Settlement
-from receiver.reconcile import checks
-from receiver.reconcile.schedule import Schedule
+from receiver.reconcile.checks import Reconciler
 from receiver.replay.run import Runner
 from receiver.runtime import Runtime
-from receiver.store import events, feed, payments, sources
+from receiver.store import feed
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
-from receiver.store.payments import Due, LeaseLost
-from receiver.store.sources import SourceRecord
-from receiver.worker import public_keys
-from receiver.worker.certificate_expiry import CertificateExpiry
-from receiver.worker.quiet_sources import QuietSources
+from receiver.worker.chores import CertificateExpiry, QuietSources, refresh_public_keys
 
 log = logging.getLogger(__name__)
-
-THREADS = 4
-"""Questions under way at once. A bank's budget of 300 an hour is spent in minutes even so."""
 
 IDLE_SECONDS = 0.5
 """How soon a new claim is noticed."""
@@ -37,14 +23,12 @@ TROUBLE_SECONDS = 5.0
 
 
 class Worker:
-    """Reconciles the sources of one database, runs replays, and finishes changes of credentials."""
+    """Does all that is due in one database, a little of everything in each round; any number of workers may run."""
 
     def __init__(self, runtime: Runtime, chores: Sequence[Callable[[], int]] | None = None) -> None:
-        """Take a process's parts; `chores` is what else is done in every round, each returns how much it did."""
-        settings = runtime.settings
+        """`chores` is what is done in every round besides checks; each returns how much it did."""
         self._runtime = runtime
-        self._schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
-        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._reconciler = Reconciler(runtime)
         self._chores = _usual_chores(runtime) if chores is None else chores
 
     def run(self, stop: threading.Event) -> None:
@@ -72,75 +56,33 @@ class Worker:
 
     def _round(self) -> int:
         """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
-        done = self._guarded("fetching public keys", lambda: public_keys.refresh(self._runtime))
-        done += sum(self._guarded("a chore", chore) for chore in self._chores)
-        if dues := self._claim():
-            with ThreadPoolExecutor(THREADS) as pool:
-                list(pool.map(self._check, dues))
-            # Asked, put off or failed: each is dealt with for now, and there may be more.
-            done += len(dues)
+        done = _guarded("fetching public keys", lambda: refresh_public_keys(self._runtime))
+        done += sum(_guarded("a chore", chore) for chore in self._chores)
+        # Asked, put off or failed: each is dealt with for now, and there may be more.
+        done += self._reconciler.check_due()
         feed.give_positions(self._runtime.database)
         return done
 
-    def check_now(self, subject_id: int) -> bool:
-        """Ask about one payment or job at once, due or not; false where it is being asked about already.
-
-        Raises:
-            StoreUnavailable
-        """
-        with self._runtime.database.write() as connection:
-            payments.ask_now(connection, subject_id, self._runtime.clock())
-        return sum(self._check(due) for due in self._claim(subject_id)) == 1
-
-    def _claim(self, subject_id: int | None = None) -> list[Due]:
-        now = self._runtime.clock()
-        until = now + self._lease
-        lease = secrets.token_hex(8)
-        with self._runtime.database.write() as connection:
-            return payments.claim_due(
-                connection, now=now, until=until, lease=lease, limit=THREADS, subject_id=subject_id
-            )
-
-    def _check(self, due: Due) -> int:
-        return self._guarded(f"checking {due.kind} {due.subject}", lambda: self._check_one(due))
-
-    def _check_one(self, due: Due) -> int:
-        source, facts = self._source(due)
-        access = BankSession(self._runtime, source)
-        try:
-            finding = checks.ask(access, due, facts)
-        except BudgetSpent as spent:
-            log.info("%s: %s", source.name, spent)
-            with self._runtime.database.write() as connection:
-                payments.put_off(connection, [due], spent.until)
-            return 0
-        schedule = self._schedule.at_least(access.bank.pauses)
-        checks.record(self._runtime.database, due, finding, schedule, self._runtime.clock())
-        return 1
-
-    def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
-        with self._runtime.database.read() as connection:
-            source = next(source for source in sources.every(connection) if source.id == due.source_id)
-            return source, events.facts_about(connection, due.source_id, due.subject)
-
-    def _guarded(self, what: str, work: Callable[[], int]) -> int:
-        """Let one source's trouble stop nobody else's work; what was leased comes back when its lease ends."""
-        try:
-            return work()
-        except StoreUnavailable:
-            raise
-        except (LeaseLost, DecryptionFailed) as error:
-            log.warning("%s: %s", what, error)
-        except Exception:
-            log.exception("%s failed", what)
-        return 0
-
 
 def _usual_chores(runtime: Runtime) -> Sequence[Callable[[], int]]:
+    changes = CredentialChanges(runtime)
     return (
         Runner(runtime).run_due,
-        CredentialChanges(runtime).finish_due,
-        Settlement(runtime).settle_due,
+        changes.finish_due,
+        changes.settle_due,
         CertificateExpiry(runtime).look,
         QuietSources(runtime).look,
     )
+
+
+def _guarded(what: str, work: Callable[[], int]) -> int:
+    """Let the trouble of one chore stop no other."""
+    try:
+        return work()
+    except StoreUnavailable:
+        raise
+    except DecryptionFailed as error:
+        log.warning("%s: %s", what, error)
+    except Exception:
+        log.exception("%s failed", what)
+    return 0

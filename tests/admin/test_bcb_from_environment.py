@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from admin.looking import everything, noted
 from bank import SECRET
 from pydantic import SecretStr
 
@@ -43,6 +44,23 @@ def test_the_environment_creates_the_source_bcb(parts: Runtime) -> None:
     assert (source.bank, source.base_url) == ("bcb", "http://127.0.0.1:9")
     assert credentials == {"client_id": "an-id", "client_secret": "a-secret"}
     assert secrets == [SECRET]
+
+
+def test_what_the_environment_sets_is_in_the_audit_log_without_its_secrets(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    bcb_from_environment.apply(with_environment(parts))
+    assert noted(parts) == [
+        ("environment", "source.added", {"source": "bcb", "bank": "bcb", "environment": "sandbox"}),
+        ("environment", "source.credentials", {"source": "bcb"}),
+        ("environment", "secret.set", {"source": "bcb", "version": 1}),
+    ]
+
+
+def test_a_secret_that_makes_no_key_leaves_nothing_behind(parts: Runtime) -> None:
+    before = everything(parts)
+    with pytest.raises(SettingsError):
+        bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr("not Base64!")))
+    assert everything(parts) == before
 
 
 def test_without_it_nothing_is_created(parts: Runtime) -> None:

@@ -7,15 +7,19 @@ from typing import Any
 import pytest
 from encrypting_bank import batch, notification, payment
 
-from receiver.banks.banking_circle import callbacks
+from receiver import banks
 from receiver.banks.json_values import NotUnderstood
-from receiver.banks.protocol import Claim
+from receiver.banks.protocol import Claim, Proof
 
 PAYMENT_ID = "9ffa7024-5536-4b0f-9578-d03171f75182"
 
 
+def read_bytes(content: bytes) -> list[Claim]:
+    return list(banks.named("banking_circle").read(Proof("encryption", "secret:1", content)))
+
+
 def read(*notifications: Any) -> list[Claim]:
-    return list(callbacks.read(batch(list(notifications)).encode()))
+    return read_bytes(batch(list(notifications)).encode())
 
 
 def only(found: Any) -> Claim:
@@ -84,7 +88,7 @@ def test_no_errors_are_none(errors: Any) -> None:
 
 
 def test_a_return_is_marked() -> None:
-    assert only(notification(payment=payment(**{"return": True}))).facts["is_return"] is True
+    assert only(notification(payment=payment() | {"return": True})).facts["is_return"] is True
     assert "is_return" not in only(notification()).facts
 
 
@@ -123,13 +127,13 @@ def test_a_notification_without_an_event_id_is_kept_by_its_content(found: Any) -
 
 def test_a_bare_array_is_a_batch_too() -> None:
     text = json.dumps([notification(event_id="e1"), notification(event_id="e2")])
-    assert [claim.identity[1] for claim in callbacks.read(text.encode())] == ["e1", "e2"]
+    assert [claim.identity[1] for claim in read_bytes(text.encode())] == ["e1", "e2"]
 
 
 @pytest.mark.parametrize("name", ["notifications", "Notifications", "NOTIFICATIONS"])
 def test_the_envelope_may_hold_more_and_spell_its_name_otherwise(name: str) -> None:
     text = json.dumps({"before": {"notifications": [1]}, name: [notification()], "after": [1, {"x": "]}"}]})
-    assert len(callbacks.read(text.encode())) == 1
+    assert len(read_bytes(text.encode())) == 1
 
 
 @pytest.mark.parametrize(
@@ -157,16 +161,27 @@ def test_the_envelope_may_hold_more_and_spell_its_name_otherwise(name: str) -> N
         "[" * 100_000,
         '{"notifications":' + "[" * 100_000,
         '{"notifications":[1e999999999999999999999]}',
+        '{"notifications":[' + "9" * 5000 + "]}",
+        '{"notifications":[01]}',
+        '{"notifications":[+1]}',
+        '{"notifications":[\x0b1]}',
+        '{"notifications":[\xa01]}',
+        '{"notifications":["\x1f"]}',
     ],
 )
 def test_what_is_no_batch_is_not_understood(text: str) -> None:
     with pytest.raises(NotUnderstood):
-        callbacks.read(text.encode())
+        read_bytes(text.encode())
 
 
 def test_what_is_no_utf_8_is_not_understood() -> None:
     with pytest.raises(NotUnderstood):
-        callbacks.read(b"\xff\xfe[]")
+        read_bytes(b"\xff\xfe[]")
+
+
+def test_half_a_surrogate_pair_is_no_other_character() -> None:
+    texts = ('[{"x":"\\ud83d"}]', '[{"x":"\\ud83d\\ud83d"}]', '[{"x":"\\ud83d\\udc3d"}]', '[{"x":"?"}]')
+    assert len({claim.content for text in texts for claim in read_bytes(text.encode())}) == len(texts)
 
 
 def test_the_same_event_of_another_subscription_says_the_same() -> None:
@@ -181,5 +196,5 @@ def test_another_content_under_the_same_id_differs() -> None:
 
 def test_amounts_are_read_to_the_digit() -> None:
     text = batch([notification()]).replace("145.25", "12345678901234567.89")
-    (claim,) = callbacks.read(text.encode())
+    (claim,) = read_bytes(text.encode())
     assert claim.amount == Decimal("12345678901234567.89")

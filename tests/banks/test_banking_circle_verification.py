@@ -10,7 +10,6 @@ import pytest
 from encrypting_bank import KEY, EncryptingBank, batch, notification
 
 from receiver import banks
-from receiver.banks.banking_circle import callbacks
 from receiver.banks.protocol import Callback, OptionsWrong, Profile, Proof
 from receiver.signing.errors import Refusal
 
@@ -157,7 +156,7 @@ def test_only_the_addresses_on_the_list_are_taken() -> None:
 
 
 def test_headers_may_have_other_names() -> None:
-    made = callback(**{"X-Nonce": "x"})
+    made = with_header(callback(), "x-nonce", b"x")
     renamed = {"x-nonce": made.headers["nonce"], "x-tag": made.headers["authenticationtag"]}
     moved = replace(made, headers={**renamed, "x-sum": made.headers["checksum"]})
     known = profile(nonce_header="X-Nonce", tag_header="X-Tag", checksum_header="X-Sum")
@@ -199,4 +198,4 @@ def test_a_key_that_makes_none_is_refused_when_it_is_set() -> None:
 
 def test_every_notification_of_the_batch_is_in_what_is_proven() -> None:
     text = batch([notification() for _ in range(3)])
-    assert len(callbacks.read(prove(callback(text)).content)) == 3
+    assert len(BANK.read(prove(callback(text)))) == 3

@@ -28,7 +28,7 @@ def api() -> Iterator[Answering]:
 
 
 @pytest.fixture
-def way(api: Answering) -> HttpClient:
+def client(api: Answering) -> HttpClient:
     return HttpClient(api.url, clock=lambda: NOW, token="t")
 
 
@@ -146,17 +146,17 @@ JWT = jwt.encode({"exp": int((NOW + timedelta(hours=1)).timestamp())}, "k" * 32,
     ],
 )
 def test_a_token_s_end_is_read_from_the_answer_or_else_from_the_token(
-    api: Answering, way: HttpClient, fields: dict[str, Any], ends: datetime | None
+    api: Answering, client: HttpClient, fields: dict[str, Any], ends: datetime | None
 ) -> None:
     api.answer = {"access_token": "opaque", **fields}
-    assert BANK.new_token(way, CREDENTIALS)[1] == ends
+    assert BANK.new_token(client, CREDENTIALS)[1] == ends
 
 
 @pytest.mark.parametrize("answer", [{}, [], None, {"access_token": ""}, {"access_token": 7}, {"access_token": "a\nb"}])
-def test_an_answer_without_a_token_is_unreadable(api: Answering, way: HttpClient, answer: Any) -> None:
+def test_an_answer_without_a_token_is_unreadable(api: Answering, client: HttpClient, answer: Any) -> None:
     api.answer = answer
     with pytest.raises(AnswerUnreadable):
-        BANK.new_token(way, CREDENTIALS)
+        BANK.new_token(client, CREDENTIALS)
 
 
 @pytest.mark.parametrize(
@@ -169,12 +169,12 @@ def test_an_answer_without_a_token_is_unreadable(api: Answering, way: HttpClient
         ({"status": "ELSE"}, "unknown"),
     ],
 )
-def test_the_status_is_read_in_any_of_its_shapes(api: Answering, way: HttpClient, answer: Any, status: str) -> None:
+def test_the_status_is_read_in_any_of_its_shapes(api: Answering, client: HttpClient, answer: Any, status: str) -> None:
     api.answer = answer
-    assert BANK.ask(way, "payment", "pay-1", {"space_id": "s-1"}).status == status
+    assert BANK.ask(client, "payment", "pay-1", {"space_id": "s-1"}).status == status
     assert api.asked[-1][:2] == ("GET", "/payments/v1/spaces/s-1/payments/pay-1")
 
 
-def test_without_a_space_there_is_nothing_to_ask_and_that_is_said(way: HttpClient) -> None:
+def test_without_a_space_there_is_nothing_to_ask_and_that_is_said(client: HttpClient) -> None:
     with pytest.raises(NotOffered, match="option space"):
-        BANK.ask(way, "payment", "pay-1", {})
+        BANK.ask(client, "payment", "pay-1", {})

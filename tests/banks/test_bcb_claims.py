@@ -9,9 +9,10 @@ from bank import DEPOSIT, deposit, job
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receiver.banks.bcb import callbacks
+from receiver import banks
 from receiver.banks.json_values import NotUnderstood, decimal_text
-from receiver.banks.protocol import STATUSES, Claim
+from receiver.banks.protocol import Claim, Proof
+from receiver.store.payments import STATUSES
 
 VALUES = st.recursive(
     st.none()
@@ -29,8 +30,12 @@ VALUES = st.recursive(
 NAMES = [*DEPOSIT, "jobId", "JobId", "jobStatus", "JobStatus", "status", "eventType", "summary", "Summary"]
 
 
+def read_bytes(body: bytes) -> list[Claim]:
+    return list(banks.named("bcb").read(Proof("signature", "secret:1", body)))
+
+
 def read(fields: Any) -> Claim:
-    (claim,) = callbacks.read(json.dumps(fields).encode())
+    (claim,) = read_bytes(json.dumps(fields).encode())
     return claim
 
 
@@ -66,7 +71,7 @@ def assert_storable(claim: Claim) -> None:
 @example(b"\xff\x00")
 def test_any_bytes_are_claims_or_not_understood(body: bytes) -> None:
     try:
-        found = callbacks.read(body)
+        found = read_bytes(body)
     except NotUnderstood:
         return
     assert found

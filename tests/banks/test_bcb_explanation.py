@@ -9,8 +9,8 @@ from receiver.banks import bcb
 from receiver.banks.abilities import Explains, Explanation
 from receiver.banks.protocol import Callback, Profile
 from receiver.signing import rsa_pss
-from receiver.signing.encoding import to_base64
-from receiver.simulator.bcb.keys import KeyRing
+from receiver.signing.hmac_sha256 import to_base64
+from receiver.simulator.bcb.callbacks import KeyRing
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 PATH = b"/webhooks/bcb"

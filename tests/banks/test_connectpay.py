@@ -17,7 +17,7 @@ from receiver.banks.protocol import Claim, OptionsWrong, Proof
 from receiver.model import Status
 from receiver.reconcile.schedule import Schedule
 from receiver.simulator.connectpay import Config, Simulator
-from receiver.simulator.connectpay.payments import TYPES
+from receiver.simulator.connectpay.bank import TYPES
 
 BANK = banks.named("connectpay")
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -187,10 +187,10 @@ def test_a_client_call_without_all_that_it_needs_is_refused_in_words_and_not_sen
 def test_a_client_call_shows_the_user_and_not_the_partner() -> None:
     with answering() as api:
         shown = BANK.authorization("the-key", {})
-        way = HttpClient(api.url, clock=lambda: NOW, token="the-key", authorization=shown)
+        client = HttpClient(api.url, clock=lambda: NOW, token="the-key", authorization=shown)
         user = User("the-token", NOW, "203.0.113.7")
-        call(way, SIGN_OUT, user)
-        call(way, USERS, user)
+        call(client, SIGN_OUT, user)
+        call(client, USERS, user)
     of_user, of_partner = (headers for _, _, headers in api.asked)
     assert (of_user["authorization"], of_user["psu-ip-address"]) == ("Bearer the-token", "203.0.113.7")
     assert "x-connectpay-api-key" not in of_user
@@ -200,7 +200,7 @@ def test_a_client_call_shows_the_user_and_not_the_partner() -> None:
 
 def test_the_bank_takes_a_client_call_with_both(simulator: Simulator) -> None:
     simulator.options.change({"status_path": "/baas-sca/client/{paymentOrderNo}"})
-    token = simulator.bank.bearers.issue("user", 300)
+    token = simulator.bank.tokens.issue("user", 300)
     with pytest.raises(NotKnown):  # let in, and told that there is no such order
         call(partner(simulator), "/baas-sca/client/PO-0", User(token, NOW, "203.0.113.7"))
     with pytest.raises(TokenRefused):

@@ -162,7 +162,12 @@ def test_a_chunked_answer_is_put_together(bank: TinyBank, api: HttpClient) -> No
 
 def test_a_connection_is_used_again(bank: TinyBank, api: HttpClient) -> None:
     peers = set()
-    bank.answer = lambda handler: (peers.add(handler.client_address), answer(handler, 200, b"{}"))[1]
+
+    def note_the_peer(handler: BaseHTTPRequestHandler) -> None:
+        peers.add(handler.client_address)
+        answer(handler, 200, b"{}")
+
+    bank.answer = note_the_peer
     for _ in range(3):
         api.get("/")
     assert len(peers) == 1
@@ -303,7 +308,12 @@ def test_an_answer_that_is_cut_short_is_none(bank: TinyBank, api: HttpClient, se
 
 def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_is_set(bank: TinyBank, api: HttpClient) -> None:
     done = threading.Event()
-    bank.answer = lambda handler: (done.wait(10), raw(handler))[1]
+
+    def answer_late(handler: BaseHTTPRequestHandler) -> None:
+        done.wait(10)
+        raw(handler)
+
+    bank.answer = answer_late
     started = time.monotonic()
     with pytest.raises(Unreachable):
         api.get("/")

@@ -2,56 +2,19 @@
 
 import json
 import logging
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
 
 import pytest
-from bank import BankSigner, Signed
-from click.testing import CliRunner, Result
+from bank import BankSigner
+from cli.commands import Cli, Send
 from conftest import KEY, add_source
 from flask.testing import FlaskClient
-from servers import RECEIVER
-from werkzeug.test import TestResponse
 
-from receiver.cli import main
 from receiver.runtime import Runtime
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
-
-Send = Callable[[Signed], TestResponse]
-
-
-@dataclass(frozen=True)
-class Cli:
-    """Runs commands as an operator types them."""
-
-    def run(self, *words: str, given: str | bytes = "") -> Result:
-        """Run a command in this process with `given` on standard input; a bug in it is raised here."""
-        result = CliRunner().invoke(main, words, input=given, prog_name="receiver")
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    def done(self, *words: str, given: str | bytes = "") -> str:
-        """Run a command that must succeed; return its standard output."""
-        result = self.run(*words, given=given)
-        assert result.exit_code == 0, result.output
-        return result.stdout
-
-    def json(self, *words: str) -> Any:
-        """Run a command with `--json` and parse all that it writes."""
-        return json.loads(self.done(*words, "--json"))
-
-    def process(self, *words: str, given: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-        """Run a command in a process of its own."""
-        return subprocess.run(
-            [*RECEIVER, *words], input=given, capture_output=True, timeout=60, env={**os.environ, **environment}
-        )
 
 
 @pytest.fixture

@@ -1,20 +1,23 @@
 """`receiver audit`."""
 
 import pytest
+from cli.commands import Cli
 from sqlalchemy import text
+
+from receiver.runtime import Runtime
 
 REASON = "the ledger lost a day"
 
 
 @pytest.fixture
-def replayed(cli):
+def replayed(cli: Cli) -> None:
     plan = cli.json("replay", "plan", "--reason", REASON)
     cli.done("replay", "run", plan["plan"])
     cli.done("worker", "--once")
 
 
 @pytest.mark.usefixtures("replayed")
-def test_the_list_tells_who_did_what_why_and_when_newest_first(cli):
+def test_the_list_tells_who_did_what_why_and_when_newest_first(cli: Cli) -> None:
     done, started = cli.json("audit", "list")
     assert (started["what"], started["why"], done["what"], done["why"]) == (
         "replay.started",
@@ -30,14 +33,14 @@ def test_the_list_tells_who_did_what_why_and_when_newest_first(cli):
     assert len(lines) == 2
 
 
-def test_an_empty_log_says_so_and_is_whole(cli):
+def test_an_empty_log_says_so_and_is_whole(cli: Cli) -> None:
     result = cli.run("audit", "list")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "The audit log is empty.\n")
     assert cli.done("audit", "verify").startswith("0 entries")
 
 
 @pytest.mark.usefixtures("replayed")
-def test_a_change_behind_its_back_is_found(cli, live):
+def test_a_change_behind_its_back_is_found(cli: Cli, live: Runtime) -> None:
     assert cli.done("audit", "verify").startswith("2 entries")
     with live.database.write() as connection:
         connection.execute(text("DROP TRIGGER audit_entries_refuse_update"))

@@ -6,13 +6,23 @@ import pty
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from banking_circle import add_source, control, credentials, credentials_file
+from cli.commands import Cli
+from click.testing import Result
 from servers import RECEIVER
 
+from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Config, Simulator
 from receiver.store import sources
+
+
+class WriteCredentials(Protocol):
+    """Writes a credentials file with some values changed and returns its path."""
+
+    def __call__(self, **changes: str) -> str: ...
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +32,7 @@ def bank() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def given(bank, tmp_path):
-    """Writes a credentials file and returns its path."""
-
+def given(bank: Simulator, tmp_path: Path) -> WriteCredentials:
     def write(**changes: str) -> str:
         path = tmp_path / "credentials.json"
         path.write_text(json.dumps(credentials_file(bank, **changes)))
@@ -33,22 +41,24 @@ def given(bank, tmp_path):
     return write
 
 
-def add(cli, bank, *words):
+def add(cli: Cli, bank: Simulator, *words: str) -> Result:
     return cli.run("source", "add", "bc", "--bank", "banking_circle", "--base-url", bank.url, *words)
 
 
-def stored(live):
+def stored(live: Runtime) -> dict[str, str] | None:
     with live.database.read() as connection:
         found = sources.find(connection, "bc")
-        return found and sources.credentials(connection, live.encryption, found.id)
+        return None if found is None else sources.credentials(connection, live.encryption, found.id)
 
 
-def doctor(cli):
+def doctor(cli: Cli) -> list[str]:
     result = cli.run("doctor")
     return [line for line in result.stdout.splitlines() if " bc " in line and "secrets" not in line]
 
 
-def test_a_source_is_added_with_its_certificate_and_its_end_is_told(cli, bank, given, live):
+def test_a_source_is_added_with_its_certificate_and_its_end_is_told(
+    cli: Cli, bank: Simulator, given: WriteCredentials, live: Runtime
+) -> None:
     result = add(cli, bank, "--credentials", given())
     assert result.exit_code == 0, result.output
     assert "The client certificate is valid until 20" in result.stderr
@@ -65,7 +75,15 @@ def test_a_source_is_added_with_its_certificate_and_its_end_is_told(cli, bank, g
         (None, {"passcode": ""}, "--credentials lacks passcode"),
     ],
 )
-def test_a_certificate_that_can_not_be_used_adds_no_source(cli, bank, given, live, file, changes, words):
+def test_a_certificate_that_can_not_be_used_adds_no_source(
+    cli: Cli,
+    bank: Simulator,
+    given: WriteCredentials,
+    live: Runtime,
+    file: str | None,
+    changes: dict[str, str],
+    words: str,
+) -> None:
     changes |= {"certificate": str(getattr(bank.certificates, file))} if file else {}
     result = add(cli, bank, "--credentials", given(**changes))
     assert result.exit_code == 1
@@ -74,7 +92,7 @@ def test_a_certificate_that_can_not_be_used_adds_no_source(cli, bank, given, liv
     assert stored(live) is None
 
 
-def test_paths_are_relative_to_the_credentials_file(cli, bank, tmp_path, live):
+def test_paths_are_relative_to_the_credentials_file(cli: Cli, bank: Simulator, tmp_path: Path, live: Runtime) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "client.pfx").write_bytes(bank.certificates.client_pfx.read_bytes())
@@ -84,7 +102,7 @@ def test_paths_are_relative_to_the_credentials_file(cli, bank, tmp_path, live):
 
 
 @pytest.mark.usefixtures("cli")
-def test_at_a_terminal_what_a_file_lacks_is_asked_for(bank, given, live):
+def test_at_a_terminal_what_a_file_lacks_is_asked_for(bank: Simulator, given: WriteCredentials, live: Runtime) -> None:
     ours, theirs = pty.openpty()
     words = ["source", "add", "bc", "--bank", "banking_circle", "--base-url", bank.url]
     process = subprocess.Popen(
@@ -96,6 +114,7 @@ def test_at_a_terminal_what_a_file_lacks_is_asked_for(bank, given, live):
         env=dict(os.environ),
     )
     os.close(theirs)
+    assert process.stderr is not None
     errors = b""
     # What is typed before the question is thrown away, as at any terminal.
     while b"passcode" not in errors:
@@ -109,7 +128,9 @@ def test_at_a_terminal_what_a_file_lacks_is_asked_for(bank, given, live):
     assert b"simulator-passcode" not in shown + errors
 
 
-def test_new_credentials_replace_the_old_ones_and_are_audited(cli, bank, given, live):
+def test_new_credentials_replace_the_old_ones_and_are_audited(
+    cli: Cli, bank: Simulator, given: WriteCredentials, live: Runtime
+) -> None:
     add_source(live, bank, credentials(bank, password="old"))
     assert "API credentials of bc are replaced" in cli.done("source", "credentials", "bc", "--credentials", given())
     assert stored(live) == credentials(bank)
@@ -118,14 +139,14 @@ def test_new_credentials_replace_the_old_ones_and_are_audited(cli, bank, given, 
     ]
 
 
-def test_no_credentials_at_all_change_nothing(cli, bank, live):
+def test_no_credentials_at_all_change_nothing(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
     result = cli.run("source", "credentials", "bc")
     assert result.exit_code == 1
     assert stored(live) == credentials(bank)
 
 
-def test_all_is_well_where_the_bank_authorizes(cli, bank, live):
+def test_all_is_well_where_the_bank_authorizes(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
     lines = doctor(cli)
     assert lines[0].startswith("ok    bc certificate: valid until")
@@ -135,12 +156,12 @@ def test_all_is_well_where_the_bank_authorizes(cli, bank, live):
     ]
 
 
-def test_every_run_makes_a_real_authorization_call(cli, bank, live):
+def test_every_run_makes_a_real_authorization_call(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
-    before = len(bank.journal.entries())
+    before = len(bank.requests.entries())
     cli.run("doctor")
     cli.run("doctor")
-    paths = [seen.path for seen in bank.journal.entries()[before:]]
+    paths = [seen.path for seen in bank.requests.entries()[before:]]
     assert paths.count("/api/v1/authorizations/authorize") == 2
 
 
@@ -156,14 +177,16 @@ def test_every_run_makes_a_real_authorization_call(cli, bank, live):
     ],
     ids=["none", "wrong", "expired", "passcode", "user", "another bank"],
 )
-def test_what_is_at_fault_is_named(cli, bank, live, pfx, changes, line):
+def test_what_is_at_fault_is_named(
+    cli: Cli, bank: Simulator, live: Runtime, pfx: str | None, changes: dict[str, str], line: str
+) -> None:
     path: Path | None = getattr(bank.certificates, pfx) if pfx else None
     add_source(live, bank, credentials(bank, path, **changes))
     assert doctor(cli)[-1].startswith(line)
     assert cli.run("doctor").exit_code == 1
 
 
-def test_an_address_that_is_not_allowed_is_named(cli, bank, live):
+def test_an_address_that_is_not_allowed_is_named(cli: Cli, bank: Simulator, live: Runtime) -> None:
     from receiver.simulator.faults import Fault
 
     add_source(live, bank)
@@ -174,14 +197,14 @@ def test_an_address_that_is_not_allowed_is_named(cli, bank, live):
         bank.faults.clear()
 
 
-def test_a_bank_that_is_not_there_is_a_fault_of_the_network(cli, bank, live):
+def test_a_bank_that_is_not_there_is_a_fault_of_the_network(cli: Cli, bank: Simulator, live: Runtime) -> None:
     source = add_source(live, bank)
     with live.database.write() as connection:
         sources.change(connection, source.id, base_url="https://127.0.0.1:1")
     assert doctor(cli)[-1].startswith("fail  bc network: the bank can't be reached: GET")
 
 
-def test_a_user_without_accounts_is_a_warning(cli, bank, live):
+def test_a_user_without_accounts_is_a_warning(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
     control(bank, "/accounts", {"count": 0}, "PUT")
     try:
@@ -190,7 +213,7 @@ def test_a_user_without_accounts_is_a_warning(cli, bank, live):
         control(bank, "/accounts", {"count": 3}, "PUT")
 
 
-def test_accounts_are_listed_as_a_table(cli, bank, live):
+def test_accounts_are_listed_as_a_table(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
     lines = cli.done("accounts", "list", "bc").splitlines()
     assert lines[0].split() == ["account", "id", "number", "name", "currency", "status", "balance"]
@@ -199,14 +222,14 @@ def test_accounts_are_listed_as_a_table(cli, bank, live):
     assert lines[1].split()[-3:] == ["GBP", "Active", "1025"]
 
 
-def test_accounts_are_listed_as_json_with_all_that_is_known(cli, bank, live):
+def test_accounts_are_listed_as_json_with_all_that_is_known(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
     first = cli.json("accounts", "list", "bc")[0]
     assert first["balances"][0]["begin_of_day"] == "1000"
     assert (first["owner"], first["opened"], first["closed"]) == ("Sørensen & Fils SA", "2020-01-01", None)
 
 
-def test_a_bare_account_in_place_of_a_list_is_listed(cli, bank, live):
+def test_a_bare_account_in_place_of_a_list_is_listed(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank)
     control(bank, "/options", {"accounts_shape": "bare"}, "PATCH")
     try:
@@ -215,21 +238,21 @@ def test_a_bare_account_in_place_of_a_list_is_listed(cli, bank, live):
         control(bank, "/options", {"accounts_shape": "page"}, "PATCH")
 
 
-def test_bcbs_accounts_are_listed_too(cli, live):
+def test_bcbs_accounts_are_listed_too(cli: Cli, live: Runtime) -> None:
     from conftest import add_source as add_bcb
 
-    from receiver.simulator import Simulator as Bcb
-    from receiver.simulator import SimulatorConfig
+    from receiver.simulator.bcb import Config as BcbConfig
+    from receiver.simulator.bcb import Simulator as Bcb
 
     numbers = tuple(f"10464{number:05d}" for number in range(1001))
-    with Bcb(SimulatorConfig(accounts=numbers)) as simulator:
+    with Bcb(BcbConfig(accounts=numbers)) as simulator:
         add_bcb(live, base_url=simulator.url)
         listed = cli.json("accounts", "list", "bcb")
     assert {account["number"] for account in listed} == set(numbers)
     assert (listed[0]["currency"], listed[0]["status"], listed[0]["balance"]) == ("USD", "ACTIVE", "0.00")
 
 
-def test_a_bank_that_can_not_be_asked_fails_in_one_line(cli, bank, live):
+def test_a_bank_that_can_not_be_asked_fails_in_one_line(cli: Cli, bank: Simulator, live: Runtime) -> None:
     add_source(live, bank, credentials(bank, password="wrong-password"))
     result = cli.run("accounts", "list", "bc")
     assert result.exit_code == 1

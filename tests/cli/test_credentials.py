@@ -1,51 +1,55 @@
 """`receiver credentials`, and `receiver source credentials`."""
 
 import json
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 from bank import SECRET
+from cli.commands import Cli
 from conftest import add_source
 from sqlalchemy import update
 
 from receiver import banks
 from receiver.credentials.outcomes import ChangeUnfinished
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.runtime import Runtime
+from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.faults import Fault
 from receiver.store import sources
+from receiver.store.sources import SourceRecord
 from receiver.store.tables import Source, table_of
 
 MANAGES_NOTHING = frozenset({"get-payment-status", "get-transactions"})
 
 
 @pytest.fixture
-def simulator():
-    with Simulator(SimulatorConfig(rate_limit=0)) as running:
+def simulator() -> Iterator[Simulator]:
+    with Simulator(Config(rate_limit=0)) as running:
         yield running
 
 
 @pytest.fixture
-def known(live, simulator):
+def known(live: Runtime, simulator: Simulator) -> SourceRecord:
     """The source `bcb`, whose bank is a simulator."""
     return add_source(live, base_url=simulator.url)
 
 
 @pytest.fixture
-def unfinished(live, known, simulator):
+def unfinished(live: Runtime, known: SourceRecord, simulator: Simulator) -> None:
     """A rotation whose answer was lost."""
     simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
     with pytest.raises(ChangeUnfinished):
         CredentialChanges(live).make(known, ChangeRequest("rotate", "cli:test"), pauses=())
 
 
-def stored(live, known):
+def stored(live: Runtime, known: SourceRecord) -> dict[str, str] | None:
     with live.database.read() as connection:
         return sources.credentials(connection, live.encryption, known.id)
 
 
 @pytest.mark.usefixtures("known")
-def test_a_rotation_shows_no_secret_and_says_what_is_valid_now(cli, simulator):
+def test_a_rotation_shows_no_secret_and_says_what_is_valid_now(cli: Cli, simulator: Simulator) -> None:
     result = cli.run("credentials", "rotate", "bcb")
     assert result.stdout == (
         "The credentials of bcb are rotated: secret 2 is the current one; the ones before it stay valid for 3600 s.\n"
@@ -58,7 +62,9 @@ def test_a_rotation_shows_no_secret_and_says_what_is_valid_now(cli, simulator):
 
 @pytest.mark.parametrize("command", ["rotate", "create"])
 @pytest.mark.usefixtures("known")
-def test_with_show_the_new_secrets_stand_on_standard_output_and_that_is_in_the_audit_log(cli, simulator, command):
+def test_with_show_the_new_secrets_stand_on_standard_output_and_that_is_in_the_audit_log(
+    cli: Cli, simulator: Simulator, command: str
+) -> None:
     result = cli.run("credentials", command, "bcb", "--show")
     client = list(simulator.bank.clients.values())[-1]
     assert dict(line.split("  ") for line in result.stdout.splitlines()) == {
@@ -74,14 +80,16 @@ def test_with_show_the_new_secrets_stand_on_standard_output_and_that_is_in_the_a
 
 
 @pytest.mark.usefixtures("known")
-def test_each_rotation_that_was_told_is_followed_by_another(cli, simulator):
+def test_each_rotation_that_was_told_is_followed_by_another(cli: Cli, simulator: Simulator) -> None:
     cli.done("credentials", "rotate", "bcb")
     cli.done("credentials", "rotate", "bcb")
     assert simulator.bank.credentials.done["rotated"] == 2
 
 
 @pytest.mark.usefixtures("known")
-def test_a_bank_that_gives_no_answer_leaves_the_rotation_unfinished_and_says_who_goes_on(cli, simulator):
+def test_a_bank_that_gives_no_answer_leaves_the_rotation_unfinished_and_says_who_goes_on(
+    cli: Cli, simulator: Simulator
+) -> None:
     simulator.faults.add(Fault("500", path="/v1/credentials*", count=None))
     result = cli.run("credentials", "rotate", "bcb")
     assert result.exit_code == 1
@@ -90,7 +98,7 @@ def test_a_bank_that_gives_no_answer_leaves_the_rotation_unfinished_and_says_who
 
 
 @pytest.mark.usefixtures("unfinished")
-def test_the_list_of_secrets_shows_an_unfinished_rotation_for_what_it_is(cli):
+def test_the_list_of_secrets_shows_an_unfinished_rotation_for_what_it_is(cli: Cli) -> None:
     result = cli.run("secret", "list", "bcb")
     assert "rotate unfinished" in result.stdout
     assert "the change (rotate) begun at" in result.stderr
@@ -101,13 +109,13 @@ def test_the_list_of_secrets_shows_an_unfinished_rotation_for_what_it_is(cli):
 
 
 @pytest.mark.usefixtures("unfinished")
-def test_the_doctor_finishes_it_and_says_so(cli, simulator):
+def test_the_doctor_finishes_it_and_says_so(cli: Cli, simulator: Simulator) -> None:
     assert "ok    bcb credentials: an unfinished change (rotate) is finished now" in cli.done("doctor")
     assert simulator.bank.credentials.done["rotated"] == 1
 
 
 @pytest.mark.usefixtures("unfinished")
-def test_the_doctor_that_can_not_finish_it_fails(cli, simulator):
+def test_the_doctor_that_can_not_finish_it_fails(cli: Cli, simulator: Simulator) -> None:
     simulator.bank.credentials.old_tokens = "revoked"
     result = cli.run("doctor")
     assert result.exit_code == 1
@@ -115,14 +123,14 @@ def test_the_doctor_that_can_not_finish_it_fails(cli, simulator):
 
 
 @pytest.mark.usefixtures("unfinished")
-def test_an_unfinished_rotation_can_be_given_up(cli):
+def test_an_unfinished_rotation_can_be_given_up(cli: Cli) -> None:
     assert cli.done("credentials", "rotate", "bcb", "--abandon").endswith("is given up.\n")
     result = cli.run("credentials", "rotate", "bcb", "--abandon")
     assert (result.exit_code, result.stderr) == (1, "Error: no change of the credentials of bcb is unfinished\n")
 
 
 @pytest.mark.usefixtures("known")
-def test_a_missing_permission_fails_with_what_to_ask_the_bank_for(cli, simulator):
+def test_a_missing_permission_fails_with_what_to_ask_the_bank_for(cli: Cli, simulator: Simulator) -> None:
     simulator.bank.replace_client(simulator.bank.client.with_permissions(MANAGES_NOTHING))
     for command in ("rotate", "create", "permissions"):
         result = cli.run("credentials", command, "bcb")
@@ -131,7 +139,7 @@ def test_a_missing_permission_fails_with_what_to_ask_the_bank_for(cli, simulator
 
 
 @pytest.mark.usefixtures("known")
-def test_new_credentials_get_the_allowed_addresses(cli, simulator):
+def test_new_credentials_get_the_allowed_addresses(cli: Cli, simulator: Simulator) -> None:
     cli.done("credentials", "create", "bcb", "--allowed-ips", "203.0.113.7, 198.51.100.0/24,2001:db8::/32")
     made = list(simulator.bank.clients.values())[-1]
     assert made.allowed_ips == "203.0.113.7,198.51.100.0/24,2001:db8::/32"
@@ -141,21 +149,25 @@ def test_new_credentials_get_the_allowed_addresses(cli, simulator):
     "given", ["", "203.0.113", "203.0.113.7;203.0.113.8", "198.51.100.7/24", "*,203.0.113.7", "all"]
 )
 @pytest.mark.usefixtures("known")
-def test_a_wrong_list_of_addresses_is_wrong_use_and_reaches_no_bank(cli, simulator, given):
+def test_a_wrong_list_of_addresses_is_wrong_use_and_reaches_no_bank(cli: Cli, simulator: Simulator, given: str) -> None:
     result = cli.run("credentials", "create", "bcb", "--allowed-ips", given)
     assert result.exit_code == 2
     assert "--allowed-ips" in result.stderr
-    assert simulator.journal.entries() == []
+    assert simulator.requests.entries() == []
 
 
-def test_disabling_ends_the_sources_credentials(cli, live, known, simulator):
+def test_disabling_ends_the_sources_credentials(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+) -> None:
     assert cli.done("credentials", "disable", "bcb") == "The client simulator-client is disabled at the bank.\n"
     assert not simulator.bank.client.is_active
     assert stored(live, known) is None
 
 
 @pytest.mark.usefixtures("known")
-def test_at_a_terminal_disabling_is_asked_about(cli, simulator, monkeypatch):
+def test_at_a_terminal_disabling_is_asked_about(
+    cli: Cli, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("receiver.cli.credentials.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
     assert cli.run("credentials", "disable", "bcb", given="n\n").exit_code == 1
     assert simulator.bank.client.is_active
@@ -164,14 +176,14 @@ def test_at_a_terminal_disabling_is_asked_about(cli, simulator, monkeypatch):
 
 
 @pytest.mark.usefixtures("known")
-def test_the_permissions_are_listed_beside_what_each_is_needed_for(cli):
+def test_the_permissions_are_listed_beside_what_each_is_needed_for(cli: Cli) -> None:
     rows = {row["key"]: row for row in cli.json("credentials", "permissions", "bcb")}
     assert rows["get-payment-status"]["needed_for"] == "payments are checked with it"
     assert all(row["held"] for row in rows.values())
 
 
 @pytest.mark.usefixtures("known")
-def test_permissions_that_are_needed_and_not_held_fail(cli, simulator):
+def test_permissions_that_are_needed_and_not_held_fail(cli: Cli, simulator: Simulator) -> None:
     simulator.bank.replace_client(simulator.bank.client.with_permissions(frozenset({"manage-credentials"})))
     result = cli.run("credentials", "permissions", "bcb", "--json")
     assert result.exit_code == 1
@@ -181,7 +193,7 @@ def test_permissions_that_are_needed_and_not_held_fail(cli, simulator):
 
 
 @pytest.mark.usefixtures("known")
-def test_permissions_that_can_not_be_looked_up_are_a_warning_of_the_doctor(cli, simulator):
+def test_permissions_that_can_not_be_looked_up_are_a_warning_of_the_doctor(cli: Cli, simulator: Simulator) -> None:
     simulator.bank.replace_client(simulator.bank.client.with_permissions(MANAGES_NOTHING))
     result = cli.run("doctor")
     assert result.exit_code == 0
@@ -189,13 +201,13 @@ def test_permissions_that_can_not_be_looked_up_are_a_warning_of_the_doctor(cli, 
 
 
 @pytest.mark.parametrize("command", ["create", "rotate", "disable", "permissions"])
-def test_a_source_that_does_not_exist_or_has_no_credentials_fails(cli, live, command):
+def test_a_source_that_does_not_exist_or_has_no_credentials_fails(cli: Cli, live: Runtime, command: str) -> None:
     assert cli.run("credentials", command, "bcb").stderr == "Error: there is no source 'bcb'; known: none\n"
     add_source(live)
     assert cli.run("credentials", command, "bcb").stderr == "Error: source bcb has no API credentials\n"
 
 
-def test_credentials_are_replaced_from_standard_input(cli, live, known):
+def test_credentials_are_replaced_from_standard_input(cli: Cli, live: Runtime, known: SourceRecord) -> None:
     given = {"clientId": "simulator-client", "clientSecret": "a-newer-one"}
     result = cli.run("source", "credentials", "bcb", given=json.dumps(given))
     assert result.exit_code == 0
@@ -205,17 +217,21 @@ def test_credentials_are_replaced_from_standard_input(cli, live, known):
 
 
 @pytest.mark.usefixtures("unfinished")
-def test_credentials_that_are_replaced_by_hand_end_an_unfinished_rotation(cli, live, known, simulator):
+def test_credentials_that_are_replaced_by_hand_end_an_unfinished_rotation(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+) -> None:
     client = simulator.bank.client
     given = json.dumps({"clientId": client.client_id, "clientSecret": client.client_secret})
     assert "is given up" in cli.run("source", "credentials", "bcb", given=given).stderr
     cli.done("secret", "set", "bcb", given=client.signing_secret)
     assert "fail" not in cli.done("doctor")
-    assert stored(live, known)["client_secret"] == client.client_secret
+    found = stored(live, known)
+    assert found is not None
+    assert found["client_secret"] == client.client_secret
 
 
 @pytest.mark.parametrize("given", ["", "{}", "[]", '{"clientId":"x"}', "no JSON"])
-def test_what_holds_no_credentials_replaces_none(cli, live, known, given):
+def test_what_holds_no_credentials_replaces_none(cli: Cli, live: Runtime, known: SourceRecord, given: str) -> None:
     before = stored(live, known)
     result = cli.run("source", "credentials", "bcb", given=given)
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
@@ -223,7 +239,7 @@ def test_what_holds_no_credentials_replaces_none(cli, live, known, given):
 
 
 @pytest.mark.usefixtures("known")
-def test_a_bank_without_such_an_api_is_said(cli, live, monkeypatch):
+def test_a_bank_without_such_an_api_is_said(cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Other:
         name = "other"
@@ -236,7 +252,7 @@ def test_a_bank_without_such_an_api_is_said(cli, live, monkeypatch):
 
 
 @pytest.mark.usefixtures("known")
-def test_secrets_in_the_environment_are_said_to_be_outdated(cli, monkeypatch):
+def test_secrets_in_the_environment_are_said_to_be_outdated(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BCB_CLIENT_ID", "simulator-client")
     monkeypatch.setenv("BCB_CLIENT_SECRET", "simulator-secret")
     monkeypatch.setenv("BCB_MESSAGE_SIGNING_SECRET", SECRET)

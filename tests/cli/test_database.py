@@ -1,9 +1,14 @@
 """`receiver db`."""
 
-from bank import deposit
+from pathlib import Path
+
+from bank import BankSigner, deposit
+from cli.commands import Cli, Send
 from conftest import KEY, make_token
+from flask.testing import FlaskClient
 
 from receiver import runtime
+from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.web import create_app
 
@@ -11,11 +16,13 @@ FEED = "/api/v1/feed"
 LEDGER = "/api/v1/consumers/ledger"
 
 
-def test_upgrading_again_says_that_nothing_was_left_to_do(cli):
+def test_upgrading_again_says_that_nothing_was_left_to_do(cli: Cli) -> None:
     assert "already" in cli.done("db", "upgrade")
 
 
-def test_cursors_of_before_continue_at_the_right_place_over_the_copy(cli, live, web, send, signer, tmp_path):
+def test_cursors_of_before_continue_at_the_right_place_over_the_copy(
+    cli: Cli, live: Runtime, web: FlaskClient, send: Send, signer: BankSigner, tmp_path: Path
+) -> None:
     token = make_token(live)
     for number in range(4):
         send(signer.sign(deposit(transactionId=f"FT{number}")))
@@ -31,7 +38,7 @@ def test_cursors_of_before_continue_at_the_right_place_over_the_copy(cli, live, 
     restored = runtime.start(settings)
     copy = create_app(restored).test_client()
 
-    def positions(path, **query):
+    def positions(path: str, **query: object) -> list[int]:
         return [row["position"] for row in copy.get(path, headers=token, query_string=query).get_json()["data"]]
 
     assert positions(FEED, after=plain) == [2, 3, 4]
@@ -42,7 +49,7 @@ def test_cursors_of_before_continue_at_the_right_place_over_the_copy(cli, live, 
     restored.database.close()
 
 
-def test_it_refuses_to_overwrite(cli, tmp_path):
+def test_it_refuses_to_overwrite(cli: Cli, tmp_path: Path) -> None:
     to = tmp_path / "copy.db"
     to.write_text("precious")
     result = cli.run("db", "backup", str(to))
@@ -51,7 +58,7 @@ def test_it_refuses_to_overwrite(cli, tmp_path):
     assert to.read_text() == "precious"
 
 
-def test_postgresql_has_pg_dump(cli, empty_postgres_url, tmp_path):
+def test_postgresql_has_pg_dump(cli: Cli, empty_postgres_url: str, tmp_path: Path) -> None:
     assert cli.process("db", "upgrade", RECEIVER_DATABASE_URL=empty_postgres_url).returncode == 0
     ended = cli.process("db", "backup", str(tmp_path / "copy"), RECEIVER_DATABASE_URL=empty_postgres_url)
     assert (ended.returncode, ended.stdout) == (1, b"")

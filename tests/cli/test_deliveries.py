@@ -1,9 +1,11 @@
 """`receiver deliveries`."""
 
 import json
+from typing import Any
 
 import pytest
 from bank import SECRET, BankSigner, Signed, deposit
+from cli.commands import Cli, Send
 
 
 def printable(text: str) -> bool:
@@ -11,12 +13,12 @@ def printable(text: str) -> bool:
 
 
 @pytest.fixture
-def forged(signer) -> Signed:
+def forged(signer: BankSigner) -> Signed:
     signed = signer.sign(deposit())
     return Signed(signed.path, signed.body + b" ", signed.headers)
 
 
-def test_a_rejected_delivery_is_listed_with_its_reason(cli, send, forged):
+def test_a_rejected_delivery_is_listed_with_its_reason(cli: Cli, send: Send, forged: Signed) -> None:
     send(forged)
     (found,) = cli.json("deliveries", "list")
     assert (found["source"], found["verdict"], found["reason"]) == ("bcb", "rejected", "signature_mismatch")
@@ -24,8 +26,8 @@ def test_a_rejected_delivery_is_listed_with_its_reason(cli, send, forged):
     assert "signature_mismatch" in cli.done("deliveries", "list")
 
 
-def test_an_accepted_delivery_is_shown_by_its_id_but_not_listed(cli, send, signer):
-    event_id = send(signer.sign(deposit())).json["events"][0]
+def test_an_accepted_delivery_is_shown_by_its_id_but_not_listed(cli: Cli, send: Send, signer: BankSigner) -> None:
+    event_id = send(signer.sign(deposit())).get_json()["events"][0]
     delivery_id = cli.json("events", "show", event_id)["timeline"][0]["delivery"]
     assert cli.json("deliveries", "list") == []
     shown = cli.json("deliveries", "show", delivery_id)
@@ -33,23 +35,23 @@ def test_an_accepted_delivery_is_shown_by_its_id_but_not_listed(cli, send, signe
     assert "accepted" in cli.done("deliveries", "show", delivery_id)
 
 
-def test_the_list_is_narrowed_to_a_source_and_to_a_number(cli, send, forged):
+def test_the_list_is_narrowed_to_a_source_and_to_a_number(cli: Cli, send: Send, forged: Signed) -> None:
     for _ in range(3):
         send(forged)
     assert len(cli.json("deliveries", "list", "--source", "bcb", "--limit", "2")) == 2
     assert cli.json("deliveries", "list", "--source", "other") == []
 
 
-def test_no_delivery_is_said_on_standard_error(cli):
+def test_no_delivery_is_said_on_standard_error(cli: Cli) -> None:
     assert cli.run("deliveries", "list").stderr == "No rejected delivery is kept.\n"
 
 
-def test_a_delivery_that_does_not_exist_fails(cli):
+def test_a_delivery_that_does_not_exist_fails(cli: Cli) -> None:
     result = cli.run("deliveries", "show", "dlv_none")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no delivery 'dlv_none'\n")
 
 
-def test_what_a_forger_sends_cannot_steer_the_terminal(cli, send, forged):
+def test_what_a_forger_sends_cannot_steer_the_terminal(cli: Cli, send: Send, forged: Signed) -> None:
     hostile = {**forged.headers, "Bcb-Nonce": "\x1b[2Jnonce", "X-Odd": "\x9b31m \x1b]0;owned\x07 \x7f"}
     send(Signed("/webhooks/bcb/%1b[31m\u202e", forged.body, hostile))
     (found,) = cli.json("deliveries", "list")
@@ -57,19 +59,19 @@ def test_what_a_forger_sends_cannot_steer_the_terminal(cli, send, forged):
         assert printable(cli.done("deliveries", *words))
 
 
-def test_nothing_secret_is_shown(cli, send, forged):
+def test_nothing_secret_is_shown(cli: Cli, send: Send, forged: Signed) -> None:
     send(Signed(forged.path, forged.body, {**forged.headers, "Authorization": "Bearer hidden", "Cookie": "hidden"}))
     (found,) = cli.json("deliveries", "list")
     assert "hidden" not in json.dumps(found)
     assert SECRET not in json.dumps(found)
 
 
-def explained(cli, *words):
+def explained(cli: Cli, *words: str) -> Any:
     (found,) = cli.json("deliveries", "list")
     return cli.json("deliveries", "explain", found["id"], *words)
 
 
-def test_a_secret_in_the_other_encoding_is_found_out(cli, send, signer):
+def test_a_secret_in_the_other_encoding_is_found_out(cli: Cli, send: Send, signer: BankSigner) -> None:
     send(BankSigner(signer.clock, encoding="utf8").sign(deposit()))
     (fit,) = explained(cli)["fits"]
     assert fit == {
@@ -81,7 +83,9 @@ def test_a_secret_in_the_other_encoding_is_found_out(cli, send, signer):
 
 
 @pytest.mark.parametrize("signed_path", ["/webhooks/bcb/", "/bank/webhooks/bcb", "/bank/webhooks/bcb/"])
-def test_a_path_that_was_signed_otherwise_is_found_out(cli, send, signer, monkeypatch, signed_path):
+def test_a_path_that_was_signed_otherwise_is_found_out(
+    cli: Cli, send: Send, signer: BankSigner, monkeypatch: pytest.MonkeyPatch, signed_path: str
+) -> None:
     signed = signer.sign(deposit(), path=signed_path)
     send(Signed("/webhooks/bcb", signed.body, signed.headers))
     monkeypatch.setenv("RECEIVER_PUBLIC_PATH_PREFIX", "/bank")
@@ -89,14 +93,14 @@ def test_a_path_that_was_signed_otherwise_is_found_out(cli, send, signer, monkey
     assert (fit["path"], fit["differences"]) == (signed_path, ["it came to /webhooks/bcb"])
 
 
-def test_any_other_path_can_be_tried(cli, send, signer):
+def test_any_other_path_can_be_tried(cli: Cli, send: Send, signer: BankSigner) -> None:
     signed = signer.sign(deposit(), path="/elsewhere")
     send(Signed("/webhooks/bcb", signed.body, signed.headers))
     assert explained(cli)["fits"] == []
     assert explained(cli, "--path", "/elsewhere")["fits"][0]["path"] == "/elsewhere"
 
 
-def test_an_expired_secret_is_found_out(cli, send, signer):
+def test_an_expired_secret_is_found_out(cli: Cli, send: Send, signer: BankSigner) -> None:
     cli.done("secret", "set", "bcb", given="A" * 43 + "=")
     cli.done("secret", "expire", "bcb", "1")
     send(signer.sign(deposit()))
@@ -104,7 +108,7 @@ def test_an_expired_secret_is_found_out(cli, send, signer):
     assert (fit["key"], fit["differences"]) == ("secret:1", ["this secret has expired"])
 
 
-def test_a_clock_that_is_off_is_told_by_how_much(cli, send, signer):
+def test_a_clock_that_is_off_is_told_by_how_much(cli: Cli, send: Send, signer: BankSigner) -> None:
     send(signer.sign(deposit(), timestamp=str(int(signer.clock().timestamp()) - 400)))
     found = explained(cli)
     assert 400 <= found["signed_seconds_before_receipt"] < 460
@@ -120,13 +124,15 @@ def test_a_clock_that_is_off_is_told_by_how_much(cli, send, signer):
         ("Bcb-Nonce", "", "the header bcb-nonce is missing"),
     ],
 )
-def test_what_is_missing_or_malformed_is_said(cli, send, signer, header, value, remark):
+def test_what_is_missing_or_malformed_is_said(
+    cli: Cli, send: Send, signer: BankSigner, header: str, value: str, remark: str
+) -> None:
     signed = signer.sign(deposit())
     send(Signed(signed.path, signed.body, {**signed.headers, header: value}))
     assert any(remark in said for said in explained(cli)["remarks"])
 
 
-def test_a_forgery_fits_nothing(cli, send, forged):
+def test_a_forgery_fits_nothing(cli: Cli, send: Send, forged: Signed) -> None:
     send(forged)
     found = explained(cli)
     assert found["fits"] == []
@@ -134,8 +140,8 @@ def test_a_forgery_fits_nothing(cli, send, forged):
     assert "no known secret or key" in cli.done("deliveries", "explain", found["id"])
 
 
-def test_accepted_and_repeated_deliveries_are_explained_too(cli, send, signer):
-    first = send(signer.sign(deposit())).json["events"][0]
+def test_accepted_and_repeated_deliveries_are_explained_too(cli: Cli, send: Send, signer: BankSigner) -> None:
+    first = send(signer.sign(deposit())).get_json()["events"][0]
     send(signer.sign(deposit()))
     told = [step["delivery"] for step in cli.json("events", "show", first)["timeline"] if step["what"] == "delivery"]
     for delivery_id in told:
@@ -146,7 +152,7 @@ def test_accepted_and_repeated_deliveries_are_explained_too(cli, send, signer):
     assert len(told) == 2
 
 
-def test_a_body_that_was_not_kept_whole_is_said(cli, send, forged):
+def test_a_body_that_was_not_kept_whole_is_said(cli: Cli, send: Send, forged: Signed) -> None:
     send(Signed(forged.path, b"x" * 20_000, forged.headers))
     (found,) = cli.json("deliveries", "list")
     result = cli.run("deliveries", "explain", found["id"])
@@ -154,7 +160,9 @@ def test_a_body_that_was_not_kept_whole_is_said(cli, send, forged):
     assert "only 16384 of 20000 bytes were kept" in result.stderr
 
 
-def test_rejected_deliveries_are_accepted_once_their_secret_is_set(cli, send, signer, forged):
+def test_rejected_deliveries_are_accepted_once_their_secret_is_set(
+    cli: Cli, send: Send, signer: BankSigner, forged: Signed
+) -> None:
     new = BankSigner(signer.clock, secret="A" * 43 + "=")
     send(new.sign(deposit(transactionId="FT1")))
     send(new.sign(deposit(transactionId="FT2")))
@@ -169,7 +177,7 @@ def test_rejected_deliveries_are_accepted_once_their_secret_is_set(cli, send, si
 
 
 @pytest.mark.usefixtures("known")
-def test_a_delivery_that_is_not_rejected_can_not_be_verified_again(cli):
+def test_a_delivery_that_is_not_rejected_can_not_be_verified_again(cli: Cli) -> None:
     result = cli.run("deliveries", "reverify", "dlv_none")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no rejected delivery 'dlv_none'\n")
     assert cli.json("deliveries", "reverify") == {"verified": 0, "accepted": []}

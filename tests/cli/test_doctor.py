@@ -3,12 +3,14 @@
 import base64
 
 import pytest
+from cli.commands import Cli
 from conftest import add_source
 
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.runtime import Runtime
+from receiver.simulator.bcb import Config, Simulator
 
 
-def test_all_is_well_where_the_bank_takes_the_credentials(cli, live):
+def test_all_is_well_where_the_bank_takes_the_credentials(cli: Cli, live: Runtime) -> None:
     with Simulator() as simulator:
         add_source(live, base_url=simulator.url)
         result = cli.run("doctor")
@@ -23,34 +25,34 @@ def test_all_is_well_where_the_bank_takes_the_credentials(cli, live):
     ]
 
 
-def test_nothing_set_up_yet_is_a_warning(cli):
+def test_nothing_set_up_yet_is_a_warning(cli: Cli) -> None:
     result = cli.run("doctor")
     assert result.exit_code == 0
     assert "warn  sources: there is none; add one with `receiver source add NAME --bank BANK`" in result.stdout
 
 
 @pytest.mark.usefixtures("known")
-def test_a_source_without_credentials_is_a_warning(cli):
+def test_a_source_without_credentials_is_a_warning(cli: Cli) -> None:
     result = cli.run("doctor")
     assert result.exit_code == 0
     assert "warn  bcb bank: no API credentials" in result.stdout
 
 
 @pytest.mark.usefixtures("known")
-def test_a_disabled_source_is_a_warning(cli):
+def test_a_disabled_source_is_a_warning(cli: Cli) -> None:
     cli.done("source", "disable", "bcb")
     assert "warn  bcb: disabled" in cli.done("doctor")
 
 
-def test_a_source_without_a_secret_fails_and_the_command_is_named(cli, live):
+def test_a_source_without_a_secret_fails_and_the_command_is_named(cli: Cli, live: Runtime) -> None:
     add_source(live, secret=None)
     result = cli.run("doctor")
     assert result.exit_code == 1
     assert "fail  bcb secrets: none; run `receiver secret set bcb`" in result.stdout
 
 
-def test_refused_credentials_fail_and_are_not_repeated(cli, live):
-    with Simulator(SimulatorConfig(client_secret="another")) as simulator:
+def test_refused_credentials_fail_and_are_not_repeated(cli: Cli, live: Runtime) -> None:
+    with Simulator(Config(client_secret="another")) as simulator:
         add_source(live, base_url=simulator.url)
         result = cli.run("doctor")
     assert result.exit_code == 1
@@ -58,14 +60,14 @@ def test_refused_credentials_fail_and_are_not_repeated(cli, live):
     assert "simulator-secret" not in result.output
 
 
-def test_a_bank_that_is_not_reachable_fails(cli, live):
+def test_a_bank_that_is_not_reachable_fails(cli: Cli, live: Runtime) -> None:
     add_source(live, base_url="http://127.0.0.1:1")
     result = cli.run("doctor")
     assert result.exit_code == 1
     assert "fail  bcb bank: POST /auth/token: ConnectionError" in result.stdout
 
 
-def test_a_clock_that_is_off_fails(cli, live):
+def test_a_clock_that_is_off_fails(cli: Cli, live: Runtime) -> None:
     from datetime import timedelta
 
     from receiver.runtime import utc_now
@@ -78,7 +80,9 @@ def test_a_clock_that_is_off_fails(cli, live):
 
 
 @pytest.mark.parametrize("secret", [None, "A" * 43 + "="])
-def test_what_no_key_opens_fails_after_all_else_was_told(cli, live, monkeypatch, secret):
+def test_what_no_key_opens_fails_after_all_else_was_told(
+    cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch, secret: str | None
+) -> None:
     add_source(live, secret=secret, base_url="http://127.0.0.1:1")
     monkeypatch.setenv("RECEIVER_SECRET_KEYS", base64.urlsafe_b64encode(bytes(32)).decode())
     result = cli.run("doctor")
@@ -87,14 +91,14 @@ def test_what_no_key_opens_fails_after_all_else_was_told(cli, live, monkeypatch,
     assert "no key in RECEIVER_SECRET_KEYS opens the stored" in result.stdout
 
 
-def test_what_the_bank_says_cannot_steer_the_terminal(cli, live, hostile_bank):
+def test_what_the_bank_says_cannot_steer_the_terminal(cli: Cli, live: Runtime, hostile_bank: str) -> None:
     add_source(live, base_url=hostile_bank)
     result = cli.run("doctor")
     assert "fail  bcb bank: POST /auth/token: 500" in result.stdout
     assert all(character.isprintable() or character == "\n" for character in result.stdout)
 
 
-def test_a_wrong_setting_fails_in_one_line(cli):
+def test_a_wrong_setting_fails_in_one_line(cli: Cli) -> None:
     ended = cli.process("doctor", RECEIVER_LOG_LEVEL="loud")
     assert (ended.returncode, ended.stdout, ended.stderr.count(b"\n")) == (1, b"", 1)
     assert b"RECEIVER_LOG_LEVEL" in ended.stderr

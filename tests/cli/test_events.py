@@ -7,17 +7,24 @@ import signal
 import subprocess
 
 import pytest
-from bank import deposit, job
+from bank import BankSigner, deposit, job
+from cli.commands import Cli, Send
 from servers import RECEIVER
+from werkzeug.test import TestResponse
+
+
+def event_of(answer: TestResponse) -> str:
+    """The id of the one event that a callback brought."""
+    ids: list[str] = answer.get_json()["events"]
+    return ids[0]
 
 
 @pytest.fixture
-def event_id(send, signer) -> str:
-    answer = send(signer.sign(deposit())).json
-    return answer["events"][0]
+def event_id(send: Send, signer: BankSigner) -> str:
+    return event_of(send(signer.sign(deposit())))
 
 
-def test_the_list_is_newest_first(cli, send, signer):
+def test_the_list_is_newest_first(cli: Cli, send: Send, signer: BankSigner) -> None:
     for number in range(3):
         send(signer.sign(deposit(transactionId=f"FT{number}")))
     assert sorted(found["id"] for found in cli.json("events", "list")) == [
@@ -38,25 +45,27 @@ def test_the_list_is_newest_first(cli, send, signer):
     ],
     ids=" ".join,
 )
-def test_the_list_is_narrowed_by_options(cli, send, signer, words, subjects):
+def test_the_list_is_narrowed_by_options(
+    cli: Cli, send: Send, signer: BankSigner, words: tuple[str, ...], subjects: list[str]
+) -> None:
     for body in (deposit(transactionId="FT1"), deposit(transactionId="FT2"), job("job-1")):
         send(signer.sign(body))
     assert sorted(found["subject"] for found in cli.json("events", "list", *words)) == subjects
 
 
-def test_the_table_has_a_line_for_each_event(cli, event_id):
+def test_the_table_has_a_line_for_each_event(cli: Cli, event_id: str) -> None:
     heading, line = cli.done("events", "list").splitlines()
     assert heading.split()[:2] == ["id", "received"]
     assert line.startswith(event_id)
     assert "1000.00" in line
 
 
-def test_no_event_is_said_on_standard_error(cli):
+def test_no_event_is_said_on_standard_error(cli: Cli) -> None:
     result = cli.run("events", "list")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There is no such event yet.\n")
 
 
-def test_show_tells_the_event_and_its_timeline(cli, event_id):
+def test_show_tells_the_event_and_its_timeline(cli: Cli, event_id: str) -> None:
     shown = cli.json("events", "show", event_id)
     assert (shown["id"], shown["proof"], shown["amount"]) == (event_id, "signature", "1000.00")
     assert [step["what"] for step in shown["timeline"]] == ["delivery", "feed"]
@@ -65,16 +74,16 @@ def test_show_tells_the_event_and_its_timeline(cli, event_id):
     assert "delivery" in text
 
 
-def test_raw_gives_the_bytes_as_they_came(cli, send, signer):
+def test_raw_gives_the_bytes_as_they_came(cli: Cli, send: Send, signer: BankSigner) -> None:
     body = b'{"odd" :\x1b[31m "\xff"}'
-    event_id = send(signer.sign(body)).json["events"][0]
+    event_id = event_of(send(signer.sign(body)))
     ended = cli.process("events", "raw", event_id)
     assert (ended.returncode, ended.stdout) == (0, body)
 
 
 @pytest.mark.usefixtures("cli")
-def test_raw_bytes_cannot_steer_a_terminal(send, signer):
-    event_id = send(signer.sign(b'{"odd" :\x1b]0;owned\x07 "\xc2\x9b31m"}')).json["events"][0]
+def test_raw_bytes_cannot_steer_a_terminal(send: Send, signer: BankSigner) -> None:
+    event_id = event_of(send(signer.sign(b'{"odd" :\x1b]0;owned\x07 "\xc2\x9b31m"}')))
     ours, theirs = pty.openpty()
     with subprocess.Popen([*RECEIVER, "events", "raw", event_id], stdout=theirs) as process:
         assert process.wait(30) == 0
@@ -86,14 +95,14 @@ def test_raw_bytes_cannot_steer_a_terminal(send, signer):
 
 
 @pytest.mark.parametrize("command", ["show", "raw"])
-def test_an_event_that_does_not_exist_fails(cli, command):
+def test_an_event_that_does_not_exist_fails(cli: Cli, command: str) -> None:
     result = cli.run("events", command, "evt_none")
     assert result.exit_code == 1
     assert "'evt_none'" in result.stderr
 
 
 @pytest.mark.usefixtures("cli")
-def test_tail_follows_the_feed_a_line_an_entry_until_ctrl_c(send, signer):
+def test_tail_follows_the_feed_a_line_an_entry_until_ctrl_c(send: Send, signer: BankSigner) -> None:
     send(signer.sign(deposit(transactionId="FT1")))
     command = [*RECEIVER, "events", "tail", "--from-start", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -109,7 +118,7 @@ def test_tail_follows_the_feed_a_line_an_entry_until_ctrl_c(send, signer):
 
 
 @pytest.mark.usefixtures("cli")
-def test_tail_begins_with_what_comes_next(send, signer):
+def test_tail_begins_with_what_comes_next(send: Send, signer: BankSigner) -> None:
     send(signer.sign(deposit(transactionId="FT1")))
     with subprocess.Popen([*RECEIVER, "events", "tail"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

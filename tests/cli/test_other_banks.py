@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import others
 import pytest
+from cli.commands import Cli
+from click.testing import Result
 from others import CREDENTIALS, TOKEN, WHSEC
 
 from receiver.runtime import Runtime
@@ -13,13 +15,13 @@ from receiver.store import sources
 BANQUP = ("source", "add", "banqup", "--bank", "banqup")
 
 
-def add(cli, bank, *words, credentials=None):
+def add(cli: Cli, bank: str, *words: str, credentials: dict[str, str] | None = None) -> Result:
     given = json.dumps(credentials) if credentials else ""
     more = ("--credentials", "-") if credentials else ()
     return cli.run("source", "add", bank, "--bank", bank, *words, *more, given=given)
 
 
-def test_each_bank_takes_credentials_of_its_own_names(cli, live: Runtime):
+def test_each_bank_takes_credentials_of_its_own_names(cli: Cli, live: Runtime) -> None:
     assert add(cli, "connectpay", credentials=CREDENTIALS["connectpay"]).exit_code == 0
     spelt = {"clientId": "the-app", "clientSecret": "the-app-secret"}
     assert add(cli, "banqup", "--option", "token_in=path", credentials=spelt).exit_code == 0
@@ -30,7 +32,7 @@ def test_each_bank_takes_credentials_of_its_own_names(cli, live: Runtime):
             assert sources.credentials(connection, live.encryption, found.id) == CREDENTIALS[name]
 
 
-def test_a_sender_without_an_api_is_asked_for_no_credentials_and_takes_none(cli):
+def test_a_sender_without_an_api_is_asked_for_no_credentials_and_takes_none(cli: Cli) -> None:
     result = add(cli, "standard_webhooks")
     assert (result.exit_code, "can't be checked" in result.stderr) == (0, False)
     refused = cli.run("source", "add", "other", "--bank", "standard_webhooks", "--credentials", "-", given="{}")
@@ -48,7 +50,7 @@ def test_a_sender_without_an_api_is_asked_for_no_credentials_and_takes_none(cli)
         (("source", "add", "s", "--bank", "standard_webhooks", "--option", "headers=stripe"), "webhook|svix"),
     ],
 )
-def test_wrong_use_is_said_and_adds_nothing(cli, words, said):
+def test_wrong_use_is_said_and_adds_nothing(cli: Cli, words: tuple[str, ...], said: str) -> None:
     result = cli.run(*words)
     assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
     assert cli.json("source", "list") == []
@@ -67,8 +69,8 @@ def test_wrong_use_is_said_and_adds_nothing(cli, words, said):
     ],
 )
 def test_show_tells_how_strongly_callbacks_are_proven_and_what_that_leaves_open(
-    cli, bank, options, proof, proven_by, open_to
-):
+    cli: Cli, bank: str, options: tuple[str, ...], proof: str, proven_by: list[str], open_to: str
+) -> None:
     assert add(cli, bank, *(word for option in options for word in ("--option", option))).exit_code == 0
     shown = cli.json("source", "show", bank)
     assert (shown["proof"], shown["proven_by"], open_to in shown["proof_leaves_open"]) == (proof, proven_by, True)
@@ -88,14 +90,14 @@ def test_show_tells_how_strongly_callbacks_are_proven_and_what_that_leaves_open(
         ("banqup", ("--option", "allowed_addresses=192.0.2.7"), TOKEN, False),
     ],
 )
-def test_a_secret_is_taken_where_it_fits(cli, bank, words, secret, done):
+def test_a_secret_is_taken_where_it_fits(cli: Cli, bank: str, words: tuple[str, ...], secret: str, done: bool) -> None:
     add(cli, bank, *words)
     result = cli.run("secret", "set", bank, given=secret)
     assert (result.exit_code == 0) is done
     assert secret not in result.output
 
 
-def test_only_a_bank_that_takes_it_can_be_told_where_callbacks_go(cli, live: Runtime):
+def test_only_a_bank_that_takes_it_can_be_told_where_callbacks_go(cli: Cli, live: Runtime) -> None:
     others.add(live, "connectpay", TOKEN, base_url="http://127.0.0.1:1")
     result = cli.run("source", "register", "connectpay", "--url", "https://receiver.example")
     assert result.exit_code == 1
@@ -105,13 +107,13 @@ def test_only_a_bank_that_takes_it_can_be_told_where_callbacks_go(cli, live: Run
 @pytest.mark.parametrize(
     "url", ["http://receiver.example", "https://", "https://receiver.example/path", "https://a@b", "x"]
 )
-def test_the_receiver_s_own_address_is_https_without_a_path(cli, live: Runtime, url):
+def test_the_receiver_s_own_address_is_https_without_a_path(cli: Cli, live: Runtime, url: str) -> None:
     others.add(live, "banqup", TOKEN, token_in="path")
     result = cli.run("source", "register", "banqup", "--url", url)
     assert (result.exit_code, "--url takes" in result.stderr) == (2, True)
 
 
-def test_a_bank_that_can_t_be_reached_is_a_failure_in_one_line(cli, live: Runtime):
+def test_a_bank_that_can_t_be_reached_is_a_failure_in_one_line(cli: Cli, live: Runtime) -> None:
     others.add(live, "banqup", TOKEN, base_url="https://127.0.0.1:1", token_in="path")
     result = cli.run("source", "register", "banqup", "--url", "https://receiver.example")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
@@ -119,7 +121,9 @@ def test_a_bank_that_can_t_be_reached_is_a_failure_in_one_line(cli, live: Runtim
     assert cli.json("audit", "list") == []
 
 
-def test_doctor_warns_of_weak_proofs_and_of_silence_and_asks_nothing_where_there_is_no_api(cli, live: Runtime):
+def test_doctor_warns_of_weak_proofs_and_of_silence_and_asks_nothing_where_there_is_no_api(
+    cli: Cli, live: Runtime
+) -> None:
     others.add(live, "banqup", None, allowed_addresses=["192.0.2.0/24"])
     others.add(live, "standard_webhooks", WHSEC)
     source = others.add(live, "connectpay", TOKEN, quiet_hours=1)

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from bank import deposit
+from bank import BankSigner, deposit
+from cli.commands import Cli, Send
 from conftest import add_source
 
-from receiver.simulator import Simulator
+from receiver.runtime import Runtime
+from receiver.simulator.bcb import Simulator
 from receiver.store import sources
+from receiver.store.sources import SourceRecord
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def known(live, simulator):
+def known(live: Runtime, simulator: Simulator) -> SourceRecord:
     """The source `bcb`, whose bank is the simulator."""
     return add_source(live, base_url=simulator.url)
 
@@ -29,7 +32,9 @@ def put_payment(simulator: Simulator, payment_id: str, *statuses: str) -> None:
     assert requests.put(url, json={"script": script}, timeout=10).status_code == 200
 
 
-def test_check_asks_the_bank_and_shows_what_it_said(cli, send, signer, simulator):
+def test_check_asks_the_bank_and_shows_what_it_said(
+    cli: Cli, send: Send, signer: BankSigner, simulator: Simulator
+) -> None:
     send(signer.sign(deposit()))
     put_payment(simulator, "FT2384654NXF6", "Completed")
     shown = cli.json("payments", "check", "bcb", "FT2384654NXF6")
@@ -37,7 +42,9 @@ def test_check_asks_the_bank_and_shows_what_it_said(cli, send, signer, simulator
     assert [check["outcome"] for check in shown["checks"]] == ["answered"]
 
 
-def test_check_asks_again_where_the_payment_is_final_already(cli, send, signer, simulator):
+def test_check_asks_again_where_the_payment_is_final_already(
+    cli: Cli, send: Send, signer: BankSigner, simulator: Simulator
+) -> None:
     send(signer.sign(deposit()))
     put_payment(simulator, "FT2384654NXF6", "Completed")
     cli.done("payments", "check", "bcb", "FT2384654NXF6")
@@ -46,7 +53,7 @@ def test_check_asks_again_where_the_payment_is_final_already(cli, send, signer, 
     assert (shown["status"], shown["agreement"], len(shown["checks"])) == ("reversed", "confirmed", 2)
 
 
-def test_a_payment_that_the_bank_does_not_know_stays_unknown(cli, send, signer):
+def test_a_payment_that_the_bank_does_not_know_stays_unknown(cli: Cli, send: Send, signer: BankSigner) -> None:
     send(signer.sign(deposit()))
     shown = cli.json("payments", "check", "bcb", "FT2384654NXF6")
     assert (shown["status"], shown["agreement"]) == ("unknown", "unknown_to_bank")
@@ -54,7 +61,9 @@ def test_a_payment_that_the_bank_does_not_know_stays_unknown(cli, send, signer):
     assert shown["next_check_at"] is not None
 
 
-def test_check_fails_where_the_bank_was_not_asked(cli, live, send, signer, known):
+def test_check_fails_where_the_bank_was_not_asked(
+    cli: Cli, live: Runtime, send: Send, signer: BankSigner, known: SourceRecord
+) -> None:
     send(signer.sign(deposit()))
     with live.database.write() as connection:
         sources.change(connection, known.id, enabled=False)
@@ -64,7 +73,9 @@ def test_check_fails_where_the_bank_was_not_asked(cli, live, send, signer, known
     assert "unconfirmed" in result.stdout
 
 
-def test_show_tells_the_payment_with_every_check(cli, send, signer, simulator):
+def test_show_tells_the_payment_with_every_check(
+    cli: Cli, send: Send, signer: BankSigner, simulator: Simulator
+) -> None:
     send(signer.sign(deposit()))
     assert "The bank was not asked yet." in cli.run("payments", "show", "bcb", "FT2384654NXF6").stderr
     put_payment(simulator, "FT2384654NXF6", "Completed")
@@ -74,7 +85,9 @@ def test_show_tells_the_payment_with_every_check(cli, send, signer, simulator):
     assert "answered" in text
 
 
-def test_the_list_is_narrowed_by_status_and_source(cli, send, signer, simulator):
+def test_the_list_is_narrowed_by_status_and_source(
+    cli: Cli, send: Send, signer: BankSigner, simulator: Simulator
+) -> None:
     for payment_id in ("FT1", "FT2"):
         send(signer.sign(deposit(transactionId=payment_id)))
     put_payment(simulator, "FT2", "Completed")
@@ -88,16 +101,18 @@ def test_the_list_is_narrowed_by_status_and_source(cli, send, signer, simulator)
 
 
 @pytest.mark.parametrize("command", ["show", "check"])
-def test_a_payment_that_does_not_exist_fails(cli, command):
+def test_a_payment_that_does_not_exist_fails(cli: Cli, command: str) -> None:
     result = cli.run("payments", command, "bcb", "FT0")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no payment 'FT0' of 'bcb'\n")
 
 
-def test_a_status_that_is_none_is_wrong_use(cli):
+def test_a_status_that_is_none_is_wrong_use(cli: Cli) -> None:
     assert cli.run("payments", "list", "--status", "lost").exit_code == 2
 
 
-def test_what_the_bank_says_cannot_steer_the_terminal(cli, live, known, send, signer, hostile_bank):
+def test_what_the_bank_says_cannot_steer_the_terminal(
+    cli: Cli, live: Runtime, known: SourceRecord, send: Send, signer: BankSigner, hostile_bank: str
+) -> None:
     with live.database.write() as connection:
         sources.change(connection, known.id, base_url=hostile_bank)
     send(signer.sign(deposit(transactionType="\u202e backwards")))

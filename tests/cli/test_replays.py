@@ -2,37 +2,41 @@
 
 import threading
 import time
+from collections.abc import Sequence
 
 import pytest
-from bank import deposit
+from bank import BankSigner, deposit
+from cli.commands import Cli, Send
 from conftest import add_source
+from flask.testing import FlaskClient
 
+from receiver.runtime import Runtime
 from receiver.store import feed, signing_secrets
-from receiver.store.feed import Wanted
+from receiver.store.feed import Entry, Wanted
 from receiver.worker.loop import Worker
 
 REASON = ("--reason", "the ledger lost a day")
 
 
 @pytest.fixture
-def told(send, signer):
+def told(send: Send, signer: BankSigner) -> None:
     """Three payments that callbacks named."""
     for number in range(3):
         send(signer.sign(deposit(transactionId=f"FT{number}")))
 
 
-def entries(live, reader=None):
+def entries(live: Runtime, reader: str | None = None) -> Sequence[Entry]:
     feed.give_positions(live.database)
     with live.database.read() as connection:
         return feed.read(connection, after=0, limit=100, wanted=Wanted(consumer=reader)).entries
 
 
-def again(live, reader=None):
+def again(live: Runtime, reader: str | None = None) -> list[str | None]:
     return [entry.subject for entry in entries(live, reader) if entry.replay_id]
 
 
 @pytest.mark.usefixtures("told")
-def test_a_plan_is_shown_and_run_as_it_says(cli, live):
+def test_a_plan_is_shown_and_run_as_it_says(cli: Cli, live: Runtime) -> None:
     text = cli.done("replay", "plan", "--payment-id", "FT1", *REASON)
     assert text.splitlines()[0].split() == ["matched", "1"]
     assert "bcb.deposit" in text
@@ -45,7 +49,7 @@ def test_a_plan_is_shown_and_run_as_it_says(cli, live):
 
 
 @pytest.mark.usefixtures("told")
-def test_json_tells_the_same_as_the_api(cli, live):
+def test_json_tells_the_same_as_the_api(cli: Cli, live: Runtime) -> None:
     plan = cli.json("replay", "plan", "--source", "bcb", "--type", "bcb.deposit", *REASON)
     assert set(plan) == {"matched", "from", "to", "sample", "plan", "expires_at"}
     assert (plan["matched"], [row["subject"] for row in plan["sample"]]) == (3, ["FT0", "FT1", "FT2"])
@@ -74,7 +78,7 @@ def test_json_tells_the_same_as_the_api(cli, live):
         (("--target", "verification"), 0),
     ],
 )
-def test_options_narrow_it(cli, words, matched):
+def test_options_narrow_it(cli: Cli, words: tuple[str, ...], matched: int) -> None:
     assert cli.json("replay", "plan", *words, *REASON)["matched"] == matched
 
 
@@ -90,7 +94,7 @@ def test_options_narrow_it(cli, words, matched):
         ((*REASON, "--rate", "x"), "--rate"),
     ],
 )
-def test_wrong_use_ends_with_2(cli, words, says):
+def test_wrong_use_ends_with_2(cli: Cli, words: tuple[str, ...], says: str) -> None:
     result = cli.run("replay", "plan", *words)
     assert result.exit_code == 2
     assert says in result.stderr
@@ -109,7 +113,7 @@ def test_wrong_use_ends_with_2(cli, words, says):
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_done_fails_in_one_line(cli, words):
+def test_what_cannot_be_done_fails_in_one_line(cli: Cli, words: tuple[str, ...]) -> None:
     result = cli.run("replay", *words)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
@@ -117,7 +121,7 @@ def test_what_cannot_be_done_fails_in_one_line(cli, words):
 
 
 @pytest.mark.usefixtures("told")
-def test_a_replay_for_one_consumer_and_with_a_rate(cli, live):
+def test_a_replay_for_one_consumer_and_with_a_rate(cli: Cli, live: Runtime) -> None:
     plan = cli.json("replay", "plan", "--consumer", "ledger", "--rate", "2", *REASON)
     started = cli.json("replay", "run", plan["plan"])
     assert (started["consumer"], started["per_second"]) == ("ledger", 2)
@@ -127,7 +131,7 @@ def test_a_replay_for_one_consumer_and_with_a_rate(cli, live):
 
 
 @pytest.mark.usefixtures("told")
-def test_cancelling_stops_it_once(cli, live):
+def test_cancelling_stops_it_once(cli: Cli, live: Runtime) -> None:
     plan = cli.json("replay", "plan", *REASON)
     replay_id = cli.json("replay", "run", plan["plan"])["id"]
     assert replay_id in cli.done("replay", "cancel", replay_id)
@@ -138,7 +142,7 @@ def test_cancelling_stops_it_once(cli, live):
 
 
 @pytest.mark.usefixtures("told")
-def test_waiting_shows_the_progress_and_ends_with_the_replay(cli, live):
+def test_waiting_shows_the_progress_and_ends_with_the_replay(cli: Cli, live: Runtime) -> None:
     plan = cli.json("replay", "plan", *REASON)
 
     def work() -> None:
@@ -154,12 +158,12 @@ def test_waiting_shows_the_progress_and_ends_with_the_replay(cli, live):
     assert "rpl_" in result.stderr
 
 
-def test_no_replay_is_said_on_standard_error(cli):
+def test_no_replay_is_said_on_standard_error(cli: Cli) -> None:
     result = cli.run("replay", "status")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There was no replay yet.\n")
 
 
-def test_a_rejected_delivery_is_verified_again(cli, live, web, signer):
+def test_a_rejected_delivery_is_verified_again(cli: Cli, live: Runtime, web: FlaskClient, signer: BankSigner) -> None:
     source = add_source(live, "late", secret=None)
     signed = signer.sign(deposit(), "/webhooks/late")
     assert web.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
@@ -176,7 +180,7 @@ def test_a_rejected_delivery_is_verified_again(cli, live, web, signer):
 
 
 @pytest.mark.usefixtures("told")
-def test_what_came_from_outside_cannot_steer_the_terminal(cli):
+def test_what_came_from_outside_cannot_steer_the_terminal(cli: Cli) -> None:
     plan = cli.json("replay", "plan", "--reason", "\x1b]0;owned\x07")
     shown = cli.done("replay", "run", plan["plan"])
     assert "owned" in shown

@@ -5,17 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 from bank import SECRET, BankSigner, deposit
+from cli.commands import Cli, Send
 from conftest import KEY, add_source
 
 from receiver import runtime
 from receiver.admin import bcb_from_environment
+from receiver.runtime import Runtime
 from receiver.settings import load_settings
 
 NEW = "A" * 43 + "="
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_a_secret_is_read_from_standard_input_and_not_repeated(cli, live, end):
+def test_a_secret_is_read_from_standard_input_and_not_repeated(cli: Cli, live: Runtime, end: str) -> None:
     add_source(live, secret=None)
     result = cli.run("secret", "set", "bcb", given=SECRET + end)
     assert result.exit_code == 0
@@ -23,7 +25,7 @@ def test_a_secret_is_read_from_standard_input_and_not_repeated(cli, live, end):
     assert SECRET not in result.output
 
 
-def test_at_a_terminal_it_is_asked_for_unseen(cli, live, monkeypatch):
+def test_at_a_terminal_it_is_asked_for_unseen(cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     add_source(live, secret=None)
     monkeypatch.setattr("receiver.cli.secrets.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
     result = cli.run("secret", "set", "bcb", given=SECRET + "\n")
@@ -31,14 +33,18 @@ def test_at_a_terminal_it_is_asked_for_unseen(cli, live, monkeypatch):
     assert SECRET not in result.output
 
 
-def test_callbacks_are_proven_by_it_at_once_and_by_the_one_before_it_too(cli, send, signer):
+def test_callbacks_are_proven_by_it_at_once_and_by_the_one_before_it_too(
+    cli: Cli, send: Send, signer: BankSigner
+) -> None:
     cli.done("secret", "set", "bcb", given=NEW)
     new = BankSigner(signer.clock, secret=NEW)
     assert send(new.sign(deposit())).status_code == 200
     assert send(signer.sign(deposit(transactionId="FT2"))).status_code == 200
 
 
-def test_without_grace_the_one_before_it_is_worthless_at_once(cli, send, signer, monkeypatch):
+def test_without_grace_the_one_before_it_is_worthless_at_once(
+    cli: Cli, send: Send, signer: BankSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RECEIVER_SECRET_GRACE_SECONDS", "0")
     cli.done("secret", "set", "bcb", given=NEW)
     assert send(signer.sign(deposit())).status_code == 401
@@ -46,7 +52,7 @@ def test_without_grace_the_one_before_it_is_worthless_at_once(cli, send, signer,
 
 
 @pytest.mark.usefixtures("known")
-def test_the_list_tells_versions_and_their_state_alone(cli):
+def test_the_list_tells_versions_and_their_state_alone(cli: Cli) -> None:
     cli.done("secret", "set", "bcb", given=NEW)
     versions = cli.json("secret", "list", "bcb")
     assert [(version["version"], version["state"]) for version in versions] == [(2, "current"), (1, "valid")]
@@ -56,14 +62,14 @@ def test_the_list_tells_versions_and_their_state_alone(cli):
 
 
 @pytest.mark.usefixtures("known")
-def test_setting_the_current_one_again_makes_no_new_version(cli):
+def test_setting_the_current_one_again_makes_no_new_version(cli: Cli) -> None:
     cli.done("secret", "set", "bcb", given=SECRET)
     assert len(cli.json("secret", "list", "bcb")) == 1
 
 
 @pytest.mark.parametrize("given", ["", "\n", "no Base64!", SECRET[:-1], SECRET + SECRET, b"\xff\xfe\x00"])
 @pytest.mark.usefixtures("known")
-def test_what_is_not_base64_is_refused_and_not_repeated(cli, given):
+def test_what_is_not_base64_is_refused_and_not_repeated(cli: Cli, given: str | bytes) -> None:
     result = cli.run("secret", "set", "bcb", given=given)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: secret_malformed")
@@ -71,38 +77,38 @@ def test_what_is_not_base64_is_refused_and_not_repeated(cli, given):
     assert len(cli.json("secret", "list", "bcb")) == 1
 
 
-def test_any_text_is_a_secret_where_the_source_says_utf8(cli, live):
+def test_any_text_is_a_secret_where_the_source_says_utf8(cli: Cli, live: Runtime) -> None:
     add_source(live, secret=None, encoding="utf8")
     cli.done("secret", "set", "bcb", given="no Base64!")
     assert len(cli.json("secret", "list", "bcb")) == 1
 
 
 @pytest.mark.parametrize("command", ["set", "list"])
-def test_a_source_that_does_not_exist_fails(cli, command):
+def test_a_source_that_does_not_exist_fails(cli: Cli, command: str) -> None:
     result = cli.run("secret", command, "bcb", given=SECRET)
     assert (result.exit_code, result.stderr) == (1, "Error: there is no source 'bcb'; known: none\n")
 
 
-def test_a_source_without_a_secret_says_so(cli, live):
+def test_a_source_without_a_secret_says_so(cli: Cli, live: Runtime) -> None:
     add_source(live, secret=None)
     assert cli.run("secret", "list", "bcb").stderr == "bcb has no secret yet.\n"
 
 
 @pytest.mark.usefixtures("known")
-def test_a_real_process_reads_a_pipe(cli):
+def test_a_real_process_reads_a_pipe(cli: Cli) -> None:
     ended = cli.process("secret", "set", "bcb", given=NEW.encode() + b"\n")
     assert (ended.returncode, ended.stderr) == (0, b"")
     assert NEW.encode() not in ended.stdout
 
 
 @pytest.mark.usefixtures("known")
-def test_a_real_process_that_is_given_no_text_fails_in_one_line(cli):
+def test_a_real_process_that_is_given_no_text_fails_in_one_line(cli: Cli) -> None:
     ended = cli.process("secret", "set", "bcb", given=b"\xff\xfe")
     assert ended.returncode == 1
     assert ended.stderr.count(b"\n") == 1
 
 
-def test_an_expired_version_proves_nothing_from_then_on(cli, send, signer):
+def test_an_expired_version_proves_nothing_from_then_on(cli: Cli, send: Send, signer: BankSigner) -> None:
     cli.done("secret", "set", "bcb", given=NEW)
     assert cli.done("secret", "expire", "bcb", "1") == "Secret 1 of bcb has expired.\n"
     assert send(signer.sign(deposit())).status_code == 401
@@ -111,12 +117,12 @@ def test_an_expired_version_proves_nothing_from_then_on(cli, send, signer):
 
 
 @pytest.mark.usefixtures("known")
-def test_expiring_the_last_one_says_what_that_means(cli):
+def test_expiring_the_last_one_says_what_that_means(cli: Cli) -> None:
     assert "bcb has no valid secret left: its callbacks get 401" in cli.run("secret", "expire", "bcb", "1").stderr
 
 
 @pytest.mark.usefixtures("known")
-def test_a_secret_that_was_expired_and_is_set_again_is_a_new_version(cli, send, signer):
+def test_a_secret_that_was_expired_and_is_set_again_is_a_new_version(cli: Cli, send: Send, signer: BankSigner) -> None:
     cli.done("secret", "expire", "bcb", "1")
     assert "Secret 2 of bcb is the current one" in cli.done("secret", "set", "bcb", given=SECRET)
     assert send(signer.sign(deposit())).status_code == 200
@@ -124,13 +130,15 @@ def test_a_secret_that_was_expired_and_is_set_again_is_a_new_version(cli, send, 
 
 @pytest.mark.parametrize("version", ["2", "1"])
 @pytest.mark.usefixtures("known")
-def test_a_version_that_is_not_valid_can_not_be_expired(cli, version):
+def test_a_version_that_is_not_valid_can_not_be_expired(cli: Cli, version: str) -> None:
     cli.done("secret", "expire", "bcb", "1")
     result = cli.run("secret", "expire", "bcb", version)
     assert (result.exit_code, result.stderr) == (1, f"Error: bcb has no valid secret {version}\n")
 
 
-def test_the_old_key_can_be_dropped_once_all_is_encrypted_anew(cli, live, monkeypatch):
+def test_the_old_key_can_be_dropped_once_all_is_encrypted_anew(
+    cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_source(live, base_url="http://127.0.0.1:1")
     newer = base64.urlsafe_b64encode(bytes(32)).decode()
     monkeypatch.setenv("RECEIVER_SECRET_KEYS", f"{newer},{KEY}")
@@ -141,7 +149,7 @@ def test_the_old_key_can_be_dropped_once_all_is_encrypted_anew(cli, live, monkey
 
 
 @pytest.mark.usefixtures("known")
-def test_what_no_key_opens_changes_nothing(cli, monkeypatch):
+def test_what_no_key_opens_changes_nothing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECEIVER_SECRET_KEYS", base64.urlsafe_b64encode(bytes(32)).decode())
     result = cli.run("secret", "reencrypt")
     assert result.exit_code == 1
@@ -150,7 +158,9 @@ def test_what_no_key_opens_changes_nothing(cli, monkeypatch):
     assert cli.done("secret", "reencrypt")
 
 
-def test_a_dropped_key_does_not_let_the_environment_set_rotated_secrets_back(cli, monkeypatch):
+def test_a_dropped_key_does_not_let_the_environment_set_rotated_secrets_back(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("BCB_MESSAGE_SIGNING_SECRET", SECRET)
     keys = [base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cli.commands import Cli
 
 from receiver.runtime import Runtime
 from receiver.store import sources
@@ -19,7 +20,7 @@ def credentials_of(live: Runtime, name: str) -> dict[str, str] | None:
         return sources.credentials(connection, live.encryption, found.id)
 
 
-def test_adding_says_where_callbacks_go_and_what_comes_next(cli, live):
+def test_adding_says_where_callbacks_go_and_what_comes_next(cli: Cli, live: Runtime) -> None:
     result = cli.run("source", "add", "bcb-uat", "--bank", "bcb", "--credentials", "-", given=json.dumps(GIVEN))
     assert (result.exit_code, result.stdout) == (
         0,
@@ -29,19 +30,19 @@ def test_adding_says_where_callbacks_go_and_what_comes_next(cli, live):
     assert credentials_of(live, "bcb-uat") == GIVEN
 
 
-def test_the_public_prefix_is_part_of_where_callbacks_go(cli, monkeypatch):
+def test_the_public_prefix_is_part_of_where_callbacks_go(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECEIVER_PUBLIC_PATH_PREFIX", "/bank")
     assert "/bank/webhooks/bcb\n" in cli.done("source", "add", "bcb", "--bank", "bcb")
 
 
-def test_credentials_may_be_in_a_file(cli, live, tmp_path: Path):
+def test_credentials_may_be_in_a_file(cli: Cli, live: Runtime, tmp_path: Path) -> None:
     file = tmp_path / "credentials.json"
     file.write_text(json.dumps(GIVEN))
     cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", str(file))
     assert credentials_of(live, "bcb") == GIVEN
 
 
-def test_credentials_may_be_spelt_as_the_bank_does(cli, live):
+def test_credentials_may_be_spelt_as_the_bank_does(cli: Cli, live: Runtime) -> None:
     spelt = json.dumps({"clientId": "the-client", "clientSecret": "the-hidden-secret", "isActive": True})
     cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", given=spelt)
     assert credentials_of(live, "bcb") == GIVEN
@@ -60,7 +61,7 @@ def test_credentials_may_be_spelt_as_the_bank_does(cli, live):
         ('{"client_id": 7, "client_secret": "the-hidden-secret"}', "--credentials lacks client_id"),
     ],
 )
-def test_unusable_credentials_add_nothing_and_are_not_repeated(cli, given, said):
+def test_unusable_credentials_add_nothing_and_are_not_repeated(cli: Cli, given: str | bytes, said: str) -> None:
     result = cli.run("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", given=given)
     assert result.exit_code == 1
     assert said in result.stderr
@@ -68,11 +69,11 @@ def test_unusable_credentials_add_nothing_and_are_not_repeated(cli, given, said)
     assert cli.json("source", "list") == []
 
 
-def test_a_file_that_is_not_there_is_wrong_use(cli):
+def test_a_file_that_is_not_there_is_wrong_use(cli: Cli) -> None:
     assert cli.run("source", "add", "bcb", "--bank", "bcb", "--credentials", "nowhere.json").exit_code == 2
 
 
-def test_without_a_terminal_nothing_is_asked_and_the_lack_is_said(cli, live):
+def test_without_a_terminal_nothing_is_asked_and_the_lack_is_said(cli: Cli, live: Runtime) -> None:
     result = cli.run("source", "add", "bcb", "--bank", "bcb")
     assert result.exit_code == 0
     assert "can't be checked" in result.stderr
@@ -80,7 +81,9 @@ def test_without_a_terminal_nothing_is_asked_and_the_lack_is_said(cli, live):
 
 
 @pytest.mark.parametrize(("typed", "stored"), [("the-client\nthe-hidden-secret\n", GIVEN), ("\n\n", None)])
-def test_at_a_terminal_credentials_are_asked_for_and_the_secret_is_not_echoed(cli, live, monkeypatch, typed, stored):
+def test_at_a_terminal_credentials_are_asked_for_and_the_secret_is_not_echoed(
+    cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch, typed: str, stored: dict[str, str] | None
+) -> None:
     terminal = SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True))
     monkeypatch.setattr("receiver.cli.credentials_input.sys", terminal)
     result = cli.run("source", "add", "bcb", "--bank", "bcb", given=typed)
@@ -89,7 +92,7 @@ def test_at_a_terminal_credentials_are_asked_for_and_the_secret_is_not_echoed(cl
     assert credentials_of(live, "bcb") == stored
 
 
-def test_a_name_is_taken_once(cli):
+def test_a_name_is_taken_once(cli: Cli) -> None:
     cli.done("source", "add", "bcb", "--bank", "bcb")
     result = cli.run("source", "add", "bcb", "--bank", "bcb")
     assert (result.exit_code, result.stderr) == (1, "Error: there is a source 'bcb' already\n")
@@ -114,14 +117,14 @@ def test_a_name_is_taken_once(cli):
     ],
     ids=" ".join,
 )
-def test_wrong_use_adds_nothing(cli, words):
+def test_wrong_use_adds_nothing(cli: Cli, words: tuple[str, ...]) -> None:
     result = cli.run(*words)
     assert result.exit_code == 2
     assert "Error: " in result.stderr
     assert cli.json("source", "list") == []
 
 
-def test_show_tells_options_and_the_state_of_secrets_but_none_of_them(cli):
+def test_show_tells_options_and_the_state_of_secrets_but_none_of_them(cli: Cli) -> None:
     options = ("--option", "encoding=utf8", "--option", "channels=deposits,jobs", "--option", "requests_per_window=60")
     cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", *options, given=json.dumps(GIVEN))
     cli.done("secret", "set", "bcb", given="signing secret")
@@ -133,7 +136,7 @@ def test_show_tells_options_and_the_state_of_secrets_but_none_of_them(cli):
         assert "signing secret" not in text
 
 
-def test_the_bank_s_own_address_follows_the_environment(cli):
+def test_the_bank_s_own_address_follows_the_environment(cli: Cli) -> None:
     cli.done("source", "add", "live", "--bank", "bcb", "--environment", "production")
     cli.done("source", "add", "test", "--bank", "bcb")
     cli.done("source", "add", "mine", "--bank", "bcb", "--base-url", "http://127.0.0.1:9900")
@@ -145,7 +148,7 @@ def test_the_bank_s_own_address_follows_the_environment(cli):
 
 
 @pytest.mark.usefixtures("known")
-def test_disabling_and_enabling_are_seen_in_the_list(cli):
+def test_disabling_and_enabling_are_seen_in_the_list(cli: Cli) -> None:
     cli.done("source", "disable", "bcb")
     assert [found["enabled"] for found in cli.json("source", "list")] == [False]
     cli.done("source", "enable", "bcb")
@@ -154,11 +157,11 @@ def test_disabling_and_enabling_are_seen_in_the_list(cli):
 
 @pytest.mark.parametrize("command", ["show", "disable", "enable"])
 @pytest.mark.usefixtures("known")
-def test_a_source_that_does_not_exist_is_named_beside_those_that_do(cli, command):
+def test_a_source_that_does_not_exist_is_named_beside_those_that_do(cli: Cli, command: str) -> None:
     result = cli.run("source", command, "bbc")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no source 'bbc'; known: bcb\n")
 
 
-def test_an_empty_list_says_so_on_standard_error(cli):
+def test_an_empty_list_says_so_on_standard_error(cli: Cli) -> None:
     result = cli.run("source", "list")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There is no source yet.\n")

@@ -4,20 +4,23 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cli.commands import Cli
+from flask.testing import FlaskClient
 
+from receiver.runtime import Runtime
 from receiver.store import api_tokens
 
 READ = ("events:read", "feed:read", "payments:read")
 
 
-def test_the_token_stands_alone_on_standard_output(cli):
+def test_the_token_stands_alone_on_standard_output(cli: Cli) -> None:
     result = cli.run("token", "create", "app")
     assert result.exit_code == 0
     assert re.fullmatch(r"rcv_[A-Za-z0-9_-]{43}\n", result.stdout)
     assert result.stderr == ""
 
 
-def test_it_opens_the_api_with_the_scopes_for_reading(cli, web):
+def test_it_opens_the_api_with_the_scopes_for_reading(cli: Cli, web: FlaskClient) -> None:
     headers = {"Authorization": f"Bearer {cli.done('token', 'create', 'app').strip()}"}
     assert web.get("/api/v1/events", headers=headers).status_code == 200
     assert web.get("/api/v1/feed", headers=headers).status_code == 200
@@ -26,7 +29,7 @@ def test_it_opens_the_api_with_the_scopes_for_reading(cli, web):
 
 
 @pytest.mark.usefixtures("known")
-def test_json_tells_what_was_granted(cli):
+def test_json_tells_what_was_granted(cli: Cli) -> None:
     made = cli.json("token", "create", "app", "--scope", "events:read", "--source", "bcb", "--expires", "90d")
     assert made["token"].startswith("rcv_")
     assert (made["name"], made["scopes"], made["sources"]) == ("app", ["events:read"], ["bcb"])
@@ -34,18 +37,18 @@ def test_json_tells_what_was_granted(cli):
     assert timedelta(days=89, hours=23) < left <= timedelta(days=90)
 
 
-def test_without_limits_it_is_for_reading_everywhere_and_for_ever(cli):
+def test_without_limits_it_is_for_reading_everywhere_and_for_ever(cli: Cli) -> None:
     made = cli.json("token", "create", "app")
     assert (tuple(made["scopes"]), made["sources"], made["expires_at"]) == (READ, [], None)
 
 
-def test_the_list_never_shows_a_token(cli):
+def test_the_list_never_shows_a_token(cli: Cli) -> None:
     made = cli.done("token", "create", "app").strip()
     assert made not in cli.done("token", "list")
     assert made not in cli.done("token", "list", "--json")
 
 
-def test_the_list_tells_valid_expired_and_revoked(cli, live):
+def test_the_list_tells_valid_expired_and_revoked(cli: Cli, live: Runtime) -> None:
     cli.done("token", "create", "valid")
     cli.done("token", "create", "revoked")
     cli.done("token", "revoke", "revoked")
@@ -56,37 +59,37 @@ def test_the_list_tells_valid_expired_and_revoked(cli, live):
     assert states == {"expired": "expired", "revoked": "revoked", "valid": "valid"}
 
 
-def test_a_revoked_token_opens_nothing(cli, web):
+def test_a_revoked_token_opens_nothing(cli: Cli, web: FlaskClient) -> None:
     headers = {"Authorization": f"Bearer {cli.done('token', 'create', 'app').strip()}"}
     cli.done("token", "revoke", "app")
     assert web.get("/api/v1/events", headers=headers).status_code == 401
 
 
-def test_revoking_twice_fails_the_second_time(cli):
+def test_revoking_twice_fails_the_second_time(cli: Cli) -> None:
     cli.done("token", "create", "app")
     cli.done("token", "revoke", "app")
     result = cli.run("token", "revoke", "app")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no valid token 'app'\n")
 
 
-def test_a_name_is_taken_once(cli):
+def test_a_name_is_taken_once(cli: Cli) -> None:
     cli.done("token", "create", "app")
     result = cli.run("token", "create", "app")
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: there is a token 'app' already\n")
 
 
-def test_a_source_that_does_not_exist_makes_no_token(cli):
+def test_a_source_that_does_not_exist_makes_no_token(cli: Cli) -> None:
     result = cli.run("token", "create", "app", "--source", "bcb")
     assert (result.exit_code, result.stdout) == (1, "")
     assert cli.json("token", "list") == []
 
 
 @pytest.mark.parametrize("value", ["90", "d", "0d", "-1d", "90 d", "1y", "9" * 6 + "d", "1.5h", "٣d"])
-def test_a_time_that_is_none_is_wrong_use(cli, value):
+def test_a_time_that_is_none_is_wrong_use(cli: Cli, value: str) -> None:
     result = cli.run("token", "create", "app", "--expires", value)
     assert result.exit_code == 2
     assert "such as 90d" in result.stderr
 
 
-def test_a_scope_that_is_none_is_wrong_use(cli):
+def test_a_scope_that_is_none_is_wrong_use(cli: Cli) -> None:
     assert cli.run("token", "create", "app", "--scope", "everything").exit_code == 2

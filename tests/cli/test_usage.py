@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from cli.commands import Cli
 
 from receiver.cli import main
 
@@ -20,20 +21,20 @@ def commands(group: click.Group = main, words: tuple[str, ...] = ()) -> Iterator
 
 @pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_every_command_has_help_that_says_what_it_does(cli, words, flag):
+def test_every_command_has_help_that_says_what_it_does(cli: Cli, words: tuple[str, ...], flag: str) -> None:
     text = cli.done(*words, flag)
     assert text.startswith(f"Usage: {' '.join(('receiver', *words))}")
     assert len(text.splitlines()[2].strip()) > 10
 
 
 @pytest.mark.parametrize("words", [words for words, command in commands() if words[-1:] == ("list",)], ids=" ".join)
-def test_every_list_takes_json(words):
+def test_every_list_takes_json(words: tuple[str, ...]) -> None:
     (command,) = (command for found, command in commands() if found == words)
     assert "--json" in {name for parameter in command.params for name in parameter.opts}
 
 
 @pytest.mark.parametrize("words", [("nonsense",), ("source",), ("events", "list", "--nonsense"), ("source", "show")])
-def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli, words):
+def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli: Cli, words: tuple[str, ...]) -> None:
     ended = cli.process(*words)
     assert (ended.returncode, ended.stdout) == (2, b"")
     assert b"Usage: receiver" in ended.stderr
@@ -43,11 +44,13 @@ def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli, words):
     ("words", "code"),
     [(("source", "list"), 0), (("source", "list", "--json"), 0), (("source", "show", "none"), 1), (("--version",), 0)],
 )
-def test_a_process_ends_with_0_where_it_is_done_and_1_where_it_failed(cli, words, code):
+def test_a_process_ends_with_0_where_it_is_done_and_1_where_it_failed(
+    cli: Cli, words: tuple[str, ...], code: int
+) -> None:
     assert cli.process(*words).returncode == code
 
 
-def test_a_missing_key_fails_in_one_line_that_names_it(cli):
+def test_a_missing_key_fails_in_one_line_that_names_it(cli: Cli) -> None:
     ended = cli.process("source", "list", RECEIVER_SECRET_KEYS="")
     assert (ended.returncode, ended.stdout, ended.stderr.count(b"\n")) == (1, b"", 1)
     assert b"RECEIVER_SECRET_KEYS is not set" in ended.stderr
@@ -56,6 +59,6 @@ def test_a_missing_key_fails_in_one_line_that_names_it(cli):
 @pytest.mark.parametrize(
     "option", ["--secret", "--client-secret", "--password", "--token", "--signing-secret"], ids=lambda option: option
 )
-def test_no_command_takes_a_secret_as_an_argument_save_the_simulator_its_own(option):
+def test_no_command_takes_a_secret_as_an_argument_save_the_simulator_its_own(option: str) -> None:
     taking = [words for words, command in commands() for parameter in command.params if option in parameter.opts]
     assert set(taking) <= {("simulator",)}

@@ -3,19 +3,23 @@
 import signal
 import sqlite3
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from bank import deposit
+from bank import BankSigner, deposit
+from cli.commands import Cli, Send
 from conftest import KEY, add_source
 from servers import RECEIVER
 
-from receiver.simulator import Simulator
+from receiver.runtime import Runtime
+from receiver.simulator.bcb import Simulator
+from receiver.store.sources import SourceRecord
 
 
 @pytest.fixture
-def known(live):
+def known(live: Runtime) -> Iterator[SourceRecord]:
     """The source `bcb`, whose bank is a simulator."""
     with Simulator() as simulator:
         url = f"{simulator.url}/_simulator/payments/FT2384654NXF6"
@@ -23,7 +27,7 @@ def known(live):
         yield add_source(live, base_url=simulator.url)
 
 
-def test_once_does_what_is_due_and_ends(cli, send, signer):
+def test_once_does_what_is_due_and_ends(cli: Cli, send: Send, signer: BankSigner) -> None:
     send(signer.sign(deposit()))
     assert cli.done("worker", "--once") == "Done: 2.\n"
     (payment,) = cli.json("payments", "list")
@@ -31,13 +35,13 @@ def test_once_does_what_is_due_and_ends(cli, send, signer):
     assert cli.json("source", "show", "bcb")["public_keys_fetched_at"] is not None
 
 
-def test_once_does_nothing_where_nothing_is_due(cli, send, signer):
+def test_once_does_nothing_where_nothing_is_due(cli: Cli, send: Send, signer: BankSigner) -> None:
     send(signer.sign(deposit()))
     cli.done("worker", "--once")
     assert cli.done("worker", "--once") == "Done: 0.\n"
 
 
-def test_it_works_until_it_is_told_to_stop(cli, send, signer):
+def test_it_works_until_it_is_told_to_stop(cli: Cli, send: Send, signer: BankSigner) -> None:
     send(signer.sign(deposit()))
     with subprocess.Popen([*RECEIVER, "worker"], stderr=subprocess.DEVNULL) as process:
         while cli.json("payments", "list")[0]["status"] != "completed":
@@ -46,19 +50,21 @@ def test_it_works_until_it_is_told_to_stop(cli, send, signer):
         assert process.wait(30) == 0
 
 
-def test_upgrade_makes_the_tables_and_may_be_repeated(cli, monkeypatch, tmp_path: Path):
+def test_upgrade_makes_the_tables_and_may_be_repeated(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("RECEIVER_DATABASE_URL", f"sqlite:///{tmp_path}/below/new.db")
     assert "was migrated from empty to" in cli.done("db", "upgrade")
     assert "already" in cli.done("db", "upgrade")
 
 
-def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(cli, tmp_path: Path):
+def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(cli: Cli, tmp_path: Path) -> None:
     ended = cli.process("source", "list", RECEIVER_DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
     assert ended.returncode == 1
     assert b"receiver db upgrade" in ended.stderr
 
 
-def test_a_database_of_a_later_release_is_left_alone(cli, tmp_path: Path):
+def test_a_database_of_a_later_release_is_left_alone(cli: Cli, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "receiver.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
@@ -69,7 +75,7 @@ def test_a_database_of_a_later_release_is_left_alone(cli, tmp_path: Path):
     )
 
 
-def test_a_database_that_is_not_reachable_fails_in_one_line(cli):
+def test_a_database_that_is_not_reachable_fails_in_one_line(cli: Cli) -> None:
     url = "postgresql+psycopg://receiver:hidden@127.0.0.1:1/receiver"
     for words in (("db", "upgrade"), ("source", "list"), ("worker", "--once")):
         ended = cli.process(*words, RECEIVER_DATABASE_URL=url, RECEIVER_SECRET_KEYS=KEY)

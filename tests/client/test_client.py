@@ -134,7 +134,7 @@ class Answers(requests.Session):
         super().__init__()
         self.answers = list(answers)
 
-    def request(self, *_: object, **__: object) -> requests.Response:  # type: ignore[override]
+    def request(self, *_: object, **__: object) -> requests.Response:
         status, headers, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         made = requests.Response()
         made.status_code = status

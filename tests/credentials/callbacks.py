@@ -3,7 +3,7 @@
 from bank import BankSigner, Signed, deposit
 
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.store import credential_changes, deliveries, feed, signing_secrets, sources
 from receiver.web import create_app
 
@@ -34,7 +34,7 @@ def kept(parts: Runtime) -> list[tuple[str, str]]:
     """The rejected deliveries that are kept: their nonces and reasons, oldest first."""
     with parts.database.read() as connection:
         rows = deliveries.rejected(connection, None, below=None, limit=1000)
-    return [(row.headers.get("bcb-nonce", ""), row.reason) for row in reversed(rows)]
+    return [(row.headers.get("bcb-nonce", ""), row.reason or "") for row in reversed(rows)]
 
 
 def known_secrets(parts: Runtime) -> list[str]:

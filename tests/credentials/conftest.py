@@ -8,13 +8,13 @@ from conftest import StandingClock, add_source
 
 from receiver.credentials.rotation import CredentialChanges
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 from receiver.store.sources import SourceRecord
 
 
 @pytest.fixture
 def simulator(clock: StandingClock) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(rate_limit=0), clock=clock) as running:
+    with Simulator(Config(rate_limit=0), clock=clock) as running:
         yield running
 
 

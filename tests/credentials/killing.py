@@ -11,25 +11,25 @@ from credentials.callbacks import assert_in_step, post, signed_now, tell, told
 from servers import environment
 
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 
 STEPS = {
     "before the intent is on disk": "patch(credential_changes, 'begin', after=die)",
     "before the request": "patch(attempts, '_call', before=die)",
     "after the request is sent": "patch(HTTPConnection, 'getresponse', before=die_if_asked_to_rotate)",
-    "while the answer comes": "patch(Connection, '_content', before=die_if_rotated)",
+    "while the answer comes": "patch(HttpClient, '_content', before=die_if_rotated)",
     "after the answer": "patch(attempts, '_call', after=die)",
     "before the commit": "patch(outcomes, 'record', after=die)",
     "after the commit": "patch(attempts.Attempts, '_ended', before=die)",
-    "before it is noted that it was told": "patch(Changes, 'told', before=die)",
+    "before it is noted that it was told": "patch(CredentialChanges, 'report', before=die)",
 }
 
 DIES = """
 import os, signal
 from http.client import HTTPConnection
-from receiver.banks.http import Connection
+from receiver.banks.http import HttpClient
 from receiver.credentials import attempts, outcomes
-from receiver.credentials.rotation import Changes
+from receiver.credentials.rotation import CredentialChanges
 from receiver.store import credential_changes
 
 def die(*_):
@@ -74,7 +74,7 @@ def kill_at(step: str, served: dict[str, str], simulator: Simulator) -> None:
 
 def drill(parts: Runtime, step: str, run_again: Callable[[], object]) -> None:
     """Kill the command at a step, run it again, and look at both sides before, between and afterwards."""
-    with Simulator(SimulatorConfig(rate_limit=0)) as simulator:
+    with Simulator(Config(rate_limit=0)) as simulator:
         add_source(parts, base_url=simulator.url)
         in_flight = signed_now(parts, simulator, "FT-before")
         kill_at(step, environment(parts.settings.database_url, KEY), simulator)

@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from receiver.cli import main
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 from receiver.store.tables import CredentialChange, table_of
 
 
@@ -44,7 +44,7 @@ def test_what_a_killed_command_has_begun_is_finished_by(
     live: Runtime, database_url: str, words: tuple[str, ...]
 ) -> None:
     served = environment(database_url, KEY)
-    with Simulator(SimulatorConfig(rate_limit=0)) as simulator:
+    with Simulator(Config(rate_limit=0)) as simulator:
         add_source(live, base_url=simulator.url)
         kill_at("before the commit", served, simulator)
         kept = signed_now(live, simulator)

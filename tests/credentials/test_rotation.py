@@ -1,6 +1,8 @@
 """Changes of credentials: whatever becomes of the answer, the secrets here are the bank's in the end, by one change."""
 
 from dataclasses import replace
+from datetime import datetime
+from typing import Literal
 
 import pytest
 from bank import SECRET
@@ -10,10 +12,11 @@ from sqlalchemy import select
 
 from receiver.admin.diagnosis import examine
 from receiver.bank_client.session import BankSession, CredentialsChanging
+from receiver.banks.http import HttpClient
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.simulator.faults import Fault, Kind
 from receiver.store import audit, sources
 from receiver.store.sources import SourceRecord
@@ -243,18 +246,18 @@ def test_credentials_that_are_dead_already_begin_nothing(
 def test_a_call_in_flight_whose_token_the_rotation_killed_is_made_again_with_the_new_secret(
     parts: Runtime, source: SourceRecord, changes: CredentialChanges
 ) -> None:
-    access = BankSession(parts, source)
-    access.ask(access.bank.clock)
+    session = BankSession(parts, source)
+    session.ask(session.bank.clock)
     asked = 0
 
-    def ask(way: object) -> object:
+    def ask(way: HttpClient) -> datetime | None:
         nonlocal asked
         asked += 1
         if asked == 1:
             changes.make(source, ROTATE)
-        return access.bank.clock(way)  # type: ignore[arg-type]
+        return session.bank.clock(way)
 
-    assert access.ask(ask) is not None
+    assert session.ask(ask) is not None
     assert asked == 2
 
 
@@ -262,16 +265,16 @@ def test_no_call_is_wasted_on_dead_credentials_while_a_rotation_is_unfinished(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
 ) -> None:
     leave_unfinished(changes, source, simulator)
-    access = BankSession(parts, source)
+    session = BankSession(parts, source)
     with pytest.raises(CredentialsChanging):
-        access.ask(access.bank.clock)
+        session.ask(session.bank.clock)
     spoil(simulator, "500")
     with pytest.raises(ChangeUnfinished):
         changes.make(source, ROTATE, pauses=())
-    before = len(simulator.journal.entries())
+    before = len(simulator.requests.entries())
     with pytest.raises(CredentialsChanging):
-        access.ask(access.bank.clock)
-    assert len(simulator.journal.entries()) == before
+        session.ask(session.bank.clock)
+    assert len(simulator.requests.entries()) == before
 
 
 def test_a_new_client_is_used_from_then_on_and_ends_no_secret(
@@ -281,12 +284,13 @@ def test_a_new_client_is_used_from_then_on_and_ends_no_secret(
     change = changes.make(
         source, ChangeRequest("create", "cli:test", allowed_ips="127.0.0.1,10.0.0.0/8"), pauses=(0.0,)
     )
+    assert change.client_id is not None
     made = simulator.bank.clients[change.client_id]
     assert (simulator.bank.credentials.done["created"], made.allowed_ips) == (1, "127.0.0.1,10.0.0.0/8")
     clock.forward(30 * 86400)
     assert known_secrets(parts) == [made.signing_secret, SECRET]
-    access = BankSession(parts, source)
-    assert access.ask(access.bank.clock) is not None
+    session = BankSession(parts, source)
+    assert session.ask(session.bank.clock) is not None
 
 
 def test_a_disabled_client_leaves_no_credentials_and_its_secrets_end_after_the_grace_period(
@@ -303,9 +307,12 @@ def test_a_disabled_client_leaves_no_credentials_and_its_secrets_end_after_the_g
 
 @pytest.mark.parametrize("old_tokens", ["stored-answer", "revoked"])
 def test_a_client_whose_disabling_got_no_answer_is_found_disabled(
-    simulator: Simulator, source: SourceRecord, changes: CredentialChanges, old_tokens: str
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    old_tokens: Literal["stored-answer", "revoked"],
 ) -> None:
-    simulator.bank.credentials.old_tokens = old_tokens  # type: ignore[assignment]
+    simulator.bank.credentials.old_tokens = old_tokens
     leave_unfinished(changes, source, simulator, DISABLE)
     assert changes.make(source, DISABLE, pauses=()).state == "done"
     assert simulator.bank.credentials.done["disabled"] == 1
@@ -317,8 +324,8 @@ def test_another_client_can_be_disabled_and_the_sources_own_lives_on(
     changes.report(changes.make(source, CREATE))
     changes.make(source, ChangeRequest("disable", "cli:test", client_id="simulator-client"))
     assert not simulator.bank.client.is_active
-    access = BankSession(parts, source)
-    assert access.ask(access.bank.clock) is not None
+    session = BankSession(parts, source)
+    assert session.ask(session.bank.clock) is not None
     assert SECRET in known_secrets(parts)
 
 

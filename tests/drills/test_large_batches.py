@@ -43,7 +43,7 @@ def send_beside_others(server: WebServer, signed_text: str, live_bank: BankSigne
     done = threading.Event()
 
     def keep_sending() -> list[int]:
-        statuses = []
+        statuses: list[int] = []
         while not done.is_set():
             signed = live_bank.sign(deposit(transactionId=f"FT{len(statuses)}"))
             answer = requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=30)

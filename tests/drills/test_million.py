@@ -23,6 +23,8 @@ TRIES = 8
 FULL, ONE = 50, 1
 """Entries on a page: of rare values, so many that a thousand events hold a whole page too."""
 
+Query = dict[str, str | int | list[str]]
+
 
 def asked(parts: Runtime, number: int) -> Iterator[str]:
     """Every list and filter of the API, at its beginning, middle and end."""
@@ -30,16 +32,16 @@ def asked(parts: Runtime, number: int) -> Iterator[str]:
     payments = Cursors(parts.settings.keys, "payments")
     middle = START + timedelta(seconds=number / 2)
     event_id = f"{lowest_id('evt', middle)}{'0' * 16}"
-    span = {"received_after": middle.isoformat(), "received_before": (middle + timedelta(minutes=5)).isoformat()}
+    span: Query = {"received_after": middle.isoformat(), "received_before": (middle + timedelta(minutes=5)).isoformat()}
 
-    def each(path: str, *queries: dict[str, object]) -> Iterator[str]:
+    def each(path: str, *queries: Query) -> Iterator[str]:
         for query in queries:
             yield f"/api/v1/{path}?{urlencode({'limit': FULL} | query, doseq=True)}"
 
-    often = {"source": "often"}
+    often: Query = {"source": "often"}
     for after in (0, number // 2, number - FULL, number):
         yield from each("feed", {"after": feed.make(after)})
-    behind = {"after": feed.make(number // 2)}
+    behind: Query = {"after": feed.make(number // 2)}
     yield from each(
         "feed",
         often | behind,
@@ -48,7 +50,7 @@ def asked(parts: Runtime, number: int) -> Iterator[str]:
         {"source": ["often", "seldom"]} | behind,
         {"source": "rare", "limit": ONE},
         {"type": "bcb.unrecognised", "limit": ONE},
-        {"type": "bcb.unrecognised", "limit": ONE} | often,
+        {"type": "bcb.unrecognised", "limit": ONE, **often},
         {"source": "silent"},
         {"type": "bcb.never"},
         {"type": "bcb.deposit", "source": "silent"},

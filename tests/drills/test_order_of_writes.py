@@ -103,7 +103,7 @@ def test_postgresql_has_a_callback_on_disk_before_it_is_answered(
 ) -> None:
     send(own_server, live_bank, "FTwarm")
     assert own_server.process is not None
-    pids = [*family(own_server.process.pid), *family(own_postgres.server.get_pid())]
+    pids = [*family(own_server.process.pid), *family(own_postgres.pid)]
     with traced(pids, tmp_path / "trace"):
         send(own_server, live_bank, "FTtraced")
     lines = (tmp_path / "trace").read_text(errors="replace").splitlines()

@@ -27,10 +27,11 @@ from servers import RECEIVER, WebServer, environment, free_port
 from sqlalchemy import select, update
 
 from receiver.runtime import Runtime
-from receiver.simulator import Script, Simulator, SimulatorConfig
-from receiver.simulator.bcb.deposits import Deposit
-from receiver.simulator.bcb.dispatches import Record
+from receiver.simulator.bcb import Config, Simulator
+from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.faults import Fault
+from receiver.simulator.outbox import Delivery
+from receiver.simulator.scripts import Script
 from receiver.store import credential_changes, sources
 from receiver.store.tables import CredentialChange, Event, table_of
 
@@ -49,7 +50,7 @@ class Stream:
     simulator: Simulator
     stopped: threading.Event = field(default_factory=threading.Event)
     stopped_when: float = 0
-    answered: list[Future[Record]] = field(default_factory=list)
+    answered: list[Future[Delivery]] = field(default_factory=list)
 
     def send(self) -> None:
         """Send them, each at its time, until stopped; return when all that were due by then are answered for good.
@@ -72,9 +73,12 @@ class Stream:
         self.stopped_when = time.monotonic()
         self.stopped.set()
 
-    def _tell(self, payment_id: str) -> Record:
-        deposit = Deposit(payment_id, "1046406142", Decimal("1.00"))
-        return self.simulator.notifier.deposit(deposit, script=Script.of(("Completed", 0)))
+    def _tell(self, payment_id: str) -> Delivery:
+        bank = self.simulator.bank
+        deposit = Payment(payment_id, "1046406142", Decimal("1.00"), "USD", Script.of(("Completed", 0)), bank.clock())
+        bank.add_payment(deposit)
+        (delivery,) = bank.outbox.send(bank.deposit_message(deposit))
+        return delivery
 
 
 @dataclass
@@ -106,7 +110,7 @@ class Operator:
     def note_secrets(self) -> None:
         """Note every secret that the bank has given out by now."""
         client = self.simulator.bank.client
-        self.secrets |= {client.client_secret, client.signing_secret, *self.simulator.bank.tokens._grants}
+        self.secrets |= {client.client_secret, client.signing_secret, *self.simulator.bank.tokens.texts()}
 
     def _run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
         ended = subprocess.run(command, env=self.served, capture_output=True, timeout=60)
@@ -127,7 +131,7 @@ class Operator:
 @contextmanager
 def bank(port: int) -> Iterator[Simulator]:
     """A bank whose receiver listens on this port."""
-    config = SimulatorConfig(
+    config = Config(
         rate_limit=0,
         client_secret="a-client-secret-of-the-drill",
         callback_url=f"http://127.0.0.1:{port}/webhooks/bcb",
@@ -173,8 +177,8 @@ def drill(parts: Runtime, folder: Path, *, every_seconds: float, rotations: Sequ
         operator.note_secrets()
         assert simulator.bank.credentials.done["rotated"] == len(rotations)
         assert_in_step(parts, simulator)
-        records = [future.result() for future in stream.answered]
-    put_off, again = assert_all_taken_once(parts, records, entries)
+        deliveries = [future.result() for future in stream.answered]
+    put_off, again = assert_all_taken_once(parts, deliveries, entries)
     assert put_off, "no callback came while a rotation was unfinished: this proves nothing"
     logs = {file.name: file.read_bytes() for file in folder.glob("*.log")} | {"commands": operator.output}
     assert all(logs[name] for name in ("web.log", "worker.log"))
@@ -183,16 +187,16 @@ def drill(parts: Runtime, folder: Path, *, every_seconds: float, rotations: Sequ
     assert found(operator.secrets, places) == []
     assert_whole(parts)
     print(
-        f"{parts.database.engine.dialect.name}: {len(records)} callbacks at {rate(records):.0f}/s during "
+        f"{parts.database.engine.dialect.name}: {len(deliveries)} callbacks at {rate(deliveries):.0f}/s during "
         f"{len(rotations)} rotations, {put_off} put off with 503, {again} of them told as duplicate, none refused, "
         f"lost or doubled; {len(operator.secrets)} secrets and tokens in none of "
         f"{sum(map(len, places.values())) / 1e6:.1f} MB of database and log"
     )
 
 
-def rate(records: Sequence[Record]) -> float:
+def rate(deliveries: Sequence[Delivery]) -> float:
     """How many callbacks a second were sent for the first time."""
-    first = sorted(record.delivery.attempts[0].at for record in records)
+    first = sorted(delivery.attempts[0].at for delivery in deliveries)
     return len(first) / (first[-1] - first[0]).total_seconds()
 
 
@@ -212,13 +216,13 @@ def wait_until_settled(parts: Runtime) -> None:
 
 
 def assert_all_taken_once(
-    parts: Runtime, records: Sequence[Record], entries: Sequence[dict[str, object]]
+    parts: Runtime, deliveries: Sequence[Delivery], entries: Sequence[dict[str, object]]
 ) -> tuple[int, int]:
     """Each callback was answered 2xx in the end, and never anything but 503 before; each is there and in the feed once.
 
     Return how many were put off, and how many of these had been taken from what was kept when they came again.
     """
-    answers = {record.subject: [attempt.status for attempt in record.delivery.attempts] for record in records}
+    answers = {delivery.message.subject: [attempt.status for attempt in delivery.attempts] for delivery in deliveries}
     assert [subject for subject, seen in answers.items() if seen[-1] != 200 or set(seen[:-1]) - {503}] == []
     events = table_of(Event)
     with parts.database.read() as connection:
@@ -226,8 +230,8 @@ def assert_all_taken_once(
     assert told == Counter(dict.fromkeys(answers, 1))
     deposits = Counter(str(entry["subject"]) for entry in entries if entry["type"] == "bcb.deposit")
     assert deposits == Counter(dict.fromkeys(answers, 1))
-    put_off = [record for record in records if len(record.delivery.attempts) > 1]
-    return len(put_off), sum(b"duplicate" in record.delivery.answer for record in put_off)
+    put_off = [delivery for delivery in deliveries if len(delivery.attempts) > 1]
+    return len(put_off), sum(b"duplicate" in delivery.answer for delivery in put_off)
 
 
 def test_two_rotations_under_callbacks_lose_refuse_and_double_nothing(live: Runtime, tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from servers import RECEIVER, WebServer, environment
 from sqlalchemy import func, select
 
 from receiver.runtime import Runtime
-from receiver.simulator import Script, Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
+from receiver.simulator.scripts import Script
 from receiver.store.tables import Check, Event, Subject, table_of
 
 _events, _subjects, _checks = (table_of(model) for model in (Event, Subject, Check))
@@ -48,10 +49,11 @@ def web_server(served: dict[str, str]) -> Iterator[WebServer]:
 
 def known_payments(simulator: Simulator, parts: Runtime, payments: int) -> None:
     """Let the bank know of completed payments, and keep every request that it gets."""
-    simulator.journal._entries = deque()
+    simulator.requests._entries = deque()
     for number in range(payments):
         script = Script.of(("Completed", 0))
-        simulator.bank.book(Payment(f"FT{number}", "1046406142", Decimal("1000.00"), "USD", script, parts.clock()))
+        payment = Payment(f"FT{number}", "1046406142", Decimal("1000.00"), "USD", script, parts.clock())
+        simulator.bank.add_payment(payment)
 
 
 def shares(payments: int) -> tuple[list[int], list[int]]:
@@ -88,7 +90,7 @@ def assert_told_once(parts: Runtime, results: list[Sent], payments: int) -> None
 
 def assert_reconciled_once(parts: Runtime, simulator: Simulator, payments: int) -> None:
     """The bank was asked about each payment once, and each answer was written down once."""
-    asked = Counter(entry.path for entry in simulator.journal.entries() if entry.path.endswith("/status"))
+    asked = Counter(entry.path for entry in simulator.requests.entries() if entry.path.endswith("/status"))
     assert (len(asked), asked.total()) == (payments, payments)
     with parts.database.read() as connection:
         checks = Counter(connection.execute(select(_checks.c.subject_id)).scalars())
@@ -99,7 +101,7 @@ def drill(database_url: str, parts: Runtime, bank: BankSigner, *, payments: int)
     served = environment(database_url, KEY, RECEIVER_LOG_LEVEL="WARNING", RECEIVER_PROCESSES="2")
     started = time.monotonic()
     with ExitStack() as stack:
-        simulator = stack.enter_context(Simulator(SimulatorConfig(rate_limit=0)))
+        simulator = stack.enter_context(Simulator(Config(rate_limit=0)))
         known_payments(simulator, parts, payments)
         add_source(parts, base_url=simulator.url, requests_per_window=payments * 10)
         token = make_token(parts)

@@ -18,7 +18,7 @@ def write_late(url: str, process: int, seconds: float, longest: float) -> list[s
     A transaction is held open for up to `longest` seconds after its entries were inserted.
     """
     key = base64.urlsafe_b64encode(bytes(32)).decode()
-    parts = runtime.start(Settings(_env_file=None, secret_keys=key, database_url=url))  # type: ignore[call-arg]
+    parts = runtime.start(Settings(_env_file=None, secret_keys=key, database_url=url))
     ends = time.monotonic() + seconds
     with parts.database.read() as connection:
         source = sources.every(connection)[0]

@@ -63,7 +63,13 @@ def test_those_who_ask_together_look_once(
 ) -> None:
     write(parts, source, "a")
     looks = []
-    monkeypatch.setattr(Look, "_look", lambda self, real=Look._look: looks.append(1) or real(self))
+    real = Look._look
+
+    def counted(self: Look) -> int:
+        looks.append(1)
+        return real(self)
+
+    monkeypatch.setattr(Look, "_look", counted)
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(look.at, [parts.database.commits] * 40)) == {1}
     assert len(looks) == 1

@@ -1,19 +1,26 @@
 """Rejected deliveries verified again, with the secrets that are known by now."""
 
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from bank import SECRET, BankSigner, deposit
 from conftest import StandingClock, add_source
 from replay.sending import found, log, planned, post, run, started, tell, work_off
 
-from receiver.banks.bcb import callbacks as bcb_proof
+from receiver.banks import bcb
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, payments, signing_secrets
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.sources import SourceRecord
 
-AGAIN = {"target": "verification"}
+
+class Verifying(TypedDict):
+    """Which replay verifies rejected deliveries again."""
+
+    target: str
+
+
+AGAIN: Verifying = {"target": "verification"}
 
 
 @pytest.fixture
@@ -183,14 +190,14 @@ def test_a_fault_in_a_verifier_is_a_failure_and_stops_nothing(
     tell(parts, bank, "FT1", nonce="bad")
     tell(parts, bank, "FT2", nonce="good")
     set_secret(parts, source)
-    real = bcb_proof.prove
+    real = bcb.BANK.prove
 
     def faulty(callback: Any, *given: Any) -> Any:
         if callback.headers["bcb-nonce"] == b"bad":
             raise ZeroDivisionError
         return real(callback, *given)
 
-    monkeypatch.setattr(bcb_proof, "prove", faulty)
+    monkeypatch.setattr(bcb.BANK, "prove", faulty)
     row = run(parts, **AGAIN)
     assert (row.state, row.done, row.failed) == ("done", 2, 1)
     assert [entry.subject for entry in log(parts)] == ["FT2"]

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from flask.testing import FlaskClient
 
 from receiver.runtime import Runtime
-from receiver.simulator import Script, Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
+from receiver.simulator.scripts import Script
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
 from receiver.worker.loop import Worker
@@ -22,7 +23,7 @@ from receiver.worker.loop import Worker
 
 @pytest.fixture
 def simulator(clock: StandingClock) -> Iterator[Simulator]:
-    with Simulator(SimulatorConfig(rate_limit=0), clock=clock) as running:
+    with Simulator(Config(rate_limit=0), clock=clock) as running:
         yield running
 
 
@@ -40,7 +41,7 @@ def worker(parts: Runtime, source: SourceRecord) -> Worker:  # noqa: ARG001 - th
 def book(simulator: Simulator, clock: StandingClock, *steps: tuple[str, float], payment_id: str = "FT1") -> None:
     """Let the bank know a payment, whose status follows the steps from now on."""
     payment = Payment(payment_id, "1046406142", Decimal("1000.00"), "USD", Script.of(*steps), clock())
-    simulator.bank.book(payment)
+    simulator.bank.add_payment(payment)
 
 
 def tell(parts: Runtime, body: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,13 @@ from bank import BankSigner, deposit
 from conftest import KEY, add_source
 from servers import RECEIVER, environment
 
-from receiver import representations
 from receiver.runtime import Runtime
-from receiver.simulator import Script, Simulator, SimulatorConfig
+from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
+from receiver.simulator.scripts import Script
 from receiver.store import feed, payments
 from receiver.web import create_app
+from receiver.web.schemas.payments import PaymentWithChecks
 
 DIES_BEFORE_ITS_COMMIT = """
 import os, signal
@@ -29,10 +30,10 @@ def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
     live: Runtime, database_url: str, live_bank: BankSigner
 ) -> None:
     served = environment(database_url, KEY, RECEIVER_LEASE_SECONDS="1")
-    with Simulator(SimulatorConfig()) as simulator:
+    with Simulator(Config()) as simulator:
         add_source(live, base_url=simulator.url)
         script = Script.of(("Completed", 0))
-        simulator.bank.book(Payment("FT2384654NXF6", "1", Decimal(1000), "USD", script, live.clock()))
+        simulator.bank.add_payment(Payment("FT2384654NXF6", "1", Decimal(1000), "USD", script, live.clock()))
         signed = live_bank.sign(deposit())
         client = create_app(live).test_client()
         assert client.post(signed.path, data=signed.body, headers=signed.headers).status_code == 200
@@ -43,10 +44,10 @@ def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
             with live.database.read() as connection:
                 row = payments.find(connection, "bcb", "payment", "FT2384654NXF6")
                 assert row is not None
-                shown = representations.subject(row, payments.checks_of(connection, row.id))
+                shown = PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
             if shown["checks"]:
                 break
-        asked = [entry.path for entry in simulator.journal.entries() if entry.path.endswith("/status")]
+        asked = [entry.path for entry in simulator.requests.entries() if entry.path.endswith("/status")]
     assert len(asked) == 2
     assert len(shown["checks"]) == 1
     feed.give_positions(live.database)

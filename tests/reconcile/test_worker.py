@@ -9,15 +9,16 @@ from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
 from sqlalchemy import select
 
-from receiver import representations
 from receiver.reconcile import checks
 from receiver.runtime import Runtime
-from receiver.simulator import Script, Simulator
-from receiver.simulator.bcb.jobs import JobPlan
+from receiver.simulator.bcb import Simulator
+from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.faults import Fault
+from receiver.simulator.scripts import Script
 from receiver.store import feed, payments
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
+from receiver.web.schemas.payments import PaymentWithChecks
 from receiver.worker.loop import Worker
 
 
@@ -25,7 +26,7 @@ def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: s
     with parts.database.read() as connection:
         row = payments.find(connection, source, kind, subject)
         assert row is not None
-        return representations.subject(row, payments.checks_of(connection, row.id))
+        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
 
 
 def feed_types(parts: Runtime) -> list[str]:
@@ -35,7 +36,7 @@ def feed_types(parts: Runtime) -> list[str]:
 
 
 def asked(simulator: Simulator, path: str) -> int:
-    return sum(1 for seen in simulator.journal.entries() if seen.path == path)
+    return sum(1 for seen in simulator.requests.entries() if seen.path == path)
 
 
 def test_a_claim_that_the_bank_confirms_is_completed(
@@ -120,7 +121,7 @@ def test_a_payment_with_a_strange_id_is_asked_for_by_it(parts: Runtime, simulato
 
 
 def test_a_job_is_asked_for_with_its_results(parts: Runtime, simulator: Simulator, worker: Worker) -> None:
-    simulator.bank.plan_jobs(JobPlan(Script.of(("CompletedWithErrors", 0)), failed=1))
+    simulator.bank.job_plan = JobPlan(Script.of(("CompletedWithErrors", 0)), failed=1)
     made = simulator.bank.create_job(3, None, {})
     tell(parts, job(made.job_id, "CompletedWithErrors"))
     worker.run_once()
@@ -214,10 +215,10 @@ def test_the_budget_of_requests_is_never_overdrawn(parts: Runtime, simulator: Si
                 )
             )
     Worker(parts).run_once()
-    assert len(simulator.journal.entries()) == 5
+    assert len(simulator.requests.entries()) == 5
     clock.forward(3601)
     Worker(parts).run_once()
-    assert len(simulator.journal.entries()) == 10
+    assert len(simulator.requests.entries()) == 10
 
 
 def test_the_token_is_fetched_once_and_shared(
@@ -322,7 +323,7 @@ def test_a_worker_that_dies_between_the_answer_and_the_commit_doubles_nothing(
     assert state(parts)["checks"] == []
     worker.run_once()
     assert state(parts)["checks"] == [], "the lease of the dead one still holds"
-    clock.forward(worker.lease_seconds + 1)
+    clock.forward(parts.settings.lease_seconds + 1)
     worker.run_once()
     assert [check["outcome"] for check in state(parts)["checks"]] == ["answered"]
     assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
@@ -338,7 +339,7 @@ def test_an_answer_that_comes_after_the_lease_was_lost_changes_nothing(
 
     def ask_slowly(*given: Any) -> checks.Finding:
         found = ask(*given)
-        clock.forward(worker.lease_seconds + 1)
+        clock.forward(parts.settings.lease_seconds + 1)
         monkeypatch.setattr(checks, "ask", ask)
         worker.run_once()
         return found

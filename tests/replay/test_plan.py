@@ -2,6 +2,7 @@
 
 import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from conftest import StandingClock, add_source
@@ -65,9 +66,9 @@ def test_a_reason_is_required(parts: Runtime, reason: str) -> None:
     ],
 )
 @pytest.mark.usefixtures("source")
-def test_what_does_not_fit_together_is_refused(parts: Runtime, request_: dict[str, str], says: str) -> None:
+def test_what_does_not_fit_together_is_refused(parts: Runtime, request_: dict[str, Any], says: str) -> None:
     with pytest.raises(PlanWrong, match=says):
-        planned(parts, **request_)  # type: ignore[arg-type]
+        planned(parts, **request_)
 
 
 def test_each_filter_narrows_it(parts: Runtime, source: SourceRecord, clock: StandingClock) -> None:
@@ -91,9 +92,9 @@ def test_each_filter_narrows_it(parts: Runtime, source: SourceRecord, clock: Sta
         ({"received_before": begin + minute}, 2),
         ({"received_after": begin + minute, "received_before": begin + 2 * minute}, 1),
     ):
-        assert planned(parts, **selection).matched.number == expected, selection  # type: ignore[arg-type]
+        assert planned(parts, **selection).matched.number == expected, selection
         before = len(again(parts))
-        row = run(parts, **selection)  # type: ignore[arg-type]
+        row = run(parts, **selection)
         assert (row.total, row.done, len(again(parts)) - before) == (expected, expected, expected)
 
 

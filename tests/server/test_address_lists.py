@@ -40,7 +40,7 @@ def test_a_forged_header_from_an_untrusted_peer_never_passes_the_list(database_u
     others.add(live, "connectpay", TOKEN)
     server = WebServer(environment(database_url, KEY, RECEIVER_LOG_LEVEL="WARNING")).start()
     try:
-        forged = (
+        forged: tuple[list[str], ...] = (
             [CONNECTPAY_ADDRESS],
             [f"{CONNECTPAY_ADDRESS}, 127.0.0.1"],
             [CONNECTPAY_ADDRESS, CONNECTPAY_ADDRESS],
@@ -69,7 +69,7 @@ def test_a_genuine_one_through_a_trusted_proxy_does_and_what_it_was_sent_before_
             ["203.0.113.9", CONNECTPAY_ADDRESS],
             [f"::ffff:{CONNECTPAY_ADDRESS}"],
         )
-        forged = (
+        forged: tuple[list[str], ...] = (
             [],
             [f"{CONNECTPAY_ADDRESS}, 203.0.113.9"],
             [CONNECTPAY_ADDRESS, "203.0.113.9"],

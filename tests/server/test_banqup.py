@@ -19,8 +19,7 @@ from receiver.cli import main
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.banqup import Config, Simulator
-from receiver.simulator.banqup.config import EXAMPLE_SPACE
-from receiver.simulator.banqup.payments import Payment, message
+from receiver.simulator.banqup.bank import EXAMPLE_SPACE, Payment, message
 from receiver.simulator.scripts import Script
 from receiver.store import payments
 from receiver.worker.loop import Worker
@@ -34,7 +33,7 @@ def database_url(sqlite_url: str) -> str:
 
 @pytest.fixture
 def parts(database_url: str) -> Iterator[Runtime]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
     started = runtime.start(settings)
     yield started
     started.database.close()
@@ -160,12 +159,12 @@ def test_what_the_bank_s_api_holds_back_is_said_in_words(parts: Runtime, bank: S
     bank.options.change({"access": "granted"})
 
     # Every token is worthless of a sudden: one new one is fetched, and the question put once more.
-    bank.bank.bearers.expire_all()
+    bank.bank.tokens.expire_all()
     shown = json.loads(receiver("payments", "check", "banqup", "pay-1", "--json").stdout)
     assert (shown["checks"][-1]["outcome"], shown["status"]) == ("answered", "completed")
 
     # With another secret at the bank, no token is given out.
     bank.options.change({"client_secret": "another"})
-    bank.bank.bearers.expire_all()
+    bank.bank.tokens.expire_all()
     shown = json.loads(receiver("payments", "check", "banqup", "pay-1", "--json").stdout)
     assert (shown["checks"][-1]["outcome"], shown["status"]) == ("unauthorised", "completed")

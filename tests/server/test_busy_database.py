@@ -24,7 +24,7 @@ Start = Callable[..., WebServer]
 @pytest.fixture
 def start(sqlite_url: str, tmp_path: Path) -> Iterator[Start]:
     """Starts a server of one process over a SQLite file, with its log in `log`."""
-    parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=sqlite_url))  # type: ignore[call-arg]
+    parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=sqlite_url))
     add_source(parts)
     parts.database.close()
     started = []

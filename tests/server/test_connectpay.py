@@ -16,8 +16,7 @@ from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.connectpay import Config, Simulator
-from receiver.simulator.connectpay.config import RETRY_DELAYS
-from receiver.simulator.connectpay.payments import Payment, message
+from receiver.simulator.connectpay.bank import RETRY_DELAYS, Payment, message
 from receiver.simulator.outbox import Message, Sending
 from receiver.simulator.scripts import Script
 from receiver.store import events, feed, payments
@@ -40,7 +39,7 @@ def moving() -> MovingClock:
 
 @pytest.fixture
 def parts(database_url: str, moving: MovingClock) -> Iterator[Runtime]:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
     started = runtime.start(settings, moving)
     yield started
     started.database.close()

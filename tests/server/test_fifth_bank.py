@@ -21,7 +21,7 @@ PASSWORD = "a-password-of-the-bank"
 PACKAGE = '''
 """The Bank of Fifth: a password in the path, plain text for an answer, words of its own for every state."""
 
-from receiver.banks import options, payload
+from receiver.banks import json_values, options
 from receiver.banks.protocol import Answer, Bank, Carried, Claim, Proof
 from receiver.signing import static_token
 
@@ -65,21 +65,18 @@ class Fifth(Bank):
             )
         ]
 
-    def new_token(self, connection, credentials):
+    def new_token(self, client, credentials):
         return credentials["pin"], None
 
     def authorization(self, token, options):
         return {"X-Pin": token}
 
-    def ask(self, connection, kind, subject, facts):
-        word = payload.text(connection.get(f"/{connection.options['vault']}/{subject}"), "word")
+    def ask(self, client, kind, subject, facts):
+        word = json_values.text(client.get(f"/{client.options['vault']}/{subject}"), "word")
         return Answer(word, WORDS[word])
 
-    def clock(self, connection):
-        return None
-
-    def register(self, connection, listener_url):
-        return connection.post("/listeners", {"at": listener_url})["number"]
+    def register(self, client, listener_url):
+        return client.post("/listeners", {"at": listener_url})["number"]
 
     def listener_path(self, options, secret):
         return f"/{secret}"

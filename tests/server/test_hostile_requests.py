@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 from uuid import uuid4
 
 import psutil
@@ -21,6 +22,8 @@ from bank import BankSigner, Signed, deposit
 from conftest import KEY, add_source
 from servers import WebServer, environment
 from sqlalchemy import Connection, select
+from web.described import Exchange, described, faults, plain_app
+from werkzeug.datastructures import Headers
 
 from receiver import runtime
 from receiver.runtime import Runtime
@@ -55,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stored(folder: Path) -> Iterator[Runtime]:
     """The parts over the server's database, with a source `bcb`."""
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{folder}/receiver.db")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{folder}/receiver.db")
     parts = runtime.start(settings)
     schema.upgrade(parts.database)
     add_source(parts)
@@ -177,7 +180,8 @@ def answers(raw: bytes) -> list[Answer]:
         status_line, *lines = head.decode("latin-1").split("\r\n")
         match = re.fullmatch(r"HTTP/1\.[01] ([0-9]{3}) .*", status_line)
         assert match, raw[:100]
-        headers = dict(line.lower().split(": ", 1) for line in lines)
+        named = (line.split(": ", 1) for line in lines)
+        headers = {name.lower(): value for name, value in named}
         length = int(headers.get("content-length", "0"))
         if match[1] != "100":
             found.append(Answer(int(match[1]), headers, rest[:length]))
@@ -189,7 +193,18 @@ def answer(server: WebServer, request: Request | bytes, *, framed: bool = True) 
     """Send one request and return its one response."""
     raw = request if isinstance(request, bytes) else request.bytes(framed=framed)
     (found,) = answers(exchange(server, raw))
+    if isinstance(request, Request):
+        assert differences(request, found) == []
     return found
+
+
+def differences(request: Request, found: Answer) -> list[str]:
+    """How an answer differs from the description of the API."""
+    path = unquote(re.sub(r"^https?://[^/]*", "", request.target.decode("latin-1")).partition("?")[0])
+    exchanged = Exchange(
+        request.method.decode("latin-1"), path, found.status, Headers(list(found.headers.items())), found.body
+    )
+    return faults(described(), plain_app().url_map, exchanged)
 
 
 def problem(server: WebServer, request: Request | bytes, *, framed: bool = True) -> int:
@@ -664,7 +679,7 @@ def test_a_target_in_absolute_form_is_taken_for_its_path(gunicorn: WebServer, or
 @pytest.mark.parametrize("method", [b"GET", b"PUT", b"DELETE", b"PATCH", b"OPTIONS", b"TRACE", b"PROPFIND", b"FOO-BAR"])
 def test_another_method_is_not_allowed(gunicorn: WebServer, method: bytes) -> None:
     found = answer(gunicorn, Request.of(signed(), method=method))
-    assert (found.status, found.headers["allow"]) == (405, "post")
+    assert (found.status, found.headers["allow"]) == (405, "POST")
     assert found.headers["content-type"] == "application/problem+json"
 
 

@@ -19,8 +19,8 @@ from receiver.runtime import Runtime
 TOGETHER = 32
 
 
-def post(server: WebServer, signed: Signed, **options: str | bool) -> requests.Response:
-    return requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=30, **options)
+def post(server: WebServer, signed: Signed, verify: str | bool = True) -> requests.Response:
+    return requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=30, verify=verify)
 
 
 def test_identical_deliveries_at_once_are_one_event(server: WebServer, live: Runtime, live_bank: BankSigner) -> None:

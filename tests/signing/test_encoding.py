@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from receiver.signing.encoding import from_base64, to_base64
 from receiver.signing.errors import Refusal
+from receiver.signing.hmac_sha256 import from_base64, to_base64
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 

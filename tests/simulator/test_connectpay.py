@@ -1,48 +1,54 @@
 import base64
 import json
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import requests
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from simulator.calling import BankCaller, until
+from simulator.callers import BankCaller, FakeClock, Receiver, Start, StartBank, until
 
 from receiver.simulator.connectpay import Config, Simulator
-from receiver.simulator.connectpay.config import EXAMPLE_TOKEN
-from receiver.simulator.connectpay.payments import TYPES
+from receiver.simulator.connectpay.bank import EXAMPLE_TOKEN, TYPES
 
 KEY = "Q29ubmVjdFBheTpFYXN5QmFua2luZw=="
 USERS = "/baas-sca/user-management/partner/users"
 SIGN_OUT = "/baas-sca/user-management/client/users/logout"
 
 
-class ConnectPay(BankCaller):
+class ConnectPay(BankCaller[Simulator]):
     """Calls one simulator as its partner, or as a user."""
 
-    def partner(self, path, key=KEY):
+    def partner(self, path: str, key: str | bytes = KEY) -> requests.Response:
         return self.request("GET", path, headers={"x-connectpay-api-key": key})
 
-    def status(self, order):
+    def status(self, order: str) -> requests.Response:
         return self.partner(f"/ob/payments/{order}/status")
 
 
 @pytest.fixture
-def start(start_bank):
-    return lambda sleep=None, **options: start_bank(ConnectPay, Simulator, Config(**options), sleep=sleep)
+def start(start_bank: StartBank) -> Start[ConnectPay]:
+    def starter(*, sleep: Any = None, **options: Any) -> ConnectPay:
+        return start_bank(ConnectPay, Simulator, Config(**options), sleep=sleep)
+
+    return starter
 
 
 @pytest.fixture
-def bank(start):
+def bank(start: Start[ConnectPay]) -> ConnectPay:
     return start(requests_per_second=0)
 
 
 @pytest.fixture
-def told(start, receiver):
+def subscribed(start: Start[ConnectPay], receiver: Receiver) -> ConnectPay:
     receiver.answer = b"OK"
     return start(callback_url=receiver.url, sleep=lambda _: False)
 
 
-def test_the_example_key_is_that_of_the_documentation():
+def test_the_example_key_is_that_of_the_documentation() -> None:
     config = Config()
     assert base64.b64encode(f"{config.client_key}:{config.client_secret}".encode()).decode() == KEY
 
@@ -60,13 +66,13 @@ def test_the_example_key_is_that_of_the_documentation():
         ("either", "", 401),
     ],
 )
-def test_a_partner_shows_its_key_bare_or_behind_basic(bank, taken, key, status):
+def test_a_partner_shows_its_key_bare_or_behind_basic(bank: ConnectPay, taken: str, key: str, status: int) -> None:
     bank.change(api_key=taken)
 
     assert bank.partner(USERS, key.encode()).status_code == status
 
 
-def test_a_user_shows_a_token_and_an_address(bank, clock):
+def test_a_user_shows_a_token_and_an_address(bank: ConnectPay, clock: FakeClock) -> None:
     token = {"Authorization": f"Bearer {bank.control('/user-tokens')['token']}"}
     address = {"PSU-IP-Address": "192.0.2.7"}
 
@@ -77,7 +83,7 @@ def test_a_user_shows_a_token_and_an_address(bank, clock):
     assert bank.request("POST", SIGN_OUT, headers=token | address).status_code == 401
 
 
-def test_a_user_s_token_lives_five_minutes(bank, clock):
+def test_a_user_s_token_lives_five_minutes(bank: ConnectPay, clock: FakeClock) -> None:
     token = bank.control("/user-tokens")["token"]
     clock.advance(300)
 
@@ -85,7 +91,7 @@ def test_a_user_s_token_lives_five_minutes(bank, clock):
     assert bank.request("POST", SIGN_OUT, headers=headers).status_code == 401
 
 
-def test_it_tells_a_payment_s_status_on_both_paths(bank, clock):
+def test_it_tells_a_payment_s_status_on_both_paths(bank: ConnectPay, clock: FakeClock) -> None:
     bank.control("/payments/PO1", method="PUT")
     assert bank.status("PO1").json() == {"transactionStatus": "RCVD"}
     clock.advance(1)
@@ -95,7 +101,7 @@ def test_it_tells_a_payment_s_status_on_both_paths(bank, clock):
     assert bank.partner(path).json() == {"paymentOrderNo": "PO1", "paymentStatus": "ACSC"}
 
 
-def test_the_path_of_the_sca_api_is_an_option(bank):
+def test_the_path_of_the_sca_api_is_an_option(bank: ConnectPay) -> None:
     bank.control("/payments/PO1", method="PUT")
     bank.change(status_path="/baas-sca/elsewhere/{paymentOrderNo}")
 
@@ -104,14 +110,14 @@ def test_the_path_of_the_sca_api_is_an_option(bank):
 
 
 @pytest.mark.parametrize("script", [None, [["unknown", 5], ["ACSC"]]])
-def test_a_payment_that_it_does_not_know_is_404(bank, script):
+def test_a_payment_that_it_does_not_know_is_404(bank: ConnectPay, script: object) -> None:
     if script:
         bank.control("/payments/PO1", {"script": script}, "PUT")
 
     assert bank.status("PO1").status_code == 404
 
 
-def test_it_answers_429_to_a_third_request_in_a_second(start, clock):
+def test_it_answers_429_to_a_third_request_in_a_second(start: Start[ConnectPay], clock: FakeClock) -> None:
     bank = start()
 
     assert [bank.partner(USERS).status_code for _ in range(3)] == [200, 200, 429]
@@ -119,8 +125,10 @@ def test_it_answers_429_to_a_third_request_in_a_second(start, clock):
     assert bank.partner(USERS).status_code == 200
 
 
-def test_each_change_of_status_is_told_with_the_token_and_a_time(told, receiver, clock):
-    told.control("/payments", {"amount": "12.30", "externalReference": "R1", "script": [["RCVD", 1], ["RJCT"]]})
+def test_each_change_of_status_is_told_with_the_token_and_a_time(
+    subscribed: ConnectPay, receiver: Receiver, clock: FakeClock
+) -> None:
+    subscribed.control("/payments", {"amount": "12.30", "externalReference": "R1", "script": [["RCVD", 1], ["RJCT"]]})
     until(lambda: len(receiver.received) == 1)
     clock.advance(1)
     until(lambda: len(receiver.received) == 2)
@@ -136,24 +144,26 @@ def test_each_change_of_status_is_told_with_the_token_and_a_time(told, receiver,
     ("form", "time_told"),
     [("seconds", "1772452800"), ("milliseconds", "1772452800000"), ("iso", "2026-03-02T12:00:00.000Z")],
 )
-def test_the_time_comes_in_three_forms(told, receiver, form, time_told):
-    told.change(timestamp=form)
-    told.control("/events")
+def test_the_time_comes_in_three_forms(subscribed: ConnectPay, receiver: Receiver, form: str, time_told: str) -> None:
+    subscribed.change(timestamp=form)
+    subscribed.control("/events")
 
     assert receiver.received[0].headers["x-connectpay-timestamp"] == time_told
 
 
 @pytest.mark.parametrize("kind", [*TYPES, "Something.New"])
-def test_every_type_of_event_can_be_sent(told, receiver, kind):
-    told.control("/events", {"type": kind, "fields": {"accountId": "A1"}})
+def test_every_type_of_event_can_be_sent(subscribed: ConnectPay, receiver: Receiver, kind: str) -> None:
+    subscribed.control("/events", {"type": kind, "fields": {"accountId": "A1"}})
 
     assert json.loads(receiver.received[0].body) == {"eventType": kind, "accountId": "A1"}
 
 
-def test_the_type_may_stand_elsewhere_in_other_letters_and_the_ids_deeper(told, receiver):
-    told.change(type_field="type", casing="upper", envelope="data")
-    told.control("/payments/PO1", method="PUT")
-    told.control("/events", {"paymentOrderNo": "PO1"})
+def test_the_type_may_stand_elsewhere_in_other_letters_and_the_ids_deeper(
+    subscribed: ConnectPay, receiver: Receiver
+) -> None:
+    subscribed.change(type_field="type", casing="upper", envelope="data")
+    subscribed.control("/payments/PO1", method="PUT")
+    subscribed.control("/events", {"paymentOrderNo": "PO1"})
 
     body = json.loads(receiver.received[0].body)
     assert (body["type"], body["data"]["paymentOrderNo"]) == ("OUTGOINGPAYMENT.COMPLETED", "PO1")
@@ -163,16 +173,18 @@ def test_the_type_may_stand_elsewhere_in_other_letters_and_the_ids_deeper(told, 
     ("status", "answer", "content"),
     [(200, b"OK", True), (200, b"OK\n", False), (200, b'{"status":"OK"}', False), (201, b"OK", False)],
 )
-def test_it_is_content_with_exactly_200_ok(told, receiver, status, answer, content):
+def test_it_is_content_with_exactly_200_ok(
+    subscribed: ConnectPay, receiver: Receiver, status: int, answer: bytes, content: bool
+) -> None:
     receiver.statuses.append(status)
     receiver.answer = answer
 
-    (delivery,) = told.control("/events", {"delays": []})["deliveries"]
+    (delivery,) = subscribed.control("/events", {"delays": []})["deliveries"]
 
     assert delivery["accepted"] is content
 
 
-def test_it_tries_again_by_its_schedule_with_the_same_headers(start, receiver):
+def test_it_tries_again_by_its_schedule_with_the_same_headers(start: Start[ConnectPay], receiver: Receiver) -> None:
     waits = []
     bank = start(callback_url=receiver.url, speed=5, sleep=lambda seconds: waits.append(seconds))
 
@@ -182,20 +194,22 @@ def test_it_tries_again_by_its_schedule_with_the_same_headers(start, receiver):
     assert len({request.headers["x-connectpay-timestamp"] for request in receiver.received}) == 1
 
 
-def test_after_100_failed_callbacks_the_service_is_off_until_it_is_switched_on(told, receiver):
+def test_after_100_failed_callbacks_the_service_is_off_until_it_is_switched_on(
+    subscribed: ConnectPay, receiver: Receiver
+) -> None:
     receiver.answer = b"no"
-    told.change(retry_delays=[])
-    assert told.control("/events", {"copies": 99})["active"] is True
-    assert told.control("/events")["active"] is False
+    subscribed.change(retry_delays=[])
+    assert subscribed.control("/events", {"copies": 99})["active"] is True
+    assert subscribed.control("/events")["active"] is False
     receiver.answer = b"OK"
 
-    assert told.control("/events") == {"deliveries": [], "active": False, "failed": 100, "missed": 101}
-    told.control("/subscription", {"active": True}, "PUT")
-    assert told.control("/events")["deliveries"][0]["accepted"] is True
+    assert subscribed.control("/events") == {"deliveries": [], "active": False, "failed": 100, "missed": 101}
+    subscribed.control("/subscription", {"active": True}, "PUT")
+    assert subscribed.control("/events")["deliveries"][0]["accepted"] is True
     assert len(receiver.received) == 101
 
 
-def test_an_answer_that_comes_too_late_is_a_failure(start, receiver):
+def test_an_answer_that_comes_too_late_is_a_failure(start: Start[ConnectPay], receiver: Receiver) -> None:
     bank = start(callback_url=receiver.url, callback_timeout_seconds=0.05)
     receiver.pause = 0.2
 
@@ -209,39 +223,39 @@ def test_an_answer_that_comes_too_late_is_a_failure(start, receiver):
 @pytest.mark.parametrize(
     ("variant", "missing"), [("no-token", "x-connectpay-token"), ("no-timestamp", "x-connectpay-timestamp")]
 )
-def test_a_header_can_be_left_out(told, receiver, variant, missing):
-    told.control("/events", {"variant": variant})
+def test_a_header_can_be_left_out(subscribed: ConnectPay, receiver: Receiver, variant: str, missing: str) -> None:
+    subscribed.control("/events", {"variant": variant})
 
     assert missing not in receiver.received[0].headers
 
 
-def test_a_forged_callback_shows_another_token(told, receiver):
-    told.control("/events", {"variant": "forged"})
+def test_a_forged_callback_shows_another_token(subscribed: ConnectPay, receiver: Receiver) -> None:
+    subscribed.control("/events", {"variant": "forged"})
 
     assert receiver.received[0].headers["x-connectpay-token"] != EXAMPLE_TOKEN
 
 
-def test_it_repeats_the_last_genuine_callback(told, receiver, clock):
-    told.control("/events", {"type": "One.Thing"})
+def test_it_repeats_the_last_genuine_callback(subscribed: ConnectPay, receiver: Receiver, clock: FakeClock) -> None:
+    subscribed.control("/events", {"type": "One.Thing"})
     clock.advance(60)
-    told.control("/events", {"variant": "again"})
+    subscribed.control("/events", {"variant": "again"})
 
-    first, again = receiver.received
-    assert (again.body, again.headers["x-connectpay-timestamp"]) == (
+    first, repeated = receiver.received
+    assert (repeated.body, repeated.headers["x-connectpay-timestamp"]) == (
         first.body,
         first.headers["x-connectpay-timestamp"],
     )
 
 
-def test_headers_can_be_added_such_as_a_forged_address(told, receiver):
-    told.control("/events", {"headers": {"X-Forwarded-For": "52.31.71.221"}})
+def test_headers_can_be_added_such_as_a_forged_address(subscribed: ConnectPay, receiver: Receiver) -> None:
+    subscribed.control("/events", {"headers": {"X-Forwarded-For": "52.31.71.221"}})
 
     assert receiver.received[0].headers["X-Forwarded-For"] == "52.31.71.221"
 
 
-def test_a_rotated_token_is_shown_from_then_on(told, receiver):
-    told.change(token="f" * 36)
-    told.control("/events")
+def test_a_rotated_token_is_shown_from_then_on(subscribed: ConnectPay, receiver: Receiver) -> None:
+    subscribed.change(token="f" * 36)
+    subscribed.control("/events")
 
     assert receiver.received[0].headers["x-connectpay-token"] == "f" * 36
 
@@ -254,7 +268,7 @@ ROUTES += [("PATCH", "/options"), ("POST", "/user-tokens")]
 
 
 @pytest.fixture(scope="module")
-def client():
+def client() -> Iterator[FlaskClient]:
     simulator = Simulator(sleep=lambda _: True)
     yield simulator.app.test_client()
     simulator.stop()
@@ -262,7 +276,7 @@ def client():
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(route=st.sampled_from(ROUTES), body=st.dictionaries(st.sampled_from(NAMES), JSON, max_size=4))
-def test_no_control_input_gets_a_500(client, route, body):
+def test_no_control_input_gets_a_500(client: FlaskClient, route: tuple[str, str], body: Any) -> None:
     method, path = route
 
     assert client.open(f"/_simulator{path}", method=method, data=json.dumps(body)).status_code in (200, 202, 400)

@@ -1,11 +1,15 @@
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulator.callers import Caller
 
-from receiver.simulator import Simulator, SimulatorConfig
-from receiver.simulator.clock import utc_now
+from receiver.simulator.bcb import Config, Simulator
+from receiver.simulator.scripts import utc_now
 
 ROUTES = [
     ("PUT", "/payments/FT1"),
@@ -25,7 +29,7 @@ ROUTES = [
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b"null", b"\xff", b'"\\ud800"', b"[" * 100_000, b'{"a":' * 100_000, b'{"no such field":1}']
 )
-def test_it_answers_400_to_what_it_can_not_read(caller, method, path, body):
+def test_it_answers_400_to_what_it_can_not_read(caller: Caller, method: str, path: str, body: bytes) -> None:
     answer = caller.request(method, f"/_simulator{path}", data=body)
 
     assert answer.status_code == 400
@@ -68,7 +72,9 @@ def test_it_answers_400_to_what_it_can_not_read(caller, method, path, body):
         ("POST", "/faults", {"kind": "500", "shape": "round"}, "shape"),
     ],
 )
-def test_it_names_the_field_that_it_does_not_take(caller, method, path, body, named):
+def test_it_names_the_field_that_it_does_not_take(
+    caller: Caller, method: str, path: str, body: Any, named: str
+) -> None:
     answer = caller.request(method, f"/_simulator{path}", data=json.dumps(body))
 
     assert answer.status_code == 400
@@ -76,8 +82,55 @@ def test_it_names_the_field_that_it_does_not_take(caller, method, path, body, na
     assert named in answer.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "message"),
+    [
+        ("PUT", "/token-lifetime", {}, "seconds is missing"),
+        ("PUT", "/token-lifetime", {"seconds": None}, "seconds is missing"),
+        ("PUT", "/token-lifetime", {"seconds": "5"}, "seconds must be a number, not '5'"),
+        ("PUT", "/token-lifetime", {"seconds": -1}, "seconds must be greater than or equal to 0, not '-1'"),
+        ("PUT", "/old-tokens", {"oldTokens": "x"}, "oldTokens must be 'stored-answer', 'kept' or 'revoked', not 'x'"),
+        (
+            "POST",
+            "/faults",
+            {"kind": "500", "status": 200},
+            "status must be that of an error, from 400 to 599, not '200'",
+        ),
+        ("POST", "/deposits", {"amount": "-1"}, "amount must be a decimal string such as \"1000.00\", not '-1'"),
+        ("PUT", "/job-plan", {"scrpt": 1}, "unknown fields: 'scrpt'; known: failed, method, resultAsText, script"),
+        ("PATCH", "/options", {"client_secret": "x"}, "fixed when the bank starts: client_secret"),
+        ("PATCH", "/options", {"rate_limit": True}, "rate_limit must be a valid integer, not 'True'"),
+    ],
+)
+def test_it_says_which_field_which_value_and_what_is_taken(
+    caller: Caller, method: str, path: str, body: object, message: str
+) -> None:
+    answer = caller.request(method, f"/_simulator{path}", data=json.dumps(body))
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "bad_input", "message": message})
+
+
+def test_it_never_shows_a_secret_that_it_does_not_take() -> None:
+    with pytest.raises(ValueError, match="signing secret") as refused:
+        Config(signing_secret="hush hush")
+
+    assert "hush" not in str(refused.value)
+
+
+def test_an_option_of_bcb_changes_while_it_runs(caller: Caller) -> None:
+    shown = caller.change(error_shape="error", payment_script=[["Reversed"]])
+
+    assert (shown["error_shape"], shown["payment_script"]) == ("error", [["Reversed", 0.0]])
+    assert not {"client_secret", "signing_secret"} & set(shown)
+    caller.control("/payments/FT1", method="PUT")
+    assert caller.bank("/v1/payments/FT1/status").json()["status"] == "Reversed"
+    assert caller.bank("/v1/payments/FT2/status").json() == {"error": "Not found"}
+
+
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("GET", "/deposits", 405)])
-def test_it_answers_in_json_where_there_is_no_such_control_endpoint(caller, method, path, status):
+def test_it_answers_in_json_where_there_is_no_such_control_endpoint(
+    caller: Caller, method: str, path: str, status: int
+) -> None:
     answer = caller.request(method, f"/_simulator{path}")
 
     assert answer.status_code == status
@@ -100,8 +153,8 @@ VALUES = JSON | st.sampled_from(["1.00", "Credit", "hmac", "again", "forged", "5
 
 
 @pytest.fixture(scope="module")
-def client():
-    simulator = Simulator(SimulatorConfig(callback_url=None), sleep=lambda _: True)
+def client() -> Iterator[FlaskClient]:
+    simulator = Simulator(Config(callback_url=None), sleep=lambda _: True)
     assert simulator.bank.clock is utc_now
     yield simulator.app.test_client()
     simulator.stop()
@@ -109,7 +162,7 @@ def client():
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(route=st.sampled_from(ROUTES), body=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4))
-def test_no_control_input_gets_a_500(client, route, body):
+def test_no_control_input_gets_a_500(client: FlaskClient, route: tuple[str, str], body: dict[str, object]) -> None:
     method, path = route
     answer = client.open(f"/_simulator{path}", method=method, data=json.dumps(body))
 

@@ -1,16 +1,19 @@
+from typing import Any
+
 import pytest
+from simulator.callers import Caller, FakeClock
 
 
-def pay(caller, payment_id="FT1", **fields):
+def pay(caller: Caller, payment_id: str = "FT1", **fields: object) -> Any:
     return caller.control(f"/payments/{payment_id}", fields, "PUT")
 
 
-def status(caller, payment_id="FT1"):
+def status(caller: Caller, payment_id: str = "FT1") -> Any:
     answer = caller.bank(f"/v1/payments/{payment_id}/status")
     return answer.json()["status"] if answer.status_code == 200 else answer.status_code
 
 
-def test_it_shows_a_payment_with_the_fields_of_the_sheet(caller):
+def test_it_shows_a_payment_with_the_fields_of_the_sheet(caller: Caller) -> None:
     pay(caller, amount="1000.00", currency="USD", script=[["Completed"]])
 
     assert caller.bank("/v1/payments/FT1/status").json() == {
@@ -26,7 +29,7 @@ def test_it_shows_a_payment_with_the_fields_of_the_sheet(caller):
     }
 
 
-def test_it_moves_a_payment_from_pending_to_completed_after_2_seconds(caller, clock):
+def test_it_moves_a_payment_from_pending_to_completed_after_2_seconds(caller: Caller, clock: FakeClock) -> None:
     pay(caller)
 
     assert status(caller) == "Pending"
@@ -39,7 +42,7 @@ def test_it_moves_a_payment_from_pending_to_completed_after_2_seconds(caller, cl
     assert status(caller) == "Completed"
 
 
-def test_it_follows_a_script_that_starts_unknown_and_ends_reversed(caller, clock):
+def test_it_follows_a_script_that_starts_unknown_and_ends_reversed(caller: Caller, clock: FakeClock) -> None:
     pay(caller, script=[["unknown", 2], ["Pending", 3], ["Reversed"]])
 
     seen = []
@@ -49,7 +52,7 @@ def test_it_follows_a_script_that_starts_unknown_and_ends_reversed(caller, clock
     assert seen == [404, 404, "Pending", "Pending", "Pending", "Reversed"]
 
 
-def test_it_hides_a_payment_from_its_account_while_it_does_not_know_it(caller, clock):
+def test_it_hides_a_payment_from_its_account_while_it_does_not_know_it(caller: Caller, clock: FakeClock) -> None:
     pay(caller, script=[["unknown", 2], ["Completed"]])
     paths = ("/v1/accounts/1046406142/payments", "/v1/accounts/1046406142/transactions")
 
@@ -58,11 +61,13 @@ def test_it_hides_a_payment_from_its_account_while_it_does_not_know_it(caller, c
     assert [len(caller.bank(path).json()["data"]) for path in paths] == [1, 1]
 
 
-def test_it_answers_404_for_a_payment_that_it_never_heard_of(caller):
+def test_it_answers_404_for_a_payment_that_it_never_heard_of(caller: Caller) -> None:
     assert caller.bank("/v1/payments/FT404/status").status_code == 404
 
 
-def test_it_restarts_the_script_and_keeps_the_rest_when_a_payment_is_put_again(caller, clock):
+def test_it_restarts_the_script_and_keeps_the_rest_when_a_payment_is_put_again(
+    caller: Caller, clock: FakeClock
+) -> None:
     pay(caller, amount="12.30", currency="BMD", script=[["Completed"]])
     pay(caller, script=[["Pending", 1], ["Reversed"]])
 
@@ -72,7 +77,7 @@ def test_it_restarts_the_script_and_keeps_the_rest_when_a_payment_is_put_again(c
     assert (answer["status"], answer["creditAmount"]) == ("Reversed", {"amount": "12.30", "currency": "BMD"})
 
 
-def test_it_shows_transactions_with_a_signed_number_of_exactly_these_digits(caller):
+def test_it_shows_transactions_with_a_signed_number_of_exactly_these_digits(caller: Caller) -> None:
     pay(caller, "FT1", amount="500.00", currency="BMD", direction="Debit")
     pay(caller, "FT2", amount="123456789012.10")
 
@@ -92,13 +97,13 @@ def test_it_shows_transactions_with_a_signed_number_of_exactly_these_digits(call
     }
 
 
-def test_it_leaves_out_transactions_outside_the_dates(caller, clock):
+def test_it_leaves_out_transactions_outside_the_dates(caller: Caller, clock: FakeClock) -> None:
     pay(caller, "FT1")
     clock.advance(86400)
     caller.token = None
     pay(caller, "FT2")
 
-    def ids(query):
+    def ids(query: str) -> list[str]:
         return [entry["id"] for entry in caller.bank(f"/v1/accounts/1046406142/transactions?{query}").json()["data"]]
 
     assert ids("") == ["FT1", "FT2"]
@@ -125,15 +130,15 @@ def test_it_leaves_out_transactions_outside_the_dates(caller, clock):
         "pageStart=" + "9" * 5000,
     ],
 )
-def test_it_answers_400_to_a_query_that_it_does_not_take(caller, query):
+def test_it_answers_400_to_a_query_that_it_does_not_take(caller: Caller, query: str) -> None:
     assert caller.bank(f"/v1/accounts/1046406142/transactions?{query}").status_code == 400
 
 
-def test_it_answers_even_at_the_first_date_there_is(caller):
+def test_it_answers_even_at_the_first_date_there_is(caller: Caller) -> None:
     assert caller.bank("/v1/accounts/1046406142/transactions?toDate=0001-01-01").status_code == 200
 
 
-def test_it_hands_out_pages_by_token(caller):
+def test_it_hands_out_pages_by_token(caller: Caller) -> None:
     for number in range(5):
         pay(caller, f"FT{number}")
     path = "/v1/accounts/1046406142/payments"
@@ -153,7 +158,7 @@ def test_it_hands_out_pages_by_token(caller):
     assert third["meta"]["pagination"]["page_token"] is None
 
 
-def test_it_shows_accounts_with_the_balance_of_what_is_completed(caller):
+def test_it_shows_accounts_with_the_balance_of_what_is_completed(caller: Caller) -> None:
     pay(caller, "FT1", amount="10.50", script=[["Completed"]])
     pay(caller, "FT2", amount="0.25", direction="Debit", script=[["Completed"]])
     pay(caller, "FT3", amount="99.00", script=[["Pending"]])
@@ -166,5 +171,5 @@ def test_it_shows_accounts_with_the_balance_of_what_is_completed(caller):
 
 
 @pytest.mark.parametrize("rest", ["", "/payments", "/transactions"])
-def test_it_answers_404_for_an_account_that_is_not_there(caller, rest):
+def test_it_answers_404_for_an_account_that_is_not_there(caller: Caller, rest: str) -> None:
     assert caller.bank(f"/v1/accounts/9{rest}").status_code == 404

@@ -42,8 +42,7 @@ def fill(parts: Runtime, number: int) -> dict[str, str]:
     """Write so many events, their deliveries, feed entries, payments and checks; return a token's headers."""
     with parts.database.write() as connection:
         for name in SOURCES:
-            made = {"bank": "bcb", "environment": "sandbox", "base_url": None, "options": {}}
-            sources.add(connection, name=name, now=START, **made)  # type: ignore[arg-type]
+            sources.add(connection, name=name, bank="bcb", environment="sandbox", base_url=None, options={}, now=START)
         token = api_tokens.create(
             connection, name="plenty", scopes=api_tokens.SCOPES, sources=(), now=START, expires_at=None
         )

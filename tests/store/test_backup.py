@@ -46,7 +46,7 @@ def written(parts: Runtime) -> Iterator[threading.Event]:
 
 
 def opened(to: Path, parts: Runtime) -> Runtime:
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{to}")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{to}")
     return runtime.start(settings, parts.clock)
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from conftest import StandingClock
 from sqlalchemy import Connection, delete, select, text
 from store.race import append, race, read
 
@@ -36,10 +37,10 @@ def test_positions_ascend_without_gaps_in_the_order_of_being_given(parts: Runtim
 
 
 def test_a_time_stands_before_the_first_entry_written_then_or_later_even_where_writers_overtook_one_another(
-    parts: Runtime, source: SourceRecord
+    parts: Runtime, source: SourceRecord, clock: StandingClock
 ) -> None:
     for name, seconds in (("a", 0), ("c", 30), ("b", -10), ("d", 20), ("e", 300)):
-        parts.clock.forward(seconds)  # type: ignore[attr-defined]
+        clock.forward(seconds)
         write(parts, source, name)
     entries = read(parts)
     assert [entry.subject for entry in entries] == ["a", "c", "b", "d", "e"]

@@ -1,5 +1,7 @@
 """Filters by several values: what a reader gets is what a plain list, filtered, would give."""
 
+from typing import Any
+
 import pytest
 from conftest import add_source
 from hypothesis import HealthCheck, given, settings
@@ -32,7 +34,7 @@ def fill(parts: Runtime, numbers: dict[str, int], log: list[tuple[str, str, str 
     with parts.database.write() as connection:
         connection.execute(delete(_entries))
         connection.execute(update(_head).values(position=len(log)))
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "position": position,
                 "outbox_id": position,

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any, TypedDict
 
 import pytest
 from sqlalchemy import Connection, event, text
@@ -66,7 +67,15 @@ FEED: dict[str, Query] = {
     "a time": lambda connection: feed.position_at(connection, MIDDLE),
 }
 
-_SPAN = {"received_after": MIDDLE, "received_before": MIDDLE + timedelta(minutes=5)}
+
+class Span(TypedDict):
+    """Between two times."""
+
+    received_after: datetime
+    received_before: datetime
+
+
+_SPAN: Span = {"received_after": MIDDLE, "received_before": MIDDLE + timedelta(minutes=5)}
 
 EVENTS: dict[str, Query] = {
     "all": events_of(),
@@ -194,6 +203,10 @@ def test_each_query_goes_by_an_index_where_sqlite_knows_nothing_of_its_tables(fi
     assert {name: found for name, query in QUERIES.items() if (found := sqlite_faults(filled, query))} == {}
 
 
+def querying(statement: str) -> Query:
+    return lambda connection: connection.execute(text(statement)).all()
+
+
 def test_a_plan_that_scans_or_sorts_is_noticed(filled: Runtime) -> None:
     faults_in = sqlite_faults if filled.database.is_sqlite else postgresql_faults
     for bad in (
@@ -201,7 +214,7 @@ def test_a_plan_that_scans_or_sorts_is_noticed(filled: Runtime) -> None:
         "SELECT * FROM feed_entries WHERE type = 'bcb.unrecognised' ORDER BY time LIMIT 10",
         "SELECT * FROM feed_entries ORDER BY time LIMIT 10",
     ):
-        assert faults_in(filled, lambda connection, bad=bad: connection.execute(text(bad)).all()), bad  # type: ignore[misc]
+        assert faults_in(filled, querying(bad)), bad
 
 
 def test_what_is_of_one_payment_or_event_is_looked_for_by_it(filled: Runtime) -> None:
@@ -244,17 +257,22 @@ def sqlite_faults(parts: Runtime, query: Query) -> list[str]:
     return faults
 
 
+def numbered(statement: str) -> str:
+    """The same statement with parameters by number, as PostgreSQL itself writes them."""
+    numbers = count(1)
+    return re.sub(r"%\(\w+\)s", lambda _: f"${next(numbers)}", statement)
+
+
 def postgresql_faults(parts: Runtime, query: Query) -> list[str]:
     """The same for PostgreSQL, with these parameters and with any: after five runs, it plans for all alike."""
     faults = []
     for statement, parameters in statements_of(parts, query):
         with parts.database.read() as connection:
             known = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters).scalar_one()
-            numbers = iter(range(1, 10_000))
-            general = re.sub(r"%\(\w+\)s", lambda _, count=numbers: f"${next(count)}", statement)  # type: ignore[misc]
+            general = numbered(statement)
             driver = connection.connection.cursor()
             driver.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {general}")
-            (unknown,) = driver.fetchone()  # type: ignore[misc]
+            ((unknown,),) = driver.fetchall()
         for kind, found in (("these", known), ("any", unknown)):
             plan = json.loads(found) if isinstance(found, str) else found
             faults += [f"{kind}: {fault}" for fault in _faults_below(plan[0]["Plan"], is_sorted=False)]

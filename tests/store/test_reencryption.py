@@ -9,6 +9,7 @@ from bank import SECRET
 from conftest import KEY, add_source
 from sqlalchemy import LargeBinary
 
+from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
 from receiver.store.credential_changes import Intent
@@ -34,7 +35,7 @@ def test_every_column_that_can_hold_something_sealed_is_known() -> None:
 def test_what_was_encrypted_with_an_old_key_opens_with_the_new_one_alone(parts: Runtime) -> None:
     source = add_source(parts, base_url="http://127.0.0.1:1")
     now = parts.clock()
-    intent = Intent("rotate", "c", None, "key", "cli:test", "the kept token")
+    intent = Intent(CredentialChangeKind.ROTATE, "c", None, "key", "cli:test", "the kept token")
     with parts.database.write() as connection:
         bank_sessions.claim_fetching(connection, source.id, now=now, until=now)
         bank_sessions.put_token(connection, parts.encryption, source.id, "the token", now + timedelta(hours=1))

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from conftest import StandingClock
-from sqlalchemy import event, select, text
+from sqlalchemy import event
 
 from receiver.runtime import Runtime
 from receiver.store import replays
@@ -93,9 +93,7 @@ def test_payments_are_made_due_by_an_index(parts: Runtime, source: SourceRecord)
     """With all three of its columns: by the source alone each entry would cost a walk over all its payments."""
     statements: list[str] = []
     with parts.database.write() as connection:
-        row = connection.execute(
-            select(text(f"{source.id} AS source_id"), text("'FT1' AS subject"), text("1 AS position"))
-        ).one()
+        row = replays.OriginalEntry(1, "bcb.deposit", source.id, "FT1", parts.clock(), None, {})
         event.listen(parts.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
         replays.make_due(connection, [row, row], parts.clock())
     updates = [statement for statement in statements if statement.startswith("UPDATE subjects")]

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from receiver.store import schema
@@ -90,6 +92,11 @@ def test_an_empty_database_does_not_pass_the_check(empty: Database) -> None:
     with pytest.raises(NotMigrated, match=r"revision none, .* is needed: run `receiver db upgrade`"):
         schema.check(empty)
     assert schema.current_revision(empty) is None
+
+
+def test_the_newest_revision_is_the_one_that_alembic_would_migrate_to() -> None:
+    folder = Path(schema.__file__).parent / "migrations"
+    assert schema.newest_revision() == ScriptDirectory(str(folder)).get_current_head()
 
 
 def test_an_older_database_does_not_pass_the_check(empty: Database) -> None:

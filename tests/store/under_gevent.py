@@ -90,7 +90,8 @@ def block_nobody(_: Database) -> None:
         ends = time.monotonic() + 30
         while not release.exists() and time.monotonic() < ends:
             NATIVE_SLEEP(0.005)
-        return NATIVE_ID()
+        found: int = NATIVE_ID()
+        return found
 
     blocked = gevent.spawn(run_in_thread, block)
     gevent.sleep(0.01)

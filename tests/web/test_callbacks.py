@@ -380,7 +380,7 @@ def test_a_fault_in_a_verifier_is_a_refusal(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("receiver.banks.bcb.callbacks.prove", fail)
+    monkeypatch.setattr("receiver.banks.bcb.BANK.prove", fail)
     assert send(client, bank.sign(deposit())).status_code == 401
 
 
@@ -390,7 +390,7 @@ def test_a_fault_in_a_reader_loses_nothing(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("receiver.banks.bcb.callbacks.read", fail)
+    monkeypatch.setattr("receiver.banks.bcb.BANK.read", fail)
     assert send(client, bank.sign(deposit())).status_code == 200
     assert [row.type for row in rows(parts, Event)] == ["bcb.unrecognised"]
 

@@ -35,7 +35,7 @@ def types(parts: Runtime) -> list[str]:
 
 def test_what_is_genuine_and_new_is_accepted(client: FlaskClient, parts: Runtime) -> None:
     answer = send(client, EncryptingBank().sign([notification(), notification("Reversed")]))
-    assert (answer.status_code, answer.json["status"], len(answer.json["events"])) == (200, "accepted", 2)
+    assert (answer.status_code, answer.get_json()["status"], len(answer.get_json()["events"])) == (200, "accepted", 2)
     assert set(types(parts)) == {"banking_circle.incoming_payment_processed", "banking_circle.reversed"}
 
 
@@ -44,7 +44,7 @@ def test_the_same_delivery_again_and_the_same_events_encrypted_anew_are_duplicat
 ) -> None:
     text = batch([notification(), notification()])
     first = EncryptingBank().sign(text)
-    answers = [send(client, signed).json for signed in (first, first, EncryptingBank().sign(text))]
+    answers = [send(client, signed).get_json() for signed in (first, first, EncryptingBank().sign(text))]
     assert [answer["status"] for answer in answers] == ["accepted", "duplicate", "duplicate"]
     assert len({tuple(sorted(answer["events"])) for answer in answers}) == 1
     assert len(types(parts)) == 2
@@ -59,7 +59,7 @@ def test_a_nonce_used_again_for_another_text_is_refused(client: FlaskClient, par
 @pytest.mark.parametrize("text", ["not JSON", "{}", "[]", '{"notifications":[]}', ""])
 def test_what_is_genuine_but_no_batch_is_kept_as_unrecognised(client: FlaskClient, parts: Runtime, text: str) -> None:
     answer = send(client, EncryptingBank().sign(text))
-    assert (answer.status_code, answer.json["status"]) == (200, "accepted")
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "accepted")
     assert types(parts) == ["banking_circle.unrecognised"]
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_genuine_is_refused_and_tells_nothing(client: FlaskClient, p
 def test_a_callback_larger_than_the_usual_limit_is_taken_from_the_bank_that_documents_it(client: FlaskClient) -> None:
     large = batch([notification(extra="x" * MIB)])
     answer = send(client, EncryptingBank().sign(large))
-    assert (answer.status_code, answer.json["status"]) == (200, "accepted")
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "accepted")
 
 
 def test_a_callback_larger_than_the_usual_limit_is_refused_from_another_bank(

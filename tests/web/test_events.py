@@ -11,10 +11,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
-from receiver.representations import rfc3339
 from receiver.runtime import Runtime
 from receiver.store import payments
 from receiver.store.tables import Delivery, Subject, table_of
+from receiver.web.schemas.times import rfc3339
 
 pytestmark = pytest.mark.usefixtures("source")
 

@@ -25,7 +25,7 @@ NOTHING_THERE = "postgresql+psycopg://somebody:hunter2@127.0.0.1:1/nothing"
 
 def over(url: str) -> FlaskClient:
     """A client of a receiver over another database."""
-    settings = Settings(_env_file=None, secret_keys=KEY, database_url=url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, secret_keys=KEY, database_url=url)
     return create_app(runtime.start(settings)).test_client()
 
 

@@ -1,6 +1,6 @@
 """`/openapi.json` and `/docs`: every route is described, and the description is true.
 
-That real answers fit it is checked in every test of the web, by the fixture in this folder's `conftest.py`.
+That real answers fit it is checked in every test, by `answers_are_as_described` in `tests/conftest.py`.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 from bank import BankSigner, deposit
-from conftest import KEY, make_token
+from conftest import make_token
 from flask import Flask, Request, jsonify
 from flask.testing import FlaskClient
 from web.described import METHODS, Document, described, operations
@@ -19,15 +19,13 @@ from werkzeug.datastructures import ImmutableMultiDict
 
 from receiver import runtime
 from receiver.runtime import Runtime
-from receiver.settings import Settings
 from receiver.store.api_tokens import SCOPES
 from receiver.web import create_app
 from receiver.web.openapi import NotDescribed, document
 
 pytestmark = pytest.mark.usefixtures("source")
 
-SETTINGS = Settings(_env_file=None, secret_keys=KEY, database_url="sqlite:///unused.db")  # type: ignore[call-arg]
-API = described(create_app(runtime.start(SETTINGS)))
+API = described()
 
 CALLS = [(method, path, made) for path, methods in API["paths"].items() for method, made in methods.items()]
 NAMES = [made["operationId"] for _, _, made in CALLS]
@@ -118,7 +116,7 @@ def test_the_query_parameters_that_are_read_are_those_described(
 
     class RecordingRequest(Request):
         @property
-        def args(self) -> ImmutableMultiDict[str, str]:  # type: ignore[override]
+        def args(self) -> ImmutableMultiDict[str, str]:
             return Recording()
 
     app = create_app(parts)

@@ -149,15 +149,21 @@ def test_what_is_neither_plan_nor_run_is_refused(
     assert_problem(post(client, token, **fields), 400, says)
 
 
+NO_FILTERS: tuple[object, ...] = (None, [], "x", 1, {"status": "x"}, {"limit": 1})
+NO_SOURCES: tuple[object, ...] = (None, 1, [1], [None], ["\0"], "", {}, ["x"] * 101)
+NO_NAMES: tuple[object, ...] = (None, 1, "", [], "\0", "\ud800", "x" * 257)
+NO_RATES: tuple[object, ...] = (0, -1, 0.001, 10001, True, "5", [], 10**400)
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        *[({"filter": value}, "`filter`") for value in (None, [], "x", 1, {"status": "x"}, {"limit": 1})],
-        *[({"filter": {"source": value}}, "`source`") for value in (None, 1, [1], [None], ["\0"], "", {}, ["x"] * 101)],
+        *[({"filter": value}, "`filter`") for value in NO_FILTERS],
+        *[({"filter": {"source": value}}, "`source`") for value in NO_SOURCES],
         *[
             ({"filter": {name: value}}, f"`{name}`")
             for name in ("type", "payment_id", "event_id", "delivery_id")
-            for value in (None, 1, "", [], "\0", "\ud800", "x" * 257)
+            for value in NO_NAMES
         ],
         *[
             ({"filter": {name: value}}, f"`{name}`")
@@ -166,7 +172,7 @@ def test_what_is_neither_plan_nor_run_is_refused(
         ],
         *[({"target": value}, "target") for value in ("", None, "nowhere", 1)],
         *[({"consumer": value}, "") for value in ("", None, "a b", 1)],
-        *[({"per_second": value}, "`per_second`") for value in (0, -1, 0.001, 10001, True, "5", [], 10**400)],
+        *[({"per_second": value}, "`per_second`") for value in NO_RATES],
         ({"target": "bank", "consumer": "ledger"}, "consumer"),
         ({"target": "verification", "filter": {"type": "x"}}, "Rejected deliveries"),
         ({"filter": {"delivery_id": "dlv_1"}}, "delivery_id"),
@@ -246,7 +252,7 @@ def test_a_token_limited_to_sources_reaches_nothing_beyond_them(
     own = plan(client, limited)
     assert own["matched"] == 1
     assert [row["source"] for row in own["sample"]] == ["other"]
-    asked = {"dry_run": True, "reason": REASON}
+    asked: dict[str, Any] = {"dry_run": True, "reason": REASON}
     assert_problem(post(client, limited, **asked, filter={"source": "bcb"}), 403)
     assert_problem(post(client, limited, **asked, filter={"source": ["other", "bcb"]}), 403)
     # Running: neither a plan for all sources nor one for another one.

@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from receiver.banks import json_values
+from receiver.banks import http, json_values
 from receiver.banks.abilities import Account
+from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
 from receiver.banks.http import HttpClient
-from receiver.banks.protocol import FINAL_STATUSES, Answer
+from receiver.banks.protocol import FINAL_STATUSES, Answer, status_in
 
 PAYMENT_STATUSES = {
     "pendingprocessing": "pending",
@@ -38,25 +39,16 @@ _MAY_CHANGE = frozenset({"processed", "declinedbyapprover", "scaexpired", "scafa
 LATER = tuple(timedelta(days=days) for days in (1, 3, 7, 14, 30))
 """A reversal is rare and comes late, so a look costs more than it finds: dense at first, ended after a month."""
 
-
-def payment_status(bank_status: str) -> str:
-    """Return our word for a payment's state."""
-    return PAYMENT_STATUSES.get(bank_status.strip().lower(), "unknown")
-
-
-def recheck_after(bank_status: str) -> Sequence[timedelta]:
-    """Return when to look again at a final state that may change all the same."""
-    return LATER if bank_status.strip().lower() in _MAY_CHANGE else ()
-
-
 AUTHORIZE = "/api/v1/authorizations/authorize"
 PAYMENTS = "/api/v1/payments/singles"
+ACCOUNTS = "/api/v1/accounts"
 
 PAGE_SIZE = 200
 PAGES_MAX = 1000
 """More than any list that is asked for here; a bank that never ends one must not keep us for ever."""
 
 LIFE_SECONDS_MAX = 24 * 3600
+"""Of a token; an answer that says more is not believed."""
 
 REFERENCES_TRIED = 5
 """A return names the payment that it returns in free text; each word that could be a reference costs a request."""
@@ -64,68 +56,65 @@ REFERENCES_TRIED = 5
 _REFERENCE = re.compile(r"[A-Za-z0-9-]{8,36}")
 
 
-def new_token(connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
-    """`GET …/authorize` with Basic authentication: return the token and its end, counted from before the request.
+def new_token(client: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    """Fetch an access token with Basic authentication (`GET …/authorize`); its end counts from before the request.
 
     Raises:
         BankError
     """
-    asked_at = connection.clock()
-    answer = connection.get(AUTHORIZE, basic=(credentials["username"], credentials["password"]))
-    token = answer.get("access_token") if isinstance(answer, dict) else None
-    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-        raise AnswerUnreadable(f"GET {AUTHORIZE}: no access_token in the answer")
+    asked_at = client.clock()
+    answer = client.get(AUTHORIZE, basic=(credentials["username"], credentials["password"]))
+    token = http.access_token(answer, "access_token", f"GET {AUTHORIZE}")
     seconds = json_values.amount(answer, "expires_in")
-    usable = seconds is not None and 0 < seconds <= LIFE_SECONDS_MAX
-    return token, asked_at + timedelta(seconds=float(seconds)) if usable and seconds is not None else None
+    if seconds is None or not 0 < seconds <= LIFE_SECONDS_MAX:
+        return token, None
+    return token, asked_at + timedelta(seconds=float(seconds))
 
 
-def payment(connection: HttpClient, payment_id: str) -> Answer:
-    """`GET …/singles/{id}/status`; once that is final, the payment itself for what else it tells.
+def ask(client: HttpClient, kind: str, subject: str, _facts: Mapping[str, Any]) -> Answer:
+    """Ask for the state of a payment, by its id or by the bank's transaction reference.
 
     Raises:
         BankError
     """
+    return _payment_by_reference(client, subject) if kind == "reference" else _payment(client, subject)
+
+
+def _payment(client: HttpClient, payment_id: str) -> Answer:
+    """Ask for a payment's status, and once that is final for the payment itself and what else it tells."""
     path = f"{PAYMENTS}/{quote(payment_id, safe='')}"
-    bank_status = _status(_object(connection, f"{path}/status"))
-    status = payment_status(bank_status)
+    bank_status = _status(client.get_object(f"{path}/status"))
+    status = status_in(PAYMENT_STATUSES, bank_status)
     if status not in FINAL_STATUSES:
         return Answer(bank_status, status)
-    again = recheck_after(bank_status)
+    later = _recheck_after(bank_status)
     try:
-        fields = _object(connection, path)
-        returned = _returned(connection, fields, payment_id) if fields.get("return") is True else None
+        fields = client.get_object(path)
+        returned = _returned(client, fields, payment_id) if fields.get("return") is True else None
     except (AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed) as error:
         # The state is known; the rest is an extra.
-        return Answer(bank_status, status, {"payment": str(error)}, again)
-    return Answer(bank_status, status, _detail(fields), again, returns=returned)
+        return Answer(bank_status, status, {"payment": str(error)}, later)
+    return Answer(bank_status, status, _detail(fields), later, returns=returned)
 
 
-def payment_by_reference(connection: HttpClient, reference: str) -> Answer:
-    """`GET …/singles/transactionreference/{reference}`: return the payment's state and its own id.
+def _recheck_after(bank_status: str) -> Sequence[timedelta]:
+    return LATER if bank_status.strip().lower() in _MAY_CHANGE else ()
 
-    Raises:
-        BankError
-    """
-    fields = _object(connection, f"{PAYMENTS}/transactionreference/{quote(reference, safe='')}")
+
+def _payment_by_reference(client: HttpClient, reference: str) -> Answer:
+    """Return a payment's state and its own id (`GET …/singles/transactionreference/{reference}`)."""
+    fields = client.get_object(f"{PAYMENTS}/transactionreference/{quote(reference, safe='')}")
     payment_id = json_values.text(fields, "paymentId", "PaymentId")
     if payment_id is None:
         raise AnswerUnreadable("the payment has no `paymentId`")
     bank_status = _status(fields)
-    return Answer(bank_status, payment_status(bank_status), _detail(fields), payment_id=payment_id)
+    return Answer(bank_status, status_in(PAYMENT_STATUSES, bank_status), _detail(fields), payment_id=payment_id)
 
 
-def payments(connection: HttpClient, **filters: str) -> Iterator[dict[str, Any]]:
-    """`GET …/singles`: yield payments from every page. Filters are the bank's own: `AccountId`, `Status`, ….
+def paged(client: HttpClient, path: str, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield what a list holds on all its pages (pagination); a bare object in place of a list is its one entry.
 
-    Raises:
-        BankError
-    """
-    return paged(connection, PAYMENTS, filters)
-
-
-def paged(connection: HttpClient, path: str, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield what a list holds on all its pages; a bare object in place of a list is its one entry.
+    `filters` are the bank's own, such as `AccountId`.
 
     Raises:
         BankError
@@ -133,13 +122,13 @@ def paged(connection: HttpClient, path: str, filters: Mapping[str, str]) -> Iter
     seen = 0
     for number in range(1, PAGES_MAX + 1):
         query = urlencode({**filters, "PageNumber": number, "PageSize": PAGE_SIZE})
-        answer = _object(connection, f"{path}?{query}")
+        answer = client.get_object(f"{path}?{query}")
         by_name = {name.lower(): value for name, value in answer.items()}
         if "result" not in by_name:
             yield answer
             return
         listed = by_name["result"] if isinstance(by_name["result"], list) else []
-        yield from (entry for entry in listed if isinstance(entry, dict))
+        yield from json_values.objects(listed)
         seen += len(listed)
         if not listed or _is_last(by_name.get("pageinfo"), len(listed), seen):
             return
@@ -148,17 +137,17 @@ def paged(connection: HttpClient, path: str, filters: Mapping[str, str]) -> Iter
 
 def _is_last(page_info: Any, here: int, seen: int) -> bool:
     """Tell whether no page follows: by the number of rows, where the bank tells it, else by a page that is not full."""
-    told = {name.lower(): value for name, value in page_info.items()} if isinstance(page_info, dict) else {}
-    rows = json_values.whole_number(told, "rowcount")
-    size = json_values.whole_number(told, "pagesize")
+    by_name = {name.lower(): value for name, value in page_info.items()} if isinstance(page_info, dict) else {}
+    rows = json_values.whole_number(by_name, "rowcount")
+    size = json_values.whole_number(by_name, "pagesize")
     return seen >= rows if rows is not None else here < (size or PAGE_SIZE)
 
 
-def _returned(connection: HttpClient, fields: Mapping[str, Any], payment_id: str) -> str | None:
+def _returned(client: HttpClient, fields: Mapping[str, Any], payment_id: str) -> str | None:
     """Return the id of the payment that this one returns, found by what its text says and confirmed by the bank."""
     for word in _references(fields)[:REFERENCES_TRIED]:
         try:
-            found = payment_by_reference(connection, word).payment_id
+            found = _payment_by_reference(client, word).payment_id
         except (NotKnown, RequestRefused, AnswerUnreadable):
             continue
         if found is not None and found != payment_id:
@@ -192,32 +181,20 @@ def _status(fields: Mapping[str, Any]) -> str:
 
 
 def _detail(fields: Mapping[str, Any]) -> dict[str, Any]:
-    amount = json_values.inner(json_values.inner(fields, "transfer"), "amount")
-    parts = (json_values.decimal_text(json_values.amount(amount, "amount")), json_values.text(amount, "currency"))
     names = ("transactionReference", "classification", "processedTimestamp", "paymentRail")
     detail = {name: json_values.text(fields, name) for name in names}
-    detail["amount"] = " ".join(part for part in parts if part)
-    return {name: value for name, value in detail.items() if value}
+    detail["amount"] = json_values.money_text(json_values.inner(json_values.inner(fields, "transfer"), "amount"))
+    return known_facts(**detail)
 
 
-def _object(connection: HttpClient, path: str) -> dict[str, Any]:
-    found = connection.get(path)
-    if not isinstance(found, dict):
-        raise AnswerUnreadable(f"GET {path.partition('?')[0]}: a JSON object is expected")
-    return found
-
-
-PATH = "/api/v1/accounts"
-
-
-def accounts(connection: HttpClient) -> Sequence[Account]:
-    """`GET /api/v1/accounts`, every page. A 404 is the bank's word for none.
+def accounts(client: HttpClient) -> Sequence[Account]:
+    """Return all accounts, from every page of `GET /api/v1/accounts`. A 404 is the bank's word for none.
 
     Raises:
         BankError
     """
     try:
-        return [_account(fields) for fields in paged(connection, PATH, {})]
+        return [_account(fields) for fields in paged(client, ACCOUNTS, {})]
     except NotKnown:
         return []
 
@@ -225,12 +202,11 @@ def accounts(connection: HttpClient) -> Sequence[Account]:
 def _account(fields: Mapping[str, Any]) -> Account:
     account_id = json_values.text(fields, "accountId")
     if account_id is None:
-        raise AnswerUnreadable(f"GET {PATH}: an account without `accountId`")
-    ibans = _texts(fields.get("ibans"))
-    identifiers = [
-        text for entry in _objects(fields.get("accountIdentifiers")) if (text := json_values.text(entry, "account"))
-    ]
-    balances = _objects(fields.get("balances"))
+        raise AnswerUnreadable(f"GET {ACCOUNTS}: an account without `accountId`")
+    ibans = json_values.texts(fields.get("ibans"))
+    entries = json_values.objects(fields.get("accountIdentifiers"))
+    identifiers = [text for entry in entries if (text := json_values.text(entry, "account"))]
+    balances = json_values.objects(fields.get("balances"))
     return Account(
         id=account_id,
         number=next(iter([*ibans, *identifiers]), None),
@@ -263,12 +239,3 @@ def _shown(balance: Mapping[str, Any]) -> dict[str, Any]:
         "intra_day": json_values.decimal_text(json_values.amount(balance, "intraDayAmount")),
         "date": json_values.text(balance, "financialDate"),
     }
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _texts(value: Any) -> list[str]:
-    found = [json_values.text({"text": entry}, "text") for entry in value] if isinstance(value, list) else []
-    return [text for text in found if text]

@@ -5,83 +5,19 @@ import hashlib
 import hmac
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from receiver.banks import json_values
-from receiver.banks.banking_circle.api import payment_status
-from receiver.banks.banking_circle.options import header
-from receiver.banks.json_values import NotUnderstood, array_items
-from receiver.banks.protocol import Callback, Claim, Profile, Proof
+from receiver.banks.banking_circle import options
+from receiver.banks.banking_circle.api import PAYMENT_STATUSES
+from receiver.banks.callback import known_facts, snake_case
+from receiver.banks.json_values import NotUnderstood
+from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, aes_gcm
 from receiver.signing.aes_gcm import NONCE_BYTES, TAG_BYTES, Opened
-from receiver.signing.encoding import from_base64
 from receiver.signing.errors import Refusal
-
-CHECKSUM_BYTES = 32
-
-_BYTE_ORDER_MARK = codecs.BOM_UTF8
-
-
-def prove(callback: Callback, profile: Profile) -> Proof:
-    """Prove a callback genuine, and decrypt it. There is no timestamp: what is old shows by its events' ids.
-
-    In the bank's own order: lengths of nonce, tag and checksum; the tag; the checksum.
-
-    Raises:
-        Refusal
-    """
-    addresses.check(callback.peer, profile.options.get("allowed_addresses", ()))
-    nonce = _header(callback, profile, "nonce", NONCE_BYTES)
-    tag = _header(callback, profile, "tag", TAG_BYTES)
-    checksum = _header(callback, profile, "checksum", CHECKSUM_BYTES)
-    if not profile.secrets:
-        raise Refusal("secret_not_set", "the source has no encryption key: set one with `receiver secret set`")
-    encoding = profile.options.get("encoding", "utf8")
-    keys = [aes_gcm.key(f"secret:{version}", text, encoding) for version, text in profile.secrets]
-    opened = aes_gcm.open_sealed(keys, nonce, tag, callback.body)
-    # A nonce is unique under one key only: a subscription with another key may count from the same beginning.
-    unique = f"{opened.key_id.removeprefix('secret:')}:{nonce.hex()}"
-    return Proof("encryption", opened.key_id, _text(opened, checksum), nonce=unique)
-
-
-def _header(callback: Callback, profile: Profile, what: str, size: int) -> bytes:
-    name = header(f"{what}_header", profile.options)
-    value = callback.headers.get(name, b"")
-    if not value:
-        raise Refusal("header_missing", f"no {name}")
-    decoded = from_base64(value, what)
-    if len(decoded) != size:
-        raise Refusal(f"{what}_malformed", f"{len(decoded)} bytes, {size} expected")
-    return decoded
-
-
-def _text(opened: Opened, checksum: bytes) -> bytes:
-    """Return the text as UTF-8, without its byte-order mark, once its checksum is found right.
-
-    The bank takes the checksum over the text as UTF-8, with what is no UTF-16 replaced. Whether its byte-order mark
-    counts is not documented, so both are right.
-    """
-    decoder = codecs.getincrementaldecoder("utf-16-le")("replace")
-    text, whole, unmarked = io.BytesIO(), hashlib.sha256(), hashlib.sha256()
-    for last, piece in _marked_last(opened):
-        part = decoder.decode(piece, last).encode()
-        whole.update(part)
-        if not text.tell():
-            part = part.removeprefix(_BYTE_ORDER_MARK)
-        unmarked.update(part)
-        text.write(part)
-    # Both are compared, each in constant time.
-    matches = [hmac.compare_digest(found.digest(), checksum) for found in (whole, unmarked)]
-    if not any(matches):
-        raise Refusal("checksum_mismatch", "decrypted rightly, but the checksum is another text's", proven=True)
-    return text.getvalue()
-
-
-def _marked_last(opened: Opened) -> Iterator[tuple[bool, bytes]]:
-    for piece in opened.pieces():
-        yield False, piece
-    yield True, b""
-
+from receiver.signing.hmac_sha256 import from_base64
 
 BANK = "banking_circle"
 
@@ -109,20 +45,80 @@ TYPES = {
 }
 """Every documented type, with the event's name where it is not the type's own: `CaseEvents` is spelt in two ways."""
 
+CHECKSUM_BYTES = 32
+
 ERRORS_LISTED = 5
 
+_BYTE_ORDER_MARK = codecs.BOM_UTF8
 
-def read(content: bytes) -> Sequence[Claim]:
-    """Return the claims in a genuine text, one for each notification.
+
+def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
+    """Prove a callback genuine by decrypting it (AES-GCM). There is no timestamp: what is old shows by its events' ids.
+
+    In the bank's own order: lengths of nonce, tag and checksum; the tag; the checksum.
+
+    Raises:
+        Refusal
+    """
+    addresses.check(callback.peer, profile.options.get("allowed_addresses", ()))
+    nonce = _header(callback, profile, "nonce", NONCE_BYTES)
+    tag = _header(callback, profile, "tag", TAG_BYTES)
+    checksum = _header(callback, profile, "checksum", CHECKSUM_BYTES)
+    secrets = profile.named_secrets("encryption key")
+    encoding = profile.options.get("encoding", options.ENCODING)
+    keys = [aes_gcm.key(key_id, text, encoding) for key_id, text in secrets]
+    opened = aes_gcm.open_sealed(keys, nonce, tag, callback.body)
+    # A nonce is unique under one key only: a subscription with another key may count from the same beginning.
+    unique = f"{opened.key_id.removeprefix('secret:')}:{nonce.hex()}"
+    return Proof("encryption", opened.key_id, _text(opened, checksum), nonce=unique)
+
+
+def _header(callback: Callback, profile: Profile, what: str, size: int) -> bytes:
+    decoded = from_base64(callback.header(options.header(f"{what}_header", profile.options)), what)
+    if len(decoded) != size:
+        raise Refusal(f"{what}_malformed", f"{len(decoded)} bytes, {size} expected")
+    return decoded
+
+
+def _text(opened: Opened, checksum: bytes) -> bytes:
+    """Return the text as UTF-8, without its byte-order mark, once its checksum is found right.
+
+    The bank takes the checksum over the text as UTF-8, with what is no UTF-16 replaced. Whether its byte-order mark
+    counts is not documented, so both are right.
+    """
+    decoder = codecs.getincrementaldecoder("utf-16-le")("replace")
+    text, whole, unmarked = io.BytesIO(), hashlib.sha256(), hashlib.sha256()
+    for piece, is_last in _pieces(opened):
+        part = decoder.decode(piece, is_last).encode()
+        whole.update(part)
+        if not text.tell():
+            part = part.removeprefix(_BYTE_ORDER_MARK)
+        unmarked.update(part)
+        text.write(part)
+    # Both are compared, each in constant time.
+    matches = [hmac.compare_digest(found.digest(), checksum) for found in (whole, unmarked)]
+    if not any(matches):
+        raise Refusal("checksum_mismatch", "decrypted rightly, but the checksum is another text's", proven=True)
+    return text.getvalue()
+
+
+def _pieces(opened: Opened) -> Iterator[tuple[bytes, bool]]:
+    for piece in opened.pieces():
+        yield piece, False
+    yield b"", True
+
+
+def read(proof: Proof) -> Sequence[Claim]:
+    """Return the claims in a genuine text, one for each notification; no more than one is held as parsed JSON.
 
     Raises:
         NotUnderstood: it is no JSON, no batch, or an empty one.
     """
     try:
-        text = content.decode()
+        text = proof.content.decode()
     except UnicodeDecodeError as error:
         raise NotUnderstood("not UTF-8") from error
-    claims = [_claim(found) for found in array_items(text, "notifications")]
+    claims = [_claim(found) for found in json_values.array_items(text, "notifications")]
     if not claims:
         raise NotUnderstood("a batch without notifications")
     return claims
@@ -132,7 +128,7 @@ def _claim(found: Any) -> Claim:
     fields = found if isinstance(found, dict) else {}
     # Renewed subscriptions tell the same event under another id of theirs.
     says = {name: value for name, value in fields.items() if not name.lower().startswith("subscription")}
-    digest = hashlib.sha256(json_values.canonical(says or found).encode("utf-8", "surrogatepass")).hexdigest()
+    digest = json_values.digest(json_values.canonical(says or found))
     event_id, kind = json_values.text(fields, "eventId", "EventId"), json_values.text(fields, "notificationType")
     if event_id is None:
         return Claim(type=f"{BANK}.unrecognised", identity=("content", digest), content=digest)
@@ -158,10 +154,13 @@ def _claim(found: Any) -> Claim:
 
 
 def _by_reference(identity: tuple[str, ...], digest: str, fields: Mapping[str, Any], facts: Mapping[str, Any]) -> Claim:
-    """A `PaymentStatus` knows its payment by the bank's reference alone; the bank is asked which one that is."""
+    """Return the claim of a `PaymentStatus`, which names its payment by the bank's reference alone.
+
+    The bank is asked which payment that is.
+    """
     reference = json_values.text(fields, "AccountServicerReference", "accountServicerReference")
     bank_status = json_values.text(fields, "TransactionStatus", "transactionStatus")
-    status = payment_status(bank_status) if bank_status else "unknown"
+    status = status_in(PAYMENT_STATUSES, bank_status) if bank_status else "unknown"
     return Claim(
         type=f"{BANK}.payment_status",
         identity=identity,
@@ -169,7 +168,7 @@ def _by_reference(identity: tuple[str, ...], digest: str, fields: Mapping[str, A
         kind="none" if reference is None else "reference",
         subject=reference,
         status=None if status == "unknown" else status,
-        facts={**facts, **_present(transaction_reference=reference, bank_status=bank_status)},
+        facts={**facts, **known_facts(transaction_reference=reference, bank_status=bank_status)},
     )
 
 
@@ -177,14 +176,13 @@ def _word(kind: str | None) -> str:
     """Write `OutgoingPaymentRejected` as `outgoing_payment_rejected`, a type not documented as `unrecognised`."""
     if kind not in TYPES:
         return "unrecognised"
-    return TYPES[kind] or "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind).lstrip("_")
+    return TYPES[kind] or snake_case(kind)
 
 
 def _facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, Any]:
-    times = {"told_at": json_values.text(fields, "timestamp")}
-    return _present(
+    return known_facts(
         notification_type=json_values.text(fields, "notificationType"),
-        **times,
+        told_at=json_values.text(fields, "timestamp"),
         subscription_id=json_values.text(fields, "subscriptionId"),
         transaction_reference=json_values.text(payment, "transactionReference"),
         classification=json_values.text(payment, "classification"),
@@ -206,7 +204,3 @@ def _errors(value: Any) -> list[str] | None:
         words = [word for name in names if (word := json_values.text(fields, name))]
         texts += [": ".join(words)] if words else []
     return texts or None
-
-
-def _present(**facts: Any) -> dict[str, Any]:
-    return {name: fact for name, fact in facts.items() if fact is not None}

@@ -1,20 +1,28 @@
-"""What can be set for a Banking Circle source."""
+"""What can be set for a Banking Circle source: its options, and its encryption key."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from receiver.banks.protocol import OptionsWrong
-from receiver.signing import addresses
+from receiver.banks import options
+from receiver.banks.options import Option
+from receiver.signing import aes_gcm
+
+ENCODING = "utf8"
+"""How the encryption key's text becomes a key where the option `encoding` does not say."""
 
 HEADERS = {"nonce_header": "nonce", "tag_header": "authenticationtag", "checksum_header": "checksum"}
 """The options that name headers, and the bank's own names, in lower case."""
 
-_HEADER = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
+AUTHORIZATION_HOSTS = {
+    "production": "https://authorization.bankingcircleconnect.com",
+    "sandbox": "https://authorizationsandbox.bankingcircleconnect.com",
+}
+
 _URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
-def check(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as they are stored.
 
     `encoding`: how the encryption key's text becomes a key, `utf8` (default) or `base64`.
@@ -26,38 +34,47 @@ def check(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         OptionsWrong
     """
-    stored: dict[str, Any] = {}
-    for name, value in given.items():
-        if name == "encoding" and value in ("base64", "utf8"):
-            stored[name] = value
-        elif name == "allowed_addresses" and (networks := _networks(value)):
-            stored[name] = networks
-        elif name == "authorization_url" and _URL.fullmatch(str(value)):
-            stored[name] = str(value).rstrip("/")
-        elif name in HEADERS and _HEADER.fullmatch(str(value)):
-            stored[name] = str(value).lower()
-        elif name == "requests_per_window" and re.fullmatch(r"[1-9][0-9]{0,8}", str(value)):
-            stored[name] = int(value)
-        else:
-            raise OptionsWrong(f"{name}={value} is not an option of banking_circle: {_ACCEPTED}")
-    return stored
+    return options.check("banking_circle", given, _KNOWN)
 
 
-def header(name: str, options: Mapping[str, Any]) -> str:
-    """Return what a header is called, by the name of its option."""
-    return str(options.get(name, HEADERS[name]))
+def check_secret(secret: str, given: Mapping[str, Any]) -> None:
+    """Accept a text that makes an AES key in the source's encoding.
+
+    Raises:
+        Refusal: `secret_malformed`.
+    """
+    aes_gcm.key("new", secret, given.get("encoding", ENCODING))
 
 
-def _networks(value: Any) -> list[str]:
-    parts = value.split(",") if isinstance(value, str) else list(value)
-    texts = [stripped for part in parts if (stripped := str(part).strip())]
-    try:
-        return [str(addresses.network(text)) for text in texts]
-    except ValueError:
-        return []
+def proofs(given: Mapping[str, Any]) -> Sequence[str]:
+    """Return by what callbacks are proven: encryption, and the sender's address where there is a list of them."""
+    return ("encryption", "address") if given.get("allowed_addresses") else ("encryption",)
 
 
-_ACCEPTED = (
-    "encoding=utf8|base64, allowed_addresses=ADDRESS|NETWORK[,…], authorization_url=URL, nonce_header=NAME, "
-    "tag_header=NAME, checksum_header=NAME, requests_per_window=NUMBER"
+def authorization_url(environment: str, base_url: str | None, given: Mapping[str, Any]) -> str:
+    """Return where tokens are given out: another host than the API's.
+
+    A source with an address of its own (a simulator, say) never sends its credentials to the real bank.
+    """
+    return str(given.get("authorization_url") or base_url or AUTHORIZATION_HOSTS[environment])
+
+
+def header(name: str, given: Mapping[str, Any]) -> str:
+    """Return what a header is called, in lower case, by the name of its option."""
+    return str(given.get(name, HEADERS[name]))
+
+
+def _url(value: Any) -> str:
+    text = str(value)
+    if not _URL.fullmatch(text):
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
+_KNOWN = (
+    options.choice("encoding", "utf8", "base64"),
+    options.allowed_addresses(),
+    Option("authorization_url", _url, "URL"),
+    *(options.header(name) for name in HEADERS),
+    options.number("requests_per_window"),
 )

@@ -2,22 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-import jwt
-
-from receiver.banks import json_values
+from receiver.banks import http, json_values
 from receiver.banks.banqup import options
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NothingShown, NotOffered
 from receiver.banks.http import HttpClient
-from receiver.banks.protocol import Answer
+from receiver.banks.protocol import Answer, status_in
 
-PAYMENT_STATUSES = {"RECEIVED": "pending", "PAID": "completed", "FAILED": "rejected"}
+PAYMENT_STATUSES = {"received": "pending", "paid": "completed", "failed": "rejected"}
 
 INFORMATIONAL = "INFORMATIONAL"
 """A level of certainty: what is said may still change."""
+
+EXTENSION_POINTS = "/core/plugin/api/v1/extensionPoints"
+LISTENERS = "?namespace=com.unifiedpost.btx&name=messageListeners&version=1.0"
+
+NO_ACCESS = "the API is not enabled for this app, or the app has no access to the resource: ask Banqup for it"
+NO_DATA = "no data, which is what Banqup answers to an app that is not on its whitelist: ask Banqup for it"
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,14 @@ class State:
     bank_status: str
     status: str
     word: str
+    """The bank's word alone."""
 
 
 def state(fields: Mapping[str, Any], *, or_status: bool = False) -> State | None:
     """Return what a message or an answer says of a payment: `status.payment`, or else (`or_status`) `status`."""
     for here in (fields, json_values.inner(fields, "data")):
-        word = json_values.text(json_values.inner(here, "status"), "payment") or json_values.text(
-            here, "status.payment"
-        )
-        word = word or (json_values.text(here, "status") if or_status else None)
+        names = ("status.payment", "status") if or_status else ("status.payment",)
+        word = json_values.text(json_values.inner(here, "status"), "payment") or json_values.text(here, *names)
         if word is not None:
             level = json_values.first(fields, "levelOfCertainty")
             return _state(word, is_certain=level is None or level.upper() != INFORMATIONAL)
@@ -43,20 +46,20 @@ def state(fields: Mapping[str, Any], *, or_status: bool = False) -> State | None
 
 
 def _state(word: str, *, is_certain: bool) -> State:
-    status = PAYMENT_STATUSES.get(word.strip().upper(), "unknown")
+    status = status_in(PAYMENT_STATUSES, word)
     if is_certain:
         return State(word, status, word)
     return State(f"{word} {INFORMATIONAL}", "unknown" if status == "unknown" else "pending", word)
 
 
-def fetch(connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
-    """Return a token and its end, as far as the answer or the token itself says it.
+def new_token(client: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    """Fetch an access token by OAuth 2.0 client credentials; its end, as far as the answer or the token itself says it.
 
     Raises:
         BankError
     """
-    path = str(connection.options.get("token_path", options.TOKEN_PATH))
-    answer = connection.post_form(
+    path = str(client.options.get("token_path", options.TOKEN_PATH))
+    answer = client.post_form(
         path,
         {
             "grant_type": "client_credentials",
@@ -64,64 +67,53 @@ def fetch(connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, 
             "client_secret": credentials["client_secret"],
         },
     )
-    fields = answer if isinstance(answer, dict) else {}
-    token = fields.get("access_token")
-    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-        raise AnswerUnreadable(f"POST {path}: no access_token in the answer")
-    return token, _end(fields, token, connection.clock())
+    token = http.access_token(answer, "access_token", f"POST {path}")
+    return token, _end(answer, token, client.clock())
 
 
 def _end(fields: Mapping[str, Any], token: str, now: datetime) -> datetime | None:
-    """The documents disagree on how long a token lives: `expires_at` first, else `expires_in`, else the JWT's `exp`."""
-    if (told := json_values.text(fields, "expires_at")) and (found := json_values.read_time(told)):
+    """Return when a token ends: by `expires_at` first, else by `expires_in`, else by the JWT's `exp` claim.
+
+    The documents disagree on which of them an answer holds.
+    """
+    if found := json_values.read_time(json_values.text(fields, "expires_at") or ""):
         return found
     seconds = json_values.amount(fields, "expires_in")
     if seconds is not None and 0 < seconds < 10**9:
         return now + timedelta(seconds=float(seconds))
-    try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-        return datetime.fromtimestamp(int(claims["exp"]), UTC)
-    except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, OSError):
-        return None
+    return http.jwt_expiry(token)
 
 
-EXTENSION_POINTS = "/core/plugin/api/v1/extensionPoints"
-LISTENERS = "?namespace=com.unifiedpost.btx&name=messageListeners&version=1.0"
-
-NO_ACCESS = "the API is not enabled for this app, or the app has no access to the resource: ask Banqup for it"
-NO_DATA = "no data, which is what Banqup answers to an app that is not on its whitelist: ask Banqup for it"
-
-
-def payment(connection: HttpClient, payment_id: str, facts: Mapping[str, Any]) -> Answer:
-    """Ask for a payment in its space, which the source names, or else the messages about the payment.
+def ask(client: HttpClient, _kind: str, payment_id: str, facts: Mapping[str, Any]) -> Answer:
+    """Ask for the status of a payment in its space, which the source names, or else the messages about the payment.
 
     Raises:
         BankError
     """
-    space = connection.options.get("space") or facts.get("space_id")
+    space = client.options.get("space") or facts.get("space_id")
     if not space:
         raise NotOffered("the payment's space is not known: no message named it, and the source has no option space")
     path = f"/payments/v1/spaces/{quote(str(space), safe='')}/payments/{quote(payment_id, safe='')}"
-    found = state(_data(lambda: connection.get(path)), or_status=True)
+    found = state(_data(lambda: client.get(path)), or_status=True)
     if found is None:
         raise AnswerUnreadable("the payment has neither `status.payment` nor `status`")
     return Answer(found.bank_status, found.status)
 
 
-def register(connection: HttpClient, listener_url: str) -> str:
+def register(client: HttpClient, listener_url: str) -> str:
     """Register the message listener; return the extension's id, or the extension point's where it has none.
 
     Raises:
         BankError
     """
-    points = _data(lambda: connection.get(f"{EXTENSION_POINTS}{LISTENERS}"))
+    points = _data(lambda: client.get(f"{EXTENSION_POINTS}{LISTENERS}"))
     point = json_values.first(points, "extensionPointId", "id")
     if point is None:
         raise AnswerUnreadable("the extension point of message listeners has no id")
-    field = str(connection.options.get("listener_field", options.LISTENER_FIELD))
+    field = str(client.options.get("listener_field", options.LISTENER_FIELD))
     path = f"{EXTENSION_POINTS}/{quote(point, safe='')}/extensions"
     try:
-        answer = _explained(lambda: connection.post(path, {field: listener_url}))
+        answer = _explained(lambda: client.post(path, {field: listener_url}))
     except NothingShown:
         return point
     return (json_values.first(answer, "extensionId", "id") if isinstance(answer, dict) else None) or point

@@ -1,13 +1,13 @@
 """Banqup's callbacks: messages of its listener, proven by a token or an address."""
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from receiver.banks import json_values
 from receiver.banks.banqup import options
 from receiver.banks.banqup.api import PAYMENT_STATUSES, State, state
+from receiver.banks.callback import known_facts, snake_case
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import addresses, static_token
 from receiver.signing.errors import Refusal
@@ -15,9 +15,15 @@ from receiver.signing.errors import Refusal
 CHANNEL = "messages"
 """What Banqup puts behind the listener's address."""
 
+UNRECOGNISED = "banqup.unrecognised"
 
-def prove(callback: Callback, profile: Profile) -> Proof:
-    """Prove that a message shows what the source asks for.
+CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "space", "spaceAsset")
+
+_NAMES = {name.lower(): snake_case(name) for name in CATEGORIES}
+
+
+def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
+    """Prove that a message shows what the source asks for, a token or an address; nothing says how old it is.
 
     Raises:
         Refusal
@@ -36,24 +42,16 @@ def prove(callback: Callback, profile: Profile) -> Proof:
     return Proof("token", key_id, callback.body)
 
 
-UNRECOGNISED = "banqup.unrecognised"
-
-CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "space", "spaceAsset")
-
-_NAMES = {name.lower(): re.sub(r"([A-Z])", lambda found: "_" + found[1].lower(), name) for name in CATEGORIES}
-
-
-def read(body: bytes) -> Sequence[Claim]:
+def read(proof: Proof) -> Sequence[Claim]:
     """Return the claim in a genuine message: one event by its `id`, or by its body where it has none.
 
     Raises:
         NotUnderstood: it is no JSON object.
     """
-    fields = json_values.parse_object(body)
+    fields = json_values.parse_object(proof.content)
     content = json_values.canonical(fields)
     message_id = json_values.text(fields, "id")
-    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-    identity = ("message", message_id) if message_id is not None else ("body", digest)
+    identity = ("message", message_id) if message_id is not None else ("body", json_values.digest(content))
     category = (json_values.text(fields, "category") or "").lower()
     if category != "payment":
         kind = f"banqup.{_NAMES[category]}" if category in _NAMES else UNRECOGNISED
@@ -75,27 +73,23 @@ def read(body: bytes) -> Sequence[Claim]:
 
 
 def _payment_type(found: State | None) -> str:
-    word = found.word.upper() if found else ""
-    return f"banqup.payment.{word.lower()}" if word in PAYMENT_STATUSES else "banqup.payment"
+    word = found.word.lower() if found else ""
+    return f"banqup.payment.{word}" if word in PAYMENT_STATUSES else "banqup.payment"
 
 
 def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     data = json_values.inner(fields, "data")
     status = json_values.inner(fields, "status") or json_values.inner(data, "status")
-    reasons = status.get("reason")
-    facts: dict[str, Any] = {
-        "message_id": json_values.text(fields, "id"),
-        "resource_id": json_values.text(fields, "resourceId"),
-        "message_type": json_values.text(fields, "type"),
-        "space_id": json_values.first(fields, "spaceId"),
-        "related_document_id": json_values.text(data, "relatedDocumentId"),
-        "bank_status": found.bank_status if found else None,
-        "reasons": [text for reason in reasons if (text := json_values.text({"": reason}, ""))]
-        if isinstance(reasons, list)
-        else None,
-    }
     # `PENDING:https://…`: the address has colons of its own.
-    state_of_auth, colon, address = (json_values.text(status, "auth") or "").partition(":")
-    if colon:
-        facts |= {"auth_state": state_of_auth, "auth_url": address}
-    return {name: fact for name, fact in facts.items() if fact}
+    auth_state, colon, auth_url = (json_values.text(status, "auth") or "").partition(":")
+    return known_facts(
+        message_id=json_values.text(fields, "id"),
+        resource_id=json_values.text(fields, "resourceId"),
+        message_type=json_values.text(fields, "type"),
+        space_id=json_values.first(fields, "spaceId"),
+        related_document_id=json_values.text(data, "relatedDocumentId"),
+        bank_status=found.bank_status if found else None,
+        reasons=json_values.texts(status.get("reason")) or None,
+        auth_state=(colon and auth_state) or None,
+        auth_url=auth_url or None,
+    )

@@ -1,6 +1,6 @@
 """What can be set for a Banqup source, and what must be: by what its callbacks are proven."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from receiver.banks import options
@@ -24,7 +24,7 @@ _KNOWN = (
 )
 
 
-def check(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as they are stored.
 
     `token_in`: callbacks show the source's secret in the `path` or in a `header`.
@@ -38,7 +38,7 @@ def check(given: Mapping[str, Any]) -> dict[str, Any]:
         OptionsWrong
     """
     stored = options.check("banqup", given, _KNOWN)
-    if "token_in" not in stored and not lists_addresses(stored):
+    if not proofs(stored):
         raise OptionsWrong(
             "nothing would prove a callback of banqup: give token_in=path, token_in=header or allowed_addresses=…"
         )
@@ -59,9 +59,9 @@ def check_secret(secret: str, given: Mapping[str, Any]) -> None:
     """Accept a token for where it is to stand.
 
     Raises:
-        Refusal
+        Refusal: `secret_not_wanted` where none is to stand anywhere, `secret_malformed`.
     """
-    if "token_in" not in given:
+    if not needs_secret(given):
         raise Refusal("secret_not_wanted", "this source's callbacks show no token: it has no option token_in")
     static_token.check(secret, in_path=given["token_in"] == PATH)
 
@@ -71,13 +71,24 @@ def token_header(given: Mapping[str, Any]) -> str:
     return str(given.get("token_header", TOKEN_HEADER))
 
 
+def needs_secret(given: Mapping[str, Any]) -> bool:
+    """Tell whether callbacks show a token."""
+    return "token_in" in given
+
+
+def proofs(given: Mapping[str, Any]) -> Sequence[str]:
+    """Return by what callbacks are proven: a token, an address, both; nothing where the options name neither."""
+    allowed = given.get("allowed_addresses", ())
+    listed = ("address",) if allowed and not options.takes_any_address(allowed) else ()
+    return ("token", *listed) if needs_secret(given) else listed
+
+
 def carried(given: Mapping[str, Any]) -> Carried:
-    """Return where the token stands."""
+    """Return where the token stands in the clear, to be redacted."""
     place = given.get("token_in")
     return Carried(frozenset({token_header(given)} if place == HEADER else ()), in_channel=place == PATH)
 
 
-def lists_addresses(given: Mapping[str, Any]) -> bool:
-    """Tell whether there is a list of addresses that leaves some out."""
-    listed = given.get("allowed_addresses", ())
-    return bool(listed) and not any(text.endswith("/0") for text in listed)
+def listener_path(given: Mapping[str, Any], secret: str | None) -> str:
+    """Return the secret as a path where it is to stand there; Banqup puts `/messages` behind it."""
+    return f"/{secret}" if given.get("token_in") == PATH and secret else ""

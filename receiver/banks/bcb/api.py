@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-import jwt
-
-from receiver.banks import json_values
+from receiver.banks import http, json_values
 from receiver.banks.abilities import Account
+from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, BankError
 from receiver.banks.http import HttpClient
-from receiver.banks.protocol import FINAL_STATUSES, Answer
+from receiver.banks.protocol import FINAL_STATUSES, Answer, status_in
 from receiver.signing import rsa_pss
 from receiver.signing.errors import Refusal
 
@@ -40,87 +39,67 @@ JOB_STATUSES = {
 """All that is documented. `CompletedWithErrors` has come to its end; its results say which items failed."""
 
 
-def payment_status(bank_status: str) -> str:
-    """Return our word for a payment's state."""
-    return PAYMENT_STATUSES.get(bank_status.strip().lower(), "unknown")
-
-
-def job_status(bank_status: str) -> str:
-    """Return our word for a job's state."""
-    return JOB_STATUSES.get(bank_status.strip().lower(), "unknown")
-
-
 RESULTS_LISTED = 20
 """Failed items that a check keeps."""
 
+ACCOUNTS = "/v1/accounts"
+PAGE_SIZE = 1000
+PAGES_MAX = 1000
+"""A bank that never ends a list must not keep us for ever."""
 
-def new_token(connection: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
-    """`POST /auth/token` (without `/v1`): return the token, and its `exp` claim where it has one.
+
+def new_token(client: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
+    """Fetch an access token: `POST /auth/token` (without `/v1`). Its end is its claim `exp`, where it has one.
 
     Raises:
         BankError
     """
-    answer = connection.post(
+    answer = client.post(
         "/auth/token", {"clientId": credentials["client_id"], "clientSecret": credentials["client_secret"]}
     )
-    token = answer.get("token") if isinstance(answer, dict) else None
-    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-        raise AnswerUnreadable("POST /auth/token: no token in the answer")
-    return token, _expiry(token)
+    token = http.access_token(answer, "token", "POST /auth/token")
+    return token, http.jwt_expiry(token)
 
 
-def _expiry(token: str) -> datetime | None:
-    """Read `exp` (RFC 7519), unverified: the token is the bank's own and only its end is wanted."""
-    try:
-        claims = jwt.decode(token, options={"verify_signature": False})
-        return datetime.fromtimestamp(int(claims["exp"]), UTC)
-    except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, OSError):
-        return None
-
-
-def payment(connection: HttpClient, payment_id: str) -> Answer:
-    """`GET /v1/payments/{id}/status`.
+def ask(client: HttpClient, kind: str, subject: str, _facts: Mapping[str, Any]) -> Answer:
+    """Ask for the state of a payment or of a background job, by its id.
 
     Raises:
         BankError
     """
-    fields = _object(connection, f"/v1/payments/{quote(payment_id, safe='')}/status")
+    return _job(client, subject) if kind == "job" else _payment(client, subject)
+
+
+def _payment(client: HttpClient, payment_id: str) -> Answer:
+    fields = client.get_object(f"/v1/payments/{quote(payment_id, safe='')}/status")
     bank_status = json_values.text(fields, "status", "Status")
     if bank_status is None:
         raise AnswerUnreadable("the payment's status has no `status`")
-    detail = {
-        name: json_values.text(fields, name) for name in ("transactionId", "type", "externalReference", "valueDate")
-    }
-    for name in ("debitAmount", "creditAmount"):
-        detail[name] = _amount(fields, name)
-    return Answer(bank_status, payment_status(bank_status), {name: value for name, value in detail.items() if value})
+    names = ("transactionId", "type", "externalReference", "valueDate")
+    detail = {name: json_values.text(fields, name) for name in names}
+    detail |= {name: _amount(fields, name) for name in ("debitAmount", "creditAmount")}
+    return Answer(bank_status, status_in(PAYMENT_STATUSES, bank_status), known_facts(**detail))
 
 
 def _amount(fields: Mapping[str, Any], name: str) -> str | None:
-    """An amount stands alone or in an object with its currency: `1000.00`, `1000.00 USD`."""
-    whole = json_values.inner(fields, name)
-    if not whole:
-        return json_values.decimal_text(json_values.amount(fields, name))
-    parts = (json_values.decimal_text(json_values.amount(whole, "amount")), json_values.text(whole, "currency"))
-    return " ".join(part for part in parts if part) or None
+    """Return an amount as text, with its currency where it stands in an object with one: `1000.00`, `1000.00 USD`."""
+    if whole := json_values.inner(fields, name):
+        return json_values.money_text(whole)
+    return json_values.decimal_text(json_values.amount(fields, name))
 
 
-def job(connection: HttpClient, job_id: str) -> Answer:
-    """`GET /v1/jobs/{id}`, and once it has ended `GET /v1/jobs/{id}/results`.
-
-    Raises:
-        BankError
-    """
+def _job(client: HttpClient, job_id: str) -> Answer:
+    """Ask for a job, and once it has ended for its results."""
     path = f"/v1/jobs/{quote(job_id, safe='')}"
-    fields = _object(connection, path)
+    fields = client.get_object(path)
     bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
     if bank_status is None:
         raise AnswerUnreadable("the job has no status")
-    status = job_status(bank_status)
+    status = status_in(JOB_STATUSES, bank_status)
     detail: dict[str, Any] = {}
     if status in FINAL_STATUSES:
         try:
-            detail = _results(connection.get(f"{path}/results"))
+            detail = _results(client.get(f"{path}/results"))
         except BankError as error:
             # The state is known; the items are an extra that may be gone or not ready.
             detail = {"results": str(error)}
@@ -129,7 +108,7 @@ def job(connection: HttpClient, job_id: str) -> Answer:
 
 def _results(answer: Any) -> dict[str, Any]:
     listed = answer.get("data", answer.get("results")) if isinstance(answer, dict) else answer
-    items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    items = json_values.objects(listed)
     failed = [item for item in items if json_values.whole_number(item, "httpStatus") not in (200, 201)]
     return {
         "items": len(items),
@@ -146,13 +125,13 @@ def _failure(item: Mapping[str, Any]) -> dict[str, Any]:
     return {"http_status": json_values.whole_number(item, "httpStatus"), "error": words}
 
 
-def public_keys(connection: HttpClient) -> str:
-    """`GET /v1/.well-known/jwks.json`: return the JWKS as text, once it is known to hold a usable key.
+def fetch_public_keys(client: HttpClient) -> str:
+    """Return the bank's JWKS as text (`GET /v1/.well-known/jwks.json`), once it is known to hold a usable key.
 
     Raises:
         BankError
     """
-    jwks = json.dumps(_object(connection, "/v1/.well-known/jwks.json"), default=str)
+    jwks = json.dumps(client.get_object("/v1/.well-known/jwks.json"), default=str)
     try:
         found = rsa_pss.public_keys(jwks)
     except Refusal as refusal:
@@ -162,13 +141,13 @@ def public_keys(connection: HttpClient) -> str:
     return jwks
 
 
-def clock(connection: HttpClient) -> datetime:
-    """`GET /v1/system/time`.
+def clock(client: HttpClient) -> datetime:
+    """Return the bank's time (`GET /v1/system/time`), as UTC where it names no zone.
 
     Raises:
         BankError
     """
-    text = json_values.text(_object(connection, "/v1/system/time"), "timestamp")
+    text = json_values.text(client.get_object("/v1/system/time"), "timestamp")
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError as error:
@@ -176,37 +155,27 @@ def clock(connection: HttpClient) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _object(connection: HttpClient, path: str) -> dict[str, Any]:
-    found = connection.get(path)
-    if not isinstance(found, dict):
-        raise AnswerUnreadable(f"GET {path}: a JSON object is expected")
-    return found
+def accounts(client: HttpClient) -> Sequence[Account]:
+    """Return all accounts, from every page of `GET /v1/accounts`.
 
-
-PATH = "/v1/accounts"
-
-PAGE_SIZE = 1000
-PAGES_MAX = 1000
-
-
-def accounts(connection: HttpClient) -> Sequence[Account]:
-    """`GET /v1/accounts`, every page. The names of an account's fields are not documented; the likely ones are read.
+    The names of an account's fields are not documented; the likely ones are read.
 
     Raises:
         BankError
     """
-    return [_account(fields) for fields in _entries(connection)]
+    return [_account(fields) for fields in _entries(client)]
 
 
-def _entries(connection: HttpClient) -> Iterator[dict[str, Any]]:
+def _entries(client: HttpClient) -> Iterator[dict[str, Any]]:
+    """Yield the objects on all pages: by page token where the bank gives one, else by the page's number."""
     query: dict[str, Any] = {"pageSize": PAGE_SIZE}
     seen = 0
     for number in range(1, PAGES_MAX + 1):
-        answer = connection.get(f"{PATH}?{urlencode(query)}")
+        answer = client.get(f"{ACCOUNTS}?{urlencode(query)}")
         listed = answer.get("data") if isinstance(answer, dict) else answer
         if not isinstance(listed, list):
-            raise AnswerUnreadable(f"GET {PATH}: a list is expected")
-        yield from (entry for entry in listed if isinstance(entry, dict))
+            raise AnswerUnreadable(f"GET {ACCOUNTS}: a list is expected")
+        yield from json_values.objects(listed)
         seen += len(listed)
         meta = json_values.inner(json_values.inner(answer, "meta"), "pagination") if isinstance(answer, dict) else {}
         total, token = json_values.whole_number(meta, "total_size"), json_values.text(meta, "page_token")
@@ -214,14 +183,14 @@ def _entries(connection: HttpClient) -> Iterator[dict[str, Any]]:
             return
         # With a token, the size of the page must not be sent again.
         query = {"pageStart": number + 1} | ({"pageToken": token} if token else {"pageSize": PAGE_SIZE})
-    raise AnswerUnreadable(f"GET {PATH}: more than {PAGES_MAX} pages")
+    raise AnswerUnreadable(f"GET {ACCOUNTS}: more than {PAGES_MAX} pages")
 
 
 def _account(fields: Mapping[str, Any]) -> Account:
     number = json_values.text(fields, "number", "accountNumber")
     account_id = json_values.text(fields, "id", "accountId") or number
     if account_id is None:
-        raise AnswerUnreadable(f"GET {PATH}: an account without an id or number")
+        raise AnswerUnreadable(f"GET {ACCOUNTS}: an account without an id or number")
     balance = json_values.inner(fields, "balance")
     return Account(
         id=account_id,
@@ -235,8 +204,5 @@ def _account(fields: Mapping[str, Any]) -> Account:
 
 
 def _attribute(fields: Mapping[str, Any], name: str) -> str | None:
-    listed = fields.get("accountAttributes")
-    for entry in listed if isinstance(listed, list) else []:
-        if isinstance(entry, dict) and entry.get("name") == name:
-            return json_values.text(entry, "value")
-    return None
+    listed = json_values.objects(fields.get("accountAttributes"))
+    return next((json_values.text(entry, "value") for entry in listed if entry.get("name") == name), None)

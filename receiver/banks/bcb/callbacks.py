@@ -1,18 +1,22 @@
-"""BCB's callbacks: proven by HMAC-SHA256 or RSA-PSS, and read as deposits or as jobs that have ended."""
+"""BCB's callbacks: proven by HMAC-SHA256 or RSA-PSS, read as deposits or jobs, and explained where nothing fits."""
 
-from collections.abc import Mapping, Sequence
+import hmac
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote_to_bytes
 
 from receiver.banks import json_values
+from receiver.banks.abilities import Explanation, Match
 from receiver.banks.bcb.api import JOB_STATUSES
+from receiver.banks.bcb.options import ENCODING
+from receiver.banks.callback import known_facts, snake_case
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
 from receiver.signing import concatenation, hmac_sha256, rsa_pss
-from receiver.signing.encoding import from_base64
 from receiver.signing.errors import Refusal
+from receiver.signing.hmac_sha256 import SecretEncoding, from_base64
 
 SIGNATURE, TIMESTAMP, NONCE, VERSION = "bcb-signature", "bcb-timestamp", "bcb-nonce", "bcb-signature-version"
 
@@ -21,13 +25,13 @@ SIGNATURE_CHARACTERS_MAX = 2048
 
 
 def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
-    """Prove a callback genuine and fresh.
+    """Prove a callback genuine and fresh: its signature over `{timestamp}{nonce}{METHOD}{path}{body}` is verified.
 
     Raises:
         Refusal
         KeysNotKnown: it is signed with a key of the bank that is not known here.
     """
-    timestamp_text, nonce = _header(callback, TIMESTAMP), _header(callback, NONCE)
+    timestamp_text, nonce = callback.header(TIMESTAMP), callback.header(NONCE)
     timestamp = concatenation.read_timestamp(timestamp_text)
     concatenation.check_nonce(nonce, callback.method)
     _check_border(callback, profile)
@@ -45,15 +49,13 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
     )
 
 
-def _header(callback: Callback, name: str) -> bytes:
-    value = callback.headers.get(name, b"")
-    if not value:
-        raise Refusal("header_missing", f"no {name}")
-    return value
+def nonce_of(callback: Callback) -> str | None:
+    """Return the nonce in the header, unproven."""
+    return callback.headers.get(NONCE, b"").decode("latin-1") or None
 
 
 def _signature(callback: Callback) -> bytes:
-    encoded = _header(callback, SIGNATURE)
+    encoded = callback.header(SIGNATURE)
     if len(encoded) > SIGNATURE_CHARACTERS_MAX:
         raise Refusal("signature_malformed", f"{len(encoded)} characters")
     return from_base64(encoded, "signature")
@@ -91,9 +93,7 @@ def _continues_to_another_source(body: bytes, profile: Profile) -> bool:
 def _match(callback: Callback, profile: Profile, text: bytes, signature: bytes) -> str:
     version = callback.headers.get(VERSION)
     if version is None:
-        if not profile.secrets:
-            raise Refusal("secret_not_set", "the source has no signing secret: set one with `receiver secret set`")
-        keys = profile.hmac_keys(profile.options.get("encoding", "base64"))
+        keys = profile.hmac_keys(profile.options.get("encoding", ENCODING))
         return hmac_sha256.match(keys, text, signature)
     if not version.lower().startswith(b"rsa"):
         raise Refusal("version_unknown", f"{version[:40]!r} is not a version of BCB's RSA signatures")
@@ -110,13 +110,13 @@ def _public_keys(jwks: str) -> tuple[rsa_pss.PublicKey, ...]:
     return tuple(rsa_pss.public_keys(jwks))
 
 
-def read(body: bytes) -> Sequence[Claim]:
-    """Return the claim in a genuine body.
+def read(proof: Proof) -> Sequence[Claim]:
+    """Return the one claim in a genuine body: a deposit, or a background job's state.
 
     Raises:
         NotUnderstood
     """
-    fields = json_values.parse_object(body)
+    fields = json_values.parse_object(proof.content)
     claim = _deposit(fields) or _job(fields)
     if claim is None:
         raise NotUnderstood("neither a deposit notification nor a job's state")
@@ -124,7 +124,7 @@ def read(body: bytes) -> Sequence[Claim]:
 
 
 def _deposit(fields: Mapping[str, Any]) -> Claim | None:
-    """A credit or debit on an account. It has no id of its own.
+    """Return the claim of a credit or debit on an account, which has no id of its own.
 
     The subscription is left out of the identity, so that a renewed one does not tell the same deposit twice; the
     amount is in it, because the fees of an operation share all the rest. The notification names no status: that it
@@ -155,7 +155,7 @@ def _deposit(fields: Mapping[str, Any]) -> Claim | None:
         status="completed",
         amount=amount,
         currency=currency,
-        facts=_present(
+        facts=known_facts(
             account_number=account,
             direction=direction,
             transaction_type=json_values.text(fields, "transactionType"),
@@ -165,7 +165,10 @@ def _deposit(fields: Mapping[str, Any]) -> Claim | None:
 
 
 def _job(fields: Mapping[str, Any]) -> Claim | None:
-    """A background job's state; field names are deduced from the job's entry in the API, in either spelling."""
+    """Return the claim of a background job's state.
+
+    Field names are deduced from the job's entry in the API, in either spelling.
+    """
     job = json_values.text(fields, "jobId", "JobId")
     bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
     if job is None or bank_status is None:
@@ -183,7 +186,7 @@ def _job(fields: Mapping[str, Any]) -> Claim | None:
         kind="job",
         subject=job,
         status=JOB_STATUSES.get(bank_status.lower(), "unknown"),
-        facts=_present(job_status=bank_status, summary=counts or None),
+        facts=known_facts(job_status=bank_status, summary=counts or None),
     )
 
 
@@ -191,8 +194,82 @@ def _word(bank_status: str) -> str:
     """Write `CompletedWithErrors` as `completed_with_errors`; what is not plain letters as `status_changed`."""
     if not (bank_status.isascii() and bank_status.isalpha()) or len(bank_status) > 40:
         return "status_changed"
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in bank_status).lstrip("_")
+    return snake_case(bank_status)
 
 
-def _present(**facts: Any) -> dict[str, Any]:
-    return {name: fact for name, fact in facts.items() if fact is not None}
+def explain(callback: Callback, profile: Profile, paths: Sequence[bytes], received_at: datetime) -> Explanation:
+    """Say how a callback was signed: every secret is tried in both encodings, or every public key, over each path."""
+    remarks = list(_form(callback))
+    seconds = _clock(callback, received_at)
+    if seconds is not None and abs(seconds) > concatenation.WINDOW_SECONDS:
+        side = "before" if seconds > 0 else "after"
+        remarks.append(
+            f"signed {abs(seconds):.0f} s {side} it came, {concatenation.WINDOW_SECONDS} s are allowed: "
+            "a clock is off, or it was sent again"
+        )
+    version = callback.headers.get(VERSION)
+    if version is None and not profile.secrets:
+        remarks.append("the source has no signing secret to try")
+    if version is not None and profile.jwks is None:
+        remarks.append(f"it names the version {version[:40]!r} (RSA), and no public key of the bank is known")
+    try:
+        signature = from_base64(callback.headers.get(SIGNATURE, b""), "signature")
+    except Refusal:
+        return Explanation((), seconds, remarks)
+    tried = (
+        _by_secret(callback, profile, paths, signature)
+        if version is None
+        else _by_key(callback, profile, paths, signature)
+    )
+    return Explanation(tuple(tried), seconds, remarks)
+
+
+def _form(callback: Callback) -> Iterator[str]:
+    """Say which headers are missing or malformed."""
+    for name in (SIGNATURE, TIMESTAMP, NONCE):
+        if not callback.headers.get(name):
+            yield f"the header {name} is missing"
+    checks: tuple[tuple[str, Callable[[bytes], object]], ...] = (
+        (TIMESTAMP, concatenation.read_timestamp),
+        (NONCE, lambda value: concatenation.check_nonce(value, callback.method)),
+        (SIGNATURE, lambda value: from_base64(value, "signature")),
+    )
+    for name, check in checks:
+        if value := callback.headers.get(name):
+            try:
+                check(value)
+            except Refusal as refusal:
+                yield f"the header {name} is malformed: {refusal.detail}"
+
+
+def _clock(callback: Callback, received_at: datetime) -> float | None:
+    try:
+        return received_at.timestamp() - concatenation.read_timestamp(callback.headers.get(TIMESTAMP, b""))
+    except Refusal:
+        return None
+
+
+def _text(callback: Callback, path: bytes) -> bytes:
+    timestamp, nonce = callback.headers.get(TIMESTAMP, b""), callback.headers.get(NONCE, b"")
+    return concatenation.text(timestamp, nonce, callback.method, path, callback.body)
+
+
+def _by_secret(callback: Callback, profile: Profile, paths: Sequence[bytes], signature: bytes) -> Iterator[Match]:
+    for version, text in profile.secrets:
+        for encoding in get_args(SecretEncoding):
+            try:
+                key = hmac_sha256.key(f"secret:{version}", text, encoding)
+            except Refusal:
+                continue
+            for path in paths:
+                if hmac.compare_digest(hmac_sha256.sign(key.material, _text(callback, path)), signature):
+                    yield Match(key.id, encoding, path.decode("latin-1"))
+
+
+def _by_key(callback: Callback, profile: Profile, paths: Sequence[bytes], signature: bytes) -> Iterator[Match]:
+    keys = rsa_pss.public_keys(profile.jwks) if profile.jwks else []
+    for path in paths:
+        try:
+            yield Match(f"rsa:{rsa_pss.match(keys, _text(callback, path), signature)}", None, path.decode("latin-1"))
+        except Refusal:
+            continue

@@ -22,7 +22,7 @@ SECRET_CHARACTERS_MAX = 4096
 
 
 def check_addresses(text: str) -> str:
-    """Return `allowedIps` as it is sent: comma-separated addresses and CIDR ranges, or `*` for all.
+    """Return the allow-list `allowedIps` as it is sent: comma-separated addresses and CIDR ranges, or `*` for all.
 
     Raises:
         AddressesWrong
@@ -58,54 +58,53 @@ def _as_written(text: str) -> Any:
         return None
 
 
-def create(connection: HttpClient, key: str, allowed_ips: str | None) -> NewCredentials:
-    """`POST /v1/credentials`.
+def create(client: HttpClient, key: str, allowed_ips: str | None) -> NewCredentials:
+    """Make a new API client: `POST /v1/credentials`.
 
     Raises:
         BankError
     """
     body = {} if allowed_ips is None else {"allowedIps": allowed_ips}
-    return _new("POST /v1/credentials", connection.send("POST", "/v1/credentials", body, idempotency_key=key))
+    return _new("POST /v1/credentials", client.send("POST", "/v1/credentials", body, idempotency_key=key))
 
 
-def rotate(connection: HttpClient, key: str, client_id: str) -> NewCredentials:
-    """`PATCH /v1/credentials/{clientId}`.
+def rotate(client: HttpClient, key: str, client_id: str) -> NewCredentials:
+    """Replace both secrets of a client, whose old ones die at once: `PATCH /v1/credentials/{clientId}`.
 
     Raises:
         BankError
     """
-    found = _new("PATCH", connection.send("PATCH", _path(client_id), idempotency_key=key))
+    found = _new("PATCH", client.send("PATCH", _path(client_id), idempotency_key=key))
     if found.client_id != client_id:
         raise AnswerUnreadable("PATCH: the answer is about another client")
     return found
 
 
-def disable(connection: HttpClient, key: str, client_id: str) -> None:
-    """`DELETE /v1/credentials/{clientId}`; whatever comes with 2xx, it is disabled.
+def disable(client: HttpClient, key: str, client_id: str) -> None:
+    """Disable a client for good: `DELETE /v1/credentials/{clientId}`; whatever comes with 2xx, it is disabled.
 
     Raises:
         BankError
     """
-    connection.send("DELETE", _path(client_id), idempotency_key=key, wants_json=False)
+    client.send("DELETE", _path(client_id), idempotency_key=key, wants_json=False)
 
 
-def permissions(connection: HttpClient, client_id: str) -> Sequence[Permission]:
-    """`GET /v1/credentials/{clientId}/permissions`.
+def permissions(client: HttpClient, client_id: str) -> Sequence[Permission]:
+    """Return what a client may do, by key: `GET /v1/credentials/{clientId}/permissions`.
 
     Raises:
         BankError
     """
-    answer = connection.get(f"{_path(client_id)}/permissions")
+    answer = client.get(f"{_path(client_id)}/permissions")
     listed = answer.get("data") if isinstance(answer, dict) else answer
     if not isinstance(listed, list):
         raise AnswerUnreadable("the permissions are no list")
-    entries = [entry for entry in listed if isinstance(entry, dict)]
-    found = [Permission(key, json_values.text(entry, "description") or "") for entry in entries if (key := _key(entry))]
+    found = [
+        Permission(key, json_values.text(entry, "description") or "")
+        for entry in json_values.objects(listed)
+        if (key := json_values.text(entry, "key"))
+    ]
     return sorted(found, key=lambda permission: permission.key)
-
-
-def _key(entry: Mapping[str, Any]) -> str | None:
-    return json_values.text(entry, "key")
 
 
 def _path(client_id: str) -> str:

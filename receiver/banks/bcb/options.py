@@ -1,13 +1,17 @@
-"""What can be set for a BCB source."""
+"""What can be set for a BCB source: its options, and its signing secret."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from receiver.banks import options
 from receiver.banks.options import Option
+from receiver.signing import hmac_sha256
+
+ENCODING = "base64"
+"""How the signing secret becomes a key where the option `encoding` does not say."""
 
 
-def check(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as they are stored.
 
     `encoding`: how the signing secret becomes a key, `base64` (default) or `utf8`.
@@ -19,6 +23,15 @@ def check(given: Mapping[str, Any]) -> dict[str, Any]:
         OptionsWrong
     """
     return options.check("bcb", given, _KNOWN)
+
+
+def check_secret(secret: str, given: Mapping[str, Any]) -> None:
+    """Accept a signing secret that makes an HMAC key in the source's encoding.
+
+    Raises:
+        Refusal: `secret_malformed`.
+    """
+    hmac_sha256.key("new", secret, given.get("encoding", ENCODING))
 
 
 def _channels(value: Any) -> list[str]:

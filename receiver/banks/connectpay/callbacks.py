@@ -1,22 +1,63 @@
 """ConnectPay's callbacks: proven by a static token and the sender's address."""
 
-import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from receiver.banks import json_values
+from receiver.banks.callback import known_facts
 from receiver.banks.connectpay import options
-from receiver.banks.connectpay.api import Kind, kind, payment_status
+from receiver.banks.connectpay.api import PAYMENT_STATUSES
 from receiver.banks.json_values import NotUnderstood
-from receiver.banks.protocol import Callback, Claim, Profile, Proof
+from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, static_token
 
 TIMESTAMP = "x-connectpay-timestamp"
 
+_WORD = re.compile(r"[a-z0-9_]{1,40}")
 
-def prove(callback: Callback, profile: Profile) -> Proof:
-    """Prove that the sender knows the token and sends from an address on the list.
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of event: its name here, and the bank's status that it claims of a payment."""
+
+    name: str
+    bank_status: str | None = None
+
+
+KINDS = {
+    "outgoingpayment.created": Kind("outgoing_payment.created", "RCVD"),
+    "outgoingpayment.processing": Kind("outgoing_payment.processing", "PDNG"),
+    "outgoingpayment.completed": Kind("outgoing_payment.completed", "ACSC"),
+    "outgoingpayment.rejected": Kind("outgoing_payment.rejected", "RJCT"),
+    "incomingpayment.completed": Kind("incoming_payment.completed", "ACSC"),
+    "account.balancechanged": Kind("account.balance_changed"),
+    "baaspersonidv.approved": Kind("person_idv.approved"),
+    "baaspersonidv.declined": Kind("person_idv.declined"),
+    "baasperson.docexpiry": Kind("person.doc_expiry"),
+    "baasapplication.compliancereview": Kind("application.compliance_review"),
+    "baasapplication.applicationapproved": Kind("application.approved"),
+    "baasapplication.applicationdeclined": Kind("application.declined"),
+}
+"""By the bank's name in small letters, because its casing varies."""
+
+FAMILIES = {"baascardapplication": "card_application", "baascard": "card"}
+"""Documented as `BaaSCardApplication.*` and `BaaSCard.*`: whatever stands behind the full stop."""
+
+
+def _kind(event_type: str) -> Kind | None:
+    """Return what a type of event means here, however it is cased; none where it is not known."""
+    written = event_type.strip().lower()
+    family, _, word = written.partition(".")
+    if family in FAMILIES and _WORD.fullmatch(word):
+        return Kind(f"{FAMILIES[family]}.{word}")
+    return KINDS.get(written)
+
+
+def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
+    """Prove that the sender knows the token and sends from an address on the allow-list; nothing says how old it is.
 
     Raises:
         Refusal
@@ -30,14 +71,14 @@ def prove(callback: Callback, profile: Profile) -> Proof:
 
 
 def read(proof: Proof) -> Sequence[Claim]:
-    """Return the claim in a genuine body.
+    """Return the one claim in a genuine body, by its type of event.
 
     Raises:
         NotUnderstood
     """
     fields = json_values.parse_object(proof.content)
     named = json_values.anywhere(fields, "eventType", "type", "event")
-    known = next((found for text in named if (found := kind(text)) is not None), None)
+    known = next((found for text in named if (found := _kind(text)) is not None), None)
     if known is None:
         raise NotUnderstood("no type of event that is known")
     claimed_at = json_values.read_time(proof.headers.get(TIMESTAMP, ""))
@@ -45,12 +86,6 @@ def read(proof: Proof) -> Sequence[Claim]:
     order, transaction, reference = (
         json_values.first(fields, name) for name in ("paymentOrderNo", "transactionId", "externalReference")
     )
-    facts = {
-        "payment_order_no": order,
-        "transaction_id": transaction,
-        "external_reference": reference,
-        "claimed_at": claimed_at.isoformat() if claimed_at else None,
-    }
     money = _money(fields)
     payment_id = (order or transaction or reference) if known.bank_status else None
     return [
@@ -62,10 +97,15 @@ def read(proof: Proof) -> Sequence[Claim]:
             kind="payment" if known.bank_status and order else "none",
             subject=payment_id,
             payment_id=payment_id,
-            status=payment_status(known.bank_status) if known.bank_status else None,
+            status=status_in(PAYMENT_STATUSES, known.bank_status) if known.bank_status else None,
             amount=json_values.amount(money, "amount"),
             currency=json_values.text(money, "currency"),
-            facts={name: fact for name, fact in facts.items() if fact is not None},
+            facts=known_facts(
+                payment_order_no=order,
+                transaction_id=transaction,
+                external_reference=reference,
+                claimed_at=claimed_at.isoformat() if claimed_at else None,
+            ),
             claimed_at=claimed_at,
         )
     ]
@@ -74,21 +114,18 @@ def read(proof: Proof) -> Sequence[Claim]:
 def _identity(
     fields: Mapping[str, Any], known: Kind, payment_id: str | None, claimed_at: datetime | None, content: str
 ) -> tuple[str, ...]:
-    """A payment goes through each state once. Anything else may well happen again, in the same words: then only the
-    time sets it apart, and to lose one would be worse than to tell a retry twice."""
+    """Return what makes an event this one and no other, by which it is deduplicated.
+
+    A payment goes through each state once. Anything else may well happen twice in the same words: then only the time
+    sets it apart, and to lose one would be worse than to tell a retry twice.
+    """
     if payment_id is not None:
         status = json_values.first(fields, "paymentStatus", "transactionStatus") or known.bank_status or ""
         return ("payment", known.name, payment_id, status.upper())
-    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-    return ("event", known.name, digest, claimed_at.isoformat() if claimed_at else "")
+    return ("event", known.name, json_values.digest(content), claimed_at.isoformat() if claimed_at else "")
 
 
 def _money(fields: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the object that holds the amount: the body, or the first one within it that does."""
-    level = [fields]
-    for _ in range(json_values.DEPTH_MAX):
-        for here in level:
-            if json_values.amount(here, "amount") is not None:
-                return here
-        level = [value for here in level for value in here.values() if isinstance(value, dict)]
-    return {}
+    holding = (here for here in json_values.within(fields) if json_values.amount(here, "amount") is not None)
+    return next(holding, {})

@@ -1,14 +1,16 @@
-"""What can be set for a ConnectPay source."""
+"""What can be set for a ConnectPay source: its options, and its token."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from receiver.banks import options
-from receiver.banks.protocol import OptionsWrong
+from receiver.banks.protocol import Carried, OptionsWrong
+from receiver.signing import static_token
 
 TOKEN_HEADER = "x-connectpay-token"  # noqa: S105 - a header's name
 STATUS_PATH = "/ob/payments/{paymentOrderNo}/status"
 QUIET_HOURS = 24
+"""After which a warning is given."""
 
 ADDRESSES = {
     "sandbox": ("52.31.71.221", "54.74.228.210"),
@@ -32,7 +34,7 @@ _KNOWN = (
 )
 
 
-def check(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options as they are stored.
 
     `token_header`: the header that shows the token (default `x-connectpay-token`).
@@ -50,22 +52,37 @@ def check(given: Mapping[str, Any]) -> dict[str, Any]:
     return stored
 
 
+def check_secret(secret: str, _given: Mapping[str, Any]) -> None:
+    """Accept a static token for a header.
+
+    Raises:
+        Refusal: `secret_malformed`.
+    """
+    static_token.check(secret)
+
+
 def token_header(given: Mapping[str, Any]) -> str:
     """Return the name of the header that shows the token, in lower case."""
     return str(given.get("token_header", TOKEN_HEADER))
 
 
 def allowed_addresses(given: Mapping[str, Any], environment: str) -> Sequence[str]:
-    """Return the addresses and ranges that callbacks may come from."""
+    """Return the allow-list: the addresses and ranges that callbacks may come from."""
     return given.get("allowed_addresses") or ADDRESSES.get(environment, ())
 
 
-def takes_any_address(given: Mapping[str, Any]) -> bool:
-    """Tell whether the list of addresses leaves none out."""
-    return any(text.endswith("/0") for text in given.get("allowed_addresses", ()))
+def proofs(given: Mapping[str, Any]) -> Sequence[str]:
+    """Return by what callbacks are proven: the token, and the sender's address unless the list takes any."""
+    takes_any = options.takes_any_address(given.get("allowed_addresses", ()))
+    return ("token",) if takes_any else ("token", "address")
+
+
+def carried(given: Mapping[str, Any]) -> Carried:
+    """Return the header that holds the token in the clear, to be redacted."""
+    return Carried(headers=frozenset({token_header(given)}))
 
 
 def silence_seconds(given: Mapping[str, Any]) -> float | None:
-    """Return after how long without a callback a warning is given; none for never."""
+    """Return after how many seconds without a callback a warning is given; none for never."""
     hours = int(given.get("quiet_hours", QUIET_HOURS))
     return hours * 3600 if hours else None

@@ -1,13 +1,7 @@
-"""Any sender that follows Standard Webhooks 1.0.0. There is no API behind it: what it tells is taken as told."""
+"""Any sender that follows Standard Webhooks 1.0.0. There is no API behind it, so nobody confirms what it claims."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
-
-from receiver.banks import options
-from receiver.banks.protocol import Bank, Callback, Claim, Profile, Proof
+from receiver.banks.protocol import Bank
 from receiver.banks.standard_webhooks import callbacks
-from receiver.signing import standard_webhooks
 
 
 class StandardWebhooks(Bank):
@@ -15,27 +9,11 @@ class StandardWebhooks(Bank):
 
     name = "standard_webhooks"
 
-    def check_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Take `headers`, `webhook` (default) or `svix`: how they begin; and `allowed_addresses`."""
-        return options.check(
-            self.name, given, (options.choice("headers", *callbacks.PREFIXES), options.allowed_addresses())
-        )
-
-    def check_secret(self, secret: str, options: Mapping[str, Any]) -> None:
-        """See `Bank.check_secret`."""
-        standard_webhooks.key("new", secret)
-
-    def prove(self, callback: Callback, profile: Profile, now: datetime) -> Proof:
-        """See `Bank.prove`."""
-        return callbacks.prove(callback, profile, now)
-
-    def nonce_of(self, callback: Callback) -> str | None:
-        """See `Bank.nonce_of`."""
-        return callbacks.nonce_of(callback)
-
-    def read(self, proof: Proof) -> Sequence[Claim]:
-        """See `Bank.read`."""
-        return callbacks.read(proof)
+    check_options = staticmethod(callbacks.check_options)
+    check_secret = staticmethod(callbacks.check_secret)
+    prove = staticmethod(callbacks.prove)
+    read = staticmethod(callbacks.read)
+    nonce_of = staticmethod(callbacks.nonce_of)
 
 
 BANK: Bank = StandardWebhooks()

@@ -1,36 +1,63 @@
-"""Callbacks by Standard Webhooks 1.0.0: proven by HMAC-SHA256 or ed25519, told by their type."""
+"""Callbacks by Standard Webhooks 1.0.0: proven by HMAC-SHA256 or ed25519, read by their type."""
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from receiver.banks import json_values
+from receiver.banks import json_values, options
+from receiver.banks.callback import known_facts
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import concatenation, standard_webhooks
-from receiver.signing.errors import Refusal
 
 PREFIXES = ("webhook", "svix")
 """The specification's own, and that of the service that it grew out of: all else is the same."""
 
 ID = "id"
+"""What a proof calls the message's id."""
+
+UNRECOGNISED = "standard_webhooks.unrecognised"
+
+_TYPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\-]{0,98}[A-Za-z0-9])?")
+
+_KNOWN = (options.choice("headers", *PREFIXES), options.allowed_addresses())
+
+
+def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options as they are stored.
+
+    `headers`: how the headers' names begin, `webhook` (default) or `svix`.
+    `allowed_addresses`: callbacks from elsewhere are refused.
+
+    Raises:
+        OptionsWrong
+    """
+    return options.check("standard_webhooks", given, _KNOWN)
+
+
+def check_secret(secret: str, _given: Mapping[str, Any]) -> None:
+    """Accept `whsec_…` for HMAC or `whpk_…` for ed25519.
+
+    Raises:
+        Refusal: `secret_malformed`.
+    """
+    standard_webhooks.key("new", secret)
 
 
 def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
-    """Prove a message genuine and fresh.
+    """Prove a message genuine and fresh: its signature over `{id}.{timestamp}.{body}` is verified.
 
     Raises:
         Refusal
     """
     prefix = profile.options.get("headers", PREFIXES[0])
-    message_id, timestamp_text = _header(callback, prefix, "id"), _header(callback, prefix, "timestamp")
+    message_id, timestamp_text = callback.header(f"{prefix}-id"), callback.header(f"{prefix}-timestamp")
     standard_webhooks.check_id(message_id)
     timestamp = concatenation.read_timestamp(timestamp_text)
-    given = standard_webhooks.signatures(_header(callback, prefix, "signature"))
-    if not profile.secrets:
-        raise Refusal("secret_not_set", "the source has no secret: set one with `receiver secret set`")
-    keys = [standard_webhooks.key(f"secret:{version}", text) for version, text in profile.secrets]
+    given = standard_webhooks.signatures(callback.header(f"{prefix}-signature"))
+    keys = [standard_webhooks.key(key_id, text) for key_id, text in profile.named_secrets("secret")]
     signed = standard_webhooks.text(message_id, timestamp_text, callback.body)
     key_id = standard_webhooks.match(keys, signed, given)
     concatenation.check_fresh(timestamp, now)
@@ -62,39 +89,17 @@ def _nonce(message_id: bytes, timestamp: bytes, body: bytes) -> str:
     return f"{timestamp.decode('latin-1')}.{message_id.decode('latin-1')}.{hashlib.sha256(body).hexdigest()[:32]}"
 
 
-def _header(callback: Callback, prefix: str, name: str) -> bytes:
-    value = callback.headers.get(f"{prefix}-{name}", b"")
-    if not value:
-        raise Refusal("header_missing", f"no {prefix}-{name}")
-    return value
-
-
-UNRECOGNISED = "standard_webhooks.unrecognised"
-
-_TYPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\-]{0,98}[A-Za-z0-9])?")
-
-
 def read(proof: Proof) -> Sequence[Claim]:
     """Return the claim in a message: one event, whatever its body holds, because it has an id of its own."""
     message_id = proof.headers[ID]
-    kind, content, facts = _told(proof.content)
-    return [
-        Claim(
-            type=kind,
-            identity=("message", message_id),
-            content=content,
-            facts={"message_id": message_id, **facts},
-        )
-    ]
-
-
-def _told(body: bytes) -> tuple[str, str, dict[str, str]]:
+    identity = ("message", message_id)
     try:
-        fields = json_values.parse_object(body)
+        fields = json_values.parse_object(proof.content)
         content = json_values.canonical(fields)
     except NotUnderstood:
-        return UNRECOGNISED, hashlib.sha256(body).hexdigest(), {}
+        digest = hashlib.sha256(proof.content).hexdigest()
+        return [Claim(UNRECOGNISED, identity, digest, facts={"message_id": message_id})]
     found = json_values.text(fields, "type")
     kind = f"standard_webhooks.{found}" if found is not None and _TYPE.fullmatch(found) else UNRECOGNISED
-    occurred = json_values.text(fields, "timestamp")
-    return kind, content, {"occurred_at": occurred} if occurred is not None else {}
+    facts = known_facts(message_id=message_id, occurred_at=json_values.text(fields, "timestamp"))
+    return [Claim(kind, identity, content, facts=facts)]

@@ -7,48 +7,32 @@ from collections.abc import Mapping, Sequence
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import json_answer
-from receiver.simulator.banking_circle.bank import Bank
-from receiver.simulator.banking_circle.parts import parts
+from receiver.simulator.answers import Refusal, json_answer
+from receiver.simulator.banking_circle.bank import bank
 from receiver.simulator.banking_circle.payments import Payment
-from receiver.simulator.refusals import Refusal, refuse
 
 SIZE_DEFAULT = 50
 SIZE_MAX = 5000
 
 
-def blueprint() -> Blueprint:
-    """Return the bank's endpoints, guarded."""
-    made = Blueprint("banking_circle", __name__, url_prefix="/api/v1")
-    made.before_request(enter)
-    made.register_error_handler(Refusal, refuse)
-    made.add_url_rule("/authorizations/authorize", "authorize", authorize)
-    made.add_url_rule("/payments/singles", view_func=payments)
-    made.add_url_rule("/payments/singles/<payment_id>", view_func=payment)
-    made.add_url_rule("/payments/singles/<payment_id>/status", view_func=payment_status)
-    made.add_url_rule("/payments/singles/transactionreference/<reference>", view_func=payment_by_reference)
-    made.add_url_rule("/accounts", view_func=accounts)
-    return made
+blueprint = Blueprint("banking_circle", __name__, url_prefix="/api/v1")
 
 
-def bank() -> Bank:
-    """Return the bank that serves the current request."""
-    return parts().bank
-
-
+@blueprint.before_request
 def enter() -> None:
     """Check the bearer token; the authorization alone needs none.
 
     Raises:
         Refusal: 401.
     """
-    if request.endpoint != "banking_circle.authorize" and not bank().bearers.presented():
+    if request.endpoint != "banking_circle.authorize" and bank().tokens.presented() is None:
         raise Refusal(401, "Unauthorized", "The access token is missing or has expired")
 
 
+@blueprint.get("/authorizations/authorize")
 def authorize() -> Response:
-    """`GET /api/v1/authorizations/authorize` with Basic authentication (RFC 7617), for a token."""
-    config = bank().options.now
+    """Take Basic authentication (RFC 7617), for a token."""
+    config = bank().config
     wait = bank().token_wait(request.remote_addr or "127.0.0.1")
     if wait is not None:
         raise Refusal(429, "TooManyRequests", "Too many requests", seconds=wait)
@@ -57,7 +41,7 @@ def authorize() -> Response:
     seconds = config.token_lifetime_seconds
     whole = int(seconds)
     answer: dict[str, object] = {
-        "access_token": bank().bearers.issue(config.username, seconds),
+        "access_token": bank().tokens.issue(config.username, seconds),
         "expires_in": str(whole) if config.expires_in == "text" else whole,
     }
     if _typed(config.token_type):
@@ -65,18 +49,21 @@ def authorize() -> Response:
     return json_answer(answer)
 
 
+@blueprint.get("/payments/singles/<payment_id>")
 def payment(payment_id: str) -> Response:
-    """`GET /api/v1/payments/singles/{id}`."""
+    """Answer with a payment."""
     return _shown(bank().payments.get(payment_id))
 
 
+@blueprint.get("/payments/singles/transactionreference/<reference>")
 def payment_by_reference(reference: str) -> Response:
-    """`GET /api/v1/payments/singles/transactionreference/{reference}`."""
+    """Answer with a payment by its transaction reference."""
     return _shown(bank().payments.by_reference(reference))
 
 
+@blueprint.get("/payments/singles/<payment_id>/status")
 def payment_status(payment_id: str) -> Response:
-    """`GET /api/v1/payments/singles/{id}/status`: the status and nothing else."""
+    """Answer with a payment's status and nothing else."""
     found = bank().payments.get(payment_id)
     status = found.status(bank().clock()) if found else None
     if status is None:
@@ -84,20 +71,26 @@ def payment_status(payment_id: str) -> Response:
     return json_answer({"status": status})
 
 
+@blueprint.get("/payments/singles")
 def payments() -> Response:
-    """`GET /api/v1/payments/singles`: a page of the payments, newest first; filters that are unknown are ignored."""
+    """Answer with a page of the payments, newest first; filters that are unknown are ignored."""
     now = bank().clock()
-    form = bank().options.now.errors_form
-    known = [(found, status) for found, status in bank().payments.known(now) if _wanted(found, status, request.args)]
+    form = bank().config.errors_form
+    known = [
+        (found, status)
+        for found, status in reversed(bank().payments.known(now))
+        if _wanted(found, status, request.args)
+    ]
     return _page([found.as_json(status, now, form) for found, status in known])
 
 
+@blueprint.get("/accounts")
 def accounts() -> Response:
-    """`GET /api/v1/accounts`: a page of the accounts, or one bare account; 404 where the user was granted none."""
+    """Answer with a page of the accounts, or one bare account; 404 where the user was granted none."""
     shown = [account.as_json(bank().clock()) for account in bank().accounts]
     if not shown:
         raise Refusal(404, "NotFound", "No accounts were found")
-    return json_answer(shown[0]) if bank().options.now.accounts_shape == "bare" else _page(shown)
+    return json_answer(shown[0]) if bank().config.accounts_shape == "bare" else _page(shown)
 
 
 def _typed(when: str) -> bool:
@@ -109,7 +102,7 @@ def _shown(found: Payment | None) -> Response:
     status = found.status(now) if found else None
     if found is None or status is None:
         raise Refusal(404, "NotFound", "Payment was not found")
-    return json_answer(found.as_json(status, now, bank().options.now.errors_form))
+    return json_answer(found.as_json(status, now, bank().config.errors_form))
 
 
 def _wanted(found: Payment, status: str, query: Mapping[str, str]) -> bool:
@@ -128,7 +121,7 @@ def _wanted(found: Payment, status: str, query: Mapping[str, str]) -> bool:
 
 
 def _page(entries: Sequence[object]) -> Response:
-    config = bank().options.now
+    config = bank().config
     number, size = _whole("PageNumber", 1, 10**9), _whole("PageSize", SIZE_DEFAULT, SIZE_MAX)
     first = (number - 1) * size
     upper = config.spelling == "upper" or (config.spelling == "alternate" and next(bank().answers) % 2 == 1)

@@ -1,17 +1,14 @@
-"""Payments and what becomes of them, by the amounts of the bank's sandbox."""
+"""Payments and what becomes of them by the amounts of the bank's sandbox, and the accounts they are on."""
 
+import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import Literal
 
-from receiver.simulator.banking_circle.times import precise
-from receiver.simulator.book import Book, Scripted
-from receiver.simulator.scripts import Script
+from receiver.simulator.scripts import Registry, Script, Scripted
 
 Classification = Literal["Outgoing", "Incoming", "Own"]
-
-CLASSIFICATIONS: tuple[Classification, ...] = get_args(Classification)
 
 FUNDING_SECONDS = 12 * 3600.0
 """An outgoing payment without funds is rejected after so long."""
@@ -21,6 +18,9 @@ SANDBOX_SECONDS = 30.0
 
 RETURNED = Decimal("177.00")
 RETURNED_AMOUNT = Decimal("147.00")
+
+_SPACE = uuid.UUID("3b7f2a52-8c4e-4b86-b1a9-6f0f5a3a9d10")
+_CURRENCIES = ("EUR", "GBP", "DKK")
 
 
 def sandbox_script(amount: Decimal, pending_seconds: float) -> Script:
@@ -60,8 +60,7 @@ class Payment(Scripted):
     remittance: tuple[str, ...] = ()
     is_return: bool = False
     returns_after: float | None = None
-    told: bool = True
-    rail: str = "Internal"
+    announced: bool = True
 
     def comes_back(self, now: datetime) -> bool:
         """Tell whether the money is on its way back by `now`."""
@@ -98,7 +97,7 @@ class Payment(Scripted):
             "processedTimestamp": since if status in ("Processed", "Reversed") else None,
             "latestStatusChangedTimestamp": since,
             "return": self.is_return,
-            "paymentRail": self.rail,
+            "paymentRail": "Internal",
             "errors": [rejected] if rejected and errors_form == "array" else rejected,
             "debtorInformation": own if self.classification != "Incoming" else None,
             "creditorInformation": own if self.classification == "Incoming" else None,
@@ -110,7 +109,7 @@ class Payment(Scripted):
         }
 
 
-class Payments(Book[Payment]):
+class Payments(Registry[Payment]):
     """All payments, by their ids."""
 
     def by_reference(self, reference: str) -> Payment | None:
@@ -128,3 +127,56 @@ class Payments(Book[Payment]):
 def reference(number: int, now: datetime) -> str:
     """Return a transaction reference in the manner of the bank's, such as `010F103220030044`."""
     return f"010F{now:%y%j}{number:07d}"
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account in one currency; `number` counts them from 1."""
+
+    number: int
+    currency: str
+    status: str = "Active"
+
+    @property
+    def account_id(self) -> str:
+        """Its id, the same in every run."""
+        return str(uuid.uuid5(_SPACE, str(self.number)))
+
+    def as_json(self, now: datetime) -> dict[str, object]:
+        """Return the account as `GET /api/v1/accounts` shows it."""
+        iban = f"DK{10 + self.number % 90:02d}8900{self.number:010d}"
+        balance = {
+            "type": "ClosingBooked",
+            "currency": self.currency,
+            "beginOfDayAmount": 1000 * self.number,
+            "financialDate": now.date().isoformat(),
+            "intraDayAmount": 1000 * self.number + 25,
+            "lastTransactionTimestamp": precise(now),
+        }
+        return {
+            "accountId": self.account_id,
+            "accountDescription": f"Account {self.number}",
+            "accountIdentifiers": [{"account": iban, "financialInstitution": "SXPYDKKK", "country": "DK"}],
+            "ibans": [iban],
+            "status": self.status,
+            "currency": self.currency,
+            "openingDate": "2020-01-01",
+            "closingDate": None if self.status == "Active" else "2025-01-01",
+            "ownedByCompanyId": str(uuid.uuid5(_SPACE, "company")),
+            "ownedByCompanyName": "Sørensen & Fils SA",
+            "balances": [balance],
+        }
+
+
+def made_up_accounts(count: int) -> list[Account]:
+    """Return `count` accounts; every seventh is closed."""
+    numbers = range(1, count + 1)
+    return [
+        Account(number, _CURRENCIES[number % len(_CURRENCIES)], "Closed" if number % 7 == 0 else "Active")
+        for number in numbers
+    ]
+
+
+def precise(moment: datetime, zone: str = "Z") -> str:
+    """Return a time with seven digits of a second, such as `2023-09-23T14:53:52.8581798Z`."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}0{zone}"

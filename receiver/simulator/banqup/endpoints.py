@@ -3,17 +3,13 @@
 import hmac
 import uuid
 from datetime import timedelta
-from typing import cast
 
-from flask import Blueprint, current_app, request
+from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import json_answer
-from receiver.simulator.application import STATE
-from receiver.simulator.banqup.bank import Bank
-from receiver.simulator.fields import is_url
-from receiver.simulator.json_text import loads
-from receiver.simulator.refusals import Refusal, refuse
+from receiver.simulator.answers import Refusal, json_answer, loads
+from receiver.simulator.banqup.bank import bank
+from receiver.simulator.validation import is_url
 
 POINT_ID = "b5f9a6de-3f6e-4d7c-8d29-5a7f4d1f0c11"
 TOKENS = ("/oauth2/client_credential/gettoken", "/oauth2/client_credential/accesstoken", "/accesstoken")
@@ -21,24 +17,10 @@ _POINTS = "/core/plugin/api/v1/extensionPoints"
 _LISTENERS = {"namespace": "com.unifiedpost.btx", "name": "messageListeners", "version": "1.0"}
 
 
-def blueprint() -> Blueprint:
-    """Return the bank's endpoints, guarded."""
-    made = Blueprint("banqup", __name__)
-    made.before_request(enter)
-    made.register_error_handler(Refusal, refuse)
-    for path in TOKENS:
-        made.add_url_rule(path, "token", token, methods=["POST"])
-    made.add_url_rule(_POINTS, view_func=extension_points)
-    made.add_url_rule(f"{_POINTS}/<point>/extensions", view_func=extend, methods=["POST"])
-    made.add_url_rule("/payments/v1/spaces/<space>/payments/<payment_id>", view_func=payment)
-    return made
+blueprint = Blueprint("banqup", __name__)
 
 
-def bank() -> Bank:
-    """Return the bank that serves the current request."""
-    return cast(Bank, current_app.extensions[STATE])
-
-
+@blueprint.before_request
 def enter() -> Response | None:
     """Check the bearer token, and what the app may see; the token requests alone need none.
 
@@ -47,17 +29,20 @@ def enter() -> Response | None:
     """
     if request.endpoint == "banqup.token":
         return None
-    if not bank().bearers.presented():
+    if bank().tokens.presented() is None:
         raise Refusal(401, "Unauthorized", "The access token is missing, wrong or expired")
-    access = bank().options.now.access
+    access = bank().config.access
     if access == "forbidden":
         raise Refusal(403, "Forbidden", "The API is not enabled for the app, or the app has no access to the resource")
     return _nothing() if access == "not-whitelisted" else None
 
 
+@blueprint.post(TOKENS[0])
+@blueprint.post(TOKENS[1])
+@blueprint.post(TOKENS[2])
 def token() -> Response:
-    """`POST /oauth2/client_credential/gettoken`, form-encoded, for `{"access_token","token_type",…}`."""
-    config = bank().options.now
+    """Take the client's credentials, form-encoded, for `{"access_token","token_type",…}`."""
+    config = bank().config
     if config.token_path not in ("both", request.path.rpartition("/")[2]):
         raise Refusal(404, "Not Found", "No such resource")
     if request.mimetype != "application/x-www-form-urlencoded":
@@ -68,27 +53,29 @@ def token() -> Response:
     if not hmac.compare_digest(given.encode("utf-8", "replace"), f"{config.client_id}:{config.client_secret}".encode()):
         raise Refusal(401, "Unauthorized", "client_id or client_secret is wrong")
     seconds = config.token_lifetime_seconds
-    told: dict[str, object] = {
-        "access_token": bank().bearers.issue(config.client_id, seconds, {"appId": "simulator-app"}),
+    answer: dict[str, object] = {
+        "access_token": bank().tokens.issue(config.client_id, seconds, {"appId": "simulator-app"}),
         "token_type": "Bearer",
     }
     if config.expiry == "expires_at":
-        told["expires_at"] = f"{bank().clock() + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
+        answer["expires_at"] = f"{bank().clock() + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%SZ}"
     elif config.expiry == "expires_in":
-        told["expires_in"] = int(seconds)
-    return json_answer(told)
+        answer["expires_in"] = int(seconds)
+    return json_answer(answer)
 
 
+@blueprint.get(_POINTS)
 def extension_points() -> Response:
-    """`GET /core/plugin/api/v1/extensionPoints`: the one for message listeners, where it is asked for."""
+    """List the one extension point for message listeners, where it is asked for."""
     wanted = all(request.args.get(name, value) == value for name, value in _LISTENERS.items())
     return json_answer([{"id": POINT_ID, **_LISTENERS}] if wanted else [])
 
 
+@blueprint.post(f"{_POINTS}/<point>/extensions")
 def extend(point: str) -> Response:
-    """`POST …/extensionPoints/{id}/extensions`: registers a listener.
+    """Register a listener.
 
-    The field that tells the address is not published: the first text in the body that is an address counts.
+    The field that holds the address is not published: the first text in the body that is an address counts.
     """
     if point != POINT_ID:
         raise Refusal(404, "Not Found", "No such extension point")
@@ -98,24 +85,25 @@ def extend(point: str) -> Response:
         raise Refusal(400, "Bad Request", "The body is not JSON") from error
     address = next((text for text in _texts(body) if is_url(text)), None)
     if not isinstance(body, dict) or address is None:
-        raise Refusal(400, "Bad Request", "The body must be an object that tells the listener's address")
+        raise Refusal(400, "Bad Request", "The body must be an object that holds the listener's address")
     extension = {"id": str(uuid.uuid4()), "extensionPointId": point, **body}
     bank().extensions.append(extension)
     bank().listener = address.rstrip("/")
     return json_answer(extension, 201)
 
 
+@blueprint.get("/payments/v1/spaces/<space>/payments/<payment_id>")
 def payment(space: str, payment_id: str) -> Response:
-    """`GET /payments/v1/spaces/{space}/payments/{id}`."""
+    """Answer with a payment in its space."""
     found = bank().payments.get(payment_id)
     status = found.status(bank().clock()) if found else None
     if found is None or status is None or found.space != space:
         raise Refusal(404, "Not Found", "No such payment in this space")
-    return json_answer(found.as_json(status, bank().options.now.status_form))
+    return json_answer(found.as_json(status, bank().config.status_form))
 
 
 def _nothing() -> Response:
-    match bank().options.now.empty:
+    match bank().config.empty:
         case "nothing":
             return Response(b"", 200, content_type="application/json")
         case "list":

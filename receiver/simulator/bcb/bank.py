@@ -1,26 +1,30 @@
-"""The state of the bank, all of it in memory."""
+"""The state of the bank: clients, keys, payments, accounts, jobs and subscriptions, and the callbacks about them."""
 
+import math
 import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, cast, get_args
 
-from receiver.simulator.bcb.accounts import Accounts
-from receiver.simulator.bcb.clients import Client
-from receiver.simulator.bcb.credentials import CredentialsDesk
-from receiver.simulator.bcb.jobs import Job, JobPlan, Jobs, results
-from receiver.simulator.bcb.keys import KeyRing
-from receiver.simulator.bcb.payments import Payment, Payments
-from receiver.simulator.bcb.signatures import HmacSigner, RsaSigner, Signer
-from receiver.simulator.bcb.tokens import Tokens
-from receiver.simulator.clock import Clock, utc_now
-from receiver.simulator.config import Method, SimulatorConfig
-from receiver.simulator.limits import FixedWindow
+from werkzeug.wrappers import Response
+
+from receiver.simulator.answers import RetryAfterForm, dumps, json_answer
+from receiver.simulator.bank import FixedWindow, SimulatedBank, current_bank
+from receiver.simulator.bcb.callbacks import KeyRing, SignedMessage, Signer, Stamp, forger, hmac_signer, rsa_signer
+from receiver.simulator.bcb.clients import Client, CredentialAnswers
+from receiver.simulator.bcb.config import Config, ErrorShape, Method
+from receiver.simulator.bcb.payments import SUBSCRIPTION_ID, Account, Job, JobPlan, Payment
+from receiver.simulator.outbox import REPEATED, Callback, Delivery, Message, Sending
+from receiver.simulator.scripts import Clock, Registry, Sleep
+
+OTHER_BODY = "other-body"
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A wish to be told about a topic; its field names are not published."""
+    """A request for callbacks about a topic; its field names are not published."""
 
     subscription_id: str
     topic: str
@@ -37,24 +41,24 @@ class Subscription:
         }
 
 
-class Bank:
-    """Clients, tokens, keys, payments, accounts, jobs and subscriptions, and the limits on requests."""
+class Bank(SimulatedBank[Config]):
+    """All that the bank knows, and the limits on requests."""
 
-    def __init__(self, config: SimulatorConfig, clock: Clock = utc_now) -> None:
-        self.config = config
-        self.clock = clock
-        first = Client.first(config)
-        self.clients = {first.client_id: first}
-        self.credentials = CredentialsDesk()
-        self.tokens = Tokens(clock, config.token_lifetime_seconds)
+    error_shapes = get_args(ErrorShape)
+    repeating = frozenset({REPEATED, OTHER_BODY})
+
+    def __init__(self, config: Config, clock: Clock, sleep: Sleep) -> None:
+        """Set the bank up, with its one client and its accounts."""
+        super().__init__(config, clock, sleep)
+        self.clients = {config.client_id: Client.first(config)}
+        self.credentials = CredentialAnswers()
         self.keys = KeyRing()
-        self.payments = Payments()
-        self.accounts = Accounts(config.accounts, self.payments)
-        self.jobs = Jobs()
-        self.requests_limit = FixedWindow(clock, config.rate_limit, config.rate_window_seconds)
-        gap = config.virtual_account_gap_seconds
-        self.creations_limit = FixedWindow(clock, 1 if gap else 0, gap)
-        self._job_plan = JobPlan(config.job_script, method=config.signing_method)
+        self.payments: Registry[Payment] = Registry()
+        self.jobs: Registry[Job] = Registry()
+        self.job_plan = JobPlan(config.job_script)
+        self.requests_limit = FixedWindow(clock)
+        self.creations_limit = FixedWindow(clock)
+        self._accounts = {number: Account(number, "USD") for number in config.accounts}
         self._subscriptions: dict[str, Subscription] = {}
         self._lock = threading.Lock()
 
@@ -68,33 +72,42 @@ class Bank:
         with self._lock:
             self.clients[client.client_id] = client
 
-    def signer(self, method: Method) -> Signer:
-        """Return what signs callbacks now."""
-        if method == "rsa":
-            key = self.keys.current()
-            return RsaSigner(key.private_key, key.signature_version)
-        return HmacSigner(self.client.signing_secret, self.client.secret_encoding)
+    def add_payment(self, payment: Payment) -> None:
+        """Take up a payment, or replace the one with its id, and open its account where there is none."""
+        with self._lock:
+            self._accounts.setdefault(payment.account, Account(payment.account, payment.currency))
+        self.payments.put(payment.transaction_id, payment)
 
-    def book(self, payment: Payment) -> None:
-        """Take up a payment, or replace the one with its id, and open its account where needed."""
-        self.accounts.open(payment.account, payment.currency)
-        self.payments.put(payment)
+    def accounts(self) -> list[Account]:
+        """Return every account, in the order in which they were opened."""
+        with self._lock:
+            return list(self._accounts.values())
 
-    @property
-    def job_plan(self) -> JobPlan:
-        """How jobs that are created from now on will go."""
-        return self._job_plan
+    def account(self, number: str) -> Account | None:
+        """Return an account by its number."""
+        with self._lock:
+            return self._accounts.get(number)
 
-    def plan_jobs(self, plan: JobPlan) -> None:
-        """Let jobs that are created from now on go another way."""
-        self._job_plan = plan
+    def payments_of(self, account: Account) -> list[tuple[Payment, str]]:
+        """Return an account's payments that the bank knows now, each with its status, oldest first."""
+        known = self.payments.known(self.clock())
+        return [(payment, status) for payment, status in known if payment.account == account.number]
 
     def create_job(self, total: int, callback_url: str | None, custom_headers: Mapping[str, str]) -> Job:
-        """Start a job of `total` items."""
-        made = results(total, self._job_plan)
-        job = Job(str(uuid.uuid4()), self._job_plan, made, self.clock(), callback_url, dict(custom_headers))
-        self.jobs.put(job)
-        return job
+        """Start a job of `total` items that goes as is planned."""
+        plan = self.job_plan
+        made = Job(
+            str(uuid.uuid4()),
+            plan.script,
+            self.clock(),
+            plan.results(total),
+            plan.result_as_text,
+            plan.method,
+            callback_url,
+            dict(custom_headers),
+        )
+        self.jobs.put(made.job_id, made)
+        return made
 
     def subscribe(self, topic: str, callback_url: str) -> Subscription:
         """Register an address for a topic."""
@@ -103,12 +116,99 @@ class Bank:
             self._subscriptions[subscription.subscription_id] = subscription
         return subscription
 
-    def subscriptions(self, topic: str | None = None) -> list[Subscription]:
-        """Return the subscriptions, or those to one topic, oldest first."""
+    def subscriptions(self) -> list[Subscription]:
+        """Return the subscriptions, oldest first."""
         with self._lock:
-            return [found for found in self._subscriptions.values() if topic is None or found.topic == topic]
+            return list(self._subscriptions.values())
 
     def subscription(self, subscription_id: str) -> Subscription | None:
         """Return one subscription."""
         with self._lock:
             return self._subscriptions.get(subscription_id)
+
+    def deposit_message(self, payment: Payment, **signed: Any) -> SignedMessage:
+        """Return the notification of a deposit, for the newest subscription to deposits where there is one.
+
+        `signed` are fields of the message about its signature.
+        """
+        found = [subscription for subscription in self.subscriptions() if subscription.topic == "Deposits"]
+        text = payment.as_deposit(found[-1].subscription_id if found else SUBSCRIPTION_ID)
+        url = found[-1].callback_url if found else None
+        return SignedMessage(payment.transaction_id, text, callback_url=url, **signed)
+
+    def job_message(self, job: Job, **signed: Any) -> SignedMessage:
+        """Return the webhook that says how a job stands, its custom headers echoed; `signed` as for a deposit."""
+        headers = {**job.custom_headers, **signed.pop("custom_headers", {})}
+        method = signed.pop("method", None) or job.method
+        text = dumps(job.as_json(self.clock()))
+        return SignedMessage(
+            job.job_id, text, callback_url=job.callback_url, method=method, custom_headers=headers, **signed
+        )
+
+    def announce_changes(self) -> None:
+        """Send the webhook of each job that has ended and has an address."""
+        now = self.clock()
+        finished = {job.job_id: job for job, _ in self.jobs.take_changes(now) if job.finished(now)}
+        for job in finished.values():
+            if job.callback_url is not None:
+                self.outbox.spawn([self.job_message(job)])
+
+    def repeatable(self, earlier: Delivery, message: Message) -> bool:
+        """Tell whether an earlier delivery was about the same subject and rightly signed, at whatever time."""
+        return earlier.message.subject == message.subject and earlier.sending.variant not in ("forged", "unsigned")
+
+    def compose(self, message: Message, sending: Sending, url: str) -> Callback:
+        """Return a message signed, or spoilt as the variant says."""
+        signed = message if isinstance(message, SignedMessage) else SignedMessage(**vars(message))
+        method = signed.method or self.config.signing_method
+        stamp = signed.stamp
+        if sending.variant == OTHER_BODY:
+            headers = self.outbox.earlier(message).headers
+            stamp, method = Stamp.of(headers), "rsa" if "Bcb-Signature-Version" in headers else "hmac"
+        elif sending.variant == "stale":
+            stamp = Stamp.at(self.clock() - timedelta(seconds=signed.age_seconds))
+        signer = self._signer(method, sending.variant)
+        fresh = self.config.fresh_each_try if signed.fresh_each_try is None else signed.fresh_each_try
+        if stamp is None and not fresh:
+            stamp = Stamp.at(self.clock())
+        return Callback(signed.packed(), lambda: signed.headers(signer, stamp or Stamp.at(self.clock()), url))
+
+    def render_error(self, status: int, error: str, message: str, shape: str) -> Response:
+        """Return an error in one of the three shapes that the bank is known to use."""
+        return _error(status, error, message, shape, None)
+
+    def too_many(self, seconds: float, shape: str | None = None, form: RetryAfterForm = "minutes") -> Response:
+        """Return a 429 that says to come back in `seconds`; the header `Retry-After` has whole seconds."""
+        later = {
+            "minutes": f"{max(1, math.ceil(seconds / 60))} minute(s)",
+            "iso": (self.clock() + timedelta(seconds=seconds)).isoformat(),
+            "absent": None,
+        }[form]
+        text = "You have exceeded the request limit. Please wait for the rate limit to reset."
+        answer = _error(429, "Rate limit exceeded", text, shape or self.usual_shape(), later)
+        if form != "absent":
+            answer.headers["Retry-After"] = str(math.ceil(seconds))
+        return answer
+
+    def _signer(self, method: Method, variant: str) -> Signer | None:
+        if variant == "unsigned":
+            return None
+        if method == "rsa":
+            key = self.keys.current()
+            genuine = rsa_signer(key.private_key, key.signature_version)
+        else:
+            genuine = hmac_signer(self.client.signing_secret, self.client.secret_encoding)
+        return forger(genuine) if variant == "forged" else genuine
+
+
+def bank() -> Bank:
+    """Return the bank that serves the current request."""
+    return cast(Bank, current_bank())
+
+
+def _error(status: int, error: str, message: str, shape: str, retry_after: str | None) -> Response:
+    """Return an error; `retry_after` goes into the shapes that are objects."""
+    if shape == "string":
+        return json_answer(message, status)
+    body = {"error": error, "message": message} if shape == "full" else {"error": error}
+    return json_answer(body | ({} if retry_after is None else {"retry_after": retry_after}), status)

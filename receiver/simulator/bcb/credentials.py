@@ -1,54 +1,211 @@
-"""The desk that hands out credentials: answers are stored by idempotency key, old tokens may outlive a rotation."""
+"""Who may call the bank: the token and its permissions, and the endpoints for credentials.
 
-import threading
-from collections import Counter
-from collections.abc import Callable
-from typing import Literal
-
-from receiver.simulator.bcb.clients import Client
-
-OldTokens = Literal["stored-answer", "kept", "revoked"]
-"""What a token from before a rotation is still good for: to ask once more for a stored answer, all, or nothing.
-
-The bank does not say. `stored-answer` is the strictest under which a lost answer can be asked for again.
+Where the bank's documentation is silent: a client's creation is answered 201; a key that is no UUID, or an allow-list
+that is none, 400; rotating a disabled client 409; all clients belong to the one user, for whom answers are stored; a
+new client has the permissions of the one that made it; callbacks go on being signed for the client that the bank was
+started with.
 """
 
-OLD_TOKENS: tuple[OldTokens, ...] = ("stored-answer", "kept", "revoked")
+import hmac
+import uuid
+from collections.abc import Callable
+from typing import cast
 
-Stored = tuple[int, dict[str, object]]
-"""A status and a body."""
+from flask import Blueprint, g, request
+from werkzeug.wrappers import Response
 
+from receiver.simulator.answers import Refusal, json_answer, loads
+from receiver.simulator.bank import Token
+from receiver.simulator.bcb.bank import bank
+from receiver.simulator.bcb.clients import Client, Stored
+from receiver.simulator.bcb.config import is_allow_list
 
-class CredentialsDesk:
-    """What was answered to which key, and how often something was really done."""
+NEEDED = "manage-credentials"
 
-    def __init__(self) -> None:
-        self.old_tokens: OldTokens = "stored-answer"
-        self.done: Counter[str] = Counter()
-        self._answers: dict[tuple[str, str], Stored] = {}
-        # One at a time, so that the same key at the same moment does something once.
-        self._lock = threading.Lock()
-
-    def answer(self, call: str, key: str | None, make: Callable[[], Stored]) -> Stored:
-        """Return the stored answer to `key` at this call, or make it; without a key it is made each time."""
-        with self._lock:
-            if key is None:
-                return make()
-            if (call, key) not in self._answers:
-                self._answers[call, key] = make()
-            return self._answers[call, key]
-
-    def has_answer(self, call: str, key: str | None) -> bool:
-        """Tell whether this key was answered at this call before."""
-        return key is not None and (call, key) in self._answers
+blueprint = Blueprint("bcb_credentials", __name__)
 
 
-def shown(client: Client, *, secrets: bool = True) -> dict[str, object]:
-    """Return a client as the bank shows it, once; a disabled one has no secrets any more."""
-    return {
-        "clientId": client.client_id,
-        "clientSecret": client.client_secret if secrets else "",
-        "isActive": client.is_active,
-        "allowedIps": client.allowed_ips,
-        "messageSigningSecret": client.signing_secret if secrets else None,
-    }
+@blueprint.before_request
+def enter() -> None:
+    """Check a request before any endpoint sees it; requests count by client, those without a good token by address.
+
+    Raises:
+        Refusal: 401, 403 or 429.
+    """
+    address, config = request.remote_addr or "127.0.0.1", bank().config
+    token = bank().tokens.presented()
+    wait = bank().requests_limit.take(
+        token.subject if token else address, config.rate_limit, config.rate_window_seconds
+    )
+    if wait is not None:
+        raise Refusal(429, "Rate limit exceeded", "Too many requests", seconds=wait)
+    if request.endpoint == "bcb_credentials.token":
+        return
+    client = bank().clients.get(token.subject) if token else None
+    if client is None or token is None or not (_is_good(token, client) or _asks_once_more()):
+        raise unauthorised()
+    _check_address(client)
+    g.token = token
+
+
+def caller() -> str:
+    """Return the id of the client that sent the current request."""
+    return cast(Token, g.token).subject
+
+
+def need(permission: str) -> None:
+    """Check that the token carries a permission; it was fixed when the token was issued.
+
+    Raises:
+        Refusal: 403.
+    """
+    if permission not in cast(list[str], cast(Token, g.token).claims["permissions"]):
+        raise Refusal(403, "Forbidden", f"The permission {permission} is missing")
+
+
+def read_object() -> dict[str, object]:
+    """Return the current request's body.
+
+    Raises:
+        Refusal: 400 where it is not a JSON object.
+    """
+    try:
+        body = loads(request.get_data())
+    except ValueError as error:
+        raise Refusal(400, "Bad request", "The body is not JSON") from error
+    if not isinstance(body, dict):
+        raise Refusal(400, "Bad request", "The body must be a JSON object")
+    return body
+
+
+def unauthorised() -> Refusal:
+    """Return the refusal of a caller whose token is missing, unknown or expired, or whose credentials are wrong."""
+    return Refusal(401, "Unauthorized", "Authentication failed")
+
+
+def not_found(what: str) -> Refusal:
+    """Return the refusal for something that the bank does not know."""
+    return Refusal(404, "Not found", f"{what} not found")
+
+
+@blueprint.post("/auth/token")
+def token() -> Response:
+    """Take `{"clientId","clientSecret"}` for `{"token"}`."""
+    body = read_object()
+    client_id, secret = body.get("clientId"), body.get("clientSecret")
+    if not isinstance(client_id, str) or not isinstance(secret, str):
+        raise Refusal(400, "Bad request", "clientId and clientSecret are required")
+    client = bank().clients.get(client_id)
+    if client is None or not client.is_active or not _same(client.client_secret, secret):
+        raise unauthorised()
+    _check_address(client)
+    claims = {"permissions": sorted(client.permissions), "generation": client.generation}
+    return json_answer({"token": bank().tokens.issue(client_id, bank().config.token_lifetime_seconds, claims)})
+
+
+@blueprint.post("/v1/credentials")
+def create_credentials() -> Response:
+    """Make a new client from `{"allowedIps"?}`, its secrets shown for this once."""
+    need(NEEDED)
+    allowed = _allowed_ips()
+
+    def make() -> Stored:
+        client = Client.new(allowed, bank().clients[caller()])
+        bank().replace_client(client)
+        bank().credentials.done["created"] += 1
+        return 201, client.as_json()
+
+    return _answered(make)
+
+
+@blueprint.patch("/v1/credentials/<client_id>")
+def rotate_credentials(client_id: str) -> Response:
+    """Give a client new secrets; the old ones die at once."""
+    need(NEEDED)
+
+    def make() -> Stored:
+        client = _client(client_id)
+        if not client.is_active:
+            raise Refusal(409, "Conflict", "The client is disabled")
+        bank().replace_client(client.rotated())
+        bank().credentials.done["rotated"] += 1
+        return 200, bank().clients[client_id].as_json()
+
+    return _answered(make)
+
+
+@blueprint.delete("/v1/credentials/<client_id>")
+def disable_credentials(client_id: str) -> Response:
+    """Disable a client; twice is no error."""
+    need(NEEDED)
+
+    def make() -> Stored:
+        client = _client(client_id)
+        bank().replace_client(client.disabled())
+        bank().credentials.done["disabled"] += client.is_active
+        return 200, bank().clients[client_id].as_json(with_secrets=False)
+
+    return _answered(make)
+
+
+@blueprint.get("/v1/credentials/<client_id>/permissions")
+def permissions(client_id: str) -> Response:
+    """List a client's permissions, `[{key, description}]`, sorted by key."""
+    need(NEEDED)
+    keys = sorted(_client(client_id).permissions)
+    return json_answer([{"key": key, "description": f"May {key.replace('-', ' ')}"} for key in keys])
+
+
+def _answered(make: Callable[[], Stored]) -> Response:
+    key = _idempotency_key()
+    if key is not None:
+        try:
+            uuid.UUID(key)
+        except ValueError:
+            raise Refusal(400, "Bad request", "Idempotency-Key must be a UUID") from None
+    status, body = bank().credentials.answer(_call(), key, make)
+    return json_answer(body, status)
+
+
+def _call() -> str:
+    return f"{request.method} {request.path}"
+
+
+def _idempotency_key() -> str | None:
+    return request.headers.get("Idempotency-Key")
+
+
+def _is_good(token: Token, client: Client) -> bool:
+    outlived = token.claims["generation"] == client.generation or bank().credentials.old_tokens == "kept"
+    return client.is_active and outlived
+
+
+def _asks_once_more() -> bool:
+    """Tell whether a token from before a rotation asks for what was answered then, where the bank lets it."""
+    answers = bank().credentials
+    return answers.old_tokens != "revoked" and answers.has_answer(_call(), _idempotency_key())
+
+
+def _check_address(client: Client) -> None:
+    if not client.admits(request.remote_addr or "127.0.0.1"):
+        raise Refusal(403, "Forbidden", "IP address not allowed")
+
+
+def _client(client_id: str) -> Client:
+    found = bank().clients.get(client_id)
+    if found is None:
+        raise not_found("Client")
+    return found
+
+
+def _allowed_ips() -> str | None:
+    given = read_object().get("allowedIps") if request.get_data() else None
+    if given is None:
+        return None
+    if not isinstance(given, str) or not is_allow_list(given):
+        raise Refusal(400, "Bad request", "allowedIps must be comma-separated addresses and CIDR ranges")
+    return given
+
+
+def _same(known: str, given: str) -> bool:
+    return hmac.compare_digest(known.encode(), given.encode("utf-8", "surrogatepass"))

@@ -1,148 +1,169 @@
-"""The bank's endpoints, as a Flask blueprint: token, keys, clock, payments, accounts, subscriptions, credentials.
+"""The bank's endpoints: keys, clock, payments, accounts, subscriptions, jobs; all of them in pages where they list.
 
-Read as the sheet has them. Where it is silent: an account has `id, number, label, owners, type, balance,
+Read as the documentation has them. Where it is silent: an account has `id, number, label, owners, type, balance,
 accountAttributes`; `debitAmount` and `creditAmount` are `{"amount","currency"}` with the amount as a decimal string;
 subscriptions have `subscriptionId, topic, callbackUrl, isActive`; `fromDate` and `toDate` are `yyyy-MM-dd` or
-`yyyyMMdd` and default to the last year.
+`yyyyMMdd` and default to the last year. Results of jobs come in pages, empty until the job has ended; jobs need no
+permission beyond the token, because none is published for them.
 """
 
-import hmac
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
 from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import json_answer
-from receiver.simulator.bcb import credential_endpoints, gate, job_endpoints, pages
-from receiver.simulator.bcb.accounts import Account
-from receiver.simulator.bcb.bodies import read_object
-from receiver.simulator.bcb.refusals import BankRefusal, not_found, unauthorised
-from receiver.simulator.fields import is_url
-from receiver.simulator.parts import parts
+from receiver.simulator.answers import Refusal, json_answer
+from receiver.simulator.bcb.bank import bank
+from receiver.simulator.bcb.credentials import caller, enter, need, not_found, read_object
+from receiver.simulator.bcb.payments import ACTIVE, Account, Job
+from receiver.simulator.validation import is_headers, is_url
 
 RANGE_MAX = timedelta(days=366)
-"""The sheet: at most one year."""
+"""The documentation: at most one year."""
+
+ITEMS_MAX = 1000
+PAGE_SIZE_DEFAULT = 100
+PAGE_SIZE_MAX = 1000
+_PAGES_MAX = 10**9
+
+blueprint = Blueprint("bcb", __name__)
+blueprint.before_request(enter)
 
 
-def blueprint() -> Blueprint:
-    """Return the bank's endpoints, guarded."""
-    made = Blueprint("bcb", __name__)
-    made.before_request(gate.enter)
-    made.register_error_handler(BankRefusal, gate.answer)
-    made.add_url_rule("/auth/token", "token", token, methods=["POST"])
-    made.add_url_rule("/v1/.well-known/jwks.json", view_func=jwks)
-    made.add_url_rule("/v1/system/time", view_func=system_time)
-    made.add_url_rule("/v1/payments/<payment_id>/status", view_func=payment_status)
-    made.add_url_rule("/v1/accounts", view_func=accounts)
-    made.add_url_rule("/v1/accounts/<number>", view_func=account)
-    made.add_url_rule("/v1/accounts/<number>/payments", view_func=account_payments)
-    made.add_url_rule("/v1/accounts/<number>/transactions", view_func=account_transactions)
-    made.add_url_rule("/v1/notifications/subscriptions", view_func=subscribe, methods=["POST"])
-    made.add_url_rule("/v1/notifications/subscriptions", view_func=subscriptions)
-    made.add_url_rule("/v1/notifications/subscriptions/<subscription_id>", view_func=subscription)
-    job_endpoints.add_to(made)
-    credential_endpoints.add_to(made)
-    return made
-
-
-def token() -> Response:
-    """`POST /auth/token`: `{"clientId","clientSecret"}` for `{"token"}`."""
-    body = read_object()
-    client_id, secret = body.get("clientId"), body.get("clientSecret")
-    if not isinstance(client_id, str) or not isinstance(secret, str):
-        raise BankRefusal(400, "Bad request", "clientId and clientSecret are required")
-    bank = parts().bank
-    client = bank.clients.get(client_id)
-    if client is None or not client.is_active or not _same(client.client_secret, secret):
-        raise unauthorised()
-    if not client.admits(request.remote_addr or "127.0.0.1"):
-        raise BankRefusal(403, "Forbidden", "IP address not allowed")
-    return json_answer({"token": bank.tokens.issue(client)})
-
-
+@blueprint.get("/v1/.well-known/jwks.json")
 def jwks() -> Response:
-    """`GET /v1/.well-known/jwks.json`."""
-    return json_answer(parts().bank.keys.jwks())
+    """Answer with the public key that callbacks are checked with."""
+    return json_answer(bank().keys.jwks())
 
 
+@blueprint.get("/v1/system/time")
 def system_time() -> Response:
-    """`GET /v1/system/time`: `{timestamp: ISO 8601 with offset, timeZone}`."""
-    return json_answer({"timestamp": parts().bank.clock().isoformat(), "timeZone": "UTC"})
+    """Answer with the bank's time: `{timestamp: ISO 8601 with offset, timeZone}`."""
+    return json_answer({"timestamp": bank().clock().isoformat(), "timeZone": "UTC"})
 
 
+@blueprint.get("/v1/payments/<payment_id>/status")
 def payment_status(payment_id: str) -> Response:
-    """`GET /v1/payments/{id}/status`; 404 while the bank does not know the payment."""
-    gate.need("get-payment-status")
-    bank = parts().bank
-    payment = bank.payments.get(payment_id)
-    status = payment.status(bank.clock()) if payment else None
+    """Answer with a payment's status; 404 while the bank does not know the payment."""
+    need("get-payment-status")
+    payment = bank().payments.get(payment_id)
+    status = payment.status(bank().clock()) if payment else None
     if payment is None or status is None:
         raise not_found("Payment")
     return json_answer(payment.as_status(status))
 
 
+@blueprint.get("/v1/accounts")
 def accounts() -> Response:
-    """`GET /v1/accounts`."""
-    gate.need("get-all-accounts")
-    bank = parts().bank
-    entries = [account.as_json(bank.accounts.balance(account, bank.clock())) for account in bank.accounts.all()]
-    return json_answer(pages.read(request.args).of(entries))
+    """List the accounts."""
+    need("get-all-accounts")
+    return _page([_shown(account) for account in bank().accounts()])
 
 
+@blueprint.get("/v1/accounts/<number>")
 def account(number: str) -> Response:
-    """`GET /v1/accounts/{n}`: details and balance."""
-    gate.need("get-account")
-    bank = parts().bank
-    found = _account(number)
-    return json_answer(found.as_json(bank.accounts.balance(found, bank.clock())))
+    """Answer with an account's details and balance."""
+    need("get-account")
+    return json_answer(_shown(_account(number)))
 
 
+@blueprint.get("/v1/accounts/<number>/payments")
 def account_payments(number: str) -> Response:
-    """`GET /v1/accounts/{n}/payments`: the payment statuses of an account."""
-    gate.need("get-payment-status")
-    bank = parts().bank
-    known = bank.payments.known(_account(number).number, bank.clock())
-    return json_answer(pages.read(request.args).of([payment.as_status(status) for payment, status in known]))
+    """List the payment statuses of an account."""
+    need("get-payment-status")
+    return _page([payment.as_status(status) for payment, status in bank().payments_of(_account(number))])
 
 
+@blueprint.get("/v1/accounts/<number>/transactions")
 def account_transactions(number: str) -> Response:
-    """`GET /v1/accounts/{n}/transactions`: entries of at most one year, both days included."""
-    gate.need("get-transactions")
-    bank = parts().bank
-    now = bank.clock()
-    first, last = _date_range(now)
-    known = bank.payments.known(_account(number).number, now)
-    entries = [payment.as_transaction() for payment, _ in known if first <= payment.started.date() <= last]
-    return json_answer(pages.read(request.args).of(entries))
+    """List the entries of an account in at most one year, both days included."""
+    need("get-transactions")
+    first, last = _date_range(bank().clock())
+    known = bank().payments_of(_account(number))
+    return _page([payment.as_transaction() for payment, _ in known if first <= payment.started.date() <= last])
 
 
+@blueprint.post("/v1/notifications/subscriptions")
 def subscribe() -> Response:
-    """`POST /v1/notifications/subscriptions` `{"topic","callbackUrl"}`; its fields are a guess."""
+    """Take up a subscription `{"topic","callbackUrl"}`; its fields are a guess."""
     body = read_object()
     topic, url = body.get("topic"), body.get("callbackUrl")
     if not isinstance(topic, str) or not isinstance(url, str) or not is_url(url):
-        raise BankRefusal(400, "Bad request", "topic and callbackUrl are required")
-    return json_answer(parts().bank.subscribe(topic, url).as_json(), 201)
+        raise Refusal(400, "Bad request", "topic and callbackUrl are required")
+    return json_answer(bank().subscribe(topic, url).as_json(), 201)
 
 
+@blueprint.get("/v1/notifications/subscriptions")
 def subscriptions() -> Response:
-    """`GET /v1/notifications/subscriptions`."""
-    entries = [found.as_json() for found in parts().bank.subscriptions()]
-    return json_answer(pages.read(request.args).of(entries))
+    """List the subscriptions."""
+    return _page([found.as_json() for found in bank().subscriptions()])
 
 
+@blueprint.get("/v1/notifications/subscriptions/<subscription_id>")
 def subscription(subscription_id: str) -> Response:
-    """`GET /v1/notifications/subscriptions/{id}`."""
-    found = parts().bank.subscription(subscription_id)
+    """Answer with one subscription."""
+    found = bank().subscription(subscription_id)
     if found is None:
         raise not_found("Subscription")
     return json_answer(found.as_json())
 
 
+@blueprint.post("/v1/virtual-accounts")
+def create_virtual_accounts() -> Response:
+    """Take up `{"items","callbackUrl"?,"customHeaders"?}` as a job: 202; one request in 2 s."""
+    body, gap = read_object(), bank().config.virtual_account_gap_seconds
+    items, url, headers = body.get("items"), body.get("callbackUrl"), body.get("customHeaders")
+    if not isinstance(items, list) or not 1 <= len(items) <= ITEMS_MAX:
+        raise Refusal(400, "Bad request", f"items must be a list of 1 to {ITEMS_MAX}")
+    if url is not None and not (isinstance(url, str) and is_url(url)):
+        raise Refusal(400, "Bad request", "callbackUrl must be an absolute address")
+    if headers is not None and not is_headers(headers):
+        raise Refusal(400, "Bad request", "customHeaders: at most 10, keys up to 50, values up to 500 characters")
+    wait = bank().creations_limit.take(caller(), 1 if gap else 0, gap)
+    if wait is not None:
+        raise Refusal(429, "Rate limit exceeded", "Too many requests", seconds=wait)
+    made = bank().create_job(len(items), url, headers if isinstance(headers, dict) else {})
+    address = f"{request.host_url}v1/jobs/{made.job_id}"
+    shown = {"jobId": made.job_id, "status": "Pending", "statusUrl": address, "resultUrl": f"{address}/results"}
+    return json_answer(shown, 202)
+
+
+@blueprint.get("/v1/jobs")
+def jobs() -> Response:
+    """List the jobs that are Pending or InProgress, and no others."""
+    now = bank().clock()
+    return _page([found.as_json(now) for found, status in bank().jobs.known(now) if status in ACTIVE])
+
+
+@blueprint.get("/v1/jobs/<job_id>")
+def job(job_id: str) -> Response:
+    """Answer with a job's status and summary."""
+    return json_answer(_job(job_id).as_json(bank().clock()))
+
+
+@blueprint.get("/v1/jobs/<job_id>/results")
+def job_results(job_id: str) -> Response:
+    """List what became of a job's items."""
+    found = _job(job_id)
+    return _page([item.as_json(as_text=found.result_as_text) for item in found.results_at(bank().clock())])
+
+
 def _account(number: str) -> Account:
-    found = parts().bank.accounts.get(number)
+    found = bank().account(number)
     if found is None:
         raise not_found("Account")
+    return found
+
+
+def _shown(account: Account) -> dict[str, object]:
+    return account.as_json(account.balance(bank().payments_of(account)))
+
+
+def _job(job_id: str) -> Job:
+    found = bank().jobs.get(job_id)
+    if found is None or found.status(bank().clock()) is None:
+        raise not_found("Job")
     return found
 
 
@@ -150,7 +171,7 @@ def _date_range(now: datetime) -> tuple[date, date]:
     last = _date("toDate", now.date())
     first = _date("fromDate", max(date.min + RANGE_MAX, last) - RANGE_MAX)
     if not timedelta(0) <= last - first <= RANGE_MAX:
-        raise BankRefusal(400, "Bad request", "The date range must be at most one year, fromDate before toDate")
+        raise Refusal(400, "Bad request", "The date range must be at most one year, fromDate before toDate")
     return first, last
 
 
@@ -164,8 +185,47 @@ def _date(name: str, default: date) -> date:
             return date.fromisoformat(text)
         except ValueError:
             pass
-    raise BankRefusal(400, "Bad request", f"{name} must be yyyy-MM-dd or yyyyMMdd")
+    raise Refusal(400, "Bad request", f"{name} must be yyyy-MM-dd or yyyyMMdd")
 
 
-def _same(known: str, given: str) -> bool:
-    return hmac.compare_digest(known.encode(), given.encode("utf-8", "surrogatepass"))
+def _page(entries: Sequence[object]) -> Response:
+    """Answer with the page that is asked for; with a token, `pageStart` may name another page than the next.
+
+    A token holds a comma, as the bank's do, and stands for the size and the next page; the last page has none.
+
+    Raises:
+        Refusal: 400 for numbers out of range, a token that is not ours, or a `pageSize` beside a token.
+    """
+    number, size = _asked()
+    first = (number - 1) * size
+    more = first + size < len(entries)
+    pagination = {
+        "page_start": number,
+        "page_size": size,
+        "total_size": len(entries),
+        "page_token": f"{size},{number + 1}" if more else None,
+    }
+    return json_answer({"meta": {"pagination": pagination}, "data": list(entries[first : first + size])})
+
+
+def _asked() -> tuple[int, int]:
+    token = request.args.get("pageToken")
+    if token is None:
+        return _whole("pageStart", 1, _PAGES_MAX), _whole("pageSize", PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+    if "pageSize" in request.args:
+        raise Refusal(400, "Bad request", "pageSize must not be sent together with pageToken")
+    size, comma, number = token.partition(",")
+    if not (comma and _is_whole(size, PAGE_SIZE_MAX) and _is_whole(number, _PAGES_MAX)):
+        raise Refusal(400, "Bad request", "Invalid pageToken")
+    return _whole("pageStart", int(number), _PAGES_MAX), int(size)
+
+
+def _whole(name: str, default: int, highest: int) -> int:
+    text = request.args.get(name, str(default))
+    if not _is_whole(text, highest):
+        raise Refusal(400, "Bad request", f"{name} must be a whole number from 1 to {highest}")
+    return int(text)
+
+
+def _is_whole(text: str, highest: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10 and 1 <= int(text) <= highest

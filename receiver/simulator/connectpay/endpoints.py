@@ -9,36 +9,20 @@ import base64
 import binascii
 import hmac
 from ipaddress import ip_address
-from typing import cast
 
-from flask import Blueprint, current_app, request
+from flask import Blueprint, request
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import json_answer
-from receiver.simulator.application import STATE
-from receiver.simulator.connectpay.bank import Bank
-from receiver.simulator.refusals import Refusal, refuse
+from receiver.simulator.answers import Refusal, json_answer
+from receiver.simulator.connectpay.bank import bank
 
 KEY_HEADER = "x-connectpay-api-key"
 
 
-def blueprint() -> Blueprint:
-    """Return the bank's endpoints, guarded."""
-    made = Blueprint("connectpay", __name__)
-    made.before_request(enter)
-    made.register_error_handler(Refusal, refuse)
-    made.add_url_rule("/baas-sca/user-management/partner/users", view_func=users)
-    made.add_url_rule("/baas-sca/user-management/client/users/logout", view_func=sign_out, methods=["POST"])
-    made.add_url_rule("/ob/payments/<path:order>/status", view_func=plain_status)
-    made.add_url_rule("/<path:path>", view_func=sca_status)
-    return made
+blueprint = Blueprint("connectpay", __name__)
 
 
-def bank() -> Bank:
-    """Return the bank that serves the current request."""
-    return cast(Bank, current_app.extensions[STATE])
-
-
+@blueprint.before_request
 def enter() -> None:
     """Check who calls, and how often.
 
@@ -55,25 +39,29 @@ def enter() -> None:
         raise Refusal(401, "Unauthorized", "The API key is missing or wrong")
 
 
+@blueprint.get("/baas-sca/user-management/partner/users")
 def users() -> Response:
-    """`GET /baas-sca/user-management/partner/users`."""
+    """List the partner's users."""
     return json_answer({"users": [{"id": "1", "email": "user@example.com", "status": "ACTIVE"}]})
 
 
+@blueprint.post("/baas-sca/user-management/client/users/logout")
 def sign_out() -> Response:
-    """`POST /baas-sca/user-management/client/users/logout`; every user's token is good no more."""
-    bank().bearers.expire_all()
+    """Sign out: every user's token is good no more."""
+    bank().tokens.expire_all()
     return json_answer({})
 
 
+@blueprint.get("/ob/payments/<path:order>/status")
 def plain_status(order: str) -> Response:
-    """`GET /ob/payments/{paymentOrderNo}/status`: `{"transactionStatus"}`."""
+    """Answer with a payment's status, as plain BaaS does: `{"transactionStatus"}`."""
     return json_answer({"transactionStatus": _status(order)})
 
 
+@blueprint.get("/<path:path>")
 def sca_status(path: str) -> Response:
-    """The option `status_path`: `{"paymentOrderNo","paymentStatus"}`."""
-    before, _, after = bank().options.now.status_path.removeprefix("/").partition("{paymentOrderNo}")
+    """Answer with a payment's status at the option `status_path`: `{"paymentOrderNo","paymentStatus"}`."""
+    before, _, after = bank().config.status_path.removeprefix("/").partition("{paymentOrderNo}")
     if not (path.startswith(before) and path.endswith(after) and len(path) > len(before) + len(after)):
         raise Refusal(404, "NotFound", "No such resource")
     order = path[len(before) : len(path) - len(after)]
@@ -89,7 +77,7 @@ def _status(order: str) -> str:
 
 
 def _check_user() -> None:
-    if not bank().bearers.presented():
+    if bank().tokens.presented() is None:
         raise Refusal(401, "Unauthorized", "The user's token is missing or has expired")
     try:
         ip_address(request.headers.get("PSU-IP-Address", ""))
@@ -98,7 +86,7 @@ def _check_user() -> None:
 
 
 def _is_key(shown: str) -> bool:
-    config = bank().options.now
+    config = bank().config
     spelling = "basic" if shown.startswith("Basic ") else "bare"
     try:
         given = base64.b64decode(shown.removeprefix("Basic "), validate=True)

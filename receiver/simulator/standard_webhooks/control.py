@@ -1,58 +1,41 @@
-"""Control endpoints of the sender, under `/_simulator`. All bodies are JSON objects; every field is optional.
-
-| call | does |
-| --- | --- |
-| `POST /_simulator/messages` | sends a message now: `{"type":"invoice.paid","data":{…},"id":"msg_…"}` becomes `{"type","timestamp","data"}`, or `{"body":"…"}` is sent as it is; and the fields of a sending (see `callback_control`). The same `id` again is the same event |
-| `GET /_simulator/keys` | `{"public_key":"whpk_…"}`, for signatures `v1a` |
-
-Variants: `genuine`, `again`, `forged`, `altered`, `stale`, `future`, `unsigned`, `not-json`. Any header can be spoilt by
-`{"headers":{"webhook-signature":"v1,"}}`. An endpoint that answers 410 gets nothing more, until
-`PUT /_simulator/subscription`.
-"""  # noqa: E501 - a table's row can't be broken
+"""Control endpoints of the sender, under `/_simulator`; docs/simulator.md lists them."""
 
 from typing import cast
 
-from flask import Blueprint, current_app, request
+from pydantic import Field
 from werkzeug.wrappers import Response
 
-from receiver.simulator.answers import json_answer
-from receiver.simulator.application import STATE
-from receiver.simulator.callback_control import bank_blueprint, sending, sent
-from receiver.simulator.fields import BadFieldError, Fields
-from receiver.simulator.json_text import dumps
-from receiver.simulator.parcels import Message
-from receiver.simulator.standard_webhooks import signatures
-from receiver.simulator.standard_webhooks.sender import VARIANTS, Sender, message_id
+from receiver.simulator.answers import dumps, json_answer
+from receiver.simulator.bank import current_bank
+from receiver.simulator.control import SendingBody, control_blueprint, send
+from receiver.simulator.outbox import Message
+from receiver.simulator.standard_webhooks.bank import Bank, Variant, message_id, public_key
+from receiver.simulator.validation import Text, read_body
+
+blueprint = control_blueprint("standard_webhooks_control")
 
 
-def blueprint() -> Blueprint:
-    """Return the sender's control endpoints."""
-    made = bank_blueprint("standard_webhooks_control")
-    made.add_url_rule("/messages", view_func=send_message, methods=["POST"])
-    made.add_url_rule("/keys", view_func=keys)
-    return made
+class MessageBody(SendingBody):
+    """A message: a type and data, or a body as it is; the same `id` is the same event."""
+
+    variant: Variant = "genuine"
+    # It goes into a header.
+    id: Text | None = Field(default=None, pattern=r"^[\x20-\x7e]+$")
+    body: Text | None = None
+    type: Text = "payment.completed"
+    data: dict[str, object] = Field(default={})
 
 
+@blueprint.post("/messages")
 def send_message() -> Response:
-    """`POST /_simulator/messages`."""
-    fields = Fields(request.get_data())
-    how, wait = sending(fields, VARIANTS)
-    identity = fields.text("id", message_id())
-    if not (identity.isascii() and identity.isprintable()):
-        raise BadFieldError("id must be printable ASCII, for it goes into a header")
-    if "body" in fields:
-        text = fields.text("body")
-    else:
-        kind, data = fields.text("type", "payment.completed"), fields.mapping("data")
-        text = dumps({"type": kind, "timestamp": f"{_sender().clock():%Y-%m-%dT%H:%M:%S.%fZ}", "data": data})
-    fields.done()
-    return sent(_sender().outbox, [Message(identity, text)], how, wait=wait)
+    """Send a message now."""
+    body, bank = read_body(MessageBody), cast(Bank, current_bank())
+    event = {"type": body.type, "timestamp": f"{bank.clock():%Y-%m-%dT%H:%M:%S.%fZ}", "data": body.data}
+    text = dumps(event) if body.body is None else body.body
+    return send([Message(body.id or message_id(), text)], body)
 
 
+@blueprint.get("/keys")
 def keys() -> Response:
-    """`GET /_simulator/keys`."""
-    return json_answer({"public_key": signatures.public_key(_sender().private_key)})
-
-
-def _sender() -> Sender:
-    return cast(Sender, current_app.extensions[STATE])
+    """Show the public key, for signatures `v1a`."""
+    return json_answer({"public_key": public_key(cast(Bank, current_bank()).private_key)})

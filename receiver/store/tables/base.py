@@ -65,17 +65,17 @@ def table_of(model: type[SQLModel]) -> Table:
 
 
 def key() -> Any:
-    """A number that the database counts up."""
+    """Make a column for a primary key that the database counts up."""
     return Field(default=None, sa_column=Column(BigKey, primary_key=True, autoincrement=True))
 
 
 def time(**options: Any) -> Any:
-    """A time in UTC."""
+    """Make a column for a time in UTC."""
     return Field(sa_type=UtcDateTime, **options)
 
 
 def word(vocabulary: type[StrEnum], **options: Any) -> Any:
-    """A word of a closed vocabulary: text in the database, so that a new word needs no migration; an enum here."""
+    """Make a column for a closed vocabulary: text in the database, so a new word needs no migration; an enum here."""
     return Field(sa_type=_words(vocabulary), **options)
 
 
@@ -84,15 +84,15 @@ def _words(vocabulary: type[StrEnum]) -> Any:
 
 
 def source() -> Any:
-    """The source that a row belongs to."""
+    """Make a column for the source that a row belongs to."""
     return Field(sa_column=Column(BigKey, ForeignKey("sources.id"), nullable=False))
 
 
 def source_key() -> Any:
-    """The source that a row belongs to, which has one such row at most."""
+    """Make a column for the source that a row belongs to, as primary key: a source has one such row at most."""
     return Field(sa_column=Column(BigKey, ForeignKey("sources.id"), primary_key=True, autoincrement=False))
 
 
 def partial_index(name: str, columns: list[ColumnElement[Any]], where: ColumnElement[bool]) -> Index:
-    """An index over the rows that fulfil a condition."""
+    """Make a partial index: over the rows that fulfil a condition."""
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)

@@ -25,7 +25,7 @@ def source(parts: Runtime, simulator: Simulator) -> SourceRecord:
 
 
 @pytest.fixture
-def access(parts: Runtime, source: SourceRecord) -> BankSession:
+def session(parts: Runtime, source: SourceRecord) -> BankSession:
     return BankSession(parts, source)
 
 

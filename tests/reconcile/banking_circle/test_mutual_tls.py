@@ -27,9 +27,9 @@ def database_url(sqlite_url: str) -> str:
 def failing(live: Runtime, simulator: Simulator, **given: Any) -> Exception:
     """Return why a bank does not authorize these credentials."""
     source = add_source(live, simulator, credentials(simulator, **given))
-    access = BankSession(live, source)
+    session = BankSession(live, source)
     with pytest.raises(Exception, match=r".") as caught:
-        access.authorize()
+        session.authorize()
     return caught.value
 
 
@@ -82,7 +82,7 @@ def test_a_bank_with_a_certificate_of_an_unknown_authority_is_not_trusted(live: 
 def test_a_bank_that_is_not_there_is_unreachable(live: Runtime, bank: Simulator) -> None:
     source = add_source(live, bank)
     bank.stop()
-    access = BankSession(live, source)
+    session = BankSession(live, source)
     with pytest.raises(Unreachable) as caught:
-        access.authorize()
+        session.authorize()
     assert type(caught.value) is Unreachable

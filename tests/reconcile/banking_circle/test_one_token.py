@@ -28,9 +28,9 @@ for _ in range(8):
     parts = runtime.start(load_settings())
     with parts.database.read() as connection:
         source = sources.find(connection, "bc")
-    access = BankSession(parts, source)
+    session = BankSession(parts, source)
     os.read(started, 1)  # ends when the parent closes its side: for all at once
-    os.write(1, b"%d\n" % len(access.ask(access.bank.accounts)))
+    os.write(1, b"%d\n" % len(session.ask(session.bank.accounts)))
     os._exit(0)
 os.close(go)
 sys.exit(any(os.waitpid(child, 0)[1] for child in children))

@@ -7,10 +7,10 @@ from banking_circle import asked, control, feed_types, state, tell
 from conftest import StandingClock
 from encrypting_bank import notification, payment
 
-from receiver import representations
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import events
+from receiver.web.schemas.times import rfc3339
 from receiver.worker.loop import Worker
 
 DAY = 86400
@@ -42,7 +42,7 @@ def test_processed_is_looked_at_again_and_a_reversal_found_that_no_callback_told
     tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")))
     worker = Worker(parts)
     worker.run_once()
-    assert state(parts, "p1")["next_check_at"] == representations.rfc3339(clock() + timedelta(days=1))
+    assert state(parts, "p1")["next_check_at"] == rfc3339(clock() + timedelta(days=1))
     clock.forward(DAY + 1)
     worker.run_once()
     assert state(parts, "p1")["status"] == "completed"

@@ -7,9 +7,9 @@ from banking_circle import control, state, tell
 from conftest import StandingClock
 from encrypting_bank import notification, payment
 
-from receiver import representations
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
+from receiver.web.schemas.times import rfc3339
 from receiver.worker.loop import Worker
 
 DAY = 86400
@@ -86,7 +86,7 @@ def test_any_other_state_is_asked_for_again_soon(
     Worker(parts).run_once()
     found = state(parts, "p1")
     assert found["status"] in ("pending", "unknown")
-    assert found["next_check_at"] < representations.rfc3339(clock() + timedelta(minutes=1))
+    assert found["next_check_at"] < rfc3339(clock() + timedelta(minutes=1))
 
 
 def test_a_return_that_names_nothing_known_is_linked_to_nothing(parts: Runtime, simulator: Simulator) -> None:

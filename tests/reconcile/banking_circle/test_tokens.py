@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from banking_circle import asked, control
+from banking_circle import accounts_of, asked, control
 from conftest import StandingClock
 
 from receiver.bank_client.session import BankSession, BudgetSpent
@@ -21,25 +21,25 @@ def database_url(sqlite_url: str) -> str:
 
 
 def test_an_expired_token_is_replaced_and_a_good_one_kept(
-    simulator: Simulator, access: BankSession, clock: StandingClock
+    simulator: Simulator, session: BankSession, clock: StandingClock
 ) -> None:
     for _ in range(3):
-        access.ask(access.bank.accounts)  # type: ignore[attr-defined]
+        accounts_of(session)
     assert asked(simulator, "/authorize") == 1
     clock.forward(269)
-    access.ask(access.bank.accounts)  # type: ignore[attr-defined]
+    accounts_of(session)
     assert asked(simulator, "/authorize") == 1
     clock.forward(2)
-    access.ask(access.bank.accounts)  # type: ignore[attr-defined]
+    accounts_of(session)
     assert asked(simulator, "/authorize") == 2
 
 
 @pytest.mark.parametrize("expires_in", ["text", "number"])
 def test_the_life_of_a_token_is_read_as_text_and_as_a_number(
-    parts: Runtime, simulator: Simulator, source: SourceRecord, access: BankSession, expires_in: str
+    parts: Runtime, simulator: Simulator, source: SourceRecord, session: BankSession, expires_in: str
 ) -> None:
     control(simulator, "/options", {"expires_in": expires_in, "token_lifetime_seconds": 100}, "PATCH")
-    access.authorize()
+    session.authorize()
     with parts.database.read() as connection:
         stored = bank_sessions.token(connection, parts.encryption, source.id)
     assert stored is not None
@@ -47,14 +47,14 @@ def test_the_life_of_a_token_is_read_as_text_and_as_a_number(
 
 
 def test_a_bank_that_wants_no_more_token_requests_gets_none(
-    simulator: Simulator, access: BankSession, clock: StandingClock
+    simulator: Simulator, session: BankSession, clock: StandingClock
 ) -> None:
     control(simulator, "/options", {"token_requests": 1, "token_window_seconds": 60}, "PATCH")
-    access.authorize()
+    session.authorize()
     with pytest.raises(RateLimited):
-        access.authorize()
+        session.authorize()
     with pytest.raises(BudgetSpent):
-        access.authorize()
+        session.authorize()
     assert asked(simulator, "/authorize") == 2
     clock.forward(3600)
-    access.authorize()
+    session.authorize()

@@ -1,0 +1,164 @@
+"""API credentials at the bank: created, rotated and disabled over its API; what they may do, and what they see."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from receiver.admin import sources
+from receiver.bank_client.session import BankSession, CredentialsMissing
+from receiver.banks.abilities import Account, KeepsAccounts, Permission
+from receiver.banks.errors import Forbidden
+from receiver.credentials import outcomes
+from receiver.credentials.attempts import issuing
+from receiver.credentials.rotation import ChangeRequest, CredentialChanges
+from receiver.model import NotPossible
+from receiver.runtime import Runtime
+from receiver.store import audit, signing_secrets
+from receiver.store import sources as stored
+from receiver.store.credential_changes import ChangeRecord
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What a source may do at its bank, beside what it needs to."""
+
+    held: Sequence[Permission]
+    needed: Mapping[str, str]
+    """What each permission that is needed is for."""
+    missing: Sequence[str]
+    """Those that are needed and not held."""
+
+
+def create(runtime: Runtime, who: str, source_name: str, allowed_ips: str | None = None) -> ChangeRecord:
+    """Have new credentials made, which the source uses from then on; those before stay alive at the bank.
+
+    Audited as `credentials.create.begun`, then `.done` or `.refused`. `allowed_ips` are the addresses from which they
+    may be used. Say `report` once the person has seen that it is done.
+
+    Raises:
+        NotFound
+        AddressesWrong
+        CredentialsError: it is not done, or may have been; the text says which.
+        BankError: it was not even begun.
+        BudgetSpent: likewise.
+        StoreUnavailable
+        DecryptionFailed
+    """
+    source = sources.find(runtime, source_name)
+    bank = issuing(source)
+    checked = bank.check_addresses(allowed_ips) if allowed_ips is not None else None
+    return CredentialChanges(runtime).make(source, ChangeRequest("create", who, allowed_ips=checked))
+
+
+def rotate(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
+    """Have the source's secrets replaced (rotation), or finish a rotation that was begun.
+
+    Audited as `credentials.rotate.begun`, then `.done` or `.refused`. Say `report` once the person has seen that it
+    is done.
+
+    Raises:
+        NotFound
+        CredentialsError
+        BankError
+        BudgetSpent
+        StoreUnavailable
+        DecryptionFailed
+    """
+    return CredentialChanges(runtime).make(sources.find(runtime, source_name), ChangeRequest("rotate", who))
+
+
+def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None = None) -> ChangeRecord:
+    """Disable a client at the bank for good: the source's own where `client_id` names no other.
+
+    Audited as `credentials.disable.begun`, then `.done` or `.refused`. Say `report` once the person has seen that it
+    is done.
+
+    Raises:
+        NotFound
+        CredentialsError
+        BankError
+        BudgetSpent
+        StoreUnavailable
+        DecryptionFailed
+    """
+    source = sources.find(runtime, source_name)
+    return CredentialChanges(runtime).make(source, ChangeRequest("disable", who, client_id=client_id))
+
+
+def abandon(runtime: Runtime, who: str, source_name: str) -> None:
+    """Give up an unfinished change, once the bank has handed out new credentials in another way.
+
+    Audited as `credentials.rotate.abandoned` (or `create`, `disable`).
+
+    Raises:
+        NotFound
+        NothingUnderWay
+        StoreUnavailable
+    """
+    CredentialChanges(runtime).abandon(sources.find(runtime, source_name), who)
+
+
+def report(runtime: Runtime, change: ChangeRecord) -> None:
+    """Note that whoever asked for a change has seen that it is done; else asking once more is answered with it.
+
+    Raises:
+        StoreUnavailable
+    """
+    CredentialChanges(runtime).report(change)
+
+
+def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> dict[str, str | None]:
+    """Return what a change has brought, in the clear: credentials and signing secret; audited as `secret.shown`.
+
+    Raises:
+        NotFound
+        DecryptionFailed
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        source = sources.named(connection, source_name)
+        opened = stored.credentials(connection, runtime.encryption, source.id) or {}
+        secrets = signing_secrets.every(connection, runtime.encryption, source.id)
+        about = {"source": source_name, "version": change.secret_version}
+        audit.write(connection, at=runtime.clock(), who=who, what="secret.shown", why=None, about=about)
+    signing_secret = next((secret.text for secret in secrets if secret.version == change.secret_version), None)
+    return {**opened, "signing_secret": signing_secret}
+
+
+def permissions(runtime: Runtime, source_name: str) -> Permissions:
+    """Ask the bank what a source may do, and compare it with what is needed.
+
+    Raises:
+        NotFound
+        BankWithoutCredentials
+        NotPossible: the bank does not let it be asked; the text says what to do.
+        BankError
+        BudgetSpent
+    """
+    source = sources.find(runtime, source_name)
+    bank = issuing(source)
+    with runtime.database.read() as connection:
+        own = stored.credentials(connection, runtime.encryption, source.id)
+    if own is None:
+        raise CredentialsMissing(f"source {source_name} has no API credentials")
+    try:
+        held = BankSession(runtime, source).ask(lambda client: bank.permissions(client, own["client_id"]))
+    except Forbidden as refused:
+        raise NotPossible(outcomes.in_words(source, None, refused)) from refused
+    keys = {permission.key for permission in held}
+    return Permissions(held, bank.needed_permissions, [key for key in bank.needed_permissions if key not in keys])
+
+
+def accounts(runtime: Runtime, source_name: str) -> Sequence[Account]:
+    """Ask a source's bank for all accounts that its credentials see.
+
+    Raises:
+        NotFound
+        NotPossible: the bank has no list of accounts.
+        BankError
+        BudgetSpent
+    """
+    source = sources.find(runtime, source_name)
+    session = BankSession(runtime, source)
+    if not isinstance(session.bank, KeepsAccounts):
+        raise NotPossible(f"{source.bank} has no list of accounts")
+    return session.ask(session.bank.accounts)

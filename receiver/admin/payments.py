@@ -1,0 +1,27 @@
+"""Payments: ask the bank about one at once."""
+
+from receiver.model import NotFound, NotPossible
+from receiver.reconcile.checks import Reconciler
+from receiver.runtime import Runtime
+from receiver.store import audit, payments
+
+
+def check(runtime: Runtime, who: str, source_name: str, payment_id: str) -> None:
+    """Ask the bank about a payment now, due or not (reconciliation on demand); audited as `payment.checked`.
+
+    What the bank said, or why it said nothing, is the latest of the payment's checks afterwards.
+
+    Raises:
+        NotFound
+        NotPossible: the bank was not asked.
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        found = payments.find(connection, source_name, "payment", payment_id)
+    if found is None:
+        raise NotFound(f"there is no payment {payment_id!r} of {source_name!r}")
+    if not Reconciler(runtime).check_now(found.id):
+        raise NotPossible("the bank was not asked: source disabled, a worker at it, or its limit spent")
+    about = {"source": source_name, "payment": payment_id}
+    with runtime.database.write() as connection:
+        audit.write(connection, at=runtime.clock(), who=who, what="payment.checked", why=None, about=about)

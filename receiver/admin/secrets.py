@@ -1,0 +1,98 @@
+"""Message-signing secrets: set, list and expire their versions, and encrypt all that is secret anew."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from receiver import banks
+from receiver.admin import bcb_from_environment, sources
+from receiver.credentials import outcomes
+from receiver.model import NotFound
+from receiver.runtime import Runtime
+from receiver.store import audit, credential_changes, signing_secrets
+from receiver.store.credential_changes import ChangeRecord
+from receiver.store.encryption import reencrypt_all
+from receiver.store.signing_secrets import SecretVersion
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The versions of a source's secret, newest first, and a change at the bank that is unfinished."""
+
+    versions: Sequence[SecretVersion]
+    unfinished: ChangeRecord | None
+    warning: str | None
+    """What the unfinished change means, in words."""
+
+
+def put(runtime: Runtime, who: str, source_name: str, text: str) -> int:
+    """Make a secret the current one and return its version; audited as `secret.set`.
+
+    The one before it stays valid for the grace period. White space at both ends is dropped.
+
+    Raises:
+        NotFound
+        Refusal: the text makes no key with the source's options.
+        StoreUnavailable
+    """
+    secret = text.strip()
+    grace = runtime.settings.secret_grace_seconds
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        source = sources.named(connection, source_name)
+        banks.named(source.bank).check_secret(secret, source.options)
+        version = signing_secrets.put(connection, runtime.encryption, source.id, secret, now=now, grace_seconds=grace)
+        about = {"source": source_name, "version": version}
+        audit.write(connection, at=now, who=who, what="secret.set", why=None, about=about)
+    return version
+
+
+def listing(runtime: Runtime, source_name: str) -> Secrets:
+    """Return what may be shown of a source's secrets; never the secrets themselves.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        source = sources.named(connection, source_name)
+        versions = signing_secrets.versions(connection, source.id)
+        change = credential_changes.pending(connection, source.id)
+    warning = outcomes.unfinished(source, change, change.error or "no answer yet") if change is not None else None
+    return Secrets(versions, change, warning)
+
+
+def expire(runtime: Runtime, who: str, source_name: str, version: int) -> bool:
+    """End one version of a secret now; audited as `secret.expired`.
+
+    Returns whether another one is still valid; where none is, the source's callbacks are refused.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        source = sources.named(connection, source_name)
+        if not signing_secrets.expire(connection, source.id, version, now):
+            raise NotFound(f"{source_name} has no valid secret {version}")
+        about = {"source": source_name, "version": version}
+        audit.write(connection, at=now, who=who, what="secret.expired", why=None, about=about)
+        left = signing_secrets.versions(connection, source.id)
+    return any(secret.state(now) != "expired" for secret in left)
+
+
+def reencrypt(runtime: Runtime, who: str) -> int:
+    """Encrypt everything secret with the newest key (key rotation); audited as `secrets.reencrypted`.
+
+    Returns how many secrets that were. The other keys can be dropped afterwards.
+
+    Raises:
+        DecryptionFailed: no key opens one of them; nothing is changed.
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        number = reencrypt_all(connection, runtime.encryption)
+        bcb_from_environment.renew_digest(connection, runtime.settings)
+        about = {"number": number}
+        audit.write(connection, at=runtime.clock(), who=who, what="secrets.reencrypted", why=None, about=about)
+    return number

@@ -1,0 +1,77 @@
+"""API tokens of downstream apps: create and revoke them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from receiver.admin import sources
+from receiver.model import NotFound
+from receiver.runtime import Runtime
+from receiver.store import api_tokens, audit
+from receiver.store.api_tokens import DEFAULT_SCOPES, TokenRecord
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A token that was just created, with its text, for this once."""
+
+    name: str
+    text: str = field(repr=False)
+    scopes: Sequence[str]
+    sources: Sequence[str]
+    """Names of the sources that it may see; empty for all."""
+    expires_at: datetime | None
+
+
+def create(
+    runtime: Runtime,
+    who: str,
+    name: str,
+    *,
+    scopes: Sequence[str] = (),
+    source_names: Sequence[str] = (),
+    lifetime: timedelta | None = None,
+) -> NewToken:
+    """Create a token, with the default scopes where none are given; audited as `token.created`.
+
+    Raises:
+        TokenExists
+        NotFound: there is no such source.
+        StoreUnavailable
+    """
+    now = runtime.clock()
+    ends = now + lifetime if lifetime is not None else None
+    granted = tuple(scopes or DEFAULT_SCOPES)
+    with runtime.database.write() as connection:
+        for source in source_names:
+            sources.named(connection, source)
+        text = api_tokens.create(connection, name=name, scopes=granted, sources=source_names, now=now, expires_at=ends)
+        about = {
+            "token": name,
+            "scopes": list(granted),
+            "sources": list(source_names),
+            "expires_at": ends.isoformat() if ends is not None else None,
+        }
+        audit.write(connection, at=now, who=who, what="token.created", why=None, about=about)
+    return NewToken(name, text, granted, tuple(source_names), ends)
+
+
+def revoke(runtime: Runtime, who: str, name: str) -> None:
+    """End a token at once, in every process; audited as `token.revoked`.
+
+    Raises:
+        NotFound: there is none, or it was revoked before.
+        StoreUnavailable
+    """
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        if not api_tokens.revoke(connection, name, now):
+            raise NotFound(f"there is no valid token {name!r}")
+        audit.write(connection, at=now, who=who, what="token.revoked", why=None, about={"token": name})
+
+
+def state(token: TokenRecord, now: datetime) -> str:
+    """Return `valid`, `expired` or `revoked`."""
+    if token.revoked_at is not None:
+        return "revoked"
+    return "expired" if token.expires_at is not None and token.expires_at <= now else "valid"

@@ -1,0 +1,184 @@
+"""Events: what banks told, and what happened around each."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from receiver.store import events, feed, payments
+from receiver.store.database import Database
+from receiver.store.events import Filter
+from receiver.web.schemas.base import (
+    PAGE,
+    Amount,
+    Answer,
+    EventId,
+    LeftOut,
+    Limit,
+    Path,
+    PathText,
+    Query,
+    QueryTime,
+    Sha256,
+    ShortText,
+    Status,
+    Time,
+    left_out,
+)
+
+
+class EventQuery(Query):
+    """Which events to list."""
+
+    source: list[ShortText] = Field(default_factory=list)
+    """A source's name. Repeatable."""
+    type: LeftOut[ShortText] = left_out()
+    """Such as `bcb.deposit`."""
+    payment_id: LeftOut[ShortText] = left_out()
+    """The payment that it is about."""
+    event_id: LeftOut[ShortText] = left_out()
+    """The event's id."""
+    received_after: LeftOut[QueryTime] = left_out()
+    """From this time on. RFC 3339 with a zone."""
+    received_before: LeftOut[QueryTime] = left_out()
+    """Before this time. RFC 3339 with a zone."""
+    limit: Limit = Field(PAGE, examples=[10])
+    """Events in a page."""
+    cursor: LeftOut[str] = left_out()
+    """The `next` of the page before; repeat the filters with it."""
+
+    def filter(self, sources: Sequence[str]) -> Filter:
+        """Return what to look for, in these sources."""
+        fields = Filter.__dataclass_fields__.keys() - {"sources"}
+        return Filter(sources=sources, **{name: getattr(self, name) for name in fields})
+
+
+class EventPath(Path):
+    """One event."""
+
+    event_id: Annotated[PathText, Field(examples=["evt_01a1fe381c647449650ebf4481da"])]
+    """The event's id."""
+
+
+class Taken(Answer):
+    """The callback is on disk."""
+
+    status: Literal["accepted", "duplicate"]
+    """`duplicate` where all of it was told before."""
+    events: list[EventId]
+
+
+class Event(Answer):
+    """What a bank told."""
+
+    id: EventId
+    source: str
+    bank: str
+    type: str
+    subject: str | None
+    """What it is about: a payment's id, or a job's."""
+    payment_id: str | None
+    received_at: Time
+    proof: str
+    """How strongly it was proven genuine: `signature`, `encryption`, `token`, `address` or `none`."""
+    proof_key: str
+    """What fitted: `secret:<version>`, `rsa:<kid>` or `address:<range>`."""
+    claimed_status: Status | None
+    """What the callback says; the bank's API has the last word, see the payment."""
+    amount: Amount | None
+    currency: str | None
+    facts: dict[str, Any]
+    """What else the bank told, by name."""
+    conflict: bool
+    """The same event came again with other content."""
+    payload_sha256: Sha256
+
+
+class DeliveryStep(Answer):
+    """A callback that told the event."""
+
+    at: Time
+    what: Literal["delivery"]
+    delivery: str
+    verdict: Literal["accepted", "duplicate"]
+    conflict: bool
+    peer: str
+    """Who sent it: an IP address."""
+
+
+class CheckStep(Answer):
+    """A question to the bank about the payment or job, and its answer."""
+
+    at: Time
+    what: Literal["check"]
+    outcome: str
+    """`answered`, or why there is no answer."""
+    bank_status: str | None
+    detail: dict[str, Any]
+
+
+class FeedStep(Answer):
+    """An entry of the feed that stems from the event."""
+
+    at: Time
+    what: Literal["feed"]
+    type: str
+    position: int | None
+    """Null until it is given."""
+
+
+class EventWithTimeline(Event):
+    """An event and what happened around it."""
+
+    timeline: list[DeliveryStep | CheckStep | FeedStep]
+    """In the order of time."""
+
+    @classmethod
+    def find(cls, database: Database, event_id: str) -> Self | None:
+        """Read an event and what happened around it; none where there is no such event.
+
+        Raises:
+            StoreUnavailable
+        """
+        with database.read() as connection:
+            found = events.find(connection, event_id)
+            if found is None:
+                return None
+            about = payments.find(connection, found.source, found.kind, found.subject) if found.subject else None
+            checks = payments.checks_of(connection, about.id) if about else []
+            deliveries = events.deliveries_of(connection, event_id)
+            entries = feed.of_event(connection, event_id)
+        return cls(**dict(Event.of(found)), timeline=_timeline(deliveries, checks, entries))
+
+
+def _timeline(
+    deliveries: Sequence[Any], checks: Sequence[Any], entries: Sequence[feed.Entry]
+) -> list[DeliveryStep | CheckStep | FeedStep]:
+    """Order what happened around an event by its time."""
+    steps: list[DeliveryStep | CheckStep | FeedStep] = [
+        DeliveryStep(
+            at=found.received_at,
+            what="delivery",
+            delivery=found.id,
+            verdict=found.verdict,
+            conflict=bool(found.conflict and found.verdict == "duplicate"),
+            peer=found.peer,
+        )
+        for found in deliveries
+    ]
+    steps += [
+        CheckStep(at=made.at, what="check", outcome=made.outcome, bank_status=made.bank_status, detail=made.detail)
+        for made in checks
+    ]
+    steps += [
+        FeedStep(at=entry.time, what="feed", type=entry.type, position=entry.position or None) for entry in entries
+    ]
+    return sorted(steps, key=lambda step: step.at)
+
+
+class EventPage(Answer):
+    """Events, newest first."""
+
+    data: list[Event]
+    next: str | None
+    """The cursor of the next page; null on the last one."""

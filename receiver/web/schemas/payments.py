@@ -1,0 +1,102 @@
+"""Payments: what callbacks claim, and what the bank's API says."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from receiver.store.payments import AGREEMENTS, STATUSES
+from receiver.web.schemas.base import (
+    PAGE,
+    Agreement,
+    Amount,
+    Answer,
+    LeftOut,
+    Limit,
+    Path,
+    PathText,
+    Query,
+    ShortText,
+    Status,
+    Time,
+    left_out,
+    one_of,
+)
+
+
+class PaymentQuery(Query):
+    """Which payments to list."""
+
+    source: list[ShortText] = Field(default_factory=list)
+    """A source's name. Repeatable."""
+    status: LeftOut[Annotated[Status, one_of(STATUSES)]] = left_out()
+    """What the bank's API said."""
+    agreement: LeftOut[Annotated[Agreement, one_of(AGREEMENTS)]] = left_out()
+    """Whether that confirms what callbacks claimed."""
+    limit: Limit = Field(PAGE, examples=[10])
+    """Payments in a page."""
+    cursor: LeftOut[str] = left_out()
+    """The `next` of the page before; repeat the filters with it."""
+
+
+class PaymentPath(Path):
+    """One payment."""
+
+    source: Annotated[PathText, Field(examples=["bcb"])]
+    """The source's name."""
+    payment_id: Annotated[PathText, Field(examples=["FT2384654NXF6"])]
+    """The bank's id of the payment."""
+
+
+class Payment(Answer):
+    """What is known of a payment."""
+
+    source: str
+    payment_id: str = Field(validation_alias="subject")
+    status: Status
+    """What the bank's API said."""
+    bank_status: str | None
+    """The bank's own word."""
+    agreement: Agreement
+    """Whether the bank's API confirms what callbacks claimed."""
+    claimed_status: Status | None
+    amount: Amount | None
+    currency: str | None
+    returns: str | None
+    """The id of the payment that this one returns."""
+    returned_by: str | None
+    """The id of the payment that returned this one; its own state stays as it was."""
+    created_at: Time
+    updated_at: Time
+    next_check_at: Time | None = Field(validation_alias="due_at")
+    """When the bank is asked next; null where the state is final."""
+
+
+class Check(Answer):
+    """A question to the bank, and its answer."""
+
+    at: Time
+    bank_status: str | None
+    outcome: str
+    """`answered`, or why there is no answer."""
+    detail: dict[str, Any]
+
+
+class PaymentWithChecks(Payment):
+    """A payment and every check made."""
+
+    checks: list[Check]
+    """Oldest first."""
+
+    @classmethod
+    def made(cls, payment: object, checks: Sequence[object]) -> Self:
+        """Put a payment and its checks together."""
+        return cls(**dict(Payment.of(payment)), checks=[Check.of(check) for check in checks])
+
+
+class PaymentPage(Answer):
+    """Payments, the latest known first."""
+
+    data: list[Payment]
+    next: str | None
+    """The cursor of the next page; null on the last one."""

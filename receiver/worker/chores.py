@@ -1,0 +1,147 @@
+"""What the worker does beside its checks: fetching public keys, and warning of certificates and of quiet sources."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from receiver import banks
+from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.banks import tls
+from receiver.banks.errors import BankError
+from receiver.runtime import Runtime
+from receiver.store import bank_sessions, deliveries, events, sources
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
+
+FETCHED_EVERY = timedelta(hours=24)
+TRIED_EVERY = timedelta(seconds=20)
+"""So a callback that waits for a key is answered within a bank's first retries, at a bearable cost in requests."""
+
+
+def refresh_public_keys(runtime: Runtime) -> int:
+    """Fetch the public keys of all sources that want them; return how many were tried.
+
+    Raises:
+        StoreUnavailable
+    """
+    now = runtime.clock()
+    with runtime.database.read() as connection:
+        wanting = bank_sessions.sources_in_want_of_keys(
+            connection, older_than=now - FETCHED_EVERY, tried_before=now - TRIED_EVERY
+        )
+    wanting = [source for source in wanting if banks.named(source.bank).publishes_keys]
+    for source in wanting:
+        _fetch_public_keys(runtime, source)
+    return len(wanting)
+
+
+def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
+    session = BankSession(runtime, source)
+    jwks: str | None = None
+    error: str | None = None
+    try:
+        jwks = session.ask(session.bank.fetch_public_keys)
+    except (BankError, BudgetSpent) as failure:
+        error = str(failure)
+        log.warning("no public keys for %s: %s", source.name, failure)
+    with runtime.database.write() as connection:
+        bank_sessions.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=error)
+
+
+LOOKED_AT_EVERY = timedelta(hours=24)
+
+
+@dataclass
+class CertificateExpiry:
+    """Looks at every enabled source's certificate, once a day in each process."""
+
+    runtime: Runtime
+    _next: datetime | None = field(default=None, init=False)
+
+    def look(self) -> int:
+        """Log what ends within 30 days, where a day has passed; it is no work that a worker waits for, so always 0.
+
+        Raises:
+            StoreUnavailable
+            DecryptionFailed
+        """
+        now = self.runtime.clock()
+        if self._next is not None and now < self._next:
+            return 0
+        self._next = now + LOOKED_AT_EVERY
+        with self.runtime.database.read() as connection:
+            known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
+        for source in known:
+            session = BankSession(self.runtime, source)
+            try:
+                presented = session.certificate()
+                state, text = tls.expiry(presented.leaf(), now) if presented else ("ok", "")
+            except BankError as error:
+                state, text = "fail", str(error)
+            if state != "ok":
+                level = logging.ERROR if state == "fail" else logging.WARNING
+                log.log(level, "the client certificate of %s: %s", source.name, text)
+        return 0
+
+
+LOOKED_EVERY = timedelta(minutes=1)
+WARNED_EVERY = timedelta(hours=1)
+
+
+@dataclass
+class QuietSources:
+    """The worker's watch over quiet sources; each process keeps its own count of what it has said."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+    _warned_at: dict[int, datetime] = field(default_factory=dict)
+
+    def look(self) -> int:
+        """Warn of quiet sources, of each once an hour at most. Returns 0: nothing that anybody waits for was done.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if self._looked_at is not None and now - self._looked_at < LOOKED_EVERY:
+            return 0
+        self._looked_at = now
+        with self.runtime.database.read() as connection:
+            quiet = {
+                source.id: words
+                for source in sources.every(connection)
+                if source.enabled and (words := quiet_warning(connection, source, now))
+            }
+        self._warned_at = {known: at for known, at in self._warned_at.items() if known in quiet}
+        for source_id, words in quiet.items():
+            if source_id not in self._warned_at or now - self._warned_at[source_id] >= WARNED_EVERY:
+                self._warned_at[source_id] = now
+                log.warning(words)
+        return 0
+
+
+def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:
+    """Return in words that a source is quiet for longer than it should be; none where it is not.
+
+    What was rejected does not count: it was not the bank's.
+    """
+    bank = banks.named(source.bank)
+    seconds = bank.silence_seconds(source.options)
+    if seconds is None:
+        return None
+    since = now - timedelta(seconds=seconds)
+    latest = events.latest(connection, source.id)
+    if max(latest or source.created_at, source.created_at) > since:
+        return None
+    # No new event; the bank may still have repeated one.
+    if deliveries.latest_genuine(connection, source.id, since=since) is not None:
+        return None
+    last = (
+        f"since {latest:%Y-%m-%d %H:%M} UTC"
+        if latest
+        else f"since it was added at {source.created_at:%Y-%m-%d %H:%M} UTC"
+    )
+    return f"no callback for source {source.name} {last}: {bank.silence_means}"

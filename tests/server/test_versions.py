@@ -1,0 +1,41 @@
+"""Gunicorn and gevent: the worker class reaches into both, so that other versions than the tested ones do not start."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from conftest import KEY
+from servers import ROOT, environment
+
+MAJORS: dict[str, int] = ast.literal_eval(
+    (ROOT / "receiver/server/gunicorn_config.py").read_text().partition("MAJORS = ")[2].partition("\n")[0]
+)
+"""Read, not imported: the module is a configuration, which ends the process where a setting is wrong."""
+
+START = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "accepted"), [("gunicorn", "28.0.0", 27), ("gunicorn", "26.9", 27), ("gevent", "27.1", 26)]
+)
+def test_another_version_ends_the_start_in_one_line(
+    tmp_path: Path, sqlite_url: str, name: str, version: str, accepted: int
+) -> None:
+    installed = tmp_path / f"{name}-{version}.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    given = environment(sqlite_url, KEY, PYTHONPATH=str(tmp_path))
+    ended = subprocess.run(START, cwd=ROOT, env=given, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == f"receiver: {name} {version} is installed; {name} {accepted} alone is accepted\n"
+
+
+@pytest.mark.parametrize("name", MAJORS)
+def test_the_same_versions_are_asked_for_at_installation(name: str) -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (found,) = [line for line in asked if re.match(rf"{name}\b", line)]
+    assert re.sub(r"\[.*\]", "", found) == f"{name}>={MAJORS[name]},<{MAJORS[name] + 1}"

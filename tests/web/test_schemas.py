@@ -1,0 +1,218 @@
+"""The shapes of the API: what a 400 says, and that what is written is what is described."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from servers import ROOT
+from werkzeug.datastructures import MultiDict
+
+from receiver.store import feed
+from receiver.store.consumers import NAME_TAKES
+from receiver.web.operation import Operation
+from receiver.web.schemas.base import Body, Health, Query
+from receiver.web.schemas.events import EventQuery
+from receiver.web.schemas.feed import Acknowledgement, Entry, FeedPage, FeedQuery, Place, cloud_event
+from receiver.web.schemas.payments import Check, Payment, PaymentQuery, PaymentWithChecks
+from receiver.web.schemas.replays import PlanRequest, ReplayFilter, RunRequest
+from receiver.web.schemas.times import rfc3339
+from receiver.web.schemas.wording import refusal
+
+NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
+
+TEXT = "a text of up to 256 characters, without NUL"
+NAMED = "a text of 1 to 256 characters, without NUL"
+TIME = "a time with its zone, such as 2026-01-31T12:00:00Z"
+FILTERS = "delivery_id, event_id, payment_id, received_after, received_before, source, type"
+
+ENTRY = feed.Entry(7, "bcb.deposit", "bcb", "FT1", NOON, "evt_1", {"amount": "1.00", "facts": {"none": None}}, "rpl_1")
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value", "takes"),
+    [
+        (EventQuery, "limit", "0", "a whole number from 1 to 1000"),
+        (EventQuery, "limit", "1_0", "a whole number from 1 to 1000"),
+        (FeedQuery, "wait", "31", "a whole number from 0 to 30"),
+        (FeedQuery, "source", "\0", TEXT),
+        (EventQuery, "type", "\ud800", TEXT),
+        (EventQuery, "payment_id", "x" * 257, TEXT),
+        (EventQuery, "received_after", "2026-03-04", TIME),
+        (PaymentQuery, "agreement", "agreed", "one of: unconfirmed, confirmed, contradicted, unknown_to_bank"),
+    ],
+)
+def test_a_refused_parameter_is_named_with_what_it_takes(model: type[Query], name: str, value: str, takes: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        model.read(MultiDict({name: value}))
+    assert refusal(model, refused.value) == f"`{name}` takes {takes}."
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "says"),
+    [
+        (Acknowledgement, {}, "Send `cursor`: a text of 1 to 4000 characters, without NUL."),
+        (Place, {"to": "2026-03-04"}, f"`to` takes {TIME}."),
+        (PlanRequest, {}, "Send `dry_run: true` for a plan first, then the `plan` that it answers."),
+        (PlanRequest, {"filter": None}, f"`filter` takes an object with any of: {FILTERS}."),
+        (PlanRequest, {"filter": {"status": "x"}}, f"`filter` takes an object with any of: {FILTERS}."),
+        (PlanRequest, {"filter": {"source": [1]}}, f"`source` takes {NAMED}, or a list of up to 100."),
+        (PlanRequest, {"filter": {"received_before": 1}}, f"`received_before` takes {TIME}."),
+        (PlanRequest, {"target": "x"}, "`target` takes one of: feed, bank, verification."),
+        (PlanRequest, {"consumer": "a b"}, f"`consumer` takes {NAME_TAKES}."),
+        (PlanRequest, {"consumer": None}, f"`consumer` takes {NAME_TAKES}."),
+        (PlanRequest, {"per_second": 0}, "`per_second` takes a number from 0.01 to 10000."),
+        (RunRequest, {"plan": ""}, "`plan` takes a text of 1 to 100000 characters."),
+    ],
+)
+def test_a_refused_field_is_named_with_what_it_takes(model: type[Body], given: dict[str, Any], says: str) -> None:
+    usual = {"dry_run": True, "reason": "a test"} if model is PlanRequest and given else {}
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate({**usual, **given})
+    assert refusal(model, refused.value) == says
+
+
+def test_an_unknown_parameter_is_ignored_and_would_be_named_where_none_may_be() -> None:
+    class Strict(EventQuery):
+        model_config = ConfigDict(extra="forbid")
+
+    assert EventQuery.read(MultiDict({"sorce": "bcb"})) == EventQuery()
+    with pytest.raises(ValidationError) as refused:
+        Strict.read(MultiDict({"sorce": "bcb"}))
+    said = refusal(Strict, refused.value)
+    assert said.startswith("`sorce` is not known here. There are: cursor, event_id, limit, ")
+
+
+def test_empty_parameters_count_as_absent() -> None:
+    empty: MultiDict[str, str] = MultiDict(dict.fromkeys(EventQuery.model_fields, ""))
+    assert EventQuery.read(empty) == EventQuery.read(MultiDict()) == EventQuery()
+
+
+def test_every_filter_is_looked_for() -> None:
+    """A field that a question has and the search has not would be ignored in silence."""
+    asked = EventQuery.read(
+        MultiDict(
+            {
+                "type": "a",
+                "payment_id": "b",
+                "event_id": "c",
+                "received_after": "2026-03-04T12:00:00Z",
+                "received_before": "2026-03-04T13:00:00 01:00",
+            }
+        )
+    )
+    found = asked.filter(["bcb"])
+    assert asdict(found) == {
+        "sources": ["bcb"],
+        "type": "a",
+        "payment_id": "b",
+        "event_id": "c",
+        "received_after": NOON,
+        "received_before": NOON,
+    }
+    chosen = ReplayFilter(source="bcb", delivery_id="dlv_1", received_after="2026-03-04T12:00:00Z")
+    assert asdict(chosen.selection(chosen.sources)) == {
+        "sources": ("bcb",),
+        "type": None,
+        "payment_id": None,
+        "event_id": None,
+        "delivery_id": "dlv_1",
+        "received_after": NOON,
+        "received_before": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("time", "written"),
+    [
+        (NOON, "2026-03-04T12:00:00.000000Z"),
+        (NOON + timedelta(microseconds=1), "2026-03-04T12:00:00.000001Z"),
+        (NOON.astimezone(timezone(timedelta(hours=1))), "2026-03-04T12:00:00.000000Z"),
+    ],
+)
+def test_a_time_is_written_in_utc_to_the_microsecond(time: datetime, written: str) -> None:
+    assert rfc3339(time) == written
+    assert payment(created_at=time).shown()["created_at"] == written
+
+
+def payment(**fields: Any) -> Payment:
+    """A payment as the store gives it."""
+    stored = {
+        "source": "bcb",
+        "subject": "FT1",
+        "status": "pending",
+        "bank_status": None,
+        "agreement": "unconfirmed",
+        "claimed_status": None,
+        "amount": "1000.00",
+        "currency": "USD",
+        "returns": None,
+        "returned_by": None,
+        "created_at": NOON,
+        "updated_at": NOON,
+        "due_at": None,
+    }
+    return Payment.of(SimpleNamespace(**{**stored, **fields}))
+
+
+def test_an_answer_is_made_of_what_is_stored_under_other_names_and_its_nulls_are_shown() -> None:
+    shown = payment().shown()
+    assert list(shown) == [name for name in PaymentWithChecks.model_fields if name != "checks"]
+    assert (shown["payment_id"], shown["amount"]) == ("FT1", "1000.00")
+    assert (shown["returns"], shown["next_check_at"]) == (None, None)
+    assert json.loads(payment().written()) == shown
+
+
+def test_no_answer_fails_for_what_is_stored() -> None:
+    assert payment(status="of a later release", amount="1,000").shown()["status"] == "of a later release"
+
+
+@pytest.mark.parametrize(
+    "entry", [ENTRY, ENTRY._replace(subject=None, event_id=None, replay_id=None, time=NOON)], ids=["all", "least"]
+)
+def test_an_entry_fits_its_description(entry: feed.Entry) -> None:
+    made = cloud_event(entry)
+    assert TypeAdapter(Entry).validate_python(made, strict=True, extra="forbid") == made
+    assert ("subject" in made, "eventid" in made, "replayid" in made) == (entry is ENTRY,) * 3
+
+
+def test_a_page_that_is_written_fast_fits_its_description() -> None:
+    page = FeedPage.model_construct(data=[cloud_event(ENTRY)], next="x", has_more=True)
+    read = FeedPage.model_validate_json(page.written(), strict=True, extra="forbid")
+    assert read.shown() == json.loads(page.written())
+    assert set(json.loads(page.written())) == set(FeedPage.model_fields)
+
+
+ODD = [10**30, "\ud800", -(2**63) - 1]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_answer_may_hold_what_the_fast_way_refuses(odd: object) -> None:
+    made = Check(at=NOON, bank_status=None, outcome="answered", detail={"odd": odd})
+    assert json.loads(made.written()) == made.shown()
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_page_may_hold_what_the_fast_way_refuses(odd: object) -> None:
+    entry = ENTRY._replace(data={"facts": {"odd": odd}})
+    page = FeedPage.model_construct(data=[cloud_event(entry)], next="x", has_more=False)
+    assert json.loads(page.written())["data"][0]["data"] == {"facts": {"odd": odd}}
+
+
+def test_a_view_answers_with_a_status_that_it_describes_or_not_at_all() -> None:
+    described = Operation("GET /x", {202: Health})
+    assert described.status_of(Health(status="ok")) == 202
+    with pytest.raises(TypeError, match="GET /x"):
+        described.status_of(payment())
+
+
+def test_the_shapes_need_no_flask() -> None:
+    modules = sorted(path.stem for path in (ROOT / "receiver/web/schemas").glob("[a-z]*.py"))
+    imports = "".join(f"import receiver.web.schemas.{name}\n" for name in modules)
+    check = "import sys\nassert not {'flask', 'werkzeug'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", imports + check], cwd=ROOT, check=True)
