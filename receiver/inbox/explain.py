@@ -71,7 +71,7 @@ def explain(
 
 def _body_of_first(connection: Connection, row: DeliveryRecord) -> bytes | None:
     """Return the bytes of a duplicate, which are stored with the event that they told first; none where they differ."""
-    for event_id in events.of_delivery(connection, row.id):
+    for event_id in events.ids_of_delivery(connection, row.id):
         event = events.find(connection, event_id)
         if event is not None and event.payload_sha256 == row.body_sha256:
             return events.raw(connection, event_id)

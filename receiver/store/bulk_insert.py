@@ -79,9 +79,11 @@ def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
 def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     if isinstance(column.type, JSON):
         return _json
+    if dialect.name != "sqlite":
+        return None
     if isinstance(column.type, Enum):
         return _word
-    if isinstance(column.type, UtcDateTime) and dialect.name == "sqlite":
+    if isinstance(column.type, UtcDateTime):
         bind = column.type.dialect_impl(dialect).bind_processor(dialect)
         # The rows of a group share most of their times.
         return lru_cache(maxsize=64)(bind) if bind is not None else None
@@ -107,27 +109,28 @@ def _one_by_one(connection: Connection, prepared: _Prepared, rows: Sequence[RowV
 
     SQLite runs in this process: a statement for each row costs no way to a server and back.
     """
-    text, binds = prepared
     written = set()
     cursor = connection.connection.cursor()
     try:
-        for row in rows:
-            values = list(row)
-            for number, bind in binds:
-                values[number] = bind(values[number])
-            cursor.execute(text, values)
+        for values in zip(*_columns(prepared, rows), strict=True):
+            cursor.execute(prepared.text, values)
             if cursor.rowcount:
-                written.add(row[0])
+                written.add(values[0])
     finally:
         cursor.close()
     return written
 
 
 def _at_once(connection: Connection, prepared: _Prepared, rows: Sequence[RowValues]) -> CursorResult[Any]:
-    arrays = [list(values) for values in zip(*rows, strict=True)]
+    return connection.exec_driver_sql(prepared.text, tuple(_columns(prepared, rows)))
+
+
+def _columns(prepared: _Prepared, rows: Sequence[RowValues]) -> list[list[Any]]:
+    """Return the rows' values column by column, as the driver takes them."""
+    columns = [list(values) for values in zip(*rows, strict=True)]
     for number, bind in prepared.binds:
-        arrays[number] = [bind(value) for value in arrays[number]]
-    return connection.exec_driver_sql(prepared.text, tuple(arrays))
+        columns[number] = list(map(bind, columns[number]))
+    return columns
 
 
 def _unnested(columns: Sequence[Column[Any]], dialect: Dialect) -> str:

@@ -133,7 +133,7 @@ def _payment(source_id: int, payment_id: str) -> ColumnElement[bool]:
 
 
 def _insert_unknown(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
-    """Insert a payment that no callback has told of, due at once; one that is there is left as it is."""
+    """Insert a payment of which nothing is known, due at once; one that is there is left as it is (idempotent)."""
     values = {
         "source_id": source_id,
         "kind": SubjectKind.PAYMENT,

@@ -1,4 +1,4 @@
-"""Deliveries: reading them, and storing those that were rejected, within bounds.
+"""Deliveries: reading them, and storing those that were rejected, within bounds (retention).
 
 Rejected deliveries are stored for staff, so that a flood can neither fill the disk nor hide what matters. Two shares
 are bounded apart: deliveries whose signature was right (too old, say; only the bank can cause these) and all others.

@@ -140,7 +140,7 @@ def deliveries_of(connection: Connection, event_id: str) -> list[EventDelivery]:
     ]
 
 
-def of_delivery(connection: Connection, delivery_id: str) -> tuple[str, ...]:
+def ids_of_delivery(connection: Connection, delivery_id: str) -> tuple[str, ...]:
     """Return the ids of the events that a delivery told, for the first time or once more."""
     ids = union(
         select(_events.c.id).where(_events.c.delivery_id == delivery_id),

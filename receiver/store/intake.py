@@ -13,9 +13,9 @@ from sqlalchemy import Connection, select, update
 
 from receiver.model import Verdict
 from receiver.store import claims, feed
-from receiver.store import events as stored_events
 from receiver.store.bulk_insert import BulkInsert, RowValues
 from receiver.store.claims import NewClaim
+from receiver.store.events import ids_of_delivery
 from receiver.store.feed import NewEntry
 from receiver.store.records import (
     DeliveredEvent,
@@ -152,7 +152,7 @@ def _known(connection: Connection, delivery: NewDelivery) -> Recorded | NonceReu
     ).one()
     if first.body_sha256 != delivery.body_sha256 or first.path != delivery.path:
         return NonceReused(f"nonce {delivery.nonce!r} came with another body in {first.id}")
-    return Recorded(stored_events.of_delivery(connection, first.id), is_new=False)
+    return Recorded(ids_of_delivery(connection, first.id), is_new=False)
 
 
 class _First(NamedTuple):
@@ -237,4 +237,4 @@ def find_identical(connection: Connection, delivery: NewDelivery, nonce: str) ->
             _deliveries.c.path == delivery.path,
         )
     ).scalar_one_or_none()
-    return None if found is None else Recorded(stored_events.of_delivery(connection, found), is_new=False)
+    return None if found is None else Recorded(ids_of_delivery(connection, found), is_new=False)

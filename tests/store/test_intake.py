@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, text
 from store.made import delivery, event, record
 
+from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.runtime import Runtime
-from receiver.store import events, feed, intake
+from receiver.store import events, feed, intake, payments
 from receiver.store.records import NonceReused
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Event, OutboxEntry, Repeat, Subject, table_of
@@ -98,7 +99,7 @@ def test_a_batch_with_something_new_is_accepted_and_notes_what_came_again(parts:
     assert (recorded.event_ids, recorded.is_new) == ((*first.event_ids, new.id), True)
     assert [(row.event_id, row.delivery_id) for row in rows(parts, Repeat)] == [(first.event_ids[0], batch.id)]
     with parts.database.read() as connection:
-        assert set(events.of_delivery(connection, batch.id)) == set(recorded.event_ids)
+        assert set(events.ids_of_delivery(connection, batch.id)) == set(recorded.event_ids)
 
 
 def test_two_equal_events_in_one_delivery_are_one(parts: Runtime, source: SourceRecord) -> None:
@@ -226,3 +227,19 @@ def together(parts: Runtime, one: Any, two: Any, source: SourceRecord) -> None:
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(write, told) for told in (one, two)]:
             done.result()
+
+
+def test_words_of_the_vocabularies_are_stored_as_their_texts(parts: Runtime, source: SourceRecord) -> None:
+    as_text = event(parts, "FT1", kind="payment", claimed_status="completed", proof="signature")
+    as_word = event(
+        parts, "FT2", kind=SubjectKind.PAYMENT, claimed_status=Status.COMPLETED, proof=ProofStrength.SIGNATURE
+    )
+    silent = event(parts, "FT3", claimed_status=None)
+    record(parts, delivery(parts, source), as_text, as_word, silent)
+    with parts.database.read() as connection:
+        stored = connection.execute(text("SELECT kind, claimed_status, proof FROM events ORDER BY subject")).all()
+        words = {(row.kind, row.status, row.agreement) for row in payments.listing(connection, "payment", limit=10)}
+    assert stored == [("payment", "completed", "signature")] * 2 + [("payment", None, "signature")]
+    assert {type(word) for row in stored for word in row} == {str, type(None)}
+    assert words == {(SubjectKind.PAYMENT, Status.UNKNOWN, Agreement.UNCONFIRMED)}
+    assert {type(word) for word in words.pop()} == {SubjectKind, Status, Agreement}

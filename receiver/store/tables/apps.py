@@ -26,7 +26,7 @@ class OutboxEntry(SQLModel, table=True):
 
 
 class FeedEntry(SQLModel, table=True):
-    """One line in the ordered log that apps read. See `receiver.store.feed` for how it gets there."""
+    """One line in the ordered log that apps read; `receiver.store.feed` brings it here from the outbox."""
 
     __tablename__ = "feed_entries"
     __table_args__ = (
@@ -62,7 +62,7 @@ class FeedHead(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """What a downstream app shows to read; only its digest is kept."""
+    """What a downstream app shows to read; only its digest is stored."""
 
     __tablename__ = "api_tokens"
 

@@ -1,4 +1,4 @@
-"""What the banks told us, and what they answered."""
+"""Deliveries, events and what these are about: what the banks sent, and what they answered."""
 
 from datetime import datetime
 from typing import Any
@@ -86,7 +86,7 @@ class Event(SQLModel, table=True):
 
 
 class Repeat(SQLModel, table=True):
-    """An event that came again in another delivery."""
+    """An event that came once more, in another delivery (a duplicate)."""
 
     __tablename__ = "repeats"
     __table_args__ = (Index("ix_repeats_delivery", "delivery_id"),)

@@ -22,7 +22,7 @@ class Source(SQLModel, table=True):
     base_url: str | None
     options: dict[str, Any] = Field(sa_type=JSON)
     credentials: bytes | None = Field(sa_type=LargeBinary)
-    """The API credentials as a JSON object, sealed."""
+    """The API credentials as a JSON object, encrypted."""
     enabled: bool = True
     environment_digest: str | None = None
     """Of the environment variables last applied: they are applied again only when they change."""
@@ -97,7 +97,7 @@ class CredentialChange(SQLModel, table=True):
     idempotency_key: str = Field(unique=True)
     """The bank gives the same answer to the same key, however often it is asked."""
     token: bytes | None = Field(default=None, sa_type=LargeBinary)
-    """The access token to ask with, sealed: a rotation kills the secret with which one could fetch another."""
+    """The access token to ask with, encrypted: a rotation kills the secret with which one could fetch another."""
     requested_by: str
     begun_at: datetime = time()
     attempts: int
@@ -112,7 +112,7 @@ class CredentialChange(SQLModel, table=True):
     )
     """When the one who asked for it was told that it is done."""
     settled_at: datetime | None = time(nullable=True)
-    """When the deliveries that were kept meanwhile had been verified again."""
+    """When the deliveries that were stored meanwhile had been verified once more."""
 
 
 _changes = table_of(CredentialChange).c
