@@ -13,11 +13,11 @@ from servers import ROOT
 from bench import arguments, feed, machine, plot, report, sections, settings, signed
 from bench.contestants import SQLITE, given_to
 from bench.load import Generator, Shape
-from bench.rounds import Hall
+from bench.rounds import Contest
 from bench.sections import Plan
 from bench.stage import Stage, end_on_signal
 
-WITH_HALL = ("closed", "fresh", "fixed", "seventy")
+WITH_CONTEST = ("closed", "fresh", "fixed", "seventy")
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
 
@@ -64,13 +64,13 @@ def measure(given: Namespace, wanted: list[str]) -> dict[str, Any]:
     with (
         tempfile.TemporaryDirectory(prefix="receiver-bench-") as folder,
         Stage(Path(folder), plan.gunicorn) as stage,
-        Hall(stage, Generator(Path(folder))) as hall,
+        Contest(stage, Generator(Path(folder))) as contest,
     ):
-        if set(wanted) & set(WITH_HALL):
-            hall.start([name for name in given.contestants.split(",") if takes_part(name, raw["settings"])])
-        raw["machine"] = machine.describe(stage, hall.missing)
-        with_hall(hall, plan, wanted, raw)
-        hall.check()
+        if set(wanted) & set(WITH_CONTEST):
+            contest.start([name for name in given.contestants.split(",") if takes_part(name, raw["settings"])])
+        raw["machine"] = machine.describe(stage, contest.missing)
+        with_contest(contest, plan, wanted, raw)
+        contest.check()
     for section, run in (("slow", sections.slow), ("memory", sections.memory), ("verification", sections.verification)):
         if section in wanted:
             raw[section] = run(plan)
@@ -80,18 +80,18 @@ def measure(given: Namespace, wanted: list[str]) -> dict[str, Any]:
     return raw
 
 
-def with_hall(hall: Hall, plan: Plan, wanted: list[str], raw: dict[str, Any]) -> None:
+def with_contest(contest: Contest, plan: Plan, wanted: list[str], raw: dict[str, Any]) -> None:
     """Measure what all contestants take part in."""
     if "closed" in wanted:
-        raw["closed"] = sections.closed(hall, plan)
+        raw["closed"] = sections.closed(contest, plan)
     if "fresh" in wanted:
-        raw["fresh"] = sections.fresh(hall, plan)
+        raw["fresh"] = sections.fresh(contest, plan)
     if "fixed" in wanted or "seventy" in wanted:
-        saturation = sections.saturation_of(hall, plan, raw.get("closed"))
+        saturation = sections.saturation_of(contest, plan, raw.get("closed"))
         if "fixed" in wanted:
-            raw["fixed"] = sections.fixed(hall, plan, saturation)
+            raw["fixed"] = sections.fixed(contest, plan, saturation)
         if "seventy" in wanted:
-            raw["seventy"] = sections.seventy(hall, plan, saturation)
+            raw["seventy"] = sections.seventy(contest, plan, saturation)
 
 
 def committed() -> dict[str, dict[str, Any]]:

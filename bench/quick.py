@@ -7,7 +7,7 @@ from pathlib import Path
 from bench import arguments
 from bench.disk import SlowDisk
 from bench.load import Generator, Shape
-from bench.rounds import Hall, Result
+from bench.rounds import Contest, Result
 from bench.stage import Stage, end_on_signal
 
 
@@ -19,14 +19,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="receiver-bench-") as name:
         folder = Path(name)
         disk = SlowDisk(folder) if given.fsync_ms is not None else None
-        with Stage(folder, arguments.of_gunicorn(given), disk) as stage, Hall(stage, Generator(folder)) as hall:
-            hall.start(given.contestants.split(","))
+        with Stage(folder, arguments.of_gunicorn(given), disk) as stage, Contest(stage, Generator(folder)) as contest:
+            contest.start(given.contestants.split(","))
             if disk:
                 disk.slow_down(given.fsync_ms)
-            show(hall.rounds(shape, given.rounds))
+            show(contest.rounds(shape, given.rounds))
             if disk:
                 disk.slow_down(0)
-            hall.check()
+            contest.check()
 
 
 def show(results: Sequence[Result]) -> None:

@@ -61,7 +61,7 @@ def settle(serving: Serving) -> float:
     return time.monotonic() - started
 
 
-class Hall:
+class Contest:
     """The contestants, all started, and the generator."""
 
     def __init__(self, stage: Stage, generator: Generator) -> None:
@@ -73,7 +73,7 @@ class Hall:
         self.contestants: list[Contestant] = []
         self.missing: dict[str, str] = {}
 
-    def __enter__(self) -> "Hall":
+    def __enter__(self) -> "Contest":
         """See `start`."""
         return self
 

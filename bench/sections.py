@@ -14,7 +14,7 @@ from conftest import KEY, add_source
 from bench.disk import SlowDisk
 from bench.field import yardstick
 from bench.load import Generator, Shape
-from bench.rounds import Hall, Result
+from bench.rounds import Contest, Result
 from bench.stage import Stage
 from receiver import banks, runtime
 from receiver.banks.protocol import Callback
@@ -52,23 +52,23 @@ def _recorded(results: Sequence[Result]) -> Raw:
     return {result.name: result.record() for result in results}
 
 
-def closed(hall: Hall, plan: Plan) -> Raw:
+def closed(contest: Contest, plan: Plan) -> Raw:
     """Saturation over connections that are kept."""
-    return _recorded(hall.rounds(plan.shape, plan.rounds))
+    return _recorded(contest.rounds(plan.shape, plan.rounds))
 
 
-def fresh(hall: Hall, plan: Plan) -> Raw:
+def fresh(contest: Contest, plan: Plan) -> Raw:
     """Saturation with a new connection for each callback."""
-    return _recorded(hall.rounds(replace(plan.shape, fresh=True), plan.rounds))
+    return _recorded(contest.rounds(replace(plan.shape, fresh=True), plan.rounds))
 
 
-def fixed(hall: Hall, plan: Plan, saturation: dict[str, float]) -> Raw:
+def fixed(contest: Contest, plan: Plan, saturation: dict[str, float]) -> Raw:
     """Open loops at fixed rates."""
     made: Raw = {}
     for rate in RATES:
         able = [name for name, most in saturation.items() if rate <= REACHABLE * most]
         shape = replace(plan.shape, rate=rate, connections=_most_connections(plan))
-        made[str(rate)] = _recorded(hall.rounds(shape, plan.rounds, able))
+        made[str(rate)] = _recorded(contest.rounds(shape, plan.rounds, able))
     return made
 
 
@@ -77,7 +77,7 @@ def _most_connections(plan: Plan) -> int:
     return max(256, plan.shape.connections)
 
 
-def seventy(hall: Hall, plan: Plan, saturation: dict[str, float]) -> Raw:
+def seventy(contest: Contest, plan: Plan, saturation: dict[str, float]) -> Raw:
     """Open loops at 70 % of ours' saturation, a minute together, beside the bare view at the same rate."""
     made: Raw = {}
     for name in ("ours-sqlite", "ours-postgresql"):
@@ -88,14 +88,14 @@ def seventy(hall: Hall, plan: Plan, saturation: dict[str, float]) -> Raw:
         shape = replace(plan.shape, rate=rate, seconds=seconds, connections=_most_connections(plan))
         made[name] = {
             "rate": rate,
-            "rounds": _recorded(hall.rounds(shape, plan.rounds, (name, yardstick(name, saturation)))),
+            "rounds": _recorded(contest.rounds(shape, plan.rounds, (name, yardstick(name, saturation)))),
         }
     return made
 
 
-def saturation_of(hall: Hall, plan: Plan, measured: Raw | None) -> dict[str, float]:
+def saturation_of(contest: Contest, plan: Plan, measured: Raw | None) -> dict[str, float]:
     """Return everybody's saturation: what was measured, or else a single round."""
-    known = measured or _recorded(hall.rounds(plan.shape, 1))
+    known = measured or _recorded(contest.rounds(plan.shape, 1))
     return {name: median(part["rate"] for part in rounds) for name, rounds in known.items()}
 
 
@@ -105,13 +105,13 @@ def slow(plan: Plan) -> Raw:
     with tempfile.TemporaryDirectory(prefix="receiver-bench-") as name:
         folder = Path(name)
         disk = SlowDisk(folder)
-        with Stage(folder, plan.gunicorn, disk) as stage, Hall(stage, Generator(folder)) as hall:
-            hall.start(SLOW)
+        with Stage(folder, plan.gunicorn, disk) as stage, Contest(stage, Generator(folder)) as contest:
+            contest.start(SLOW)
             for milliseconds in SLOW_MILLISECONDS:
                 disk.slow_down(milliseconds)
-                made[str(milliseconds)] = _recorded(hall.rounds(plan.shape, plan.rounds))
+                made[str(milliseconds)] = _recorded(contest.rounds(plan.shape, plan.rounds))
             disk.slow_down(0)
-            hall.check()
+            contest.check()
     return made
 
 
@@ -121,20 +121,20 @@ def memory(plan: Plan) -> Raw:
     for name in MEMORY:
         with tempfile.TemporaryDirectory(prefix="receiver-bench-") as place:
             folder = Path(place)
-            with Stage(folder, plan.gunicorn) as stage, Hall(stage, Generator(folder)) as hall:
-                hall.start([name])
-                made[name] = _memory_of(hall, plan)
-                hall.check()
+            with Stage(folder, plan.gunicorn) as stage, Contest(stage, Generator(folder)) as contest:
+                contest.start([name])
+                made[name] = _memory_of(contest, plan)
+                contest.check()
     return made
 
 
-def _memory_of(hall: Hall, plan: Plan) -> list[tuple[int, int]]:
-    contestant = hall.contestants[0]
+def _memory_of(contest: Contest, plan: Plan) -> list[tuple[int, int]]:
+    contestant = contest.contestants[0]
     part = min(PART, plan.events)
     shape = replace(plan.shape, limit=part, seconds=3600, warmup=0)
     after = []
     for number in range(part, plan.events + 1, part):
-        hall.measure(contestant, shape)
+        contest.measure(contestant, shape)
         after.append((number, contestant.serving.memory()))
     return after
 

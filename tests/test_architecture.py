@@ -62,7 +62,7 @@ NEUTRAL = {"worker", "inbox", "web", "bank_client"}
 
 BANKS = re.compile(r"(?<![a-z])(bcb|banking[_ ]?circle|connect[_ ]?pay|banqup)(?![a-z])", re.IGNORECASE)
 
-NO_NAMES = {"told", "kept", "patience", "natively", "parcel", "parcels", "fittings", "book", "door", "wish", "hall"}
+NO_NAMES = {"told", "kept", "patience", "natively", "parcel", "parcels", "fittings", "book", "door", "wish", "contest"}
 NO_NAMES |= {"peers", "elements", "complaint", "hiding", "again"}
 """Words that said too many things, or nothing that a reader would search for."""
 

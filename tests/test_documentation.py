@@ -17,6 +17,8 @@ from receiver.settings import Settings, environment_name
 from receiver.web import create_app
 
 MAKEFILE = (ROOT / "Makefile").read_text()
+PAGES = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name != "adding-a-bank.md")
+"""All but the one that names the files of a bank that is yet to be written."""
 TARGETS = re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)
 
 
@@ -134,7 +136,7 @@ def test_no_file_names_a_place_on_a_machine_or_a_package_index() -> None:
 
 
 def links() -> list[tuple[str, str]]:
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
     return [
         (str(page.relative_to(ROOT)), target)
         for page in pages
@@ -146,7 +148,14 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
     assert [(page, target) for page, target in links() if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/callbacks.md", "docs/decisions.md"])
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", *PAGES])
 def test_every_file_of_the_project_that_a_page_names_exists(path: str) -> None:
     names = set(re.findall(r"`((?:tests|receiver|docs)/[\w/]+\.\w+)`", read(path)))
     assert {name for name in names if not (ROOT / name).exists()} == set()
+
+
+def test_every_room_is_in_the_architecture_and_every_word_of_the_glossary_leads_to_a_file() -> None:
+    rooms = {f"`receiver/{room.parent.name}/`" for room in (ROOT / "receiver").glob("*/__init__.py")}
+    assert {room for room in rooms if room not in read("docs/architecture.md")} == set()
+    places = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", read("docs/glossary.md")))
+    assert {place for place in places if not (ROOT / "receiver" / place).exists()} == set()
