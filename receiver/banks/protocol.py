@@ -9,8 +9,7 @@ from typing import Any, Protocol
 from receiver.banks.callback import Callback, Carried, Claim, Profile, Proof, unrecognised
 from receiver.banks.errors import NotOffered
 from receiver.banks.http import HttpClient
-from receiver.model import ReceiverError
-from receiver.store.payments import STATUSES
+from receiver.model import ReceiverError, Status
 
 __all__ = [
     "FINAL_STATUSES",
@@ -29,11 +28,11 @@ __all__ = [
     "unrecognised",
 ]
 
-FINAL_STATUSES = frozenset(STATUSES) - {"pending", "unknown"}
+FINAL_STATUSES = frozenset(str(status) for status in Status if status.is_final)
 
 
 def status_in(table: Mapping[str, str], bank_status: str) -> str:
-    """Translate a bank's status into one of `STATUSES` by a table with lower-case keys; `unknown` if not there."""
+    """Translate a bank's status into one of `Status` by a table with lower-case keys; `unknown` if not there."""
     return table.get(bank_status.strip().lower(), "unknown")
 
 
@@ -63,7 +62,7 @@ class Answer:
 
     bank_status: str
     status: str
-    """One of `STATUSES`."""
+    """One of `Status`."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What else staff may want to see; written as JSON."""
     recheck_after: Sequence[timedelta] = ()
