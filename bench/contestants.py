@@ -77,7 +77,7 @@ def ours(kind: str) -> Start:
         url = stage.database(kind, "ours")
         parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
         try:
-            schema.upgrade(parts.database)
+            schema.upgrade(parts.database, parts.encryption)
             add_source(parts)
         finally:
             parts.database.close()

@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="receiver-bench-") as folder:
         for kind, url in databases(Path(folder)):
             parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
-            schema.upgrade(parts.database)
+            schema.upgrade(parts.database, parts.encryption)
             token = fill(parts, ENTRIES)
             add_source(parts)
             try:

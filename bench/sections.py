@@ -145,7 +145,7 @@ def verification(plan: Plan) -> Raw:
         url = f"sqlite:///{folder}/receiver.db"
         parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
         try:
-            schema.upgrade(parts.database)
+            schema.upgrade(parts.database, parts.encryption)
             source = add_source(parts)
             with parts.database.read() as connection:
                 profile, _ = profile_of(connection, parts.encryption, source, parts.clock())

@@ -24,6 +24,7 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import api_tokens, schema, signing_secrets, sources
 from receiver.store.database import Database
+from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
 
@@ -41,6 +42,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("receiver")
 
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+ENCRYPTION = Encryption([KEY])
 
 _numbers = itertools.count(1)
 
@@ -97,7 +99,7 @@ def migrated_template(postgres: str) -> str:
     name = f"receiver_template_{os.getpid()}"
     _execute(postgres, f"CREATE DATABASE {name}")
     database = Database(_sqlalchemy_url(postgres, name))
-    schema.upgrade(database)
+    schema.upgrade(database, ENCRYPTION)
     database.close()
     return name
 
@@ -153,7 +155,7 @@ def sqlite_url(tmp_path: Path) -> str:
     """A fresh, migrated SQLite file."""
     url = f"sqlite:///{tmp_path}/receiver.db"
     database = Database(url)
-    schema.upgrade(database)
+    schema.upgrade(database, ENCRYPTION)
     database.close()
     return url
 

@@ -119,7 +119,9 @@ def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> 
         opened = stored.credentials(connection, runtime.encryption, source.id) or {}
         secrets = signing_secrets.every(connection, runtime.encryption, source.id)
         about = {"source": source_name, "version": change.secret_version}
-        audit.write(connection, at=runtime.clock(), who=who, what="secret.shown", why=None, about=about)
+        audit.write(
+            connection, runtime.encryption, at=runtime.clock(), who=who, what="secret.shown", why=None, about=about
+        )
     signing_secret = next((secret.text for secret in secrets if secret.version == change.secret_version), None)
     return {**opened, "signing_secret": signing_secret}
 

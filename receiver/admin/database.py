@@ -33,7 +33,15 @@ def backup(runtime: Runtime, who: str, to: Path) -> Backup:
     about = {"file": to.name, "bytes": size}
     try:
         with runtime.database.write() as connection:
-            audit.write(connection, at=runtime.clock(), who=who, what="database.backed_up", why=None, about=about)
+            audit.write(
+                connection,
+                runtime.encryption,
+                at=runtime.clock(),
+                who=who,
+                what="database.backed_up",
+                why=None,
+                about=about,
+            )
     except StoreUnavailable:
         return Backup(to, size, is_audited=False)
     return Backup(to, size, is_audited=True)

@@ -52,8 +52,10 @@ def find(runtime: Runtime, delivery_id: str) -> DeliveryRecord:
     return row
 
 
-def explain(runtime: Runtime, delivery_id: str, paths: Sequence[str] = ()) -> Explained:
+def explain(runtime: Runtime, who: str, delivery_id: str, paths: Sequence[str] = ()) -> Explained:
     """Find out how a delivery was signed (a dry run of its verification); `paths` are tried besides its own.
+
+    Audited as `deliveries.explained`: it tells what the source's secrets would have accepted.
 
     Raises:
         NotFound
@@ -65,6 +67,17 @@ def explain(runtime: Runtime, delivery_id: str, paths: Sequence[str] = ()) -> Ex
     prefix = runtime.settings.public_path_prefix
     with runtime.database.read() as connection:
         report = explaining.explain(connection, runtime.encryption, row, prefix, paths, runtime.clock())
+    about = {"source": row.source, "delivery": row.id}
+    with runtime.database.write() as connection:
+        audit.write(
+            connection,
+            runtime.encryption,
+            at=runtime.clock(),
+            who=who,
+            what="deliveries.explained",
+            why=None,
+            about=about,
+        )
     return Explained(row, report)
 
 
@@ -109,4 +122,12 @@ def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:
 def _note(runtime: Runtime, who: str, source_name: str | None, accepted: Sequence[str]) -> None:
     about = {"source": source_name, "deliveries": list(accepted[:AUDITED]), "accepted": len(accepted)}
     with runtime.database.write() as connection:
-        audit.write(connection, at=runtime.clock(), who=who, what="deliveries.reverified", why=None, about=about)
+        audit.write(
+            connection,
+            runtime.encryption,
+            at=runtime.clock(),
+            who=who,
+            what="deliveries.reverified",
+            why=None,
+            about=about,
+        )

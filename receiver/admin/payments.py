@@ -24,4 +24,6 @@ def check(runtime: Runtime, who: str, source_name: str, payment_id: str) -> None
         raise NotPossible("the bank was not asked: source disabled, a worker at it, or its limit spent")
     about = {"source": source_name, "payment": payment_id}
     with runtime.database.write() as connection:
-        audit.write(connection, at=runtime.clock(), who=who, what="payment.checked", why=None, about=about)
+        audit.write(
+            connection, runtime.encryption, at=runtime.clock(), who=who, what="payment.checked", why=None, about=about
+        )

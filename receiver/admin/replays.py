@@ -30,7 +30,9 @@ def start(runtime: Runtime, who: str, plan_token: str) -> ReplayRecord:
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        replay_id = Planner(runtime.settings.keys).start(connection, plan_token, who, runtime.clock())
+        replay_id = Planner(runtime.settings.keys).start(
+            connection, runtime.encryption, plan_token, who, runtime.clock()
+        )
         found = replays.find(connection, replay_id)
         assert found is not None  # noqa: S101 - started above, in this transaction
         return found
@@ -59,7 +61,7 @@ def cancel(runtime: Runtime, who: str, replay_id: str) -> ReplayRecord:
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        stopped = run.cancel(connection, replay_id, who, runtime.clock())
+        stopped = run.cancel(connection, runtime.encryption, replay_id, who, runtime.clock())
     found = find(runtime, replay_id)
     if not stopped:
         raise NotPossible(f"the replay {replay_id} is over already")

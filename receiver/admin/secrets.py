@@ -42,7 +42,7 @@ def put(runtime: Runtime, who: str, source_name: str, text: str) -> int:
         banks.named(source.bank).check_secret(secret, source.options)
         version = signing_secrets.put(connection, runtime.encryption, source.id, secret, now=now, grace_seconds=grace)
         about = {"source": source_name, "version": version}
-        audit.write(connection, at=now, who=who, what="secret.set", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="secret.set", why=None, about=about)
     return version
 
 
@@ -76,7 +76,7 @@ def expire(runtime: Runtime, who: str, source_name: str, version: int) -> bool:
         if not signing_secrets.expire(connection, source.id, version, now):
             raise NotFound(f"{source_name} has no valid secret {version}")
         about = {"source": source_name, "version": version}
-        audit.write(connection, at=now, who=who, what="secret.expired", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="secret.expired", why=None, about=about)
         left = signing_secrets.versions(connection, source.id)
     return any(secret.state(now) != "expired" for secret in left)
 
@@ -94,5 +94,13 @@ def reencrypt(runtime: Runtime, who: str) -> int:
         number = reencrypt_all(connection, runtime.encryption)
         bcb_from_environment.renew_digest(connection, runtime.settings)
         about = {"number": number}
-        audit.write(connection, at=runtime.clock(), who=who, what="secrets.reencrypted", why=None, about=about)
+        audit.write(
+            connection,
+            runtime.encryption,
+            at=runtime.clock(),
+            who=who,
+            what="secrets.reencrypted",
+            why=None,
+            about=about,
+        )
     return number

@@ -170,7 +170,7 @@ def add(runtime: Runtime, who: str, new: NewSource, credentials: Mapping[str, st
         if credentials:
             sources.set_credentials(connection, runtime.encryption, added.id, credentials)
         about = {"source": new.name, "bank": new.bank, "environment": new.environment, "credentials": bool(credentials)}
-        audit.write(connection, at=now, who=who, what="source.added", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="source.added", why=None, about=about)
         return named(connection, new.name)
 
 
@@ -198,7 +198,9 @@ def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> None:
     what = "source.enabled" if is_on else "source.disabled"
     with runtime.database.write() as connection:
         sources.change(connection, named(connection, name).id, enabled=is_on)
-        audit.write(connection, at=runtime.clock(), who=who, what=what, why=None, about={"source": name})
+        audit.write(
+            connection, runtime.encryption, at=runtime.clock(), who=who, what=what, why=None, about={"source": name}
+        )
 
 
 def missing_credentials(bank: Bank, given: Mapping[str, str]) -> list[str]:
@@ -247,10 +249,12 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
     with runtime.database.write() as connection:
         source = named(connection, name)
         check_credentials(source.bank, credentials, now)
-        given_up = outcomes.abandon(connection, source, who, now)
+        given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
         sources.set_credentials(connection, runtime.encryption, source.id, credentials)
         bank_sessions.forget(connection, source.id)
-        audit.write(connection, at=now, who=who, what="source.credentials", why=None, about={"source": name})
+        audit.write(
+            connection, runtime.encryption, at=now, who=who, what="source.credentials", why=None, about={"source": name}
+        )
     return given_up
 
 
@@ -285,5 +289,7 @@ def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration
         answer = answer.replace(secret.text, "…")
     about = {"source": name, "address": address, "bank_says": answer}
     with runtime.database.write() as connection:
-        audit.write(connection, at=runtime.clock(), who=who, what="source.registered", why=None, about=about)
+        audit.write(
+            connection, runtime.encryption, at=runtime.clock(), who=who, what="source.registered", why=None, about=about
+        )
     return Registration(address, bool(path), answer)

@@ -54,7 +54,7 @@ def create(
             "sources": list(source_names),
             "expires_at": ends.isoformat() if ends is not None else None,
         }
-        audit.write(connection, at=now, who=who, what="token.created", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="token.created", why=None, about=about)
     return NewToken(name, text, granted, tuple(source_names), ends)
 
 
@@ -69,7 +69,9 @@ def revoke(runtime: Runtime, who: str, name: str) -> None:
     with runtime.database.write() as connection:
         if not api_tokens.revoke(connection, name, now):
             raise NotFound(f"there is no valid token {name!r}")
-        audit.write(connection, at=now, who=who, what="token.revoked", why=None, about={"token": name})
+        audit.write(
+            connection, runtime.encryption, at=now, who=who, what="token.revoked", why=None, about={"token": name}
+        )
 
 
 def state(token: TokenRecord, now: datetime) -> str:

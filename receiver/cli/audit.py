@@ -1,5 +1,8 @@
 """`receiver audit`: who did what, why and when."""
 
+import json
+from typing import TextIO
+
 import click
 
 from receiver.cli.context import migrated
@@ -16,21 +19,30 @@ def audit() -> None:
 @as_json
 def list_entries(limit: int, as_json: bool) -> None:
     """List entries, newest first."""
-    from receiver.store import audit as stored
+    from receiver.admin import audit as acts
     from receiver.web.schemas.base import AuditEntry
 
-    runtime = migrated()
-    with runtime.database.read() as connection:
-        rows = [AuditEntry.of(row).shown() for row in stored.listing(connection, limit=limit)]
+    rows = [AuditEntry.of(row).shown() for row in acts.listing(migrated(), limit=limit)]
     write_list(rows, ["id", "at", "who", "what", "why", "about"], as_json, "The audit log is empty.")
 
 
 @audit.command()
-def verify() -> None:
-    """Check that no entry was changed or taken out."""
-    from receiver.store import audit as stored
+@click.option("--anchor", metavar="FILE|DIGEST", help="What the log must hold: an earlier export, or a noted digest.")
+def verify(anchor: str | None) -> None:
+    """Check that no entry was changed, added or taken out."""
+    from receiver.admin import audit as acts
 
-    runtime = migrated()
-    with runtime.database.read() as connection:
-        number = stored.verify(connection)
-    click.echo(f"{number} entries, each bound to the one before it.")
+    state = acts.verify(migrated(), anchor)
+    click.echo(
+        f"{state.entries} entries, each bound to the one before it; the newest digest is {state.digest or 'none'}."
+    )
+
+
+@audit.command()
+@click.argument("to", type=click.File("w", encoding="utf-8", lazy=False), default="-", metavar="[FILE]")
+def export(to: TextIO) -> None:
+    """Write all entries as lines of JSON, oldest first; the last line is an anchor for `audit verify`."""
+    from receiver.admin import audit as acts
+
+    for line in acts.export(migrated()):
+        to.write(f"{json.dumps(line)}\n")

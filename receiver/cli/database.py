@@ -25,7 +25,7 @@ def upgrade() -> None:
     click.get_current_context().call_on_close(started.database.close)
     before = schema.current_revision(started.database)
     try:
-        schema.upgrade(started.database)
+        schema.upgrade(started.database, started.encryption)
     except CommandError as error:
         raise click.ClickException(f"the database is at revision {before}, which this release does not know") from error
     after = schema.newest_revision()

@@ -50,7 +50,7 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
     from receiver.admin import deliveries as acts
     from receiver.web.schemas.deliveries import Explanation
 
-    explained = acts.explain(migrated(), delivery_id, paths)
+    explained = acts.explain(migrated(), who(), delivery_id, paths)
     shown = Explanation.made(explained.delivery, explained.report).shown()
     if as_json:
         write_json(shown)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from receiver.cli.context import migrated
+from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
 
 if TYPE_CHECKING:
@@ -73,14 +73,10 @@ def show(event_id: str, as_json: bool) -> None:
 @events.command()
 @click.argument("event_id")
 def raw(event_id: str) -> None:
-    """Write the bytes that the bank sent to standard output."""
-    from receiver.store import events as stored
+    """Write the bytes that the bank sent to standard output; the audit log notes it."""
+    from receiver.admin import events as acts
 
-    runtime = migrated()
-    with runtime.database.read() as connection:
-        found = stored.raw(connection, event_id)
-    if found is None:
-        raise click.ClickException(f"there is no raw payload of an event {event_id!r}")
+    found = acts.raw(migrated(), who(), event_id)
     if sys.stdout.isatty():
         # Only a program gets the bytes as they are; at a terminal they could steer it.
         click.echo("\n".join(cell(line) for line in found.decode("utf-8", "replace").splitlines()))

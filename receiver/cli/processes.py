@@ -20,7 +20,7 @@ def run() -> None:
 
     started = runtime.start(load_settings())
     logs.configure(started.settings.log_level)
-    schema.upgrade(started.database)
+    schema.upgrade(started.database, started.encryption)
     start.prepare(started)
     click.echo(f"Callbacks at {started.settings.base_url}/webhooks/<source>, the API at /api/v1", err=True)
     sys.exit(supervisor.run([supervisor.WEB, supervisor.WORKER]))

@@ -144,7 +144,9 @@ class Attempts:
             outcomes.close(connection, found, CredentialChangeState.REFUSED, now, why=words)
             about = {"source": self.source.name, "client": change.client_id}
             what = f"credentials.{change.kind}.refused"
-            audit.write(connection, at=now, who=change.requested_by, what=what, why=words, about=about)
+            audit.write(
+                connection, self.runtime.encryption, at=now, who=change.requested_by, what=what, why=words, about=about
+            )
 
     def _record(self, change: ChangeRecord, answer: NewCredentials | None) -> ChangeRecord:
         """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it."""

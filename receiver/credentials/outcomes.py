@@ -39,7 +39,7 @@ def record(
     credential_changes.change_values(connection, change.id, client_id=client_id)
     about = {"source": source.name, "client": client_id, "secret_version": version, "attempts": change.attempts}
     what = f"credentials.{change.kind}.done"
-    audit.write(connection, at=now, who=change.requested_by, what=what, why=None, about=about)
+    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, why=None, about=about)
 
 
 def _take_over(
@@ -95,7 +95,9 @@ def close(
     )
 
 
-def abandon(connection: Connection, source: SourceRecord, who: str, now: datetime) -> ChangeRecord | None:
+def abandon(
+    connection: Connection, encryption: Encryption, source: SourceRecord, who: str, now: datetime
+) -> ChangeRecord | None:
     """Give up the source's unfinished change, in the caller's transaction, and return it; none where there is none."""
     pending = credential_changes.pending(connection, source.id)
     change = credential_changes.lock(connection, pending) if pending is not None else None
@@ -103,7 +105,9 @@ def abandon(connection: Connection, source: SourceRecord, who: str, now: datetim
         return None
     close(connection, change, CredentialChangeState.ABANDONED, now, why="given up by an operator")
     about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
-    audit.write(connection, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about)
+    audit.write(
+        connection, encryption, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about
+    )
     return change
 
 

@@ -110,7 +110,7 @@ class CredentialChanges:
             NothingUnderWay
         """
         with self.runtime.database.write() as connection:
-            if outcomes.abandon(connection, source, who, self.runtime.clock()) is None:
+            if outcomes.abandon(connection, self.runtime.encryption, source, who, self.runtime.clock()) is None:
                 raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
 
     def settle_due(self) -> int:
@@ -196,7 +196,13 @@ class CredentialChanges:
                 raise AlreadyUnderWay(f"somebody else has just begun to change the credentials of {source.name}")
             about = {"source": source.name, "client": target}
             audit.write(
-                connection, at=now, who=request.who, what=f"credentials.{request.kind}.begun", why=None, about=about
+                connection,
+                self.runtime.encryption,
+                at=now,
+                who=request.who,
+                what=f"credentials.{request.kind}.begun",
+                why=None,
+                about=about,
             )
         return begun
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from receiver.model import ReceiverError, ReplayState, ReplayTarget
 from receiver.signing.signed_text import NotOurs, SignedText
 from receiver.store import audit, consumers, feed, replays
+from receiver.store.encryption import Encryption
 from receiver.store.records import new_id
 from receiver.store.replays import Matched, Selection
 
@@ -93,7 +94,7 @@ class Planner:
         }
         return Plan(matched, sample, self._texts.make(content), expires_at)
 
-    def start(self, connection: Connection, token: str, who: str, now: datetime) -> str:
+    def start(self, connection: Connection, encryption: Encryption, token: str, who: str, now: datetime) -> str:
         """Start a plan's run and return its id; the same plan again names the same run.
 
         Raises:
@@ -115,7 +116,9 @@ class Planner:
         }
         if replays.start(connection, values):
             about = {"replay": values["id"], "target": content["target"], "filter": content["filter"]}
-            audit.write(connection, at=now, who=who, what="replay.started", why=content["reason"], about=about)
+            audit.write(
+                connection, encryption, at=now, who=who, what="replay.started", why=content["reason"], about=about
+            )
         return replays.of_plan(connection, content["plan"])
 
     def read(self, token: str, now: datetime) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from receiver.replay.plan import from_filter
 from receiver.runtime import Runtime
 from receiver.store import audit, replays
 from receiver.store.database import StoreUnavailable
+from receiver.store.encryption import Encryption
 from receiver.store.replays import ReplayRecord
 
 log = logging.getLogger(__name__)
@@ -95,18 +96,26 @@ class Runner:
         if part.number < limit:
             changed |= {"state": ReplayState.DONE, "finished_at": now}
             about = {"replay": replay.id, "done": done, "failed": failed}
-            audit.write(connection, at=now, who="worker", what="replay.done", why=replay.reason, about=about)
+            audit.write(
+                connection,
+                self.runtime.encryption,
+                at=now,
+                who="worker",
+                what="replay.done",
+                why=replay.reason,
+                about=about,
+            )
             log.info("replay %s is done: %s sent again, %s failed", replay.id, done, failed)
         elif replay.per_second is not None:
             changed["due_at"] = now + timedelta(seconds=part.number / replay.per_second)
         replays.advance(connection, replay.id, changed)
 
 
-def cancel(connection: Connection, replay_id: str, who: str, now: datetime) -> bool:
+def cancel(connection: Connection, encryption: Encryption, replay_id: str, who: str, now: datetime) -> bool:
     """Stop a replay; what it has sent stays sent. False where it was over already."""
     if not replays.cancel(connection, replay_id, now):
         return False
     replay = replays.find(connection, replay_id)
     why, about = (replay.reason, {"replay": replay_id, "done": replay.done}) if replay else (None, {})
-    audit.write(connection, at=now, who=who, what="replay.cancelled", why=why, about=about)
+    audit.write(connection, encryption, at=now, who=who, what="replay.cancelled", why=why, about=about)
     return True

@@ -59,7 +59,7 @@ def development_server() -> None:
     try:
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level)
-        schema.upgrade(started.database)
+        schema.upgrade(started.database, started.encryption)
         prepare(started)
     except (SettingsError, NotMigrated, StoreUnavailable) as error:
         sys.exit(f"receiver: {error}")

@@ -1,26 +1,44 @@
-"""The audit log: who did what, why and when; append-only, each entry bound to the one before it (a hash chain)."""
+"""The audit log: who did what, why and when. It is only ever added to, and what was done behind its back shows.
+
+Each entry carries a digest (HMAC-SHA256) over itself and the digest before it, so the entries are a chain; one row, the
+head, counts them, names the newest digest and is keyed likewise. Whoever can write the database, but has none of
+RECEIVER_SECRET_KEYS, can neither change, add nor take away an entry without `verify` finding it. What remains is to put
+a whole older state back: a digest that was noted elsewhere (an anchor) shows that.
+
+The key is derived from the first of RECEIVER_SECRET_KEYS and stored, encrypted, under the name that each entry carries;
+so it is still there to verify with when its secret key has been rotated out. Entries without the name of a key are from
+releases that had none: a plain hash chain, which the first keyed digest closes.
+"""
 
 import hashlib
+import hmac
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, insert, select, text
+from sqlalchemy import Connection, Select, insert, select, text, update
 
 from receiver.model import ReceiverError
-from receiver.store.records import columns_of, fetch_all
-from receiver.store.tables import AuditEntry, table_of
+from receiver.store.bulk_insert import insert_or_skip
+from receiver.store.encryption import Encryption
+from receiver.store.records import columns_of, fetch_all, fetch_one
+from receiver.store.tables import AuditEntry, AuditHead, AuditKey, table_of
 
-_entries = table_of(AuditEntry)
+log = logging.getLogger(__name__)
+
+_entries, _head, _keys = (table_of(model) for model in (AuditEntry, AuditHead, AuditKey))
+
+READ_AT_ONCE = 1000
 
 
 class AuditBroken(ReceiverError):
-    """An entry was changed or taken out since it was written."""
+    """The log is not as it was written: an entry, or the head, was changed, added or taken away since."""
 
 
 class AuditRecord(NamedTuple):
-    """One entry of the log; `at` is UTC, `about` is what it was done to."""
+    """One entry of the log; `at` is UTC, `about` is what it was done to, `key` names what `digest` is made with."""
 
     id: int
     at: datetime
@@ -28,19 +46,65 @@ class AuditRecord(NamedTuple):
     what: str
     why: str | None
     about: dict[str, Any]
+    key: str | None
     digest: str
 
 
+class AuditState(NamedTuple):
+    """How far the log has come."""
+
+    entries: int
+    digest: str | None
+    """Of the newest entry; none where the log is empty. Noted elsewhere, it is an anchor for `verify`."""
+
+
+class _Head(NamedTuple):
+    entries: int
+    digest: str | None
+    key: str
+    mac: str
+
+
 def write(
-    connection: Connection, *, at: datetime, who: str, what: str, why: str | None, about: Mapping[str, Any]
+    connection: Connection,
+    encryption: Encryption,
+    *,
+    at: datetime,
+    who: str,
+    what: str,
+    why: str | None,
+    about: Mapping[str, Any],
 ) -> None:
-    """Add an entry in the caller's transaction: what is logged and the log of it are stored or lost together."""
+    """Add an entry in the caller's transaction: what is logged and the log of it are stored or lost together.
+
+    Where the head was tampered with, it is left as it is, so that `verify` goes on finding it.
+
+    Raises:
+        DecryptionFailed: the head is made with a key that none of RECEIVER_SECRET_KEYS opens.
+    """
     if connection.dialect.name == "postgresql":
         # Writers take turns, so that each entry is bound to the one before it. The number is this project's own.
         connection.execute(text("SELECT pg_advisory_xact_lock(7236102)"))
-    before = connection.execute(select(_entries.c.digest).order_by(_entries.c.id.desc()).limit(1)).scalar()
-    digest = _digest(before, at, who, what, why, about)
-    connection.execute(insert(_entries).values(at=at, who=who, what=what, why=why, about=dict(about), digest=digest))
+    keys = _AuditKeys(connection, encryption)
+    key = keys.current(at)
+    state = _trusted_head(connection, keys)
+    before = _newest_digest(connection) if state is None else state.digest
+    digest = _digest(before, at, who, what, why, about, key, keys)
+    connection.execute(
+        insert(_entries).values(at=at, who=who, what=what, why=why, about=dict(about), key=key, digest=digest)
+    )
+    if state is None:
+        log.error("the audit log was tampered with: run `receiver audit verify`")
+    else:
+        _put_head(connection, keys, key, AuditState(state.entries + 1, digest))
+
+
+def start(connection: Connection, encryption: Encryption, at: datetime) -> None:
+    """Make the head over the entries that there are, in the migration that makes its table."""
+    keys = _AuditKeys(connection, encryption)
+    number = sum(1 for _ in connection.execute(select(_entries.c.id)))
+    connection.execute(insert(_head).values(id=1, entries=0, key="", mac=""))
+    _put_head(connection, keys, keys.current(at), AuditState(number, _newest_digest(connection)))
 
 
 def _all() -> Select[Any]:
@@ -52,22 +116,151 @@ def listing(connection: Connection, *, limit: int) -> list[AuditRecord]:
     return fetch_all(connection, AuditRecord, _all().order_by(_entries.c.id.desc()).limit(limit))
 
 
-def verify(connection: Connection) -> int:
-    """Check every entry against the one before it, and return how many there are.
+def oldest_first(connection: Connection) -> Iterator[AuditRecord]:
+    """Go through all entries, some at a time."""
+    after = 0
+    while rows := fetch_all(
+        connection, AuditRecord, _all().where(_entries.c.id > after).order_by(_entries.c.id).limit(READ_AT_ONCE)
+    ):
+        yield from rows
+        after = rows[-1].id
+
+
+def state(connection: Connection) -> AuditState | None:
+    """Return what the head says, unverified; none where it is gone."""
+    return fetch_one(connection, AuditState, select(*columns_of(AuditState, _head)))
+
+
+def verify(connection: Connection, encryption: Encryption, anchor: str | None = None) -> AuditState:
+    """Check every entry against the one before it, and the newest against the head; return how far the log has come.
+
+    `anchor` is the digest of an entry, noted elsewhere at an earlier time, that the log must hold.
 
     Raises:
-        AuditBroken: naming the first entry that does not fit.
+        AuditBroken: naming the first thing that does not fit.
+        DecryptionFailed: none of RECEIVER_SECRET_KEYS opens a key that entries are made with.
     """
-    before: str | None = None
-    number = 0
-    for entry in map(AuditRecord._make, connection.execute(_all().order_by(_entries.c.id))):
-        if _digest(before, entry.at, entry.who, entry.what, entry.why, entry.about) != entry.digest:
-            raise AuditBroken(f"entry {entry.id} does not fit the one before it: one of them was changed or taken out")
-        before = entry.digest
-        number += 1
-    return number
+    keys = _AuditKeys(connection, encryption)
+    before: AuditRecord | None = None
+    number, anchored = 0, anchor is None
+    for entry in oldest_first(connection):
+        _check_entry(entry, before, keys)
+        before, number = entry, number + 1
+        anchored = anchored or entry.digest == anchor
+    found = AuditState(number, before.digest if before else None)
+    _check_head(connection, keys, found)
+    if not anchored:
+        raise AuditBroken(
+            f"no entry has the digest {anchor}: an older state of the log was put back, or it is another database's"
+        )
+    return found
 
 
-def _digest(before: str | None, at: datetime, who: str, what: str, why: str | None, about: Mapping[str, Any]) -> str:
-    content = json.dumps([before, at.astimezone(UTC).isoformat(), who, what, why, dict(about)], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+def _check_entry(entry: AuditRecord, before: AuditRecord | None, keys: "_AuditKeys") -> None:
+    if entry.key is None and before is not None and before.key is not None:
+        raise AuditBroken(f"entry {entry.id} names no key: it was added behind the log's back")
+    if entry.key is not None and not keys.knows(entry.key):
+        raise AuditBroken(f"entry {entry.id} is made with the key {entry.key!r}, which is gone: it was taken out")
+    expected = _digest(before.digest if before else None, *entry[1:-1], keys)
+    if not hmac.compare_digest(expected.encode(), entry.digest.encode()):
+        raise AuditBroken(
+            f"entry {entry.id} does not fit the one before it: one of them was changed, added or taken out"
+        )
+
+
+def _check_head(connection: Connection, keys: "_AuditKeys", found: AuditState) -> None:
+    head = _trusted_head(connection, keys)
+    if head is None:
+        raise AuditBroken("the head row, which counts the entries, was changed or taken out")
+    if head == found:
+        return
+    if head.entries > found.entries:
+        raise AuditBroken(f"{head.entries} entries were written and {found.entries} are there: the newest are gone")
+    raise AuditBroken(
+        f"{head.entries} entries were written, and {found.entries} are there, the newest of which is not the one that "
+        "was written last"
+    )
+
+
+def _newest_digest(connection: Connection) -> str | None:
+    found: str | None = connection.execute(select(_entries.c.digest).order_by(_entries.c.id.desc()).limit(1)).scalar()
+    return found
+
+
+def _trusted_head(connection: Connection, keys: "_AuditKeys") -> AuditState | None:
+    """Return what the head says; none where it is not there, or not as it was written."""
+    head = fetch_one(connection, _Head, select(*columns_of(_Head, _head)))
+    if head is None or not keys.knows(head.key):
+        return None
+    state = AuditState(head.entries, head.digest)
+    return state if hmac.compare_digest(keys.mac(head.key, ["head", *state]).encode(), head.mac.encode()) else None
+
+
+def _put_head(connection: Connection, keys: "_AuditKeys", key: str, state: AuditState) -> None:
+    mac = keys.mac(key, ["head", *state])
+    connection.execute(update(_head).values(**state._asdict(), key=key, mac=mac))
+
+
+def _digest(
+    before: str | None,
+    at: datetime,
+    who: str,
+    what: str,
+    why: str | None,
+    about: Mapping[str, Any],
+    key: str | None,
+    keys: "_AuditKeys",
+) -> str:
+    content = [before, at.astimezone(UTC).isoformat(), who, what, why, dict(about)]
+    if key is None:
+        return hashlib.sha256(_canonical(content)).hexdigest()
+    return keys.mac(key, ["entry", *content])
+
+
+def _canonical(content: list[Any]) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()
+
+
+class _AuditKeys:
+    """The keys that digests are made with, as they are stored: each under a name that is a digest of itself."""
+
+    def __init__(self, connection: Connection, encryption: Encryption) -> None:
+        self._connection = connection
+        self._encryption = encryption
+        self._opened: dict[str, str | None] = {}
+
+    def current(self, at: datetime) -> str:
+        """Return the name of the key for what is written now; it is stored on first use."""
+        key = self._encryption.derived("audit log")
+        name = _name(key)
+        if not self.knows(name):
+            sealed = self._encryption.encrypt(_purpose(name), key)
+            insert_or_skip(self._connection, _keys, ["name"], {"name": name, "sealed": sealed, "created_at": at})
+            self._opened[name] = key
+        return name
+
+    def knows(self, name: str) -> bool:
+        """Tell whether a key of this name is stored.
+
+        Raises:
+            DecryptionFailed
+        """
+        if name not in self._opened:
+            sealed = self._connection.execute(select(_keys.c.sealed).where(_keys.c.name == name)).scalar()
+            key = None if sealed is None else self._encryption.decrypt(_purpose(name), bytes(sealed))
+            self._opened[name] = key if key is not None and _name(key) == name else None
+        return self._opened[name] is not None
+
+    def mac(self, name: str, content: list[Any]) -> str:
+        """Return the HMAC-SHA256 (RFC 2104) over content, with a key that is known."""
+        key = self._opened[name]
+        assert key is not None  # noqa: S101 - for the type checker
+        return hmac.new(key.encode(), _canonical(content), hashlib.sha256).hexdigest()
+
+
+def _name(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _purpose(name: str) -> str:
+    return f"audit key {name}"

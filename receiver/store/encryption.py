@@ -1,12 +1,15 @@
 """Encryption of secrets at rest: Fernet (AES-128-CBC, HMAC-SHA256) with keys that can be rotated."""
 
+import base64
 from collections.abc import Sequence
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, select, update
 
 from receiver.model import ReceiverError
-from receiver.store.tables import BankToken, CredentialChange, SigningSecret, Source, table_of
+from receiver.store.tables import AuditKey, BankToken, CredentialChange, SigningSecret, Source, table_of
 
 
 class DecryptionFailed(ReceiverError):
@@ -19,6 +22,7 @@ class Encryption:
     def __init__(self, keys: Sequence[str]) -> None:
         """Take keys of 32 bytes in URL-safe Base64, newest first: the first encrypts, all decrypt."""
         self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._first = base64.urlsafe_b64decode(keys[0])
 
     def encrypt(self, purpose: str, text: str) -> bytes:
         """Encrypt `text`."""
@@ -38,6 +42,10 @@ class Encryption:
             raise DecryptionFailed(f"the stored {purpose} was sealed for another place")
         return text
 
+    def derived(self, purpose: str) -> str:
+        """Return 256 bits in hexadecimal, made of the first key for one purpose (HKDF-SHA256, RFC 5869)."""
+        return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(self._first).hex()
+
     def renew(self, what: str, sealed: bytes) -> bytes:
         """Encrypt with the first key what any of the keys opens; `what` names it where none does.
 
@@ -55,6 +63,7 @@ ENCRYPTED_COLUMNS = (
     (table_of(SigningSecret), "sealed"),
     (table_of(BankToken), "sealed"),
     (table_of(CredentialChange), "token"),
+    (table_of(AuditKey), "sealed"),
 )
 """Every column that holds something encrypted."""
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from receiver.model import ReceiverError
 from receiver.store.database import Database
+from receiver.store.encryption import Encryption
 
 TURN_SECONDS = 600
 """Two that migrate at once take turns, however long the first one's migration takes."""
@@ -42,10 +43,11 @@ def _revision(connection: Connection) -> str | None:
     return found
 
 
-def upgrade(database: Database, revision: str = "head") -> None:
+def upgrade(database: Database, encryption: Encryption, revision: str = "head") -> None:
     """Migrate up, in one transaction; does nothing where nothing is left to do. Safe to run in several places at once.
 
     Raises:
+        DecryptionFailed: something that has to be encrypted anew opens with none of the keys; nothing is changed then.
         StoreUnavailable
     """
     from alembic import command
@@ -55,6 +57,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.write(turn_seconds=TURN_SECONDS) as connection:
         config.attributes["connection"] = connection
+        config.attributes["encryption"] = encryption
         command.upgrade(config, revision)
 
 

@@ -2,7 +2,9 @@
 
 from flask import Response
 
+from receiver.admin import events as acts
 from receiver.feed.cursors import Cursors
+from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
@@ -20,6 +22,7 @@ class Events:
 
     def __init__(self, runtime: Runtime) -> None:
         """Take a process's parts."""
+        self._runtime = runtime
         self._database = runtime.database
         self._cursors = Cursors(runtime.settings.keys, "events")
 
@@ -56,13 +59,14 @@ class Events:
         problems=NO_EVENT,
     )
     def show_raw(self, event_id: str, token: TokenRecord) -> Response:
-        """Return the bytes that the proof covers, as the bank sent them."""
+        """Return the bytes that the proof covers, as the bank sent them; the audit log notes it."""
         with self._database.read() as connection:
             found = events.find(connection, event_id)
-            raw = events.raw(connection, event_id)
         if found is None or not auth.may_see(token, found.source):
             raise Problem(404, "There is no such event.")
-        if raw is None:
-            raise Problem(404, "The raw payload of this event is not kept.")
+        try:
+            raw = acts.raw(self._runtime, f"token:{token.name}", event_id)
+        except NotFound as error:
+            raise Problem(404, "The raw payload of this event is not kept.") from error
         headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename={event_id}"}
         return Response(raw, content_type="application/octet-stream", headers=headers)

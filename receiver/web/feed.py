@@ -1,9 +1,11 @@
 """`/api/v1/feed` and `/api/v1/consumers/<name>/…`: the ordered log, by cursor or by named consumer."""
 
+from datetime import datetime
 from urllib.parse import urlencode
 
 from flask import Response, request
 
+from receiver.admin import consumers as acts
 from receiver.feed.cursors import CursorInvalid, Cursors
 from receiver.feed.reader import Reader, check_given_out
 from receiver.runtime import Runtime
@@ -92,20 +94,15 @@ class Feed:
         answers={200: Position},
         problems=NO_CONSUMER,
     )
-    def seek(self, name: str, token: TokenRecord, body: Place) -> Position:  # noqa: ARG002
-        """Move a consumer on purpose: to the beginning, the end, a cursor or a time."""
+    def seek(self, name: str, token: TokenRecord, body: Place) -> Position:
+        """Move a consumer on purpose: to the beginning, the end, a cursor or a time; the audit log notes it."""
         own = self._cursors_of(name)
-        feed.give_positions(self._database)
-        with self._database.write() as connection:
-            head = feed.head(connection)
-            if body.to in ("beginning", "end"):
-                position = head if body.to == "end" else 0
-            elif (time := body.time) is not None:
-                position = feed.position_at(connection, time)
-            else:
-                position = _read_either(body.to, self._cursors, own)
-            check_given_out(position, head)
-            consumers.seek(connection, name, position, self._runtime.clock())
+        to: int | datetime | None
+        if body.to in ("beginning", "end"):
+            to = 0 if body.to == "beginning" else None
+        elif (to := body.time) is None:
+            to = _read_either(body.to, self._cursors, own)
+        position = acts.seek(self._runtime, f"token:{token.name}", name, to)
         return Position(consumer=name, cursor=own.make(position))
 
     def _cursors_of(self, name: str) -> Cursors:

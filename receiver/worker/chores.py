@@ -1,4 +1,4 @@
-"""What the worker does beside its checks: fetching public keys, and warning of certificates and of quiet sources."""
+"""What the worker does beside checks: public keys, warnings of certificates and quiet sources, the audit's anchor."""
 
 import logging
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.errors import BankError
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, deliveries, events, sources
+from receiver.store import audit, bank_sessions, deliveries, events, sources
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,35 @@ class QuietSources:
             if source_id not in self._warned_at or now - self._warned_at[source_id] >= WARNED_EVERY:
                 self._warned_at[source_id] = now
                 log.warning(words)
+        return 0
+
+
+ANCHORED_EVERY = timedelta(minutes=1)
+
+
+@dataclass
+class AuditAnchor:
+    """Notes the audit log's newest digest in the log of the process, which is stored elsewhere than the database."""
+
+    runtime: Runtime
+    _next: datetime | None = None
+    _noted: str | None = None
+
+    def look(self) -> int:
+        """Log the digest where it is another than before, once a minute at most. Returns 0: nobody waits for it.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if self._next is not None and self._next - ANCHORED_EVERY <= now < self._next:
+            return 0
+        self._next = now + ANCHORED_EVERY
+        with self.runtime.database.read() as connection:
+            state = audit.state(connection)
+        if state is not None and state.digest not in (None, self._noted):
+            self._noted = state.digest
+            log.info("the audit log has %d entries; the newest digest is %s", *state)
         return 0
 
 

@@ -11,7 +11,7 @@ from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
-from receiver.worker.chores import CertificateExpiry, QuietSources, refresh_public_keys
+from receiver.worker.chores import AuditAnchor, CertificateExpiry, QuietSources, refresh_public_keys
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ def _usual_chores(runtime: Runtime) -> Sequence[Callable[[], int]]:
         changes.settle_due,
         CertificateExpiry(runtime).look,
         QuietSources(runtime).look,
+        AuditAnchor(runtime).look,
     )
 
 

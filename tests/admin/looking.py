@@ -15,7 +15,7 @@ def noted(parts: Runtime) -> list[tuple[str, str, dict[str, Any]]]:
     """The audit log, oldest first: who, what and about what."""
     with parts.database.read() as connection:
         rows = audit.listing(connection, limit=1000)
-        audit.verify(connection)
+        audit.verify(connection, parts.encryption)
     return [(row.who, row.what, row.about) for row in reversed(rows)]
 
 

@@ -61,7 +61,7 @@ DONE: dict[str, tuple[Act, str, dict[str, Any]]] = {
         "secret.expired",
         {"source": "bcb", "version": 1},
     ),
-    "encrypt anew": (lambda parts: secrets.reencrypt(parts, WHO), "secrets.reencrypted", {"number": 1}),
+    "encrypt anew": (lambda parts: secrets.reencrypt(parts, WHO), "secrets.reencrypted", {"number": 2}),
     "create a token": (
         lambda parts: tokens.create(parts, WHO, "ledger", source_names=["bcb"], lifetime=timedelta(days=90)),
         "token.created",

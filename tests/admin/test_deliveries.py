@@ -97,11 +97,12 @@ def test_what_was_accepted_before_a_failure_is_noted(
     assert reverified(parts) == [{"source": None, "deliveries": rejected[:1], "accepted": 1}]
 
 
-def test_explaining_a_delivery_notes_nothing_and_says_what_fits(parts: Runtime, rejected: list[str]) -> None:
-    before = everything(parts)
-    explained = deliveries.explain(parts, rejected[0])
+def test_explaining_a_delivery_says_what_fits_and_is_noted(parts: Runtime, rejected: list[str]) -> None:
+    explained = deliveries.explain(parts, WHO, rejected[0])
     assert explained.delivery.id == rejected[0]
     assert [fit.match.key_id for fit in explained.report.fits] == ["secret:2"]
-    assert everything(parts) == before
+    before = everything(parts)
+    assert noted(parts)[-1] == (WHO, "deliveries.explained", {"source": "bcb", "delivery": rejected[0]})
     with pytest.raises(NotFound):
-        deliveries.explain(parts, "dlv_none")
+        deliveries.explain(parts, WHO, "dlv_none")
+    assert everything(parts) == before

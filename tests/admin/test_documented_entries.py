@@ -5,7 +5,7 @@ import re
 from servers import ROOT
 
 ROOMS = ("admin", "credentials", "replay")
-WRITTEN = re.compile(r'"((?:source|secrets?|token|deliveries|replay|payment|database)\.[a-z_]+)"')
+WRITTEN = re.compile(r'"((?:source|secrets?|token|deliveries|replay|payment|payload|consumer|database)\.[a-z_]+)"')
 CHANGES = {f"credentials.{kind}" for kind in ("create", "rotate", "disable")}
 
 

@@ -1,5 +1,8 @@
 """`receiver audit`."""
 
+import json
+from pathlib import Path
+
 import pytest
 from cli.commands import Cli
 from sqlalchemy import text
@@ -48,3 +51,33 @@ def test_a_change_behind_its_back_is_found(cli: Cli, live: Runtime) -> None:
     result = cli.run("audit", "verify")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "entry 1 does not fit" in result.stderr
+
+
+@pytest.mark.usefixtures("replayed")
+def test_an_export_is_an_anchor_that_stays_good(cli: Cli, tmp_path: Path) -> None:
+    to = tmp_path / "audit.jsonl"
+    cli.done("audit", "export", str(to))
+    *entries, last = (json.loads(line) for line in to.read_text().splitlines())
+    assert [(entry["what"], entry["why"]) for entry in entries] == [("replay.started", REASON), ("replay.done", REASON)]
+    assert last == {"entries": 2, "anchor": entries[-1]["digest"]}
+    assert cli.done("audit", "export") == to.read_text()
+    cli.done("token", "create", "app")
+    for anchor in (str(to), last["anchor"]):
+        assert cli.done("audit", "verify", "--anchor", anchor).startswith("3 entries")
+
+
+@pytest.mark.usefixtures("replayed")
+def test_what_the_log_does_not_hold_is_no_anchor_of_it(cli: Cli) -> None:
+    result = cli.run("audit", "verify", "--anchor", "0" * 64)
+    assert result.exit_code == 1
+    assert "no entry has the digest 000" in result.stderr
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "nonsense", '{"anchor": 7}', '["anchor"]', '{"anchor": "x"}'])
+def test_what_is_no_anchor_is_said_to_be_none(cli: Cli, tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "anchor"
+    if content is not None:
+        file.write_text(content)
+    result = cli.run("audit", "verify", "--anchor", str(file))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert str(file) in result.stderr

@@ -79,6 +79,9 @@ def test_raw_gives_the_bytes_as_they_came(cli: Cli, send: Send, signer: BankSign
     event_id = event_of(send(signer.sign(body)))
     ended = cli.process("events", "raw", event_id)
     assert (ended.returncode, ended.stdout) == (0, body)
+    assert [(entry["what"], entry["about"]["event"]) for entry in cli.json("audit", "list")] == [
+        ("payload.read", event_id)
+    ]
 
 
 @pytest.mark.usefixtures("cli")

@@ -36,7 +36,7 @@ def own_postgres() -> Iterator[OwnPostgres]:
 def own_parts(own_postgres: OwnPostgres) -> Iterator[Runtime]:
     settings = Settings(_env_file=None, secret_keys=KEY, database_url=own_postgres.url)
     started = runtime.start(settings)
-    schema.upgrade(started.database)
+    schema.upgrade(started.database, started.encryption)
     add_source(started)
     yield started
     started.database.close()

@@ -46,7 +46,7 @@ def served() -> Iterator[Callable[[Path], tuple[Runtime, WebServer]]]:
     def serve(folder: Path) -> tuple[Runtime, WebServer]:
         url = f"sqlite:///{folder}/receiver.db"
         parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
-        schema.upgrade(parts.database)
+        schema.upgrade(parts.database, parts.encryption)
         add_source(parts)
         server = WebServer(environment(url, KEY, RECEIVER_LOG_LEVEL="ERROR", RECEIVER_PROCESSES="2")).start()
         started.append((parts, server))

@@ -45,7 +45,7 @@ def started(parts: Runtime, plan: Plan | str, who: str = "token:app") -> str:
     """Start a plan; return the replay's id."""
     token = plan if isinstance(plan, str) else plan.token
     with parts.database.write() as connection:
-        return Planner(parts.settings.keys).start(connection, token, who, parts.clock())
+        return Planner(parts.settings.keys).start(connection, parts.encryption, token, who, parts.clock())
 
 
 def runner(parts: Runtime) -> Runner:

@@ -23,14 +23,14 @@ from receiver.worker.loop import Worker
 
 def cancel(parts: Runtime, replay_id: str) -> bool:
     with parts.database.write() as connection:
-        return runs.cancel(connection, replay_id, "token:app", parts.clock())
+        return runs.cancel(connection, parts.encryption, replay_id, "token:app", parts.clock())
 
 
 def told(parts: Runtime) -> list[tuple[str, str, str | None]]:
     """The audit log, oldest first, proven whole."""
     with parts.database.read() as connection:
         rows = audit.listing(connection, limit=100)
-        assert audit.verify(connection) == len(rows)
+        assert audit.verify(connection, parts.encryption).entries == len(rows)
     return [(row.who, row.what, row.why) for row in reversed(rows)]
 
 

@@ -60,7 +60,7 @@ def stored(folder: Path) -> Iterator[Runtime]:
     """The parts over the server's database, with a source `bcb`."""
     settings = Settings(_env_file=None, secret_keys=KEY, database_url=f"sqlite:///{folder}/receiver.db")
     parts = runtime.start(settings)
-    schema.upgrade(parts.database)
+    schema.upgrade(parts.database, parts.encryption)
     add_source(parts)
     yield parts
     parts.database.close()

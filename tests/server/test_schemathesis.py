@@ -103,7 +103,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     """Parts over the same database as the server."""
     path: Path = tmp_path_factory.mktemp("described") / "receiver.db"
     started = runtime.start(settings_of(f"sqlite:///{path}"))
-    schema.upgrade(started.database)
+    schema.upgrade(started.database, started.encryption)
     add_source(started)
     yield started
     started.database.close()

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from conftest import ENCRYPTION
 from sqlalchemy import text
 
 from receiver.store import claims, schema
@@ -31,11 +32,11 @@ def old(request: pytest.FixtureRequest) -> Iterator[Database]:
     else:
         url = request.getfixturevalue("empty_postgres_url")
     database = Database(url)
-    schema.upgrade(database, "0001")
+    schema.upgrade(database, ENCRYPTION, "0001")
     with database.write() as connection:
         for statement in (SOURCE, SUBJECT):
             connection.execute(text(statement))
-    schema.upgrade(database)
+    schema.upgrade(database, ENCRYPTION)
     yield database
     database.close()
 

@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from conftest import ENCRYPTION, KEY
 from sqlalchemy import inspect, text
 
 from receiver.store import schema
@@ -20,8 +21,9 @@ UPGRADE = """
 import sys
 from receiver.store import schema
 from receiver.store.database import Database
+from receiver.store.encryption import Encryption
 database = Database(sys.argv[1])
-schema.upgrade(database)
+schema.upgrade(database, Encryption([sys.argv[2]]))
 database.close()
 """
 
@@ -44,20 +46,20 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 def test_an_empty_database_gets_every_table(empty: Database) -> None:
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         assert set(inspect(connection).get_table_names()) == {*metadata().tables, "alembic_version"}
 
 
 def test_the_migrated_tables_are_those_of_the_models(empty: Database) -> None:
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata()) == []
 
 
 def test_the_comparison_with_the_models_can_fail(empty: Database) -> None:
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.write() as connection:
         connection.execute(text("DROP INDEX ix_events_payment"))
     with empty.read() as connection:
@@ -65,16 +67,16 @@ def test_the_comparison_with_the_models_can_fail(empty: Database) -> None:
 
 
 def test_upgrading_twice_changes_nothing(empty: Database) -> None:
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.write() as connection:
         connection.execute(text("UPDATE feed_head SET position = 7"))
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         assert connection.execute(text("SELECT position FROM feed_head")).scalars().all() == [7]
 
 
 def test_processes_that_upgrade_at_once_all_end_well(empty: Database) -> None:
-    command = [sys.executable, "-c", UPGRADE, empty.url]
+    command = [sys.executable, "-c", UPGRADE, empty.url, KEY]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     ended = [(process.communicate(timeout=60)[1], process.returncode) for process in started]
     assert ended == [("", 0)] * 3
@@ -84,7 +86,7 @@ def test_processes_that_upgrade_at_once_all_end_well(empty: Database) -> None:
 
 
 def test_a_migrated_database_passes_the_check(empty: Database) -> None:
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     schema.check(empty)
 
 
@@ -100,7 +102,7 @@ def test_the_newest_revision_is_the_one_that_alembic_would_migrate_to() -> None:
 
 
 def test_an_older_database_does_not_pass_the_check(empty: Database) -> None:
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(NotMigrated, match=f"revision 0000, {schema.newest_revision()} is needed"):
@@ -113,13 +115,13 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty: Database, monkeypat
 
     monkeypatch.setattr("alembic.op.create_index", fail)
     with pytest.raises(ZeroDivisionError):
-        schema.upgrade(empty)
+        schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         assert inspect(connection).get_table_names() == []
 
 
 def test_what_release_0001_has_stored_is_there_after_the_upgrade(empty: Database) -> None:
-    schema.upgrade(empty, "0001")
+    schema.upgrade(empty, ENCRYPTION, "0001")
     now = "'2026-03-04 12:00:00'"
     with empty.write() as connection:
         connection.execute(
@@ -134,14 +136,14 @@ def test_what_release_0001_has_stored_is_there_after_the_upgrade(empty: Database
                 f"SELECT id, 'payment', 'FT1', 'completed', 'confirmed', {now}, {now}, 1 FROM sources"
             )
         )
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         row = connection.execute(text("SELECT subject, status, returns, returned_by FROM subjects")).one()
     assert tuple(row) == ("FT1", "completed", None, None)
 
 
 def test_a_database_of_the_first_release_keeps_its_rows(empty: Database) -> None:
-    schema.upgrade(empty, "0001")
+    schema.upgrade(empty, ENCRYPTION, "0001")
     secret = (
         "INSERT INTO signing_secrets (source_id, version, sealed, created_at)"
         " VALUES (7, 1, 'sealed', '2026-01-01 00:00:00')"
@@ -149,14 +151,14 @@ def test_a_database_of_the_first_release_keeps_its_rows(empty: Database) -> None
     with empty.write() as connection:
         connection.execute(text(SOURCE))
         connection.execute(text(secret))
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         assert connection.execute(text("SELECT source_id, version FROM signing_secrets")).all() == [(7, 1)]
         assert connection.execute(text("SELECT count(*) FROM credential_changes")).scalar_one() == 0
 
 
 def test_a_source_has_one_unfinished_change_at_most(empty: Database) -> None:
-    schema.upgrade(empty)
+    schema.upgrade(empty, ENCRYPTION)
     change = (
         "INSERT INTO credential_changes (source_id, kind, state, idempotency_key, requested_by, begun_at, attempts,"
         " due_at) VALUES (7, 'rotate', :state, :key, 'x', '2026-01-01 00:00:00', 1, '2026-01-01 00:00:00')"
@@ -171,7 +173,7 @@ def test_a_source_has_one_unfinished_change_at_most(empty: Database) -> None:
 
 def test_a_database_that_can_not_hold_every_character_is_refused(latin_postgres_url: str) -> None:
     database = Database(latin_postgres_url)
-    schema.upgrade(database)
+    schema.upgrade(database, ENCRYPTION)
     with pytest.raises(NotMigrated, match="encoding is LATIN1"):
         schema.check(database)
     database.close()

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from admin.looking import noted
 from bank import BankSigner, deposit
 from conftest import StandingClock, add_source, make_token
 from flask import Flask
@@ -164,6 +165,19 @@ def test_seeking_to_the_beginning_the_end_and_cursors(client: FlaskClient, bank:
         assert set(answer) == {"consumer", "cursor"}
         assert positions(got(client, f"{LEDGER}/feed", token)) == left
         assert positions(got(client, f"{LEDGER}/feed", token, after=answer["cursor"])) == left
+
+
+def test_a_seek_is_noted_and_one_that_is_refused_is_not(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    send_deposits(client, bank, 3)
+    posted(client, f"{LEDGER}/seek", token, to="end")
+    posted(client, f"{LEDGER}/seek", token, to="beginning")
+    post(client, f"{LEDGER}/seek", token, to="nonsense")
+    assert noted(parts) == [
+        ("token:app", "consumer.moved", {"consumer": "ledger", "from": None, "to": 3}),
+        ("token:app", "consumer.moved", {"consumer": "ledger", "from": 3, "to": 0}),
+    ]
 
 
 def test_seeking_to_the_end_passes_over_what_has_no_position_yet(

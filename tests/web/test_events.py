@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from admin.looking import noted
 from bank import BankSigner, deposit, job
 from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
@@ -12,7 +13,8 @@ from sqlalchemy import select, update
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
 from receiver.runtime import Runtime
-from receiver.store import payments
+from receiver.store import audit, payments
+from receiver.store.database import StoreUnavailable
 from receiver.store.tables import Delivery, Subject, table_of
 from receiver.web.schemas.times import rfc3339
 
@@ -200,6 +202,20 @@ def test_the_raw_bytes_are_those_that_came(client: FlaskClient, bank: BankSigner
     assert answer.content_type == "application/octet-stream"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert got(client, f"{EVENTS}/{event_id}", token)["payload_sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_who_was_given_raw_bytes_is_noted_first_or_they_are_not_given(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    get(client, f"{EVENTS}/{event_id}/raw", token)
+    assert noted(parts) == [("token:app", "payload.read", {"source": "bcb", "event": event_id})]
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    monkeypatch.setattr(audit, "write", fail)
+    assert_problem(get(client, f"{EVENTS}/{event_id}/raw", token), 503)
 
 
 def test_raw_bytes_need_a_scope_of_their_own(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:

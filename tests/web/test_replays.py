@@ -300,7 +300,7 @@ def test_everything_is_in_the_audit_log(
     post(client, token, f"{REPLAYS}/{second}/cancel")
     with parts.database.read() as connection:
         rows = audit.listing(connection, limit=10)
-        audit.verify(connection)
+        audit.verify(connection, parts.encryption)
     assert [(row.who, row.what, row.why, row.about["replay"]) for row in reversed(rows)] == [
         ("token:app", "replay.started", REASON, first),
         ("worker", "replay.done", REASON, first),

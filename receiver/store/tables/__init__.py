@@ -4,11 +4,13 @@ from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, 
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, Repeat, Subject
 from receiver.store.tables.sources import BankToken, CredentialChange, PublicKeys, RequestBudget, SigningSecret, Source
-from receiver.store.tables.staff import AuditEntry, Replay
+from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, Replay
 
 __all__ = [
     "ApiToken",
     "AuditEntry",
+    "AuditHead",
+    "AuditKey",
     "BankToken",
     "Check",
     "Consumer",

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from receiver.model import ReplayState, ReplayTarget
-from receiver.store.tables.base import key, time, word
+from receiver.store.tables.base import BigKey, key, time, word
 
 
 class Replay(SQLModel, table=True):
@@ -50,5 +50,33 @@ class AuditEntry(SQLModel, table=True):
     what: str
     why: str | None = None
     about: dict[str, Any] = Field(sa_type=JSON)
+    key: str | None = None
+    """The name of the key that the digest is made with; none in entries of releases that had no key."""
     digest: str
-    """SHA-256 over this entry and the digest before it, so that a gap or a change shows."""
+    """HMAC-SHA256 (SHA-256 where there is no key) over this entry and the digest before it: a gap or a change shows."""
+
+
+class AuditHead(SQLModel, table=True):
+    """How many entries the audit log has, and which is the newest: one row."""
+
+    __tablename__ = "audit_head"
+
+    id: int = Field(sa_column=Column(BigKey, primary_key=True, autoincrement=False))
+    entries: int = Field(sa_type=BigInteger)
+    digest: str | None = None
+    """Of the newest entry."""
+    key: str
+    """The name of the key that `mac` is made with."""
+    mac: str
+    """HMAC-SHA256 over number and digest."""
+
+
+class AuditKey(SQLModel, table=True):
+    """A key that the audit log's digests are made with."""
+
+    __tablename__ = "audit_keys"
+
+    name: str = Field(primary_key=True)
+    """The beginning of the key's own SHA-256."""
+    sealed: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = time()
