@@ -10,6 +10,7 @@ from receiver.runtime import Runtime
 from receiver.settings import SettingsError, load_settings
 from receiver.store import schema
 from receiver.store.database import StoreUnavailable
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.schema import NotMigrated
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def wsgi_app() -> "Flask":
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level)
         prepare(started)
-    except (SettingsError, NotMigrated) as error:
+    except (SettingsError, NotMigrated, DecryptionFailed) as error:
         sys.exit(f"receiver: {error}")
     return create_app(started)
 
@@ -41,6 +42,7 @@ def prepare(started: Runtime) -> None:
     Raises:
         NotMigrated
         SettingsError
+        DecryptionFailed: something is to be written down that the keys are needed for, and none of them fits.
     """
     try:
         schema.check(started.database)
@@ -61,6 +63,6 @@ def development_server() -> None:
         logs.configure(started.settings.log_level)
         schema.upgrade(started.database, started.encryption)
         prepare(started)
-    except (SettingsError, NotMigrated, StoreUnavailable) as error:
+    except (SettingsError, NotMigrated, DecryptionFailed, StoreUnavailable) as error:
         sys.exit(f"receiver: {error}")
     create_app(started).run(started.settings.bind, started.settings.port, threaded=True)

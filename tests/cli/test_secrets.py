@@ -142,7 +142,7 @@ def test_the_old_key_can_be_dropped_once_all_is_encrypted_anew(
     add_source(live, base_url="http://127.0.0.1:1")
     newer = base64.urlsafe_b64encode(bytes(32)).decode()
     monkeypatch.setenv("RECEIVER_SECRET_KEYS", f"{newer},{KEY}")
-    assert "Encrypted 2 secrets anew" in cli.done("secret", "reencrypt")
+    assert "Encrypted 3 secrets anew" in cli.done("secret", "reencrypt")
     monkeypatch.setenv("RECEIVER_SECRET_KEYS", newer)
     assert "ok    bcb secrets: 1 valid" in cli.run("doctor").stdout
     assert "POST /auth/token: ConnectionError" in cli.run("doctor").stdout
@@ -162,7 +162,7 @@ def test_a_dropped_key_does_not_let_the_environment_set_rotated_secrets_back(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BCB_MESSAGE_SIGNING_SECRET", SECRET)
-    keys = [base64.urlsafe_b64encode(bytes([number]) * 32).decode() for number in (1, 2)]
+    keys = [KEY, base64.urlsafe_b64encode(b"\1" * 32).decode()]
 
     def start(*secret_keys: str) -> None:
         monkeypatch.setenv("RECEIVER_SECRET_KEYS", ",".join(secret_keys))

@@ -41,7 +41,7 @@ def test_what_was_encrypted_with_an_old_key_opens_with_the_new_one_alone(parts: 
         bank_sessions.put_token(connection, parts.encryption, source.id, "the token", now + timedelta(hours=1))
         credential_changes.begin(connection, parts.encryption, source.id, intent, now=now, due_at=now)
     with parts.database.write() as connection:
-        assert reencrypt_all(connection, Encryption([NEWER, KEY])) == 4
+        assert reencrypt_all(connection, Encryption([NEWER, KEY])) == 5
     newer = replace(parts, encryption=Encryption([NEWER]))
     with parts.database.read() as connection:
         token = bank_sessions.token(connection, newer.encryption, source.id)
