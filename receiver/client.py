@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -63,6 +64,9 @@ class FeedClient:
         while True:
             try:
                 answer = self._request(method, what, given)
+                if 300 <= answer.status_code < 400:
+                    where = answer.headers.get("Location", "nowhere")[:300]
+                    raise FeedRefused(f"{answer.status_code}: moved to {where}; no redirect is followed")
                 if answer.ok:
                     found: dict[str, Any] = answer.json()
                     return found
@@ -77,9 +81,16 @@ class FeedClient:
     def _request(self, method: str, what: str, given: Mapping[str, Any]) -> requests.Response:
         return self.session.request(
             method,
-            f"{self.base_url.rstrip('/')}/api/v1/consumers/{self.consumer}/{what}",
+            f"{self.base_url.rstrip('/')}/api/v1/consumers/{quote(self.consumer, safe='')}/{what}",
             params=dict(given) if method == "GET" else None,
             json=dict(given) if method == "POST" else None,
-            headers={"Authorization": f"Bearer {self.token}"},
+            # As `auth`, not as a header: without an `auth`, requests puts one from ~/.netrc over the token.
+            auth=self._authorize,
+            # A redirect would carry the token to wherever it points, and look into ~/.netrc once more.
+            allow_redirects=False,
             timeout=(5, WAIT_SECONDS + 15),
         )
+
+    def _authorize(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request

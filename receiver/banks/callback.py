@@ -65,6 +65,15 @@ class Carried:
     """Names in lower case."""
     in_channel: bool = False
     """Whether the channel's first segment is one."""
+    plain: frozenset[str] = frozenset()
+    """Headers of the bank's own that hold none, and are read from what was stored: names in lower case."""
+    everywhere: bool = False
+    """Whether it may come elsewhere too, where the bank was told, or set up, otherwise than the source says."""
+
+    @property
+    def shows_token(self) -> bool:
+        """Whether there is anything to be redacted."""
+        return self.everywhere or self.in_channel or bool(self.headers)
 
 
 @dataclass(frozen=True)

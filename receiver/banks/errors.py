@@ -1,8 +1,13 @@
 """How asking a bank can fail: each failure says by its kind what to do next, and carries the bank's own words."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import binascii
+import html
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote, unquote_plus
 
 from receiver.banks import json_values
 from receiver.model import ReceiverError
@@ -123,16 +128,98 @@ def words_of(content: bytes, secrets: Sequence[str] = ()) -> str:
 
     Shapes that banks use: `{"error","message"}`, a bare string, `{"errorCode","errorMessage"}`, problem details
     (RFC 9457) with or without `errors` by field, and `{"errors":[{…}]}`. What was sent in confidence and comes back in
-    them is left out.
+    them is left out (`masked`).
     """
     try:
         found = json_values.parse(content)
     except json_values.NotUnderstood:
         return ""
     text = found if isinstance(found, str) else ": ".join(_texts(found))
+    return json_values.text({"words": masked(text, secrets)[:CHARACTERS_MAX]}, "words") or ""
+
+
+WITHHELD = "(the bank's words repeat what it was sent in confidence)"
+
+ESCAPED_MIN = 6
+"""A shorter secret may stand in a decoded text by chance; as it is, it is masked all the same."""
+
+LOOKED_AT_MAX = 4096
+"""Characters of an answer's words: what follows is not shown."""
+
+LAYERS_MAX = 3
+"""Ways of writing on top of each other, such as a JSON text in a URL in an HTML page."""
+
+VIEWS_MAX = 500
+
+
+def masked(text: str, secrets: Sequence[str]) -> str:
+    """Return what a bank says without the secrets that it was sent.
+
+    One that comes back as it was sent is replaced (redacted). One that comes back in another way of writing (escaped
+    for JSON, for a URL or for HTML, in Base64 or as hexadecimal digits) could be recovered from it, and so the whole
+    text is withheld.
+    """
+    whole, text = text, text[:LOOKED_AT_MAX]
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         text = text.replace(secret, "…")
-    return json_values.text({"words": text[:CHARACTERS_MAX]}, "words") or ""
+    # What was cut in the middle of a secret would show its beginning, where what is before it has shrunk.
+    is_cut_short = len(whole) > LOOKED_AT_MAX and len(text) < LOOKED_AT_MAX
+    escaped = [secret for secret in secrets if len(secret) >= ESCAPED_MIN]
+    if is_cut_short or any(secret in view for view in _views(text) for secret in escaped):
+        return WITHHELD
+    return text
+
+
+def _views(text: str) -> Iterator[str]:
+    """Yield a text in every way in which it can be read, and what comes of these once more, up to a bound."""
+    seen, layer = {text}, [text]
+    for _ in range(LAYERS_MAX):
+        found: list[str] = []
+        for view in layer:
+            for decode in _DECODERS:
+                for decoded in decode(view):
+                    if decoded not in seen and len(seen) < VIEWS_MAX:
+                        seen.add(decoded)
+                        found.append(decoded)
+                        yield decoded
+        layer = found
+
+
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|([\"'\\/]))")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
+_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}[ :]?){6,}")
+
+
+def _unescaped(text: str) -> Iterator[str]:
+    yield _ESCAPE.sub(lambda found: found[3] or chr(int(found[1] or found[2], 16)), text)
+
+
+def _from_base64(text: str) -> Iterator[str]:
+    """Yield what each word stands for: it may begin anywhere, since four characters make three bytes."""
+    for word in _BASE64.findall(text):
+        standard = word.replace("-", "+").replace("_", "/")
+        for begin in range(4):
+            part = standard[begin:]
+            if len(part) % 4 == 1:
+                part = part[:-1]
+            try:
+                yield b64decode(part + "=" * (-len(part) % 4)).decode("utf-8", "replace")
+            except (binascii.Error, ValueError):
+                continue
+
+
+def _from_hex(text: str) -> Iterator[str]:
+    for digits in _HEX.findall(text):
+        yield bytes.fromhex(re.sub("[ :]", "", digits)).decode("utf-8", "replace")
+
+
+_DECODERS: tuple[Callable[[str], Iterator[str]], ...] = (
+    lambda text: iter((unquote(text), unquote_plus(text))),
+    lambda text: iter((html.unescape(text),)),
+    _unescaped,
+    _from_base64,
+    _from_hex,
+)
 
 
 def _texts(found: Any) -> Iterator[str]:

@@ -2,8 +2,8 @@
 
 import re
 import time
-from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -31,6 +31,8 @@ from receiver.banks.tls import ClientCertificate
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 15.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
+PART_MIN = 16
+"""Characters of a part of a path that may be a secret."""
 WAIT_DEFAULT = timedelta(minutes=5)
 """After a 429 that does not say how long."""
 WAIT_MAX = timedelta(hours=24)
@@ -157,9 +159,8 @@ class HttpClient:
     ) -> Any:
         self._before_request()
         shown = self._authorization if headers is None else headers
-        secrets = [self.token, *(body or {}).values(), *confidential]
-        # A value may be `Bearer …`, and come back without its first word.
-        secrets += [word for text in shown.values() for word in (text, text.rpartition(" ")[2])]
+        in_headers = [value for name, value in shown.items() if name.lower() != "content-type"]
+        secrets = _confidential([self.token, *(body or {}).values(), *confidential, *in_headers])
         try:
             with self._session.request(
                 method,
@@ -177,7 +178,7 @@ class HttpClient:
             raise _unreached(f"{method} {path}", error) from error
         if not wants_json and response.ok and response.status_code < 300:
             return None
-        return self._read(f"{method} {path}", response, content, [text for text in secrets if isinstance(text, str)])
+        return self._read(f"{method} {path}", response, content, secrets)
 
     def _content(self, response: requests.Response) -> bytes:
         """Read what fits, and no longer than the time for an answer, however slowly it drips."""
@@ -204,6 +205,24 @@ class HttpClient:
                 raise AnswerUnreadable(f"{call}: the answer is not JSON") from error
         text = f"{call}: {response.status_code} {words_of(content, secrets)}".rstrip()
         raise _failure(text, response, content, self.clock())
+
+
+def _confidential(sent: Iterable[Any]) -> list[str]:
+    """Return what must not come back in a bank's words: all texts that were sent, and what can be told from them."""
+    found = [text for text in sent if isinstance(text, str)]
+    # A value may be `Bearer …`, and come back without its first word.
+    found += [text.rpartition(" ")[2] for text in found]
+    # One may be Base64 of `name:password`, and come back decoded; one may be a URL with a secret in its path.
+    found += [decoded.partition(":")[2] for text in found if ":" in (decoded := _decoded(text))]
+    found += [part for text in found for part in text.split("/") if len(part) >= PART_MIN]
+    return list(dict.fromkeys(found))
+
+
+def _decoded(text: str) -> str:
+    try:
+        return b64decode(text, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _without_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

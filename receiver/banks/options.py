@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from receiver.banks import urls
 from receiver.banks.protocol import OptionsWrong
 from receiver.signing import addresses
 
@@ -90,9 +91,19 @@ def header(name: str) -> Option:
         found = _matching(_HEADER, value).lower()
         if found in COMMON_HEADERS:
             raise ValueError(found)
+        if "_" in found:
+            raise OptionsWrong(
+                f"{name}={found}: a header with an underscore in its name never arrives, because web servers and "
+                f"proxies drop it or write {found.replace('_', '-')}, which is the name to give"
+            )
         return found
 
     return Option(name, read, "HEADER")
+
+
+def spelling(header: Any) -> str:
+    """Return the name of a header as it arrives: an underscore, which an earlier release took, comes as a dash."""
+    return str(header).replace("_", "-")
 
 
 def path(name: str, *places: str) -> Option:
@@ -100,11 +111,25 @@ def path(name: str, *places: str) -> Option:
 
     def read(value: Any) -> str:
         found = _matching(_PATH, value)
+        if urls.has_dots(found):
+            raise ValueError(found)
         if sorted(re.findall(r"\{([^{}]*)\}", found)) != sorted(places) or found.count("{") != len(places):
             raise ValueError(found)
         return found
 
     return Option(name, read, "/PATH" + "".join(f"/{{{place}}}" for place in places))
+
+
+def url(name: str) -> Option:
+    """Make an option that takes an address of the API: HTTPS, or HTTP on loopback."""
+
+    def read(value: Any) -> str:
+        try:
+            return urls.check(str(value))
+        except ValueError as error:
+            raise OptionsWrong(f"{name}={value}: {error}") from None
+
+    return Option(name, read, "URL")
 
 
 def word(name: str) -> Option:

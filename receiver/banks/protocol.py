@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from receiver.banks import urls
 from receiver.banks.callback import Callback, Carried, Claim, Profile, Proof, unrecognised
 from receiver.banks.errors import NotOffered
 from receiver.banks.http import HttpClient
@@ -97,6 +98,9 @@ class Bank(Protocol):
     """How long a token lives (its TTL) where the bank does not say."""
     renews_tokens: bool = True
     """Whether another token may do where one was refused; false where the credentials themselves are sent."""
+    signs_path: bool = False
+    """Whether a callback's proof covers its path. Where it does not, one secret at two sources would let each callback
+    of the one be sent to the other as a new one."""
     publishes_keys: bool = False
     """Whether `fetch_public_keys` gives any."""
     pauses: Pauses = Pauses()
@@ -118,15 +122,21 @@ class Bank(Protocol):
         Raises:
             OptionsWrong
         """
-        if not url.startswith(("https://", "http://")):
-            raise OptionsWrong(f"an API's address is a URL, not {url!r}")
+        try:
+            urls.check(url)
+        except ValueError as error:
+            raise OptionsWrong(f"{error}; not {url!r}") from None
 
     def check_secret(self, secret: str, options: Mapping[str, Any], /) -> None:
         """Accept a signing secret's text.
 
         Raises:
-            Refusal: it makes no key.
+            Refusal: it makes no key; `secret_weak` where it makes one that could be guessed.
         """
+
+    def key_material(self, secret: str, options: Mapping[str, Any], /) -> bytes:
+        """Return the bytes that a secret's text stands for: two texts with the same ones prove the same callbacks."""
+        return secret.encode("utf-8", "surrogateescape")
 
     def needs_secret(self, options: Mapping[str, Any], /) -> bool:
         """Tell whether nothing is proven without a secret that was set."""

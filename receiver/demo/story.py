@@ -129,14 +129,14 @@ class Story:
         return {**delivery, "body": json.loads(delivery["body"] or "{}")}
 
     def _bank(self, method: str, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        answer = requests.request(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
+        answer = _call(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
 
     def _get(self, what: str, **query: str) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"}
-        answer = requests.get(f"{self.receiver}/api/v1/{what}", headers=headers, params=query, timeout=10)
+        answer = _call("GET", f"{self.receiver}/api/v1/{what}", headers=headers, params=query, timeout=10)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -258,11 +258,18 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
     }
 
 
+def _call(method: str, url: str, **given: Any) -> requests.Response:
+    """Make a request on loopback: no proxy, and nothing out of ~/.netrc in the token's place."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(method, url, **given)
+
+
 def _wait_until_up(url: str) -> None:
     ends = time.monotonic() + START_SECONDS
     while True:
         try:
-            if requests.get(url, timeout=2).ok:
+            if _call("GET", url, timeout=2).ok:
                 return
         except requests.RequestException:
             pass

@@ -230,4 +230,5 @@ def _answer(status: int) -> bytes:
     body = json.dumps({"type": "about:blank", "title": phrase, "status": status, "detail": detail}).encode()
     head = f"HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Type: application/problem+json\r\n"
     retry = "Retry-After: 5\r\n" if status == 503 else ""
-    return f"{head}{retry}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    private = "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+    return f"{head}{private}{retry}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -32,6 +32,9 @@ def to_base64(value: bytes) -> bytes:
     return base64.b64encode(value)
 
 
+MATERIAL_BYTES_MIN = 16
+"""Of a secret that is set; one that was set before goes on counting."""
+
 SecretEncoding = Literal["base64", "utf8"]
 """How a secret's text becomes a key: the bytes that it encodes, or the bytes of the text itself."""
 
@@ -55,6 +58,18 @@ def key(key_id: str, secret: str, encoding: SecretEncoding) -> Key:
     if not material or text.decode() != secret:
         raise Refusal("secret_malformed", f"{len(secret)} characters that make no key")
     return Key(key_id, material)
+
+
+def check_strength(key: Key) -> None:
+    """Accept a key that can't be found by trying: NIST SP 800-107 asks for 112 bits, and no bank gives fewer than 128.
+
+    Raises:
+        Refusal: `secret_weak`.
+    """
+    if len(key.material) < MATERIAL_BYTES_MIN:
+        raise Refusal(
+            "secret_weak", f"a secret of {len(key.material)} bytes could be guessed; {MATERIAL_BYTES_MIN} are the least"
+        )
 
 
 def sign(material: bytes, text: bytes) -> bytes:

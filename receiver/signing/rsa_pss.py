@@ -42,7 +42,10 @@ def public_keys(jwks: bytes | str) -> list[PublicKey]:
 
 
 def _public_key(entry: object) -> PublicKey | None:
-    if not isinstance(entry, dict) or entry.get("kty") != "RSA" or entry.get("use", "sig") != "sig":
+    if not isinstance(entry, dict) or entry.get("kty") != "RSA":
+        return None
+    # Both are optional members (RFC 7517 section 4), which some write as null; a key for another algorithm is none.
+    if entry.get("use") not in (None, "sig") or entry.get("alg") not in (None, "PS256"):
         return None
     try:
         key = jwt.PyJWK.from_dict(entry, algorithm="PS256").key

@@ -34,6 +34,16 @@ def hide(token: bytes) -> bytes:
     return HIDDEN + hashlib.sha256(token).hexdigest().encode()
 
 
+SCHEMES = ("", "Bearer ", "Basic ", "Token ")
+"""What may stand before a token in a header."""
+
+
+def is_shown(token: str, stored: str) -> bool:
+    """Tell whether a stored text, such as a header's value, shows a token: as itself, or as what `hide` left of it."""
+    digests = {hide(f"{scheme}{token}".encode()).decode() for scheme in SCHEMES}
+    return token in stored or any(digest in stored for digest in digests)
+
+
 def match(tokens: Iterable[tuple[str, str]], shown: bytes, *, hidden: bool = False) -> str:
     """Return the id of the token that was shown, of pairs of id and text; every one is compared in constant time.
 

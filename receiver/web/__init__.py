@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Flask, Response
 
     from receiver.runtime import Runtime
 
@@ -46,5 +46,16 @@ def create_app(runtime: Runtime) -> Flask:
     }
     for name, views in rooms.items():
         app.register_blueprint(blueprint(name, views, runtime))
+    app.after_request(_private)
     app.wsgi_app = CallbackMiddleware(callbacks, outages, app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def _private(response: Response) -> Response:
+    """Let nobody on the way keep an answer of the API, or take it for something else than its type says."""
+    from flask import request
+
+    if request.path.startswith("/api/v1"):
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

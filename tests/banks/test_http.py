@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from requests import Response
+from tiny_bank import TinyBank, answer, gives, serving
 
 from receiver.banks import http
 from receiver.banks.errors import (
@@ -36,55 +37,10 @@ SECRET = "very-secret-client-secret"
 READ_SECONDS = 0.5
 
 
-class TinyBank(ThreadingHTTPServer):
-    """Answers every request as the test says; keeps what was asked."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: answer(handler, 200, b"{}")
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Hands each request to the test."""
-
-    protocol_version = "HTTP/1.1"
-    server: TinyBank
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        self.server.asked.append((self.command, self.path, dict(self.headers), body))
-        with suppress(ConnectionError):
-            self.server.answer(self)
-
-    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
-def answer(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in {"Content-Length": str(len(body)), **headers}.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
 @pytest.fixture
 def bank() -> Iterator[TinyBank]:
-    with TinyBank() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -92,11 +48,6 @@ def api(bank: TinyBank) -> Iterator[HttpClient]:
     made = HttpClient(bank.url + "/", clock=lambda: NOW, token=TOKEN, read_seconds=READ_SECONDS)
     yield made
     made.close()
-
-
-def gives(bank: TinyBank, status: int, body: bytes | Any, **headers: str) -> None:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    bank.answer = lambda handler: answer(handler, status, raw, **headers)
 
 
 # What goes out

@@ -225,9 +225,12 @@ def test_it_keeps_the_order_of_the_document(bank: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("absent", ["use", "alg"])
-def test_a_member_that_the_standard_leaves_optional_may_be_absent(entry: dict[str, object], absent: str) -> None:
+def test_a_member_that_the_standard_leaves_optional_may_be_absent_or_null(
+    entry: dict[str, object], absent: str
+) -> None:
     shorter = {name: value for name, value in entry.items() if name != absent}
-    assert [key.id for key in rsa_pss.public_keys(jwks(shorter))] == ["rsa-1"]
+    for document in (shorter, {**shorter, absent: None}):
+        assert [key.id for key in rsa_pss.public_keys(jwks(document))] == ["rsa-1"]
 
 
 def test_a_key_without_a_kid_has_an_empty_id(entry: dict[str, object]) -> None:
@@ -245,7 +248,12 @@ def test_it_passes_over_a_key_that_lacks_a_member(entry: dict[str, object], abse
     "change",
     [
         pytest.param({"use": "enc"}, id="for encryption"),
-        pytest.param({"use": None}, id="use is null"),
+        pytest.param({"alg": "RS256"}, id="for another algorithm"),
+        pytest.param({"alg": "PS384"}, id="for another digest"),
+        pytest.param({"alg": "RSA-OAEP", "use": None}, id="for encryption by its algorithm"),
+        pytest.param({"alg": ["PS256"]}, id="alg is a list"),
+        pytest.param({"alg": ""}, id="alg is empty"),
+        pytest.param({"use": ""}, id="use is empty"),
         pytest.param({"use": ["sig"]}, id="use is a list"),
         pytest.param({"kty": "EC"}, id="kty EC"),
         pytest.param({"kty": "oct", "k": "AAAA"}, id="kty oct"),

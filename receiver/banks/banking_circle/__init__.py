@@ -26,6 +26,7 @@ class BankingCircle(Bank):
 
     check_options = staticmethod(options.check_options)
     check_secret = staticmethod(options.check_secret)
+    key_material = staticmethod(options.key_material)
     proofs = staticmethod(options.proofs)
     authorization_url = staticmethod(options.authorization_url)
     prove = staticmethod(callbacks.prove)

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from receiver.banks import http, json_values
+from receiver.banks import http, json_values, urls
 from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
@@ -82,7 +82,7 @@ def ask(client: HttpClient, kind: str, subject: str, _facts: Mapping[str, Any]) 
 
 def _payment(client: HttpClient, payment_id: str) -> Answer:
     """Ask for a payment's status, and once that is final for the payment itself and what else it tells."""
-    path = f"{PAYMENTS}/{quote(payment_id, safe='')}"
+    path = f"{PAYMENTS}/{urls.segment(payment_id)}"
     bank_status = _status(client.get_object(f"{path}/status"))
     status = status_in(PAYMENT_STATUSES, bank_status)
     if status not in FINAL_STATUSES:
@@ -103,7 +103,7 @@ def _recheck_after(bank_status: str) -> Sequence[timedelta]:
 
 def _payment_by_reference(client: HttpClient, reference: str) -> Answer:
     """Return a payment's state and its own id (`GET …/singles/transactionreference/{reference}`)."""
-    fields = client.get_object(f"{PAYMENTS}/transactionreference/{quote(reference, safe='')}")
+    fields = client.get_object(f"{PAYMENTS}/transactionreference/{urls.segment(reference)}")
     payment_id = json_values.text(fields, "paymentId", "PaymentId")
     if payment_id is None:
         raise AnswerUnreadable("the payment has no `paymentId`")

@@ -1,11 +1,9 @@
 """What can be set for a Banking Circle source: its options, and its encryption key."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from receiver.banks import options
-from receiver.banks.options import Option
 from receiver.signing import aes_gcm
 
 ENCODING = "utf8"
@@ -18,8 +16,6 @@ AUTHORIZATION_HOSTS = {
     "production": "https://authorization.bankingcircleconnect.com",
     "sandbox": "https://authorizationsandbox.bankingcircleconnect.com",
 }
-
-_URL = re.compile(r"https?://[^\s/?#]+[^\s?#]*")
 
 
 def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,6 +42,15 @@ def check_secret(secret: str, given: Mapping[str, Any]) -> None:
     aes_gcm.key("new", secret, given.get("encoding", ENCODING))
 
 
+def key_material(secret: str, given: Mapping[str, Any]) -> bytes:
+    """Return the AES key that a text makes in the source's encoding.
+
+    Raises:
+        Refusal: `secret_malformed`.
+    """
+    return aes_gcm.key("new", secret, given.get("encoding", ENCODING)).material
+
+
 def proofs(given: Mapping[str, Any]) -> Sequence[str]:
     """Return by what callbacks are proven: encryption, and the sender's address where there is a list of them."""
     return ("encryption", "address") if given.get("allowed_addresses") else ("encryption",)
@@ -61,20 +66,13 @@ def authorization_url(environment: str, base_url: str | None, given: Mapping[str
 
 def header(name: str, given: Mapping[str, Any]) -> str:
     """Return what a header is called, in lower case, by the name of its option."""
-    return str(given.get(name, HEADERS[name]))
-
-
-def _url(value: Any) -> str:
-    text = str(value)
-    if not _URL.fullmatch(text):
-        raise ValueError(text)
-    return text.rstrip("/")
+    return options.spelling(given.get(name, HEADERS[name]))
 
 
 _KNOWN = (
     options.choice("encoding", "utf8", "base64"),
     options.allowed_addresses(),
-    Option("authorization_url", _url, "URL"),
+    options.url("authorization_url"),
     *(options.header(name) for name in HEADERS),
     options.number("requests_per_window"),
 )

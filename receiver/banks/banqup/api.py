@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
-from receiver.banks import http, json_values
+from receiver.banks import http, json_values, urls
 from receiver.banks.banqup import options
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NothingShown, NotOffered
 from receiver.banks.http import HttpClient
@@ -93,7 +92,7 @@ def ask(client: HttpClient, _kind: str, payment_id: str, facts: Mapping[str, Any
     space = client.options.get("space") or facts.get("space_id")
     if not space:
         raise NotOffered("the payment's space is not known: no message named it, and the source has no option space")
-    path = f"/payments/v1/spaces/{quote(str(space), safe='')}/payments/{quote(payment_id, safe='')}"
+    path = f"/payments/v1/spaces/{urls.segment(str(space))}/payments/{urls.segment(payment_id)}"
     found = state(_data(lambda: client.get(path)), or_status=True)
     if found is None:
         raise AnswerUnreadable("the payment has neither `status.payment` nor `status`")
@@ -111,7 +110,7 @@ def register(client: HttpClient, listener_url: str) -> str:
     if point is None:
         raise AnswerUnreadable("the extension point of message listeners has no id")
     field = str(client.options.get("listener_field", options.LISTENER_FIELD))
-    path = f"{EXTENSION_POINTS}/{quote(point, safe='')}/extensions"
+    path = f"{EXTENSION_POINTS}/{urls.segment(point)}/extensions"
     try:
         answer = _explained(lambda: client.post(path, {field: listener_url}))
     except NothingShown:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from receiver.banks import options
+from receiver.banks import options, urls
 from receiver.banks.protocol import Carried, OptionsWrong
 from receiver.signing import static_token
 from receiver.signing.errors import Refusal
@@ -53,6 +53,10 @@ def check_base_url(url: str) -> None:
     """
     if not url.startswith("https://"):
         raise OptionsWrong(f"banqup takes HTTPS only, not {url!r}")
+    try:
+        urls.check(url)
+    except ValueError as error:
+        raise OptionsWrong(f"{error}; not {url!r}") from None
 
 
 def check_secret(secret: str, given: Mapping[str, Any]) -> None:
@@ -68,7 +72,7 @@ def check_secret(secret: str, given: Mapping[str, Any]) -> None:
 
 def token_header(given: Mapping[str, Any]) -> str:
     """Return the name of the header that shows the token, in lower case."""
-    return str(given.get("token_header", TOKEN_HEADER))
+    return options.spelling(given.get("token_header", TOKEN_HEADER))
 
 
 def needs_secret(given: Mapping[str, Any]) -> bool:
@@ -84,9 +88,10 @@ def proofs(given: Mapping[str, Any]) -> Sequence[str]:
 
 
 def carried(given: Mapping[str, Any]) -> Carried:
-    """Return where the token stands in the clear, to be redacted."""
+    """Return where the token stands in the clear, to be redacted; it may come anywhere else too."""
     place = given.get("token_in")
-    return Carried(frozenset({token_header(given)} if place == HEADER else ()), in_channel=place == PATH)
+    headers = frozenset({token_header(given)} if place == HEADER else ())
+    return Carried(headers, in_channel=place == PATH, everywhere=True)
 
 
 def listener_path(given: Mapping[str, Any], secret: str | None) -> str:

@@ -16,6 +16,7 @@ class Bcb(Bank):
     window_seconds = 3600
     token_seconds = 40 * 60
     publishes_keys = True
+    signs_path = True
 
     check_options = staticmethod(options.check_options)
     check_secret = staticmethod(options.check_secret)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from receiver.banks import http, json_values
+from receiver.banks import http, json_values, urls
 from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, BankError
@@ -71,7 +71,7 @@ def ask(client: HttpClient, kind: str, subject: str, _facts: Mapping[str, Any]) 
 
 
 def _payment(client: HttpClient, payment_id: str) -> Answer:
-    fields = client.get_object(f"/v1/payments/{quote(payment_id, safe='')}/status")
+    fields = client.get_object(f"/v1/payments/{urls.segment(payment_id)}/status")
     bank_status = json_values.text(fields, "status", "Status")
     if bank_status is None:
         raise AnswerUnreadable("the payment's status has no `status`")
@@ -90,7 +90,7 @@ def _amount(fields: Mapping[str, Any], name: str) -> str | None:
 
 def _job(client: HttpClient, job_id: str) -> Answer:
     """Ask for a job, and once it has ended for its results."""
-    path = f"/v1/jobs/{quote(job_id, safe='')}"
+    path = f"/v1/jobs/{urls.segment(job_id)}"
     fields = client.get_object(path)
     bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
     if bank_status is None:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
-from urllib.parse import quote
 
-from receiver.banks import json_values
+from receiver.banks import json_values, urls
 from receiver.banks.abilities import AddressesWrong, NewCredentials, Permission
 from receiver.banks.errors import AnswerUnreadable
 from receiver.banks.http import HttpClient
@@ -108,7 +107,7 @@ def permissions(client: HttpClient, client_id: str) -> Sequence[Permission]:
 
 
 def _path(client_id: str) -> str:
-    return f"/v1/credentials/{quote(client_id, safe='')}"
+    return f"/v1/credentials/{urls.segment(client_id)}"
 
 
 def _new(call: str, answer: Any) -> NewCredentials:

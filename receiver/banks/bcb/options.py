@@ -26,12 +26,12 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_secret(secret: str, given: Mapping[str, Any]) -> None:
-    """Accept a signing secret that makes an HMAC key in the source's encoding.
+    """Accept a signing secret that makes an HMAC key in the source's encoding, one that nobody can guess.
 
     Raises:
-        Refusal: `secret_malformed`.
+        Refusal: `secret_malformed`, `secret_weak`.
     """
-    hmac_sha256.key("new", secret, given.get("encoding", ENCODING))
+    hmac_sha256.check_strength(hmac_sha256.key("new", secret, given.get("encoding", ENCODING)))
 
 
 def _channels(value: Any) -> list[str]:

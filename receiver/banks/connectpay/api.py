@@ -6,9 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
-from receiver.banks import json_values
+from receiver.banks import json_values, urls
 from receiver.banks.connectpay import options
 from receiver.banks.errors import AnswerUnreadable, BankError, NotKnown
 from receiver.banks.http import HttpClient
@@ -63,7 +62,7 @@ def clock(client: HttpClient) -> None:
 
 def _status_path(client: HttpClient, order: str) -> str:
     template = str(client.options.get("status_path", options.STATUS_PATH))
-    return template.replace("{paymentOrderNo}", quote(order, safe=""))
+    return template.replace("{paymentOrderNo}", urls.segment(order))
 
 
 class UserNeeded(BankError):

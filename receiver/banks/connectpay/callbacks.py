@@ -14,7 +14,7 @@ from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, static_token
 
-TIMESTAMP = "x-connectpay-timestamp"
+TIMESTAMP = options.TIMESTAMP_HEADER
 
 _WORD = re.compile(r"[a-z0-9_]{1,40}")
 

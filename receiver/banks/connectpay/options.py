@@ -8,6 +8,7 @@ from receiver.banks.protocol import Carried, OptionsWrong
 from receiver.signing import static_token
 
 TOKEN_HEADER = "x-connectpay-token"  # noqa: S105 - a header's name
+TIMESTAMP_HEADER = "x-connectpay-timestamp"
 STATUS_PATH = "/ob/payments/{paymentOrderNo}/status"
 QUIET_HOURS = 24
 """After which a warning is given."""
@@ -63,7 +64,7 @@ def check_secret(secret: str, _given: Mapping[str, Any]) -> None:
 
 def token_header(given: Mapping[str, Any]) -> str:
     """Return the name of the header that shows the token, in lower case."""
-    return str(given.get("token_header", TOKEN_HEADER))
+    return options.spelling(given.get("token_header", TOKEN_HEADER))
 
 
 def allowed_addresses(given: Mapping[str, Any], environment: str) -> Sequence[str]:
@@ -78,8 +79,8 @@ def proofs(given: Mapping[str, Any]) -> Sequence[str]:
 
 
 def carried(given: Mapping[str, Any]) -> Carried:
-    """Return the header that holds the token in the clear, to be redacted."""
-    return Carried(headers=frozenset({token_header(given)}))
+    """Return the header that holds the token in the clear, to be redacted; it may come in any other too."""
+    return Carried(headers=frozenset({token_header(given)}), plain=frozenset({TIMESTAMP_HEADER}), everywhere=True)
 
 
 def silence_seconds(given: Mapping[str, Any]) -> float | None:

@@ -11,6 +11,7 @@ class StandardWebhooks(Bank):
 
     check_options = staticmethod(callbacks.check_options)
     check_secret = staticmethod(callbacks.check_secret)
+    key_material = staticmethod(callbacks.key_material)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
     nonce_of = staticmethod(callbacks.nonce_of)

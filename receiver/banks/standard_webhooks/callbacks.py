@@ -10,7 +10,7 @@ from receiver.banks import json_values, options
 from receiver.banks.callback import known_facts
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
-from receiver.signing import concatenation, standard_webhooks
+from receiver.signing import concatenation, hmac_sha256, standard_webhooks
 
 PREFIXES = ("webhook", "svix")
 """The specification's own, and that of the service that it grew out of: all else is the same."""
@@ -44,6 +44,16 @@ def check_secret(secret: str, _given: Mapping[str, Any]) -> None:
         Refusal: `secret_malformed`.
     """
     standard_webhooks.key("new", secret)
+
+
+def key_material(secret: str, _given: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a key, with or without `whsec_` before them.
+
+    Raises:
+        Refusal: `secret_malformed`.
+    """
+    found = standard_webhooks.key("new", secret)
+    return found.material if isinstance(found, hmac_sha256.Key) else found.key.public_bytes_raw()
 
 
 def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
