@@ -50,7 +50,9 @@ def add_source(parts: Runtime, simulator: Simulator, given: dict[str, str] | Non
     added = add_encrypting_source(parts)
     with parts.database.write() as connection:
         sources.change(connection, added.id, base_url=simulator.url)
-        sources.set_credentials(connection, parts.encryption, added.id, given or credentials(simulator))
+        found = sources.find(connection, "bc")
+        assert found is not None
+        sources.set_credentials(connection, parts.encryption, found, given or credentials(simulator))
         found = sources.find(connection, "bc")
     assert found is not None
     return found

@@ -202,7 +202,7 @@ def add_source(
             signing_secrets.put(connection, parts.encryption, added.id, secret, now=parts.clock(), grace_seconds=3600)
         if base_url is not None:
             credentials = {"client_id": "simulator-client", "client_secret": "simulator-secret"}
-            sources.set_credentials(connection, parts.encryption, added.id, credentials)
+            sources.set_credentials(connection, parts.encryption, added, credentials)
         found = sources.find(connection, name)
     assert found is not None
     return found

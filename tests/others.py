@@ -47,7 +47,7 @@ def add(
             now=parts.clock(),
         )
         if base_url is not None:
-            sources.set_credentials(connection, parts.encryption, added.id, CREDENTIALS[bank])
+            sources.set_credentials(connection, parts.encryption, added, CREDENTIALS[bank])
         found = sources.find(connection, name)
     assert found is not None
     if secret is not None:

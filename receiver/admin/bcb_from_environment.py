@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,12 +11,16 @@ from pydantic import SecretStr
 from sqlalchemy import Connection
 
 from receiver import banks
+from receiver.banks.protocol import OptionsWrong
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
-from receiver.store import audit, bank_sessions, signing_secrets, sources
+from receiver.store import audit, bank_sessions, destinations, signing_secrets, sources
 from receiver.store.database import StoreUnavailable
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
 
 NAME = "bcb"
 
@@ -30,7 +35,7 @@ def apply(runtime: Runtime) -> bool:
     restart. Returns whether anything was written. Audited as `source.added`, `source.credentials` and `secret.set`.
 
     Raises:
-        SettingsError: the secret makes no key; nothing is written.
+        SettingsError: the secret makes no key, or the credentials would go where nobody said; nothing is written.
         StoreUnavailable
     """
     given = _given(runtime.settings)
@@ -94,15 +99,55 @@ def _digest(key: str, given: Mapping[str, str | None]) -> str:
 
 
 def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
-    source = sources.find(connection, NAME) or _add(connection, runtime, given["base_url"])
-    sources.change(connection, source.id, environment_digest=digest, base_url=given["base_url"] or source.base_url)
+    _check_base_url(given["base_url"])
+    source = destinations.locked(connection, NAME) or _add(connection, runtime, given["base_url"])
+    source = _move(connection, runtime, source, given)
+    sources.change(connection, source.id, environment_digest=digest)
     if given["client_id"] and given["client_secret"]:
         credentials = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
-        sources.set_credentials(connection, runtime.encryption, source.id, credentials)
+        sources.set_credentials(connection, runtime.encryption, source, credentials)
         bank_sessions.forget(connection, source.id)
         _note(connection, runtime, "source.credentials", {})
     if given["secret"]:
         _put_secret(connection, runtime, source, given["secret"])
+
+
+def _check_base_url(base_url: str | None) -> None:
+    try:
+        if base_url is not None:
+            banks.named("bcb").check_base_url(base_url)
+    except OptionsWrong as error:
+        raise SettingsError(f"BCB_BASE_URL is wrong ({error}); it takes: https://HOST, http:// on loopback") from None
+
+
+def _move(
+    connection: Connection, runtime: Runtime, source: SourceRecord, given: Mapping[str, str | None]
+) -> SourceRecord:
+    """Give the source the address that the variables say, or leave it the one that its credentials are bound to.
+
+    The credentials in the environment never go to an address that stands in the database alone, with nothing sealed
+    beside it that vouches for it: whoever can write there could have put it there.
+
+    Raises:
+        SettingsError
+    """
+    base_url = given["base_url"] or source.base_url
+    is_named = given["base_url"] is not None or base_url in (None, banks.named("bcb").hosts.get(source.environment))
+    try:
+        if source.has_credentials:
+            return destinations.move(connection, runtime.encryption, source, base_url=base_url)
+    except DecryptionFailed as error:
+        log.warning("%s: %s; what the environment says counts", NAME, error)
+    if given["client_secret"] and (source.bank != "bcb" or not is_named):
+        raise SettingsError(
+            "BCB_BASE_URL is not set, and nothing vouches for the address that the source bcb has in the database; "
+            "it takes: the address that BCB_CLIENT_SECRET may be sent to"
+        )
+    sources.change(connection, source.id, base_url=base_url)
+    found = sources.find(connection, NAME)
+    assert found is not None  # noqa: S101 - it is locked by this transaction
+    bank_sessions.seal_public_keys(connection, runtime.encryption, found, None)
+    return found
 
 
 def _add(connection: Connection, runtime: Runtime, base_url: str | None) -> SourceRecord:

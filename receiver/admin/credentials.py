@@ -116,7 +116,7 @@ def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> 
     """
     with runtime.database.write() as connection:
         source = sources.named(connection, source_name)
-        opened = stored.credentials(connection, runtime.encryption, source.id) or {}
+        opened = stored.credentials(connection, runtime.encryption, source) or {}
         secrets = signing_secrets.every(connection, runtime.encryption, source.id)
         about = {"source": source_name, "version": change.secret_version}
         audit.write(
@@ -139,7 +139,7 @@ def permissions(runtime: Runtime, source_name: str) -> Permissions:
     source = sources.find(runtime, source_name)
     bank = issuing(source)
     with runtime.database.read() as connection:
-        own = stored.credentials(connection, runtime.encryption, source.id)
+        own = stored.credentials(connection, runtime.encryption, source)
     if own is None:
         raise CredentialsMissing(f"source {source_name} has no API credentials")
     try:

@@ -1,10 +1,11 @@
 """What `receiver doctor` looks at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from receiver import banks
-from receiver.admin import credentials
+from receiver.admin import credentials, source_settings
+from receiver.admin.secrets import sharing
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
@@ -26,8 +27,11 @@ from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
+from receiver.store.signing_secrets import OpenSecret
 from receiver.store.sources import SourceRecord
 from receiver.worker.chores import quiet_warning
+
+WEAK = "secret_weak"
 
 CLOCK_SECONDS_MAX = 60
 """The signatures' window is 300 s: a clock that is off by a fifth of it is worth a word."""
@@ -81,7 +85,7 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield Finding("fail", f"{source.name} secrets", str(error))
         return
     bank = banks.named(source.bank)
-    if malformed := [str(secret.version) for secret in secrets if not _makes_key(source, secret.text)]:
+    if malformed := [str(secret.version) for secret in secrets if _fault(source, secret.text) not in (None, WEAK)]:
         text = f"of no use with the source's options, such as encoding: {', '.join(malformed)}"
         yield Finding("fail", f"{source.name} secrets", text)
     elif not bank.needs_secret(source.options):
@@ -90,6 +94,7 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield Finding("ok", f"{source.name} secrets", f"{len(secrets)} valid, the current one is {secrets[0].version}")
     else:
         yield Finding("fail", f"{source.name} secrets", f"none; run `receiver secret set {source.name}`")
+    yield from _weaknesses(runtime, source, secrets)
     proof = strongest_proof(bank.proofs(source.options))
     if proof not in ("signature", "encryption"):
         state = "ok" if proof == "token" else "warn"
@@ -107,12 +112,30 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
 
 
-def _makes_key(source: SourceRecord, secret: str) -> bool:
+def _fault(source: SourceRecord, secret: str) -> str | None:
+    """Return why a secret would not be taken today; none where it would be."""
     try:
         banks.named(source.bank).check_secret(secret, source.options)
-    except Refusal:
-        return False
-    return True
+    except Refusal as refusal:
+        return refusal.reason
+    return None
+
+
+def _weaknesses(runtime: Runtime, source: SourceRecord, secrets: Sequence[OpenSecret]) -> Iterator[Finding]:
+    """Name what an earlier release took, and what works on, though it would be refused today."""
+    usable = {secret.version: secret.text for secret in secrets if _fault(source, secret.text) in (None, WEAK)}
+    if weak := [str(version) for version, text in usable.items() if _fault(source, text) == WEAK]:
+        words = f"short enough to be guessed: {', '.join(weak)}; ask the bank for another one"
+        yield Finding("warn", f"{source.name} secrets", words)
+    now = runtime.clock()
+    with runtime.database.read() as connection:
+        shared = {version: sharing(connection, runtime.encryption, source, usable[version], now) for version in usable}
+    for version, others in shared.items():
+        if others:
+            words = f"{version} is one of {', '.join(others)} too: each callback of the one is new at the other"
+            yield Finding("warn", f"{source.name} secrets", f"{words}; ask the bank for a secret of its own")
+    for words in source_settings.outdated(source):
+        yield Finding("warn", f"{source.name} options", f"{words}. Put it right with `receiver source set`")
 
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
@@ -130,7 +153,9 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         jwks = session.ask(session.bank.fetch_public_keys) if session.bank.publishes_keys else None
         if jwks is not None:
             with runtime.database.write() as connection:
-                bank_sessions.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=None)
+                bank_sessions.put_public_keys(
+                    connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=None
+                )
             yield Finding("ok", f"{source.name} public keys", "fetched")
         yield from _permissions(runtime, source)
     except (BankError, BudgetSpent, DecryptionFailed) as error:

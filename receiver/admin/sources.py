@@ -12,7 +12,7 @@ from receiver import banks
 from receiver.bank_client.session import BankSession
 from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
-from receiver.banks.errors import CertificateUnusable
+from receiver.banks.errors import CertificateUnusable, masked
 from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import Environment, NotFound, NotPossible, ReceiverError
@@ -115,7 +115,7 @@ def details(runtime: Runtime, name: str) -> SourceDetails:
             source=source,
             proofs=banks.named(source.bank).proofs(source.options),
             secrets=signing_secrets.versions(connection, source.id),
-            public_keys=bank_sessions.public_keys(connection, source.id),
+            public_keys=bank_sessions.public_keys(connection, runtime.encryption, source),
             latest_event_at=events.latest(connection, source.id),
         )
 
@@ -168,7 +168,7 @@ def add(runtime: Runtime, who: str, new: NewSource, credentials: Mapping[str, st
             now=now,
         )
         if credentials:
-            sources.set_credentials(connection, runtime.encryption, added.id, credentials)
+            sources.set_credentials(connection, runtime.encryption, added, credentials)
         about = {"source": new.name, "bank": new.bank, "environment": new.environment, "credentials": bool(credentials)}
         audit.write(connection, runtime.encryption, at=now, who=who, what="source.added", why=None, about=about)
         return named(connection, new.name)
@@ -250,7 +250,7 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
         source = named(connection, name)
         check_credentials(source.bank, credentials, now)
         given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
-        sources.set_credentials(connection, runtime.encryption, source.id, credentials)
+        sources.set_credentials(connection, runtime.encryption, source, credentials)
         bank_sessions.forget(connection, source.id)
         audit.write(
             connection, runtime.encryption, at=now, who=who, what="source.credentials", why=None, about={"source": name}
@@ -285,8 +285,7 @@ def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration
     path = bank.listener_path(source.options, secrets[0].text if secrets else None)
     address = f"{origin}{runtime.settings.public_path_prefix}/webhooks/{name}"
     answer = session.ask(lambda client: bank.register(client, f"{address}{path}"))
-    for secret in secrets:
-        answer = answer.replace(secret.text, "…")
+    answer = masked(answer, [secret.text for secret in secrets])
     about = {"source": name, "address": address, "bank_says": answer}
     with runtime.database.write() as connection:
         audit.write(

@@ -17,6 +17,7 @@ from receiver.model import ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes, sources
 from receiver.store.bank_sessions import StoredToken
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -64,12 +65,12 @@ class CredentialsChanging(BudgetSpent):
 class SharedToken:
     """The access token of one source: one process fetches it (the leader), all others wait and use it too."""
 
-    def __init__(self, runtime: Runtime, source_id: int, fetch: Callable[[], StoredToken]) -> None:
+    def __init__(self, runtime: Runtime, source: SourceRecord, fetch: Callable[[], StoredToken]) -> None:
         """`fetch` asks the bank for a new token, and raises a `BankError` where it gives none."""
         self._database = runtime.database
         self._encryption = runtime.encryption
         self._clock = runtime.clock
-        self._source_id = source_id
+        self._source = source
         self._fetch = fetch
 
     def get(self, *, is_new: bool = False) -> str:
@@ -84,19 +85,31 @@ class SharedToken:
         give_up = self._clock() + FETCHING
         while True:
             now = self._clock()
-            with self._database.read() as connection:
-                stored = bank_sessions.token(connection, self._encryption, self._source_id)
+            stored, is_readable = self._stored()
             if stored is not None and now < stored.expires_at and not is_new:
                 return stored.text
             with self._database.write() as connection:
                 is_leader = bank_sessions.claim_fetching(
-                    connection, self._source_id, now=now, until=now + FETCHING, in_place_of_a_good_one=is_new
+                    connection,
+                    self._source.id,
+                    now=now,
+                    until=now + FETCHING,
+                    in_place_of_a_good_one=is_new or not is_readable,
                 )
             if is_leader:
                 return self._fetch_and_store()
             if now > give_up:
                 raise TokenRefused("another process has been fetching a token for too long")
             time.sleep(POLL_SECONDS)
+
+    def _stored(self) -> tuple[StoredToken | None, bool]:
+        """Return the token that is stored, and whether it can be read; one sealed for another bank can't."""
+        try:
+            with self._database.read() as connection:
+                return bank_sessions.token(connection, self._encryption, self._source), True
+        except DecryptionFailed as error:
+            log.warning("%s: %s; another one is fetched", self._source.name, error)
+            return None, False
 
     def drop(self, token: str) -> None:
         """Forget a token that the bank refused, unless it was replaced meanwhile.
@@ -105,7 +118,7 @@ class SharedToken:
             StoreUnavailable
         """
         with self._database.write() as connection:
-            bank_sessions.drop_token(connection, self._encryption, self._source_id, token)
+            bank_sessions.drop_token(connection, self._encryption, self._source, token)
 
     def _fetch_and_store(self) -> str:
         try:
@@ -114,11 +127,11 @@ class SharedToken:
             with self._database.write() as connection:
                 if isinstance(error, RateLimited):
                     # Before the next process may fetch: it would ask a bank that has just said not to.
-                    bank_sessions.block_requests(connection, self._source_id, self._clock() + error.wait)
-                bank_sessions.end_fetching(connection, self._source_id)
+                    bank_sessions.block_requests(connection, self._source.id, self._clock() + error.wait)
+                bank_sessions.end_fetching(connection, self._source.id)
             raise
         with self._database.write() as connection:
-            bank_sessions.put_token(connection, self._encryption, self._source_id, token.text, token.expires_at)
+            bank_sessions.put_token(connection, self._encryption, self._source, token.text, token.expires_at)
         return token.text
 
 
@@ -133,7 +146,7 @@ class BankSession:
         self._source = source
         self.bank: Bank = banks.named(source.bank)
         self._base_url = source.base_url or self.bank.hosts.get(source.environment, "")
-        self._token = SharedToken(runtime, source.id, self._new_token)
+        self._token = SharedToken(runtime, source, self._new_token)
 
     def ask(self, question: Callable[[HttpClient], Asked]) -> Asked:
         """Put a question with a valid token; on a 401 fetch one new token and ask once more.
@@ -225,7 +238,7 @@ class BankSession:
 
     def _credentials(self) -> dict[str, str]:
         with self._database.read() as connection:
-            found = sources.credentials(connection, self._encryption, self._source.id)
+            found = sources.credentials(connection, self._encryption, self._source)
         if found is None:
             raise CredentialsMissing(f"source {self._source.name} has no API credentials")
         return found

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -41,20 +42,13 @@ def add(
 ) -> None:
     """Add a source. Its API credentials are asked for, unless --credentials names a file that holds them."""
     from receiver.admin import sources as acts
-    from receiver.admin.sources import BaseUrlMissing, BaseUrlWrong, NewSource
-    from receiver.banks.protocol import OptionsWrong
+    from receiver.admin.sources import NewSource
     from receiver.store.sources import SourceNameWrong
 
     bank = banks.named(bank_name)
-    new = NewSource(name, bank_name, environment, base_url, dict(_option(option) for option in options))
-    try:
+    new = NewSource(name, bank_name, environment, base_url, _options(options))
+    with _wrong_use():
         checked = acts.check(new)
-    except BaseUrlWrong as error:
-        raise click.UsageError(f"--base-url: {error}") from error
-    except BaseUrlMissing as error:
-        raise click.UsageError(f"{error}: give --base-url") from error
-    except OptionsWrong as error:
-        raise click.UsageError(str(error)) from error
     if credentials and not bank.credential_names:
         raise click.UsageError(f"{bank_name} has no API, so it takes no --credentials")
     runtime = migrated()
@@ -70,11 +64,64 @@ def add(
         click.echo(f"Next: receiver secret set {name}", err=True)
 
 
-def _option(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise click.UsageError(f"--option takes KEY=VALUE, not {text!r}")
-    return key, value
+def _options(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise click.UsageError(f"--option takes KEY=VALUE, not {text!r}")
+        if key in found:
+            raise click.UsageError(f"--option {key} is given twice; it takes one value")
+        found[key] = value
+    return found
+
+
+@contextmanager
+def _wrong_use() -> Iterator[None]:
+    """Say what is wrong with a source's options and address as wrong use (2)."""
+    from receiver.admin.sources import BaseUrlMissing, BaseUrlWrong
+    from receiver.banks.protocol import OptionsWrong
+
+    try:
+        yield
+    except BaseUrlWrong as error:
+        raise click.UsageError(f"--base-url: {error}") from error
+    except BaseUrlMissing as error:
+        raise click.UsageError(f"{error}: give --base-url") from error
+    except OptionsWrong as error:
+        raise click.UsageError(str(error)) from error
+
+
+@source.command("set")
+@click.argument("name")
+@click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Set an option of the bank; repeatable.")
+@click.option("--unset", multiple=True, metavar="KEY", help="Give an option its default again; repeatable.")
+@click.option("--base-url", help="The API's address; the empty text for the bank's own.")
+@click.option("--environment", type=click.Choice(tuple(map(str, Environment))))
+def set_source(
+    name: str, options: Sequence[str], unset: Sequence[str], base_url: str | None, environment: str | None
+) -> None:
+    """Change a source's options, the address of its bank's API or its environment; in use within a second."""
+    from receiver.admin import source_settings
+    from receiver.admin.source_settings import NewSettings
+
+    if not options and not unset and base_url is None and environment is None:
+        raise click.UsageError("nothing to set: give --option, --unset, --base-url or --environment")
+    if len(set(unset)) < len(unset):
+        raise click.UsageError("--unset names an option twice")
+    new = NewSettings(_options(options), unset, base_url, environment)
+    with _wrong_use():
+        changed = source_settings.change(migrated(), who(), name, new)
+    where_to = f" Its API credentials go to {_places(changed)} alone." if changed.has_credentials else ""
+    click.echo(f"Source {name} is changed.{where_to}")
+
+
+def _places(source: SourceRecord) -> str:
+    """Say where a source's credentials go: whoever sets them should see it."""
+    bank = banks.named(source.bank)
+    api = source.base_url or bank.hosts.get(source.environment, "")
+    places = dict.fromkeys((api, bank.authorization_url(source.environment, source.base_url, source.options)))
+    return " and ".join(places)
 
 
 @source.command("credentials")
@@ -85,7 +132,10 @@ def set_credentials(name: str, credentials: TextIO | None) -> None:
     from receiver.admin import sources as acts
 
     runtime = migrated()
-    bank = banks.named(acts.find(runtime, name).bank)
+    source = acts.find(runtime, name)
+    bank = banks.named(source.bank)
+    if bank.credential_names:
+        click.echo(f"The API credentials of {name} will go to {_places(source)} alone.", err=True)
     piped = None if sys.stdin.isatty() else sys.stdin
     given = credentials_input.credentials(bank, credentials or piped, runtime.clock())
     if not given:

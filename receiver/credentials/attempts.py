@@ -15,6 +15,7 @@ from receiver.model import CredentialChangeKind, CredentialChangeState
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes
 from receiver.store.credential_changes import ChangeRecord
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -91,15 +92,22 @@ class Attempts:
     def _ask(self, session: BankSession, change: ChangeRecord) -> NewCredentials | None:
         """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
 
-        That it still gets one means that a rotation has not taken place.
+        That it still gets one means that a rotation has not taken place. A change without a token that is sealed for it
+        was not begun here: somebody wrote it into the database.
+
+        Raises:
+            BankError
+            BudgetSpent
+            DecryptionFailed
         """
         bank = issuing(self.source)
-        token = credential_changes.token(self.runtime.encryption, change)
-        if token is not None:
-            try:
-                return session.ask_with(token, lambda client: _call(bank, client, change))
-            except TokenRefused:
-                log.info("the bank of %s refused the token that was kept for a change", self.source.name)
+        token = credential_changes.token(self.runtime.encryption, self.source, change)
+        if token is None:
+            raise DecryptionFailed(f"the change ({change.kind}) of {self.source.name} was not begun by this receiver")
+        try:
+            return session.ask_with(token, lambda client: _call(bank, client, change))
+        except TokenRefused:
+            log.info("the bank of %s refused the token that was kept for a change", self.source.name)
         try:
             fresh = session.log_in()
         except TokenRefused:
@@ -108,7 +116,7 @@ class Attempts:
                 return None
             raise
         with self.runtime.database.write() as connection:
-            credential_changes.pin_token(connection, self.runtime.encryption, change, fresh)
+            credential_changes.pin_token(connection, self.runtime.encryption, self.source, change, fresh)
         return session.ask_with(fresh, lambda client: _call(bank, client, change))
 
     def _refused(self, change: ChangeRecord, session: BankSession, refused: BankError) -> ChangeRecord:

@@ -8,7 +8,7 @@ from receiver.bank_client.session import BudgetSpent
 from receiver.banks.abilities import NewCredentials
 from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
 from receiver.model import CredentialChangeKind, CredentialChangeState, ReceiverError
-from receiver.store import audit, bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store import audit, bank_sessions, credential_changes, destinations, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
@@ -59,7 +59,8 @@ def _take_over(
             connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace
         )
     credentials = {"client_id": answer.client_id, "client_secret": answer.client_secret}
-    sources.set_credentials(connection, encryption, source.id, credentials)
+    destination = destinations.vouched(connection, encryption, source)
+    sources.set_credentials(connection, encryption, destination, credentials)
     bank_sessions.forget(connection, source.id)
     return version
 
@@ -72,7 +73,7 @@ def _let_go(
     now: datetime,
     grace_seconds: int,
 ) -> None:
-    own = sources.credentials(connection, encryption, source.id)
+    own = sources.credentials(connection, encryption, destinations.vouched(connection, encryption, source))
     if own is None or own["client_id"] != change.client_id:
         return
     sources.change(connection, source.id, credentials=None)

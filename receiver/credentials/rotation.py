@@ -22,6 +22,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, deliveries, sources
 from receiver.store.credential_changes import SECRETS_SEEN, ChangeRecord, Intent
 from receiver.store.database import StoreUnavailable
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class CredentialChanges:
             self.resume(source, change)
         except ChangeRefused as refused:
             log.warning("%s: %s", source.name, refused)
-        except ChangeUnfinished as unfinished:
+        except (ChangeUnfinished, DecryptionFailed) as unfinished:
             log.warning("%s: %s", source.name, unfinished)
             return 0
         except StoreUnavailable:
@@ -190,7 +191,7 @@ class CredentialChanges:
         intent = Intent(kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
         with self.runtime.database.write() as connection:
             begun = credential_changes.begin(
-                connection, self.runtime.encryption, source.id, intent, now=now, due_at=now + HEAD_START
+                connection, self.runtime.encryption, source, intent, now=now, due_at=now + HEAD_START
             )
             if begun is None:
                 raise AlreadyUnderWay(f"somebody else has just begun to change the credentials of {source.name}")
@@ -208,7 +209,7 @@ class CredentialChanges:
 
     def _own_client(self, source: SourceRecord) -> str:
         with self.runtime.database.read() as connection:
-            own = sources.credentials(connection, self.runtime.encryption, source.id)
+            own = sources.credentials(connection, self.runtime.encryption, source)
         if own is None:
             raise CredentialsMissing(f"source {source.name} has no API credentials")
         return own["client_id"]

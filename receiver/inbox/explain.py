@@ -9,12 +9,14 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.abilities import Explains, Match
-from receiver.banks.protocol import Callback, Profile
+from receiver.banks.protocol import Callback, Carried, Profile
 from receiver.inbox.reverify import callback_of
 from receiver.model import ReceiverError, SecretState
+from receiver.signing import static_token
 from receiver.store import bank_sessions, events, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import Encryption
+from receiver.store.sources import SourceRecord
 
 
 class NotExplained(ReceiverError):
@@ -43,12 +45,16 @@ def explain(
 ) -> Report:
     """Try all versions of the source's secret, its public keys, and paths that could be meant, `more` among them.
 
+    Where a token is all that is shown, say where a known one came.
+
     Raises:
         NotExplained
         DecryptionFailed
     """
     source = sources.find(connection, row.source)
     bank = banks.named(source.bank) if source is not None else None
+    if source is not None and bank is not None and (carried := bank.carried(source.options)).shows_token:
+        return Report([], None, _where_tokens_came(connection, encryption, row, source, carried, now))
     if source is None or not isinstance(bank, Explains):
         raise NotExplained(f"how callbacks of {row.source} are signed can't be looked into")
     body = row.body if row.body is not None else _body_of_first(connection, row)
@@ -58,7 +64,7 @@ def explain(
     callback = callback_of(row, bytes(body))
     versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
     opened = signing_secrets.every(connection, encryption, source.id)
-    keys = bank_sessions.public_keys(connection, source.id)
+    keys = bank_sessions.public_keys(connection, encryption, source)
     secrets = [(str(secret.version), secret.text) for secret in opened]
     profile = Profile(source.name, source.options, secrets, keys.jwks)
     found = bank.explain(callback, profile, _paths(row.path, prefix, more), row.received_at)
@@ -67,6 +73,31 @@ def explain(
     if not fits:
         remarks.append("no known secret or key, in any encoding, over any path that was tried, made this signature")
     return Report(fits, found.clock_seconds, remarks)
+
+
+def _where_tokens_came(
+    connection: Connection,
+    encryption: Encryption,
+    row: DeliveryRecord,
+    source: SourceRecord,
+    carried: Carried,
+    now: datetime,
+) -> list[str]:
+    """Say in which header, or where in the path, each token that is known came, though its digest alone is stored."""
+    expected = {f"the header {name}" for name in carried.headers} | ({"the path"} if carried.in_channel else set())
+    states = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
+    shown = [(f"the header {name}", value) for name, value in row.headers.items()]
+    shown += [("the path", segment) for segment in (row.channel or "").split("/")]
+    remarks = []
+    for secret in signing_secrets.every(connection, encryption, source.id):
+        for place, value in shown:
+            if not static_token.is_shown(secret.text, value):
+                continue
+            wanted = " or ".join(sorted(expected)) or "nowhere"
+            but = ", as the source has it" if place in expected else f"; the source looks for it in {wanted}"
+            expired = "; it has expired" if states.get(secret.version) == SecretState.EXPIRED else ""
+            remarks.append(f"secret {secret.version} came in {place}{but}{expired}")
+    return remarks or ["no known token came with it, in any header or in the path"]
 
 
 def _body_of_first(connection: Connection, row: DeliveryRecord) -> bytes | None:

@@ -33,7 +33,7 @@ def profile_of(
         DecryptionFailed
     """
     secrets = signing_secrets.valid(connection, encryption, source.id, now)
-    keys = bank_sessions.public_keys(connection, source.id)
+    keys = bank_sessions.public_keys(connection, encryption, source)
     longer_names = sources.names_starting(connection, source.name)
     versions = [(str(secret.version), secret.text) for secret in secrets]
     return Profile(source.name, source.options, versions, keys.jwks, longer_names, source.environment), keys

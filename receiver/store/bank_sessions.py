@@ -4,15 +4,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from receiver.store import sources
 from receiver.store.bulk_insert import insert_or_skip, upsert
-from receiver.store.encryption import Encryption
-from receiver.store.records import columns_of, fetch_one
+from receiver.store.encryption import DecryptionFailed, Encryption
+from receiver.store.sources import SourceRecord
 from receiver.store.tables import BankToken, PublicKeys, RequestBudget, Source, table_of
 
 _tokens, _budgets, _keys, _sources = (table_of(model) for model in (BankToken, RequestBudget, PublicKeys, Source))
+
+KEYS_PAUSE_MAX = timedelta(minutes=15)
+"""The longest pause (backoff) between two fetches of public keys that fail, however many did."""
 
 
 @dataclass(frozen=True)
@@ -27,23 +30,24 @@ class StoredKeys(NamedTuple):
     """A source's public keys, and how fetching them went; times are UTC."""
 
     jwks: str | None = None
+    """None too where what is stored is not what was fetched from the source's own bank."""
     fetched_at: datetime | None = None
     tried_at: datetime | None = None
     wanted_at: datetime | None = None
     error: str | None = None
 
 
-def token(connection: Connection, encryption: Encryption, source_id: int) -> StoredToken | None:
-    """Return the token last stored, expired or not.
+def token(connection: Connection, encryption: Encryption, source: SourceRecord) -> StoredToken | None:
+    """Return the token last stored, expired or not, to be sent to the destination in `source`, which it is bound to.
 
     Raises:
-        DecryptionFailed
+        DecryptionFailed: also where it was fetched for another destination.
     """
-    query = select(_tokens.c.sealed, _tokens.c.expires_at).where(_tokens.c.source_id == source_id)
+    query = select(_tokens.c.sealed, _tokens.c.expires_at).where(_tokens.c.source_id == source.id)
     row = connection.execute(query).one_or_none()
     if row is None or row.sealed is None:
         return None
-    return StoredToken(encryption.decrypt(_purpose(source_id), row.sealed), row.expires_at)
+    return StoredToken(encryption.decrypt(_purpose(source), row.sealed, source.destination), row.expires_at)
 
 
 def claim_fetching(
@@ -62,11 +66,13 @@ def claim_fetching(
     return connection.execute(claim.values(fetching_until=until)).rowcount == 1
 
 
-def put_token(connection: Connection, encryption: Encryption, source_id: int, text: str, expires_at: datetime) -> None:
+def put_token(
+    connection: Connection, encryption: Encryption, source: SourceRecord, text: str, expires_at: datetime
+) -> None:
     """Store a fetched token for all processes."""
-    sealed = encryption.encrypt(_purpose(source_id), text)
+    sealed = encryption.encrypt(_purpose(source), text, source.destination)
     values = {"sealed": sealed, "expires_at": expires_at, "fetching_until": None}
-    connection.execute(update(_tokens).where(_tokens.c.source_id == source_id).values(**values))
+    connection.execute(update(_tokens).where(_tokens.c.source_id == source.id).values(**values))
 
 
 def end_fetching(connection: Connection, source_id: int) -> None:
@@ -74,17 +80,20 @@ def end_fetching(connection: Connection, source_id: int) -> None:
     connection.execute(update(_tokens).where(_tokens.c.source_id == source_id).values(fetching_until=None))
 
 
-def drop_token(connection: Connection, encryption: Encryption, source_id: int, text: str) -> None:
+def drop_token(connection: Connection, encryption: Encryption, source: SourceRecord, text: str) -> None:
     """Forget the token that the bank refused, unless another process has replaced it already."""
     # Locked, lest the token that another process stores meanwhile is dropped in place of this one.
-    connection.execute(select(_tokens.c.source_id).where(_tokens.c.source_id == source_id).with_for_update())
-    stored = token(connection, encryption, source_id)
+    connection.execute(select(_tokens.c.source_id).where(_tokens.c.source_id == source.id).with_for_update())
+    try:
+        stored = token(connection, encryption, source)
+    except DecryptionFailed:
+        return
     if stored is not None and stored.text == text:
-        connection.execute(update(_tokens).where(_tokens.c.source_id == source_id).values(sealed=None, expires_at=None))
+        connection.execute(update(_tokens).where(_tokens.c.source_id == source.id).values(sealed=None, expires_at=None))
 
 
-def _purpose(source_id: int) -> str:
-    return f"bank token of source {source_id}"
+def _purpose(source: SourceRecord) -> str:
+    return f"bank token of source {source.id}"
 
 
 def take_request(connection: Connection, source_id: int, *, now: datetime, limit: int, window: timedelta) -> datetime:
@@ -112,16 +121,45 @@ def block_requests(connection: Connection, source_id: int, until: datetime) -> N
     connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(blocked_until=until))
 
 
+def forget_token(connection: Connection, source_id: int) -> None:
+    """Drop the token: it was fetched for another destination."""
+    connection.execute(delete(_tokens).where(_tokens.c.source_id == source_id))
+
+
 def forget(connection: Connection, source_id: int) -> None:
     """Drop the token and the block, after the credentials have changed."""
-    connection.execute(delete(_tokens).where(_tokens.c.source_id == source_id))
+    forget_token(connection, source_id)
     connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(blocked_until=None))
 
 
-def public_keys(connection: Connection, source_id: int) -> StoredKeys:
-    """Return the public keys that are known, and how fetching them went."""
-    query = select(*columns_of(StoredKeys, _keys)).where(_keys.c.source_id == source_id)
-    return fetch_one(connection, StoredKeys, query) or StoredKeys()
+def public_keys(connection: Connection, encryption: Encryption, source: SourceRecord) -> StoredKeys:
+    """Return the public keys that are known, and how fetching them went.
+
+    What was put into the database in place of them, or fetched for another destination, is none: forged signatures
+    would be taken by it. The bank is asked for its keys then, as where none are known.
+    """
+    row = connection.execute(select(_keys).where(_keys.c.source_id == source.id)).one_or_none()
+    if row is None:
+        return StoredKeys()
+    jwks, error = None, row.error
+    if row.sealed is not None:
+        try:
+            jwks = encryption.decrypt(_keys_purpose(source), row.sealed, source.destination)
+        except DecryptionFailed as failed:
+            error = str(failed)
+    return StoredKeys(jwks, row.fetched_at, row.tried_at, row.wanted_at, error)
+
+
+def seal_public_keys(connection: Connection, encryption: Encryption, source: SourceRecord, jwks: str | None) -> None:
+    """Bind the public keys that are stored to the source's new destination; without `jwks`, have them fetched anew."""
+    values: dict[str, object] = {"sealed": None, "fetched_at": None, "tried_at": None, "failures": None}
+    if jwks is not None:
+        values = {"sealed": encryption.encrypt(_keys_purpose(source), jwks, source.destination)}
+    connection.execute(update(_keys).where(_keys.c.source_id == source.id).values(**values))
+
+
+def _keys_purpose(source: SourceRecord) -> str:
+    return f"public keys of source {source.id}"
 
 
 def want_public_keys(connection: Connection, source_id: int, now: datetime) -> None:
@@ -132,29 +170,49 @@ def want_public_keys(connection: Connection, source_id: int, now: datetime) -> N
 
 
 def put_public_keys(
-    connection: Connection, source_id: int, now: datetime, *, jwks: str | None, error: str | None
+    connection: Connection,
+    encryption: Encryption,
+    source: SourceRecord,
+    now: datetime,
+    *,
+    jwks: str | None,
+    error: str | None,
 ) -> None:
     """Store what a fetch gave: a new set, or why there is none (the old set stays); neither where the bank has none."""
     values: dict[str, object] = {"tried_at": now, "wanted_at": None, "error": error}
-    if error is None:
-        values |= {"fetched_at": now} if jwks is None else {"jwks": jwks, "fetched_at": now}
-    statement = upsert(connection, _keys).values(source_id=source_id, **values)
+    start: dict[str, object] = {"failures": None}
+    if error is not None:
+        start = {"failures": 1}
+        values |= {"failures": func.coalesce(_keys.c.failures, 0) + 1}
+    else:
+        values |= {"fetched_at": now, "failures": None}
+        if jwks is not None:
+            values |= {"sealed": encryption.encrypt(_keys_purpose(source), jwks, source.destination)}
+    statement = upsert(connection, _keys).values(source_id=source.id, **{**values, **start})
     connection.execute(statement.on_conflict_do_update(index_elements=["source_id"], set_=values))
 
 
 def sources_in_want_of_keys(
-    connection: Connection, *, older_than: datetime, tried_before: datetime
-) -> list[sources.SourceRecord]:
+    connection: Connection, now: datetime, *, older_than: datetime, pause: timedelta
+) -> list[SourceRecord]:
     """Return the enabled sources with credentials whose bank's public keys are due to be fetched.
 
-    That is where keys are asked for, missing or older than `older_than`, and no fetch was tried since `tried_before`.
+    That is where keys are asked for, missing or older than `older_than`, and no fetch was tried for the length of
+    `pause`, which doubles with each one that failed (backoff).
     """
     wanted = or_(_keys.c.wanted_at.is_not(None), _keys.c.fetched_at.is_(None), _keys.c.fetched_at < older_than)
-    calm = or_(_keys.c.tried_at.is_(None), _keys.c.tried_at < tried_before)
     query = (
-        select(_sources.c.name)
+        select(_sources.c.name, _keys.c.tried_at, _keys.c.failures)
         .outerjoin(_keys, _keys.c.source_id == _sources.c.id)
-        .where(_sources.c.enabled.is_(True), _sources.c.credentials.is_not(None), wanted, calm)
+        .where(_sources.c.enabled.is_(True), _sources.c.credentials.is_not(None), wanted)
     )
-    found = [sources.find(connection, name) for name in connection.execute(query).scalars()]
+    due = [row.name for row in connection.execute(query) if _is_calm(now, row.tried_at, row.failures or 0, pause)]
+    found = [sources.find(connection, name) for name in due]
     return [source for source in found if source is not None]
+
+
+def _is_calm(now: datetime, tried_at: datetime | None, failures: int, pause: timedelta) -> bool:
+    if tried_at is None:
+        return True
+    # A clock that was ahead, and was put right, must not stop fetching for as long as it was ahead.
+    return not timedelta(0) <= now - tried_at <= min(pause * 2 ** min(max(failures - 1, 0), 30), KEYS_PAUSE_MAX)

@@ -3,6 +3,7 @@
 The intent is on disk before the bank is asked (write-ahead), the outcome is written together with the new secrets.
 """
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from receiver.store import sources
 from receiver.store.bulk_insert import upsert
 from receiver.store.encryption import Encryption
 from receiver.store.records import columns_of, fetch_all, fetch_one
+from receiver.store.sources import SourceRecord
 from receiver.store.tables import CredentialChange, table_of
 
 _changes = table_of(CredentialChange)
@@ -70,14 +72,20 @@ def _all() -> Select[Any]:
 
 
 def begin(
-    connection: Connection, encryption: Encryption, source_id: int, intent: Intent, *, now: datetime, due_at: datetime
+    connection: Connection,
+    encryption: Encryption,
+    source: SourceRecord,
+    intent: Intent,
+    *,
+    now: datetime,
+    due_at: datetime,
 ) -> ChangeRecord | None:
     """Write an intent down as the first attempt; none where another change of the source is pending."""
-    sources.lock(connection, source_id)
+    sources.lock(connection, source.id)
     values = {
         **vars(intent),
-        "token": encryption.encrypt(_purpose(intent.idempotency_key), intent.token),
-        "source_id": source_id,
+        "token": _seal(encryption, source, intent, intent.token),
+        "source_id": source.id,
         "state": CredentialChangeState.PENDING,
         "begun_at": now,
         "attempts": 1,
@@ -135,18 +143,22 @@ def change_values(connection: Connection, change_id: int, **values: Any) -> None
     connection.execute(update(_changes).where(_changes.c.id == change_id).values(**values))
 
 
-def token(encryption: Encryption, change: ChangeRecord) -> str | None:
-    """Return the access token that the change is asked for with.
+def token(encryption: Encryption, source: SourceRecord, change: ChangeRecord) -> str | None:
+    """Return the access token that the change is asked for with, at the destination in `source`, which it is bound to.
 
     Raises:
-        DecryptionFailed
+        DecryptionFailed: also where it was fetched for another destination.
     """
-    return None if change.token is None else encryption.decrypt(_purpose(change.idempotency_key), change.token)
+    if change.token is None:
+        return None
+    return encryption.decrypt(_purpose(source, change), change.token, source.destination)
 
 
-def pin_token(connection: Connection, encryption: Encryption, change: ChangeRecord, text: str) -> None:
+def pin_token(
+    connection: Connection, encryption: Encryption, source: SourceRecord, change: ChangeRecord, text: str
+) -> None:
     """Store another access token to ask for the change with, encrypted."""
-    change_values(connection, change.id, token=encryption.encrypt(_purpose(change.idempotency_key), text))
+    change_values(connection, change.id, token=_seal(encryption, source, change, text))
 
 
 def secrets_may_be_newer(connection: Connection, source_id: int, now: datetime) -> bool:
@@ -165,5 +177,18 @@ def unsettled(connection: Connection) -> list[ChangeRecord]:
     return fetch_all(connection, ChangeRecord, query.order_by(_changes.c.id))
 
 
-def _purpose(idempotency_key: str) -> str:
-    return f"token for the change {idempotency_key}"
+def _seal(encryption: Encryption, source: SourceRecord, change: Intent | ChangeRecord, text: str) -> bytes:
+    return encryption.encrypt(_purpose(source, change), text, source.destination)
+
+
+def _purpose(source: SourceRecord, change: Intent | ChangeRecord) -> str:
+    return purpose(source.id, change.kind, change.client_id, change.allowed_ips, change.idempotency_key)
+
+
+def purpose(source_id: int, kind: str, client_id: str | None, allowed_ips: str | None, idempotency_key: str) -> str:
+    """Return what a change's token is sealed for: all that the bank is asked for by it.
+
+    Nobody can therefore have another change made by writing it into the database.
+    """
+    about = json.dumps([str(kind), client_id, allowed_ips, idempotency_key])
+    return f"token of source {source_id} for the change {about}"

@@ -9,7 +9,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, select, update
 
 from receiver.model import ReceiverError
-from receiver.store.tables import AuditKey, BankToken, CredentialChange, SigningSecret, Source, table_of
+from receiver.store.tables import AuditKey, BankToken, CredentialChange, PublicKeys, SigningSecret, Source, table_of
+
+BOUND = " bound to "
+"""What stands between a purpose and the digest of what the value is bound to (its associated data)."""
 
 
 class DecryptionFailed(ReceiverError):
@@ -24,23 +27,28 @@ class Encryption:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
         self._first = base64.urlsafe_b64decode(keys[0])
 
-    def encrypt(self, purpose: str, text: str) -> bytes:
-        """Encrypt `text`."""
-        return self._fernet.encrypt(f"{purpose}\0{text}".encode())
+    def encrypt(self, purpose: str, text: str, bound_to: str = "") -> bytes:
+        """Encrypt `text`; what is `bound_to` the digest of something else opens together with that alone."""
+        return self._fernet.encrypt(f"{_place(purpose, bound_to)}\0{text}".encode())
 
-    def decrypt(self, purpose: str, sealed: bytes) -> str:
-        """Decrypt what `encrypt` gave for the same purpose.
+    def decrypt(self, purpose: str, sealed: bytes, bound_to: str = "") -> str:
+        """Decrypt what `encrypt` gave for the same purpose, bound to the same.
 
         Raises:
-            DecryptionFailed: no key fits, or it was encrypted for another purpose.
+            DecryptionFailed: no key fits, or it was encrypted for another purpose, or bound to something else.
         """
         try:
             found, _, text = self._fernet.decrypt(sealed).decode().partition("\0")
         except InvalidToken as error:
             raise DecryptionFailed(f"no key in RECEIVER_SECRET_KEYS opens the stored {purpose}") from error
-        if found != purpose:
-            raise DecryptionFailed(f"the stored {purpose} was sealed for another place")
-        return text
+        if found == _place(purpose, bound_to):
+            return text
+        if bound_to and found.partition(BOUND)[0] == purpose:
+            raise DecryptionFailed(
+                f"what is stored as {purpose} is not bound to the address, environment and options that stand beside "
+                "it: these were changed in the database itself, or an older release wrote it; see docs/secrets.md"
+            )
+        raise DecryptionFailed(f"the stored {purpose} was sealed for another place")
 
     def derived(self, purpose: str) -> str:
         """Return 256 bits in hexadecimal, made of the first key for one purpose (HKDF-SHA256, RFC 5869)."""
@@ -58,10 +66,15 @@ class Encryption:
             raise DecryptionFailed(f"no key in RECEIVER_SECRET_KEYS opens the stored {what}") from error
 
 
+def _place(purpose: str, bound_to: str) -> str:
+    return f"{purpose}{BOUND}{bound_to}" if bound_to else purpose
+
+
 ENCRYPTED_COLUMNS = (
     (table_of(Source), "credentials"),
     (table_of(SigningSecret), "sealed"),
     (table_of(BankToken), "sealed"),
+    (table_of(PublicKeys), "sealed"),
     (table_of(CredentialChange), "token"),
     (table_of(AuditKey), "sealed"),
 )

@@ -1,5 +1,6 @@
 """Sources: one row for each bank relation, with its API credentials, encrypted."""
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,21 @@ class SourceRecord(NamedTuple):
     has_credentials: bool
     environment_digest: str | None
     created_at: datetime
+
+    @property
+    def destination(self) -> str:
+        """The digest of all that decides where the credentials go and how: bank, environment, address, options.
+
+        What is sealed for this source's bank is bound to it, so that changing one of them in the database gets nobody
+        a password. All options count: so none that comes later can be forgotten.
+        """
+        return destination(self.bank, self.environment, self.base_url, self.options)
+
+
+def destination(bank: str, environment: str, base_url: str | None, options: Mapping[str, Any]) -> str:
+    """Return the digest behind `SourceRecord.destination`; it must never change, or nothing opens any more."""
+    text = json.dumps([bank, environment, base_url, dict(options)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 _ALL = select(*columns_of(SourceRecord, _sources, has_credentials=_sources.c.credentials.is_not(None)))
@@ -126,26 +142,32 @@ def lock(connection: Connection, source_id: int) -> None:
     connection.execute(select(_sources.c.id).where(_sources.c.id == source_id).with_for_update(key_share=True))
 
 
+def lock_bank(connection: Connection, bank: str) -> None:
+    """Make other writers about all sources of a bank wait, as `lock` does for one, always in the same order."""
+    rows = select(_sources.c.id).where(_sources.c.bank == bank).order_by(_sources.c.id)
+    connection.execute(rows.with_for_update(key_share=True))
+
+
 def set_credentials(
-    connection: Connection, encryption: Encryption, source_id: int, credentials: Mapping[str, str]
+    connection: Connection, encryption: Encryption, source: SourceRecord, credentials: Mapping[str, str]
 ) -> None:
-    """Store the API credentials, encrypted."""
-    sealed = encryption.encrypt(_purpose(source_id), json.dumps(dict(credentials)))
-    change(connection, source_id, credentials=sealed)
+    """Store the API credentials, encrypted, for the destination in `source` alone."""
+    sealed = encryption.encrypt(_purpose(source), json.dumps(dict(credentials)), source.destination)
+    change(connection, source.id, credentials=sealed)
 
 
-def credentials(connection: Connection, encryption: Encryption, source_id: int) -> dict[str, str] | None:
-    """Return the API credentials.
+def credentials(connection: Connection, encryption: Encryption, source: SourceRecord) -> dict[str, str] | None:
+    """Return the API credentials, to be sent to the destination in `source`, which they are bound to.
 
     Raises:
-        DecryptionFailed
+        DecryptionFailed: also where they were stored for another destination.
     """
-    sealed = connection.execute(select(_sources.c.credentials).where(_sources.c.id == source_id)).scalar_one()
+    sealed = connection.execute(select(_sources.c.credentials).where(_sources.c.id == source.id)).scalar_one()
     if sealed is None:
         return None
-    opened: dict[str, str] = json.loads(encryption.decrypt(_purpose(source_id), sealed))
+    opened: dict[str, str] = json.loads(encryption.decrypt(_purpose(source), sealed, source.destination))
     return opened
 
 
-def _purpose(source_id: int) -> str:
-    return f"credentials of source {source_id}"
+def _purpose(source: SourceRecord) -> str:
+    return f"credentials of source {source.id}"

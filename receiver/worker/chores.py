@@ -12,13 +12,16 @@ from receiver.banks import tls
 from receiver.banks.errors import BankError
 from receiver.runtime import Runtime
 from receiver.store import audit, bank_sessions, deliveries, events, sources
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
 
 FETCHED_EVERY = timedelta(hours=24)
 TRIED_EVERY = timedelta(seconds=20)
-"""So a callback that waits for a key is answered within a bank's first retries, at a bearable cost in requests."""
+"""So a callback that waits for a key is answered within a bank's first retries, at a bearable cost in requests.
+
+It doubles with each fetch that fails, such as one whose keys are refused, up to `KEYS_PAUSE_MAX`."""
 
 
 def refresh_public_keys(runtime: Runtime) -> int:
@@ -30,7 +33,7 @@ def refresh_public_keys(runtime: Runtime) -> int:
     now = runtime.clock()
     with runtime.database.read() as connection:
         wanting = bank_sessions.sources_in_want_of_keys(
-            connection, older_than=now - FETCHED_EVERY, tried_before=now - TRIED_EVERY
+            connection, now, older_than=now - FETCHED_EVERY, pause=TRIED_EVERY
         )
     wanting = [source for source in wanting if banks.named(source.bank).publishes_keys]
     for source in wanting:
@@ -44,11 +47,11 @@ def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
     error: str | None = None
     try:
         jwks = session.ask(session.bank.fetch_public_keys)
-    except (BankError, BudgetSpent) as failure:
+    except (BankError, BudgetSpent, DecryptionFailed) as failure:
         error = str(failure)
         log.warning("no public keys for %s: %s", source.name, failure)
     with runtime.database.write() as connection:
-        bank_sessions.put_public_keys(connection, source.id, runtime.clock(), jwks=jwks, error=error)
+        bank_sessions.put_public_keys(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=error)
 
 
 LOOKED_AT_EVERY = timedelta(hours=24)
@@ -66,7 +69,6 @@ class CertificateExpiry:
 
         Raises:
             StoreUnavailable
-            DecryptionFailed
         """
         now = self.runtime.clock()
         if self._next is not None and now < self._next:
@@ -79,7 +81,7 @@ class CertificateExpiry:
             try:
                 presented = session.certificate()
                 state, text = tls.expiry(presented.leaf(), now) if presented else ("ok", "")
-            except BankError as error:
+            except (BankError, DecryptionFailed) as error:
                 state, text = "fail", str(error)
             if state != "ok":
                 level = logging.ERROR if state == "fail" else logging.WARNING

@@ -44,9 +44,7 @@ def unfinished(parts: Runtime, source: SourceRecord) -> None:
     """A rotation of which nothing but the intent is written down."""
     intent = Intent(CredentialChangeKind.ROTATE, "simulator-client", None, "a-key", "cli:bob", "a-token")
     with parts.database.write() as connection:
-        credential_changes.begin(
-            connection, parts.encryption, source.id, intent, now=parts.clock(), due_at=parts.clock()
-        )
+        credential_changes.begin(connection, parts.encryption, source, intent, now=parts.clock(), due_at=parts.clock())
 
 
 def bank_answers(monkeypatch: pytest.MonkeyPatch, answer: str | BankError) -> None:

@@ -35,7 +35,7 @@ def stored(parts: Runtime) -> tuple[SourceRecord, dict[str, str] | None, list[st
         source = sources.find(connection, "bcb")
         assert source is not None
         secrets = signing_secrets.valid(connection, parts.encryption, source.id, parts.clock())
-        return source, sources.credentials(connection, parts.encryption, source.id), [secret.text for secret in secrets]
+        return source, sources.credentials(connection, parts.encryption, source), [secret.text for secret in secrets]
 
 
 def test_the_environment_creates_the_source_bcb(parts: Runtime) -> None:
@@ -100,3 +100,55 @@ def test_processes_that_start_together_apply_it_once(parts: Runtime) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(start, range(4))) >= 1
     assert stored(parts)[2] == [SECRET]
+
+
+@pytest.mark.parametrize("url", ["http://bank.example", "https://user@bank.example", "ftp://bank.example"])
+def test_an_address_that_shows_the_credentials_to_others_stops_the_start(parts: Runtime, url: str) -> None:
+    before = everything(parts)
+    with pytest.raises(SettingsError, match="BCB_BASE_URL is wrong"):
+        bcb_from_environment.apply(with_environment(parts, bcb_base_url=url))
+    assert everything(parts) == before
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        {"base_url": "https://thief.example"},
+        {"base_url": "https://thief.example", "credentials": None},
+        {"bank": "banqup", "credentials": None},
+    ],
+)
+def test_the_credentials_in_the_environment_go_to_no_address_that_the_database_alone_names(
+    parts: Runtime, tampered: dict[str, Any]
+) -> None:
+    bcb_from_environment.apply(with_environment(parts, bcb_base_url=None))
+    source = stored(parts)[0]
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, environment_digest=None, **tampered)
+    with pytest.raises(SettingsError, match="BCB_BASE_URL is not set"):
+        bcb_from_environment.apply(with_environment(parts, bcb_base_url=None))
+
+
+def test_where_the_environment_says_the_address_that_counts(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    source = stored(parts)[0]
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, environment_digest=None, base_url="https://thief.example")
+    assert bcb_from_environment.apply(with_environment(parts))
+    found, credentials, _ = stored(parts)
+    assert found.base_url == "http://127.0.0.1:9"
+    assert credentials == {"client_id": "an-id", "client_secret": "a-secret"}
+
+
+def test_another_address_in_the_environment_seals_the_stored_credentials_anew(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    alone = {"bcb_client_id": None, "bcb_client_secret": None, "bcb_base_url": "https://other.example"}
+    assert bcb_from_environment.apply(with_environment(parts, **alone))
+    found, credentials, _ = stored(parts)
+    assert found.base_url == "https://other.example"
+    assert credentials == {"client_id": "an-id", "client_secret": "a-secret"}
+
+
+def test_a_secret_that_could_be_guessed_stops_the_start(parts: Runtime) -> None:
+    with pytest.raises(SettingsError, match="16 are the least"):
+        bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr("c2hvcnQ=")))

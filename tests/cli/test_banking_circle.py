@@ -16,7 +16,7 @@ from servers import RECEIVER
 
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Config, Simulator
-from receiver.store import sources
+from receiver.store import destinations, sources
 
 
 class WriteCredentials(Protocol):
@@ -48,7 +48,7 @@ def add(cli: Cli, bank: Simulator, *words: str) -> Result:
 def stored(live: Runtime) -> dict[str, str] | None:
     with live.database.read() as connection:
         found = sources.find(connection, "bc")
-        return None if found is None else sources.credentials(connection, live.encryption, found.id)
+        return None if found is None else sources.credentials(connection, live.encryption, found)
 
 
 def doctor(cli: Cli) -> list[str]:
@@ -200,7 +200,7 @@ def test_an_address_that_is_not_allowed_is_named(cli: Cli, bank: Simulator, live
 def test_a_bank_that_is_not_there_is_a_fault_of_the_network(cli: Cli, bank: Simulator, live: Runtime) -> None:
     source = add_source(live, bank)
     with live.database.write() as connection:
-        sources.change(connection, source.id, base_url="https://127.0.0.1:1")
+        destinations.move(connection, live.encryption, source, base_url="https://127.0.0.1:1")
     assert doctor(cli)[-1].startswith("fail  bc network: the bank can't be reached: GET")
 
 

@@ -45,7 +45,7 @@ def unfinished(live: Runtime, known: SourceRecord, simulator: Simulator) -> None
 
 def stored(live: Runtime, known: SourceRecord) -> dict[str, str] | None:
     with live.database.read() as connection:
-        return sources.credentials(connection, live.encryption, known.id)
+        return sources.credentials(connection, live.encryption, known)
 
 
 @pytest.mark.usefixtures("known")

@@ -29,7 +29,7 @@ def test_each_bank_takes_credentials_of_its_own_names(cli: Cli, live: Runtime) -
         for name in ("connectpay", "banqup"):
             found = sources.find(connection, name)
             assert found is not None
-            assert sources.credentials(connection, live.encryption, found.id) == CREDENTIALS[name]
+            assert sources.credentials(connection, live.encryption, found) == CREDENTIALS[name]
 
 
 def test_a_sender_without_an_api_is_asked_for_no_credentials_and_takes_none(cli: Cli) -> None:

@@ -10,7 +10,7 @@ from conftest import add_source
 
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import sources
+from receiver.store import destinations, sources
 from receiver.store.sources import SourceRecord
 
 
@@ -114,7 +114,7 @@ def test_what_the_bank_says_cannot_steer_the_terminal(
     cli: Cli, live: Runtime, known: SourceRecord, send: Send, signer: BankSigner, hostile_bank: str
 ) -> None:
     with live.database.write() as connection:
-        sources.change(connection, known.id, base_url=hostile_bank)
+        destinations.move(connection, live.encryption, known, base_url=hostile_bank)
     send(signer.sign(deposit(transactionType="\u202e backwards")))
     for words in (("payments", "check", "bcb", "FT2384654NXF6"), ("events", "list"), ("payments", "list")):
         for text in (cli.done(*words), cli.done(*words, "--json")):

@@ -17,7 +17,7 @@ def credentials_of(live: Runtime, name: str) -> dict[str, str] | None:
     with live.database.read() as connection:
         found = sources.find(connection, name)
         assert found is not None
-        return sources.credentials(connection, live.encryption, found.id)
+        return sources.credentials(connection, live.encryption, found)
 
 
 def test_adding_says_where_callbacks_go_and_what_comes_next(cli: Cli, live: Runtime) -> None:

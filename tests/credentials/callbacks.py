@@ -51,7 +51,7 @@ def assert_in_step(parts: Runtime, simulator: Simulator) -> None:
     with parts.database.read() as connection:
         source = sources.find(connection, "bcb")
         assert source is not None
-        credentials = sources.credentials(connection, parts.encryption, source.id)
+        credentials = sources.credentials(connection, parts.encryption, source)
         versions = signing_secrets.versions(connection, source.id)
         assert credential_changes.pending(connection, source.id) is None
     client = simulator.bank.client

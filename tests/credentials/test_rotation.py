@@ -299,7 +299,7 @@ def test_a_disabled_client_leaves_no_credentials_and_its_secrets_end_after_the_g
     changes.make(source, DISABLE)
     assert not simulator.bank.client.is_active
     with parts.database.read() as connection:
-        assert sources.credentials(connection, parts.encryption, source.id) is None
+        assert sources.credentials(connection, parts.encryption, source) is None
     assert known_secrets(parts) == [SECRET]
     clock.forward(3600)
     assert known_secrets(parts) == []

@@ -205,7 +205,7 @@ def set_up(parts: Runtime, simulator: Simulator) -> None:
     client = simulator.bank.client
     with parts.database.write() as connection:
         credentials = {"client_id": client.client_id, "client_secret": client.client_secret}
-        sources.set_credentials(connection, parts.encryption, source.id, credentials)
+        sources.set_credentials(connection, parts.encryption, source, credentials)
 
 
 def wait_until_settled(parts: Runtime) -> None:

@@ -30,12 +30,12 @@ def claim(parts: Runtime, source: SourceRecord) -> bool:
 
 def put(parts: Runtime, source: SourceRecord, text: str) -> None:
     with parts.database.write() as connection:
-        bank_sessions.put_token(connection, parts.encryption, source.id, text, parts.clock() + WINDOW)
+        bank_sessions.put_token(connection, parts.encryption, source, text, parts.clock() + WINDOW)
 
 
 def stored(parts: Runtime, source: SourceRecord) -> StoredToken | None:
     with parts.database.read() as connection:
-        return bank_sessions.token(connection, parts.encryption, source.id)
+        return bank_sessions.token(connection, parts.encryption, source)
 
 
 def take(parts: Runtime, source: SourceRecord) -> datetime:
@@ -91,7 +91,7 @@ def test_a_refused_token_is_forgotten(parts: Runtime, source: SourceRecord) -> N
     claim(parts, source)
     put(parts, source, "first")
     with parts.database.write() as connection:
-        bank_sessions.drop_token(connection, parts.encryption, source.id, "first")
+        bank_sessions.drop_token(connection, parts.encryption, source, "first")
     assert stored(parts, source) is None
 
 
@@ -99,7 +99,7 @@ def test_a_refused_token_that_was_replaced_already_takes_nothing_with_it(parts: 
     claim(parts, source)
     put(parts, source, "second")
     with parts.database.write() as connection:
-        bank_sessions.drop_token(connection, parts.encryption, source.id, "first")
+        bank_sessions.drop_token(connection, parts.encryption, source, "first")
     found = stored(parts, source)
     assert found is not None
     assert found.text == "second"
@@ -112,7 +112,7 @@ def test_a_token_stored_while_the_refused_one_is_dropped_stays(parts: Runtime, s
     put(parts, source, "first")
     with ThreadPoolExecutor(1) as pool:
         with parts.database.write() as connection:
-            bank_sessions.put_token(connection, parts.encryption, source.id, "second", parts.clock() + WINDOW)
+            bank_sessions.put_token(connection, parts.encryption, source, "second", parts.clock() + WINDOW)
             dropping = pool.submit(drop, parts, source, "first")
             with pytest.raises(TimeoutError):
                 dropping.result(0.3)
@@ -124,7 +124,7 @@ def test_a_token_stored_while_the_refused_one_is_dropped_stays(parts: Runtime, s
 
 def drop(parts: Runtime, source: SourceRecord, text: str) -> None:
     with parts.database.write() as connection:
-        bank_sessions.drop_token(connection, parts.encryption, source.id, text)
+        bank_sessions.drop_token(connection, parts.encryption, source, text)
 
 
 def test_a_token_moved_to_another_source_does_not_open(parts: Runtime, source: SourceRecord) -> None:
@@ -200,7 +200,7 @@ def test_new_credentials_forget_the_token_and_the_block(
 
 def keys(parts: Runtime, source: SourceRecord) -> StoredKeys:
     with parts.database.read() as connection:
-        return bank_sessions.public_keys(connection, source.id)
+        return bank_sessions.public_keys(connection, parts.encryption, source)
 
 
 def want(parts: Runtime, source: SourceRecord) -> None:
@@ -210,7 +210,7 @@ def want(parts: Runtime, source: SourceRecord) -> None:
 
 def fetched(parts: Runtime, source: SourceRecord, jwks: str | None, error: str | None = None) -> None:
     with parts.database.write() as connection:
-        bank_sessions.put_public_keys(connection, source.id, parts.clock(), jwks=jwks, error=error)
+        bank_sessions.put_public_keys(connection, parts.encryption, source, parts.clock(), jwks=jwks, error=error)
 
 
 def test_asking_for_keys_again_keeps_the_time_of_the_first_asking(
@@ -246,7 +246,7 @@ def test_only_sources_with_credentials_that_lack_keys_want_them(parts: Runtime, 
         now = clock()
         with parts.database.read() as connection:
             found = bank_sessions.sources_in_want_of_keys(
-                connection, older_than=now - timedelta(seconds=50), tried_before=now - timedelta(seconds=10)
+                connection, now, older_than=now - timedelta(seconds=50), pause=timedelta(seconds=10)
             )
         return [found_source.name for found_source in found]
 

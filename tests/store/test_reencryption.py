@@ -38,19 +38,19 @@ def test_what_was_encrypted_with_an_old_key_opens_with_the_new_one_alone(parts: 
     intent = Intent(CredentialChangeKind.ROTATE, "c", None, "key", "cli:test", "the kept token")
     with parts.database.write() as connection:
         bank_sessions.claim_fetching(connection, source.id, now=now, until=now)
-        bank_sessions.put_token(connection, parts.encryption, source.id, "the token", now + timedelta(hours=1))
-        credential_changes.begin(connection, parts.encryption, source.id, intent, now=now, due_at=now)
+        bank_sessions.put_token(connection, parts.encryption, source, "the token", now + timedelta(hours=1))
+        credential_changes.begin(connection, parts.encryption, source, intent, now=now, due_at=now)
     with parts.database.write() as connection:
         assert reencrypt_all(connection, Encryption([NEWER, KEY])) == 5
     newer = replace(parts, encryption=Encryption([NEWER]))
     with parts.database.read() as connection:
-        token = bank_sessions.token(connection, newer.encryption, source.id)
+        token = bank_sessions.token(connection, newer.encryption, source)
         change = credential_changes.pending(connection, source.id)
         (secret,) = signing_secrets.valid(connection, newer.encryption, source.id, now)
-        credentials = sources.credentials(connection, newer.encryption, source.id)
+        credentials = sources.credentials(connection, newer.encryption, source)
     assert change is not None
     assert token is not None
-    assert (token.text, credential_changes.token(newer.encryption, change)) == ("the token", "the kept token")
+    assert (token.text, credential_changes.token(newer.encryption, source, change)) == ("the token", "the kept token")
     assert (secret.text, credentials) == (
         SECRET,
         {"client_id": "simulator-client", "client_secret": "simulator-secret"},

@@ -22,7 +22,7 @@ class Source(SQLModel, table=True):
     base_url: str | None
     options: dict[str, Any] = Field(sa_type=JSON)
     credentials: bytes | None = Field(sa_type=LargeBinary)
-    """The API credentials as a JSON object, encrypted."""
+    """The API credentials as a JSON object, encrypted, and bound to the columns above that say where they go."""
     enabled: bool = True
     environment_digest: str | None = None
     """Of the environment variables last applied: they are applied again only when they change."""
@@ -50,6 +50,11 @@ class PublicKeys(SQLModel, table=True):
 
     source_id: int = source_key()
     jwks: str | None = None
+    """As older releases stored it; never read."""
+    sealed: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """The JWKS, sealed: whoever could put another one in its place would have forged signatures taken."""
+    failures: int | None = None
+    """How many fetches have failed since the last one that did not."""
     fetched_at: datetime | None = time(nullable=True)
     tried_at: datetime | None = time(nullable=True)
     wanted_at: datetime | None = time(nullable=True)

@@ -41,7 +41,7 @@ def test_the_life_of_a_token_is_read_as_text_and_as_a_number(
     control(simulator, "/options", {"expires_in": expires_in, "token_lifetime_seconds": 100}, "PATCH")
     session.authorize()
     with parts.database.read() as connection:
-        stored = bank_sessions.token(connection, parts.encryption, source.id)
+        stored = bank_sessions.token(connection, parts.encryption, source)
     assert stored is not None
     assert stored.expires_at == parts.clock() + timedelta(seconds=90)
 

@@ -13,7 +13,7 @@ from receiver.store import audit
 from receiver.store.tables.base import UtcDateTime
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 

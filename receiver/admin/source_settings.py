@@ -1,0 +1,90 @@
+"""Changing what a source says of its bank: options, the address of the API, the environment (`receiver source set`)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from receiver import banks
+from receiver.admin import sources
+from receiver.admin.sources import NewSource
+from receiver.banks.protocol import OptionsWrong
+from receiver.credentials import outcomes
+from receiver.model import NotFound, NotPossible
+from receiver.runtime import Runtime
+from receiver.store import audit, credential_changes, destinations
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.sources import SourceRecord
+
+
+@dataclass(frozen=True)
+class NewSettings:
+    """What a person changes of a source; what is not named stays as it is."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """As they were typed."""
+    unset: Sequence[str] = ()
+    """Options that are to have their defaults again."""
+    base_url: str | None = None
+    """The empty text for the bank's own address."""
+    environment: str | None = None
+
+
+def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRecord:
+    """Change a source, checked as when one is added; audited as `source.set`.
+
+    Its credentials are sealed anew for where they go from now on. All processes use it within a second.
+
+    Raises:
+        NotFound: there is no such source, or an option to be unset is not set.
+        OptionsWrong: `BaseUrlWrong` or `BaseUrlMissing` where it is the address of the API.
+        NotPossible: another bank is meant while a change of credentials is unfinished; or what stands in the database
+            is not what the receiver put there.
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        sources.named(connection, name)
+        source = destinations.locked(connection, name)
+        assert source is not None  # noqa: S101 - named in this transaction; none is ever removed
+        values = _values(source, new)
+        pending = credential_changes.pending(connection, source.id)
+        if pending is not None and (values["base_url"], values["environment"]) != (source.base_url, source.environment):
+            words = "till then the bank must stay the same"
+            raise NotPossible(outcomes.unfinished(source, pending, words))
+        try:
+            changed = destinations.move(connection, runtime.encryption, source, **values)
+        except DecryptionFailed as error:
+            words = f"set that back with `receiver source set {name}`, or look at it and give the credentials anew"
+            raise NotPossible(f"{error}; {words}: `receiver source credentials {name}`") from error
+        about = {"source": name, "options": dict(new.options), "unset": list(new.unset)}
+        about |= {key: values[key] for key in ("base_url", "environment") if values[key] != getattr(source, key)}
+        audit.write(connection, at=runtime.clock(), who=who, what="source.set", why=None, about=about)
+        return changed
+
+
+def _values(source: SourceRecord, new: NewSettings) -> dict[str, Any]:
+    if missing := [key for key in new.unset if key not in source.options]:
+        raise NotFound(f"{source.name} has no option {missing[0]} set; set: {', '.join(source.options) or 'none'}")
+    if both := set(new.unset) & set(new.options):
+        raise OptionsWrong(f"{min(both)} is to be set and unset")
+    typed = banks.named(source.bank).check_options(
+        {**{key: value for key, value in source.options.items() if key not in new.unset}, **new.options}
+    )
+    base_url = source.base_url if new.base_url is None else new.base_url or None
+    environment = new.environment or source.environment
+    if new.base_url is not None or new.environment is not None:
+        sources.check(NewSource(source.name, source.bank, environment, base_url, typed))
+    return {"options": typed, "base_url": base_url, "environment": environment}
+
+
+def outdated(source: SourceRecord) -> Iterator[str]:
+    """Yield in words what was accepted when it was set, and would not be today: an address, an option."""
+    bank = banks.named(source.bank)
+    try:
+        if source.base_url is not None:
+            bank.check_base_url(source.base_url)
+    except OptionsWrong as error:
+        yield str(error)
+    try:
+        bank.check_options(source.options)
+    except OptionsWrong as error:
+        yield str(error)
