@@ -96,7 +96,8 @@ def _prove(known: KnownSource, callback: Callback, now: datetime) -> Proof:
 
 
 def _delivery(known: KnownSource, callback: Callback, now: datetime, proof: Proof | None = None) -> NewDelivery:
-    shown = redact(callback.path, callback.channel, callback.headers, known.carried)
+    tokens = [text for _, text in known.profile.secrets] if known.carried.shows_token else []
+    shown = redact(callback.path, callback.channel, callback.headers, known.carried, tokens)
     return NewDelivery(
         id=new_id("dlv", now),
         source_id=known.source.id,
