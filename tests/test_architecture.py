@@ -73,7 +73,7 @@ EXAMPLES = {"examples", "filter"}
 """Arguments with examples of what a user has, such as a source that is called as its bank."""
 
 MODULES_AT_TOP_MAX = 6
-FILES_MAX = 204
+FILES_MAX = 225
 SIMULATOR_FILES_MAX = 50
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")

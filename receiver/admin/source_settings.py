@@ -57,7 +57,9 @@ def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRec
             raise NotPossible(f"{error}; {words}: `receiver source credentials {name}`") from error
         about = {"source": name, "options": dict(new.options), "unset": list(new.unset)}
         about |= {key: values[key] for key in ("base_url", "environment") if values[key] != getattr(source, key)}
-        audit.write(connection, at=runtime.clock(), who=who, what="source.set", why=None, about=about)
+        audit.write(
+            connection, runtime.encryption, at=runtime.clock(), who=who, what="source.set", why=None, about=about
+        )
         return changed
 
 

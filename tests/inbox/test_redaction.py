@@ -128,7 +128,7 @@ def test_explain_says_where_a_known_token_came(
     )
     assert answer.status_code == 401
     (row,) = stored(parts)
-    (remark,) = acts.explain(parts, row.id).report.remarks
+    (remark,) = acts.explain(parts, "cli:test", row.id).report.remarks
     assert remark.startswith(f"secret 1 came in {place}")
 
 

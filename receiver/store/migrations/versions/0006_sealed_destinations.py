@@ -11,7 +11,7 @@ from alembic import context, op
 from sqlalchemy import Connection
 
 from receiver.store.credential_changes import purpose
-from receiver.store.encryption import DecryptionFailed, Encryption
+from receiver.store.encryption import Encryption
 from receiver.store.sources import destination
 from receiver.store.tables.base import BigKey
 
@@ -54,10 +54,10 @@ def upgrade() -> None:
     op.add_column("public_keys", sa.Column("failures", sa.Integer(), nullable=True))
     connection = op.get_bind()
     for source in connection.execute(sa.select(_sources).order_by(_sources.c.id)).all():
-        _reseal(connection, context.config.attributes.get("encryption"), source)
+        _reseal(connection, context.config.attributes["encryption"], source)
 
 
-def _reseal(connection: Connection, encryption: Encryption | None, source: Any) -> None:
+def _reseal(connection: Connection, encryption: Encryption, source: Any) -> None:
     """Seal anew all of one source.
 
     Raises:
@@ -69,10 +69,6 @@ def _reseal(connection: Connection, encryption: Encryption | None, source: Any) 
         sa.select(_changes).where(_changes.c.source_id == source.id, _changes.c.token.is_not(None))
     ).all()
     jwks = connection.execute(sa.select(_keys.c.jwks).where(_keys.c.source_id == source.id)).scalar()
-    if encryption is None:
-        if source.credentials is not None or changes or jwks is not None:
-            raise DecryptionFailed(f"what is stored {own} is to be sealed anew: RECEIVER_SECRET_KEYS is needed")
-        return
     if source.credentials is not None:
         text = encryption.decrypt(f"credentials {own}", bytes(source.credentials))
         sealed = encryption.encrypt(f"credentials {own}", text, bound_to)
