@@ -7,6 +7,7 @@ digits is taken, so the text has one cut only.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -25,6 +26,8 @@ PUBLIC_KEY_BYTES = 32
 HEADER_BYTES_MAX = 4096
 SIGNATURES_MAX = 20
 """While keys are changed there is one for each; each costs a verification."""
+
+_BETWEEN = re.compile(rb"[ \t,]+")
 
 _ID = re.compile(rb"[\x21-\x2d\x2f-\x7e]{1,200}")
 
@@ -74,19 +77,29 @@ def text(message_id: bytes, timestamp: bytes, body: bytes) -> bytes:
 
 
 def signatures(header: bytes) -> list[tuple[bytes, bytes]]:
-    """Return version and signature of each that a `webhook-signature` header holds; versions not known are left out.
+    """Return version and signature of each that a `webhook-signature` header holds and that can be read.
+
+    They are parted by spaces; by commas where several headers were joined on their way (RFC 9110, section 5.3). What is
+    of a version not known, or is no Base64, is left out: while keys are changed, a sender may add whatever it has.
 
     Raises:
-        Refusal: `signature_malformed` where one of a known version can't be read, or there are too many.
+        Refusal: `signature_malformed` where none of a known version can be read, or there are too many.
     """
-    parts = header[: HEADER_BYTES_MAX + 1].split(b" ")
-    if len(header) > HEADER_BYTES_MAX or len(parts) > SIGNATURES_MAX:
-        raise Refusal("signature_malformed", f"{len(header)} bytes, {len(parts)} signatures or more")
-    pairs = [part.partition(b",") for part in parts if part]
-    known = [(version, made) for version, _, made in pairs if version in (HMAC, ED25519)]
-    if not all(made for _, made in known):
-        raise Refusal("signature_malformed", "a version without a signature")
-    return [(version, from_base64(made, "signature")) for version, made in known]
+    words = _BETWEEN.split(header[: HEADER_BYTES_MAX + 1].strip())
+    if len(header) > HEADER_BYTES_MAX or len(words) > 2 * SIGNATURES_MAX:
+        raise Refusal("signature_malformed", f"{len(header)} bytes, {len(words)} words or more")
+    known = [(word, made) for word, made in pairwise([*words, b""]) if word in (HMAC, ED25519)]
+    found = [(version, made) for version, word in known if (made := _readable(word)) is not None]
+    if known and not found:
+        raise Refusal("signature_malformed", "no signature of a known version can be read")
+    return found
+
+
+def _readable(word: bytes) -> bytes | None:
+    try:
+        return from_base64(word, "signature") or None
+    except Refusal:
+        return None
 
 
 def match(keys: Sequence[Key | PublicKey], signed: bytes, given: Sequence[tuple[bytes, bytes]]) -> str:

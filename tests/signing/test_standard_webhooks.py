@@ -104,15 +104,30 @@ def test_a_signature_of_one_kind_is_not_taken_for_the_other() -> None:
         b"v1a,!!!!",
         SIGNATURE + b"=",
         SIGNATURE[:-1],
-        SIGNATURE + b" v1,\xff",
+        SIGNATURE[:-1] + b" v1,\xff",
         b"v1,\x00",
-        SIGNATURE + b"," + SIGNATURE,
         b" ".join([SIGNATURE] * 21),
+        b",".join([SIGNATURE] * 21),
         b"v1," + b"A" * 5000,
     ],
 )
-def test_a_malformed_signature_is_a_refusal_even_beside_a_right_one(header: bytes) -> None:
+def test_where_no_signature_can_be_read_or_there_are_too_many_it_is_a_refusal(header: bytes) -> None:
     assert reason(SECRET, signatures=header) == "signature_malformed"
+
+
+@pytest.mark.parametrize(
+    "unreadable", [b"v1,abc", b"v1,", b"v1", b"v1a,!!!!", b"v1,\xff", b"v2,x", SIGNATURE + b"=", b"junk"]
+)
+@pytest.mark.parametrize("between", [b" ", b",", b", ", b"  ", b"\t"])
+def test_a_right_signature_counts_beside_one_that_can_t_be_read(unreadable: bytes, between: bytes) -> None:
+    for parts in ([SIGNATURE, unreadable], [unreadable, SIGNATURE], [unreadable, SIGNATURE, unreadable]):
+        assert verify(SECRET, signatures=between.join(parts)) == "0"
+
+
+def test_several_headers_that_were_joined_by_commas_are_all_read() -> None:
+    wrong = b"v1," + base64.b64encode(bytes(32))
+    assert verify(SECRET, signatures=b",".join([wrong, SIGNATURE_BY_OPENSSL, SIGNATURE])) == "0"
+    assert verify(PUBLIC_KEY, signatures=b",".join([wrong, SIGNATURE, SIGNATURE_BY_OPENSSL])) == "0"
 
 
 @pytest.mark.parametrize("header", [b" ", b"v3,abc", b",", b"V1," + SIGNATURE[3:]])
