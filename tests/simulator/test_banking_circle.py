@@ -329,7 +329,17 @@ def test_every_kind_of_notification_can_be_sent(subscribed: BankingCircle, recei
     (sent,) = opened(receiver.received[0])["notifications"]
     assert sent["notificationType"] == kind
     assert ("payment" in sent) != ("payload" in sent)
-    assert not (kind == "OutgoingPaymentRejected" and "transfer" in sent["payment"])
+    shown = sent.get("payment") or sent["payload"]
+    has = {name for name in ("transfer", "debtorInformation", "amount", "TransactionReference") if shown.get(name)}
+    expected = {
+        "IncomingPaymentBooked": {"amount"},
+        "OutgoingPaymentBooked": {"amount"},
+        "OutgoingPaymentRejected": {"debtorInformation"},
+        "MissingFunding": {"debtorInformation"},
+        "PaymentStatus": {"TransactionReference"},
+    }
+    assert has >= expected.get(kind, set())
+    assert not (kind in expected and "transfer" in has)
 
 
 def test_a_thousand_notifications_come_in_one_callback_and_one_more_in_the_next(

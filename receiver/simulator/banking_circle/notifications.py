@@ -104,15 +104,18 @@ def notification(payment: Payment, kind: Kind, config: Config, now: datetime) ->
     status = CLAIMED.get(kind) or payment.status(now) or "PendingProcessing"
     if kind in _WITH_PAYLOAD:
         return made | {"payload": _payload(payment, kind, status)}
-    shown = payment.as_json(status, now, config.errors_form)
-    if kind == "OutgoingPaymentRejected":
-        del shown["transfer"]
-    return made | {"payment": shown}
+    if kind in ("IncomingPaymentBooked", "OutgoingPaymentBooked"):
+        return made | {"payment": payment.booked()}
+    return made | {"payment": payment.as_json(status, now, config.errors_form)}
 
 
 def _payload(payment: Payment, kind: Kind, status: str) -> dict[str, object]:
     if kind == "PaymentStatus":
-        return {"TransactionStatus": status, "AccountServicerReference": payment.transaction_reference}
+        return {
+            "TransactionStatus": status,
+            "AccountServicerReference": payment.transaction_reference,
+            "TransactionReference": {"InstructedAmount": {"Currency": payment.currency, "Amount": payment.amount}},
+        }
     return {"RequestId": str(uuid.uuid4()), "Status": "Succeeded"}
 
 

@@ -83,12 +83,17 @@ class Payment(Scripted):
         )
 
     def as_json(self, status: str, now: datetime, errors_form: str) -> dict[str, object]:
-        """Return the payment as the bank shows it at `now`; the amount is a number."""
+        """Return the payment as the bank shows it at `now`; the amount is a number.
+
+        Until it is settled there is no `transfer`: its amount is what is debited or credited.
+        """
         rejected = "The payment was rejected" if status == "Rejected" else None
         since = precise(self.started + timedelta(seconds=self.script.since(self.age(now))), "+00:00")
-        own = {"accountId": self.account_id}
+        incoming = self.classification == "Incoming"
+        amount = {"currency": self.currency, "amount": self.amount}
+        own = {"accountId": self.account_id, "creditAmount" if incoming else "debitAmount": amount}
         lines = dict(zip(("line1", "line2", "line3", "line4"), self.remittance, strict=False))
-        return {
+        shown: dict[str, object] = {
             "paymentId": self.payment_id,
             "transactionReference": self.transaction_reference,
             "classification": self.classification,
@@ -99,13 +104,27 @@ class Payment(Scripted):
             "return": self.is_return,
             "paymentRail": "Internal",
             "errors": [rejected] if rejected and errors_form == "array" else rejected,
-            "debtorInformation": own if self.classification != "Incoming" else None,
-            "creditorInformation": own if self.classification == "Incoming" else None,
-            "transfer": {
+            "debtorInformation": None if incoming else own,
+            "creditorInformation": own if incoming else None,
+        }
+        if status in ("Processed", "Reversed"):
+            shown["transfer"] = {
                 "valueDate": self.started.date().isoformat(),
-                "amount": {"currency": self.currency, "amount": self.amount},
+                "amount": amount,
                 "remittanceInformation": lines or None,
-            },
+            }
+        return shown
+
+    def booked(self) -> dict[str, object]:
+        """Return the short form in which the bank tells that the payment is booked; an outgoing one is negative."""
+        day = self.started.date().isoformat()
+        return {
+            "paymentId": self.payment_id,
+            "transactionReference": self.transaction_reference,
+            "amount": self.amount if self.classification == "Incoming" else -self.amount,
+            "currency": self.currency,
+            "valueDate": day,
+            "transactionDate": day,
         }
 
 
