@@ -173,10 +173,24 @@ class Claim(NamedTuple):
     """When the bank told it, in UTC, where that orders its claims: an earlier one takes nothing back from a later."""
 
 
-def unrecognised(bank: str, content: bytes) -> Claim:
-    """Return the claim for genuine content that can't be understood: it is stored and shown all the same."""
+def identity(sent: bytes, *parts: str | None) -> tuple[str, ...]:
+    """Return an event's identity of its parts; where one can't be read (None), the bytes sent are part of it too.
+
+    So what can't be read never makes two events one, as it would if it counted as empty; and the same bytes are one
+    event all the same.
+    """
+    readable = tuple([part or "" for part in parts])
+    return (*readable, hashlib.sha256(sent).hexdigest()) if None in parts else readable
+
+
+def unrecognised(bank: str, content: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> Claim:
+    """Return the claim for genuine content that can't be understood: it is stored and shown all the same.
+
+    `headers` are those of its proof: what they tell sets events apart like the content.
+    """
     digest = hashlib.sha256(content).hexdigest()
-    return Claim(type=f"{bank}.unrecognised", identity=("unrecognised", digest), content=digest)
+    said = [value for _, value in sorted(headers.items()) if value]
+    return Claim(type=f"{bank}.unrecognised", identity=("unrecognised", digest, *said), content=digest)
 
 
 def known_facts(**facts: Any) -> dict[str, Any]:

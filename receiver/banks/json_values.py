@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -14,13 +14,23 @@ TEXT_CHARACTERS_MAX = 200
 AMOUNT_DIGITS_MAX = 40
 """More than any currency needs; a number in JSON may have a million."""
 
+_WHOLE_MAX = 10**TEXT_CHARACTERS_MAX
+
 _CLEAN = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 """No control characters, and no half of a surrogate pair."""
 
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,40}(?:\.[0-9]{0,40})?(?:[eE][+-]?[0-9]{1,3})?")
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-"""The white space of JSON."""
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3}){1,12}(?:\.[0-9]{1,40})|[+-]?[0-9]{1,3}(?:,[0-9]{3}){2,12}")
+"""Thousands parted by commas, in which a comma can be nothing else: `1,000.00`, `1,000,000`, but not `1,000`."""
+
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]{1,40},(?:[0-9]{1,2}|[0-9]{4,40})")
+"""A comma that parts no thousands: `1000,50`, but not `1,000`."""
+
+_SWAPPED = str.maketrans(",.", ".,")
+
+_MONEY = re.compile(r"(?P<amount>[0-9.,eE+-]{1,90}) ?(?P<currency>[A-Za-z]{3})")
+_CURRENCY_FIRST = re.compile(r"(?P<currency>[A-Za-z]{3}) ?(?P<amount>[0-9.,eE+-]{1,90})")
 
 
 class NotUnderstood(Exception):
@@ -34,7 +44,7 @@ def parse(body: bytes) -> Any:
         NotUnderstood
     """
     try:
-        return _DECODER.decode(body.decode("utf-8-sig"))
+        return DECODER.decode(body.decode("utf-8-sig"))
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise NotUnderstood(str(error)[:200]) from error
 
@@ -43,7 +53,24 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its members.
+
+    RFC 8259 does not say which of several members of one name counts. Where they differ, the name has a list of them
+    all: so none of them is taken for what the bank says, and none is lost.
+    """
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    members: dict[str, dict[str, Any]] = {}
+    for name, value in pairs:
+        members.setdefault(name, {})[repr(value)] = value
+    return {name: next(iter(each.values())) if len(each) == 1 else [*each.values()] for name, each in members.items()}
+
+
+DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_object)
+"""Strict JSON; numbers with a fraction become `Decimal`."""
+
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
 
@@ -87,13 +114,29 @@ def text(fields: Mapping[str, Any], *names: str) -> str | None:
         if isinstance(value, str):
             if 0 < len(value) <= TEXT_CHARACTERS_MAX and _is_clean(value):
                 return value
-        elif isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
-            return str(value)
+        elif isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE_MAX:
+            written = str(value)
+            if len(written) <= TEXT_CHARACTERS_MAX:
+                return written
     return None
+
+
+def usable_text(value: Any) -> str | None:
+    """Return a value as `text` reads it from a field."""
+    return text({"": value}, "")
 
 
 def _is_clean(value: str) -> bool:
     return (value.isascii() and value.isprintable()) or _CLEAN.fullmatch(value) is not None
+
+
+def text_there(fields: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of the named fields that is there and not null, as text; none where that one is unusable.
+
+    Unlike `text`, it never takes a later name for an earlier one that can't be read: what is part of an identity must
+    not be replaced by something else.
+    """
+    return usable_text(next((value for name in names if (value := fields.get(name)) is not None), None))
 
 
 def whole_number(fields: Mapping[str, Any], name: str) -> int | None:
@@ -115,24 +158,47 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 def texts(value: Any) -> list[str]:
     """Return what a list holds that `text` finds usable; nothing where it is no list."""
-    found = (text({"": entry}, "") for entry in value) if isinstance(value, list) else ()
+    found = (usable_text(entry) for entry in value) if isinstance(value, list) else ()
     return [entry for entry in found if entry is not None]
 
 
 def amount(fields: Mapping[str, Any], name: str) -> Decimal | None:
-    """Return a field that holds an amount as a number or as a decimal string; never through a float."""
+    """Return a field that holds an amount as a number or as a decimal string; never through a float.
+
+    Commas are understood where they can mean one thing only (`1,000.00`, `1000,50`, `1.000,50`, but not `1,000`).
+    """
     value = fields.get(name)
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
     # Decimal itself would take other scripts' digits, and underscores between them.
     if isinstance(value, str) and not _AMOUNT.fullmatch(value):
-        return None
+        value = _with_decimal_point(value)
     try:
         found = Decimal(value)
     except (InvalidOperation, ValueError):
         return None
     is_usable = found.is_finite() and abs(found.adjusted()) < 30 and len(found.as_tuple().digits) <= AMOUNT_DIGITS_MAX
     return found if is_usable else None
+
+
+def _with_decimal_point(written: str) -> str:
+    """Write an amount with a decimal point and nothing between its thousands; empty where a comma may mean either."""
+    for text in (written, written.translate(_SWAPPED)):
+        if _GROUPED.fullmatch(text):
+            return text.replace(",", "")
+    return written.replace(",", ".") if _DECIMAL_COMMA.fullmatch(written) else ""
+
+
+def money_parts(value: Any) -> Mapping[str, Any]:
+    """Return the `amount` and `currency` in a field's value: an object of the two, or a text such as `5.00 USD`.
+
+    Any other value is the amount, usable or not; null is neither.
+    """
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, str) and (found := _MONEY.fullmatch(value) or _CURRENCY_FIRST.fullmatch(value)):
+        return found.groupdict()
+    return {} if value is None else {"amount": value}
 
 
 def decimal_text(value: Decimal | None) -> str | None:
@@ -184,6 +250,38 @@ def first(fields: Mapping[str, Any], *names: str) -> str | None:
     return next(iter(anywhere(fields, *names)), None)
 
 
+_ID_NAME = re.compile(r"(?i:id)|(?!(?i:card|event|message|notification)).*(?:[a-z](?:I[dD]|No|Uuid)|_(?:id|no|uuid))")
+"""What ends like the name of an id; not that of the event itself, nor a card's number, which must not be spread."""
+
+
+def only_id(fields: Mapping[str, Any]) -> str | None:
+    """Return the only id in a body, by the ends of names such as `caseId`; none where there are several, or none."""
+    found = {text(here, name) for here in within(fields) for name in here if _ID_NAME.fullmatch(name)} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def everywhere(value: Any, *names: str) -> Iterator[Any]:
+    """Yield what stands under one of these names, however cased, in any object at any depth, in lists too; no nulls."""
+    wanted = {name.lower() for name in names}
+    waiting = [value]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, dict):
+            yield from (inside for name, inside in here.items() if inside is not None and name.lower() in wanted)
+            waiting += here.values()
+        elif isinstance(here, list):
+            waiting += here
+
+
+def money_anywhere(fields: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
+    """Return amount and currency of the body, or of the first object within it that holds a usable `amount`."""
+    for here in within(fields):
+        if (found := amount(here, "amount")) is not None:
+            return found, text(here, "currency")
+    return None, None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX_SECONDS = re.compile(r"[0-9]{9,11}(?:\.[0-9]{1,9})?")
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{12,14}")
 
@@ -192,96 +290,10 @@ def read_time(text: str) -> datetime | None:
     """Read Unix seconds, Unix milliseconds or ISO 8601 (UTC where it names no zone); none where it is none."""
     try:
         if _UNIX_SECONDS.fullmatch(text):
-            return datetime.fromtimestamp(float(text), UTC)
+            return _EPOCH + timedelta(microseconds=round(Decimal(text) * 1_000_000))
         if _UNIX_MILLISECONDS.fullmatch(text):
-            return datetime.fromtimestamp(int(text) / 1000, UTC)
+            return _EPOCH + timedelta(milliseconds=int(text))
         found = datetime.fromisoformat(text.strip())
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def array_items(text: str, member: str) -> Iterator[Any]:
-    """Read an array piece by piece (streaming): each item is yielded as soon as it is parsed, so never are all held.
-
-    It is the array `member` of a JSON object, the name in any case of its letters, or a bare array. Whether the whole
-    is JSON (RFC 8259) is known only at the end. Numbers with a fraction are `Decimal`.
-
-    Raises:
-        NotUnderstood: it is no JSON, or there is no such array.
-    """
-    document = _Document(text)
-    try:
-        if document.peek() == "[":
-            yield from document.array()
-        else:
-            yield from document.array_in_object(member.lower())
-        if document.peek():
-            raise ValueError(f"something follows the end at {document}")
-    except (ValueError, RecursionError, InvalidOperation) as error:
-        raise NotUnderstood(str(error)[:200]) from error
-
-
-class _Document:
-    """A place in a JSON text, which moves forward value by value.
-
-    Not by `ijson` 3.6: a whole number of more than 4,300 digits crashes the process in its C parser (yajl), which also
-    reads half a surrogate pair as another character; its parser in Python takes 15 to 100 times as long as this.
-    """
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._place = 0
-
-    def __str__(self) -> str:
-        return f"character {self._place}"
-
-    def peek(self) -> str:
-        """Return the next character that is no white space; nothing at the end."""
-        found = _SPACE.match(self._text, self._place)
-        self._place = found.end() if found else self._place
-        return self._text[self._place : self._place + 1]
-
-    def _take(self, *expected: str) -> str:
-        found = self.peek()
-        if found not in expected:
-            raise ValueError(f"{' or '.join(expected)} is expected at {self}")
-        self._place += 1
-        return found
-
-    def _value(self) -> Any:
-        self.peek()
-        found, self._place = _DECODER.raw_decode(self._text, self._place)
-        return found
-
-    def _entries(self, opening: str, closing: str) -> Iterator[None]:
-        """Move over the brackets and commas of an array or object; yield where an entry begins."""
-        self._take(opening)
-        if self.peek() == closing:
-            self._take(closing)
-            return
-        while True:
-            yield
-            if self._take(",", closing) == closing:
-                return
-
-    def array(self) -> Iterator[Any]:
-        """Move over an array; yield value by value."""
-        for _ in self._entries("[", "]"):
-            yield self._value()
-
-    def array_in_object(self, member: str) -> Iterator[Any]:
-        """Move over an object; yield value by value what the arrays under this name hold."""
-        is_there = False
-        for _ in self._entries("{", "}"):
-            if self.peek() != '"':
-                raise ValueError(f"a name is expected at {self}")
-            name = self._value()
-            self._take(":")
-            if name.lower() == member and self.peek() == "[":
-                is_there = True
-                yield from self.array()
-            else:
-                self._value()
-        if not is_there:
-            raise ValueError(f"there is no array {member!r}")

@@ -121,19 +121,27 @@ def events(bank: Bank, proof: Proof, now: datetime) -> list[NewEvent]:
 
 def _claims(bank: Bank, proof: Proof) -> Sequence[Claim]:
     try:
-        return bank.read(proof)
+        claims = bank.read(proof)
     except NotUnderstood as error:
         log.warning("a genuine delivery is not understood: %s", error)
     except Exception:
         log.exception("reading a genuine delivery failed; it is stored as unrecognised")
-    return [unrecognised(bank.name, proof.content)]
+    else:
+        if any(claim.type.endswith(".unrecognised") for claim in claims):
+            log.warning("a genuine delivery is not understood: its type or shape is new")
+        return claims
+    return [unrecognised(bank.name, proof.content, proof.headers)]
+
+
+def identity_digest(claim: Claim) -> bytes:
+    """Return the SHA-256 of a claim's identity, by which its event is deduplicated."""
+    return hashlib.sha256(json.dumps(claim.identity).encode()).digest()
 
 
 def _event(claim: Claim, proof: Proof, now: datetime) -> NewEvent:
-    identity = json.dumps(claim.identity).encode()
     return NewEvent(
         id=new_id("evt", now),
-        identity=hashlib.sha256(identity).digest(),
+        identity=identity_digest(claim),
         content_sha256=hashlib.sha256(claim.content.encode("utf-8", "surrogatepass")).hexdigest(),
         type=claim.type,
         kind=claim.kind,

@@ -42,6 +42,9 @@ _make_due = BulkInsert(
             WHEN excluded.claimed_at < subjects.claimed_at THEN subjects.claimed_at
             ELSE excluded.claimed_at
         END,
+        currency = CASE WHEN subjects.amount IS NULL THEN coalesce(excluded.currency, subjects.currency)
+            ELSE subjects.currency END,
+        amount = coalesce(subjects.amount, excluded.amount),
         last_event_id = excluded.last_event_id, due_at = excluded.due_at, attempts = 0
     """,
 )
@@ -85,7 +88,9 @@ def _row(claim: NewClaim) -> tuple[object, ...]:
 def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: datetime) -> None:
     """Hand what is claimed of a reference on to the payment behind it, which becomes due; idempotent."""
     row = connection.execute(
-        select(_subjects.c.claimed_status, _subjects.c.last_event_id).where(_subjects.c.id == due.id)
+        select(_subjects.c.claimed_status, _subjects.c.amount, _subjects.c.currency, _subjects.c.last_event_id).where(
+            _subjects.c.id == due.id
+        )
     ).one()
     if row.last_event_id is None:
         return
@@ -94,8 +99,8 @@ def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: d
         kind=SubjectKind.PAYMENT,
         subject=payment_id,
         status=row.claimed_status,
-        amount=None,
-        currency=None,
+        amount=row.amount,
+        currency=row.currency,
         event_id=row.last_event_id,
         at=now,
     )

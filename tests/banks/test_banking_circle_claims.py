@@ -8,7 +8,7 @@ import pytest
 from encrypting_bank import batch, notification, payment
 
 from receiver import banks
-from receiver.banks.json_values import NotUnderstood
+from receiver.banks.json_values import NotUnderstood, decimal_text
 from receiver.banks.protocol import Claim, Proof
 
 PAYMENT_ID = "9ffa7024-5536-4b0f-9578-d03171f75182"
@@ -69,11 +69,49 @@ def test_every_documented_type_has_its_name_and_claim(kind: str, name: str, stat
     assert (claim.type, claim.status) == (f"banking_circle.{name}", status)
 
 
-def test_a_rejected_payment_has_no_transfer_and_says_why() -> None:
-    rejected = payment(errors=[{"errorCode": "E1", "errorMessage": "Not so"}, "plain", 7])
-    del rejected["transfer"]
+def without_transfer(**changes: Any) -> dict[str, Any]:
+    return {name: value for name, value in payment(**changes).items() if name != "transfer"}
+
+
+DEBIT, CREDIT = {"currency": "EUR", "amount": 12.5}, {"currency": "GBP", "amount": 10.75}
+BOTH: dict[str, Any] = {"debtorInformation": {"debitAmount": DEBIT}, "creditorInformation": {"creditAmount": CREDIT}}
+BOOKED = {"paymentId": PAYMENT_ID, "amount": -12.5, "currency": "EUR", "valueDate": "2023-09-23"}
+STATUS = {"TransactionReference": {"InstructedAmount": {"Currency": "EUR", "Amount": 12.5}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "amount", "currency"),
+    [
+        ("OutgoingPaymentRejected", without_transfer(classification="Outgoing", **BOTH), "12.5", "EUR"),
+        ("IncomingPaymentProcessed", without_transfer(classification="Incoming", **BOTH), "10.75", "GBP"),
+        ("IncomingPaymentProcessed", without_transfer(classification=None, **BOTH), "10.75", "GBP"),
+        (
+            "MissingFunding",
+            without_transfer(classification="Outgoing", debtorInformation={"debitAmount": DEBIT}),
+            "12.5",
+            "EUR",
+        ),
+        ("MissingFunding", payment(transfer={"amount": {}}, debtorInformation={"debitAmount": DEBIT}), "12.5", "EUR"),
+        ("OutgoingPaymentProcessed", payment(classification="Outgoing", **BOTH), "145.25", "GBP"),
+        ("OutgoingPaymentBooked", BOOKED, "-12.5", "EUR"),
+        ("IncomingPaymentBooked", {**BOOKED, "amount": "12.50"}, "12.50", "EUR"),
+        ("PaymentStatus", STATUS, "12.5", "EUR"),
+        ("SomethingNew", without_transfer(**BOTH), "10.75", "GBP"),
+        ("OutgoingPaymentRejected", without_transfer(), None, None),
+    ],
+)
+def test_the_amount_is_read_from_wherever_the_bank_puts_it(
+    kind: str, told: dict[str, Any], amount: str | None, currency: str | None
+) -> None:
+    made = notification(kind, payment=None if kind == "PaymentStatus" else told, payload=told)
+    claim = only(made)
+    assert (decimal_text(claim.amount), claim.currency) == (amount, currency)
+
+
+def test_a_rejected_payment_says_why() -> None:
+    rejected = without_transfer(errors=[{"errorCode": "E1", "errorMessage": "Not so"}, "plain", 7])
     claim = only(notification("OutgoingPaymentRejected", payment=rejected))
-    assert (claim.amount, claim.currency, claim.status) == (None, None, "rejected")
+    assert claim.status == "rejected"
     assert claim.facts["errors"] == ["E1: Not so", "plain", "7"]
 
 
@@ -105,6 +143,29 @@ def test_a_payment_status_is_about_a_reference(status: str, claimed: str | None)
     assert claim.status == claimed
 
 
+def test_a_reference_inside_that_of_the_transaction_is_found_too() -> None:
+    payload = {"TransactionStatus": "Processed", "TransactionReference": {"AccountServicerReference": "010F1"}}
+    claim = only(notification("PaymentStatus", payment=None, payload=payload))
+    assert (claim.kind, claim.subject, claim.status) == ("reference", "010F1", "completed")
+
+
+@pytest.mark.parametrize(
+    ("payload", "subject"),
+    [
+        ({"CaseId": 10**19, "Status": "Open"}, str(10**19)),
+        ({"mandate": {"mandateId": "m-1"}}, "m-1"),
+        ({"caseId": "c-1", "accountId": "a-1"}, None),
+        ({"Status": "paid"}, None),
+    ],
+)
+def test_what_is_about_no_payment_is_about_the_only_id_that_is_there(
+    payload: dict[str, Any], subject: str | None
+) -> None:
+    claim = only(notification("CaseEvents", payment=None, payload=payload))
+    assert (claim.type, claim.kind, claim.subject) == ("banking_circle.case_events", "none", subject)
+    assert claim.facts.get("resource_id") == subject
+
+
 def test_a_payment_status_without_a_reference_is_kept() -> None:
     claim = only(notification("PaymentStatus", payload={}))
     assert (claim.type, claim.kind, claim.subject) == ("banking_circle.payment_status", "none", None)
@@ -123,6 +184,20 @@ def test_a_notification_without_an_event_id_is_kept_by_its_content(found: Any) -
     assert claim.type == "banking_circle.unrecognised"
     assert claim.identity[0] == "content"
     assert only(found) == claim
+
+
+def test_without_an_event_id_a_payment_is_asked_for_all_the_same_and_claims_nothing() -> None:
+    claim = only({name: value for name, value in notification("Reversed").items() if name != "eventId"})
+    assert (claim.type, claim.kind, claim.subject) == ("banking_circle.unrecognised", "payment", PAYMENT_ID)
+    assert (claim.status, claim.amount, claim.currency) == (None, Decimal("145.25"), "GBP")
+
+
+def test_without_an_event_id_a_notification_is_its_own_text_wherever_it_stands() -> None:
+    one, other = '{"eventId":null,"x":1}', '{"eventId":null, "x":1}'
+    first = read_bytes(f'[{one},{{"eventId":"e1"}}]'.encode())[0]
+    (second,) = read_bytes(f'{{"notifications": [ {one} ]}}'.encode())
+    (third,) = read_bytes(f"[{other}]".encode())
+    assert first.identity == second.identity != third.identity
 
 
 def test_a_bare_array_is_a_batch_too() -> None:

@@ -82,11 +82,20 @@ def test_reasons_and_the_state_of_authorization_are_told() -> None:
 )
 def test_other_categories_are_events_about_nothing_that_can_be_asked_for(category: str | None, kind: str) -> None:
     claim = read({"id": "m-1", "category": category, "resourceId": "r-1"})
-    assert (claim.type, claim.kind, claim.payment_id) == (kind, "none", None)
+    assert (claim.type, claim.kind, claim.subject, claim.payment_id) == (kind, "none", "r-1", None)
 
 
-def test_without_an_id_the_body_is_what_a_message_is() -> None:
-    assert read({"category": "space"}).identity == read(b'{ "category" : "space" }').identity
+def test_a_category_that_is_not_known_keeps_amounts_and_the_payment_that_it_names_is_asked_for() -> None:
+    data = {"paymentId": 10**19, "amount": "5.50", "currency": "EUR"}
+    claim = read({"id": "m-1", "category": "novelty", "resourceId": "r-1", "data": data})
+    assert (claim.type, claim.kind, claim.status) == ("banqup.unrecognised", "payment", None)
+    assert (claim.subject, claim.payment_id) == (str(10**19), str(10**19))
+    assert (str(claim.amount), claim.currency) == ("5.50", "EUR")
+
+
+def test_without_an_id_a_message_is_its_body_byte_for_byte() -> None:
+    assert read({"category": "space"}).identity == read({"category": "space"}).identity
+    assert read({"category": "space"}).identity != read(b'{ "category" : "space" }').identity
     assert read({"category": "space"}).identity != read({"category": "space", "scope": "x"}).identity
 
 

@@ -67,6 +67,66 @@ def test_an_incoming_payment_without_an_order_can_t_be_asked_for() -> None:
     assert (claim.kind, claim.payment_id, claim.status) == ("none", "TX-1", "completed")
 
 
+def test_a_payer_s_reference_names_no_payment() -> None:
+    body = {"eventType": "IncomingPayment.Completed", "externalReference": "rent", "amount": 5}
+    claim = read(body, "1700000000")
+    assert (claim.kind, claim.subject, claim.payment_id) == ("none", "rent", None)
+    assert claim.facts["external_reference"] == "rent"
+    assert read({**body, "amount": 7}, "1700000000").identity != claim.identity
+    assert read(body, "1700000009").identity != claim.identity
+    assert read(body, "1700000000").identity == claim.identity
+
+
+@pytest.mark.parametrize(
+    ("body", "subject", "facts"),
+    [
+        ({"eventType": "BaaSCard.Activated", "cardId": "c-1"}, "c-1", {"card_id": "c-1"}),
+        (
+            {"eventType": "BaaSCard.Activated", "data": {"personId": "p-1", "cardId": 10**19}},
+            str(10**19),
+            {"card_id": str(10**19), "person_id": "p-1"},
+        ),
+        ({"eventType": "BaaSCard.Blocked", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
+        ({"eventType": "BaaSCardApplication.Approved", "applicationId": "a-1"}, "a-1", {"application_id": "a-1"}),
+        ({"eventType": "Account.BalanceChanged", "accountNo": "LT1"}, "LT1", {"account_id": "LT1"}),
+        ({"eventType": "Account.BalanceChanged", "data": {"IBAN": "LT1"}}, "LT1", {"account_id": "LT1"}),
+        ({"eventType": "BaaSPersonIdv.Approved", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
+        ({"eventType": "BaaSPerson.DocExpiry", "userId": 7}, "7", {"person_id": "7"}),
+        ({"eventType": "BaasApplication.ApplicationApproved", "id": "a-1"}, "a-1", {"resource_id": "a-1"}),
+        ({"eventType": "BaaSPerson.DocExpiry", "data": {"documentNo": "d-1"}}, "d-1", {"resource_id": "d-1"}),
+        ({"eventType": "BaaSPerson.DocExpiry", "documentNo": "d-1", "deviceId": "e-1"}, None, {}),
+        ({"eventType": "BaaSCard.Activated", "cardNumber": "4111111111111111"}, None, {}),
+        ({"eventType": "BaaSCard.Activated", "cardNo": "4111111111111111", "eventId": "e-1"}, None, {}),
+    ],
+)
+def test_what_is_no_payment_is_about_the_id_that_is_there(
+    body: dict[str, Any], subject: str | None, facts: dict[str, str]
+) -> None:
+    claim = read(body)
+    assert (claim.kind, claim.subject, claim.payment_id, claim.facts) == ("none", subject, None, facts)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "subject", "payment_id"),
+    [
+        ({"eventType": "New.Kind", "paymentOrderNo": 10**19}, "payment", str(10**19), str(10**19)),
+        ({"data": {"paymentOrderNo": "PO-1"}}, "payment", "PO-1", "PO-1"),
+        ({"eventType": "New.Kind", "transactionId": "TX-1"}, "none", "TX-1", "TX-1"),
+        ({"eventType": "New.Kind", "externalReference": "rent"}, "none", "rent", None),
+        ({"eventType": "New.Kind", "accountId": "a-1"}, "none", "a-1", None),
+        ({"eventType": "BaaSCard."}, "none", None, None),
+        ({"type": None}, "none", None, None),
+    ],
+)
+def test_a_type_that_is_not_known_keeps_its_ids_and_the_order_that_it_names_is_asked_for(
+    body: dict[str, Any], kind: str, subject: str | None, payment_id: str | None
+) -> None:
+    claim = read({**body, "amount": "12.50", "currency": "EUR"})
+    assert (claim.type, claim.kind, claim.status) == ("connectpay.unrecognised", kind, None)
+    assert (claim.subject, claim.payment_id, str(claim.amount), claim.currency) == (subject, payment_id, "12.50", "EUR")
+    assert claim.facts.get("event_type") == body.get("eventType")
+
+
 def test_a_payment_is_in_each_state_once_whatever_else_is_said() -> None:
     body = {"eventType": "OutgoingPayment.Completed", "paymentOrderNo": "PO-1"}
     assert read(body, "1700000000").identity == read({**body, "more": 1}, "1700000009").identity
@@ -79,8 +139,8 @@ def test_a_balance_that_changes_in_the_same_words_again_is_another_event() -> No
     assert read(body, "1700000000").identity == read(body, "1700000000000").identity
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", {"eventType": "New.Kind"}, {"eventType": "BaaSCard."}, {"type": None}])
-def test_what_is_not_known_is_not_understood(body: Any) -> None:
+@pytest.mark.parametrize("body", [b"", b"[]", b"7"])
+def test_what_is_no_object_is_not_understood(body: bytes) -> None:
     with pytest.raises(NotUnderstood):
         read(body)
 

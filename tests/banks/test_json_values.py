@@ -142,6 +142,8 @@ def test_what_is_nested_too_deep_has_no_canonical_writing() -> None:
 @example({"a": "\ud800"})
 @example({"a": "x" * 201})
 @example({"a": 10**30})
+@example({"a": 10**200})
+@example({"a": -(10**199)})
 @example({"a": True})
 @example({"a": "\x85"})
 def test_a_text_is_storable_or_none(fields: dict[str, Any]) -> None:
@@ -160,12 +162,51 @@ def test_a_text_is_storable_or_none(fields: dict[str, Any]) -> None:
         ({"a": ["1"], "b": {"c": 1}}, None),
         ({"a": False}, None),
         ({"a": Decimal("1.5")}, None),
+        ({"a": 10**18}, str(10**18)),
+        ({"a": 10**199 + 7}, str(10**199 + 7)),
+        ({"a": 10**200}, None),
+        ({"a": -(10**199)}, None),
         ({"a": "é\u2028漢"}, "é\u2028漢"),
         ({}, None),
     ],
 )
 def test_the_first_usable_text_is_taken(fields: dict[str, Any], found: str | None) -> None:
     assert json_values.text(fields, "a", "b") == found
+
+
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"a": "1", "b": "2"}, "1"),
+        ({"a": None, "b": 2}, "2"),
+        ({"b": "2"}, "2"),
+        ({"a": "", "b": "2"}, None),
+        ({"a": ["1"], "b": "2"}, None),
+        ({}, None),
+    ],
+)
+def test_a_text_that_is_there_and_unusable_is_not_replaced_by_another(
+    fields: dict[str, Any], found: str | None
+) -> None:
+    assert json_values.text_there(fields, "a", "b") == found
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (b'{"a":1,"a":2}', {"a": [1, 2]}),
+        (b'{"a":"x","b":3,"a":"x"}', {"a": "x", "b": 3}),
+        (b'{"a":1,"a":true,"a":"1","a":1}', {"a": [1, True, "1"]}),
+        (b'{"a":{"b":1,"b":2},"a":{"b":1,"b":2}}', {"a": {"b": [1, 2]}}),
+    ],
+)
+def test_a_name_that_stands_twice_holds_all_that_it_is_given(body: bytes, found: Any) -> None:
+    assert json_values.parse(body) == found
+
+
+def test_what_a_name_holds_is_found_everywhere_in_lists_and_however_cased() -> None:
+    body = {"a": 1, "x": [{"A": [2]}, [{"y": {"a": {"a": 3}}}]], "b": {"a": None}}
+    assert sorted(map(repr, json_values.everywhere(body, "a"))) == ["1", "3", "[2]", "{'a': 3}"]
 
 
 @given(st.dictionaries(st.just("a"), JSON))
@@ -226,7 +267,20 @@ def test_an_amount_is_a_decimal_whose_text_is_storable_or_none(value: Any) -> No
         ("0.1", "0.1"),
         ("1e3", "1000"),
         ("123456789012345678.123456789", "123456789012345678.123456789"),
-        ('"1,000.00"', None),
+        ('"1,000.00"', "1000.00"),
+        ('"-1,234,567.8"', "-1234567.8"),
+        ('"1,000,000"', "1000000"),
+        ('"1.000.000"', "1000000"),
+        ('"1.000,50"', "1000.50"),
+        ('"1000,50"', "1000.50"),
+        ('"7,2"', "7.2"),
+        ('"1.000"', "1.000"),
+        ('"1,000"', None),
+        ('"1,00,000.00"', None),
+        ('"1,000.00.00"', None),
+        ('"1.000,000,00"', None),
+        ('",50"', None),
+        ('"1 000.00"', None),
         ('"1_000.00"', None),
         ('"\u0661\u0660"', None),
         ('"USD 5"', None),
@@ -254,3 +308,10 @@ def test_the_shortest_text_is_the_same_amount(amount: Decimal) -> None:
 
 def test_no_amount_has_an_empty_shortest_text() -> None:
     assert json_values.shortest_decimal_text(None) == ""
+
+
+@given(AMOUNTS, st.sampled_from([",.", ".,"]))
+def test_an_amount_with_its_thousands_parted_is_read_as_what_it_is_or_not_at_all(amount: Decimal, signs: str) -> None:
+    written = f"{amount:,f}".translate(str.maketrans(",.", signs))
+    found = json_values.amount({"a": written}, "a")
+    assert found == amount or found is None or written.count(".") + written.count(",") == 1

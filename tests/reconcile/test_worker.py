@@ -15,7 +15,7 @@ from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
-from receiver.store import feed, payments
+from receiver.store import events, feed, payments
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
 from receiver.web.schemas.payments import PaymentWithChecks
@@ -50,6 +50,36 @@ def test_a_claim_that_the_bank_confirms_is_completed(
     assert [(check["outcome"], check["bank_status"]) for check in found["checks"]] == [("answered", "Completed")]
     assert found["next_check_at"] is None
     assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
+
+
+def test_a_payment_that_an_event_of_an_unknown_kind_names_is_asked_for_and_found(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    (event_id,) = tell(parts, deposit(topic="Withdrawals", transactionId="FT1"))["events"]
+    tell(parts, {"topic": "Withdrawals", "transactionId": ["FT2"]})
+    worker.run_once()
+    found = state(parts)
+    assert (found["status"], found["claimed_status"], found["agreement"]) == ("completed", None, "confirmed")
+    assert (found["amount"], found["currency"]) == ("1000.00", "USD")
+    with parts.database.read() as connection:
+        listed = events.listing(connection, events.Filter(payment_id="FT1"), below=None, limit=10)
+    assert [(event.id, event.type, event.subject) for event in listed] == [(event_id, "bcb.unrecognised", "FT1")]
+    assert feed_types(parts) == ["bcb.unrecognised", "bcb.unrecognised", "payment.status_changed"]
+
+
+def test_a_payment_has_the_amount_of_the_first_event_that_tells_one(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    for body in (
+        {"topic": "Withdrawals", "transactionId": "FT1", "value": {"currency": "EUR"}},
+        deposit(transactionId="FT1"),
+        deposit(transactionId="FT1", value={"amount": "2.50", "currency": "GBP"}),
+    ):
+        tell(parts, body)
+    worker.run_once()
+    assert (state(parts)["amount"], state(parts)["currency"]) == ("1000.00", "USD")
 
 
 def test_a_pending_payment_is_asked_for_again_until_it_is_final(

@@ -183,8 +183,26 @@ def _status(fields: Mapping[str, Any]) -> str:
 def _detail(fields: Mapping[str, Any]) -> dict[str, Any]:
     names = ("transactionReference", "classification", "processedTimestamp", "paymentRail")
     detail = {name: json_values.text(fields, name) for name in names}
-    detail["amount"] = json_values.money_text(json_values.inner(json_values.inner(fields, "transfer"), "amount"))
+    detail["amount"] = json_values.money_text(money(fields))
     return known_facts(**detail)
+
+
+def money(fields: Mapping[str, Any], *, is_incoming: bool = False) -> Mapping[str, Any]:
+    """Return the object that holds a payment's `amount` and `currency`, in callbacks and answers alike.
+
+    Once settled that is `transfer.amount`; before that, or where it was rejected, what is debited or credited on our
+    side; where it is told as booked the payment itself, its amount signed; in a `PaymentStatus`, whose names have
+    capitals, `TransactionReference.InstructedAmount`.
+    """
+    is_incoming = is_incoming or (json_values.text(fields, "classification") or "").lower() == "incoming"
+    sides = [("debtorInformation", "debitAmount"), ("creditorInformation", "creditAmount")]
+    places = [("transfer", "amount"), *(reversed(sides) if is_incoming else sides)]
+    for outer, name in (*places, ("TransactionReference", "InstructedAmount")):
+        held = json_values.inner(json_values.inner(fields, outer), name)
+        found = {name.lower(): value for name, value in held.items()}
+        if json_values.amount(found, "amount") is not None:
+            return found
+    return fields
 
 
 def accounts(client: HttpClient) -> Sequence[Account]:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from receiver.banks import json_values
+from receiver.banks import json_stream, json_values
 from receiver.banks.banking_circle import options
-from receiver.banks.banking_circle.api import PAYMENT_STATUSES
+from receiver.banks.banking_circle.api import PAYMENT_STATUSES, money
 from receiver.banks.callback import known_facts, snake_case
+from receiver.banks.json_stream import Item
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, aes_gcm
@@ -20,6 +21,9 @@ from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import from_base64
 
 BANK = "banking_circle"
+
+STATUS = "PaymentStatus"
+"""A type that tells of a payment in `payload`, and names it by its reference alone."""
 
 CLAIMED = {
     "IncomingPaymentProcessed": "completed",
@@ -118,58 +122,55 @@ def read(proof: Proof) -> Sequence[Claim]:
         text = proof.content.decode()
     except UnicodeDecodeError as error:
         raise NotUnderstood("not UTF-8") from error
-    claims = [_claim(found) for found in json_values.array_items(text, "notifications")]
+    claims = [_claim(item, text) for item in json_stream.array_items(text, "notifications")]
     if not claims:
         raise NotUnderstood("a batch without notifications")
     return claims
 
 
-def _claim(found: Any) -> Claim:
-    fields = found if isinstance(found, dict) else {}
+def _claim(item: Item, text: str) -> Claim:
+    fields = item.value if isinstance(item.value, dict) else {}
     # Renewed subscriptions tell the same event under another id of theirs.
     says = {name: value for name, value in fields.items() if not name.lower().startswith("subscription")}
-    digest = json_values.digest(json_values.canonical(says or found))
-    event_id, kind = json_values.text(fields, "eventId", "EventId"), json_values.text(fields, "notificationType")
-    if event_id is None:
-        return Claim(type=f"{BANK}.unrecognised", identity=("content", digest), content=digest)
-    identity = ("event", event_id)
-    payment = json_values.inner(fields, "payment") or json_values.inner(fields, "payload")
+    event_id, kind = json_values.text_there(fields, "eventId", "EventId"), json_values.text(fields, "notificationType")
+    payment = (kind != STATUS and json_values.inner(fields, "payment")) or json_values.inner(fields, "payload")
+    payment_id, reference = json_values.text(payment, "paymentId", "PaymentId"), _reference(payment)
     facts = _facts(fields, payment)
-    if kind == "PaymentStatus":
-        return _by_reference(identity, digest, payment, facts)
-    payment_id = json_values.text(payment, "paymentId", "PaymentId")
-    amount = json_values.inner(json_values.inner(payment, "transfer"), "amount")
+    if not payment_id and not reference:
+        facts |= known_facts(resource_id=json_values.only_id(payment))
+    amount = money(payment, is_incoming=(kind or "").startswith("Incoming"))
     return Claim(
-        type=f"{BANK}.{_word(kind)}",
-        identity=identity,
-        content=digest,
-        kind="none" if payment_id is None else "payment",
-        subject=payment_id,
+        type=f"{BANK}.{_word(kind) if event_id else 'unrecognised'}",
+        identity=("event", event_id) if event_id else _own_text(item, text),
+        content=json_values.digest(json_values.canonical(says or item.value)),
+        # The bank is asked which payment a reference means.
+        kind="payment" if payment_id else "reference" if reference else "none",
+        subject=payment_id or reference or facts.get("resource_id"),
         payment_id=payment_id,
-        status=CLAIMED.get(kind or ""),
+        status=_claimed(kind, facts.get("bank_status")) if event_id else None,
         amount=json_values.amount(amount, "amount"),
         currency=json_values.text(amount, "currency"),
         facts=facts,
     )
 
 
-def _by_reference(identity: tuple[str, ...], digest: str, fields: Mapping[str, Any], facts: Mapping[str, Any]) -> Claim:
-    """Return the claim of a `PaymentStatus`, which names its payment by the bank's reference alone.
+def _own_text(item: Item, text: str) -> tuple[str, ...]:
+    """Return the identity of a notification without a readable id: all that it says, byte for byte."""
+    return ("content", hashlib.sha256(text[item.start : item.end].encode()).hexdigest())
 
-    The bank is asked which payment that is.
-    """
-    reference = json_values.text(fields, "AccountServicerReference", "accountServicerReference")
-    bank_status = json_values.text(fields, "TransactionStatus", "transactionStatus")
-    status = status_in(PAYMENT_STATUSES, bank_status) if bank_status else "unknown"
-    return Claim(
-        type=f"{BANK}.payment_status",
-        identity=identity,
-        content=digest,
-        kind="none" if reference is None else "reference",
-        subject=reference,
-        status=None if status == "unknown" else status,
-        facts={**facts, **known_facts(transaction_reference=reference, bank_status=bank_status)},
-    )
+
+def _reference(payment: Mapping[str, Any]) -> str | None:
+    """Return the bank's own reference of a payment: in a `PaymentStatus` that is all that names it."""
+    names = ("AccountServicerReference", "accountServicerReference")
+    within = json_values.inner(payment, "TransactionReference")
+    return json_values.text(payment, *names, "transactionReference") or json_values.text(within, *names)
+
+
+def _claimed(kind: str | None, bank_status: str | None) -> str | None:
+    if kind != STATUS:
+        return CLAIMED.get(kind or "")
+    status = status_in(PAYMENT_STATUSES, bank_status or "")
+    return None if status == "unknown" else status
 
 
 def _word(kind: str | None) -> str:
@@ -185,9 +186,9 @@ def _facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, A
         **times,
         notification_type=json_values.text(fields, "notificationType"),
         subscription_id=json_values.text(fields, "subscriptionId"),
-        transaction_reference=json_values.text(payment, "transactionReference"),
+        transaction_reference=_reference(payment),
         classification=json_values.text(payment, "classification"),
-        bank_status=json_values.text(payment, "status"),
+        bank_status=json_values.text(payment, "TransactionStatus", "transactionStatus", "status"),
         payment_rail=json_values.text(payment, "paymentRail"),
         processed_at=json_values.text(payment, "processedTimestamp"),
         is_return=True if payment.get("return") is True else None,

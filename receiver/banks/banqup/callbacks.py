@@ -1,5 +1,6 @@
 """Banqup's callbacks: messages of its listener, proven by a token or an address."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,8 +15,6 @@ from receiver.signing.errors import Refusal
 
 CHANNEL = "messages"
 """What Banqup puts behind the listener's address."""
-
-UNRECOGNISED = "banqup.unrecognised"
 
 CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "space", "spaceAsset")
 
@@ -43,30 +42,32 @@ def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
 
 
 def read(proof: Proof) -> Sequence[Claim]:
-    """Return the claim in a genuine message: one event by its `id`, or by its body where it has none.
+    """Return the claim in a genuine message: one event by its `id`, or by its body where none can be read.
 
     Raises:
         NotUnderstood: it is no JSON object.
     """
     fields = json_values.parse_object(proof.content)
-    content = json_values.canonical(fields)
     message_id = json_values.text(fields, "id")
-    identity = ("message", message_id) if message_id is not None else ("body", json_values.digest(content))
+    own = ("message", message_id) if message_id is not None else ("body", hashlib.sha256(proof.content).hexdigest())
     category = (json_values.text(fields, "category") or "").lower()
-    if category != "payment":
-        kind = f"banqup.{_NAMES[category]}" if category in _NAMES else UNRECOGNISED
-        return [Claim(kind, identity, content, facts=_facts(fields, None))]
-    payment_id = json_values.text(fields, "resourceId") or json_values.first(fields, "paymentId")
-    found = state(fields)
+    is_payment, resource = category == "payment", json_values.text(fields, "resourceId")
+    # A message of a category that is not known may be about a payment all the same, where it names one.
+    named = json_values.first(fields, "paymentId") if is_payment or category not in _NAMES else None
+    payment_id = (resource or named) if is_payment else named
+    found = state(fields) if is_payment else None
+    amount, currency = json_values.money_anywhere(fields)
     return [
         Claim(
-            type=_payment_type(found),
-            identity=identity,
-            content=content,
+            type=_payment_type(found) if is_payment else f"banqup.{_NAMES.get(category, 'unrecognised')}",
+            identity=own,
+            content=json_values.canonical(fields),
             kind="payment" if payment_id is not None else "none",
-            subject=payment_id,
+            subject=payment_id or resource,
             payment_id=payment_id,
             status=found.status if found else None,
+            amount=amount,
+            currency=currency,
             facts=_facts(fields, found),
         )
     ]

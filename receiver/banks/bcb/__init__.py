@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from receiver.banks.bcb import api, callbacks, credentials, options
+from receiver.banks.bcb import api, callbacks, credentials, explanation, options
 from receiver.banks.protocol import Bank
 
 
@@ -23,7 +23,7 @@ class Bcb(Bank):
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
     nonce_of = staticmethod(callbacks.nonce_of)
-    explain = staticmethod(callbacks.explain)
+    explain = staticmethod(explanation.explain)
 
     new_token = staticmethod(api.new_token)
     ask = staticmethod(api.ask)

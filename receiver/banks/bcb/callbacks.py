@@ -1,27 +1,30 @@
-"""BCB's callbacks: proven by HMAC-SHA256 or RSA-PSS, read as deposits or jobs, and explained where nothing fits."""
+"""BCB's callbacks: proven by HMAC-SHA256 or RSA-PSS, and read as deposits or jobs."""
 
-import hmac
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from receiver.banks import json_values
-from receiver.banks.abilities import Explanation, Match
 from receiver.banks.bcb.api import JOB_STATUSES
 from receiver.banks.bcb.options import ENCODING
-from receiver.banks.callback import known_facts, snake_case
-from receiver.banks.json_values import NotUnderstood
+from receiver.banks.callback import identity, known_facts, snake_case, unrecognised
 from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
 from receiver.signing import concatenation, hmac_sha256, rsa_pss
 from receiver.signing.errors import Refusal
-from receiver.signing.hmac_sha256 import SecretEncoding, from_base64
+from receiver.signing.hmac_sha256 import from_base64
 
 SIGNATURE, TIMESTAMP, NONCE, VERSION = "bcb-signature", "bcb-timestamp", "bcb-nonce", "bcb-signature-version"
 
 SIGNATURE_CHARACTERS_MAX = 2048
 """RSA with 8192 bits takes 1368."""
+
+JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "Status")
+"""Where a job's id and status may stand; the first that is there counts."""
+
+Found = TypeVar("Found", Decimal, str)
 
 
 def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
@@ -111,19 +114,16 @@ def _public_keys(jwks: str) -> tuple[rsa_pss.PublicKey, ...]:
 
 
 def read(proof: Proof) -> Sequence[Claim]:
-    """Return the one claim in a genuine body: a deposit, or a background job's state.
+    """Return the one claim in a genuine body: a deposit or debit, a background job's state, or what can be read of it.
 
     Raises:
-        NotUnderstood
+        NotUnderstood: it is no JSON object.
     """
     fields = json_values.parse_object(proof.content)
-    claim = _deposit(fields) or _job(fields)
-    if claim is None:
-        raise NotUnderstood("neither a deposit notification nor a job's state")
-    return [claim]
+    return [_deposit(fields, proof.content) or _job(fields, proof.content) or _other(fields, proof)]
 
 
-def _deposit(fields: Mapping[str, Any]) -> Claim | None:
+def _deposit(fields: Mapping[str, Any], sent: bytes) -> Claim | None:
     """Return the claim of a credit or debit on an account, which has no id of its own.
 
     The subscription is left out of the identity, so that a renewed one does not tell the same deposit twice; the
@@ -133,21 +133,14 @@ def _deposit(fields: Mapping[str, Any]) -> Claim | None:
     topic, transaction = json_values.text(fields, "topic"), json_values.text(fields, "transactionId")
     if topic is None or topic.lower() != "deposits" or transaction is None:
         return None
-    value = json_values.inner(fields, "value")
-    amount = json_values.amount(value, "amount")
-    currency = json_values.text(value, "currency")
+    amount, currency = _money(fields)
     account, direction = json_values.text(fields, "accountNumber"), json_values.text(fields, "type")
+    worth = None if amount is None else json_values.shortest_decimal_text(amount)
     content = {name: content for name, content in fields.items() if name != "subscriptionId"}
     return Claim(
-        type="bcb.deposit",
-        identity=(
-            "deposit",
-            account or "",
-            transaction,
-            direction or "",
-            json_values.shortest_decimal_text(amount),
-            currency or "",
-        ),
+        # The identity holds the direction itself, and is of one form for both.
+        type="bcb.debit" if direction is not None and direction.lower() == "debit" else "bcb.deposit",
+        identity=identity(sent, "deposit", account, transaction, direction, worth, currency),
         content=json_values.canonical(content),
         kind="payment",
         subject=transaction,
@@ -155,24 +148,49 @@ def _deposit(fields: Mapping[str, Any]) -> Claim | None:
         status="completed",
         amount=amount,
         currency=currency,
-        facts=known_facts(
-            account_number=account,
-            direction=direction,
-            transaction_type=json_values.text(fields, "transactionType"),
-            subscription_id=json_values.text(fields, "subscriptionId"),
-        ),
+        facts=_facts(fields),
     )
 
 
-def _job(fields: Mapping[str, Any]) -> Claim | None:
+def _facts(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return known_facts(
+        account_number=json_values.text(fields, "accountNumber"),
+        direction=json_values.text(fields, "type"),
+        transaction_type=json_values.text(fields, "transactionType"),
+        subscription_id=json_values.text(fields, "subscriptionId"),
+    )
+
+
+def _money(fields: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
+    """Return amount and currency: `value.amount` and `value.currency`, as documented, count where they are there.
+
+    Else the only amount, or currency, in `value`, however its name is cased; or beside it, where `value` holds nothing
+    that may be meant instead.
+    """
+    value = json_values.money_parts(fields.get("value"))
+    places = (value, fields) if {name.lower() for name in value} <= {"amount", "currency"} else (value,)
+    return _one(places, "amount", json_values.amount), _one(places, "currency", json_values.text)
+
+
+def _one(
+    places: Sequence[Mapping[str, Any]], wanted: str, read: Callable[[Mapping[str, Any], str], Found | None]
+) -> Found | None:
+    if places[0].get(wanted) is not None:
+        return read(places[0], wanted)
+    found = {read(here, name) for here in places for name in here if name.lower() == wanted and here[name] is not None}
+    # One that can't be read is there as None.
+    return found.pop() if len(found) == 1 else None
+
+
+def _job(fields: Mapping[str, Any], sent: bytes) -> Claim | None:
     """Return the claim of a background job's state.
 
     Field names are deduced from the job's entry in the API, in either spelling.
     """
-    job = json_values.text(fields, "jobId", "JobId")
-    bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
+    job, bank_status = json_values.text(fields, *JOB_IDS), json_values.text(fields, *JOB_STATES)
     if job is None or bank_status is None:
         return None
+    state = json_values.text_there(fields, *JOB_STATES)
     summary = json_values.inner(fields, "summary") or json_values.inner(fields, "Summary")
     counts = {
         name: number
@@ -181,7 +199,7 @@ def _job(fields: Mapping[str, Any]) -> Claim | None:
     }
     return Claim(
         type=f"bcb.job.{_word(bank_status)}",
-        identity=("job", job, bank_status.lower()),
+        identity=identity(sent, "job", json_values.text_there(fields, *JOB_IDS), state and state.lower()),
         content=json_values.canonical(fields),
         kind="job",
         subject=job,
@@ -190,86 +208,25 @@ def _job(fields: Mapping[str, Any]) -> Claim | None:
     )
 
 
+def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
+    """Return the claim of a body of another topic or shape: whatever payment or job it names is asked for."""
+    payment_id, job = json_values.first(fields, "transactionId", "paymentId"), json_values.first(fields, "jobId")
+    amount, currency = _money(fields)
+    facts = _facts(fields) | known_facts(
+        topic=json_values.text(fields, "topic"), job_status=json_values.text(fields, *JOB_STATES)
+    )
+    return unrecognised("bcb", proof.content, proof.headers)._replace(
+        kind="payment" if payment_id is not None else "job" if job is not None else "none",
+        subject=payment_id or job or facts.get("account_number"),
+        payment_id=payment_id,
+        amount=amount,
+        currency=currency,
+        facts=facts,
+    )
+
+
 def _word(bank_status: str) -> str:
     """Write `CompletedWithErrors` as `completed_with_errors`; what is not plain letters as `status_changed`."""
     if not (bank_status.isascii() and bank_status.isalpha()) or len(bank_status) > 40:
         return "status_changed"
     return snake_case(bank_status)
-
-
-def explain(callback: Callback, profile: Profile, paths: Sequence[bytes], received_at: datetime) -> Explanation:
-    """Say how a callback was signed: every secret is tried in both encodings, or every public key, over each path."""
-    remarks = list(_form(callback))
-    seconds = _clock(callback, received_at)
-    if seconds is not None and abs(seconds) > concatenation.WINDOW_SECONDS:
-        side = "before" if seconds > 0 else "after"
-        remarks.append(
-            f"signed {abs(seconds):.0f} s {side} it came, {concatenation.WINDOW_SECONDS} s are allowed: "
-            "a clock is off, or it was sent again"
-        )
-    version = callback.headers.get(VERSION)
-    if version is None and not profile.secrets:
-        remarks.append("the source has no signing secret to try")
-    if version is not None and profile.jwks is None:
-        remarks.append(f"it names the version {version[:40]!r} (RSA), and no public key of the bank is known")
-    try:
-        signature = from_base64(callback.headers.get(SIGNATURE, b""), "signature")
-    except Refusal:
-        return Explanation((), seconds, remarks)
-    tried = (
-        _by_secret(callback, profile, paths, signature)
-        if version is None
-        else _by_key(callback, profile, paths, signature)
-    )
-    return Explanation(tuple(tried), seconds, remarks)
-
-
-def _form(callback: Callback) -> Iterator[str]:
-    """Say which headers are missing or malformed."""
-    for name in (SIGNATURE, TIMESTAMP, NONCE):
-        if not callback.headers.get(name):
-            yield f"the header {name} is missing"
-    checks: tuple[tuple[str, Callable[[bytes], object]], ...] = (
-        (TIMESTAMP, concatenation.read_timestamp),
-        (NONCE, lambda value: concatenation.check_nonce(value, callback.method)),
-        (SIGNATURE, lambda value: from_base64(value, "signature")),
-    )
-    for name, check in checks:
-        if value := callback.headers.get(name):
-            try:
-                check(value)
-            except Refusal as refusal:
-                yield f"the header {name} is malformed: {refusal.detail}"
-
-
-def _clock(callback: Callback, received_at: datetime) -> float | None:
-    try:
-        return received_at.timestamp() - concatenation.read_timestamp(callback.headers.get(TIMESTAMP, b""))
-    except Refusal:
-        return None
-
-
-def _text(callback: Callback, path: bytes) -> bytes:
-    timestamp, nonce = callback.headers.get(TIMESTAMP, b""), callback.headers.get(NONCE, b"")
-    return concatenation.text(timestamp, nonce, callback.method, path, callback.body)
-
-
-def _by_secret(callback: Callback, profile: Profile, paths: Sequence[bytes], signature: bytes) -> Iterator[Match]:
-    for version, text in profile.secrets:
-        for encoding in get_args(SecretEncoding):
-            try:
-                key = hmac_sha256.key(f"secret:{version}", text, encoding)
-            except Refusal:
-                continue
-            for path in paths:
-                if hmac.compare_digest(hmac_sha256.sign(key.material, _text(callback, path)), signature):
-                    yield Match(key.id, encoding, path.decode("latin-1"))
-
-
-def _by_key(callback: Callback, profile: Profile, paths: Sequence[bytes], signature: bytes) -> Iterator[Match]:
-    keys = rsa_pss.public_keys(profile.jwks) if profile.jwks else []
-    for path in paths:
-        try:
-            yield Match(f"rsa:{rsa_pss.match(keys, _text(callback, path), signature)}", None, path.decode("latin-1"))
-        except Refusal:
-            continue

@@ -7,16 +7,41 @@ from datetime import datetime
 from typing import Any
 
 from receiver.banks import json_values
-from receiver.banks.callback import known_facts
+from receiver.banks.callback import identity, known_facts, unrecognised
 from receiver.banks.connectpay import options
 from receiver.banks.connectpay.api import PAYMENT_STATUSES
-from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, static_token
 
 TIMESTAMP = options.TIMESTAMP_HEADER
 
+TYPE_NAMES = ("eventType", "type", "event")
+ORDER, TRANSACTION = "paymentOrderNo", "transactionId"
+STATUS_NAMES = ("paymentStatus", "transactionStatus")
+"""Where the bank's documents do not say how a field is called; the first that is there counts."""
+
+IDS = {
+    "account_id": ("accountId", "accountNo", "accountNumber", "iban"),
+    "person_id": ("personId", "baasPersonId", "userId", "clientId", "customerId"),
+    "application_id": ("applicationId", "cardApplicationId", "baasApplicationId", "applicationNo"),
+    "card_id": ("cardId", "baasCardId", "cardUuid"),
+}
+"""Other ids, by what they are called here. A card's number is none: it must not be spread."""
+
+ABOUT = {
+    "account": "account_id",
+    "person": "person_id",
+    "person_idv": "person_id",
+    "application": "application_id",
+    "card_application": "application_id",
+    "card": "card_id",
+}
+"""Which id an event is about, by the beginning of its name."""
+
 _WORD = re.compile(r"[a-z0-9_]{1,40}")
+
+_FINER = re.compile(r"[.,][0-9]{6}[0-9]*[1-9]")
+"""A time that says more than the microsecond, to which times are read."""
 
 
 @dataclass(frozen=True)
@@ -74,58 +99,139 @@ def read(proof: Proof) -> Sequence[Claim]:
     """Return the one claim in a genuine body, by its type of event.
 
     Raises:
-        NotUnderstood
+        NotUnderstood: it is no JSON object.
     """
     fields = json_values.parse_object(proof.content)
-    named = json_values.anywhere(fields, "eventType", "type", "event")
+    named = json_values.anywhere(fields, *TYPE_NAMES)
     known = next((found for text in named if (found := _kind(text)) is not None), None)
     if known is None:
-        raise NotUnderstood("no type of event that is known")
-    claimed_at = json_values.read_time(proof.headers.get(TIMESTAMP, ""))
+        return [_other(fields, proof)]
+    return [_payment(fields, proof, known) if known.bank_status else _news(fields, proof, known)]
+
+
+def _payment(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
+    amount, currency = json_values.money_anywhere(fields)
+    facts = _facts(fields, proof)
+    order = facts.get("payment_order_no")
+    payment_id = order or facts.get("transaction_id")
     content = json_values.canonical(fields)
-    order, transaction, reference = (
-        json_values.first(fields, name) for name in ("paymentOrderNo", "transactionId", "externalReference")
+    return Claim(
+        type=f"connectpay.{known.name}",
+        # The payer's own reference names no payment: two may bear the same one.
+        identity=_in_state(fields, proof, known, payment_id)
+        if payment_id
+        else _once(proof, known, content, is_sure=False),
+        content=content,
+        # The API knows payment orders alone: without the order's number there is nothing to ask for.
+        kind="payment" if order else "none",
+        subject=payment_id or facts.get("external_reference"),
+        payment_id=payment_id,
+        status=status_in(PAYMENT_STATUSES, known.bank_status or ""),
+        amount=amount,
+        currency=currency,
+        facts=facts,
+        claimed_at=_claimed_at(proof),
     )
-    money = _money(fields)
-    payment_id = (order or transaction or reference) if known.bank_status else None
-    return [
-        Claim(
-            type=f"connectpay.{known.name}",
-            identity=_identity(fields, known, payment_id, claimed_at, content),
-            content=content,
-            # The API knows payment orders alone: without the order's number there is nothing to ask for.
-            kind="payment" if known.bank_status and order else "none",
-            subject=payment_id,
-            payment_id=payment_id,
-            status=status_in(PAYMENT_STATUSES, known.bank_status) if known.bank_status else None,
-            amount=json_values.amount(money, "amount"),
-            currency=json_values.text(money, "currency"),
-            facts=known_facts(
-                payment_order_no=order,
-                transaction_id=transaction,
-                external_reference=reference,
-                claimed_at=claimed_at.isoformat() if claimed_at else None,
-            ),
-            claimed_at=claimed_at,
-        )
-    ]
 
 
-def _identity(
-    fields: Mapping[str, Any], known: Kind, payment_id: str | None, claimed_at: datetime | None, content: str
-) -> tuple[str, ...]:
-    """Return what makes an event this one and no other, by which it is deduplicated.
+def _news(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
+    """Return the claim of something else than a payment; its subject is the id that it is about."""
+    ids = _ids(fields)
+    own = ids.get(ABOUT[known.name.partition(".")[0]]) or _any_id(fields, ids)
+    amount, currency = json_values.money_anywhere(fields)
+    content = json_values.canonical(fields)
+    return Claim(
+        type=f"connectpay.{known.name}",
+        identity=_once(proof, known, content, is_sure=_is_sure(fields, known)),
+        content=content,
+        subject=own,
+        amount=amount,
+        currency=currency,
+        facts=_facts(fields, proof) | ids | known_facts(resource_id=None if own in ids.values() else own),
+        claimed_at=_claimed_at(proof),
+    )
 
-    A payment goes through each state once. Anything else may well happen twice in the same words: then only the time
-    sets it apart, and to lose one would be worse than to tell a retry twice.
+
+def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
+    """Return the claim of a type of event that is not known: a payment order that it names is asked for."""
+    ids, facts = _ids(fields), _facts(fields, proof)
+    order = facts.get("payment_order_no")
+    payment_id = order or facts.get("transaction_id")
+    amount, currency = json_values.money_anywhere(fields)
+    return unrecognised("connectpay", proof.content, proof.headers)._replace(
+        kind="payment" if order else "none",
+        subject=payment_id or facts.get("external_reference") or _any_id(fields, ids),
+        payment_id=payment_id,
+        amount=amount,
+        currency=currency,
+        facts=facts | ids | known_facts(event_type=json_values.first(fields, *TYPE_NAMES)),
+        claimed_at=_claimed_at(proof),
+    )
+
+
+def _ids(fields: Mapping[str, Any]) -> dict[str, str]:
+    return {fact: found for fact, names in IDS.items() if (found := json_values.first(fields, *names))}
+
+
+def _any_id(fields: Mapping[str, Any], ids: Mapping[str, str]) -> str | None:
+    return json_values.first(fields, "resourceId", "id") or next(iter(ids.values()), json_values.only_id(fields))
+
+
+def _facts(fields: Mapping[str, Any], proof: Proof) -> dict[str, Any]:
+    claimed_at = _claimed_at(proof)
+    return known_facts(
+        payment_order_no=json_values.first(fields, ORDER),
+        transaction_id=json_values.first(fields, TRANSACTION),
+        external_reference=json_values.first(fields, "externalReference"),
+        claimed_at=claimed_at.isoformat() if claimed_at else None,
+    )
+
+
+def _claimed_at(proof: Proof) -> datetime | None:
+    return json_values.read_time(proof.headers.get(TIMESTAMP, ""))
+
+
+def _in_state(fields: Mapping[str, Any], proof: Proof, known: Kind, payment_id: str) -> tuple[str, ...]:
+    """Return the identity of a payment in one of its states: it goes through each once."""
+    status = json_values.first(fields, *STATUS_NAMES) or known.bank_status or ""
+    is_whole = (
+        _is_sure(fields, known)
+        and _said(fields, ORDER, TRANSACTION) == {payment_id}
+        and _said(fields, *STATUS_NAMES) <= {status}
+    )
+    return identity(proof.content, "payment", known.name, payment_id, status.upper(), *_rest(is_whole))
+
+
+def _once(proof: Proof, known: Kind, content: str, *, is_sure: bool) -> tuple[str, ...]:
+    """Return the identity of what may well happen twice in the same words: then only the time sets it apart.
+
+    To lose one would be worse than to tell a retry twice.
     """
-    if payment_id is not None:
-        status = json_values.first(fields, "paymentStatus", "transactionStatus") or known.bank_status or ""
-        return ("payment", known.name, payment_id, status.upper())
-    return ("event", known.name, json_values.digest(content), claimed_at.isoformat() if claimed_at else "")
+    written, claimed_at = proof.headers.get(TIMESTAMP, ""), _claimed_at(proof)
+    parts = ("event", known.name, json_values.digest(content))
+    if claimed_at is None or _FINER.search(written):
+        return identity(proof.content, *parts, written, None)
+    return identity(proof.content, *parts, claimed_at.isoformat(), *_rest(is_sure))
 
 
-def _money(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the object that holds the amount: the body, or the first one within it that does."""
-    holding = (here for here in json_values.within(fields) if json_values.amount(here, "amount") is not None)
-    return next(holding, {})
+def _rest(is_whole: bool) -> Sequence[None]:
+    """Return what is left of an identity beyond its readable parts."""
+    return () if is_whole else (None,)
+
+
+def _said(fields: Mapping[str, Any], *names: str) -> set[str | None]:
+    """Return all that stands, at any place, under the first of these names that is there; None is what can't be read.
+
+    Where the bank puts its ids is not documented. So one alone is sure, and of several none is.
+    """
+    found = (list(json_values.everywhere(fields, name)) for name in names)
+    return {json_values.usable_text(value) for value in next((values for values in found if values), ())}
+
+
+def _is_sure(fields: Mapping[str, Any], known: Kind) -> bool:
+    """Tell whether no other type of event is named; `type` and `event` stand for other things too, or hold objects."""
+    elsewhere = [value for value in json_values.everywhere(fields, *TYPE_NAMES) if not isinstance(value, dict)]
+    texts = {json_values.usable_text(value) for value in elsewhere}
+    kinds = {_kind(text) for text in texts if text is not None}
+    own = {_kind(text) if text else None for text in _said(fields, TYPE_NAMES[0])}
+    return None not in texts and kinds <= {known, None} and own <= {known}

@@ -86,13 +86,17 @@ def test_a_return_of_a_payment_that_nobody_told_of_makes_it_known(
 
 def test_a_payment_status_leads_to_its_payment_by_the_banks_reference(parts: Runtime, simulator: Simulator) -> None:
     control(simulator, "/payments/p1", {"script": [["Rejected"]], "reference": "010F103220030044"}, "PUT")
+    instructed = {"InstructedAmount": {"Currency": "EUR", "Amount": 12.5}}
     told = {"TransactionStatus": "Rejected", "AccountServicerReference": "010F103220030044"}
-    status = notification("PaymentStatus", payload=told)
+    status = notification("PaymentStatus", payload={**told, "TransactionReference": instructed})
     del status["payment"]
     (event_id,) = tell(parts, status)
     Worker(parts).run_once()
     found = state(parts, "p1")
     assert (found["status"], found["claimed_status"], found["agreement"]) == ("rejected", "rejected", "confirmed")
+    assert (found["amount"], found["currency"]) == ("12.5", "EUR")
+    # A rejected payment has no transfer: its amount is the one that was to be debited.
+    assert found["checks"][-1]["detail"]["amount"] == "100.00 EUR"
     with parts.database.read() as connection:
         event = events.find(connection, event_id)
     assert event is not None
