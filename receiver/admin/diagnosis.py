@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from receiver import banks
-from receiver.admin import credentials, source_settings
+from receiver.admin import conflicts, credentials, source_settings
 from receiver.admin.secrets import sharing
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
@@ -75,6 +75,29 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
             yield from _source(runtime, source)
         else:
             yield Finding("warn", source.name, "disabled; its callbacks get 404")
+    yield from _conflicts(runtime)
+
+
+def _conflicts(runtime: Runtime) -> Iterator[Finding]:
+    """List events that were told with other content where the contents differ in money."""
+    try:
+        found = conflicts.look(runtime)
+    except DecryptionFailed as error:
+        yield Finding("fail", "conflicts", str(error))
+        return
+    for conflict in found.in_money:
+        contents = "; ".join(f"{content.money} in {content.delivery_id}" for content in conflict.contents)
+        text = f"{conflict.event.id} ({conflict.event.subject or 'no subject'}): {contents}"
+        ending = ": would be events of their own today, look at both" if conflict.are_two else ""
+        yield Finding("warn", f"{conflict.event.source} conflict", text + ending)
+    if found.unreadable:
+        yield Finding("warn", "conflicts", f"{found.unreadable} could not be looked into: no key, or too large")
+    if found.has_more:
+        yield Finding(
+            "warn", "conflicts", f"only the newest {found.looked_at} events with other content were looked at"
+        )
+    elif found.looked_at and not found.in_money:
+        yield Finding("ok", "conflicts", f"{found.looked_at} events have other content, none of them in money")
 
 
 def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:

@@ -3,11 +3,12 @@
 import signal
 import sys
 import threading
+from dataclasses import asdict
 
 import click
 
 from receiver.cli.context import migrated
-from receiver.cli.output import cell
+from receiver.cli.output import as_json, cell, write_json
 
 
 @click.command()
@@ -54,11 +55,15 @@ def demo() -> None:
 
 
 @click.command()
-def doctor() -> None:
-    """Look at settings, database, secrets and the banks' APIs; say what is wrong and what to do."""
+@as_json
+def doctor(as_json: bool) -> None:
+    """Look at settings, database, secrets, conflicts and the banks' APIs; say what is wrong and what to do."""
     from receiver.admin.diagnosis import examine
 
     findings = list(examine(migrated()))
-    for finding in findings:
-        click.echo(f"{finding.state:<5} {finding.what}: {cell(finding.text)}")
+    if as_json:
+        write_json([asdict(finding) for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{finding.state:<5} {finding.what}: {cell(finding.text)}")
     sys.exit(1 if any(finding.state == "fail" for finding in findings) else 0)

@@ -114,6 +114,20 @@ def find(connection: Connection, event_id: str) -> EventRecord | None:
     return fetch_one(connection, EventRecord, _named(_events).where(_events.c.id == event_id))
 
 
+def conflicting(connection: Connection, *, limit: int) -> list[EventRecord]:
+    """Return events that were told with other content too, newest first. There is no index: it passes over the others.
+
+    Ask only where a person waits for it.
+    """
+    query = _named(_events).where(_events.c.conflict).order_by(_events.c.id.desc()).limit(limit)
+    return fetch_all(connection, EventRecord, query)
+
+
+def identity_of(connection: Connection, event_id: str) -> bytes:
+    """Return the SHA-256 of what makes an event this one and no other."""
+    return bytes(connection.execute(select(_events.c.identity).where(_events.c.id == event_id)).scalar_one())
+
+
 def raw(connection: Connection, event_id: str) -> bytes | None:
     """Return the body of the delivery that first told the event, free of content codings."""
     query = (

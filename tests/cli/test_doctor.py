@@ -1,13 +1,18 @@
 """`receiver doctor`."""
 
 import base64
+import json
 
+import others
 import pytest
-from cli.commands import Cli
+from bank import BankSigner, Signed, deposit
+from cli.commands import Cli, Send
 from conftest import add_source
+from others import TOKEN, message
 
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
+from receiver.store.sources import SourceRecord
 
 
 def test_all_is_well_where_the_bank_takes_the_credentials(cli: Cli, live: Runtime) -> None:
@@ -96,6 +101,27 @@ def test_what_the_bank_says_cannot_steer_the_terminal(cli: Cli, live: Runtime, h
     result = cli.run("doctor")
     assert "fail  bcb bank: POST /auth/token: 500" in result.stdout
     assert all(character.isprintable() or character == "\n" for character in result.stdout)
+
+
+def test_events_that_were_told_with_other_money_are_listed(
+    cli: Cli, signer: BankSigner, live: Runtime, send: Send
+) -> None:
+    others.add(live, "banqup", TOKEN, token_in="header")
+    for amount in ("5.00", "7.00"):
+        body = json.dumps(message(amount=amount, currency="EUR")).encode()
+        assert send(Signed("/webhooks/banqup/messages", body, {"X-Banqup-Token": TOKEN})).status_code == 200
+        send(signer.sign(deposit(transactionDetails=amount)))
+    result = cli.run("doctor")
+    assert result.exit_code == 0
+    assert "warn  banqup conflict: evt_" in result.stdout
+    assert "5 EUR in dlv_" in result.stdout
+    assert result.stdout.count("conflict") == 1
+
+
+def test_findings_are_written_as_json_for_programs(cli: Cli, known: SourceRecord) -> None:
+    findings = json.loads(cli.done("doctor", "--json"))
+    assert {"state": "warn", "what": f"{known.name} bank"}.items() <= findings[2].items()
+    assert {tuple(finding) for finding in findings} == {("state", "what", "text")}
 
 
 def test_a_wrong_setting_fails_in_one_line(cli: Cli) -> None:

@@ -1,5 +1,6 @@
 """Writing a delivery down once, whatever comes again, together, or in the wrong order."""
 
+import hashlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -73,6 +74,17 @@ def test_the_same_identity_with_other_content_is_a_conflict_that_is_kept(parts: 
     assert [row.conflict for row in rows(parts, Event)] == [True]
     assert [(row.delivery_id, row.conflict) for row in rows(parts, Repeat)] == [(second.id, True)]
     assert [bytes(row.body) for row in rows(parts, Delivery) if row.verdict == "duplicate"] == [second.body]
+
+
+def test_events_in_conflict_are_listed_newest_first(parts: Runtime, source: SourceRecord) -> None:
+    for name, says in (("a", ""), ("b", ""), ("c", ""), ("a", "x"), ("c", "x"), ("b", "")):
+        record(parts, delivery(parts, source), event(parts, name, says=says))
+    with parts.database.read() as connection:
+        listed = events.conflicting(connection, limit=10)
+        assert {row.subject for row in listed} == {"a", "c"}
+        assert [row.id for row in listed] == sorted((row.id for row in listed), reverse=True)
+        assert [row.id for row in events.conflicting(connection, limit=1)] == [listed[0].id]
+        assert events.identity_of(connection, listed[0].id) == hashlib.sha256(str(listed[0].subject).encode()).digest()
 
 
 def test_a_conflict_is_not_forgotten_when_the_first_content_comes_again(parts: Runtime, source: SourceRecord) -> None:

@@ -1,0 +1,150 @@
+"""Events that were told with other content too (conflicts): those in which the contents differ in money.
+
+Two deposits may be among them that an earlier release took for one, because what it could not read counted as empty.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from receiver import banks
+from receiver.banks.json_values import shortest_decimal_text
+from receiver.banks.protocol import Bank, Claim, KeysNotKnown, Profile, Proof
+from receiver.inbox.reverify import callback_of
+from receiver.inbox.verification import identity_digest
+from receiver.runtime import Runtime
+from receiver.signing.errors import Refusal
+from receiver.store import bank_sessions, deliveries, events, signing_secrets, sources
+from receiver.store.deliveries import DeliveryRecord
+from receiver.store.events import EventRecord
+
+log = logging.getLogger(__name__)
+
+EVENTS_MAX = 200
+"""The newest ones are looked into ..."""
+
+DELIVERIES_MAX = 10
+"""... and of each the first so many that said something else, ..."""
+
+BYTES_MAX = 64 * 1024 * 1024
+"""... until their bodies come to so much: each is read whole."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one delivery says of an event's money."""
+
+    delivery_id: str
+    money: str
+    """In words: `1000 USD on 1046406142`."""
+    identity: bytes
+    """By which it would be deduplicated today."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An event whose contents differ in money; each that differs once."""
+
+    event: EventRecord
+    contents: Sequence[Content]
+
+    @property
+    def are_two(self) -> bool:
+        """Whether its contents would be told as events of their own today."""
+        return len({content.identity for content in self.contents}) > 1
+
+
+@dataclass
+class Conflicts:
+    """What was found among the events with a conflict."""
+
+    looked_at: int = 0
+    unreadable: int = 0
+    """Events of which one content can't be read any more, the key being gone, or was not, there being too much."""
+    has_more: bool = False
+    """Whether there are older ones that were not looked at."""
+    in_money: list[Conflict] = field(default_factory=list)
+
+
+def look(runtime: Runtime) -> Conflicts:
+    """Look into the newest events with a conflict, within bounds.
+
+    Raises:
+        StoreUnavailable
+        DecryptionFailed
+    """
+    with runtime.database.read() as connection:
+        listed = events.conflicting(connection, limit=EVENTS_MAX + 1)
+    found = Conflicts(has_more=len(listed) > EVENTS_MAX)
+    profiles: dict[str, tuple[Bank, Profile]] = {}
+    bytes_left = BYTES_MAX
+    for event in listed[:EVENTS_MAX]:
+        with runtime.database.read() as connection:
+            if event.source not in profiles:
+                profiles[event.source] = _profile(connection, runtime, event.source)
+            bodies = list(_deliveries(connection, event, bytes_left))
+            identity = events.identity_of(connection, event.id)
+        bytes_left -= sum(row.body_bytes for row in bodies)
+        contents = [_contents(row, event, identity, *profiles[event.source]) for row in bodies]
+        found.looked_at += 1
+        found.unreadable += len(bodies) == 0 or not all(contents)
+        # By what it says: the same money in the same words of an identity is the same.
+        differing = {(each.money, each.identity): each for some in contents for each in some}
+        if len(differing) > 1:
+            found.in_money.append(Conflict(event, list(differing.values())))
+    return found
+
+
+def _profile(connection: Connection, runtime: Runtime, source_name: str) -> tuple[Bank, Profile]:
+    """Return a source's bank, and all of its secrets, those that have expired too: what was sealed then is opened."""
+    source = sources.find(connection, source_name)
+    assert source is not None  # noqa: S101 - an event has a source
+    opened = signing_secrets.every(connection, runtime.encryption, source.id)
+    secrets = [(str(secret.version), secret.text) for secret in opened]
+    keys = bank_sessions.public_keys(connection, runtime.encryption, source)
+    profile = Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
+    return banks.named(source.bank), profile
+
+
+def _deliveries(connection: Connection, event: EventRecord, bytes_left: int) -> Iterator[DeliveryRecord]:
+    """Yield the delivery that told an event first, and those that said something else, while there are bytes left."""
+    first, *later = events.deliveries_of(connection, event.id)
+    others = [known.id for known in later if known.conflict]
+    for delivery_id in [first.id, *others][:DELIVERIES_MAX]:
+        row = deliveries.find(connection, delivery_id) if bytes_left > 0 else None
+        if row is not None and row.body is not None:
+            bytes_left -= row.body_bytes
+            yield row
+
+
+def _contents(row: DeliveryRecord, event: EventRecord, identity: bytes, bank: Bank, profile: Profile) -> list[Content]:
+    """Return what a delivery says of an event's money, as it is read today; nothing where it can't be read."""
+    callback = callback_of(row, bytes(row.body or b""))
+    try:
+        proof = bank.prove(callback, profile, row.received_at)
+    except (Refusal, KeysNotKnown):
+        # It was proven when it came; what does not come encrypted can be read without.
+        proof = Proof(event.proof, event.proof_key, callback.body)
+    claims = _claims(bank, proof)
+    same = [claim for claim in claims if identity_digest(claim) == identity]
+    # An event of an earlier release may have another identity by now; a delivery that tells one thing tells that.
+    alone = claims if len(claims) == 1 and not claims[0].type.endswith(".unrecognised") else ()
+    return [Content(row.id, _money(claim), identity_digest(claim)) for claim in same or alone]
+
+
+def _claims(bank: Bank, proof: Proof) -> Sequence[Claim]:
+    try:
+        return bank.read(proof)
+    except Exception:
+        # It was read once; a fault in reading it anew must not stop the look at all others.
+        log.debug("a stored delivery of %s can't be read", bank.name, exc_info=True)
+        return ()
+
+
+def _money(claim: Claim) -> str:
+    account = claim.facts.get("account_number") or claim.facts.get("account_id")
+    worth = f"{shortest_decimal_text(claim.amount)} {claim.currency or 'without a currency'}"
+    amount = "no amount that can be read" if claim.amount is None else worth
+    return f"{amount} on {account}" if account else amount
