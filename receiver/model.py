@@ -26,6 +26,8 @@ class Verdict(StrEnum):
     """Proven genuine, and it holds something new."""
     DUPLICATE = "duplicate"
     """Proven genuine, and all of it was known (idempotency)."""
+    LATE = "late"
+    """Proven genuine, but signed too long ago or ahead: it waits until the bank, or a person, confirms it."""
     REJECTED = "rejected"
     """Not proven genuine."""
 

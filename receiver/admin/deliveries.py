@@ -1,4 +1,4 @@
-"""Requests as they came (deliveries): find one, explain how it was signed, verify rejected ones anew."""
+"""Requests as they came (deliveries): find one, explain how it was signed, verify rejected ones, accept late ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,13 @@ from receiver.admin import sources
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
-from receiver.model import NotFound
+from receiver.model import NotFound, NotPossible, Verdict
 from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, replays
+from receiver.store import late as late_deliveries
 from receiver.store.deliveries import DeliveryRecord
+from receiver.store.late import HeldRecord
+from receiver.store.records import Recorded
 from receiver.store.replays import Selection
 
 PART = 500
@@ -30,12 +33,19 @@ class Explained:
     report: Report
 
 
+REASON_CHARACTERS_MAX = 500
+
+
 @dataclass(frozen=True)
 class Reverified:
-    """How many rejected deliveries were verified, and the ids of those that were accepted, ascending."""
+    """How many rejected deliveries were verified, and the ids, ascending, of those that are something else by now."""
 
     verified: int
     accepted: Sequence[str]
+    late: Sequence[str] = ()
+    """Proven but for their age: they wait to be confirmed."""
+    cut: Sequence[str] = ()
+    """Not to be proven, because the body was not stored whole."""
 
 
 def find(runtime: Runtime, delivery_id: str) -> DeliveryRecord:
@@ -46,7 +56,11 @@ def find(runtime: Runtime, delivery_id: str) -> DeliveryRecord:
         StoreUnavailable
     """
     with runtime.database.read() as connection:
-        row = deliveries.find(connection, delivery_id)
+        return _found(connection, delivery_id)
+
+
+def _found(connection: Connection, delivery_id: str) -> DeliveryRecord:
+    row = deliveries.find(connection, delivery_id)
     if row is None:
         raise NotFound(f"there is no delivery {delivery_id!r}")
     return row
@@ -84,10 +98,11 @@ def explain(runtime: Runtime, who: str, delivery_id: str, paths: Sequence[str] =
 def reverify(
     runtime: Runtime, who: str, delivery_ids: Sequence[str] = (), source_name: str | None = None
 ) -> Reverified:
-    """Accept rejected deliveries that are proven genuine by now; audited as `deliveries.reverified` if any are.
+    """Accept rejected deliveries that are proven genuine by now, or hold them as late where only their time is off.
 
-    Without ids, all that are stored, or all of one source. Each is accepted in a transaction of its own, so that no
-    two writers wait for each other in a circle; what was accepted before a failure is in the audit log too.
+    Audited as `deliveries.reverified` if any are. Without ids, all that are stored, or all of one source. Each is
+    written in a transaction of its own, so that no two writers wait for each other in a circle; what was done before a
+    failure is in the audit log too.
 
     Raises:
         NotFound: there is no such source or rejected delivery; nothing is done.
@@ -101,13 +116,57 @@ def reverify(
         raise NotFound(f"there is no rejected delivery {min(missing)!r}")
     if delivery_ids:
         chosen = sorted(set(delivery_ids))
-    accepted: list[str] = []
+    verdicts: dict[str, Verdict | None] = {}
+
+    def those(verdict: Verdict | None) -> list[str]:
+        return [known for known in verdicts if verdicts[known] == verdict]
+
     try:
-        accepted.extend(known for known in chosen if reverifying.verify_stored(runtime, known))
+        for known in chosen:
+            verdicts[known] = reverifying.verify_stored(runtime, known)
     finally:
-        if accepted:
-            _note(runtime, who, source_name, accepted)
-    return Reverified(len(chosen), accepted)
+        accepted, late = those(Verdict.ACCEPTED), those(Verdict.LATE)
+        if accepted or late:
+            _note(runtime, who, source_name, accepted, late)
+    return Reverified(len(chosen), accepted, late, cut=those(None))
+
+
+def accept(runtime: Runtime, who: str, delivery_id: str, reason: str) -> Recorded:
+    """Accept a late delivery that nobody has confirmed: what it tells becomes events; audited as `deliveries.accepted`.
+
+    Only a late one can be: its signature was right. What was rejected was not proven genuine, or told otherwise with a
+    nonce that was used.
+
+    Raises:
+        NotFound
+        NotPossible: there is no reason, or it is not late.
+        StoreUnavailable
+    """
+    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
+        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
+    with runtime.database.write() as connection:
+        is_late = late_deliveries.lock(connection, delivery_id)
+        row = _found(connection, delivery_id)
+        if not is_late:
+            more = "; see `receiver deliveries reverify`" if row.verdict == Verdict.REJECTED else ""
+            raise NotPossible(f"delivery {delivery_id} is {row.verdict}, and only a late one can be accepted{more}")
+        now = runtime.clock()
+        recorded = late_deliveries.accept(connection, delivery_id, now)
+        about = {"delivery": delivery_id, "source": row.source, "events": list(recorded.event_ids)}
+        audit.write(
+            connection, runtime.encryption, at=now, who=who, what="deliveries.accepted", why=reason, about=about
+        )
+    return recorded
+
+
+def tells(runtime: Runtime, delivery_id: str) -> list[HeldRecord]:
+    """Return what a late delivery tells, for as long as it waits; nothing of any other.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return late_deliveries.held(connection, delivery_id)
 
 
 def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:
@@ -119,8 +178,10 @@ def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:
         behind = rows[-1].id
 
 
-def _note(runtime: Runtime, who: str, source_name: str | None, accepted: Sequence[str]) -> None:
+def _note(runtime: Runtime, who: str, source_name: str | None, accepted: Sequence[str], held: Sequence[str]) -> None:
     about = {"source": source_name, "deliveries": list(accepted[:AUDITED]), "accepted": len(accepted)}
+    if held:
+        about |= {"late": len(held), "late_deliveries": list(held[:AUDITED])}
     with runtime.database.write() as connection:
         audit.write(
             connection,

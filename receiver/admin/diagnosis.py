@@ -24,7 +24,7 @@ from receiver.credentials.rotation import CredentialChanges
 from receiver.model import NotPossible
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store import bank_sessions, credential_changes, late, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
@@ -124,8 +124,12 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield Finding(state, f"{source.name} proof", f"{proof} only; it leaves open: {LEAVES_OPEN[proof]}")
     with runtime.database.read() as connection:
         quiet = quiet_warning(connection, source, runtime.clock())
+        waiting = late.waiting(connection, source.id)
     if quiet:
         yield Finding("warn", f"{source.name} callbacks", quiet)
+    if waiting:
+        text = f"{waiting} wait for the bank, or for a person: see `receiver deliveries list --verdict late`"
+        yield Finding("warn", f"{source.name} late deliveries", text)
     if not bank.credential_names:
         yield Finding("ok", f"{source.name} bank", "it has no API; nothing it tells is checked")
     elif source.has_credentials:

@@ -115,7 +115,7 @@ def listing(runtime: Runtime, source_name: str) -> Secrets:
 def expire(runtime: Runtime, who: str, source_name: str, version: int) -> bool:
     """End one version of a secret now; audited as `secret.expired`.
 
-    Returns whether another one is still valid; where none is, the source's callbacks are refused.
+    Returns whether another one is still valid; where none is, the source's callbacks get 503.
 
     Raises:
         NotFound

@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from receiver.signing import addresses
+from receiver.signing import addresses, concatenation
 from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
 
@@ -124,6 +124,14 @@ class Profile:
             raise malformed
         return keys
 
+    def allows(self, peer: str) -> bool:
+        """Tell whether an address is on the source's allow-list `allowed_addresses`, or there is none."""
+        try:
+            addresses.check(peer, self.options.get("allowed_addresses", ()))
+        except Refusal:
+            return False
+        return True
+
     def check_address(self, callback: Callback) -> None:
         """Accept a sender on the source's allow-list `allowed_addresses`, where there is one; to be called last.
 
@@ -150,6 +158,33 @@ class Proof:
     """UTC."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """What the bank tells in headers that its package reads, such as an id or a time."""
+
+
+class Stale(Refusal):
+    """All is proven but that the callback is fresh: its timestamp is too old, or too far ahead.
+
+    It is a refusal, so that whoever does not know of it refuses. It may wait for a confirmation as *late*, but for
+    one whose signature fits another cut of its text too (`has_one_cut` is false).
+    """
+
+    def __init__(self, proof: Proof, detail: str, *, has_one_cut: bool = True) -> None:
+        super().__init__("timestamp_stale", detail, proven=True)
+        self.proof = proof
+        self.has_one_cut = has_one_cut
+
+
+def check_fresh(proof: Proof, now: datetime, *, has_one_cut: bool = True) -> Proof:
+    """Return a proof whose time is at most 300 s before or after `now`; to be called last.
+
+    Raises:
+        Stale
+    """
+    assert proof.signed_at is not None  # noqa: S101 - for banks whose callbacks bear a time
+    try:
+        concatenation.check_fresh(int(proof.signed_at.timestamp()), now)
+    except Refusal as refusal:
+        raise Stale(proof, refusal.detail, has_one_cut=has_one_cut) from refusal
+    return proof
 
 
 class Claim(NamedTuple):

@@ -165,6 +165,7 @@ class Bank(Protocol):
 
         Raises:
             Refusal: it is not proven genuine.
+            Stale: only that it is fresh is not proven (`receiver.banks.callback.check_fresh`).
             KeysNotKnown: that can't be told yet.
         """
 
@@ -174,10 +175,6 @@ class Bank(Protocol):
         Raises:
             NotUnderstood: it is of a shape not known here.
         """
-
-    def nonce_of(self, callback: Callback, /) -> str | None:
-        """Return what the sender gave as the delivery's unique value, unproven; none where only a proof tells it."""
-        return None
 
     # The API
 

@@ -15,30 +15,62 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @click.option("--source", help="Only this source.")
+@click.option("--verdict", type=click.Choice(["late", "rejected"]), help="Only these; without it, both.")
 @limit
 @as_json
-def list_deliveries(source: str | None, limit: int, as_json: bool) -> None:
-    """List the rejected deliveries that are kept, newest first."""
+def list_deliveries(source: str | None, verdict: str | None, limit: int, as_json: bool) -> None:
+    """List late deliveries, which wait to be confirmed, and the rejected ones that are kept; newest first."""
     from receiver.store import deliveries as stored
     from receiver.web.schemas.deliveries import Delivery
 
     runtime = migrated()
+    lists = {"late": stored.late, "rejected": stored.rejected}
     with runtime.database.read() as connection:
-        rows = [Delivery.of(row).shown() for row in stored.rejected(connection, source, below=None, limit=limit)]
-    columns = ["id", "received_at", "source", "reason", "detail", "peer", "body_bytes"]
-    write_list(rows, columns, as_json, "No rejected delivery is kept.")
+        found = [
+            row
+            for name, listed in lists.items()
+            if verdict in (None, name)
+            for row in listed(connection, source, below=None, limit=limit)
+        ]
+    found.sort(key=lambda row: row.id, reverse=True)
+    rows = [Delivery.of(row).shown() for row in found[:limit]]
+    columns = ["id", "received_at", "source", "verdict", "reason", "detail", "peer", "body_bytes"]
+    write_list(rows, columns, as_json, "No late or rejected delivery is kept.")
 
 
 @deliveries.command()
 @click.argument("delivery_id")
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
-    """Show one delivery, whatever became of it."""
+    """Show one delivery, whatever became of it; of a late one, what it tells."""
     from receiver.admin import deliveries as acts
-    from receiver.web.schemas.deliveries import Delivery
+    from receiver.web.schemas.deliveries import DeliveryWithEvents
 
-    shown = Delivery.of(acts.find(migrated(), delivery_id)).shown()
-    write_json(shown) if as_json else write_fields(shown)
+    runtime = migrated()
+    shown = DeliveryWithEvents.made(acts.find(runtime, delivery_id), acts.tells(runtime, delivery_id)).shown()
+    if as_json:
+        write_json(shown)
+        return
+    tells = shown.pop("tells")
+    write_fields(shown)
+    for event in tells:
+        click.echo(f"- tells {cell({name: value for name, value in event.items() if value is not None})}")
+
+
+@deliveries.command()
+@click.argument("delivery_id")
+@click.option("--reason", required=True, help="Why; it is kept in the audit log.")
+@as_json
+def accept(delivery_id: str, reason: str, as_json: bool) -> None:
+    """Accept a late delivery that the bank has not confirmed: what it tells becomes events, marked late."""
+    from receiver.admin import deliveries as acts
+
+    runtime = migrated()
+    recorded = acts.accept(runtime, who(), delivery_id, reason)
+    if as_json:
+        write_json({"delivery": delivery_id, "events": list(recorded.event_ids)})
+    else:
+        click.echo(f"Accepted: {' '.join(recorded.event_ids)}")
 
 
 @deliveries.command()
@@ -70,12 +102,19 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
 @click.option("--source", help="Only this source.")
 @as_json
 def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> None:
-    """Accept rejected deliveries that are proven genuine by now; all that are kept, or the ones that are named."""
+    """Accept rejected deliveries that are proven genuine by now; all that are kept, or the ones that are named.
+
+    Where only the time of one is off, it becomes late, and waits to be confirmed.
+    """
     from receiver.admin import deliveries as acts
 
     done = acts.reverify(migrated(), who(), delivery_ids, source)
     if as_json:
-        write_json({"verified": done.verified, "accepted": list(done.accepted)})
-    else:
-        number = len(done.accepted)
-        click.echo(f"Verified {done.verified} again: {number} accepted, {done.verified - number} rejected.")
+        lists = {"accepted": done.accepted, "late": done.late, "cut": done.cut}
+        write_json({"verified": done.verified, **{name: list(ids) for name, ids in lists.items()}})
+        return
+    accepted, late = len(done.accepted), len(done.late)
+    waiting, rejected = f", {late} late" if late else "", done.verified - accepted - late
+    click.echo(f"Verified {done.verified} again: {accepted} accepted{waiting}, {rejected} rejected.")
+    if done.cut:
+        click.echo(f"Of {len(done.cut)} the body was not kept whole, so nothing can be proven of them any more.")

@@ -29,16 +29,19 @@ def events() -> None:
 @click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
 @click.option("--type", "kind", help="Only this type, such as bcb.deposit.")
 @click.option("--payment-id", help="Only this payment.")
+@click.option("--late", is_flag=True, help="Only those that came late and were confirmed afterwards.")
 @limit
 @as_json
-def list_events(names: tuple[str, ...], kind: str | None, payment_id: str | None, limit: int, as_json: bool) -> None:
+def list_events(
+    names: tuple[str, ...], kind: str | None, payment_id: str | None, late: bool, limit: int, as_json: bool
+) -> None:
     """List events, newest first."""
     from receiver.store import events as stored
     from receiver.store.events import Filter
     from receiver.web.schemas.events import Event
 
     runtime = migrated()
-    wanted = Filter(sources=names, type=kind, payment_id=payment_id)
+    wanted = Filter(sources=names, type=kind, payment_id=payment_id, late=late or None)
     with runtime.database.read() as connection:
         rows = [Event.of(row).shown() for row in stored.listing(connection, wanted, below=None, limit=limit)]
     columns = ["id", "received_at", "source", "type", "subject", "claimed_status", "amount", "currency"]

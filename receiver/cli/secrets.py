@@ -72,7 +72,7 @@ def expire(source: str, version: int) -> None:
     click.echo(f"Secret {version} of {source} has expired.")
     if not is_another_valid:
         click.echo(
-            f"{source} has no valid secret left: its callbacks get 401. Next: receiver secret set {source}", err=True
+            f"{source} has no valid secret left: its callbacks get 503. Next: receiver secret set {source}", err=True
         )
 
 

@@ -50,7 +50,7 @@ class Story:
         self._job("A background job has ended", "job-demo-1")
         self._duplicate("The bank sends the first deposit once more", "FT-DEMO-1", first)
         self._refused("Somebody forges a deposit", "FT-DEMO-3", "forged")
-        self._refused("Somebody replays a captured deposit an hour later", "FT-DEMO-4", "stale")
+        self._late("A deposit comes an hour later than it was signed", "FT-DEMO-4")
         self._deposit("A deposit that the bank takes back", "FT-DEMO-5", "hmac", [["Reversed"]])
         self._bank_says("FT-DEMO-5", "reversed", "contradicted")
         self._feed()
@@ -101,6 +101,20 @@ class Story:
             raise StepFailed("a refused callback must not become an event")
         _line("bank says", "nothing: what is not proven genuine is not asked about, and is in no feed")
 
+    def _late(self, title: str, transaction: str) -> None:
+        self._title(title)
+        body = {"transactionId": transaction, "amount": "1000.00", "variant": "stale", "delays": []}
+        sent = self._send("deposits", body | {"script": [["Completed"]]})
+        _line("came", f"a callback about {transaction}, rightly signed, too long ago")
+        _line("answered", f"{sent['status']} {sent['body'].get('title', '')}".rstrip())
+        if sent["status"] != 401:
+            raise StepFailed(f"it should have been refused with 401, not answered {sent['status']}")
+        (event,) = self._wait_for(f"events?payment_id={transaction}", lambda shown: shown["data"])
+        if not event["late"]:
+            raise StepFailed("the event should be marked late")
+        self._bank_says(transaction, "completed", "confirmed")
+        _line("so", "it is an event after all, marked late: the bank itself has confirmed it")
+
     def _bank_says(self, payment: str, status: str, agreement: str) -> None:
         found = self._wait_for(f"payments/bcb/{payment}", lambda shown: shown if shown["status"] == status else None)
         said = " -> ".join(_without_repeats([check["bank_status"] or check["outcome"] for check in found["checks"]]))
@@ -141,7 +155,7 @@ class Story:
         found: dict[str, Any] = answer.json()
         return found
 
-    def _wait_for(self, what: str, find: Callable[[dict[str, Any]], dict[str, Any] | None]) -> dict[str, Any]:
+    def _wait_for(self, what: str, find: Callable[[dict[str, Any]], Any]) -> Any:
         ends = time.monotonic() + ANSWER_SECONDS
         while time.monotonic() < ends:
             if found := find(self._get(what)):

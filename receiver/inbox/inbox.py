@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 from receiver.banks.callback import Callback
 from receiver.banks.protocol import KeysNotKnown
 from receiver.inbox.source_cache import KnownSource, SourceCache
-from receiver.inbox.verification import Genuine, Refused, judge
+from receiver.inbox.verification import Genuine, Late, Refused, judge
 from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, deliveries, intake
 from receiver.store.database import ANSWER_SECONDS
 from receiver.store.group_commit import GroupCommit
+from receiver.store.late import NewLate, find_before, hold_all
 from receiver.store.records import NonceReused, Recorded
 from receiver.store.thread_pool import run_in_thread
 
@@ -28,7 +29,10 @@ LARGE_BYTES = 256 * 1024
 UNRESOLVED = "rotation_unresolved"
 """The reason of deliveries that fit no known secret while the bank may be signing with one that is not known yet."""
 
-_NO_SECRET_FITS = frozenset({"signature_mismatch", "secret_not_set"})
+NO_USABLE_SECRET = frozenset({"secret_not_set", "secret_malformed"})
+"""The reasons of deliveries to a source that has no secret which makes a key."""
+
+_NO_SECRET_FITS = NO_USABLE_SECRET | {"signature_mismatch"}
 
 
 class TryLater(Exception):
@@ -53,7 +57,7 @@ class Inbox:
         self._clock = runtime.clock
         self._settings = runtime.settings
         self._sources = SourceCache(runtime)
-        self._commits: GroupCommit[Genuine | Refused, Recorded | NonceReused | None] = GroupCommit(
+        self._commits: GroupCommit[Genuine | Late | Refused, Recorded | NonceReused | None] = GroupCommit(
             runtime.database, self._write, runtime.settings.waiting_max
         )
 
@@ -75,10 +79,12 @@ class Inbox:
         except KeysNotKnown as unknown:
             self._want_keys(known, now)
             raise TryLater(str(unknown)) from unknown
-        if isinstance(judged, Refused):
-            self._hold_back_while_unresolved(judged, now)
-            return self._repeat_of_accepted(known, judged) or self._reject(judged)
-        return self._record(judged, known)
+        if isinstance(judged, Genuine):
+            return self._settle(judged, self._commits.run(judged), known)
+        if isinstance(judged, Late):
+            return self._hold(judged, known)
+        self._hold_back_without_secret(judged, now)
+        return self._reject(judged)
 
     def body_limit(self, name: str) -> int:
         """Return how large a callback of a source may be, in bytes: what its bank documents, but no less than any.
@@ -93,7 +99,7 @@ class Inbox:
     def _limit(self, known: KnownSource) -> int:
         return max(self._settings.max_body_bytes, known.bank.body_bytes)
 
-    def _judge(self, callback: Callback, known: KnownSource, now: datetime) -> Genuine | Refused:
+    def _judge(self, callback: Callback, known: KnownSource, now: datetime) -> Genuine | Late | Refused:
         if len(callback.body) > LARGE_BYTES:
             return run_in_thread(judge, callback, known, self._limit(known), now)
         return judge(callback, known, self._limit(known), now)
@@ -105,10 +111,11 @@ class Inbox:
             bank_sessions.want_public_keys(connection, known.source.id, now)
         self._sources.forget(known.source.name)
 
-    def _hold_back_while_unresolved(self, refused: Refused, now: datetime) -> None:
-        """Have a delivery sent again that fits no secret while the secrets are being changed at the bank, and store it.
+    def _hold_back_without_secret(self, refused: Refused, now: datetime) -> None:
+        """Have a delivery sent again that can't be judged for want of a secret, and store it, once.
 
-        It looks at the database itself: what a process remembers of a source may be older than the change.
+        Either the source has no usable one, or none fits while the secrets are being changed at the bank. That is held
+        against the database itself: what a process remembers of a source may be older than the change.
 
         Raises:
             TryLater
@@ -118,33 +125,41 @@ class Inbox:
         if refusal.proven or refusal.reason not in _NO_SECRET_FITS:
             return
         with self._database.read(ANSWER_SECONDS) as connection:
-            if not credential_changes.secrets_may_be_newer(connection, delivery.source_id, now):
+            if credential_changes.secrets_may_be_newer(connection, delivery.source_id, now):
+                words = f"{refusal.detail}, while the secrets are being changed at the bank"
+                reason = Refusal(UNRESOLVED, words)
+            elif refusal.reason in NO_USABLE_SECRET:
+                reason = refusal
+            else:
                 return
-            is_stored = deliveries.is_rejected_for(connection, delivery, UNRESOLVED)
-        unresolved = Refusal(UNRESOLVED, f"{refusal.detail}, while the secrets are being changed at the bank")
+            is_stored = deliveries.is_rejected_for(connection, delivery, reason.reason)
         if not is_stored:
-            self._reject(Refused(delivery, unresolved))
-        raise TryLater(str(unresolved)) from refusal
+            self._reject(refused._replace(refusal=reason))
+        raise TryLater(str(reason)) from refusal
 
-    def _repeat_of_accepted(self, known: KnownSource, refused: Refused) -> Outcome | None:
-        """Answer a delivery that is refused for its age alone and was accepted before: the bank's retry may stop."""
-        if refused.callback is None or not refused.refusal.proven:
-            return None
-        nonce = known.bank.nonce_of(refused.callback)
-        if nonce is None:
-            return None
+    def _hold(self, late: Late, known: KnownSource) -> Outcome:
+        """Store a late delivery until it is confirmed; the bank's retry of one that was accepted may stop.
+
+        The first look spares a write for each repeat; whether it is the first one is told by the write itself.
+        """
         with self._database.read(ANSWER_SECONDS) as connection:
-            found = intake.find_identical(connection, refused.delivery, nonce)
-        return None if found is None else Outcome(Verdict.DUPLICATE, found.event_ids, known.bank.acknowledgement)
+            found = find_before(connection, late.delivery)
+        if found is None and not late.refusal.has_one_cut:
+            return self._reject(Refused(late.delivery, late.refusal))
+        return self._settle(late, self._commits.run(late) if found is None else found, known)
 
-    def _record(self, genuine: Genuine, known: KnownSource) -> Outcome:
-        recorded = self._commits.run(genuine)
+    def _settle(self, judged: Genuine | Late, recorded: Recorded | NonceReused | None, known: KnownSource) -> Outcome:
+        delivery = judged.delivery
         if isinstance(recorded, NonceReused):
-            return self._reject(Refused(genuine.delivery, Refusal("nonce_reused", str(recorded), proven=True)))
+            return self._reject(Refused(delivery, Refusal("nonce_reused", str(recorded), proven=True)))
         assert recorded is not None  # noqa: S101 - only a rejected delivery has no outcome
+        if recorded.waits:
+            level = logging.WARNING if recorded.is_new else logging.INFO
+            log.log(level, "delivery %s from %s is late, and waits to be confirmed", delivery.id, delivery.peer)
+            return Outcome(Verdict.LATE)
         kind = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
         conflict = ", with other content than before" if recorded.has_conflict else ""
-        log.info("delivery %s %s%s: %s", genuine.delivery.id, kind, conflict, " ".join(recorded.event_ids))
+        log.info("delivery %s %s%s: %s", delivery.id, kind, conflict, " ".join(recorded.event_ids))
         return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
 
     def _reject(self, refused: Refused) -> Outcome:
@@ -154,15 +169,18 @@ class Inbox:
         return Outcome(Verdict.REJECTED)
 
     def _write(
-        self, connection: Connection, judged: Sequence[Genuine | Refused]
+        self, connection: Connection, judged: Sequence[Genuine | Late | Refused]
     ) -> list[Recorded | NonceReused | None]:
         """Write deliveries that came together, in the transaction that they share (group commit)."""
         genuine = [one for one in judged if isinstance(one, Genuine)]
-        outcomes = iter(intake.record_all(connection, [(one.delivery, one.events) for one in genuine]))
+        recorded = iter(intake.record_all(connection, [(one.delivery, one.events) for one in genuine]))
+        held = iter(hold_all(connection, [_new_late(one) for one in judged if isinstance(one, Late)]))
+        outcomes: list[Recorded | NonceReused | None] = []
         for one in judged:
             if isinstance(one, Refused):
                 self._store_rejected(connection, one)
-        return [next(outcomes) if isinstance(one, Genuine) else None for one in judged]
+            outcomes.append(None if isinstance(one, Refused) else next(recorded if isinstance(one, Genuine) else held))
+        return outcomes
 
     def _store_rejected(self, connection: Connection, refused: Refused) -> None:
         deliveries.store_rejected(
@@ -171,6 +189,11 @@ class Inbox:
             reason=refused.refusal.reason,
             detail=refused.refusal.detail,
             proven=refused.refusal.proven,
+            likely=refused.likely,
             most=self._settings.rejected_max,
             body_bytes=self._settings.rejected_body_bytes,
         )
+
+
+def _new_late(late: Late) -> NewLate:
+    return NewLate(late.delivery, late.events, late.refusal.reason, late.refusal.detail)

@@ -7,21 +7,28 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver import banks
-from receiver.banks.protocol import Callback, KeysNotKnown
+from receiver.banks.callback import Profile, Stale
+from receiver.banks.protocol import Bank, Callback, KeysNotKnown
 from receiver.inbox.source_cache import profile_of
 from receiver.inbox.verification import events
+from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import deliveries, intake, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import DecryptionFailed, Encryption
+from receiver.store.late import NewLate, hold
 from receiver.store.records import NewDelivery, NonceReused
 
 log = logging.getLogger(__name__)
 
 
-def verify_stored(runtime: Runtime, delivery_id: str) -> bool:
-    """Accept a rejected delivery that is proven genuine by now, in a transaction of its own; false where it is not.
+TAKEN = (Verdict.ACCEPTED, Verdict.LATE)
+"""What may come of a rejected delivery that is proven genuine by now."""
+
+
+def verify_stored(runtime: Runtime, delivery_id: str) -> Verdict | None:
+    """Verify a rejected delivery again, in a transaction of its own: see `verify`.
 
     So two writers with several deliveries in common can't wait for each other in a circle (deadlock).
 
@@ -30,49 +37,73 @@ def verify_stored(runtime: Runtime, delivery_id: str) -> bool:
     """
     with runtime.database.write() as connection:
         row = deliveries.lock_rejected(connection, delivery_id)
-        return row is not None and verify(connection, runtime.encryption, row, runtime.clock())
+        return Verdict.REJECTED if row is None else verify(connection, runtime.encryption, row, runtime.clock())
 
 
-def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, now: datetime) -> bool:
-    """Accept a rejected delivery that is proven genuine by now, in the caller's transaction; false where it is not.
+def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, now: datetime) -> Verdict | None:
+    """Say what a rejected delivery is by now, and store it as that, in the caller's transaction.
 
-    How fresh it was is judged at the time at which it came. One whose body was not stored whole can't be proven.
+    It is accepted where it is proven genuine, and late where only its time is off. How fresh it was is judged at the
+    time at which it came. None where nothing can be proven, because its body was not stored whole.
     """
     source = sources.find(connection, row.source)
-    if source is None or row.body is None or len(row.body) < row.body_bytes:
-        return False
-    bank = banks.named(source.bank)
-    callback = callback_of(row, bytes(row.body))
+    if row.body is None or len(row.body) < row.body_bytes:
+        return None
+    if source is None:
+        return Verdict.REJECTED
     try:
         profile, _ = profile_of(connection, encryption, source, now)
-        proof = bank.prove(callback, profile, row.received_at)
         with connection.begin_nested():
-            deliveries.delete_rejected(connection, row.id)
-            delivery = NewDelivery(
-                id=row.id,
-                source_id=source.id,
-                received_at=now,
-                peer=row.peer,
-                path=row.path,
-                channel=row.channel,
-                headers=row.headers,
-                nonce=proof.nonce,
-                signed_at=proof.signed_at,
-                proof_key=proof.key_id,
-                body=callback.body,
-                body_sha256=row.body_sha256,
-            )
-            intake.record(connection, delivery, events(bank, proof, now))
+            return _store_anew(connection, profile, banks.named(source.bank), row, now)
     except (Refusal, KeysNotKnown, NonceReused, DecryptionFailed) as error:
         log.info("delivery %s is still not proven genuine: %s", row.id, error)
-        return False
     except SQLAlchemyError:
         raise
     except Exception:
         # A fault in a verifier must not stop the deliveries behind this one.
         log.exception("verifying delivery %s again failed", row.id)
-        return False
-    return True
+    return Verdict.REJECTED
+
+
+def _store_anew(connection: Connection, profile: Profile, bank: Bank, row: DeliveryRecord, now: datetime) -> Verdict:
+    """Store a delivery as what it is proven to be, in place of the rejected one.
+
+    Raises:
+        Refusal
+        KeysNotKnown
+        NonceReused
+    """
+    callback = callback_of(row, bytes(row.body or b""))
+    stale: Stale | None = None
+    try:
+        proof = bank.prove(callback, profile, row.received_at)
+    except Stale as refusal:
+        if not refusal.has_one_cut:
+            raise
+        stale, proof = refusal, refusal.proof
+    deliveries.delete_rejected(connection, row.id)
+    delivery = NewDelivery(
+        id=row.id,
+        source_id=row.source_id,
+        received_at=row.received_at if stale else now,
+        peer=row.peer,
+        path=row.path,
+        channel=row.channel,
+        headers=row.headers,
+        nonce=proof.nonce,
+        signed_at=proof.signed_at,
+        proof_key=proof.key_id,
+        body=callback.body,
+        body_sha256=row.body_sha256,
+    )
+    found = events(bank, proof, now)
+    if stale is None:
+        intake.record(connection, delivery, found)
+        return Verdict.ACCEPTED
+    outcome = hold(connection, NewLate(delivery, found, stale.reason, stale.detail))
+    if isinstance(outcome, NonceReused):
+        raise outcome
+    return Verdict.LATE if outcome.waits else Verdict.ACCEPTED
 
 
 def callback_of(row: DeliveryRecord, body: bytes) -> Callback:

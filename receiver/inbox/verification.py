@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from receiver.banks.callback import Callback, Claim, Proof, unrecognised
+from receiver.banks.callback import Callback, Claim, Proof, Stale, unrecognised
 from receiver.banks.json_values import NotUnderstood, decimal_text
 from receiver.banks.protocol import Bank, KeysNotKnown
 from receiver.inbox.decompression import CodingBroken, CodingNotSupported, decode
@@ -30,15 +30,23 @@ class Genuine(NamedTuple):
     events: Sequence[NewEvent]
 
 
+class Late(NamedTuple):
+    """A delivery that is proven all but fresh, and what it tells."""
+
+    delivery: NewDelivery
+    events: Sequence[NewEvent]
+    refusal: Stale
+
+
 class Refused(NamedTuple):
-    """A delivery that is not proven genuine, and why; `callback` is what was verified, where it got that far."""
+    """A delivery that is not proven genuine, and why; `likely` says that it looks like the bank's all the same."""
 
     delivery: NewDelivery
     refusal: Refusal
-    callback: Callback | None = None
+    likely: bool = False
 
 
-def judge(coded: Callback, known: KnownSource, body_limit: int, now: datetime) -> Genuine | Refused:
+def judge(coded: Callback, known: KnownSource, body_limit: int, now: datetime) -> Genuine | Late | Refused:
     """Verify a delivery and read it; its body comes in its content coding, and may have `body_limit` bytes without.
 
     Raises:
@@ -52,8 +60,12 @@ def judge(coded: Callback, known: KnownSource, body_limit: int, now: datetime) -
         return Refused(_delivery(known, coded, now), refusal)
     try:
         proof = _prove(known, callback, now)
+    except Stale as stale:
+        delivery = _delivery(known, callback, now, stale.proof)
+        return Late(delivery, events(known.bank, stale.proof, now), stale)
     except Refusal as refusal:
-        return Refused(_delivery(known, callback, now), refusal, callback)
+        likely = refusal.well_formed and known.profile.allows(callback.peer)
+        return Refused(_delivery(known, callback, now), refusal, likely)
     return Genuine(_delivery(known, callback, now, proof), events(known.bank, proof, now))
 
 

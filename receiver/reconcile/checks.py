@@ -16,7 +16,7 @@ from receiver.banks.errors import BankError, NotKnown
 from receiver.banks.protocol import Answer, Pauses
 from receiver.model import Agreement, Status, SubjectKind
 from receiver.runtime import Runtime
-from receiver.store import claims, events, feed, payments, sources
+from receiver.store import claims, events, feed, late, payments, sources
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import Due, LeaseLost, State
@@ -167,14 +167,16 @@ def ask(session: BankSession, due: Due, facts: Mapping[str, Any]) -> Finding:
 def record(database: Database, due: Due, finding: Finding, schedule: Schedule, now: datetime) -> None:
     """Write down a check and all that follows from it, in one transaction.
 
-    What it says of another payment is written before, in a transaction of its own: so no two writers ever wait for
-    each other's payments in a circle. A kill in between makes the check, and that, happen once more.
+    What it says of another payment, and what late deliveries it confirms, is written before, in transactions of their
+    own: so no two writers ever wait for each other's payments in a circle. A kill in between makes the check, and
+    that, happen once more.
 
     Raises:
         LeaseLost: another worker has taken over; nothing is written.
         StoreUnavailable
     """
     _follow(database, due, finding, now)
+    _confirm_late(database, due, finding, now)
     with database.write() as connection:
         before = payments.locked_state(connection, due)
         after = _after(before, finding)
@@ -214,6 +216,29 @@ def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> No
     elif answer.returns is not None:
         with database.write() as connection:
             claims.note_return(connection, due, answer.returns, now)
+
+
+def _confirm_late(database: Database, due: Due, finding: Finding, now: datetime) -> None:
+    """Confirm what late deliveries claim of it, where the bank's answer agrees; each claim in its own transaction."""
+    if finding.answer is None:
+        return
+    with database.read() as connection:
+        held = late.claims_about(connection, due.source_id, due.kind, due.subject)
+    for claim in held:
+        if is_confirmed(claim.status, Status(finding.answer.status)):
+            with database.write() as connection:
+                recorded = late.confirm(connection, claim, now)
+            if recorded is not None:
+                log.info("late delivery %s is confirmed: %s", claim.delivery_id, " ".join(recorded.event_ids))
+
+
+def is_confirmed(claimed: Status | None, status: Status) -> bool:
+    """Tell whether the bank's answer confirms a late claim: its final word agrees, or it says the very same.
+
+    Amounts are not compared: the signature vouches for them, and what the bank answers may be net of fees.
+    """
+    agrees = agreement_of(claimed, status, Status.UNKNOWN) == Agreement.CONFIRMED
+    return agrees or (status != Status.UNKNOWN and claimed == status)
 
 
 def _is_resolved(due: Due, finding: Finding) -> bool:

@@ -87,7 +87,8 @@ class Runner:
         selection = from_filter(replay.filter)
         rejected = replays.rejected(connection, selection, behind=replay.place, through=replay.through, limit=limit)
         encryption = self.runtime.encryption
-        failed = sum(not reverify.verify(connection, encryption, delivery, now) for delivery in rejected)
+        verdicts = [reverify.verify(connection, encryption, delivery, now) for delivery in rejected]
+        failed = sum(verdict not in reverify.TAKEN for verdict in verdicts)
         return _Part(len(rejected), failed, rejected[-1].id if rejected else replay.place)
 
     def _advance(self, connection: Connection, replay: ReplayRecord, part: _Part, limit: int, now: datetime) -> None:

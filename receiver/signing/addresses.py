@@ -34,6 +34,18 @@ def address(text: str) -> Address | None:
     return found.ipv4_mapped or found
 
 
+@lru_cache(maxsize=4096)
+def network_of(peer: str) -> str:
+    """Return the network that a sender is counted by: whoever has one address of a /24, or /64, may well have them all.
+
+    What is no address stands for itself.
+    """
+    found = address(peer.partition("%")[0])
+    if found is None:
+        return peer[:60]
+    return str(ipaddress.ip_network((found, 24 if found.version == 4 else 64), strict=False))
+
+
 def match(peer: str, allowed: Iterable[str], *, proven: bool = False) -> str:
     """Return the first range of the list that holds the peer's address.
 

@@ -2,6 +2,9 @@
 
 from receiver.model import ReceiverError
 
+WELL_FORMED = frozenset({"signature_mismatch", "tag_mismatch", "token_mismatch", "secret_not_set", "secret_malformed"})
+"""Reasons that are found last: all was there and of the right form, and no key fitted."""
+
 
 class Refusal(ReceiverError):
     """A callback is not proven genuine.
@@ -18,3 +21,8 @@ class Refusal(ReceiverError):
         self.reason = reason
         self.detail = detail
         self.proven = proven
+
+    @property
+    def well_formed(self) -> bool:
+        """Whether the callback has the form of a genuine one, as that of a bank whose key is not known here has."""
+        return self.reason in WELL_FORMED

@@ -1,6 +1,6 @@
 """What callbacks claim of payments and jobs (upserts), and which payments belong together: reasons to ask the bank."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -49,6 +49,13 @@ _make_due = BulkInsert(
     """,
 )
 
+_ask_about = BulkInsert(
+    _subjects,
+    [*("source_id", "kind", "subject", "status", "agreement", "created_at", "updated_at", "due_at", "attempts")],
+    unique=["source_id", "kind", "subject"],
+    otherwise="due_at = excluded.due_at, attempts = 0",
+)
+
 
 class NewClaim(NamedTuple):
     """What a new event says of what it is about."""
@@ -83,6 +90,12 @@ def make_due(connection: Connection, new_claims: Sequence[NewClaim]) -> None:
 
 def _row(claim: NewClaim) -> tuple[object, ...]:
     return (*claim, *_AT_FIRST, claim.at, claim.at, 0)
+
+
+def ask_about(connection: Connection, subjects: Iterable[tuple[int, str, str]], now: datetime) -> None:
+    """Make subjects due at once, each given as source, kind and id, without a claim of what they are."""
+    # In one order for all writers, so that no two ever wait for each other in a circle.
+    _ask_about.run(connection, [(*subject, *_AT_FIRST, now, now, now, 0) for subject in sorted(set(subjects))])
 
 
 def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: datetime) -> None:

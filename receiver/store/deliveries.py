@@ -1,22 +1,27 @@
 """Deliveries: reading them, and storing those that were rejected, within bounds (retention).
 
-Rejected deliveries are stored for staff, so that a flood can neither fill the disk nor hide what matters. Two shares
-are bounded apart: deliveries whose signature was right (too old, say; only the bank can cause these) and all others.
-Within a share, the sender's address that has the most rows loses its oldest first, so a flood from one address drives
-out its own.
+Rejected deliveries are stored for staff, so that a flood can neither fill the disk nor hide what matters. Three shares
+are bounded apart: deliveries whose signature was right (only the bank can cause these), those that look like the
+bank's (well-formed, from an address that is allowed), and all others. A full share loses the oldest of the network that
+has the most rows, so a flood drives out its own; networks from which genuine deliveries came of late come last.
 """
 
-from collections.abc import Sequence
+import heapq
+import random
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal_column, select, update
 
 from receiver.model import Verdict
+from receiver.signing import addresses
+from receiver.store import pagination, sources
 from receiver.store.records import NewDelivery, columns_of, fetch_all, fetch_one, lowest_id
-from receiver.store.tables import Delivery, Source, table_of
+from receiver.store.tables import Delivery, Event, Source, table_of
 
-_deliveries, _sources = table_of(Delivery), table_of(Source)
+_deliveries, _events, _sources = (table_of(model) for model in (Delivery, Event, Source))
 
 DETAIL_CHARACTERS = 300
 HEADER_CHARACTERS = 500
@@ -24,6 +29,12 @@ HEADERS_MAX = 40
 
 DROPPED_AT_ONCE = 10
 """More than one, so that what several writers at once, or a lowered setting, have left over is caught up with."""
+
+COUNTED_EACH = 100
+"""Rows that are counted for each that is written, on average: a share of more is counted at some of the writes only."""
+
+SENDERS_FROM = 20
+"""The latest events of a source, whose senders' networks are the bank's own."""
 
 _is_rejected = _deliveries.c.verdict == Verdict.REJECTED
 
@@ -79,9 +90,22 @@ def latest_genuine(connection: Connection, source_id: int, *, since: datetime) -
 
 def rejected(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[DeliveryRecord]:
     """Return the rejected deliveries that are stored, newest first; `below` is the id to go on from."""
-    query = _all().where(_is_rejected).order_by(_deliveries.c.id.desc()).limit(limit)
+    return _newest(connection, Verdict.REJECTED, source, below, limit)
+
+
+def late(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[DeliveryRecord]:
+    """Return the late deliveries that wait, newest first; `below` is the id to go on from."""
+    return _newest(connection, Verdict.LATE, source, below, limit)
+
+
+def _newest(
+    connection: Connection, verdict: Verdict, source: str | None, below: str | None, limit: int
+) -> list[DeliveryRecord]:
+    # Each of the two verdicts has an index of its own, in the order of ids; as text, so that any plan goes by it.
+    is_wanted = _deliveries.c.verdict == literal_column(f"'{verdict}'")
+    query = _all().where(is_wanted).order_by(_deliveries.c.id.desc()).limit(limit)
     if source:
-        query = query.where(_sources.c.name == source)
+        query = query.where(*pagination.beside(_deliveries.c.source_id, sources.ids(connection, [source]) or [0], 0))
     if below:
         query = query.where(_deliveries.c.id < below)
     return fetch_all(connection, DeliveryRecord, query)
@@ -113,10 +137,14 @@ def store_rejected(
     reason: str,
     detail: str,
     proven: bool,
+    likely: bool,
     most: int,
     body_bytes: int,
 ) -> None:
-    """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `most` in its share."""
+    """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `most` in its share.
+
+    `likely` says that it looks like the bank's. A share may exceed `most` by some hundredths for a while.
+    """
     headers = list(delivery.headers.items())[:HEADERS_MAX]
     values = dict(
         delivery._asdict(),
@@ -125,6 +153,8 @@ def store_rejected(
         reason=reason,
         detail=detail[:DETAIL_CHARACTERS],
         proven=proven,
+        likely=likely,
+        network=addresses.network_of(delivery.peer),
         path=delivery.path[:HEADER_CHARACTERS],
         channel=delivery.channel[:HEADER_CHARACTERS] if delivery.channel is not None else None,
         headers={name[:HEADER_CHARACTERS]: value[:HEADER_CHARACTERS] for name, value in headers},
@@ -132,28 +162,72 @@ def store_rejected(
         body_bytes=len(delivery.body),
     )
     connection.execute(insert(_deliveries).values(**values))
-    _drop_surplus(connection, delivery.source_id, proven, most)
+    every = max(1, most // COUNTED_EACH)
+    if every == 1 or random.random() * every < 1:  # noqa: S311 - no secret
+        _drop_surplus(connection, _Share(delivery.source_id, proven, likely), most, max(DROPPED_AT_ONCE, 2 * every))
 
 
-def _drop_surplus(connection: Connection, source_id: int, proven: bool, most: int) -> None:
-    share = (_deliveries.c.source_id == source_id, _is_rejected, _deliveries.c.proven.is_(proven))
-    counts = connection.execute(
-        select(_deliveries.c.peer, func.count().label("number")).where(*share).group_by(_deliveries.c.peer)
-    ).all()
-    surplus = sum(row.number for row in counts) - most
+class _Share(NamedTuple):
+    """Rejected deliveries that are bounded together."""
+
+    source_id: int
+    proven: bool
+    likely: bool
+
+    def rows(self) -> list[ColumnElement[bool]]:
+        return [
+            _deliveries.c.source_id == self.source_id,
+            _is_rejected,
+            _deliveries.c.proven.is_(self.proven),
+            _deliveries.c.likely.is_(self.likely),
+        ]
+
+
+def _drop_surplus(connection: Connection, share: _Share, most: int, at_once: int) -> None:
+    network = _deliveries.c.network
+    numbers = select(network, func.count()).where(*share.rows()).group_by(network)
+    counts: dict[str, int] = dict(connection.execute(numbers).all())
+    surplus = sum(counts.values()) - most
     if surplus <= 0:
         return
-    loudest = max(counts, key=lambda row: row.number).peer
-    # Rows that another writer is dropping are left to it: waiting for each other, the two might do so in a circle.
-    oldest = (
-        select(_deliveries.c.id)
-        .where(*share, _deliveries.c.peer == loudest)
-        .order_by(_deliveries.c.id)
-        .limit(min(surplus, DROPPED_AT_ONCE))
-        .with_for_update(skip_locked=True)
-        .cte("oldest")
-    )
-    connection.execute(delete(_deliveries).where(_deliveries.c.id.in_(select(oldest.c.id))))
+    for loud, number in _loudest(counts, _senders(connection, share.source_id), min(surplus, at_once)).items():
+        # Rows that another writer is dropping are left to it: waiting for each other, the two might do so in a circle.
+        oldest = (
+            select(_deliveries.c.id)
+            .where(*share.rows(), network == loud)
+            .order_by(_deliveries.c.id)
+            .limit(number)
+            .with_for_update(skip_locked=True)
+            .cte("oldest")
+        )
+        connection.execute(delete(_deliveries).where(_deliveries.c.id.in_(select(oldest.c.id))))
+
+
+def _senders(connection: Connection, source_id: int) -> set[str]:
+    """Return the networks from which the latest genuine deliveries of a source came."""
+    latest = select(_events.c.delivery_id).where(_events.c.source_id == source_id)
+    latest = latest.order_by(_events.c.id.desc()).limit(SENDERS_FROM)
+    query = select(_deliveries.c.peer).where(_deliveries.c.id.in_(latest.subquery().select()))
+    return {addresses.network_of(peer) for peer in connection.execute(query).scalars()}
+
+
+def _loudest(counts: Mapping[str, int], senders: Collection[str], surplus: int) -> Counter[str]:
+    """Return how many rows each network loses: one at a time, from the one that has the most by then.
+
+    Those of `senders` lose none for as long as any other network has rows.
+    """
+    # A heap gives the least first.
+    networks = [(network in senders, -number, network) for network, number in counts.items()]
+    heapq.heapify(networks)
+    losses: Counter[str] = Counter()
+    for _ in range(surplus):
+        is_sender, left, network = networks[0]
+        losses[network] += 1
+        if left == -1:
+            heapq.heappop(networks)
+        else:
+            heapq.heapreplace(networks, (is_sender, left + 1, network))
+    return losses
 
 
 def lock_rejected(connection: Connection, delivery_id: str) -> DeliveryRecord | None:

@@ -27,6 +27,7 @@ class Filter:
     type: str | None = None
     payment_id: str | None = None
     event_id: str | None = None
+    late: bool | None = None
     received_after: datetime | None = None
     received_before: datetime | None = None
 
@@ -50,6 +51,7 @@ class EventRecord(NamedTuple):
     proof: ProofStrength
     proof_key: str
     conflict: bool
+    late: bool
     received_at: datetime
     payload_sha256: str
 
@@ -75,7 +77,7 @@ def listing(connection: Connection, wanted: Filter, *, below: str | None, limit:
         return []
     types = [wanted.type] if wanted.type else []
     where = _conditions(wanted, below)
-    if wanted.payment_id or wanted.event_id:
+    if wanted.payment_id or wanted.event_id or wanted.late:
         alternatives = pagination.combinations()
         where += pagination.beside(_events.c.source_id, ids, 0) + pagination.beside(_events.c.type, types, "")
     else:
@@ -96,6 +98,8 @@ def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:
         where.append(_events.c.payment_id == wanted.payment_id)
     if wanted.event_id:
         where.append(_events.c.id == wanted.event_id)
+    if wanted.late is not None:
+        where.append(_events.c.late.is_(wanted.late))
     # An id tells the millisecond and has the index; the column tells the microsecond.
     if wanted.received_after:
         after = wanted.received_after

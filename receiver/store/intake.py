@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from receiver.model import Verdict
 from receiver.store import claims, feed
@@ -27,9 +27,9 @@ from receiver.store.records import (
     columns_of,
     fetch_all,
 )
-from receiver.store.tables import Delivery, Event, Repeat, table_of
+from receiver.store.tables import Delivery, Event, HeldEvent, Repeat, table_of
 
-_deliveries, _events, _repeats = (table_of(model) for model in (Delivery, Event, Repeat))
+_deliveries, _events, _held, _repeats = (table_of(model) for model in (Delivery, Event, HeldEvent, Repeat))
 
 LOOKED_UP_AT_ONCE = 500
 """Identities in one statement; SQLite takes 32,766 parameters, PostgreSQL 65,535."""
@@ -75,16 +75,33 @@ def record_all(connection: Connection, deliveries: Sequence[DeliveryWithEvents])
     in_order = sorted(deliveries, key=lambda pair: (pair[0].source_id, pair[0].nonce or ""))
     rows = [_delivery_row(delivery) for delivery, _ in in_order]
     taken = _insert_deliveries.run_for_new(connection, rows)
-    pairs = [(delivery, event) for delivery, events in deliveries if delivery.id in taken for event in events]
+    firsts = _record_events(
+        connection, [(delivery, event) for delivery, events in deliveries if delivery.id in taken for event in events]
+    )
+    return [
+        _outcome(connection, delivery, events, firsts) if delivery.id in taken else _known(connection, delivery, events)
+        for delivery, events in deliveries
+    ]
+
+
+def release(connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent]) -> Recorded:
+    """Accept a delivery that is stored as late, in the caller's transaction, once, however many try to at once."""
+    is_late = (_deliveries.c.id == delivery.id, _deliveries.c.verdict == Verdict.LATE)
+    changed = update(_deliveries).where(*is_late).values(verdict=Verdict.ACCEPTED)
+    if connection.execute(changed.returning(_deliveries.c.id)).first() is None:
+        return Recorded(ids_of_delivery(connection, delivery.id), is_new=False)
+    connection.execute(delete(_held).where(_held.c.delivery_id == delivery.id))
+    firsts = _record_events(connection, [(delivery, event) for event in events])
+    return _outcome(connection, delivery, events, firsts)
+
+
+def _record_events(connection: Connection, pairs: Sequence[DeliveredEvent]) -> dict[str, "_First"]:
+    """Write events down, each once, with what follows; return those that came before, as `_insert_repeated` does."""
     by_identity = sorted(pairs, key=lambda pair: (pair[0].source_id, pair[1].identity))
     new = _insert_events.run_for_new(connection, [_event_row(*pair) for pair in by_identity])
     feed.append_all(connection, [_entry(*pair) for pair in pairs if pair[1].id in new])
     claims.make_due(connection, [claim for pair in pairs if pair[1].id in new and (claim := _claim(*pair))])
-    firsts = _insert_repeated(connection, [pair for pair in by_identity if pair[1].id not in new])
-    return [
-        _outcome(connection, delivery, events, firsts) if delivery.id in taken else _known(connection, delivery)
-        for delivery, events in deliveries
-    ]
+    return _insert_repeated(connection, [pair for pair in by_identity if pair[1].id not in new])
 
 
 def _delivery_row(delivery: NewDelivery) -> RowValues:
@@ -139,20 +156,42 @@ def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
         "currency": event.currency,
         "proof": event.proof,
         "payload_sha256": delivery.body_sha256,
+        **({"late": True} if event.late else {}),
         **({"facts": event.facts} if event.facts else {}),
     }
 
 
-def _known(connection: Connection, delivery: NewDelivery) -> Recorded | NonceReused:
+def _known(connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent]) -> Recorded | NonceReused:
     """Judge a delivery whose nonce was there before it: a duplicate, or a nonce used for another body."""
+    first = first_of(connection, delivery)
+    assert first is not None  # noqa: S101 - the insert has met it
+    if isinstance(first, NonceReused):
+        return first
+    if first.verdict == Verdict.LATE:
+        # It is fresh by now: a clock was off, or it had been signed ahead.
+        return release(connection, delivery._replace(id=first.id), events)
+    return Recorded(ids_of_delivery(connection, first.id), is_new=False)
+
+
+class FirstDelivery(NamedTuple):
+    """The delivery that brought a nonce, and what became of it."""
+
+    id: str
+    verdict: Verdict
+
+
+def first_of(connection: Connection, delivery: NewDelivery) -> FirstDelivery | NonceReused | None:
+    """Return the stored delivery of the same nonce, body and path; none where the nonce is new."""
     first = connection.execute(
-        select(_deliveries.c.id, _deliveries.c.body_sha256, _deliveries.c.path).where(
+        select(_deliveries.c.id, _deliveries.c.verdict, _deliveries.c.body_sha256, _deliveries.c.path).where(
             _deliveries.c.source_id == delivery.source_id, _deliveries.c.nonce == delivery.nonce
         )
-    ).one()
+    ).one_or_none()
+    if first is None:
+        return None
     if first.body_sha256 != delivery.body_sha256 or first.path != delivery.path:
         return NonceReused(f"nonce {delivery.nonce!r} came with another body in {first.id}")
-    return Recorded(ids_of_delivery(connection, first.id), is_new=False)
+    return FirstDelivery(first.id, first.verdict)
 
 
 class _First(NamedTuple):
@@ -225,16 +264,3 @@ def _mark_duplicate(connection: Connection, delivery: NewDelivery, firsts: Seque
         # The same bytes are stored with the first one.
         values["body"] = None
     connection.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**values))
-
-
-def find_identical(connection: Connection, delivery: NewDelivery, nonce: str) -> Recorded | None:
-    """Return what became of the same nonce, body and path before, where such a delivery was accepted."""
-    found = connection.execute(
-        select(_deliveries.c.id).where(
-            _deliveries.c.source_id == delivery.source_id,
-            _deliveries.c.nonce == nonce,
-            _deliveries.c.body_sha256 == delivery.body_sha256,
-            _deliveries.c.path == delivery.path,
-        )
-    ).scalar_one_or_none()
-    return None if found is None else Recorded(ids_of_delivery(connection, found), is_new=False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Select, case, insert, or_, select, update
+from sqlalchemy import Connection, FromClause, Select, and_, case, insert, or_, select, update
 
 from receiver.model import Agreement, Status, SubjectKind
 from receiver.store import pagination, sources
@@ -67,6 +67,7 @@ class Due(NamedTuple):
     subject: str
     attempts: int
     last_event_id: str | None
+    due_at: datetime
     lease: str
 
 
@@ -141,10 +142,12 @@ def settle(
 ) -> None:
     """Write what a check changed, end the lease, and say when to ask again.
 
-    Where a claim came in since the lease was taken, the subject stays due at once. Call `locked_state` before, in the
-    same transaction.
+    Where a claim came in since the lease was taken, or a late delivery that waits for an answer, the subject stays due
+    at once. Call `locked_state` before, in the same transaction.
     """
-    unchanged = _subjects.c.last_event_id.is_not_distinct_from(due.last_event_id)
+    unchanged = and_(
+        _subjects.c.last_event_id.is_not_distinct_from(due.last_event_id), _subjects.c.due_at == due.due_at
+    )
     connection.execute(
         update(_subjects)
         .where(_subjects.c.id == due.id)

@@ -48,6 +48,8 @@ class NewEvent(NamedTuple):
     currency: str | None
     facts: dict[str, Any]
     proof: str
+    late: bool = False
+    """Whether its delivery was late, and confirmed afterwards."""
     claimed_at: datetime | None = None
     """When the bank told it, where that orders its claims."""
 
@@ -62,6 +64,8 @@ class Recorded(NamedTuple):
     event_ids: tuple[str, ...]
     is_new: bool
     has_conflict: bool = False
+    waits: bool = False
+    """It is late, and has no events until it is confirmed."""
 
 
 def new_id(prefix: str, now: datetime) -> str:

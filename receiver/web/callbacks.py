@@ -17,6 +17,7 @@ from receiver.banks.callback import Callback
 from receiver.inbox.decompression import CODINGS_MAX, SUPPORTED
 from receiver.inbox.inbox import Inbox
 from receiver.inbox.source_cache import SourceUnknown
+from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.settings import Network
 from receiver.signing import addresses
@@ -139,7 +140,7 @@ class CallbackHandler:
 
     def _answer(self, name: str, callback: Callback) -> WSGIApplication:
         verdict = self._inbox.accept(name, callback)
-        if verdict.kind == "rejected":
+        if verdict.kind not in (Verdict.ACCEPTED, Verdict.DUPLICATE):
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
         if self._outages.since is not None:

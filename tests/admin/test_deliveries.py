@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from receiver.admin import deliveries, secrets
 from receiver.inbox import reverify
-from receiver.model import NotFound
+from receiver.model import NotFound, Verdict
 from receiver.runtime import Runtime
 from receiver.store import deliveries as stored
 from receiver.store.database import StoreUnavailable
@@ -86,7 +86,7 @@ def test_what_was_accepted_before_a_failure_is_noted(
 ) -> None:
     real = reverify.verify_stored
 
-    def fail_at_the_second(runtime: Runtime, delivery_id: str) -> bool:
+    def fail_at_the_second(runtime: Runtime, delivery_id: str) -> Verdict | None:
         if delivery_id == rejected[1]:
             raise StoreUnavailable("the disk is full")
         return real(runtime, delivery_id)

@@ -43,7 +43,7 @@ def test_the_list_is_narrowed_to_a_source_and_to_a_number(cli: Cli, send: Send, 
 
 
 def test_no_delivery_is_said_on_standard_error(cli: Cli) -> None:
-    assert cli.run("deliveries", "list").stderr == "No rejected delivery is kept.\n"
+    assert cli.run("deliveries", "list").stderr == "No late or rejected delivery is kept.\n"
 
 
 def test_a_delivery_that_does_not_exist_fails(cli: Cli) -> None:
@@ -180,4 +180,69 @@ def test_rejected_deliveries_are_accepted_once_their_secret_is_set(
 def test_a_delivery_that_is_not_rejected_can_not_be_verified_again(cli: Cli) -> None:
     result = cli.run("deliveries", "reverify", "dlv_none")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no rejected delivery 'dlv_none'\n")
-    assert cli.json("deliveries", "reverify") == {"verified": 0, "accepted": []}
+    assert cli.json("deliveries", "reverify") == {"verified": 0, "accepted": [], "late": [], "cut": []}
+
+
+def late(signer: BankSigner, **changes: Any) -> Signed:
+    return signer.sign(deposit(**changes), timestamp=str(int(signer.clock().timestamp()) - 3600))
+
+
+def test_late_deliveries_are_listed_shown_and_accepted_with_a_reason(
+    cli: Cli, send: Send, signer: BankSigner, forged: Signed
+) -> None:
+    send(forged)
+    assert send(late(signer)).status_code == 401
+    assert sorted(row["verdict"] for row in cli.json("deliveries", "list")) == ["late", "rejected"]
+    assert len(cli.json("deliveries", "list", "--limit", "1")) == 1
+    (found,) = cli.json("deliveries", "list", "--verdict", "late", "--source", "bcb")
+    assert (found["reason"], found["detail"].split()[1:]) == ("timestamp_stale", ["s", "old,", "300", "s", "allowed"])
+    assert "bcb late deliveries: 1 wait for the bank, or for a person" in cli.run("doctor").stdout
+    (told,) = cli.json("deliveries", "show", found["id"])["tells"]
+    assert (told["type"], told["subject"], told["amount"]) == ("bcb.deposit", "FT2384654NXF6", "1000.00")
+    assert 'tells {"type": "bcb.deposit"' in cli.done("deliveries", "show", found["id"])
+    text = cli.done("deliveries", "accept", found["id"], "--reason", "the bank confirmed it by telephone")
+    (event,) = cli.json("events", "list", "--late")
+    assert text == f"Accepted: {event['id']}\n"
+    assert event["late"]
+    entry = cli.json("audit", "list")[0]
+    assert (entry["what"], entry["why"]) == ("deliveries.accepted", "the bank confirmed it by telephone")
+    assert entry["about"] == {"delivery": found["id"], "source": "bcb", "events": [event["id"]]}
+    assert cli.json("deliveries", "list", "--verdict", "late") == []
+    assert "late deliveries" not in cli.run("doctor").stdout
+
+
+def test_only_a_late_delivery_can_be_accepted_and_only_with_a_reason(
+    cli: Cli, send: Send, signer: BankSigner, forged: Signed
+) -> None:
+    send(forged)
+    event_id = send(signer.sign(deposit())).get_json()["events"][0]
+    send(late(signer, transactionId="FT1"))
+    ids = {row["verdict"]: row["id"] for row in cli.json("deliveries", "list")}
+    accepted = cli.json("events", "show", event_id)["timeline"][0]["delivery"]
+    before = len(cli.json("audit", "list"))
+    for delivery_id, words in (
+        (ids["rejected"], "is rejected, and only a late one can be accepted; see `receiver deliveries reverify`"),
+        (accepted, "is accepted, and only a late one can be accepted"),
+        ("dlv_none", "there is no delivery 'dlv_none'"),
+    ):
+        result = cli.run("deliveries", "accept", delivery_id, "--reason", "it looks right")
+        assert (result.exit_code, result.stderr.rstrip().endswith(words)) == (1, True)
+    for reason in ("", "  ", "x" * 501):
+        result = cli.run("deliveries", "accept", ids["late"], "--reason", reason)
+        assert (result.exit_code, result.stderr) == (1, "Error: give a reason, up to 500 characters\n")
+    assert cli.run("deliveries", "accept", ids["late"]).exit_code == 2
+    assert len(cli.json("audit", "list")) == before
+    assert [event["payment_id"] for event in cli.json("events", "list")] == ["FT2384654NXF6"]
+
+
+def test_what_becomes_late_when_it_is_verified_again_is_said(cli: Cli, send: Send, signer: BankSigner) -> None:
+    other = BankSigner(signer.clock, secret="A" * 43 + "=")
+    for sent in (late(other), late(other, transactionDetails="x" * 20_000), other.sign(deposit(transactionId="FT1"))):
+        assert send(sent).status_code == 401
+    cli.done("secret", "set", "bcb", given=other.secret)
+    assert cli.done("deliveries", "reverify") == (
+        "Verified 3 again: 1 accepted, 1 late, 1 rejected.\n"
+        "Of 1 the body was not kept whole, so nothing can be proven of them any more.\n"
+    )
+    about = cli.json("audit", "list")[0]["about"]
+    assert (about["accepted"], about["late"]) == (1, 1)

@@ -166,7 +166,7 @@ def test_no_replay_is_said_on_standard_error(cli: Cli) -> None:
 def test_a_rejected_delivery_is_verified_again(cli: Cli, live: Runtime, web: FlaskClient, signer: BankSigner) -> None:
     source = add_source(live, "late", secret=None)
     signed = signer.sign(deposit(), "/webhooks/late")
-    assert web.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
+    assert web.post(signed.path, data=signed.body, headers=signed.headers).status_code == 503
     (delivery,) = cli.json("deliveries", "list", "--source", "late")
     with live.database.write() as connection:
         signing_secrets.put(connection, live.encryption, source.id, signer.secret, now=live.clock(), grace_seconds=0)

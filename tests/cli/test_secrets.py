@@ -118,7 +118,7 @@ def test_an_expired_version_proves_nothing_from_then_on(cli: Cli, send: Send, si
 
 @pytest.mark.usefixtures("known")
 def test_expiring_the_last_one_says_what_that_means(cli: Cli) -> None:
-    assert "bcb has no valid secret left: its callbacks get 401" in cli.run("secret", "expire", "bcb", "1").stderr
+    assert "bcb has no valid secret left: its callbacks get 503" in cli.run("secret", "expire", "bcb", "1").stderr
 
 
 @pytest.mark.usefixtures("known")

@@ -1,12 +1,15 @@
 """Rejected deliveries verified again, with the secrets that are known by now."""
 
+from datetime import timedelta
 from typing import Any, TypedDict
 
 import pytest
-from bank import SECRET, BankSigner, deposit
+from bank import SECRET, BankSigner, Signed, deposit
 from conftest import StandingClock, add_source
 from replay.sending import found, log, planned, post, run, started, tell, work_off
+from store import made
 
+from receiver.admin import deliveries as acts
 from receiver.banks import bcb
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, payments, signing_secrets
@@ -39,10 +42,15 @@ def rejected(parts: Runtime) -> list[DeliveryRecord]:
         return deliveries.rejected(connection, None, below=None, limit=100)
 
 
+def waiting(parts: Runtime) -> list[DeliveryRecord]:
+    with parts.database.read() as connection:
+        return deliveries.late(connection, None, below=None, limit=100)
+
+
 def test_a_delivery_rejected_for_a_missing_secret_is_accepted_once_it_is_set(
     parts: Runtime, source: SourceRecord, bank: BankSigner, clock: StandingClock
 ) -> None:
-    assert tell(parts, bank, "FT1") == 401
+    assert tell(parts, bank, "FT1") == 503
     (delivery,) = rejected(parts)
     set_secret(parts, source)
     clock.forward(60)
@@ -72,9 +80,20 @@ def test_how_fresh_it_was_is_judged_when_it_came(
     set_secret(parts, source)
     clock.forward(30 * 86400)
     row = run(parts, **AGAIN)
-    assert (row.done, row.failed) == (2, 1)
+    assert (row.done, row.failed) == (2, 0)
     assert [entry.subject for entry in log(parts)] == ["FT1"]
-    assert len(rejected(parts)) == 1
+    assert rejected(parts) == []
+    (late,) = waiting(parts)
+    assert (late.reason, late.detail, late.received_at) == (
+        "timestamp_stale",
+        "301 s old, 300 s allowed",
+        clock() - timedelta(days=30),
+    )
+    with parts.database.read() as connection:
+        payment = payments.find(connection, "bcb", "payment", "FT2")
+    assert payment is not None
+    assert payment.due_at is not None
+    assert payment.due_at <= clock()
 
 
 def test_one_that_is_still_wrong_stays_rejected_and_counts_as_failed(
@@ -82,7 +101,7 @@ def test_one_that_is_still_wrong_stays_rejected_and_counts_as_failed(
 ) -> None:
     signed = bank.sign(deposit(transactionId="FT1"))
     signed.headers["Bcb-Signature"] = "A" * 43 + "="
-    assert post(parts, signed) == 401
+    assert post(parts, signed) == 503
     tell(parts, bank, "FT2")
     before = rejected(parts)
     set_secret(parts, source)
@@ -95,7 +114,7 @@ def test_one_that_is_still_wrong_stays_rejected_and_counts_as_failed(
 
 def test_one_whose_body_was_not_kept_whole_fails(parts: Runtime, source: SourceRecord, bank: BankSigner) -> None:
     settings = parts.settings.model_copy(update={"rejected_body_bytes": 40})
-    assert tell(Runtime(settings, parts.database, parts.encryption, parts.clock), bank, "FT1") == 401
+    assert tell(Runtime(settings, parts.database, parts.encryption, parts.clock), bank, "FT1") == 503
     set_secret(parts, source)
     row = run(parts, **AGAIN)
     assert (row.done, row.failed, log(parts)) == (1, 1, [])
@@ -105,7 +124,7 @@ def test_one_whose_body_was_not_kept_whole_fails(parts: Runtime, source: SourceR
 def test_one_whose_nonce_came_with_another_body_meanwhile_fails(
     parts: Runtime, source: SourceRecord, bank: BankSigner
 ) -> None:
-    assert tell(parts, bank, "FT1", nonce="n-1") == 401
+    assert tell(parts, bank, "FT1", nonce="n-1") == 503
     set_secret(parts, source)
     assert tell(parts, bank, "FT2", nonce="n-1") == 200
     row = run(parts, **AGAIN)
@@ -118,7 +137,7 @@ def test_one_that_the_bank_sent_again_meanwhile_is_doubled_nowhere(
     parts: Runtime, source: SourceRecord, bank: BankSigner
 ) -> None:
     signed = bank.sign(deposit(transactionId="FT1"))
-    assert post(parts, signed) == 401
+    assert post(parts, signed) == 503
     set_secret(parts, source)
     assert post(parts, signed) == 200
     row = run(parts, **AGAIN)
@@ -201,3 +220,57 @@ def test_a_fault_in_a_verifier_is_a_failure_and_stops_nothing(
     row = run(parts, **AGAIN)
     assert (row.state, row.done, row.failed) == ("done", 2, 1)
     assert [entry.subject for entry in log(parts)] == ["FT2"]
+
+
+def test_what_an_earlier_release_refused_as_stale_is_late_now_and_accepted_once(
+    parts: Runtime, bank: BankSigner, clock: StandingClock
+) -> None:
+    """That release stored it as rejected, and its retry as one more."""
+    source = add_source(parts)
+    signed = bank.sign(deposit(transactionId="FT1"), timestamp=str(int(clock().timestamp()) - 600))
+    stored = sorted(reject_as_stale(parts, source, signed) for _ in range(2))
+    cut = reject_as_stale(parts, source, bank.sign(deposit(transactionId="FT2"), timestamp="1000000000"), most=40)
+    done = acts.reverify(parts, "cli:test")
+    assert (done.verified, list(done.accepted), list(done.late), list(done.cut)) == (3, [], stored, [cut])
+    (late,) = waiting(parts)
+    assert late.id == stored[0]
+    assert bytes(late.body or b"") == signed.body
+    acts.accept(parts, "cli:test", late.id, "the payer has shown the transfer")
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+    assert post(parts, signed) == 200
+    assert [row.id for row in rejected(parts)] == [cut]
+
+
+def test_what_an_earlier_release_refused_as_stale_and_the_bank_told_anew_is_doubled_nowhere(
+    parts: Runtime, bank: BankSigner, clock: StandingClock
+) -> None:
+    source = add_source(parts)
+    stale = bank.sign(deposit(transactionId="FT1"), timestamp=str(int(clock().timestamp()) - 600))
+    reject_as_stale(parts, source, stale)
+    assert tell(parts, bank, "FT1") == 200
+    (late,) = acts.reverify(parts, "cli:test").late
+    acts.accept(parts, "cli:test", late, "to clear the list")
+    (entry,) = log(parts)
+    with parts.database.read() as connection:
+        event = events.find(connection, entry.event_id or "")
+        told = events.deliveries_of(connection, entry.event_id or "")
+    assert event is not None
+    assert not event.late
+    assert [row.verdict for row in told] == ["accepted", "duplicate"]
+
+
+def reject_as_stale(parts: Runtime, source: SourceRecord, signed: Signed, most: int = 10_000) -> str:
+    headers = {name.lower(): value for name, value in signed.headers.items()}
+    arrived = made.delivery(parts, source, body=signed.body, headers=headers, path=signed.path)
+    with parts.database.write() as connection:
+        deliveries.store_rejected(
+            connection,
+            arrived,
+            reason="timestamp_stale",
+            detail="",
+            proven=True,
+            likely=False,
+            most=100,
+            body_bytes=most,
+        )
+    return arrived.id

@@ -9,6 +9,7 @@ from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
 from sqlalchemy import select
 
+from receiver.model import Status
 from receiver.reconcile import checks
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
@@ -431,3 +432,22 @@ def test_a_forged_rsa_signature_is_refused_once_the_keys_are_fresh(parts: Runtim
     signed = BankSigner(parts.clock).sign(deposit())
     headers = {**signed.headers, "Bcb-Signature-Version": "rsa-v1"}
     assert client.post(signed.path, data=signed.body, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("claimed", "status", "is_confirmed"),
+    [
+        ("completed", "completed", True),
+        ("completed", "reversed", False),
+        ("completed", "pending", False),
+        ("completed", "unknown", False),
+        ("pending", "pending", True),
+        ("pending", "completed", True),
+        ("unknown", "unknown", False),
+        ("unknown", "completed", True),
+        (None, "pending", False),
+        (None, "rejected", True),
+    ],
+)
+def test_what_confirms_a_late_claim(claimed: str | None, status: str, is_confirmed: bool) -> None:
+    assert checks.is_confirmed(Status(claimed) if claimed else None, Status(status)) is is_confirmed

@@ -15,6 +15,7 @@ from conftest import KEY, add_source, make_token
 from servers import WebServer, environment
 
 from receiver.runtime import Runtime
+from receiver.store import deliveries
 
 TOGETHER = 32
 
@@ -42,6 +43,18 @@ def test_the_same_event_in_different_deliveries_at_once_is_one_event(server: Web
         answers = list(pool.map(lambda signed: post(server, signed), deliveries))
     told = sorted(answer.json()["status"] for answer in answers)
     assert told == ["accepted"] + ["duplicate"] * (TOGETHER - 1)
+
+
+def test_identical_late_deliveries_at_once_are_stored_once(
+    server: WebServer, live: Runtime, live_bank: BankSigner
+) -> None:
+    late = live_bank.sign(deposit(), timestamp=str(int(time.time()) - 3600))
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        answers = list(pool.map(lambda _: post(server, late), range(TOGETHER)))
+    assert [answer.status_code for answer in answers] == [401] * TOGETHER
+    with live.database.read() as connection:
+        assert len(deliveries.late(connection, None, below=None, limit=10)) == 1
+        assert deliveries.rejected(connection, None, below=None, limit=10) == []
 
 
 def test_two_bodies_with_one_nonce_at_once_are_not_both_accepted(server: WebServer, live_bank: BankSigner) -> None:

@@ -11,8 +11,8 @@ from store.made import delivery, event, record
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.runtime import Runtime
-from receiver.store import events, feed, intake, payments
-from receiver.store.records import NonceReused
+from receiver.store import events, feed, late, payments
+from receiver.store.records import NonceReused, Recorded
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Event, OutboxEntry, Repeat, Subject, table_of
 
@@ -186,14 +186,13 @@ def test_a_payment_and_a_job_of_one_name_are_two_subjects(parts: Runtime, source
 def test_a_retry_is_found_by_its_nonce_its_body_and_its_path(parts: Runtime, source: SourceRecord) -> None:
     arrived = delivery(parts, source)
     recorded = record(parts, arrived, event(parts, "a"))
-    assert arrived.nonce is not None
     with parts.database.read() as connection:
-        found = intake.find_identical(connection, arrived, arrived.nonce)
-        assert found is not None
-        assert found.event_ids == recorded.event_ids
-        assert intake.find_identical(connection, arrived, "other") is None
-        assert intake.find_identical(connection, arrived._replace(body_sha256="other"), arrived.nonce) is None
-        assert intake.find_identical(connection, arrived._replace(path="/other"), arrived.nonce) is None
+        found = late.find_before(connection, arrived)
+        assert isinstance(found, Recorded)
+        assert (found.event_ids, found.is_new, found.waits) == (recorded.event_ids, False, False)
+        assert late.find_before(connection, arrived._replace(nonce="other")) is None
+        for other in (arrived._replace(body_sha256="other"), arrived._replace(path="/other")):
+            assert isinstance(late.find_before(connection, other), NonceReused)
 
 
 def test_batches_that_overlap_at_once_are_each_recorded_and_no_event_twice(

@@ -12,15 +12,15 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill
 
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, feed, payments, replays
+from receiver.store import deliveries, events, feed, late, payments, replays
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
 from receiver.store.replays import Selection
 
 NUMBER = 20_000
-FEW = re.compile(r"ix_deliveries_rejected|ix_events_payment|ix_feed_entries_(event|subject)|pk_\w+ .* = ")
-"""What finds few rows, which may be sorted: the rejected deliveries that are kept, what is of one payment or event."""
+FEW = re.compile(r"ix_deliveries_(rejected|late)|ix_events_(payment|late)|ix_feed_entries_(event|subject)|pk_\w+ .* = ")
+"""What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event."""
 
 BIG = ("deliveries", "events", "feed_entries", "subjects", "checks")
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
@@ -100,6 +100,10 @@ EVENTS: dict[str, Query] = {
     "an event": events_of(event_id=EVENT),
     "an event of a source": events_of(event_id=EVENT, sources=("often",)),
     "an event of several sources and a type": events_of(event_id=EVENT, sources=MANY, type="bcb.deposit"),
+    "late": events_of(late=True),
+    "late, a source and a type": events_of(late=True, sources=("often",), type="bcb.deposit"),
+    "late, of a payment": events_of(late=True, payment_id="FT77"),
+    "not late, a rare source": events_of(late=False, sources=("rare",)),
     "after a time": events_of(received_after=MIDDLE),
     "before a time": events_of(received_before=MIDDLE),
     "between times": events_of(**_SPAN),
@@ -152,6 +156,14 @@ REJECTED: dict[str, Query] = {
     ),
 }
 
+LATE: dict[str, Query] = {
+    "all": lambda connection: deliveries.late(connection, None, below=None, limit=101),
+    "of a source": lambda connection: deliveries.late(connection, "often", below=None, limit=101),
+    "how many": lambda connection: late.waiting(connection, 1),
+    "about a payment": lambda connection: late.claims_about(connection, 1, "payment", "FT77"),
+    "what one tells": lambda connection: late.held(connection, EVENT.replace("evt", "dlv")),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -160,6 +172,7 @@ QUERIES = {
         ("payments", PAYMENTS),
         ("replays", REPLAYS),
         ("rejected", REJECTED),
+        ("late", LATE),
     )
     for name, query in queries.items()
 }

@@ -5,11 +5,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from conftest import add_source
+from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import func, select
 from store.made import delivery, event, record
 
 from receiver.runtime import Runtime
+from receiver.signing import addresses
 from receiver.store import deliveries
 from receiver.store.records import NewDelivery
 from receiver.store.sources import SourceRecord
@@ -28,22 +31,33 @@ def reject(
         reject_within(connection, arrived, proven=proven, most=most, detail=detail)
 
 
-def reject_within(connection: Any, arrived: NewDelivery, *, proven: bool, most: int = MOST, detail: str = "") -> None:
+def reject_within(
+    connection: Any,
+    arrived: NewDelivery,
+    *,
+    proven: bool = False,
+    likely: bool = False,
+    most: int = MOST,
+    detail: str = "",
+) -> None:
     deliveries.store_rejected(
         connection,
         arrived,
         reason="signature_mismatch",
         detail=detail,
         proven=proven,
+        likely=likely,
         most=most,
         body_bytes=BODY_BYTES,
     )
 
 
-def flood(parts: Runtime, source: SourceRecord, peer: str, number: int, *, proven: bool = False) -> None:
+def flood(parts: Runtime, source: SourceRecord, peer: str | list[str], number: int, **how: Any) -> None:
+    """So many deliveries, from one address after the other."""
+    senders = [peer] if isinstance(peer, str) else peer
     with parts.database.write() as connection:
-        for _ in range(number):
-            reject_within(connection, delivery(parts, source, peer=peer), proven=proven)
+        for count in range(number):
+            reject_within(connection, delivery(parts, source, peer=senders[count % len(senders)]), **how)
 
 
 def stored(parts: Runtime) -> list[Any]:
@@ -136,17 +150,107 @@ def test_a_rejected_delivery_does_not_use_up_the_nonce_that_it_shows(parts: Runt
     assert record(parts, delivery(parts, source, nonce="n"), event(parts, "FT1")).is_new
 
 
+OWN = "198.51.100.7"
+ONE_NETWORK = [f"192.0.2.{number}" for number in range(1, 61)]
+MANY_NETWORKS = [f"203.0.{number}.66" for number in range(1, 61)]
+ONE_V6_NETWORK = [f"2001:db8:0:1:{number:x}::1" for number in range(1, 61)]
+MANY_V6_NETWORKS = [f"2001:db8:0:{number:x}::1" for number in range(1, 61)]
+FLOODS = pytest.mark.parametrize(
+    "senders",
+    [ONE_NETWORK, MANY_NETWORKS, ONE_V6_NETWORK, MANY_V6_NETWORKS, [*ONE_NETWORK, *MANY_V6_NETWORKS]],
+    ids=["a /24", "many /24", "a /64", "many /64", "both"],
+)
+
+
+@FLOODS
+def test_a_flood_from_sixty_addresses_leaves_what_looks_like_the_bank_s_own(
+    parts: Runtime, source: SourceRecord, senders: list[str]
+) -> None:
+    flood(parts, source, OWN, 20, likely=True)
+    flood(parts, source, senders, 600)
+    assert peers(parts)[OWN] == 20
+    assert peers(parts).total() == 20 + MOST
+
+
+@FLOODS
+def test_a_flood_that_looks_like_the_bank_s_own_leaves_what_came_from_its_networks(
+    parts: Runtime, source: SourceRecord, senders: list[str]
+) -> None:
+    record(parts, delivery(parts, source, peer="198.51.100.200"), event(parts, "FT1"))
+    flood(parts, source, OWN, 20, likely=True)
+    flood(parts, source, senders, 600, likely=True)
+    assert peers(parts)[OWN] == 20
+    assert peers(parts).total() == MOST
+
+
+@pytest.mark.parametrize("senders", [ONE_NETWORK, ONE_V6_NETWORK], ids=["a /24", "a /64"])
+def test_a_flood_from_one_network_leaves_every_other(parts: Runtime, source: SourceRecord, senders: list[str]) -> None:
+    flood(parts, source, OWN, 20)
+    flood(parts, source, senders, 600)
+    assert peers(parts)[OWN] == 20
+
+
+def test_no_network_loses_more_than_it_has_above_the_others(parts: Runtime, source: SourceRecord) -> None:
+    flood(parts, source, MANY_NETWORKS[:5], MOST)
+    flood(parts, source, OWN, 8)
+    assert peers(parts)[OWN] == 8
+    assert min(peers(parts).values()) == 8
+
+
+def test_the_bank_s_own_networks_lose_their_oldest_once_nobody_else_is_left(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    record(parts, delivery(parts, source, peer=OWN), event(parts, "FT1"))
+    flood(parts, source, ONE_NETWORK, 20)
+    flood(parts, source, OWN, MOST + 5)
+    assert peers(parts) == Counter({OWN: MOST})
+
+
+def test_a_large_share_is_counted_now_and_then_and_stays_near_its_bound(parts: Runtime, source: SourceRecord) -> None:
+    """Else each of a flood would cost more, the more are kept."""
+    counted = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        counted.append("GROUP BY" in statement)
+
+    sqlalchemy_event.listen(parts.database.engine, "before_cursor_execute", note)
+    try:
+        flood(parts, source, MANY_NETWORKS, 3000, most=1000)
+    finally:
+        sqlalchemy_event.remove(parts.database.engine, "before_cursor_execute", note)
+    assert 100 < sum(counted) < 600
+    assert 1000 <= peers(parts).total() < 1200
+
+
+@pytest.mark.parametrize(
+    ("peer", "network"),
+    [
+        ("192.0.2.77", "192.0.2.0/24"),
+        ("::ffff:192.0.2.77", "192.0.2.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("unix:", "unix:"),
+        ("x" * 100, "x" * 60),
+    ],
+)
+def test_the_network_that_a_sender_is_counted_by(peer: str, network: str) -> None:
+    assert addresses.network_of(peer) == network
+
+
 def test_the_count_goes_by_an_index(parts: Runtime, source: SourceRecord) -> None:
-    query = select(_deliveries.c.peer, func.count()).where(
+    query = select(_deliveries.c.network, func.count()).where(
         _deliveries.c.source_id == source.id,
         _deliveries.c.verdict == "rejected",
         _deliveries.c.proven.is_(False),
+        _deliveries.c.likely.is_(False),
     )
-    compiled = query.group_by(_deliveries.c.peer).compile(parts.database.engine, compile_kwargs={"literal_binds": True})
+    query = query.group_by(_deliveries.c.network)
+    compiled = query.compile(parts.database.engine, compile_kwargs={"literal_binds": True})
     with parts.database.read() as connection:
         if parts.database.is_sqlite:
             plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}").all())
         else:
             connection.exec_driver_sql("SET enable_seqscan = off")
             plan = str(connection.exec_driver_sql(f"EXPLAIN {compiled}").all())
-    assert "ix_deliveries_rejected" in plan
+    assert "ix_deliveries_rejected_network" in plan

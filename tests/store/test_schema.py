@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from conftest import ENCRYPTION, KEY
 from sqlalchemy import inspect, text
 
+from receiver.signing import addresses
 from receiver.store import schema
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.schema import NotMigrated
@@ -155,6 +156,29 @@ def test_a_database_of_the_first_release_keeps_its_rows(empty: Database) -> None
     with empty.read() as connection:
         assert connection.execute(text("SELECT source_id, version FROM signing_secrets")).all() == [(7, 1)]
         assert connection.execute(text("SELECT count(*) FROM credential_changes")).scalar_one() == 0
+
+
+def test_rejected_deliveries_of_the_release_before_are_counted_by_their_networks(empty: Database) -> None:
+    schema.upgrade(empty, ENCRYPTION, "0004")
+    delivery = (
+        "INSERT INTO deliveries (id, source_id, received_at, verdict, proven, peer, path, headers, body_bytes,"
+        " body_sha256) VALUES (:id, 7, '2026-01-01 00:00:00', :verdict, false, :peer, '/webhooks/bcb', '{}', 0, '')"
+    )
+    peers = {"dlv_1": "192.0.2.77", "dlv_2": "2001:db8:1:2:3::4", "dlv_3": "::ffff:192.0.2.9", "dlv_4": "unix:"}
+    with empty.write() as connection:
+        connection.execute(text(SOURCE))
+        for delivery_id, peer in peers.items():
+            connection.execute(text(delivery), {"id": delivery_id, "verdict": "rejected", "peer": peer})
+        connection.execute(text(delivery), {"id": "dlv_5", "verdict": "accepted", "peer": "192.0.2.1"})
+    schema.upgrade(empty, ENCRYPTION)
+    with empty.write() as connection:
+        # As the release before goes on writing them until it is stopped.
+        connection.execute(text(delivery), {"id": "dlv_6", "verdict": "rejected", "peer": "192.0.2.1"})
+        rows = connection.execute(text("SELECT id, network, likely FROM deliveries ORDER BY id")).all()
+    networks = ["192.0.2.0/24", "2001:db8:1:2::/64", "192.0.2.0/24", "unix:", "", ""]
+    assert [(row.network, bool(row.likely)) for row in rows] == [(network, False) for network in networks]
+    for peer, network in zip(peers.values(), networks, strict=False):
+        assert addresses.network_of(peer) == network
 
 
 def test_a_source_has_one_unfinished_change_at_most(empty: Database) -> None:

@@ -219,12 +219,14 @@ def test_what_is_not_proven_genuine_is_refused_and_kept_with_its_reason(
 
 
 @pytest.mark.parametrize("seconds", [-301, 301, -86400, 10**7])
-def test_a_stale_delivery_is_refused_and_kept_as_one_with_a_right_signature(
+def test_a_late_delivery_is_refused_and_kept_as_one_with_a_right_signature(
     client: FlaskClient, bank: BankSigner, parts: Runtime, clock: StandingClock, seconds: int
 ) -> None:
     timestamp = str(int(clock.now.timestamp()) + seconds)
     assert send(client, bank.sign(deposit(), timestamp=timestamp)).status_code == 401
-    assert [(row.reason, row.proven) for row in rows(parts, Delivery)] == [("timestamp_stale", True)]
+    (row,) = rows(parts, Delivery)
+    assert (row.verdict, row.reason, row.proven) == ("late", "timestamp_stale", True)
+    assert (count(parts, Event), count(parts, OutboxEntry)) == (0, 0)
 
 
 @pytest.mark.parametrize("seconds", [-300, 300])
@@ -363,6 +365,20 @@ def test_the_secret_before_the_current_one_verifies_until_its_grace_has_passed(
     clock.forward(61)
     assert send(client, bank.sign(deposit(transactionId="2"))).status_code == 401
     assert send(client, BankSigner(clock, secret=new).sign(deposit(transactionId="3"))).status_code == 200
+
+
+@pytest.mark.parametrize(("secret", "reason"), [(None, "secret_not_set"), ("no Base64!", "secret_malformed")])
+def test_a_source_without_a_usable_secret_asks_the_bank_to_come_back_and_keeps_what_came_once(
+    client: FlaskClient, bank: BankSigner, parts: Runtime, secret: str | None, reason: str
+) -> None:
+    add_source(parts, "new", secret=secret)
+    signed = bank.sign(deposit(), path="/webhooks/new")
+    answers = [send(client, signed) for _ in range(3)]
+    assert {answer.status_code for answer in answers} == {503}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+    assert [(row.verdict, row.reason, row.likely) for row in rows(parts, Delivery)] == [("rejected", reason, True)]
+    unsigned = Signed(signed.path, signed.body, {})
+    assert send(client, unsigned).status_code == 401
 
 
 def test_a_public_key_that_is_not_known_yet_asks_the_bank_to_come_back(

@@ -49,6 +49,7 @@ def test_an_event_is_shown_to_the_letter(client: FlaskClient, bank: BankSigner, 
         "amount": "1000.00",
         "currency": "USD",
         "conflict": False,
+        "late": False,
         "payload_sha256": hashlib.sha256(signed.body).hexdigest(),
     }
 

@@ -274,7 +274,7 @@ def test_a_rejected_delivery_is_verified_again(
 ) -> None:
     other = add_source(parts, "other", secret=None)
     signed = bank.sign(deposit(transactionId="FT1"), "/webhooks/other")
-    assert client.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
+    assert client.post(signed.path, data=signed.body, headers=signed.headers).status_code == 503
     with parts.database.write() as connection:
         signing_secrets.put(connection, parts.encryption, other.id, bank.secret, now=parts.clock(), grace_seconds=0)
     shown = plan(client, token, target="verification", filter={"source": "other"})

@@ -85,7 +85,7 @@ def test_an_unknown_parameter_is_ignored_and_would_be_named_where_none_may_be() 
     with pytest.raises(ValidationError) as refused:
         Strict.read(MultiDict({"sorce": "bcb"}))
     said = refusal(Strict, refused.value)
-    assert said.startswith("`sorce` is not known here. There are: cursor, event_id, limit, ")
+    assert said.startswith("`sorce` is not known here. There are: cursor, event_id, late, limit, ")
 
 
 def test_empty_parameters_count_as_absent() -> None:
@@ -101,6 +101,7 @@ def test_every_filter_is_looked_for() -> None:
                 "type": "a",
                 "payment_id": "b",
                 "event_id": "c",
+                "late": "false",
                 "received_after": "2026-03-04T12:00:00Z",
                 "received_before": "2026-03-04T13:00:00 01:00",
             }
@@ -112,6 +113,7 @@ def test_every_filter_is_looked_for() -> None:
         "type": "a",
         "payment_id": "b",
         "event_id": "c",
+        "late": False,
         "received_after": NOON,
         "received_before": NOON,
     }

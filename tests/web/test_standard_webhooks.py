@@ -12,6 +12,7 @@ from others import webhook
 from web.rows import rows
 from werkzeug.test import TestResponse
 
+from receiver.admin import deliveries as acts
 from receiver.runtime import Runtime
 from receiver.store.tables import Check, Delivery, Event, OutboxEntry, Subject
 from receiver.worker.loop import Worker
@@ -80,7 +81,7 @@ def test_an_id_with_other_content_is_flagged_and_kept(client: FlaskClient, parts
     assert [row.conflict for row in rows(parts, Event)] == [True]
 
 
-def test_an_identical_delivery_that_comes_late_may_stop_and_any_other_is_refused(
+def test_an_identical_delivery_that_comes_late_may_stop_and_any_other_waits_for_a_person(
     client: FlaskClient, parts: Runtime, clock: StandingClock
 ) -> None:
     first, never_sent = (
@@ -89,8 +90,27 @@ def test_an_identical_delivery_that_comes_late_may_stop_and_any_other_is_refused
     post(client, first)
     clock.forward(301)
     assert status(post(client, first)) == (200, "duplicate")
-    assert post(client, never_sent).status_code == 401
-    assert [row.reason for row in rows(parts, Delivery, verdict="rejected")] == ["timestamp_stale"]
+    for _ in range(2):
+        assert post(client, never_sent).status_code == 401
+    assert rows(parts, Delivery, verdict="rejected") == []
+    (late,) = rows(parts, Delivery, verdict="late")
+    assert Worker(parts).run_once() == 0
+    acts.accept(parts, "cli:test", late.id, "their queue stood still")
+    assert [row.late for row in rows(parts, Event)] == [False, True]
+    assert status(post(client, never_sent)) == (200, "duplicate")
+
+
+def test_of_all_cuts_of_a_late_message_the_genuine_one_alone_waits(
+    client: FlaskClient, parts: Runtime, clock: StandingClock
+) -> None:
+    body, headers = webhook(BODY, at=clock.now.timestamp() - 3600)
+    text = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    dots = [place for place, byte in enumerate(text) if byte == ord(".")]
+    for first in dots:
+        for second in (dot for dot in dots if dot > first):
+            cut = {"webhook-id": text[:first].decode(), "webhook-timestamp": text[first + 1 : second].decode()}
+            assert post(client, (text[second + 1 :], headers), **cut).status_code == 401
+    assert [bytes(row.body) for row in rows(parts, Delivery, verdict="late")] == [body]
 
 
 @pytest.mark.parametrize(

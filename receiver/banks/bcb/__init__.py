@@ -22,7 +22,6 @@ class Bcb(Bank):
     check_secret = staticmethod(options.check_secret)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
-    nonce_of = staticmethod(callbacks.nonce_of)
     explain = staticmethod(explanation.explain)
 
     new_token = staticmethod(api.new_token)

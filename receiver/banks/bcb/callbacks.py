@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 from receiver.banks import json_values
 from receiver.banks.bcb.api import JOB_STATUSES
 from receiver.banks.bcb.options import ENCODING
-from receiver.banks.callback import identity, known_facts, snake_case, unrecognised
+from receiver.banks.callback import check_fresh, identity, known_facts, snake_case, unrecognised
 from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
 from receiver.signing import concatenation, hmac_sha256, rsa_pss
 from receiver.signing.errors import Refusal
@@ -32,6 +32,7 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
 
     Raises:
         Refusal
+        Stale: only that it is fresh is not proven.
         KeysNotKnown: it is signed with a key of the bank that is not known here.
     """
     timestamp_text, nonce = callback.header(TIMESTAMP), callback.header(NONCE)
@@ -41,20 +42,15 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
     signature = _signature(callback)
     text = concatenation.text(timestamp_text, nonce, callback.method, callback.path, callback.body)
     key_id = _match(callback, profile, text, signature)
-    concatenation.check_fresh(timestamp, now)
     profile.check_address(callback)
-    return Proof(
+    proof = Proof(
         strength="signature",
         key_id=key_id,
         content=callback.body,
         nonce=nonce.decode("ascii"),
         signed_at=datetime.fromtimestamp(timestamp, UTC),
     )
-
-
-def nonce_of(callback: Callback) -> str | None:
-    """Return the nonce in the header, unproven."""
-    return callback.headers.get(NONCE, b"").decode("latin-1") or None
+    return check_fresh(proof, now, has_one_cut=not concatenation.border_is_open(callback.body))
 
 
 def _signature(callback: Callback) -> bytes:

@@ -14,7 +14,6 @@ class StandardWebhooks(Bank):
     key_material = staticmethod(callbacks.key_material)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
-    nonce_of = staticmethod(callbacks.nonce_of)
 
 
 BANK: Bank = StandardWebhooks()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from receiver.banks import json_values, options
-from receiver.banks.callback import known_facts
+from receiver.banks.callback import check_fresh, known_facts
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import concatenation, hmac_sha256, standard_webhooks
@@ -61,6 +61,7 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
 
     Raises:
         Refusal
+        Stale: only that it is fresh is not proven.
     """
     prefix = profile.options.get("headers", PREFIXES[0])
     message_id, timestamp_text = callback.header(f"{prefix}-id"), callback.header(f"{prefix}-timestamp")
@@ -70,9 +71,8 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
     keys = [standard_webhooks.key(key_id, text) for key_id, text in profile.named_secrets("secret")]
     signed = standard_webhooks.text(message_id, timestamp_text, callback.body)
     key_id = standard_webhooks.match(keys, signed, given)
-    concatenation.check_fresh(timestamp, now)
     profile.check_address(callback)
-    return Proof(
+    proof = Proof(
         strength="signature",
         key_id=key_id,
         content=callback.body,
@@ -80,22 +80,15 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
         signed_at=datetime.fromtimestamp(timestamp, UTC),
         headers={ID: message_id.decode("ascii")},
     )
+    return check_fresh(proof, now)
 
 
-def nonce_of(callback: Callback) -> str | None:
-    """Return what sets one sending of a message apart from any other, unproven.
+def _nonce(message_id: bytes, timestamp: bytes, body: bytes) -> str:
+    """Return what sets one sending of a message apart from any other.
 
     A retry has the same id with another time, and may be written anew: it is another delivery of the same event. So
     the nonce is all that was signed, its body by its digest; the time comes first, so that the index over it ascends.
     """
-    for prefix in PREFIXES:
-        message_id, timestamp = (callback.headers.get(f"{prefix}-{name}", b"") for name in ("id", "timestamp"))
-        if message_id and timestamp:
-            return _nonce(message_id, timestamp, callback.body)
-    return None
-
-
-def _nonce(message_id: bytes, timestamp: bytes, body: bytes) -> str:
     return f"{timestamp.decode('latin-1')}.{message_id.decode('latin-1')}.{hashlib.sha256(body).hexdigest()[:32]}"
 
 

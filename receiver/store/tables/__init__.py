@@ -2,7 +2,7 @@
 
 from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, OutboxEntry
 from receiver.store.tables.base import metadata, table_of
-from receiver.store.tables.events import Check, Delivery, Event, Repeat, Subject
+from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.sources import BankToken, CredentialChange, PublicKeys, RequestBudget, SigningSecret, Source
 from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, Replay
 
@@ -19,6 +19,7 @@ __all__ = [
     "Event",
     "FeedEntry",
     "FeedHead",
+    "HeldEvent",
     "OutboxEntry",
     "PublicKeys",
     "Repeat",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind, Verdict
@@ -27,6 +27,10 @@ class Delivery(SQLModel, table=True):
     detail: str | None = None
     proven: bool
     """Whether the signature itself was right, whatever the verdict."""
+    likely: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether a rejected one looks like the bank's: well-formed, and from an address that is allowed."""
+    network: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+    """The network that a rejected one came from; rejected ones are bounded by it."""
     peer: str
     path: str
     channel: str | None = None
@@ -43,11 +47,13 @@ class Delivery(SQLModel, table=True):
 _deliveries = table_of(Delivery).c
 _is_rejected = _deliveries.verdict == Verdict.REJECTED
 REJECTED = partial_index(
-    "ix_deliveries_rejected",
-    [_deliveries.source_id, _deliveries.proven, _deliveries.peer, _deliveries.id],
+    "ix_deliveries_rejected_network",
+    [_deliveries.source_id, _deliveries.proven, _deliveries.likely, _deliveries.network, _deliveries.id],
     _is_rejected,
 )
 REJECTED_IN_ORDER = partial_index("ix_deliveries_rejected_id", [_deliveries.id], _is_rejected)
+REJECTED_BY_BODY = partial_index("ix_deliveries_rejected_body", [_deliveries.body_sha256], _is_rejected)
+LATE = partial_index("ix_deliveries_late", [_deliveries.id], _deliveries.verdict == Verdict.LATE)
 
 
 class Event(SQLModel, table=True):
@@ -81,8 +87,34 @@ class Event(SQLModel, table=True):
     proof: ProofStrength = word(ProofStrength)
     proof_key: str
     conflict: bool = False
+    late: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether its delivery came too late, and was accepted only once it was confirmed."""
     received_at: datetime = time()
     payload_sha256: str
+
+
+_events = table_of(Event).c
+LATE_EVENTS = partial_index("ix_events_late", [_events.id], _events.late.is_(True))
+
+
+class HeldEvent(SQLModel, table=True):
+    """What a late delivery tells, for as long as it waits: it becomes an event once it is confirmed."""
+
+    __tablename__ = "held_events"
+    __table_args__ = (
+        Index("ix_held_events_delivery", "delivery_id", "id"),
+        Index("ix_held_events_subject", "source_id", "kind", "subject"),
+    )
+
+    id: int = key()
+    source_id: int = source()
+    delivery_id: str = Field(foreign_key="deliveries.id")
+    kind: SubjectKind = word(SubjectKind)
+    subject: str | None = None
+    event: dict[str, Any] = Field(sa_type=JSON)
+    """All that is to be written down of the event."""
+    confirmed_at: datetime | None = time(nullable=True)
+    """When the bank's answer about the subject agreed with it."""
 
 
 class Repeat(SQLModel, table=True):

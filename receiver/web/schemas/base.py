@@ -42,6 +42,15 @@ def _whole_number(given: object) -> object:
     return int(given)
 
 
+def _truth(given: object) -> object:
+    """Read the two words of JSON alone: `bool` takes `yes`, `on`, `1` and others too."""
+    if not isinstance(given, str):
+        return given
+    if given not in ("true", "false"):
+        raise ValueError
+    return given == "true"
+
+
 def _plus(given: object) -> object:
     """Give an unescaped `+` back, which arrives as a space."""
     return given.replace(" ", "+") if isinstance(given, str) else given
@@ -80,6 +89,7 @@ def left_out() -> Any:
 ShortText = Annotated[str, Field(max_length=TEXT_CHARACTERS_MAX, pattern=NO_NUL)]
 Text = Annotated[str, Field(min_length=1, max_length=BODY_TEXT_CHARACTERS_MAX, pattern=NO_NUL)]
 FROM_DIGITS = BeforeValidator(_whole_number)
+Truth = Annotated[bool, BeforeValidator(_truth)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX), FROM_DIGITS]
 AskedTime = Annotated[datetime, BeforeValidator(asked_time)]
 QueryTime = Annotated[AskedTime, BeforeValidator(_plus)]

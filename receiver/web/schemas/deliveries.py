@@ -1,5 +1,6 @@
 """Deliveries: requests as they came, and how each was signed."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
@@ -26,6 +27,37 @@ class Delivery(Answer):
     headers: dict[str, str]
     body_bytes: int
     body_sha256: Sha256
+
+
+class ClaimedEvent(Answer):
+    """What a late delivery tells, which is no event yet."""
+
+    type: str
+    kind: str
+    subject: str | None
+    claimed_status: str | None
+    amount: str | None
+    currency: str | None
+    confirmed_at: Time | None
+    """When the bank confirmed it."""
+
+
+class DeliveryWithEvents(Delivery):
+    """A request as it came, and what it tells where it is late."""
+
+    tells: list[ClaimedEvent]
+
+    @classmethod
+    def made(cls, delivery: Any, held: Sequence[Any]) -> Self:
+        """Say what a delivery tells, as it is held until it is confirmed."""
+        tells = [
+            ClaimedEvent(**{**{name: found.event[name] for name in WRITTEN}, "confirmed_at": found.confirmed_at})
+            for found in held
+        ]
+        return cls(**dict(Delivery.of(delivery)), tells=tells)
+
+
+WRITTEN = ClaimedEvent.model_fields.keys() - {"confirmed_at"}
 
 
 class Fit(Answer):

@@ -23,6 +23,7 @@ from receiver.web.schemas.base import (
     ShortText,
     Status,
     Time,
+    Truth,
     left_out,
 )
 
@@ -38,6 +39,8 @@ class EventQuery(Query):
     """The payment that it is about."""
     event_id: LeftOut[ShortText] = left_out()
     """The event's id."""
+    late: LeftOut[Truth] = left_out()
+    """Only those that came late and were confirmed afterwards (`true`), or only the others."""
     received_after: LeftOut[QueryTime] = left_out()
     """From this time on. RFC 3339 with a zone."""
     received_before: LeftOut[QueryTime] = left_out()
@@ -91,6 +94,8 @@ class Event(Answer):
     """What else the bank told, by name."""
     conflict: bool
     """The same event came again with other content."""
+    late: bool
+    """Its callback was signed too long ago or ahead, and accepted once the bank, or a person, confirmed it."""
     payload_sha256: Sha256
 
 

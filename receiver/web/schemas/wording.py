@@ -51,6 +51,8 @@ def takes(schema: Schema, definitions: Schema) -> str:
             return takes(schema["items"], definitions)
         case "integer":
             return f"a whole number{_bounds(schema)}"
+        case "boolean":
+            return "`true` or `false`"
         case "number":
             return f"a number{_bounds(schema)}"
         case "object":

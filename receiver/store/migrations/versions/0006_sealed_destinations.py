@@ -16,7 +16,7 @@ from receiver.store.sources import destination
 from receiver.store.tables.base import BigKey
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
