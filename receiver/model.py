@@ -85,6 +85,8 @@ class CredentialChangeKind(StrEnum):
     """What is asked of the bank about a client's API credentials."""
 
     CREATE = "create"
+    ISSUE = "issue"
+    """A new client for another app: the source goes on with its own."""
     ROTATE = "rotate"
     DISABLE = "disable"
 
@@ -97,6 +99,8 @@ class CredentialChangeState(StrEnum):
     DONE = "done"
     REFUSED = "refused"
     ABANDONED = "abandoned"
+    UNDONE = "undone"
+    """The source has gone back to the client before it."""
 
 
 class SecretState(StrEnum):

@@ -12,7 +12,7 @@ from receiver.credentials.attempts import issuing
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.model import NotPossible
 from receiver.runtime import Runtime
-from receiver.store import audit, signing_secrets
+from receiver.store import audit, credential_changes, signing_secrets
 from receiver.store import sources as stored
 from receiver.store.credential_changes import ChangeRecord
 
@@ -28,11 +28,14 @@ class Permissions:
     """Those that are needed and not held."""
 
 
-def create(runtime: Runtime, who: str, source_name: str, allowed_ips: str | None = None) -> ChangeRecord:
-    """Have new credentials made, which the source uses from then on; those before stay alive at the bank.
+def create(
+    runtime: Runtime, who: str, source_name: str, allowed_ips: str | None = None, *, for_another_app: bool = False
+) -> ChangeRecord:
+    """Have a new client made, which the source uses once it has worked from here; the one before stays alive.
 
-    Audited as `credentials.create.begun`, then `.done` or `.refused`. `allowed_ips` are the addresses from which they
-    may be used. Say `report` once the person has seen that it is done.
+    Audited as `credentials.create.begun`, then `.done` or `.refused`. `allowed_ips` are the addresses from which it may
+    be used. One `for_another_app` is not tried and not used (`credentials.issue…` in the audit log). Say `report` once
+    the person has seen that it is done.
 
     Raises:
         NotFound
@@ -45,8 +48,23 @@ def create(runtime: Runtime, who: str, source_name: str, allowed_ips: str | None
     """
     source = sources.find(runtime, source_name)
     bank = issuing(source)
+    kind = "issue" if for_another_app else "create"
     checked = bank.check_addresses(allowed_ips) if allowed_ips is not None else None
-    return CredentialChanges(runtime).make(source, ChangeRequest("create", who, allowed_ips=checked))
+    return CredentialChanges(runtime).make(source, ChangeRequest(kind, who, allowed_ips=checked))
+
+
+def undo(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
+    """Take back what `create` has done: the source uses the client before it. Audited as `credentials.create.undone`.
+
+    The new client stays alive at the bank; `disable` ends it.
+
+    Raises:
+        NotFound
+        NothingUnderWay: there is nothing to take back; the text says why.
+        StoreUnavailable
+        DecryptionFailed
+    """
+    return CredentialChanges(runtime).take_back(sources.find(runtime, source_name), who)
 
 
 def rotate(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
@@ -116,14 +134,18 @@ def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> 
     """
     with runtime.database.write() as connection:
         source = sources.named(connection, source_name)
-        opened = stored.credentials(connection, runtime.encryption, source) or {}
+        if change.made is not None:
+            # For another app: nothing of it is stored but this.
+            opened = credential_changes.made(runtime.encryption, source, change)
+        else:
+            opened = stored.credentials(connection, runtime.encryption, source) or {}
         secrets = signing_secrets.every(connection, runtime.encryption, source.id)
         about = {"source": source_name, "version": change.secret_version}
         audit.write(
             connection, runtime.encryption, at=runtime.clock(), who=who, what="secret.shown", why=None, about=about
         )
     signing_secret = next((secret.text for secret in secrets if secret.version == change.secret_version), None)
-    return {**opened, "signing_secret": signing_secret}
+    return {"signing_secret": signing_secret, **opened} if change.made else {**opened, "signing_secret": signing_secret}
 
 
 def permissions(runtime: Runtime, source_name: str) -> Permissions:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,7 +13,7 @@ from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Bank
 from receiver.banks.tls import ClientCertificate
-from receiver.model import ReceiverError
+from receiver.model import CredentialChangeKind, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes, sources
 from receiver.store.bank_sessions import StoredToken
@@ -36,6 +36,9 @@ CHANGING = timedelta(seconds=2)
 
 STUCK = timedelta(seconds=15)
 """... and for those whose change did not come off at the first try."""
+
+DEADLY = (CredentialChangeKind.ROTATE, CredentialChangeKind.DISABLE)
+"""The changes that kill the credentials that are stored."""
 
 Asked = TypeVar("Asked")
 
@@ -146,7 +149,7 @@ class BankSession:
         self._source = source
         self.bank: Bank = banks.named(source.bank)
         self._base_url = source.base_url or self.bank.hosts.get(source.environment, "")
-        self._token = SharedToken(runtime, source, self._new_token)
+        self._token = SharedToken(runtime, source, lambda: self._new_token(self._credentials()))
 
     def ask(self, question: Callable[[HttpClient], Asked]) -> Asked:
         """Put a question with a valid token; on a 401 fetch one new token and ask once more.
@@ -192,7 +195,20 @@ class BankSession:
             DecryptionFailed
         """
         with self._heeding_limits():
-            return self._new_token().text
+            return self._new_token(self._credentials()).text
+
+    def try_out(self, credentials: Mapping[str, str]) -> None:
+        """See that credentials work from here: fetch a token with them, share it with nobody, and ask one question.
+
+        Raises:
+            BankError: `TokenRefused` or `Forbidden` where they do not work, or not yet.
+            BudgetSpent
+            StoreUnavailable
+        """
+        with self._heeding_limits():
+            token = self._new_token(credentials).text
+            with self._client(self._base_url, token) as client:
+                self.bank.clock(client)
 
     def authorize(self) -> None:
         """Fetch a new shared token, however good the one before is: to see that the bank gives one.
@@ -225,8 +241,7 @@ class BankSession:
                 self._token.drop(token)
                 raise
 
-    def _new_token(self) -> StoredToken:
-        credentials = self._credentials()
+    def _new_token(self, credentials: Mapping[str, str]) -> StoredToken:
         with self._client(self._authorization_url()) as client:
             text, ends = self.bank.new_token(client, credentials)
         now = self._clock()
@@ -290,7 +305,7 @@ class BankSession:
         """Spend no requests on dead credentials: they are needed to finish the change."""
         with self._database.read() as connection:
             change = credential_changes.pending(connection, self._source.id)
-        if change is not None and change.attempts > 1:
+        if change is not None and change.kind in DEADLY and change.attempts > 1:
             raise CredentialsChanging(self._clock() + STUCK)
 
     def _stop_while_changing(self) -> None:

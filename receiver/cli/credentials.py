@@ -27,18 +27,34 @@ def credentials() -> None:
 @credentials.command()
 @click.argument("source")
 @click.option("--allowed-ips", metavar="LIST", help="Addresses and CIDR ranges that may use them, or * for all.")
+@click.option("--keep-old", is_flag=True, help="For another app: written to standard output; the source keeps its own.")
+@click.option("--undo", is_flag=True, help="Go back to the client before; the new one stays alive at the bank.")
 @show_secrets
-def create(source: str, allowed_ips: str | None, show: bool) -> None:
-    """Have new credentials made, which the source uses from then on; those before stay alive at the bank."""
+def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, show: bool) -> None:
+    """Have a new client made, which the source uses once it has worked from here; the one before stays alive."""
     from receiver.admin import credentials as acts
     from receiver.banks.abilities import AddressesWrong
 
+    if undo and (allowed_ips is not None or keep_old or show):
+        raise click.UsageError("--undo stands alone: it makes no client")
     runtime = migrated()
+    if undo:
+        undone = acts.undo(runtime, who(), source)
+        click.echo(
+            f"{source} uses the client before {cell(undone.client_id)}, which is still alive: "
+            f"`receiver credentials disable {source} --client-id {cell(undone.client_id)}` ends it."
+        )
+        return
     try:
-        change = acts.create(runtime, who(), source, allowed_ips)
+        change = acts.create(runtime, who(), source, allowed_ips, for_another_app=keep_old)
     except AddressesWrong as error:
         raise click.UsageError(f"--allowed-ips: {error}") from error
-    done = f"{source} uses the new client {change.client_id}; the one before is still alive"
+    if keep_old:
+        click.echo(f"The new client {change.client_id} is made, and shown this once; {source} keeps its own.", err=True)
+        _write_secrets(runtime, source, change)
+        acts.report(runtime, change)
+        return
+    done = f"{source} uses the new client {change.client_id}, which has worked; the one before is still alive"
     _report(runtime, source, change, done, show)
 
 
@@ -98,6 +114,13 @@ def _rows(found: Permissions) -> list[dict[str, Any]]:
     ]
 
 
+def _write_secrets(runtime: Runtime, source: str, change: ChangeRecord) -> None:
+    from receiver.admin import credentials as acts
+
+    for name, value in acts.show(runtime, who(), source, change).items():
+        click.echo(f"{name}  {cell(value)}")
+
+
 def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show: bool) -> None:
     from receiver.admin import bcb_from_environment
     from receiver.admin import credentials as acts
@@ -107,8 +130,7 @@ def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show
     before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""
     click.echo(f"{done}: {secret}{before}.", err=show)
     if show:
-        for name, value in acts.show(runtime, who(), source, change).items():
-            click.echo(f"{name}  {cell(value)}")
+        _write_secrets(runtime, source, change)
     if bcb_from_environment.sets_credentials_of(runtime.settings, source):
         click.echo("The BCB_… variables in the environment are outdated: take the secrets out of them.", err=True)
     acts.report(runtime, change)

@@ -4,12 +4,14 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import Connection
+
 from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.abilities import IssuesCredentials, NewCredentials
 from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused, TokenRefused
 from receiver.banks.http import HttpClient
-from receiver.credentials import outcomes
+from receiver.credentials import outcomes, trial
 from receiver.credentials.outcomes import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
 from receiver.model import CredentialChangeKind, CredentialChangeState
 from receiver.runtime import Runtime
@@ -79,6 +81,8 @@ class Attempts:
             ChangeUnfinished: it may have been done.
         """
         session = self.session()
+        if change.made is not None:
+            return self._try_out(change, session)
         try:
             answer = self._ask(session, change)
         except BudgetSpent as spent:
@@ -87,7 +91,26 @@ class Attempts:
             return self._refused(change, session, refused)
         except BankError as lost:
             return self._put_off(change, str(lost), lost)
-        return self._record(change, answer)
+        recorded = self._record(change, answer)
+        return recorded if recorded.made is None or _is_over(recorded) else self._try_out(recorded, session)
+
+    def _try_out(self, change: ChangeRecord, session: BankSession) -> ChangeRecord:
+        """See that a new client works from here; only then the source uses it."""
+        try:
+            session.try_out(credential_changes.made(self.runtime.encryption, self.source, change))
+        except BudgetSpent as spent:
+            return self._wait(change, self._not_yet(change, str(spent)), spent, spent.until)
+        except BankError as error:
+            return self._wait(change, self._not_yet(change, str(error)), error)
+        with self.runtime.database.write() as connection:
+            found = credential_changes.lock(connection, change)
+            if found is not None:
+                trial.adopt(connection, self.runtime.encryption, self.source, found, self.runtime.clock())
+        log.info("%s uses the new client %s", self.source.name, change.client_id)
+        return self._ended(change)
+
+    def _not_yet(self, change: ChangeRecord, words: str) -> str:
+        return trial.NOT_YET.format(client=change.client_id, words=words, source=self.source.name)
 
     def _ask(self, session: BankSession, change: ChangeRecord) -> NewCredentials | None:
         """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
@@ -134,6 +157,10 @@ class Attempts:
             raise ChangeRefused(words) from why
         if isinstance(why, TokenRefused):
             words = outcomes.LOCKED_OUT.format(source=self.source.name)
+        return self._wait(change, words, why, until)
+
+    def _wait(self, change: ChangeRecord, words: str, why: Exception, until: datetime | None = None) -> ChangeRecord:
+        """Leave it for later, by whoever comes first."""
         due_at = until or self.runtime.clock() + _pause(change.attempts)
         with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
@@ -141,7 +168,7 @@ class Attempts:
                 credential_changes.change_values(connection, change.id, error=words, due_at=due_at)
         if found is None:
             return self._ended(change)
-        raise ChangeUnfinished(outcomes.unfinished(self.source, change, words)) from why
+        raise ChangeUnfinished(words if change.made else outcomes.unfinished(self.source, change, words)) from why
 
     def _close(self, change: ChangeRecord, words: str) -> None:
         now = self.runtime.clock()
@@ -161,17 +188,22 @@ class Attempts:
         with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
             if found is not None:
-                outcomes.record(
-                    connection,
-                    self.runtime.encryption,
-                    self.source,
-                    found,
-                    answer,
-                    self.runtime.clock(),
-                    self.runtime.settings.secret_grace_seconds,
-                )
+                self._write_down(connection, found, answer)
+                found = credential_changes.find(connection, change.id)
+        if found is not None and not _is_over(found):
+            return found
         log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
         return self._ended(change)
+
+    def _write_down(self, connection: Connection, change: ChangeRecord, answer: NewCredentials | None) -> None:
+        encryption, now = self.runtime.encryption, self.runtime.clock()
+        if answer is not None and change.kind == CredentialChangeKind.CREATE:
+            trial.set_aside(connection, encryption, self.source, change, answer, now)
+        elif answer is not None and change.kind == CredentialChangeKind.ISSUE:
+            trial.issue(connection, encryption, self.source, change, answer, now)
+        else:
+            grace = self.runtime.settings.secret_grace_seconds
+            outcomes.record(connection, encryption, self.source, change, answer, now, grace)
 
     def _ended(self, change: ChangeRecord) -> ChangeRecord:
         with self.runtime.database.read() as connection:
@@ -179,6 +211,10 @@ class Attempts:
         if found.state != CredentialChangeState.DONE:
             raise ChangeRefused(f"the change has ended meanwhile: {found.state}")
         return found
+
+
+def _is_over(change: ChangeRecord) -> bool:
+    return change.state != CredentialChangeState.PENDING
 
 
 def _is_alive(session: BankSession) -> bool:
@@ -198,7 +234,7 @@ def _pause(attempts: int) -> timedelta:
 
 def _call(bank: IssuesCredentials, client: HttpClient, change: ChangeRecord) -> NewCredentials | None:
     key = change.idempotency_key
-    if change.kind == CredentialChangeKind.CREATE:
+    if change.kind in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE):
         return bank.create_credentials(client, key, change.allowed_ips)
     assert change.client_id is not None  # noqa: S101 - only a new client has none yet
     if change.kind == CredentialChangeKind.ROTATE:

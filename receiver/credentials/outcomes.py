@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from receiver.bank_client.session import BudgetSpent
 from receiver.banks.abilities import NewCredentials
 from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
-from receiver.model import CredentialChangeKind, CredentialChangeState, ReceiverError
+from receiver.model import CredentialChangeState, ReceiverError
 from receiver.store import audit, bank_sessions, credential_changes, destinations, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
@@ -31,7 +31,7 @@ def record(
     """Write down what the bank did, all in the caller's transaction; `change` is locked by it."""
     version = None
     if answer is not None:
-        version = _take_over(connection, encryption, source, change, answer, now, grace_seconds)
+        version = _take_over(connection, encryption, source, answer, now, grace_seconds)
     else:
         _let_go(connection, encryption, source, change, now, grace_seconds)
     close(connection, change, CredentialChangeState.DONE, now, version=version)
@@ -46,17 +46,14 @@ def _take_over(
     connection: Connection,
     encryption: Encryption,
     source: SourceRecord,
-    change: ChangeRecord,
     answer: NewCredentials,
     now: datetime,
     grace_seconds: int,
 ) -> int | None:
     version = None
     if answer.signing_secret is not None:
-        # A new client ends nothing: the one before it is still alive at the bank, which may sign for it.
-        grace = grace_seconds if change.kind == CredentialChangeKind.ROTATE else None
         version = signing_secrets.put(
-            connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace
+            connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace_seconds
         )
     credentials = {"client_id": answer.client_id, "client_secret": answer.client_secret}
     destination = destinations.vouched(connection, encryption, source)

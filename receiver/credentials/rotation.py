@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from receiver.bank_client.session import CredentialsMissing
-from receiver.credentials import outcomes
+from receiver.credentials import outcomes, trial
 from receiver.credentials.attempts import HEAD_START, Attempts
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
 from receiver.inbox import reverify
@@ -39,7 +39,7 @@ SETTLED_AT_ONCE = 50
 
 @dataclass(frozen=True)
 class ChangeRequest:
-    """What somebody wants to be changed: `create`, `rotate` or `disable`; `client_id` is the source's own if none."""
+    """What is wanted: `create`, `issue`, `rotate` or `disable`; `client_id` is the source's own where it is none."""
 
     kind: str
     who: str
@@ -127,9 +127,20 @@ class CredentialChanges:
         return sum(self._settle(change) for change in over)
 
     def report(self, change: ChangeRecord) -> None:
-        """Note that the one who asked for a change knows that it is done."""
+        """Note that the one who asked for a change knows that it is done; what was made for another app is dropped."""
         with self.runtime.database.write() as connection:
-            credential_changes.change_values(connection, change.id, reported_at=self.runtime.clock())
+            credential_changes.change_values(connection, change.id, reported_at=self.runtime.clock(), made=None)
+
+    def take_back(self, source: SourceRecord, who: str) -> ChangeRecord:
+        """Give up a client on trial, or go back from a new client to the one before it; return the change.
+
+        Raises:
+            NothingUnderWay
+            DecryptionFailed
+            StoreUnavailable
+        """
+        with self.runtime.database.write() as connection:
+            return trial.take_back(connection, self.runtime.encryption, source, who, self.runtime.clock())
 
     def _attempts(self, source: SourceRecord) -> Attempts:
         return Attempts(self.runtime, source)
@@ -137,7 +148,8 @@ class CredentialChanges:
     def _finish(
         self, attempts: Attempts, change: ChangeRecord, request: ChangeRequest, pauses: Sequence[float]
     ) -> ChangeRecord:
-        if change.kind != request.kind or request.client_id not in (None, change.client_id):
+        is_same = request.client_id in (None, change.client_id)
+        if change.kind != request.kind or not is_same:
             name = attempts.source.name
             raise AlreadyUnderWay(f"another change ({change.kind}) of the credentials of {name} is unfinished")
         for pause in pauses:
@@ -185,7 +197,8 @@ class CredentialChanges:
         """Write the intent down, with a token that is as fresh as can be: a rotation kills what gets another one."""
         source, session = attempts.source, attempts.session()
         kind = CredentialChangeKind(request.kind)
-        target = None if kind == CredentialChangeKind.CREATE else request.client_id or self._own_client(source)
+        makes_client = kind in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE)
+        target = None if makes_client else request.client_id or self._own_client(source)
         token = session.log_in()
         now = self.runtime.clock()
         intent = Intent(kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)

@@ -21,6 +21,7 @@ from receiver.store.tables import CredentialChange, table_of
 _changes = table_of(CredentialChange)
 
 _is_pending = _changes.c.state == CredentialChangeState.PENDING
+_has_previous = _changes.c.previous.is_not(None)
 
 SECRETS_SEEN = timedelta(seconds=10)
 """How long after a change a delivery may still be verified with the secrets of before: it came in before the change was
@@ -53,6 +54,8 @@ class ChangeRecord(NamedTuple):
     idempotency_key: str
     token: bytes | None
     """Encrypted."""
+    made: bytes | None
+    previous: bytes | None
     requested_by: str
     begun_at: datetime
     attempts: int
@@ -82,6 +85,8 @@ def begin(
 ) -> ChangeRecord | None:
     """Write an intent down as the first attempt; none where another change of the source is pending."""
     sources.lock(connection, source.id)
+    # What was set aside for a change before this one is of no use any more.
+    forget_set_aside(connection, source.id)
     values = {
         **vars(intent),
         "token": _seal(encryption, source, intent, intent.token),
@@ -93,6 +98,24 @@ def begin(
     }
     statement = upsert(connection, _changes).values(**values).on_conflict_do_nothing()
     return fetch_one(connection, ChangeRecord, statement.returning(*_COLUMNS))
+
+
+def set_aside(connection: Connection, source_id: int) -> list[ChangeRecord]:
+    """Return the changes that hold credentials which the source does not use."""
+    query = _all().where(_changes.c.source_id == source_id, or_(_changes.c.made.is_not(None), _has_previous))
+    return fetch_all(connection, ChangeRecord, query.order_by(_changes.c.id))
+
+
+def forget_set_aside(connection: Connection, source_id: int) -> None:
+    """Drop the credentials that the source does not use, but for those of an unfinished change."""
+    over = update(_changes).where(_changes.c.source_id == source_id, ~_is_pending)
+    connection.execute(over.where(or_(_changes.c.made.is_not(None), _has_previous)).values(made=None, previous=None))
+
+
+def latest(connection: Connection, source_id: int) -> ChangeRecord | None:
+    """Return the change of a source that was begun last."""
+    query = _all().where(_changes.c.source_id == source_id).order_by(_changes.c.id.desc()).limit(1)
+    return fetch_one(connection, ChangeRecord, query)
 
 
 def pending(connection: Connection, source_id: int) -> ChangeRecord | None:
@@ -108,8 +131,7 @@ def due(connection: Connection, now: datetime) -> list[ChangeRecord]:
 
 def unreported(connection: Connection, source_id: int, kind: str, *, since: datetime) -> ChangeRecord | None:
     """Return the latest change if it is of this kind, done since then, and nobody was told so yet."""
-    query = _all().where(_changes.c.source_id == source_id).order_by(_changes.c.id.desc()).limit(1)
-    change = fetch_one(connection, ChangeRecord, query)
+    change = latest(connection, source_id)
     if change is None or change.kind != kind or change.finished_at is None or change.finished_at < since:
         return None
     return change if change.state == CredentialChangeState.DONE and change.reported_at is None else None
@@ -154,6 +176,16 @@ def token(encryption: Encryption, source: SourceRecord, change: ChangeRecord) ->
     return encryption.decrypt(_purpose(source, change), change.token, source.destination)
 
 
+def made(encryption: Encryption, source: SourceRecord, change: ChangeRecord) -> dict[str, str]:
+    """Return the new client's credentials, which the source does not use.
+
+    Raises:
+        DecryptionFailed: also where they were made at another destination.
+    """
+    assert change.made is not None  # noqa: S101 - asked of a change that holds some
+    return sources.open_credentials(encryption, source, change.made)
+
+
 def pin_token(
     connection: Connection, encryption: Encryption, source: SourceRecord, change: ChangeRecord, text: str
 ) -> None:
@@ -165,8 +197,9 @@ def secrets_may_be_newer(connection: Connection, source_id: int, now: datetime) 
     """Tell whether the bank may sign with a secret that is not, or was not just now, known here."""
     query = select(_changes.c.id).where(
         _changes.c.source_id == source_id,
-        _changes.c.kind != CredentialChangeKind.DISABLE,
-        or_(_is_pending, _changes.c.finished_at > now - SECRETS_SEEN),
+        _changes.c.kind.in_((CredentialChangeKind.CREATE, CredentialChangeKind.ROTATE)),
+        # A client that is made and waits to work has given its secret already.
+        or_(_is_pending & _changes.c.made.is_(None), _changes.c.finished_at > now - SECRETS_SEEN),
     )
     return connection.execute(query.limit(1)).first() is not None
 

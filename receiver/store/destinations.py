@@ -33,6 +33,7 @@ def move(connection: Connection, encryption: Encryption, source: SourceRecord, *
         credentials = sources.credentials(connection, encryption, source)
         change = credential_changes.pending(connection, source.id)
         token = None if change is None else credential_changes.token(encryption, source, change)
+        aside = _opened_aside(connection, encryption, source)
     except DecryptionFailed:
         return _set_back(connection, encryption, source, **values)
     keys = bank_sessions.public_keys(connection, encryption, source)
@@ -43,6 +44,9 @@ def move(connection: Connection, encryption: Encryption, source: SourceRecord, *
         sources.set_credentials(connection, encryption, moved, credentials)
     if change is not None and token is not None:
         credential_changes.pin_token(connection, encryption, moved, change, token)
+    for change_id, columns in aside.items():
+        sealed = {name: sources.seal_credentials(encryption, moved, opened) for name, opened in columns.items()}
+        credential_changes.change_values(connection, change_id, **sealed)
     is_same_bank = (moved.base_url, moved.environment) == (source.base_url, source.environment)
     bank_sessions.seal_public_keys(connection, encryption, moved, keys.jwks if is_same_bank else None)
     bank_sessions.forget_token(connection, source.id)
@@ -62,6 +66,24 @@ def _changed(connection: Connection, source: SourceRecord, **values: Any) -> Sou
     found = sources.find(connection, source.name)
     assert found is not None  # noqa: S101 - it is locked by this transaction
     return found
+
+
+def _opened_aside(
+    connection: Connection, encryption: Encryption, source: SourceRecord
+) -> dict[int, dict[str, dict[str, str]]]:
+    """Return the credentials that the source does not use, by change and column.
+
+    Raises:
+        DecryptionFailed
+    """
+    return {
+        change.id: {
+            name: sources.open_credentials(encryption, source, sealed)
+            for name, sealed in (("made", change.made), ("previous", change.previous))
+            if sealed is not None
+        }
+        for change in credential_changes.set_aside(connection, source.id)
+    }
 
 
 def vouched(connection: Connection, encryption: Encryption, source: SourceRecord) -> SourceRecord:

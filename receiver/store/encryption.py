@@ -76,6 +76,8 @@ ENCRYPTED_COLUMNS = (
     (table_of(BankToken), "sealed"),
     (table_of(PublicKeys), "sealed"),
     (table_of(CredentialChange), "token"),
+    (table_of(CredentialChange), "made"),
+    (table_of(CredentialChange), "previous"),
     (table_of(AuditKey), "sealed"),
 )
 """Every column that holds something encrypted."""

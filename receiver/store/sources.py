@@ -152,8 +152,22 @@ def set_credentials(
     connection: Connection, encryption: Encryption, source: SourceRecord, credentials: Mapping[str, str]
 ) -> None:
     """Store the API credentials, encrypted, for the destination in `source` alone."""
-    sealed = encryption.encrypt(_purpose(source), json.dumps(dict(credentials)), source.destination)
-    change(connection, source.id, credentials=sealed)
+    change(connection, source.id, credentials=seal_credentials(encryption, source, credentials))
+
+
+def seal_credentials(encryption: Encryption, source: SourceRecord, credentials: Mapping[str, str]) -> bytes:
+    """Encrypt API credentials for the destination in `source` alone."""
+    return encryption.encrypt(_purpose(source), json.dumps(dict(credentials)), source.destination)
+
+
+def open_credentials(encryption: Encryption, source: SourceRecord, sealed: bytes) -> dict[str, str]:
+    """Return what `seal_credentials` was given.
+
+    Raises:
+        DecryptionFailed: also where they were sealed for another destination.
+    """
+    opened: dict[str, str] = json.loads(encryption.decrypt(_purpose(source), sealed, source.destination))
+    return opened
 
 
 def credentials(connection: Connection, encryption: Encryption, source: SourceRecord) -> dict[str, str] | None:
@@ -163,10 +177,7 @@ def credentials(connection: Connection, encryption: Encryption, source: SourceRe
         DecryptionFailed: also where they were stored for another destination.
     """
     sealed = connection.execute(select(_sources.c.credentials).where(_sources.c.id == source.id)).scalar_one()
-    if sealed is None:
-        return None
-    opened: dict[str, str] = json.loads(encryption.decrypt(_purpose(source), sealed, source.destination))
-    return opened
+    return None if sealed is None else open_credentials(encryption, source, sealed)
 
 
 def _purpose(source: SourceRecord) -> str:

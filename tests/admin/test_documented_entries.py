@@ -6,7 +6,7 @@ from servers import ROOT
 
 ROOMS = ("admin", "credentials", "replay")
 WRITTEN = re.compile(r'"((?:source|secrets?|token|deliveries|replay|payment|payload|consumer|database)\.[a-z_]+)"')
-CHANGES = {f"credentials.{kind}" for kind in ("create", "rotate", "disable")}
+CHANGES = {f"credentials.{kind}" for kind in ("create", "issue", "rotate", "disable")}
 
 
 def test_the_docs_list_what_is_written() -> None:

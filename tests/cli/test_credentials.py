@@ -140,9 +140,49 @@ def test_a_missing_permission_fails_with_what_to_ask_the_bank_for(cli: Cli, simu
 
 @pytest.mark.usefixtures("known")
 def test_new_credentials_get_the_allowed_addresses(cli: Cli, simulator: Simulator) -> None:
-    cli.done("credentials", "create", "bcb", "--allowed-ips", "203.0.113.7, 198.51.100.0/24,2001:db8::/32")
+    cli.done("credentials", "create", "bcb", "--allowed-ips", "127.0.0.1, 198.51.100.0/24,2001:db8::/32")
     made = list(simulator.bank.clients.values())[-1]
-    assert made.allowed_ips == "203.0.113.7,198.51.100.0/24,2001:db8::/32"
+    assert made.allowed_ips == "127.0.0.1,198.51.100.0/24,2001:db8::/32"
+
+
+def test_a_new_client_that_does_not_work_from_here_is_not_used_and_can_be_given_up(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+) -> None:
+    before = stored(live, known)
+    result = cli.run("credentials", "create", "bcb", "--allowed-ips", "203.0.113.7")
+    made = list(simulator.bank.clients.values())[-1]
+    assert result.exit_code == 1
+    assert f"the new client {made.client_id} was made, and does not work from here" in result.stderr
+    assert stored(live, known) == before
+    undone = cli.done("credentials", "create", "bcb", "--undo")
+    assert f"`receiver credentials disable bcb --client-id {made.client_id}` ends it" in undone
+    result = cli.run("credentials", "create", "bcb", "--undo")
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_one_for_another_app_is_written_out_and_the_source_keeps_its_own(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+) -> None:
+    before = stored(live, known)
+    result = cli.run("credentials", "create", "bcb", "--keep-old")
+    made = list(simulator.bank.clients.values())[-1]
+    assert (result.exit_code, dict(line.split("  ") for line in result.stdout.splitlines())) == (
+        0,
+        {"client_id": made.client_id, "client_secret": made.client_secret, "signing_secret": made.signing_secret},
+    )
+    assert stored(live, known) == before
+    assert [entry["what"] for entry in cli.json("audit", "list")] == [
+        "secret.shown",
+        "credentials.issue.done",
+        "credentials.issue.begun",
+    ]
+
+
+@pytest.mark.parametrize("beside", [["--keep-old"], ["--show"], ["--allowed-ips", "*"]])
+@pytest.mark.usefixtures("known")
+def test_undo_stands_alone(cli: Cli, simulator: Simulator, beside: list[str]) -> None:
+    assert cli.run("credentials", "create", "bcb", "--undo", *beside).exit_code == 2
+    assert simulator.requests.entries() == []
 
 
 @pytest.mark.parametrize(

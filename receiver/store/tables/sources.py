@@ -103,6 +103,10 @@ class CredentialChange(SQLModel, table=True):
     """The bank gives the same answer to the same key, however often it is asked."""
     token: bytes | None = Field(default=None, sa_type=LargeBinary)
     """The access token to ask with, encrypted: a rotation kills the secret with which one could fetch another."""
+    made: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """A new client's credentials, encrypted, which the source does not use: not worked yet, or for another app."""
+    previous: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """The credentials that the source used before it took the new client's, encrypted."""
     requested_by: str
     begun_at: datetime = time()
     attempts: int
