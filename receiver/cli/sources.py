@@ -134,12 +134,16 @@ def set_credentials(name: str, credentials: TextIO | None) -> None:
     runtime = migrated()
     source = acts.find(runtime, name)
     bank = banks.named(source.bank)
-    if bank.credential_names:
-        click.echo(f"The API credentials of {name} will go to {_places(source)} alone.", err=True)
+    where_to = f"The API credentials of {name} go to {_places(source)} alone."
     piped = None if sys.stdin.isatty() else sys.stdin
+    if piped is None and bank.credential_names:
+        # Before they are typed: whoever can write to the database may have put another address there.
+        click.echo(where_to, err=True)
     given = credentials_input.credentials(bank, credentials or piped, runtime.clock())
     if not given:
         raise click.ClickException("no credentials were given; nothing is changed")
+    if piped is not None:
+        click.echo(where_to, err=True)
     given_up = acts.set_credentials(runtime, who(), name, given)
     if given_up is not None:
         click.echo(f"The unfinished change ({given_up.kind}) of the credentials of {name} is given up.", err=True)

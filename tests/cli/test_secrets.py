@@ -79,7 +79,7 @@ def test_what_is_not_base64_is_refused_and_not_repeated(cli: Cli, given: str | b
 
 def test_any_text_is_a_secret_where_the_source_says_utf8(cli: Cli, live: Runtime) -> None:
     add_source(live, secret=None, encoding="utf8")
-    cli.done("secret", "set", "bcb", given="no Base64!")
+    cli.done("secret", "set", "bcb", given="this is no Base64!")
     assert len(cli.json("secret", "list", "bcb")) == 1
 
 

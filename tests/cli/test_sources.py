@@ -127,7 +127,7 @@ def test_wrong_use_adds_nothing(cli: Cli, words: tuple[str, ...]) -> None:
 def test_show_tells_options_and_the_state_of_secrets_but_none_of_them(cli: Cli) -> None:
     options = ("--option", "encoding=utf8", "--option", "channels=deposits,jobs", "--option", "requests_per_window=60")
     cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", *options, given=json.dumps(GIVEN))
-    cli.done("secret", "set", "bcb", given="signing secret")
+    cli.done("secret", "set", "bcb", given="the signing secret")
     shown = cli.json("source", "show", "bcb")
     assert shown["options"] == {"encoding": "utf8", "channels": ["deposits", "jobs"], "requests_per_window": 60}
     assert (shown["api_credentials"], shown["secrets"], shown["enabled"]) == (True, [1], True)
