@@ -26,7 +26,7 @@ MODULES = {
     ),
     "doctor": (
         "receiver.cli.processes",
-        "Look at settings, database, secrets and the banks' APIs; say what is wrong and what to do.",
+        "Look at settings, database, secrets, conflicts and the banks' APIs; say what is wrong and what to do.",
     ),
     "events": ("receiver.cli.events", "Look at events."),
     "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
