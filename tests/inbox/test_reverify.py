@@ -12,9 +12,10 @@ from store import made
 from receiver.admin import deliveries as acts
 from receiver.banks import bcb
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, payments, signing_secrets
+from receiver.store import deliveries, events, payments, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.sources import SourceRecord
+from receiver.web import create_app
 
 
 class Verifying(TypedDict):
@@ -222,6 +223,26 @@ def test_a_fault_in_a_verifier_is_a_failure_and_stops_nothing(
     assert [entry.subject for entry in log(parts)] == ["FT2"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "wrong", [{"encoding": "utf8"}, {"channels": ["jobs"]}, {"allowed_addresses": ["203.0.113.0/24"]}]
+)
+@pytest.mark.parametrize("age", [0, 600])
+def test_what_was_refused_while_an_option_was_wrong_is_accepted_or_late_once_it_is_right(
+    parts: Runtime, bank: BankSigner, clock: StandingClock, wrong: dict[str, Any], age: int
+) -> None:
+    source = add_source(parts, **wrong)
+    at = str(int(clock().timestamp()) - age)
+    assert tell(parts, bank, "FT1", path="/webhooks/bcb/deposits", timestamp=at) == 401
+    assert acts.reverify(parts, "cli:test").verified == 1
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, options={})
+    clock.forward(86400)
+    done = acts.reverify(parts, "cli:test")
+    assert (len(done.accepted), len(done.late)) == ((0, 1) if age else (1, 0))
+    assert [entry.subject for entry in log(parts)] == ([] if age else ["FT1"])
+
+
 def test_what_an_earlier_release_refused_as_stale_is_late_now_and_accepted_once(
     parts: Runtime, bank: BankSigner, clock: StandingClock
 ) -> None:
@@ -257,6 +278,36 @@ def test_what_an_earlier_release_refused_as_stale_and_the_bank_told_anew_is_doub
     assert event is not None
     assert not event.late
     assert [row.verdict for row in told] == ["accepted", "duplicate"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("is_known", [True, False], ids=["known networks", "an allow-list"])
+def test_a_flood_from_sixty_networks_leaves_the_bank_s_own_of_a_new_secret(
+    parts: Runtime, bank: BankSigner, is_known: bool
+) -> None:
+    """The forgers write as the bank does; they can't send from its network, nor from an address that is allowed."""
+    options: dict[str, Any] = {} if is_known else {"allowed_addresses": ["198.51.100.0/24"]}
+    source = add_source(parts, **options)
+    few = Runtime(parts.settings.model_copy(update={"rejected_max": 30}), parts.database, parts.encryption, parts.clock)
+    client = create_app(few).test_client()
+
+    def send(signed: Signed, peer: str) -> int:
+        base = {"REMOTE_ADDR": peer}
+        return client.post(signed.path, data=signed.body, headers=signed.headers, environ_base=base).status_code
+
+    if is_known:
+        assert send(bank.sign(deposit(transactionId="FT1")), "198.51.100.7") == 200
+    renewed = BankSigner(parts.clock, secret="A" * 43 + "=")
+    for number in range(1, 11):
+        assert send(renewed.sign(deposit(transactionId=f"FT{number}")), f"198.51.100.{number}") == 401
+    forger = BankSigner(parts.clock, secret="B" * 43 + "=")
+    for number in range(120):
+        forged = forger.sign(deposit())
+        headers = forged.headers if number % 2 else {}
+        assert send(Signed(forged.path, forged.body, headers), f"203.0.{number // 2}.66") == 401
+    set_secret(parts, source, renewed.secret)
+    assert len(acts.reverify(parts, "cli:test").accepted) == 10
+    assert sorted(entry.subject or "" for entry in log(parts)) == sorted(f"FT{number}" for number in range(1, 11))
 
 
 def reject_as_stale(parts: Runtime, source: SourceRecord, signed: Signed, most: int = 10_000) -> str:
