@@ -4,7 +4,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Transaction, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,12 +16,49 @@ from receiver.store.sqlite import BUSY_SECONDS, sqlite_engine
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
 from receiver.store.thread_pool import run_in_thread
 
+if TYPE_CHECKING:
+    from receiver.store.postgresql import Sessions
+
 ANSWER_SECONDS = 4.5
 """How long a bank may be kept waiting for all of a transaction: above `BUSY_SECONDS`, below what banks wait."""
+
+TRIES = 5
+"""How often in all a person's act is tried that others are in the way of; each waits `BUSY_SECONDS` for a lock."""
+
+CONTENDED = {
+    "55P03": "others had locked the rows for too long (lock time-out)",
+    "40P01": "it and another transaction waited for each other, and it was ended (deadlock)",
+    "40001": "others changed the rows meanwhile (serialization failure)",
+}
+"""What PostgreSQL's SQLSTATE says of a transaction that would have come off had it been alone."""
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 
 
 class StoreUnavailable(ReceiverError):
     """The database can't be read or written now: unreachable, full, read-only, locked for too long, not migrated."""
+
+
+class Contended(StoreUnavailable):
+    """Other writers were in the way; nothing is wrong with the database, and the same may come off the next time."""
+
+
+def tried_again(act: Callable[Given, Returned]) -> Callable[Given, Returned]:
+    """Decorate what is one transaction and nothing besides: where others are in the way it is done anew, `TRIES` times.
+
+    The decorated function raises `Contended` once that was in vain.
+    """
+
+    @wraps(act)
+    def trying(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        for _ in range(TRIES - 1):
+            # No pause: the lock was waited for, and who was in the way of a deadlock goes on.
+            with suppress(Contended):
+                return act(*args, **kwargs)
+        return act(*args, **kwargs)
+
+    return trying
 
 
 class Database:
@@ -34,6 +73,7 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self._turns: SqliteWriteLock | None = None
+        self._sessions: Sessions | None = None
         # SQLite answers from within this process: there is no silence to give up.
         self._bounded: Callable[[float | None], AbstractContextManager[object]] = nullcontext
         if self.is_sqlite:
@@ -46,7 +86,8 @@ class Database:
             # Imported here: it brings the driver, which takes longer to import than a command takes without it.
             from receiver.store import postgresql
 
-            self.engine, self._bounded = postgresql.postgresql_engine(url), postgresql.bounded
+            self.engine, self._sessions = postgresql.postgresql_engine(url)
+            self._bounded = postgresql.bounded
         self._commits = 0
         self._committed = threading.Condition()
 
@@ -109,6 +150,11 @@ class Database:
         run_in_thread(commit)
 
     @property
+    def notice(self) -> str | None:
+        """What an operator should know of how the database is reached, once it was; none where there is nothing."""
+        return None if self._sessions is None else self._sessions.notice
+
+    @property
     def commits(self) -> int:
         """How many transactions this process has committed."""
         return self._commits
@@ -133,8 +179,11 @@ class Database:
         try:
             yield
         except WriteLockTimeout as error:
-            raise StoreUnavailable(str(error)) from error
+            raise Contended(str(error)) from error
         except (SQLAlchemyError, sqlite3.Error) as error:
+            state = getattr(getattr(error, "orig", None), "sqlstate", None)
+            if state in CONTENDED:
+                raise Contended(f"{CONTENDED[state]}; try again") from error
             raise StoreUnavailable(_one_line(error)) from error
 
 

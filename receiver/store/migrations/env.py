@@ -3,6 +3,7 @@
 from alembic import context
 from sqlalchemy import text
 
+from receiver.store.sqlite import BUSY_SECONDS
 from receiver.store.tables import metadata
 
 connection = context.config.attributes["connection"]
@@ -12,7 +13,7 @@ if connection.dialect.name == "postgresql":
     connection.execute(text("SET LOCAL lock_timeout = 0"))
     # Two that start at once take turns; the number is this project's own, for this purpose alone.
     connection.execute(text("SELECT pg_advisory_xact_lock(7236101)"))
-    connection.execute(text("SET LOCAL lock_timeout TO DEFAULT"))
+    connection.execute(text(f"SET LOCAL lock_timeout = '{BUSY_SECONDS}s'"))
 
 context.configure(
     connection=connection,
