@@ -5,25 +5,48 @@ import binascii
 import ipaddress
 import re
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Annotated, Any
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from receiver.model import ReceiverError
+from receiver.signing.pem import is_bare_pem, pem_blocks
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 KEY_BYTES = 32
 
 _PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)*")
+_HOST = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+UNIX = "unix:"
+UNIX_PATH_BYTES_MAX = 107
+"""Linux's limit on the name of a socket, see unix(7)."""
 
 
 class SettingsError(ReceiverError):
     """A setting is wrong or missing; the text is one line that names it and says what is accepted."""
+
+
+class _DotEnv(DotEnvSettingsSource):
+    """`.env` as it stands: `${NAME}` within a secret is part of it, and not the value of another variable."""
+
+    def _read_env_file(self, file_path: Path) -> Mapping[str, str | None]:
+        values = dotenv_values(file_path, encoding="utf-8-sig", interpolate=False)
+        return {name.lower(): value for name, value in values.items() if value}
 
 
 class Settings(BaseSettings):
@@ -41,7 +64,9 @@ class Settings(BaseSettings):
         "sqlite:///var/receiver.db", repr=False, description="sqlite:///PATH or postgresql+psycopg://…"
     )
     port: int = Field(8000, ge=1, le=65535, validation_alias=AliasChoices("PORT"), description="a TCP port, 1 to 65535")
-    bind: str = Field("127.0.0.1", description="the address to listen on, such as 127.0.0.1, 0.0.0.0 or [::]")
+    bind: str = Field(
+        "127.0.0.1", description="an address without a port (127.0.0.1, ::), a host's name, or unix:/PATH of a socket"
+    )
     public_path_prefix: str = Field("", description="empty, or a path such as /bank that a proxy takes off")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field((), description="comma-separated CIDR ranges")
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="bytes, 1024 to 67108864")
@@ -75,6 +100,34 @@ class Settings(BaseSettings):
     bcb_base_url: str | None = Field(
         None, validation_alias=AliasChoices("BCB_BASE_URL"), pattern="^https?://", description="a URL"
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read `.env` in our own way, from where the caller says."""
+        assert isinstance(dotenv_settings, DotEnvSettingsSource)  # noqa: S101 - for the type checker
+        in_file = _DotEnv(settings_cls, env_file=dotenv_settings.env_file)
+        return init_settings, env_settings, in_file, file_secret_settings
+
+    @field_validator("bind")
+    @classmethod
+    def _read_bind(cls, value: str) -> str:
+        if value.startswith(UNIX):
+            return _socket_path(value)
+        bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
+        try:
+            address = ipaddress.ip_address(bare)
+        except ValueError:
+            if not _HOST.fullmatch(value):
+                raise ValueError("no address; the port stands in PORT") from None
+            return value
+        return f"[{address}]" if address.version == 6 else str(address)
 
     @field_validator("secret_keys", mode="before")
     @classmethod
@@ -135,10 +188,20 @@ class Settings(BaseSettings):
         return [key.get_secret_value() for key in self.secret_keys]
 
     @property
+    def is_unix_socket(self) -> bool:
+        """Whether it listens on a socket in the file system, instead of a TCP port."""
+        return self.bind.startswith(UNIX)
+
+    @property
+    def listens_at(self) -> str:
+        """Where it listens: `ADDRESS:PORT`, or `unix:PATH`."""
+        return self.bind if self.is_unix_socket else f"{self.bind}:{self.port}"
+
+    @property
     def base_url(self) -> str:
-        """Where this receiver listens, as a person on this machine would open it."""
+        """Where it listens, as a person on this machine would open it; a socket as nginx names it."""
         scheme = "https" if self.tls_certificate else "http"
-        return f"{scheme}://{self.bind}:{self.port}"
+        return f"{scheme}://{self.listens_at}" + (":" if self.is_unix_socket else "")
 
 
 def _check_key(key: str) -> None:
@@ -152,11 +215,36 @@ def _check_key(key: str) -> None:
 
 def _check_pair(certificate: Path, key: Path) -> None:
     try:
-        # With an empty password, an encrypted key is an error instead of a question at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
     except OSError as error:
         text = "RECEIVER_TLS_CERTIFICATE and RECEIVER_TLS_KEY are wrong; they take: a PEM certificate and its key"
         raise ValueError(f"{text}, both readable, the key not encrypted") from error
+
+
+def load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Load a certificate and its key, in PEM, with whatever else stands in the files, such as a byte-order mark.
+
+    Raises:
+        OSError: they can't be read, or do not fit together (`ssl.SSLError`).
+    """
+    # With an empty password, an encrypted key is an error instead of a question at the terminal.
+    if is_bare_pem(certificate.read_bytes()) and is_bare_pem(key.read_bytes()):
+        context.load_cert_chain(certificate, key, password="")
+        return
+    # OpenSSL reads files alone; this one is for this user, and gone as soon as it was read.
+    with NamedTemporaryFile() as file:
+        file.write(pem_blocks(key.read_bytes()) + pem_blocks(certificate.read_bytes()))
+        file.flush()
+        context.load_cert_chain(file.name, password="")
+
+
+def _socket_path(value: str) -> str:
+    path = re.sub(r"^unix:(//)?", "", value)
+    if not path.startswith("/") or path.endswith("/") or "\0" in path:
+        raise ValueError("no absolute path of a socket")
+    if len(path.encode()) > UNIX_PATH_BYTES_MAX:
+        raise ValueError(f"a socket's path has up to {UNIX_PATH_BYTES_MAX} bytes")
+    return f"{UNIX}{path}"
 
 
 def environment_name(field: str) -> str:
@@ -185,8 +273,13 @@ def _one_line(error: ValidationError) -> str:
         return str(first["msg"]).removeprefix("Value error, ")
     place = str(first["loc"][0])
     field = next((name for name in Settings.model_fields if environment_name(name) == place), place)
-    accepted = Settings.model_fields[field].description
     if first["type"] == "missing":
+        accepted = Settings.model_fields[field].description
         return f"{environment_name(field)} is not set; it takes: {accepted} (`make setup` writes a fresh .env)"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return f"{environment_name(field)} is wrong ({message}); it takes: {accepted}"
+    return wrong(field, str(first["msg"]).removeprefix("Value error, "))
+
+
+def wrong(field: str, why: str) -> str:
+    """Return the line for a setting that does not take."""
+    accepted = Settings.model_fields[field].description
+    return f"{environment_name(field)} is wrong ({why}); it takes: {accepted}"

@@ -19,10 +19,13 @@ from receiver.web import create_app
 from receiver.web.schemas.payments import PaymentWithChecks
 
 
-def credentials(simulator: Simulator, pfx: Path | None = None, **changes: str) -> dict[str, str]:
-    """The simulator's credentials as they are stored; `pfx` is another client certificate than the right one."""
+def credentials(simulator: Simulator, pfx: Path | None = None, **changes: str | None) -> dict[str, str]:
+    """The simulator's credentials as they are stored; `pfx` is another client certificate than the right one.
+
+    What is changed to nothing (`None`) is left out.
+    """
     files = simulator.certificates
-    return {
+    stored = {
         "username": "simulator-user",
         "password": "simulator-password",
         "certificate": base64.b64encode((pfx or files.client_pfx).read_bytes()).decode(),
@@ -30,6 +33,7 @@ def credentials(simulator: Simulator, pfx: Path | None = None, **changes: str) -
         "ca_certificate": base64.b64encode(files.ca.read_bytes()).decode(),
         **changes,
     }
+    return {name: value for name, value in stored.items() if value is not None}
 
 
 def credentials_file(simulator: Simulator, **changes: str) -> dict[str, str]:

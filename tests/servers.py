@@ -15,7 +15,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 RECEIVER = (sys.executable, "-c", "from receiver.cli import main; main(prog_name='receiver')")
-START_SECONDS = 30
+START_SECONDS = 120
 
 STARTED: set[str] = set()
 """The addresses at which servers of these tests answer, that run the code as it is."""
@@ -87,7 +87,7 @@ class WebServer:
         while time.monotonic() < ends:
             assert self.process.poll() is None, f"gunicorn ended with {self.process.returncode}"
             try:
-                requests.get(f"{self.url}/healthz", timeout=2, verify=False)  # noqa: S501 - only whether it is up
+                requests.get(f"{self.url}/healthz", timeout=10, verify=False)  # noqa: S501 - only whether it is up
             except requests.RequestException:
                 time.sleep(0.05)
             else:
@@ -107,4 +107,4 @@ class WebServer:
         STARTED.discard(self.url)
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(40)
+        return self.process.wait(90)

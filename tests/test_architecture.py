@@ -19,7 +19,8 @@ PACKAGE = "receiver"
 LEVELS = (
     ("__init__", "client"),
     ("model",),
-    ("settings", "logs", "signing"),
+    ("signing",),
+    ("settings", "logs"),
     ("store",),
     ("runtime",),
     ("banks",),

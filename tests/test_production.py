@@ -105,6 +105,6 @@ def test_a_production_environment_takes_callbacks(
         assert ended.returncode == 0, ended.stderr
     server = WebServer(given, python=str(production)).start()
     signed = live_bank.sign(deposit())
-    answer = requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=10)
+    answer = requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=60)
     assert server.stop() == 0
     assert answer.json()["status"] == "accepted"

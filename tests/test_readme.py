@@ -17,7 +17,7 @@ import requests
 from conftest import KEY
 from servers import RECEIVER, ROOT, environment, free_port
 
-START_SECONDS = 30
+START_SECONDS = 120
 BLOCK = re.compile(r"<!-- first callback: begin.*?-->\n```bash\n(.*?)```\n<!-- first callback: end -->", re.DOTALL)
 README_PORT, README_BANK_PORT = "8000", "9900"
 

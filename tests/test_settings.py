@@ -62,6 +62,9 @@ def test_a_wrong_key_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch
 
 
 WRONG = [
+    ("RECEIVER_BIND", "127.0.0.1:9"),
+    ("RECEIVER_WAITING_MAX", "0"),
+    ("RECEIVER_WAITING_READERS_MAX", "many"),
     ("RECEIVER_DATABASE_URL", "mysql://host/database"),
     ("RECEIVER_DATABASE_URL", "postgresql://host/database"),
     ("RECEIVER_DATABASE_URL", "postgresql+psycopg://host:port/database"),
@@ -182,6 +185,18 @@ def test_a_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(f"RECEIVER_SECRET_KEYS={OTHER_KEY}\nRECEIVER_PROCESSES=7\nSOMETHING_ELSE=1\n")
     settings = load_settings()
     assert (settings.keys, settings.processes) == ([KEY], 7)
+
+
+@pytest.mark.parametrize("quoted", ["'pa${NOPE}ss'", '"pa${NOPE}ss"', "pa${NOPE}ss"])
+def test_a_value_in_the_file_stays_as_it_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, quoted: str) -> None:
+    monkeypatch.setenv("NOPE", "something else")
+    lines = {"BCB_CLIENT_ID": "the-${HOME}-id", "BCB_CLIENT_SECRET": quoted, "BCB_MESSAGE_SIGNING_SECRET": quoted}
+    (tmp_path / ".env").write_text("\ufeff" + "".join(f"{name}={value}\n" for name, value in lines.items()))
+    settings = load_settings()
+    assert settings.bcb_client_id == "the-${HOME}-id"
+    for secret in (settings.bcb_client_secret, settings.bcb_message_signing_secret):
+        assert secret is not None
+        assert secret.get_secret_value() == "pa${NOPE}ss"
 
 
 def test_a_file_that_is_no_text_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, signing_secrets
 from receiver.store import sources as stored
 from receiver.store.credential_changes import ChangeRecord
+from receiver.store.database import retried
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def report(runtime: Runtime, change: ChangeRecord) -> None:
     CredentialChanges(runtime).report(change)
 
 
+@retried
 def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> dict[str, str | None]:
     """Return what a change has brought, in the clear: credentials and signing secret; audited as `secret.shown`.
 

@@ -13,6 +13,7 @@ from receiver.model import NotFound, NotPossible, Verdict
 from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, replays
 from receiver.store import late as late_deliveries
+from receiver.store.database import retried
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.late import HeldRecord
 from receiver.store.records import Recorded
@@ -178,6 +179,7 @@ def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:
         behind = rows[-1].id
 
 
+@retried
 def _note(runtime: Runtime, who: str, source_name: str | None, accepted: Sequence[str], held: Sequence[str]) -> None:
     about = {"source": source_name, "deliveries": list(accepted[:AUDITED]), "accepted": len(accepted)}
     if held:

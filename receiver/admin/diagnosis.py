@@ -63,6 +63,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     try:
         is_writable(runtime.database)
         yield Finding("ok", "database", "migrated, and can be written")
+        yield from _reached(runtime)
     except StoreUnavailable as error:
         yield Finding("fail", "database", str(error))
         return
@@ -98,6 +99,14 @@ def _conflicts(runtime: Runtime) -> Iterator[Finding]:
         )
     elif found.looked_at and not found.in_money:
         yield Finding("ok", "conflicts", f"{found.looked_at} events have other content, none of them in money")
+
+
+def _reached(runtime: Runtime) -> Iterator[Finding]:
+    """How the database is reached: a pooler's sessions, or a file that others may read."""
+    if notice := runtime.database.notice:
+        yield Finding("warn", "database sessions", notice)
+    if readable := runtime.database.readable_by_others():
+        yield Finding("warn", "database file", f"others may read it: chmod 600 {readable}")
 
 
 def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from receiver.replay import run
 from receiver.replay.plan import Plan, Planner, Request
 from receiver.runtime import Runtime
 from receiver.store import feed, replays
+from receiver.store.database import retried
 from receiver.store.replays import ReplayRecord
 
 
@@ -20,6 +21,7 @@ def plan(runtime: Runtime, request: Request) -> Plan:
         return Planner(runtime.settings.keys).plan(connection, request, runtime.clock())
 
 
+@retried
 def start(runtime: Runtime, who: str, plan_token: str) -> ReplayRecord:
     """Start the run of a plan, which workers do; audited as `replay.started`.
 
@@ -52,6 +54,7 @@ def find(runtime: Runtime, replay_id: str) -> ReplayRecord:
     return found
 
 
+@retried
 def cancel(runtime: Runtime, who: str, replay_id: str) -> ReplayRecord:
     """Stop a replay where it stands, and return it; what it has sent stays sent. Audited as `replay.cancelled`.
 

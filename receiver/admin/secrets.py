@@ -17,6 +17,7 @@ from receiver.signing.errors import Refusal
 from receiver.store import audit, credential_changes, signing_secrets
 from receiver.store import sources as stored
 from receiver.store.credential_changes import ChangeRecord
+from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed, Encryption, reencrypt_all
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
@@ -32,6 +33,7 @@ class Secrets:
     """What the unfinished change means, in words."""
 
 
+@retried
 def put(runtime: Runtime, who: str, source_name: str, text: str) -> int:
     """Make a secret the current one and return its version; audited as `secret.set`.
 
@@ -112,6 +114,7 @@ def listing(runtime: Runtime, source_name: str) -> Secrets:
     return Secrets(versions, change, warning)
 
 
+@retried
 def expire(runtime: Runtime, who: str, source_name: str, version: int) -> bool:
     """End one version of a secret now; audited as `secret.expired`.
 
@@ -132,6 +135,7 @@ def expire(runtime: Runtime, who: str, source_name: str, version: int) -> bool:
     return any(secret.state(now) != "expired" for secret in left)
 
 
+@retried
 def reencrypt(runtime: Runtime, who: str) -> int:
     """Encrypt everything secret with the newest key (key rotation); audited as `secrets.reencrypted`.
 

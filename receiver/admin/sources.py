@@ -20,6 +20,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, bank_sessions, events, signing_secrets, sources
 from receiver.store.bank_sessions import StoredKeys
 from receiver.store.credential_changes import ChangeRecord
+from receiver.store.database import retried
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
 
@@ -141,6 +142,7 @@ def check(new: NewSource) -> dict[str, Any]:
     return options
 
 
+@retried
 def add(runtime: Runtime, who: str, new: NewSource, credentials: Mapping[str, str] | None = None) -> SourceRecord:
     """Add a source, with API credentials where these are given; audited as `source.added`.
 
@@ -194,6 +196,7 @@ def disable(runtime: Runtime, who: str, name: str) -> None:
     _switch(runtime, who, name, is_on=False)
 
 
+@retried
 def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> None:
     what = "source.enabled" if is_on else "source.disabled"
     with runtime.database.write() as connection:
@@ -232,6 +235,7 @@ def check_credentials(bank_name: str, credentials: Mapping[str, str], now: datet
     return text
 
 
+@retried
 def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[str, str]) -> ChangeRecord | None:
     """Replace a source's API credentials by ones that the bank gave in another way; audited as `source.credentials`.
 

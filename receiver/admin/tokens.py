@@ -8,6 +8,7 @@ from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit
 from receiver.store.api_tokens import DEFAULT_SCOPES, TokenRecord
+from receiver.store.database import retried
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class NewToken:
     expires_at: datetime | None
 
 
+@retried
 def create(
     runtime: Runtime,
     who: str,
@@ -58,6 +60,7 @@ def create(
     return NewToken(name, text, granted, tuple(source_names), ends)
 
 
+@retried
 def revoke(runtime: Runtime, who: str, name: str) -> None:
     """End a token at once, in every process; audited as `token.revoked`.
 

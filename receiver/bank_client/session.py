@@ -85,7 +85,8 @@ class SharedToken:
             StoreUnavailable
             DecryptionFailed
         """
-        give_up = self._clock() + FETCHING
+        # By the process's own clock: the one that tells the date may be set meanwhile.
+        give_up = time.monotonic() + FETCHING.total_seconds()
         while True:
             now = self._clock()
             stored, is_readable = self._stored()
@@ -101,7 +102,7 @@ class SharedToken:
                 )
             if is_leader:
                 return self._fetch_and_store()
-            if now > give_up:
+            if time.monotonic() > give_up:
                 raise TokenRefused("another process has been fetching a token for too long")
             time.sleep(POLL_SECONDS)
 

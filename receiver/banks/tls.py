@@ -20,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from receiver.banks.errors import BankError, CertificateRefused, CertificateUnusable, NotTrusted, PasscodeWrong
+from receiver.signing.pem import pem_blocks
 
 _REFUSED = {
     "HANDSHAKE_FAILURE": "the bank ended the TLS handshake, as it does where no client certificate is presented",
@@ -126,7 +127,7 @@ def certificate_in(credentials: Mapping[str, str]) -> ClientCertificate:
         raise CertificateUnusable("there is no client certificate among the credentials")
     ca = credentials.get("ca_certificate")
     try:
-        pfx, ca_pem = b64decode(credentials["certificate"], validate=True), b64decode(ca) if ca else None
+        pfx, ca_pem = b64decode(credentials["certificate"], validate=True), b64decode(ca) if ca is not None else None
     except (binascii.Error, ValueError) as error:
         raise CertificateUnusable("the stored client certificate is not Base64") from error
     return ClientCertificate(pfx, credentials.get("passcode", ""), ca_pem)
@@ -151,7 +152,7 @@ def _open_pfx(pfx: bytes, passcode: str) -> tuple[x509.Certificate, PKCS12KeyAnd
         kind = "PEM" if pfx.lstrip().startswith(b"-----BEGIN") else "something else"
         raise CertificateUnusable(f"the client certificate is no PFX (P12) file but {kind}")
     try:
-        found = load_pkcs12(pfx, passcode.encode())
+        found = _decrypt(pfx, passcode)
     except UnsupportedAlgorithm as error:
         raise CertificateUnusable("the PFX is encrypted by an algorithm not known here; export it with AES") from error
     except (ValueError, TypeError) as error:
@@ -162,15 +163,27 @@ def _open_pfx(pfx: bytes, passcode: str) -> tuple[x509.Certificate, PKCS12KeyAnd
     return found.cert.certificate, found
 
 
+def _decrypt(pfx: bytes, passcode: str) -> PKCS12KeyAndCertificates:
+    if passcode:
+        return load_pkcs12(pfx, passcode.encode())
+    # An empty passcode and none are two things in the format, and one to people.
+    try:
+        return load_pkcs12(pfx, b"")
+    except ValueError:
+        return load_pkcs12(pfx, None)
+
+
 @lru_cache(maxsize=16)
 def _context_for(pfx: bytes, passcode: str, ca: bytes | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # A bank may ask for the certificate once it has seen the request (TLS 1.3, RFC 8446 section 4.6.2).
+    context.post_handshake_auth = True
     _, found = _open_pfx(pfx, passcode)
     _load_chain(context, found)
     try:
         if ca is not None:
-            context.load_verify_locations(cadata=ca.decode("ascii"))
+            context.load_verify_locations(cadata=pem_blocks(ca).decode())
         else:
             public = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
             context.load_verify_locations(public or DEFAULT_CA_BUNDLE_PATH)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 HIDDEN = ("secret", "password", "passcode")
 FILE_BYTES_MAX = 1024 * 1024
 
+MAY_BE_EMPTY = ("passcode",)
+"""An empty one is one: a PFX file may be made so. Of all others, empty is left out."""
+
 
 def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str]:
     """Return the credentials, whole and checked, ready to be stored; empty where none are given.
@@ -72,7 +75,7 @@ def _read(file: TextIO, bank: Bank) -> dict[str, str]:
         raise click.ClickException(f"--credentials is not JSON: {error}") from None
     fields = {key.lower().replace("_", ""): value for key, value in given.items()} if isinstance(given, dict) else {}
     found = {name: fields.get(name.replace("_", "")) for name in bank.credential_names}
-    return {name: value for name, value in found.items() if isinstance(value, str) and value}
+    return {name: value for name, value in found.items() if isinstance(value, str) and (value or name in MAY_BE_EMPTY)}
 
 
 def _ask(bank: Bank, given: Mapping[str, str]) -> dict[str, str]:
@@ -86,13 +89,13 @@ def _ask(bank: Bank, given: Mapping[str, str]) -> dict[str, str]:
     for name in wanted:
         label = f"{name} (path of the file{', not needed' if name in _optional(bank) else ''})"
         value = click.prompt(
-            label if name in _files(bank) else name,
+            label if name in _files(bank) else f"{name} (may be empty)" if name in MAY_BE_EMPTY else name,
             default="",
             show_default=False,
             hide_input=any(word in name for word in HIDDEN),
             err=True,
         )
-        if value:
+        if value or (name in MAY_BE_EMPTY and found):
             found[name] = value
     return found
 

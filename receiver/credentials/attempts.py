@@ -17,6 +17,7 @@ from receiver.model import CredentialChangeKind, CredentialChangeState
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes
 from receiver.store.credential_changes import ChangeRecord
+from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -69,8 +70,7 @@ class Attempts:
             ChangeRefused
             ChangeUnfinished
         """
-        with self.runtime.database.write() as connection:
-            taken = credential_changes.begin_attempt(connection, change, due_at=self.runtime.clock() + HEAD_START)
+        taken = self._begin(change)
         return self.make(taken) if taken is not None else self._ended(change)
 
     def make(self, change: ChangeRecord) -> ChangeRecord:
@@ -102,15 +102,24 @@ class Attempts:
             return self._wait(change, self._not_yet(change, str(spent)), spent, spent.until)
         except BankError as error:
             return self._wait(change, self._not_yet(change, str(error)), error)
+        self._adopt(change)
+        log.info("%s uses the new client %s", self.source.name, change.client_id)
+        return self._ended(change)
+
+    @retried
+    def _adopt(self, change: ChangeRecord) -> None:
         with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
             if found is not None:
                 trial.adopt(connection, self.runtime.encryption, self.source, found, self.runtime.clock())
-        log.info("%s uses the new client %s", self.source.name, change.client_id)
-        return self._ended(change)
 
     def _not_yet(self, change: ChangeRecord, words: str) -> str:
         return trial.NOT_YET.format(client=change.client_id, words=words, source=self.source.name)
+
+    @retried
+    def _begin(self, change: ChangeRecord) -> ChangeRecord | None:
+        with self.runtime.database.write() as connection:
+            return credential_changes.begin_attempt(connection, change, due_at=self.runtime.clock() + HEAD_START)
 
     def _ask(self, session: BankSession, change: ChangeRecord) -> NewCredentials | None:
         """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
@@ -138,9 +147,13 @@ class Attempts:
                 # What was asked for has come to be: the client gets no token any more.
                 return None
             raise
-        with self.runtime.database.write() as connection:
-            credential_changes.pin_token(connection, self.runtime.encryption, self.source, change, fresh)
+        self._pin(change, fresh)
         return session.ask_with(fresh, lambda client: _call(bank, client, change))
+
+    @retried
+    def _pin(self, change: ChangeRecord, token: str) -> None:
+        with self.runtime.database.write() as connection:
+            credential_changes.pin_token(connection, self.runtime.encryption, self.source, change, token)
 
     def _refused(self, change: ChangeRecord, session: BankSession, refused: BankError) -> ChangeRecord:
         """Give up a change that the bank refused, unless an earlier attempt at it may have been done all the same."""
@@ -161,15 +174,23 @@ class Attempts:
 
     def _wait(self, change: ChangeRecord, words: str, why: Exception, until: datetime | None = None) -> ChangeRecord:
         """Leave it for later, by whoever comes first."""
-        due_at = until or self.runtime.clock() + _pause(change.attempts)
+        now = self.runtime.clock()
+        # No longer than any pause: what is stored by a clock that is wrong must be told from what is meant.
+        due_at = min(until, now + PAUSE_IN_VAIN) if until else now + _pause(change.attempts)
+        if not self._note(change, words, due_at):
+            return self._ended(change)
+        raise ChangeUnfinished(words if change.made else outcomes.unfinished(self.source, change, words)) from why
+
+    @retried
+    def _note(self, change: ChangeRecord, words: str, due_at: datetime) -> bool:
+        """Write down why it is unfinished, and when to try again; false where it is over."""
         with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
             if found is not None:
                 credential_changes.change_values(connection, change.id, error=words, due_at=due_at)
-        if found is None:
-            return self._ended(change)
-        raise ChangeUnfinished(words if change.made else outcomes.unfinished(self.source, change, words)) from why
+        return found is not None
 
+    @retried
     def _close(self, change: ChangeRecord, words: str) -> None:
         now = self.runtime.clock()
         with self.runtime.database.write() as connection:
@@ -183,6 +204,7 @@ class Attempts:
                 connection, self.runtime.encryption, at=now, who=change.requested_by, what=what, why=words, about=about
             )
 
+    @retried
     def _record(self, change: ChangeRecord, answer: NewCredentials | None) -> ChangeRecord:
         """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it."""
         with self.runtime.database.write() as connection:

@@ -9,11 +9,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes, trial
-from receiver.credentials.attempts import HEAD_START, Attempts
+from receiver.credentials.attempts import HEAD_START, PAUSE_IN_VAIN, Attempts
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
 from receiver.inbox import reverify
 from receiver.inbox.inbox import UNRESOLVED
@@ -21,7 +21,7 @@ from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, deliveries, sources
 from receiver.store.credential_changes import SECRETS_SEEN, ChangeRecord, Intent
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -100,10 +100,11 @@ class CredentialChanges:
             StoreUnavailable
         """
         with self.runtime.database.read() as connection:
-            due = credential_changes.due(connection, self.runtime.clock())
+            due = credential_changes.due(connection, self.runtime.clock(), PAUSE_IN_VAIN)
             known = {source.id: source for source in sources.every(connection)}
         return sum(self._finish_one(known[change.source_id], change) for change in due)
 
+    @retried
     def abandon(self, source: SourceRecord, who: str) -> None:
         """Give up an unfinished change, once the bank has handed out new credentials in another way.
 
@@ -126,11 +127,13 @@ class CredentialChanges:
             over = credential_changes.unsettled(connection)
         return sum(self._settle(change) for change in over)
 
+    @retried
     def report(self, change: ChangeRecord) -> None:
         """Note that the one who asked for a change knows that it is done; what was made for another app is dropped."""
         with self.runtime.database.write() as connection:
             credential_changes.change_values(connection, change.id, reported_at=self.runtime.clock(), made=None)
 
+    @retried
     def take_back(self, source: SourceRecord, who: str) -> ChangeRecord:
         """Give up a client on trial, or go back from a new client to the one before it; return the change.
 
@@ -185,7 +188,7 @@ class CredentialChanges:
             log.info("%s deliveries that were kept during a change of credentials are accepted", len(accepted))
         # More may be stored for a moment, by processes that do not know yet that the change is over.
         finished = change.finished_at
-        is_over = finished is not None and self.runtime.clock() - finished > 2 * SECRETS_SEEN
+        is_over = finished is not None and abs(self.runtime.clock() - finished) > 2 * SECRETS_SEEN
         with self.runtime.database.write() as connection:
             if not is_pending:
                 deliveries.set_reason(connection, left, "signature_mismatch")
@@ -202,21 +205,20 @@ class CredentialChanges:
         token = session.log_in()
         now = self.runtime.clock()
         intent = Intent(kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
+        return self._write_down(source, intent, now)
+
+    @retried
+    def _write_down(self, source: SourceRecord, intent: Intent, now: datetime) -> ChangeRecord:
         with self.runtime.database.write() as connection:
             begun = credential_changes.begin(
                 connection, self.runtime.encryption, source, intent, now=now, due_at=now + HEAD_START
             )
             if begun is None:
                 raise AlreadyUnderWay(f"somebody else has just begun to change the credentials of {source.name}")
-            about = {"source": source.name, "client": target}
+            about = {"source": source.name, "client": intent.client_id}
+            what = f"credentials.{intent.kind}.begun"
             audit.write(
-                connection,
-                self.runtime.encryption,
-                at=now,
-                who=request.who,
-                what=f"credentials.{request.kind}.begun",
-                why=None,
-                about=about,
+                connection, self.runtime.encryption, at=now, who=intent.requested_by, what=what, why=None, about=about
             )
         return begun
 

@@ -15,6 +15,7 @@ from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import deliveries, intake, sources
+from receiver.store.database import retried
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.late import NewLate, hold
@@ -27,6 +28,7 @@ TAKEN = (Verdict.ACCEPTED, Verdict.LATE)
 """What may come of a rejected delivery that is proven genuine by now."""
 
 
+@retried
 def verify_stored(runtime: Runtime, delivery_id: str) -> Verdict | None:
     """Verify a rejected delivery again, in a transaction of its own: see `verify`.
 

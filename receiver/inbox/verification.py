@@ -97,7 +97,7 @@ def _prove(known: KnownSource, callback: Callback, now: datetime) -> Proof:
         raise
     except KeysNotKnown as unknown:
         keys = known.keys
-        lately = keys.tried_at is not None and now - keys.tried_at < KEYS_REFRESHED_EVERY
+        lately = keys.tried_at is not None and abs(now - keys.tried_at) < KEYS_REFRESHED_EVERY
         if keys.wanted_at is None and keys.jwks is not None and lately:
             raise Refusal("signature_mismatch", str(unknown)) from unknown
         raise

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, NotKnown
 from receiver.banks.protocol import Answer, Pauses
@@ -38,6 +39,11 @@ class Schedule:
     def at_least(self, pauses: Pauses) -> "Schedule":
         """Return the same with no shorter pauses than a bank wants."""
         return Schedule(max(self.first, pauses.first), max(self.longest, pauses.longest), pauses.first)
+
+    @property
+    def longest_pause(self) -> timedelta:
+        """With the most that chance adds."""
+        return timedelta(seconds=max(self.longest * (1 + JITTER), self.least))
 
     def next_check(
         self, status: Status, attempts: int, now: datetime, later: Sequence[datetime] = ()
@@ -92,6 +98,29 @@ class Reconciler:
             payments.ask_now(connection, subject_id, self._runtime.clock())
         return sum(self._check(due) for due in self._claim(subject_id)) == 1
 
+    def bring_forward(self) -> int:
+        """Make due at once what a clock that was wrong has put off for longer than anything is; return how many.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self._runtime.clock()
+        with self._runtime.database.read() as connection:
+            found = [
+                subject_id
+                for source in sources.every(connection)
+                for subject_id in payments.put_off_too_far(connection, source.id, now, self._longest(source))
+            ]
+        if found:
+            with self._runtime.database.write() as connection:
+                payments.bring_forward(connection, found, now)
+            log.warning("the clock was wrong: %s payments and jobs had been put off for too long", len(found))
+        return len(found)
+
+    def _longest(self, source: SourceRecord) -> timedelta:
+        """Return the longest pause before what is not final is asked for again."""
+        return self._schedule.at_least(banks.named(source.bank).pauses).longest_pause
+
     def _claim(self, subject_id: int | None = None) -> list[Due]:
         now = self._runtime.clock()
         until = now + self._lease
@@ -120,8 +149,10 @@ class Reconciler:
             finding = ask(session, due, facts)
         except BudgetSpent as spent:
             log.info("%s: %s", source.name, spent)
+            # No longer than any pause: what is stored by a clock that is wrong must be told from what is meant.
+            until = min(spent.until, self._runtime.clock() + self._longest(source))
             with self._runtime.database.write() as connection:
-                payments.put_off(connection, [due], spent.until)
+                payments.put_off(connection, [due], until)
             return False
         schedule = self._schedule.at_least(session.bank.pauses)
         record(self._runtime.database, due, finding, schedule, self._runtime.clock())

@@ -64,7 +64,7 @@ class Runner:
         now = self.runtime.clock()
         with self.runtime.database.write() as connection:
             replay = replays.lock(connection, replay_id)
-            if replay is None or replay.due_at > now:
+            if replay is None or not replay.is_due(now):
                 return 0
             limit = PART if replay.per_second is None else max(1, min(PART, int(replay.per_second)))
             do = self._verify_part if replay.target == ReplayTarget.VERIFICATION else self._send_part

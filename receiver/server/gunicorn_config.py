@@ -1,10 +1,14 @@
 """Gunicorn's settings (its own names), from ours. `docs/decisions.md` says why they are what they are."""
 
 import resource
+import ssl
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
-from receiver.settings import SettingsError, load_settings
+from receiver.server.listening import check_listening
+from receiver.settings import SettingsError, load_pair, load_settings
 
 MAJORS = {"gunicorn": 27, "gevent": 26}
 """The major versions that the worker class was tested with: it reaches into both. `pyproject.toml` caps them too."""
@@ -15,10 +19,11 @@ for _name, _major in MAJORS.items():
 
 try:
     _settings = load_settings()
+    check_listening(_settings)
 except SettingsError as error:
     sys.exit(f"receiver: {error}")
 
-bind = f"{_settings.bind}:{_settings.port}"
+bind = _settings.listens_at
 worker_class = "receiver.server.gunicorn_worker.ProblemWorker"
 workers = _settings.processes
 worker_connections = 4000
@@ -38,6 +43,19 @@ limit_request_field_size = 8190
 
 certfile = str(_settings.tls_certificate) if _settings.tls_certificate else None
 keyfile = str(_settings.tls_key) if _settings.tls_key else None
+
+
+def ssl_context(_: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """Return the context for HTTPS: gunicorn's own, unless the files hold what OpenSSL does not pass over."""
+    try:
+        return default()
+    except ssl.SSLError:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        assert _settings.tls_certificate is not None  # noqa: S101 - HTTPS is on
+        assert _settings.tls_key is not None  # noqa: S101
+        load_pair(context, _settings.tls_certificate, _settings.tls_key)
+        return context
+
 
 # The application reads X-Forwarded-For itself, by RECEIVER_TRUSTED_PROXIES; gunicorn is to believe nobody.
 forwarded_allow_ips = ""

@@ -6,17 +6,19 @@ from typing import TYPE_CHECKING
 
 from receiver import logs, runtime
 from receiver.admin import bcb_from_environment
+from receiver.model import ReceiverError
 from receiver.runtime import Runtime
-from receiver.settings import SettingsError, load_settings
+from receiver.settings import load_settings
 from receiver.store import schema
 from receiver.store.database import StoreUnavailable
-from receiver.store.encryption import DecryptionFailed
-from receiver.store.schema import NotMigrated
 
 if TYPE_CHECKING:
     from flask import Flask
 
 log = logging.getLogger(__name__)
+
+NOT_LOADED = 4
+"""The exit code of a process by which gunicorn's master ends as well; after any other it would start the next one."""
 
 
 def wsgi_app() -> "Flask":
@@ -31,8 +33,9 @@ def wsgi_app() -> "Flask":
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level)
         prepare(started)
-    except (SettingsError, NotMigrated, DecryptionFailed) as error:
-        sys.exit(f"receiver: {error}")
+    except ReceiverError as error:
+        sys.stderr.write(f"receiver: {error}\n")
+        sys.exit(NOT_LOADED)
     return create_app(started)
 
 
@@ -63,6 +66,8 @@ def development_server() -> None:
         logs.configure(started.settings.log_level)
         schema.upgrade(started.database, started.encryption)
         prepare(started)
-    except (SettingsError, NotMigrated, DecryptionFailed, StoreUnavailable) as error:
+    except ReceiverError as error:
         sys.exit(f"receiver: {error}")
-    create_app(started).run(started.settings.bind, started.settings.port, threaded=True)
+    # Flask would read `.env` too, by rules of its own.
+    host = started.settings.bind.strip("[]").replace("unix:", "unix://")
+    create_app(started).run(host, started.settings.port, threaded=True, load_dotenv=False)

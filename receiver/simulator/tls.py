@@ -4,6 +4,7 @@ A client that stalls in its handshake then holds up nobody else.
 """
 
 import contextlib
+import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ class CertificateFiles:
 def server_tls(folder: Path, host: str) -> tuple[Path, ssl.SSLContext]:
     """Make an authority, and return the file with its certificate (`ca.pem`) and the server's side of TLS."""
     authority = Authority("Bank simulator")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
     return _put(folder / "ca.pem", authority.certificate), authority.server_context(host)
 
 
@@ -116,7 +117,7 @@ def mutual_tls(
     client that shows no good certificate fails in the handshake, in 1.3 at its first read after it.
     """
     authority, stranger = Authority("Bank simulator"), Authority("Unknown")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
     context = authority.server_context(host)
     context.maximum_version = newest
     context.verify_mode = ssl.CERT_REQUIRED
@@ -179,6 +180,9 @@ def _drain(connection: socket.socket) -> None:
 
 
 def _put(path: Path, content: bytes) -> Path:
-    path.touch(mode=0o600)
-    path.write_bytes(content)
+    """Write a file for this user alone, whatever the umask, and never through a link."""
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(opened, "wb") as file:
+        os.fchmod(opened, 0o600)
+        file.write(content)
     return path

@@ -88,7 +88,7 @@ def find(connection: Connection, token: str, now: datetime) -> TokenRecord | Non
 
 def needs_note_of_use(record: TokenRecord, now: datetime) -> bool:
     """Tell whether the stored time of last use is older than `USE_NOTED_EVERY`."""
-    return record.last_used_at is None or now - record.last_used_at >= USE_NOTED_EVERY
+    return record.last_used_at is None or abs(now - record.last_used_at) >= USE_NOTED_EVERY
 
 
 def note_use(connection: Connection, token_id: int, now: datetime) -> None:

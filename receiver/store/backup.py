@@ -2,12 +2,14 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import make_url
 
 from receiver.model import ReceiverError
 from receiver.store.database import Database, StoreUnavailable
+from receiver.store.sqlite import open_private
 
 
 class BackupRefused(ReceiverError):
@@ -17,7 +19,8 @@ class BackupRefused(ReceiverError):
 def copy(database: Database, to: Path) -> int:
     """Write a consistent copy to a file that does not exist yet, and return its size in bytes.
 
-    The file shows under its name once it is whole and on disk.
+    The file shows under its name once it is whole and on disk; it is for this user alone, whatever the umask. Nothing
+    is written through a link.
 
     Raises:
         BackupRefused
@@ -25,27 +28,43 @@ def copy(database: Database, to: Path) -> int:
     """
     if not database.is_sqlite:
         raise BackupRefused("this is for SQLite; for PostgreSQL use pg_dump, which copies all that is needed")
-    if to.exists():
+    if os.path.lexists(to):
         raise BackupRefused(f"{to} exists already")
     part = to.with_name(to.name + ".part")
     try:
-        source = sqlite3.connect(str(make_url(database.url).database))
-        target = sqlite3.connect(part)
-        try:
-            source.backup(target)
-            if target.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                raise BackupRefused("the copy is not whole: the database itself may be damaged")
-        finally:
-            target.close()
-            source.close()
-        _sync(part)
+        # What a copy that was cut short has left, or a link that somebody has put there: it is not followed.
+        part.unlink(missing_ok=True)
+        made = open_private(part)
+    except OSError as error:
+        raise StoreUnavailable(str(error)) from error
+    try:
+        _copy(str(make_url(database.url).database), part, made)
         part.rename(to)
         _sync(to.parent)
+        return os.fstat(made).st_size
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable(str(error)) from error
     finally:
-        part.unlink(missing_ok=True)
-    return to.stat().st_size
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(made), os.lstat(part)):
+                part.unlink()
+        os.close(made)
+
+
+def _copy(database: str, part: Path, made: int) -> None:
+    """Copy into the new file, which is open as `made`, until it is whole and on disk."""
+    source = sqlite3.connect(database)
+    target = sqlite3.connect(part)
+    try:
+        source.backup(target)
+        if target.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            raise BackupRefused("the copy is not whole: the database itself may be damaged")
+    finally:
+        target.close()
+        source.close()
+    if not os.path.samestat(os.fstat(made), os.lstat(part)):
+        raise BackupRefused(f"{part} was replaced meanwhile: another copy to the same file was begun")
+    os.fsync(made)
 
 
 def _sync(path: Path) -> None:

@@ -4,15 +4,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, delete, func, not_, or_, select, update
 
 from receiver.store import sources
 from receiver.store.bulk_insert import insert_or_skip, upsert
 from receiver.store.encryption import DecryptionFailed, Encryption
+from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import BankToken, PublicKeys, RequestBudget, Source, table_of
 
 _tokens, _budgets, _keys, _sources = (table_of(model) for model in (BankToken, RequestBudget, PublicKeys, Source))
+
+BLOCK_MAX = timedelta(hours=24)
+"""The longest block that a bank's 429 is heeded for."""
 
 KEYS_PAUSE_MAX = timedelta(minutes=15)
 """The longest pause (backoff) between two fetches of public keys that fail, however many did."""
@@ -56,10 +60,12 @@ def claim_fetching(
     """Lease the fetching of a new token until `until`; false where another process has the lease, or has just had it.
 
     A token that is good by now makes it false too: between this process's look for one and its claim, another may
-    have fetched one.
+    have fetched one. A lease that ends later than one that is taken now was taken by a clock that was wrong, and is
+    over.
     """
     insert_or_skip(connection, _tokens, ["source_id"], {"source_id": source_id})
-    nobody = or_(_tokens.c.fetching_until.is_(None), _tokens.c.fetching_until <= now)
+    is_over = or_(_tokens.c.fetching_until <= now, _tokens.c.fetching_until > until + SKEW)
+    nobody = or_(_tokens.c.fetching_until.is_(None), is_over)
     claim = update(_tokens).where(_tokens.c.source_id == source_id, nobody)
     if not in_place_of_a_good_one:
         claim = claim.where(or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at <= now))
@@ -83,7 +89,8 @@ def end_fetching(connection: Connection, source_id: int) -> None:
 def drop_token(connection: Connection, encryption: Encryption, source: SourceRecord, text: str) -> None:
     """Forget the token that the bank refused, unless another process has replaced it already."""
     # Locked, lest the token that another process stores meanwhile is dropped in place of this one.
-    connection.execute(select(_tokens.c.source_id).where(_tokens.c.source_id == source.id).with_for_update())
+    row = select(_tokens.c.source_id).where(_tokens.c.source_id == source.id)
+    connection.execute(row.with_for_update(key_share=True))
     try:
         stored = token(connection, encryption, source)
     except DecryptionFailed:
@@ -99,21 +106,24 @@ def _purpose(source: SourceRecord) -> str:
 def take_request(connection: Connection, source_id: int, *, now: datetime, limit: int, window: timedelta) -> datetime:
     """Count one request against the bank's limit; return `now`, or when to come back where none is left.
 
-    Windows are fixed: one starts with the first request after the one before it has ended.
+    Windows are fixed: one starts with the first request after the one before it has ended. One that starts in the
+    future was started by a clock that was wrong: it starts now, and a block from then is over.
     """
     start = {"source_id": source_id, "window_started_at": now, "used": 0}
     insert_or_skip(connection, _budgets, ["source_id"], start)
-    row = connection.execute(select(_budgets).where(_budgets.c.source_id == source_id).with_for_update()).one()
-    if row.blocked_until is not None and row.blocked_until > now:
-        blocked: datetime = row.blocked_until
+    query = select(_budgets).where(_budgets.c.source_id == source_id).with_for_update(key_share=True)
+    row = connection.execute(query).one()
+    is_ahead = row.window_started_at > now + SKEW
+    blocked: datetime | None = row.blocked_until
+    if blocked is not None and not is_ahead and now < blocked <= now + BLOCK_MAX:
         return blocked
-    started, used = (now, 0) if row.window_started_at + window <= now else (row.window_started_at, row.used)
-    if used >= limit:
-        ends: datetime = started + window
-        return ends
-    changed = {"window_started_at": started, "used": used + 1, "blocked_until": None}
-    connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(**changed))
-    return now
+    begun: datetime = now if is_ahead else row.window_started_at
+    started, used = (now, 0) if begun + window <= now else (begun, row.used)
+    is_left = used < limit
+    changed = {"window_started_at": started, "used": used + is_left, "blocked_until": None}
+    if is_left or is_ahead:
+        connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(**changed))
+    return now if is_left else started + window
 
 
 def block_requests(connection: Connection, source_id: int, until: datetime) -> None:
@@ -193,14 +203,16 @@ def put_public_keys(
 
 
 def sources_in_want_of_keys(
-    connection: Connection, now: datetime, *, older_than: datetime, pause: timedelta
+    connection: Connection, *, now: datetime, older_than: timedelta, pause: timedelta
 ) -> list[SourceRecord]:
     """Return the enabled sources with credentials whose bank's public keys are due to be fetched.
 
     That is where keys are asked for, missing or older than `older_than`, and no fetch was tried for the length of
-    `pause`, which doubles with each one that failed (backoff).
+    `pause`, which doubles with each one that failed (backoff). What was fetched or tried later than `now` was so by a
+    clock that was wrong, and counts as long ago.
     """
-    wanted = or_(_keys.c.wanted_at.is_not(None), _keys.c.fetched_at.is_(None), _keys.c.fetched_at < older_than)
+    fresh = _keys.c.fetched_at.between(now - older_than, now + SKEW)
+    wanted = or_(_keys.c.wanted_at.is_not(None), _keys.c.fetched_at.is_(None), not_(fresh))
     query = (
         select(_sources.c.name, _keys.c.tried_at, _keys.c.failures)
         .outerjoin(_keys, _keys.c.source_id == _sources.c.id)

@@ -123,9 +123,13 @@ def pending(connection: Connection, source_id: int) -> ChangeRecord | None:
     return fetch_one(connection, ChangeRecord, _all().where(_changes.c.source_id == source_id, _is_pending))
 
 
-def due(connection: Connection, now: datetime) -> list[ChangeRecord]:
-    """Return unfinished changes that may be tried again."""
-    query = _all().where(_is_pending, _changes.c.due_at <= now).order_by(_changes.c.due_at)
+def due(connection: Connection, now: datetime, longest: timedelta) -> list[ChangeRecord]:
+    """Return unfinished changes that may be tried again.
+
+    None waits for longer than `longest`: where it seems so, the clock was wrong when that was written down.
+    """
+    is_due = or_(_changes.c.due_at <= now, _changes.c.due_at > now + longest)
+    query = _all().where(_is_pending, is_due).order_by(_changes.c.due_at)
     return fetch_all(connection, ChangeRecord, query)
 
 
@@ -146,7 +150,7 @@ def lock(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
     """Return a change for this transaction alone; none where it is not pending any more."""
     sources.lock(connection, change.source_id)
     query = _all().where(_changes.c.id == change.id, _is_pending)
-    return fetch_one(connection, ChangeRecord, query.with_for_update())
+    return fetch_one(connection, ChangeRecord, query.with_for_update(key_share=True))
 
 
 def begin_attempt(connection: Connection, change: ChangeRecord, *, due_at: datetime) -> ChangeRecord | None:
@@ -199,7 +203,10 @@ def secrets_may_be_newer(connection: Connection, source_id: int, now: datetime) 
         _changes.c.source_id == source_id,
         _changes.c.kind.in_((CredentialChangeKind.CREATE, CredentialChangeKind.ROTATE)),
         # A client that is made and waits to work has given its secret already.
-        or_(_is_pending & _changes.c.made.is_(None), _changes.c.finished_at > now - SECRETS_SEEN),
+        or_(
+            _is_pending & _changes.c.made.is_(None),
+            _changes.c.finished_at.between(now - SECRETS_SEEN, now + SECRETS_SEEN),
+        ),
     )
     return connection.execute(query.limit(1)).first() is not None
 

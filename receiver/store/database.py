@@ -1,6 +1,8 @@
 """The two ways into the database, SQLite or PostgreSQL: to read, and to write so that it is on disk."""
 
+import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +46,7 @@ class Contended(StoreUnavailable):
     """Other writers were in the way; nothing is wrong with the database, and the same may come off the next time."""
 
 
-def tried_again(act: Callable[Given, Returned]) -> Callable[Given, Returned]:
+def retried(act: Callable[Given, Returned]) -> Callable[Given, Returned]:
     """Decorate what is one transaction and nothing besides: where others are in the way it is done anew, `TRIES` times.
 
     The decorated function raises `Contended` once that was in vain.
@@ -153,6 +155,13 @@ class Database:
     def notice(self) -> str | None:
         """What an operator should know of how the database is reached, once it was; none where there is nothing."""
         return None if self._sessions is None else self._sessions.notice
+
+    def readable_by_others(self) -> str | None:
+        """Return the path of the SQLite file, where users other than its owner may read it; none otherwise."""
+        if not self.is_sqlite:
+            return None
+        path = str(make_url(self.url).database)
+        return path if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRGRP | stat.S_IROTH) else None
 
     @property
     def commits(self) -> int:

@@ -197,6 +197,7 @@ def _drop_surplus(connection: Connection, share: _Share, most: int, at_once: int
             .where(*share.rows(), network == loud)
             .order_by(_deliveries.c.id)
             .limit(number)
+            # Not `FOR NO KEY UPDATE`, as everywhere else: they are deleted, so what refers to one must not be at it.
             .with_for_update(skip_locked=True)
             .cte("oldest")
         )
@@ -233,7 +234,7 @@ def _loudest(counts: Mapping[str, int], senders: Collection[str], surplus: int) 
 def lock_rejected(connection: Connection, delivery_id: str) -> DeliveryRecord | None:
     """Return a rejected delivery, for this transaction alone; none where it is gone."""
     query = _all().where(_deliveries.c.id == delivery_id, _is_rejected)
-    return fetch_one(connection, DeliveryRecord, query.with_for_update(of=_deliveries))
+    return fetch_one(connection, DeliveryRecord, query.with_for_update(of=_deliveries, key_share=True))
 
 
 def set_reason(connection: Connection, delivery_ids: Sequence[str], reason: str) -> None:

@@ -133,7 +133,7 @@ def give_positions(database: Database) -> int:
 def _move(connection: Connection) -> int:
     """Move up to `BATCH` entries from the outbox to the feed, and return the last position given."""
     # The lock comes first, in a statement of its own: what the next statement sees was committed before it.
-    before: int = connection.execute(select(_head.c.position).with_for_update()).scalar_one()
+    before: int = connection.execute(select(_head.c.position).with_for_update(key_share=True)).scalar_one()
     copied = [column for column in _outbox.c if column.name != "id"]
     pending = (
         select((before + func.row_number().over(order_by=_outbox.c.id)).label("position"), _outbox.c.id, *copied)

@@ -2,20 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, FromClause, Select, and_, case, insert, or_, select, update
 
 from receiver.model import Agreement, Status, SubjectKind
 from receiver.store import pagination, sources
-from receiver.store.records import columns_of, fetch_all, fetch_one
+from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
 from receiver.store.tables import Check, Source, Subject, table_of
 
 _subjects, _checks, _sources = (table_of(model) for model in (Subject, Check, Source))
 
 STATUSES = tuple(str(status) for status in Status)
 AGREEMENTS = tuple(str(agreement) for agreement in Agreement)
+
+
+LATEST = timedelta(days=31)
+"""The furthest ahead that a bank wants what is final to be looked at once more, and a day."""
+
+BROUGHT_AT_ONCE = 1000
 
 
 class LeaseLost(Exception):
@@ -88,8 +94,12 @@ class State:
 def claim_due(
     connection: Connection, *, now: datetime, until: datetime, lease: str, limit: int, subject_id: int | None = None
 ) -> list[Due]:
-    """Lease up to `limit` subjects that are due until `until`, the longest due first; `lease` is new at each call."""
-    free = or_(_subjects.c.leased_until.is_(None), _subjects.c.leased_until <= now)
+    """Lease up to `limit` subjects that are due until `until`, the longest due first; `lease` is new at each call.
+
+    A lease that ends later than one that is taken now was taken by a clock that was wrong, and is over.
+    """
+    is_over = or_(_subjects.c.leased_until <= now, _subjects.c.leased_until > until + SKEW)
+    free = or_(_subjects.c.leased_until.is_(None), is_over)
     enabled = select(_sources.c.id).where(_sources.c.enabled.is_(True))
     due = (
         select(_subjects.c.id)
@@ -186,6 +196,25 @@ def put_off(connection: Connection, dues: Sequence[Due], until: datetime) -> Non
             .where(_subjects.c.id == due.id, _subjects.c.lease == due.lease)
             .values(lease=None, leased_until=None, due_at=until)
         )
+
+
+def put_off_too_far(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> list[int]:
+    """Return subjects of a source that seem to wait for longer than any does: a clock was wrong when it was written.
+
+    `longest` is the longest pause of what is not final. No more than `BROUGHT_AT_ONCE` are returned.
+    """
+    is_open = _subjects.c.status.in_([status for status in Status if not status.is_final])
+    query = select(_subjects.c.id).where(
+        _subjects.c.source_id == source_id,
+        or_(and_(is_open, _subjects.c.due_at > now + longest), _subjects.c.due_at > now + LATEST),
+    )
+    return list(connection.execute(query.limit(BROUGHT_AT_ONCE)).scalars())
+
+
+def bring_forward(connection: Connection, subject_ids: Sequence[int], now: datetime) -> None:
+    """Make subjects due at once that have been put off, unless they are by now."""
+    later = _subjects.c.due_at > now
+    connection.execute(update(_subjects).where(_subjects.c.id.in_(subject_ids), later).values(due_at=now))
 
 
 def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, FromClause
@@ -10,6 +10,10 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 Record = TypeVar("Record", bound=NamedTuple)
 """A typed record whose fields are named like the columns that they come from."""
+
+SKEW = timedelta(minutes=1)
+"""How far the clocks of two machines may be apart: a wait that is longer than its longest by more was written down by a
+clock that was wrong, and is over."""
 
 
 class NonceReused(Exception):

@@ -1,11 +1,15 @@
-"""How connections to SQLite are opened: durable at each commit, and never waiting without end."""
+"""How connections to SQLite are opened: durable at each commit, never waiting without end, its files for us alone."""
 
+import os
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+from receiver.model import ReceiverError
 
 BUSY_SECONDS = 4
 """How long a writer waits for another one before it gives up: banks wait 5 s at least."""
@@ -20,15 +24,55 @@ CACHE_KIB = 32 * 1024
 """Of a connection. With SQLite's own 2 MB, a large database's indexes are read again at each commit."""
 
 
+LEAST_VERSION = (3, 35)
+"""The first that knows `RETURNING`."""
+
+PRAGMAS: dict[str, tuple[str | int, str | int]] = {
+    "journal_mode": ("WAL", "wal"),
+    "synchronous": ("FULL", 2),
+    "foreign_keys": ("ON", 1),
+}
+"""What we rely on: the value that is set, and the one that is read then. SQLite says nothing where it takes none."""
+
+
+class SqliteTooOld(ReceiverError):
+    """The SQLite that Python brings lacks what is needed."""
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone, whatever the umask.
+
+    Raises:
+        OSError
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    for one in reversed(missing):
+        one.mkdir(0o700, exist_ok=True)
+
+
+def open_private(path: Path) -> int:
+    """Make a new file for this user alone, whatever the umask, and return it open (a file descriptor).
+
+    Raises:
+        FileExistsError: there is something by this name, be it a link to nothing.
+        OSError
+    """
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
 def sqlite_engine(url: str) -> Engine:
     """Return the engine for a file, whose folder is made where there is none.
 
     Raises:
-        OSError: it can't be made.
+        SqliteTooOld
+        OSError: the folder can't be made.
     """
+    if sqlite3.sqlite_version_info < LEAST_VERSION:
+        needed = ".".join(map(str, LEAST_VERSION))
+        raise SqliteTooOld(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed, or PostgreSQL")
     path = make_url(url).database
     if path:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        private_folder(Path(path).absolute().parent)
     engine = create_engine(
         url,
         # The connection that was used last knows best what the file holds.
@@ -38,14 +82,21 @@ def sqlite_engine(url: str) -> Engine:
         hide_parameters=True,
     )
 
+    @event.listens_for(engine, "do_connect")
+    def make(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
+        # SQLite would make it as the umask has it; its log gets the mode of the database. It opens it afterwards.
+        with suppress(OSError):
+            os.close(open_private(Path(path or "")))
+
     @event.listens_for(engine, "connect")
     def prepare(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not open transactions of its own: `begin` below chooses their kind.
         dbapi_connection.isolation_level = None
+        for name, (value, read) in PRAGMAS.items():
+            dbapi_connection.execute(f"PRAGMA {name}={value}").close()
+            if (found := dbapi_connection.execute(f"PRAGMA {name}").fetchone()) != (read,):
+                raise sqlite3.OperationalError(f"SQLite does not take {name}={value} here: it has {found and found[0]}")
         for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
             f"wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}",
             f"cache_size=-{CACHE_KIB}",
             "temp_store=MEMORY",

@@ -73,7 +73,7 @@ class SqliteWriteLock:
         """Open the file, or make it, for those who may write to the database."""
         with suppress(FileNotFoundError):
             return os.open(path, flags)
-        made = os.open(path, flags | os.O_CREAT, 0o644)
+        made = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         with suppress(FileNotFoundError):
             of_database = os.stat(self._database_file)
             os.fchmod(made, stat.S_IMODE(of_database.st_mode))

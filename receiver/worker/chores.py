@@ -10,7 +10,8 @@ from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.errors import BankError
-from receiver.runtime import Runtime
+from receiver.reconcile.checks import Reconciler
+from receiver.runtime import Clock, Runtime
 from receiver.store import audit, bank_sessions, deliveries, events, sources
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -33,7 +34,7 @@ def refresh_public_keys(runtime: Runtime) -> int:
     now = runtime.clock()
     with runtime.database.read() as connection:
         wanting = bank_sessions.sources_in_want_of_keys(
-            connection, now, older_than=now - FETCHED_EVERY, pause=TRIED_EVERY
+            connection, now=now, older_than=FETCHED_EVERY, pause=TRIED_EVERY
         )
     wanting = [source for source in wanting if banks.named(source.bank).publishes_keys]
     for source in wanting:
@@ -54,6 +55,11 @@ def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
         bank_sessions.put_public_keys(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=error)
 
 
+def _is_within(pause: timedelta, before: datetime | None, now: datetime) -> bool:
+    """Tell whether a pause since `before` is not over; it is where the clock was ahead then, and has been put right."""
+    return before is not None and timedelta(0) <= now - before < pause
+
+
 LOOKED_AT_EVERY = timedelta(hours=24)
 
 
@@ -62,7 +68,7 @@ class CertificateExpiry:
     """Looks at every enabled source's certificate, once a day in each process."""
 
     runtime: Runtime
-    _next: datetime | None = field(default=None, init=False)
+    _looked_at: datetime | None = field(default=None, init=False)
 
     def look(self) -> int:
         """Log what ends within 30 days, where a day has passed; it is no work that a worker waits for, so always 0.
@@ -71,9 +77,9 @@ class CertificateExpiry:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if self._next is not None and now < self._next:
+        if _is_within(LOOKED_AT_EVERY, self._looked_at, now):
             return 0
-        self._next = now + LOOKED_AT_EVERY
+        self._looked_at = now
         with self.runtime.database.read() as connection:
             known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
         for source in known:
@@ -87,6 +93,30 @@ class CertificateExpiry:
                 level = logging.ERROR if state == "fail" else logging.WARNING
                 log.log(level, "the client certificate of %s: %s", source.name, text)
         return 0
+
+
+CLOCK_LOOKED_AT_EVERY = timedelta(minutes=1)
+
+
+@dataclass
+class ClockPutRight:
+    """Looks once a minute, and first at the start, for what a clock that was ahead has put off for too long."""
+
+    reconciler: Reconciler
+    clock: Clock
+    _looked_at: datetime | None = field(default=None, init=False)
+
+    def look(self) -> int:
+        """Make it due, where a minute has passed; return how many payments and jobs that were.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.clock()
+        if _is_within(CLOCK_LOOKED_AT_EVERY, self._looked_at, now):
+            return 0
+        self._looked_at = now
+        return self.reconciler.bring_forward()
 
 
 LOOKED_EVERY = timedelta(minutes=1)
@@ -108,7 +138,7 @@ class QuietSources:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if self._looked_at is not None and now - self._looked_at < LOOKED_EVERY:
+        if _is_within(LOOKED_EVERY, self._looked_at, now):
             return 0
         self._looked_at = now
         with self.runtime.database.read() as connection:
@@ -119,7 +149,7 @@ class QuietSources:
             }
         self._warned_at = {known: at for known, at in self._warned_at.items() if known in quiet}
         for source_id, words in quiet.items():
-            if source_id not in self._warned_at or now - self._warned_at[source_id] >= WARNED_EVERY:
+            if not _is_within(WARNED_EVERY, self._warned_at.get(source_id), now):
                 self._warned_at[source_id] = now
                 log.warning(words)
         return 0
@@ -133,7 +163,7 @@ class AuditAnchor:
     """Notes the audit log's newest digest in the log of the process, which is stored elsewhere than the database."""
 
     runtime: Runtime
-    _next: datetime | None = None
+    _looked_at: datetime | None = None
     _noted: str | None = None
 
     def look(self) -> int:
@@ -143,9 +173,9 @@ class AuditAnchor:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if self._next is not None and self._next - ANCHORED_EVERY <= now < self._next:
+        if _is_within(ANCHORED_EVERY, self._looked_at, now):
             return 0
-        self._next = now + ANCHORED_EVERY
+        self._looked_at = now
         with self.runtime.database.read() as connection:
             state = audit.state(connection)
         if state is not None and state.digest not in (None, self._noted):

@@ -11,7 +11,7 @@ from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
-from receiver.worker.chores import AuditAnchor, CertificateExpiry, QuietSources, refresh_public_keys
+from receiver.worker.chores import AuditAnchor, CertificateExpiry, ClockPutRight, QuietSources, refresh_public_keys
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Worker:
         """`chores` is what is done in every round besides checks; each returns how much it did."""
         self._runtime = runtime
         self._reconciler = Reconciler(runtime)
-        self._chores = _usual_chores(runtime) if chores is None else chores
+        self._chores = _usual_chores(runtime, self._reconciler) if chores is None else chores
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; a failing database or bank is waited out."""
@@ -64,7 +64,7 @@ class Worker:
         return done
 
 
-def _usual_chores(runtime: Runtime) -> Sequence[Callable[[], int]]:
+def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable[[], int]]:
     changes = CredentialChanges(runtime)
     return (
         Runner(runtime).run_due,
@@ -73,6 +73,7 @@ def _usual_chores(runtime: Runtime) -> Sequence[Callable[[], int]]:
         CertificateExpiry(runtime).look,
         QuietSources(runtime).look,
         AuditAnchor(runtime).look,
+        ClockPutRight(reconciler, runtime.clock).look,
     )
 
 

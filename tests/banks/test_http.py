@@ -35,6 +35,7 @@ NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 TOKEN = "eyJhbGciOiJub25lIn0.secret-token"
 SECRET = "very-secret-client-secret"
 READ_SECONDS = 0.5
+"""Of a caller that is to give up; all others wait for as long as a busy machine takes."""
 
 
 @pytest.fixture
@@ -45,6 +46,13 @@ def bank() -> Iterator[TinyBank]:
 
 @pytest.fixture
 def api(bank: TinyBank) -> Iterator[HttpClient]:
+    made = HttpClient(bank.url + "/", clock=lambda: NOW, token=TOKEN, read_seconds=60)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hasty(bank: TinyBank) -> Iterator[HttpClient]:
     made = HttpClient(bank.url + "/", clock=lambda: NOW, token=TOKEN, read_seconds=READ_SECONDS)
     yield made
     made.close()
@@ -257,18 +265,18 @@ def test_an_answer_that_is_cut_short_is_none(bank: TinyBank, api: HttpClient, se
         api.get("/")
 
 
-def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_is_set(bank: TinyBank, api: HttpClient) -> None:
+def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_is_set(bank: TinyBank, hasty: HttpClient) -> None:
     done = threading.Event()
 
     def answer_late(handler: BaseHTTPRequestHandler) -> None:
-        done.wait(10)
+        done.wait(120)
         raw(handler)
 
     bank.answer = answer_late
     started = time.monotonic()
     with pytest.raises(Unreachable):
-        api.get("/")
-    assert time.monotonic() - started < 3 * READ_SECONDS
+        hasty.get("/")
+    assert time.monotonic() - started < 60
     done.set()
 
 
@@ -279,14 +287,15 @@ def test_an_answer_that_does_not_come_is_waited_for_no_longer_than_is_set(bank: 
 )
 @pytest.mark.parametrize("status", [b"200", b"302", b"500"])
 def test_an_answer_that_drips_is_waited_for_no_longer_than_is_set(
-    bank: TinyBank, api: HttpClient, head: bytes, drop: bytes, status: bytes
+    bank: TinyBank, hasty: HttpClient, head: bytes, drop: bytes, status: bytes
 ) -> None:
     head = head.replace(b"200", status).replace(b"\r\n\r\n", b"\r\nLocation: /\r\n\r\n")
-    bank.answer = lambda handler: raw(handler, head, *[drop] * 40, pause=0.05)
+    bank.answer = lambda handler: raw(handler, head, *[drop] * 900, pause=0.1)
     started = time.monotonic()
     with pytest.raises(Unreachable):
-        api.get("/")
-    assert time.monotonic() - started < 3 * READ_SECONDS
+        hasty.get("/")
+    # It would drip for a minute and a half.
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("status", [200, 302, 500])

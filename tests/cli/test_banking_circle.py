@@ -72,7 +72,7 @@ def test_a_source_is_added_with_its_certificate_and_its_end_is_told(
         (None, {"certificate": "nowhere.pfx"}, "nowhere.pfx can't be read: No such file or directory"),
         ("ca", {}, "the client certificate is no PFX (P12) file but PEM"),
         ("expired_pfx", {}, "the client certificate can't be used: it expired on"),
-        (None, {"passcode": ""}, "--credentials lacks passcode"),
+        (None, {"passcode": ""}, "the passcode does not open the PFX"),
     ],
 )
 def test_a_certificate_that_can_not_be_used_adds_no_source(
@@ -101,12 +101,40 @@ def test_paths_are_relative_to_the_credentials_file(cli: Cli, bank: Simulator, t
     assert stored(live) == credentials(bank)
 
 
+def lacking(name: str, file: str) -> str:
+    """The same credentials without one of them."""
+    content = json.loads(Path(file).read_text())
+    del content[name]
+    Path(file).write_text(json.dumps(content))
+    return file
+
+
+def test_a_passcode_that_is_not_given_is_missing(cli: Cli, bank: Simulator, given: WriteCredentials) -> None:
+    result = add(cli, bank, "--credentials", lacking("passcode", given()))
+    assert result.exit_code == 1
+    assert "--credentials lacks passcode" in result.stderr
+
+
+def test_an_empty_passcode_is_one(
+    cli: Cli, bank: Simulator, given: WriteCredentials, live: Runtime, tmp_path: Path
+) -> None:
+    source, made = bank.certificates.client_pem, tmp_path / "empty.pfx"
+    command = ["openssl", "pkcs12", "-export", "-in", str(source), "-passout", "pass:", "-out", str(made)]
+    subprocess.run(command, check=True, timeout=60)
+    result = add(cli, bank, "--credentials", given(certificate=str(made), passcode=""))
+    assert result.exit_code == 0, result.output
+    found = stored(live)
+    assert found is not None
+    assert found["passcode"] == ""
+    assert [line for line in doctor(cli) if line.startswith("fail")] == []
+
+
 @pytest.mark.usefixtures("cli")
 def test_at_a_terminal_what_a_file_lacks_is_asked_for(bank: Simulator, given: WriteCredentials, live: Runtime) -> None:
     ours, theirs = pty.openpty()
     words = ["source", "add", "bc", "--bank", "banking_circle", "--base-url", bank.url]
     process = subprocess.Popen(
-        [*RECEIVER, *words, "--credentials", given(passcode="")],
+        [*RECEIVER, *words, "--credentials", lacking("passcode", given())],
         stdin=theirs,
         stdout=theirs,
         stderr=subprocess.PIPE,
@@ -173,12 +201,12 @@ def test_every_run_makes_a_real_authorization_call(cli: Cli, bank: Simulator, li
         ("expired_pfx", {}, "fail  bc certificate: it expired on"),
         (None, {"passcode": "wrong"}, "fail  bc passcode: the passcode does not open the PFX"),
         (None, {"password": "wrong"}, "fail  bc user: the bank does not accept user name and password: GET"),
-        (None, {"ca_certificate": ""}, "fail  bc network: the bank can't be reached: GET"),
+        (None, {"ca_certificate": None}, "fail  bc network: the bank can't be reached: GET"),
     ],
     ids=["none", "wrong", "expired", "passcode", "user", "another bank"],
 )
 def test_what_is_at_fault_is_named(
-    cli: Cli, bank: Simulator, live: Runtime, pfx: str | None, changes: dict[str, str], line: str
+    cli: Cli, bank: Simulator, live: Runtime, pfx: str | None, changes: dict[str, str | None], line: str
 ) -> None:
     path: Path | None = getattr(bank.certificates, pfx) if pfx else None
     add_source(live, bank, credentials(bank, path, **changes))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 
 import others
 import pytest
@@ -128,3 +129,12 @@ def test_a_wrong_setting_fails_in_one_line(cli: Cli) -> None:
     ended = cli.process("doctor", RECEIVER_LOG_LEVEL="loud")
     assert (ended.returncode, ended.stdout, ended.stderr.count(b"\n")) == (1, b"", 1)
     assert b"RECEIVER_LOG_LEVEL" in ended.stderr
+
+
+def test_a_database_that_others_may_read_is_a_warning_with_what_to_do(cli: Cli, live: Runtime) -> None:
+    if not live.database.is_sqlite:
+        pytest.skip("a file of SQLite's")
+    path = str(live.database.engine.url.database)
+    assert "database file" not in cli.run("doctor").stdout
+    os.chmod(path, 0o644)
+    assert f"warn  database file: others may read it: chmod 600 {path}\n" in cli.run("doctor").stdout

@@ -29,7 +29,7 @@ def known(live: Runtime, simulator: Simulator) -> SourceRecord:
 def put_payment(simulator: Simulator, payment_id: str, *statuses: str) -> None:
     script = [[status, 0] for status in statuses]
     url = f"{simulator.url}/_simulator/payments/{payment_id}"
-    assert requests.put(url, json={"script": script}, timeout=10).status_code == 200
+    assert requests.put(url, json={"script": script}, timeout=60).status_code == 200
 
 
 def test_check_asks_the_bank_and_shows_what_it_said(

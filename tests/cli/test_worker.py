@@ -23,7 +23,7 @@ def known(live: Runtime) -> Iterator[SourceRecord]:
     """The source `bcb`, whose bank is a simulator."""
     with Simulator() as simulator:
         url = f"{simulator.url}/_simulator/payments/FT2384654NXF6"
-        requests.put(url, json={"script": [["Completed", 0]]}, timeout=10)
+        requests.put(url, json={"script": [["Completed", 0]]}, timeout=60)
         yield add_source(live, base_url=simulator.url)
 
 

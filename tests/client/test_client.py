@@ -49,7 +49,7 @@ def ledger(server: WebServer, live: Runtime, session: requests.Session, pauses: 
 def send(server: WebServer, bank: BankSigner, *payments: str) -> None:
     for payment in payments:
         signed = bank.sign(deposit(transactionId=payment))
-        assert requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=10).ok
+        assert requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=60).ok
 
 
 def position(parts: Runtime) -> int:

@@ -39,7 +39,7 @@ def test_the_lines_of_curl_read_at_least_once(
 ) -> None:
     for number in range(3):
         signed = live_bank.sign(deposit(transactionId=f"FT{number}"))
-        assert requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=10).ok
+        assert requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=60).ok
     (block,) = BLOCK.findall((ROOT / "docs/feed.md").read_text())
     assert len(block.splitlines()) <= 10
     command = tmp_path / ".venv" / "bin" / "receiver"

@@ -53,7 +53,7 @@ def address(own_postgres: OwnPostgres) -> Iterator[Address]:
 @pytest.fixture
 def receiver(address: Address) -> Iterator[Receiver]:
     parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=address.url))
-    schema.upgrade(parts.database)
+    schema.upgrade(parts.database, parts.encryption)
     add_source(parts)
     served = environment(address.url, KEY, RECEIVER_LOG_LEVEL="ERROR", RECEIVER_PROCESSES="2")
     web = WebServer(served).start()

@@ -22,7 +22,7 @@ def database_url(sqlite_url: str) -> str:
 def status(server: WebServer, *forwarded_for: str) -> int:
     """Send a callback with these lines of `X-Forwarded-For`, as they are."""
     place = urlsplit(server.url)
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
     body = json.dumps(outgoing()).encode()
     connection.putrequest("POST", "/webhooks/connectpay")
     for name, value in (("x-connectpay-token", TOKEN), ("Content-Length", str(len(body)))):

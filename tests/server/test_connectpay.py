@@ -95,7 +95,7 @@ def payment(parts: Runtime) -> Any:
         return payments.find(connection, "connectpay", "payment", "PO-1")
 
 
-def test_from_a_callback_that_is_tried_again_to_the_final_status(
+def test_from_a_callback_that_is_retried_to_the_final_status(
     parts: Runtime, bank: Simulator, moving: MovingClock, waits: list[float]
 ) -> None:
     others.add(parts, "connectpay", TOKEN, base_url=bank.url)

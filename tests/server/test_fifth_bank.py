@@ -182,10 +182,10 @@ def test_a_fifth_bank_takes_one_package_and_no_change_elsewhere(
     web = WebServer(settings, folder=project).start()
     try:
         for secret, expected in (("wrong-password-here", 401), (PASSWORD, 200)):
-            answer = requests.post(f"{web.url}/webhooks/five/{secret}", data="underway P-1", timeout=10)
+            answer = requests.post(f"{web.url}/webhooks/five/{secret}", data="underway P-1", timeout=60)
             assert answer.status_code == expected
         assert (answer.text, answer.headers["Content-Type"]) == ("MERCI", "text/plain")
-        told = requests.get(f"{web.url}/openapi.json", timeout=10).json()["paths"]["/webhooks/{source}"]["post"]
+        told = requests.get(f"{web.url}/openapi.json", timeout=60).json()["paths"]["/webhooks/{source}"]["post"]
         assert "MERCI" in told["responses"]["200"]["content"]["text/plain"]["schema"]["enum"]
     finally:
         web.stop()

@@ -13,7 +13,7 @@ import requests
 from conftest import KEY
 from servers import RECEIVER, environment, free_port
 
-START_SECONDS = 30
+START_SECONDS = 120
 STOP_SECONDS = 20
 
 

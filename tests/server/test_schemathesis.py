@@ -68,7 +68,7 @@ class App:
     token: dict[str, str]
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        answer = requests.request(method, f"{self.url}/api/v1{path}", json=body, headers=self.token, timeout=10)
+        answer = requests.request(method, f"{self.url}/api/v1{path}", json=body, headers=self.token, timeout=60)
         assert answer.ok, answer.text
         return answer.json()
 
@@ -80,8 +80,8 @@ class App:
         """Put events of every kind, a rejected delivery, a consumer and a replay into the receiver."""
         for body in (deposit(), deposit(transactionId="FT2"), deposit(transactionId="a/b"), job(), b"not understood"):
             signed = bank.sign(body)
-            assert requests.post(self.url + signed.path, data=signed.body, headers=signed.headers, timeout=10).ok
-        assert requests.post(f"{self.url}/webhooks/bcb", data=b"forged", timeout=10).status_code == 401
+            assert requests.post(self.url + signed.path, data=signed.body, headers=signed.headers, timeout=60).ok
+        assert requests.post(f"{self.url}/webhooks/bcb", data=b"forged", timeout=60).status_code == 401
         page = self.call("GET", "/consumers/ledger/feed?limit=2")
         self.call("POST", "/consumers/ledger/ack", {"cursor": page["next"]})
         self.call("POST", "/replays", {"plan": self.plan()})
@@ -126,7 +126,7 @@ def real(app: App) -> dict[str, str]:
 
 
 def test_the_server_describes_itself_so(app: App) -> None:
-    assert requests.get(f"{app.url}/openapi.json", timeout=10).json() == DESCRIBED
+    assert requests.get(f"{app.url}/openapi.json", timeout=60).json() == DESCRIBED
 
 
 @description.parametrize()

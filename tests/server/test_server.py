@@ -33,7 +33,7 @@ def test_identical_deliveries_at_once_are_one_event(server: WebServer, live: Run
     assert told == ["accepted"] + ["duplicate"] * (TOGETHER - 1)
     assert len({tuple(answer.json()["events"]) for answer in answers}) == 1
     headers = make_token(live)
-    listed = requests.get(f"{server.url}/api/v1/events", headers=headers, timeout=10).json()["data"]
+    listed = requests.get(f"{server.url}/api/v1/events", headers=headers, timeout=60).json()["data"]
     assert [event["id"] for event in listed] == answers[0].json()["events"]
 
 
@@ -69,7 +69,7 @@ def test_a_burst_of_connections_is_shared_among_the_processes(server: WebServer)
     for _ in range(3):
         with ExitStack() as burst:
             for _ in range(TOGETHER):
-                burst.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+                burst.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
             time.sleep(0.5)
             shares = [
                 sum(connection.status == psutil.CONN_ESTABLISHED for connection in process.net_connections())

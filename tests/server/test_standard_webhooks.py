@@ -70,7 +70,7 @@ def test_what_other_packages_sign_is_accepted_once_and_what_was_altered_is_not(s
             }
 
         def post(given: dict[str, str], body: str = BODY, url: str = url) -> tuple[int, Any]:
-            answer = requests.post(url, data=body, headers=given, timeout=10)
+            answer = requests.post(url, data=body, headers=given, timeout=60)
             return answer.status_code, answer.json().get("status")
 
         now = datetime.now(UTC)

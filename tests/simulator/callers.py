@@ -45,7 +45,7 @@ class BankCaller(Generic[ServerT]):
         self.token: str | None = None
 
     def request(self, method: str, path: str, **more: Any) -> requests.Response:
-        return self.session.request(method, self.simulator.url + path, timeout=10, **more)
+        return self.session.request(method, self.simulator.url + path, timeout=60, **more)
 
     def control(self, path: str, body: object = None, method: str = "POST", status: int = 200) -> Any:
         answer = self.session.request(
@@ -159,7 +159,7 @@ def started(clock: FakeClock) -> Iterator[StartBank]:
 
 def until(condition: Callable[[], object]) -> None:
     """Wait, briefly and in real time, until something holds."""
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < ends
         time.sleep(0.01)

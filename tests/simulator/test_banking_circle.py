@@ -34,7 +34,7 @@ class BankingCircle(BankCaller[Simulator]):
     def get(self, path: str, **more: Any) -> requests.Response:
         certificates = self.simulator.certificates
         more = {"cert": str(certificates.client_pem), **more}
-        return self.session.get(self.simulator.url + path, verify=str(certificates.ca), timeout=10, **more)
+        return self.session.get(self.simulator.url + path, verify=str(certificates.ca), timeout=60, **more)
 
     def authorize(self, user: str = "simulator-user:simulator-password") -> requests.Response:
         return self.get("/api/v1/authorizations/authorize", auth=tuple(user.split(":")))
@@ -167,7 +167,7 @@ def test_a_client_that_stalls_in_its_handshake_holds_up_nobody(bank: BankingCirc
 
 
 def test_its_plain_port_serves_the_control_endpoints_alone(bank: BankingCircle) -> None:
-    assert requests.get(f"{bank.simulator.control_url}/api/v1/accounts", timeout=10).status_code == 404
+    assert requests.get(f"{bank.simulator.control_url}/api/v1/accounts", timeout=60).status_code == 404
     assert "subscription_version" in bank.control("/options", method="GET")["options"]
 
 
@@ -497,7 +497,7 @@ def test_it_starts_from_the_command_line_with_options_of_its_own(tmp_path: Path)
     ) as started:
         assert started.stdout is not None
         url, control = re.findall(r"https?://127\.0\.0\.1:[0-9]+", started.stdout.readline())
-        options = requests.get(f"{control}/_simulator/options", timeout=10).json()["options"]
+        options = requests.get(f"{control}/_simulator/options", timeout=60).json()["options"]
         started.terminate()
 
     assert (url[:8], options["speed"], started.returncode) == ("https://", 60, 0)

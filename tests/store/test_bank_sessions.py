@@ -63,7 +63,7 @@ def test_of_many_that_want_a_token_one_fetches_it(parts: Runtime, source: Source
     start = threading.Barrier(8)
 
     def want(_: int) -> bool:
-        start.wait(10)
+        start.wait(60)
         return claim(parts, source)
 
     with ThreadPoolExecutor(8) as pool:
@@ -116,7 +116,7 @@ def test_a_token_stored_while_the_refused_one_is_dropped_stays(parts: Runtime, s
             dropping = pool.submit(drop, parts, source, "first")
             with pytest.raises(TimeoutError):
                 dropping.result(0.3)
-        dropping.result(10)
+        dropping.result(60)
     found = stored(parts, source)
     assert found is not None
     assert found.text == "second"
@@ -243,10 +243,9 @@ def test_only_sources_with_credentials_that_lack_keys_want_them(parts: Runtime, 
     fetched(parts, fresh, "{}")
 
     def in_want() -> list[str]:
-        now = clock()
         with parts.database.read() as connection:
             found = bank_sessions.sources_in_want_of_keys(
-                connection, now, older_than=now - timedelta(seconds=50), pause=timedelta(seconds=10)
+                connection, now=clock(), older_than=timedelta(seconds=50), pause=timedelta(seconds=10)
             )
         return [found_source.name for found_source in found]
 

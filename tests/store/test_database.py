@@ -1,5 +1,6 @@
 """The engine: durable at each commit, on every connection; trouble is one kind of error that tells no secrets."""
 
+import math
 import sqlite3
 import threading
 import time
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from receiver.store import database as engine
 from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.postgresql import left
 
 CONNECTIONS = 3
 
@@ -172,10 +174,10 @@ def test_a_writer_waits_no_longer_for_its_turn_and_the_lock_together(
             is_writable(database)
         return time.monotonic() - started
 
-    with ThreadPoolExecutor(8) as pool:
-        waited = sorted(pool.map(give_up, range(8)))
-    # One after the other, they would have taken eight times as long.
-    assert waited[-1] < 8 * 0.3
+    with ThreadPoolExecutor(40) as pool:
+        waited = sorted(pool.map(give_up, range(40)))
+    # One after the other, they would have taken forty times as long.
+    assert waited[-1] < 40 * 0.3
     other.close()
     database.close()
 
@@ -198,11 +200,13 @@ def test_a_server_that_does_not_answer_in_time_is_unavailable_and_found_again(se
 
 
 def test_a_bound_holds_for_its_own_block_alone(server: Database) -> None:
-    connect(server)
-    with server.read(1) as connection:
+    assert left() == math.inf
+    with server.read(60) as connection:
         connection.execute(text("SELECT 1"))
+        assert 0 < left() <= 60
     with server.read() as connection:
-        connection.execute(text("SELECT pg_sleep(1.1)"))
+        connection.execute(text("SELECT 1"))
+        assert left() == math.inf
 
 
 def connect(server: Database) -> None:
@@ -227,7 +231,7 @@ def test_a_writer_waits_for_another_one_that_is_quick(database: Database) -> Non
 
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(hold)
-        taken.wait(5)
+        taken.wait(60)
         is_writable(database)
         held.result()
 
@@ -260,3 +264,22 @@ def test_who_waits_for_a_commit_is_not_woken_by_what_was_rolled_back(database: D
     with pytest.raises(ZeroDivisionError), database.write():
         raise ZeroDivisionError
     assert not database.wait_for_commit(before, 0.01)
+
+
+def test_a_connection_that_turns_out_read_only_takes_all_others_with_it(server: Database) -> None:
+    """As one to a primary that has become a standby, behind an address that leads elsewhere by now."""
+
+    def session() -> int:
+        with server.write() as connection:
+            found: int = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            return found
+
+    for connection in several(server):
+        connection.exec_driver_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        connection.commit()
+    before = session()
+    with pytest.raises(StoreUnavailable, match="read-only"), server.write() as connection:
+        connection.execute(text("CREATE TABLE written (name TEXT)"))
+    with server.write() as connection:
+        connection.execute(text("CREATE TABLE written (name TEXT)"))
+    assert session() != before

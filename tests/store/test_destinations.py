@@ -161,9 +161,7 @@ def test_a_move_seals_anew_and_forgets_what_another_bank_gave(parts: Runtime) ->
     assert held(parts, moved) == Held(GIVEN, None, None, "the change's token")
     assert held(parts, source) == Held()
     with parts.database.read() as connection:
-        wanting = bank_sessions.sources_in_want_of_keys(
-            connection, parts.clock(), older_than=parts.clock() - HOUR, pause=HOUR
-        )
+        wanting = bank_sessions.sources_in_want_of_keys(connection, now=parts.clock(), older_than=HOUR, pause=HOUR)
     assert [found.name for found in wanting] == ["bcb"]
 
 
@@ -219,7 +217,7 @@ def test_fetches_that_fail_are_put_off_for_twice_as_long_each_time_and_for_a_qua
     def in_want() -> bool:
         with parts.database.read() as connection:
             found = bank_sessions.sources_in_want_of_keys(
-                connection, clock(), older_than=clock() - HOUR, pause=timedelta(seconds=20)
+                connection, now=clock(), older_than=HOUR, pause=timedelta(seconds=20)
             )
         return bool(found)
 

@@ -186,7 +186,7 @@ def test_a_value_that_only_postgresql_refuses_hurts_no_other(database: Database,
 
 
 @pytest.mark.parametrize("state", ["40001", "40P01"])
-def test_a_group_that_met_a_deadlock_is_tried_again_one_by_one(database: Database, state: str) -> None:
+def test_a_group_that_met_a_deadlock_is_retried_one_by_one(database: Database, state: str) -> None:
     if database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     met: list[int] = []
@@ -226,7 +226,7 @@ def test_an_outage_fails_the_group_and_the_next_one_works_again(database: Databa
     assert workshop.written() == [0, 4]
 
 
-def test_an_outage_amid_jobs_that_are_tried_again_spares_what_is_on_disk(database: Database) -> None:
+def test_an_outage_amid_jobs_that_are_retried_spares_what_is_on_disk(database: Database) -> None:
     workshop = Workshop(database, trouble={2: fail, 3: lose})
     with workshop.held_by(0) as first:
         others = workshop.come(1, 2, 3, 4)

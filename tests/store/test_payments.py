@@ -73,7 +73,7 @@ def test_workers_at_once_share_what_is_due_without_overlap(parts: Runtime, sourc
     start = threading.Barrier(4)
 
     def work(number: int) -> list[str]:
-        start.wait(10)
+        start.wait(60)
         taken: list[str] = []
         turn = 0
         while dues := claim(parts, f"{number}-{turn}", limit=3):

@@ -172,7 +172,7 @@ def pooler(postgresql_url: str, request: pytest.FixtureRequest) -> Iterator[Pool
 
 
 def wait_for(pooler: Pooler) -> None:
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 60
     while True:
         try:
             psycopg.connect(pooler.url.replace("+psycopg", "")).close()

@@ -47,7 +47,7 @@ def test_a_plan_is_run_once(parts: Runtime) -> None:
 
 
 def test_what_runs_is_due_when_its_time_has_come(parts: Runtime, clock: StandingClock) -> None:
-    first = start(parts, "one")
+    first = start(parts, "one", per_second=0.01)
     with parts.database.write() as connection:
         replays.advance(connection, first, {"due_at": clock.now.replace(second=30)})
     assert due(parts) == []

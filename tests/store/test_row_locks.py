@@ -1,13 +1,21 @@
 """Locks on rows that others refer to: callbacks, which insert rows that refer to them, never wait."""
 
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from conftest import add_source
+from servers import ROOT
+from sqlalchemy import text
 from store.made import delivery, event, record
 
+from receiver.admin import secrets
 from receiver.runtime import Runtime
 from receiver.store import encryption, payments, signing_secrets, sources
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import TRIES, Contended, StoreUnavailable, retried
 from receiver.store.sources import SourceRecord
+from receiver.store.sqlite import BUSY_SECONDS
 
 
 @pytest.fixture
@@ -54,3 +62,61 @@ def test_a_second_writer_about_a_source_does_wait(parts: Runtime, source: Source
         sources.lock(connection, source.id)
         with pytest.raises(StoreUnavailable, match="lock"), parts.database.write() as other:
             sources.lock(other, source.id)
+
+
+def test_no_lock_is_stronger_than_needed() -> None:
+    """`FOR UPDATE` waits for whoever inserts a row that refers to the locked one; `FOR NO KEY UPDATE` does not."""
+    calls = [
+        f"{file.name}: {call}"
+        for file in (ROOT / "receiver").rglob("*.py")
+        for call in re.findall(r"with_for_update\([^)]*\)", file.read_text())
+        if "key_share=True" not in call
+    ]
+    # Rejected deliveries that are deleted in the same statement.
+    assert calls == ["deliveries.py: with_for_update(skip_locked=True)"]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "words"),
+    [("55P03", "locked the rows for too long"), ("40P01", "deadlock"), ("40001", "serialization failure")],
+)
+def test_others_that_were_in_the_way_are_told_in_words_and_the_act_is_retried(
+    parts: Runtime, sqlstate: str, words: str
+) -> None:
+    tried: list[int] = []
+
+    @retried
+    def act(failures: int) -> str:
+        tried.append(failures)
+        with parts.database.write() as connection:
+            if len(tried) <= failures:
+                connection.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{sqlstate}'; END $$"))
+        return "done"
+
+    assert act(TRIES - 1) == "done"
+    assert len(tried) == TRIES
+    tried.clear()
+    with pytest.raises(Contended, match=words) as raised:
+        act(TRIES)
+    assert "try again" in str(raised.value)
+    assert len(tried) == TRIES
+
+
+def test_a_secret_is_set_although_another_writer_had_the_source_for_a_while(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with parts.database.write() as connection:
+            sources.lock(connection, source.id)
+            held.set()
+            # Longer than one lock is waited for.
+            let_go.wait(BUSY_SECONDS + 1)
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        held.wait(60)
+        assert secrets.put(parts, "cli:test", source.name, "bmV3LXNlY3JldC1vZi1zb21lLWxlbmd0aA==") == 2
+        let_go.set()
+        holding.result()

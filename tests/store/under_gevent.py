@@ -87,7 +87,7 @@ def block_nobody(_: Database) -> None:
     release = Path(sys.argv[2])
 
     def block() -> int:
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 60
         while not release.exists() and time.monotonic() < ends:
             NATIVE_SLEEP(0.005)
         found: int = NATIVE_ID()

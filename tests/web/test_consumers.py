@@ -282,7 +282,7 @@ def test_a_consumer_waits_for_the_entry_that_comes(
     page = got(client, f"{LEDGER}/feed", token, wait=20)
     sender.join()
     assert positions(page) == [1]
-    assert 0.3 < time.monotonic() - started < 5
+    assert 0.3 < time.monotonic() - started < 20
 
 
 def test_what_is_not_wanted_is_not_walked_over_again(client: FlaskClient, bank: BankSigner, token: Headers) -> None:

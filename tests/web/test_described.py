@@ -122,7 +122,7 @@ def test_an_answer_without_an_operation_must_be_a_problem_that_the_description_n
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_lie_about_what_a_real_server_answers_is_reported(server: WebServer) -> None:
     with watched(lies(lambda api: responses(api).pop("401"))) as found:
-        assert requests.post(f"{server.url}/webhooks/bcb", data=b"forged", timeout=10).status_code == 401
+        assert requests.post(f"{server.url}/webhooks/bcb", data=b"forged", timeout=60).status_code == 401
     assert found == ["POST /webhooks/bcb answers 401, which is not described"]
 
 

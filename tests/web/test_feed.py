@@ -3,7 +3,9 @@
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -239,39 +241,37 @@ def test_waiting_ends_with_the_entry_that_comes(
     seconds = time.monotonic() - started
     sender.join()
     assert [entry["position"] for entry in page["data"]] == [1]
-    assert 0.3 < seconds < 5
+    assert 0.3 < seconds < 20
 
 
 def test_waiting_ends_with_its_time(client: FlaskClient, token: Headers) -> None:
     started = time.monotonic()
     page = got(client, FEED, token, wait=1)
     assert (page["data"], page["has_more"]) == ([], False)
-    assert 0.9 < time.monotonic() - started < 4
+    assert 0.9 < time.monotonic() - started < 20
 
 
 def test_nobody_waits_where_there_is_something(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
     send(client, bank.sign(deposit()))
     started = time.monotonic()
-    assert len(got(client, FEED, token, wait=20)["data"]) == 1
-    assert time.monotonic() - started < 5
+    assert len(got(client, FEED, token, wait=30)["data"]) == 1
+    assert time.monotonic() - started < 25
 
 
 def test_only_so_many_wait_and_the_rest_are_answered_at_once(parts: Runtime, token: Headers) -> None:
     settings = parts.settings.model_copy(update={"waiting_readers_max": 1})
     app = create_app(Runtime(settings, parts.database, parts.encryption, parts.clock))
-    seconds = []
 
-    def wait() -> None:
-        started = time.monotonic()
-        got(app.test_client(), FEED, token, wait=2)
-        seconds.append(time.monotonic() - started)
+    def wait() -> int:
+        return len(got(app.test_client(), FEED, token, wait=30)["data"])
 
-    readers = [threading.Thread(target=wait) for _ in range(4)]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
-    assert sum(taken > 1.8 for taken in seconds) == 1
+    with ThreadPoolExecutor(4) as pool:
+        readers = [pool.submit(wait) for _ in range(4)]
+        at_once = [reader.result() for reader in islice(as_completed(readers), 3)]
+        (waiting,) = (reader for reader in readers if not reader.done())
+        send(app.test_client(), BankSigner(parts.clock).sign(deposit()))
+        assert waiting.result() == 1
+    assert at_once == [0, 0, 0]
 
 
 def test_a_time_is_that_of_receipt(client: FlaskClient, bank: BankSigner, token: Headers, clock: StandingClock) -> None:

@@ -74,7 +74,7 @@ def test_a_wrong_password_is_a_refused_user(live: Runtime, bank: Simulator) -> N
 
 
 def test_a_bank_with_a_certificate_of_an_unknown_authority_is_not_trusted(live: Runtime, bank: Simulator) -> None:
-    error = failing(live, bank, ca_certificate="")
+    error = failing(live, bank, ca_certificate=None)
     assert type(error) is NotTrusted
     assert "the bank's own certificate is not trusted" in str(error)
 

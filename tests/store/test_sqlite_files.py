@@ -1,0 +1,142 @@
+"""SQLite's files are for the receiver's user alone, whatever the umask; a SQLite that lacks something is refused."""
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ENCRYPTION, KEY
+from servers import RECEIVER, ROOT, environment, free_port
+
+from receiver.simulator import tls
+from receiver.store import backup, schema, sqlite
+from receiver.store.backup import BackupRefused
+from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.sqlite import open_private
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids=["umask 000", "umask 022", "umask 077"])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A database two folders deep that are not there yet, as it is amid use."""
+    opened = Database(f"sqlite:///{tmp_path}/srv/receiver/receiver.db")
+    schema.upgrade(opened, ENCRYPTION)
+    is_writable(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_database_its_log_and_its_folders_are_for_their_owner_alone(tmp_path: Path, database: Database) -> None:
+    assert [mode(tmp_path / folder) for folder in ("srv", "srv/receiver")] == [0o700, 0o700]
+    files = {file.name: mode(file) for file in (tmp_path / "srv/receiver").iterdir()}
+    assert files == dict.fromkeys(["receiver.db", "receiver.db-wal", "receiver.db-shm", "receiver.db-turn"], 0o600)
+    assert database.is_sqlite
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_folder_and_a_file_that_are_there_keep_their_modes(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o750)
+    (tmp_path / "data/receiver.db").touch()
+    (tmp_path / "data/receiver.db").chmod(0o640)
+    opened = Database(f"sqlite:///{tmp_path}/data/receiver.db")
+    schema.upgrade(opened, ENCRYPTION)
+    assert {mode(file) for file in (tmp_path / "data").iterdir()} == {0o640}
+    assert mode(tmp_path / "data") == 0o750
+    opened.close()
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_copy_is_for_its_owner_alone_and_goes_through_no_link(tmp_path: Path, database: Database) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "copy.db.part").symlink_to(tmp_path / "precious")
+    backup.copy(database, tmp_path / "copy.db")
+    assert mode(tmp_path / "copy.db") == 0o600
+    assert not (tmp_path / "copy.db").is_symlink()
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not os.path.lexists(tmp_path / "copy.db.part")
+
+
+def test_a_copy_does_not_take_the_place_of_a_link_that_leads_nowhere(tmp_path: Path, database: Database) -> None:
+    (tmp_path / "copy.db").symlink_to(tmp_path / "nothing")
+    with pytest.raises(BackupRefused, match="exists already"):
+        backup.copy(database, tmp_path / "copy.db")
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_copy_that_another_one_to_the_same_file_overtook_is_not_taken_for_it(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_and_lose(path: Path) -> int:
+        opened = open_private(path)
+        path.unlink()
+        path.write_text("another")
+        return opened
+
+    monkeypatch.setattr(backup, "open_private", open_and_lose)
+    with pytest.raises((BackupRefused, StoreUnavailable)):
+        backup.copy(database, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+    assert (tmp_path / "copy.db.part").exists()
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_simulator_s_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    ca, _ = tls.server_tls(tmp_path / "keys", "127.0.0.1")
+    assert (mode(tmp_path / "keys"), mode(ca)) == (0o700, 0o600)
+    ca.unlink()
+    ca.symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic"):
+        tls.server_tls(tmp_path / "keys", "127.0.0.1")
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+OLD = "import sqlite3\nsqlite3.sqlite_version_info = (3, 34, 1)\nsqlite3.sqlite_version = '3.34.1'\n"
+SAID = "SQLite 3.34.1 is too old: 3.35 or newer is needed, or PostgreSQL"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [*RECEIVER, "worker", "--once"],
+        [*RECEIVER, "db", "upgrade"],
+        [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"],
+    ],
+    ids=["worker", "db upgrade", "gunicorn"],
+)
+def test_a_sqlite_that_is_too_old_ends_the_start_with_its_name_and_version(
+    sqlite_url: str, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(OLD)
+    served = environment(sqlite_url, KEY, PYTHONPATH=str(tmp_path), PORT=str(free_port()))
+    ended = subprocess.run(command, env=served, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode != 0
+    assert SAID in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_sqlite_that_does_not_take_what_is_relied_on_is_unavailable_and_says_so(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sqlite.PRAGMAS, "foreign_keys", ("OFF", 1))
+    database = Database(sqlite_url)
+    with pytest.raises(StoreUnavailable, match="does not take foreign_keys"):
+        is_writable(database)
+    database.close()
+    assert sqlite3.sqlite_version_info >= sqlite.LEAST_VERSION
