@@ -190,7 +190,8 @@ def _drop_surplus(connection: Connection, share: _Share, most: int, at_once: int
     surplus = sum(counts.values()) - most
     if surplus <= 0:
         return
-    for loud, number in _loudest(counts, _senders(connection, share.source_id), min(surplus, at_once)).items():
+    senders = _senders(connection, share.source_id) if len(counts) > 1 else set()
+    for loud, number in _loudest(counts, senders, min(surplus, at_once)).items():
         # Rows that another writer is dropping are left to it: waiting for each other, the two might do so in a circle.
         oldest = (
             select(_deliveries.c.id)

@@ -157,8 +157,8 @@ ONE_V6_NETWORK = [f"2001:db8:0:1:{number:x}::1" for number in range(1, 61)]
 MANY_V6_NETWORKS = [f"2001:db8:0:{number:x}::1" for number in range(1, 61)]
 FLOODS = pytest.mark.parametrize(
     "senders",
-    [ONE_NETWORK, MANY_NETWORKS, ONE_V6_NETWORK, MANY_V6_NETWORKS, [*ONE_NETWORK, *MANY_V6_NETWORKS]],
-    ids=["a /24", "many /24", "a /64", "many /64", "both"],
+    [MANY_NETWORKS, [*ONE_NETWORK, *MANY_V6_NETWORKS]],
+    ids=["many /24", "a /24 and many /64"],
 )
 
 
@@ -167,7 +167,7 @@ def test_a_flood_from_sixty_addresses_leaves_what_looks_like_the_bank_s_own(
     parts: Runtime, source: SourceRecord, senders: list[str]
 ) -> None:
     flood(parts, source, OWN, 20, likely=True)
-    flood(parts, source, senders, 600)
+    flood(parts, source, senders, 240)
     assert peers(parts)[OWN] == 20
     assert peers(parts).total() == 20 + MOST
 
@@ -178,7 +178,7 @@ def test_a_flood_that_looks_like_the_bank_s_own_leaves_what_came_from_its_networ
 ) -> None:
     record(parts, delivery(parts, source, peer="198.51.100.200"), event(parts, "FT1"))
     flood(parts, source, OWN, 20, likely=True)
-    flood(parts, source, senders, 600, likely=True)
+    flood(parts, source, senders, 240, likely=True)
     assert peers(parts)[OWN] == 20
     assert peers(parts).total() == MOST
 
@@ -186,7 +186,7 @@ def test_a_flood_that_looks_like_the_bank_s_own_leaves_what_came_from_its_networ
 @pytest.mark.parametrize("senders", [ONE_NETWORK, ONE_V6_NETWORK], ids=["a /24", "a /64"])
 def test_a_flood_from_one_network_leaves_every_other(parts: Runtime, source: SourceRecord, senders: list[str]) -> None:
     flood(parts, source, OWN, 20)
-    flood(parts, source, senders, 600)
+    flood(parts, source, senders, 240)
     assert peers(parts)[OWN] == 20
 
 
@@ -206,6 +206,7 @@ def test_the_bank_s_own_networks_lose_their_oldest_once_nobody_else_is_left(
     assert peers(parts) == Counter({OWN: MOST})
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_large_share_is_counted_now_and_then_and_stays_near_its_bound(parts: Runtime, source: SourceRecord) -> None:
     """Else each of a flood would cost more, the more are kept."""
     counted = []
@@ -215,10 +216,10 @@ def test_a_large_share_is_counted_now_and_then_and_stays_near_its_bound(parts: R
 
     sqlalchemy_event.listen(parts.database.engine, "before_cursor_execute", note)
     try:
-        flood(parts, source, MANY_NETWORKS, 3000, most=1000)
+        flood(parts, source, MANY_NETWORKS, 2000, most=1000)
     finally:
         sqlalchemy_event.remove(parts.database.engine, "before_cursor_execute", note)
-    assert 100 < sum(counted) < 600
+    assert 50 < sum(counted) < 450
     assert 1000 <= peers(parts).total() < 1200
 
 
