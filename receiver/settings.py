@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -68,8 +68,15 @@ class Settings(BaseSettings):
         "127.0.0.1", description="an address without a port (127.0.0.1, ::), a host's name, or unix:/PATH of a socket"
     )
     public_path_prefix: str = Field("", description="empty, or a path such as /bank that a proxy takes off")
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field((), description="comma-separated CIDR ranges")
+    trusted_proxies: Annotated[tuple[Network | Literal["unix"], ...], NoDecode] = Field(
+        (), description="comma-separated CIDR ranges, and unix for whoever comes over a unix socket"
+    )
     max_body_bytes: int = Field(1024 * 1024, ge=1024, le=64 * 1024 * 1024, description="bytes, 1024 to 67108864")
+    bodies_bytes: int = Field(
+        160 * 1024 * 1024, ge=64 * 1024 * 1024, le=64 * 1024**3, description="bytes, 67108864 to 68719476736"
+    )
+    body_bytes_per_second: int = Field(16 * 1024, ge=1, le=1024 * 1024, description="bytes a second, 1 to 1048576")
+    connections_per_address: int = Field(256, ge=1, le=4000, description="connections of an address, 1 to 4000")
     tls_certificate: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_KEY")
     tls_key: Path | None = Field(None, description="a readable PEM file, together with RECEIVER_TLS_CERTIFICATE")
     processes: int = Field(2, ge=1, le=64, description="processes that answer requests, 1 to 64")

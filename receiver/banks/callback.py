@@ -42,6 +42,8 @@ class Callback:
     body: bytes = field(repr=False)
     peer: str
     """The sender's IP address."""
+    is_partial: bool = False
+    """Only the beginning of its body was read, because its head was refused."""
     hidden: bool = False
     """It comes out of the store, where tokens (`Bank.carried`) stand as `static_token.hide` left them."""
 

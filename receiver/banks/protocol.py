@@ -84,6 +84,8 @@ class Bank(Protocol):
     name: str
     acknowledgement: str | None = None
     """The text that the bank takes for "I have it"; none where any 2xx will do, so that it gets JSON."""
+    codings: tuple[str, ...] = ()
+    """The content codings (`Content-Encoding`) that it documents: `gzip`, `deflate`."""
     body_bytes: int = 0
     """The largest callback that it documents; less than what is allowed to every bank changes nothing."""
     credential_names: tuple[str, ...] = ()
@@ -159,6 +161,15 @@ class Bank(Protocol):
         return ""
 
     # Callbacks
+
+    def check_head(self, callback: Callback, profile: Profile, /) -> None:
+        """Refuse what can't be genuine by its address, path and headers alone, before its body is read or unpacked.
+
+        Whatever passes `prove` passes here too.
+
+        Raises:
+            Refusal
+        """
 
     def prove(self, callback: Callback, profile: Profile, now: datetime, /) -> Proof:
         """Prove a callback genuine: verify its signature, decrypt it, or compare its token.

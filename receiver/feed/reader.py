@@ -1,12 +1,15 @@
 """Reading the feed for requests, some of which wait until something comes.
 
 However many wait, they leave callbacks their time: all of a process look for news together, and those for whom there is
-some read it one after the other.
+some read it one after the other. Whoever reads (a token) has a share: one page at a time, and of the places for those
+who wait no more than are left to the others.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from receiver.model import ReceiverError
 from receiver.store import feed
@@ -25,6 +28,13 @@ TURN_SECONDS = 0.01
 """How far apart readers that were woken read on."""
 
 
+SLICE = 100
+"""Entries that are read before others have their turn: a page of a thousand takes as long as dozens of callbacks."""
+
+SLICE_PAUSE_SECONDS = 1e-6
+"""Above 0, so that under gevent the event loop looks who else has sent something; it is over by then."""
+
+
 class PositionUnknown(ReceiverError):
     """A position was not given out by this database: it stems from a later state, before a backup was restored."""
 
@@ -33,15 +43,19 @@ class PositionUnknown(ReceiverError):
 
 
 class Reader:
-    """Reads pages of the feed; any number of threads may, of which `waiting_max` may wait."""
+    """Reads pages of the feed; any number of threads may, of which `waiting_max` may wait.
+
+    `who` is the reader who asks, such as a token's number: each has a share.
+    """
 
     def __init__(self, database: Database, waiting_max: int) -> None:
         self._database = database
-        self._seats = threading.BoundedSemaphore(waiting_max)
+        self._seats = Seats(waiting_max)
+        self._pages = Pages()
         self._look = Look(database)
         self._turns = Turns()
 
-    def read(self, after: int, wanted: Wanted, limit: int, wait: float) -> Page:
+    def read(self, who: int, after: int, wanted: Wanted, limit: int, wait: float) -> Page:
         """Return up to `limit` entries behind `after`; where there is none, wait for one for `wait` seconds.
 
         Raises:
@@ -55,15 +69,15 @@ class Reader:
         if after > last:
             check_given_out(after, self._look.now())
         is_news = after < last or not wait
-        page = self._read_now(after, limit, wanted) if is_news else Page([], after, has_more=False)
-        if page.entries or page.has_more or not wait or not self._seats.acquire(blocking=False):
+        page = self._read_now(who, after, limit, wanted) if is_news else Page([], after, has_more=False)
+        if page.entries or page.has_more or not wait or not self._seats.take(who):
             return page
         try:
-            return self._wait(page, seen, time.monotonic() + wait, limit, wanted)
+            return self._wait(who, page, seen, time.monotonic() + wait, limit, wanted)
         finally:
-            self._seats.release()
+            self._seats.give_back(who)
 
-    def _wait(self, page: Page, seen: int, ends: float, limit: int, wanted: Wanted) -> Page:
+    def _wait(self, who: int, page: Page, seen: int, ends: float, limit: int, wanted: Wanted) -> Page:
         pause = PAUSE_SECONDS
         while not page.entries and (left := ends - time.monotonic()) > 0:
             if self._database.wait_for_commit(seen, min(POLL_SECONDS, left)):
@@ -72,12 +86,20 @@ class Reader:
             seen = self._database.commits
             if self._look.at(seen) > page.through:
                 self._turns.wait()
-                page = self._read_now(page.through, limit, wanted)
+                page = self._read_now(who, page.through, limit, wanted)
         return page
 
-    def _read_now(self, after: int, limit: int, wanted: Wanted) -> Page:
-        with self._database.read() as connection:
-            return feed.read(connection, after=after, limit=limit, wanted=wanted)
+    def _read_now(self, who: int, after: int, limit: int, wanted: Wanted) -> Page:
+        page = Page([], after, has_more=True)
+        with self._pages.turn_of(who):
+            while page.has_more and len(page.entries) < limit:
+                if page.entries:
+                    time.sleep(SLICE_PAUSE_SECONDS)
+                size = min(SLICE, limit - len(page.entries))
+                with self._database.read() as connection:
+                    more = feed.read(connection, after=page.through, limit=size, wanted=wanted)
+                page = Page([*page.entries, *more.entries], more.through, more.has_more)
+        return page
 
 
 def check_given_out(position: int, last: int) -> None:
@@ -88,6 +110,59 @@ def check_given_out(position: int, last: int) -> None:
     """
     if position > last:
         raise PositionUnknown
+
+
+class Seats:
+    """Places for those who wait; of those that are free, one reader may take one as long as more are left than it has.
+
+    So one alone has half of them, and leaves some to whoever comes next, however many there are.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._free = number
+        self._taken: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, who: int) -> bool:
+        """Take a place; false where the reader may have no more."""
+        with self._lock:
+            if self._taken[who] >= self._free:
+                return False
+            self._free -= 1
+            self._taken[who] += 1
+            return True
+
+    def give_back(self, who: int) -> None:
+        """Leave a place."""
+        with self._lock:
+            self._free += 1
+            self._taken[who] -= 1
+            if not self._taken[who]:
+                del self._taken[who]
+
+
+class Pages:
+    """Lets each reader read one page at a time, those of different readers beside one another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns: dict[int, threading.Lock] = {}
+        self._asking: Counter[int] = Counter()
+
+    @contextmanager
+    def turn_of(self, who: int) -> Iterator[None]:
+        """Wait for the reader's other pages."""
+        with self._lock:
+            self._asking[who] += 1
+            turn = self._turns.setdefault(who, threading.Lock())
+        try:
+            with turn:
+                yield
+        finally:
+            with self._lock:
+                self._asking[who] -= 1
+                if not self._asking[who]:
+                    del self._asking[who], self._turns[who]
 
 
 class Look:

@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from receiver.banks.callback import Callback
 from receiver.banks.protocol import KeysNotKnown
+from receiver.inbox.decompression import CodingNotSupported, unpacked_bytes_max
 from receiver.inbox.source_cache import KnownSource, SourceCache
-from receiver.inbox.verification import Genuine, Late, Refused, judge
+from receiver.inbox.verification import CODING_NOT_SUPPORTED, Genuine, Late, Refused, check_head, judge
 from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
@@ -67,13 +68,15 @@ class Inbox:
         Raises:
             SourceUnknown
             BodyTooLarge
-            CodingNotSupported
+            CodingNotSupported: it is stored all the same.
             TryLater
             StoreUnavailable
             DecryptionFailed
         """
         now = self._clock()
         known = self._sources.find(name, now)
+        if callback.is_partial and _passes(known, callback):
+            raise TryLater("the source was changed while the request came in")
         try:
             judged = self._judge(callback, known, now)
         except KeysNotKnown as unknown:
@@ -84,7 +87,9 @@ class Inbox:
         if isinstance(judged, Late):
             return self._hold(judged, known)
         self._hold_back_without_secret(judged, now)
-        return self._reject(judged)
+        outcome = self._reject(judged)
+        _check_coding(known, judged.refusal)
+        return outcome
 
     def body_limit(self, name: str) -> int:
         """Return how large a callback of a source may be, in bytes: what its bank documents, but no less than any.
@@ -96,11 +101,47 @@ class Inbox:
         """
         return self._limit(self._sources.find(name, self._clock()))
 
+    def passes(self, name: str, callback: Callback) -> bool:
+        """Tell whether a callback may be genuine by its address, path and headers; its body is not looked at.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+            DecryptionFailed
+        """
+        return _passes(self._sources.find(name, self._clock()), callback)
+
+    def lists_addresses(self, name: str) -> bool:
+        """Tell whether a source says where its callbacks come from.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+            DecryptionFailed
+        """
+        known = self._sources.find(name, self._clock())
+        return "address" in known.bank.proofs(known.source.options)
+
+    def unpacked_bytes(self, name: str, callback: Callback) -> int:
+        """Return how many bytes may come out of a callback's content coding; 0 where nothing is undone.
+
+        Raises:
+            SourceUnknown
+            StoreUnavailable
+            DecryptionFailed
+        """
+        known = self._sources.find(name, self._clock())
+        try:
+            coding = check_head(callback, known)
+        except Refusal:
+            return 0
+        return 0 if coding is None else unpacked_bytes_max(len(callback.body), self._limit(known))
+
     def _limit(self, known: KnownSource) -> int:
         return max(self._settings.max_body_bytes, known.bank.body_bytes)
 
     def _judge(self, callback: Callback, known: KnownSource, now: datetime) -> Genuine | Late | Refused:
-        if len(callback.body) > LARGE_BYTES:
+        if len(callback.body) > LARGE_BYTES or "content-encoding" in callback.headers:
             return run_in_thread(judge, callback, known, self._limit(known), now)
         return judge(callback, known, self._limit(known), now)
 
@@ -197,3 +238,22 @@ class Inbox:
 
 def _new_late(late: Late) -> NewLate:
     return NewLate(late.delivery, late.events, late.refusal.reason, late.refusal.detail)
+
+
+def _passes(known: KnownSource, callback: Callback) -> bool:
+    try:
+        check_head(callback, known)
+    except Refusal:
+        return False
+    return True
+
+
+def _check_coding(known: KnownSource, refusal: Refusal) -> None:
+    """Let the bank know that it is the content coding that is not taken.
+
+    Raises:
+        CodingNotSupported
+    """
+    if refusal.reason == CODING_NOT_SUPPORTED:
+        log.warning("delivery to %s has a content coding that is not supported: %s", known.source.name, refusal.detail)
+        raise CodingNotSupported(refusal.detail, known.bank.codings)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from receiver.banks.callback import Callback, Claim, Proof, Stale, unrecognised
 from receiver.banks.json_values import NotUnderstood, decimal_text
 from receiver.banks.protocol import Bank, KeysNotKnown
-from receiver.inbox.decompression import CodingBroken, CodingNotSupported, decode
+from receiver.inbox.decompression import CodingBroken, CodingNotSupported, coding_of, decode
 from receiver.inbox.redaction import redact
 from receiver.inbox.source_cache import KnownSource
 from receiver.signing.errors import Refusal
@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 KEYS_REFRESHED_EVERY = timedelta(minutes=5)
 """A signature that fits no known public key asks for fresh keys at most this often."""
+
+
+CODING_NOT_SUPPORTED = "coding_not_supported"
+"""The reason of deliveries in a content coding that their bank does not document."""
 
 
 class Genuine(NamedTuple):
@@ -51,13 +55,12 @@ def judge(coded: Callback, known: KnownSource, body_limit: int, now: datetime) -
 
     Raises:
         BodyTooLarge
-        CodingNotSupported
         KeysNotKnown: it may be genuine; the public key to tell is not known yet.
     """
     try:
-        callback = _decoded(coded, known.source.name, body_limit)
+        callback = _decoded(coded, known, body_limit)
     except Refusal as refusal:
-        return Refused(_delivery(known, coded, now), refusal)
+        return Refused(_delivery(known, coded, now), _of_partial(refusal) if coded.is_partial else refusal)
     try:
         proof = _prove(known, callback, now)
     except Stale as stale:
@@ -69,25 +72,52 @@ def judge(coded: Callback, known: KnownSource, body_limit: int, now: datetime) -
     return Genuine(_delivery(known, callback, now, proof), events(known.bank, proof, now))
 
 
-def _decoded(callback: Callback, source: str, limit: int) -> Callback:
-    """Return a callback free of the content coding of its body.
+def check_head(callback: Callback, known: KnownSource) -> str | None:
+    """Refuse what can't be genuine whatever its body is; return the content coding to undo, if any.
+
+    Raises:
+        Refusal
+    """
+    coding = _coding(callback, known)
+    try:
+        known.bank.check_head(callback, known.profile)
+    except Refusal:
+        raise
+    except Exception as error:
+        log.exception("verifying the head of a delivery to %s failed", known.source.name)
+        raise Refusal("verification_failed", type(error).__name__) from error
+    return coding
+
+
+def _of_partial(refusal: Refusal) -> Refusal:
+    detail = f"{refusal.detail}; only the beginning of its body was read"
+    return Refusal(refusal.reason, detail, proven=refusal.proven)
+
+
+def _coding(callback: Callback, known: KnownSource) -> str | None:
+    named = callback.headers.get("content-encoding")
+    if named is None:
+        return None
+    try:
+        return coding_of(named.decode("latin-1"), known.bank.codings)
+    except CodingNotSupported as error:
+        raise Refusal(CODING_NOT_SUPPORTED, str(error)) from error
+
+
+def _decoded(callback: Callback, known: KnownSource, limit: int) -> Callback:
+    """Return a callback free of the content coding of its body: nothing is unpacked before its head was looked at.
 
     Raises:
         Refusal
         BodyTooLarge
-        CodingNotSupported
     """
-    coding = callback.headers.get("content-encoding")
-    if coding is None and len(callback.body) <= limit:
-        return callback
+    is_plain = "content-encoding" not in callback.headers and not callback.is_partial
+    coding = None if is_plain else check_head(callback, known)
     try:
-        body = decode(callback.body, (coding or b"").decode("latin-1"), limit)
+        body = decode(callback.body, coding, limit)
     except CodingBroken as error:
         raise Refusal("coding_broken", str(error)) from error
-    except CodingNotSupported as error:
-        log.warning("delivery to %s has a content coding that is not supported: %s", source, error)
-        raise
-    return replace(callback, body=body)
+    return callback if coding is None else replace(callback, body=body)
 
 
 def _prove(known: KnownSource, callback: Callback, now: datetime) -> Proof:

@@ -1,14 +1,18 @@
 """Gunicorn's gevent worker, with problem documents for what never reaches the application, and with bounds of time.
 
-As it comes, it waits for ever for a slow sender's TLS handshake and body, cuts off what the parser refuses before the
-sender has read the answer, and at a graceful stop resets connections that the system has taken in for it and waits for
-those on which nothing is under way.
+As it comes, it waits for ever for a slow sender's TLS handshake and body, serves a sender that never pauses before all
+others, reads to its end what nobody wants, cuts off what the parser refuses before the sender has read the answer, and
+at a graceful stop resets connections that the system has taken in for it and waits for those on which nothing is under
+way. What each connection is at stands in `receiver.server.connections`, whose it is in
+`receiver.server.shares`.
 """
 
+import errno
 import gc
 import json
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
@@ -27,6 +31,18 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
 
 from receiver.model import CUT_SHORT
+from receiver.server.connections import (
+    DRAINED_BYTES_MAX,
+    READ_BYTES_MAX,
+    Client,
+    Parser,
+    give_way,
+    next_round,
+    turn,
+)
+from receiver.server.shares import Connections, Rounds, SharingServer
+from receiver.settings import load_settings
+from receiver.signing import addresses
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +56,18 @@ STATUSES: dict[type[Exception], int] = {
 PARTING_SECONDS = 1.0
 """How long a sender has to hang up once it is answered."""
 
+PARTING_BYTES_MAX = 256 * 1024
+"""What it may send in that time."""
+
+REQUESTS_MAX = 1000
+"""Requests over one connection; whoever has more opens another."""
+
+SPARE_CONNECTIONS = 100
+"""So many fewer than gunicorn takes: where it had none left, it would accept none for which another could go."""
+
+GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
+"""The errors of a sender that has hung up."""
+
 IDLE_SECONDS = 2.0
 """At a graceful stop, how long a connection may be without a request before it is closed."""
 
@@ -48,29 +76,6 @@ LAST_SECONDS = 5.0
 
 LOOK_SECONDS = 0.2
 """At a graceful stop, how soon it is noticed that all is done."""
-
-
-SHARING_SECONDS = 0.0001
-"""How long the next connection is left to the other processes, after one was accepted, at least; up to a millisecond
-where nothing else is to do."""
-
-
-class SharingServer(StreamServer):
-    """Leaves connections to the other processes that listen: else the first to wake up may take a burst alone."""
-
-    max_accept = 1
-
-    def do_handle(self, *args: Any) -> None:
-        """Hand a connection over, and look away for a moment."""
-        super().do_handle(*args)
-        self.stop_accepting()
-        # Which ends with `stop_accepting`, as the server's own timer after an error does.
-        self._timer: Any = self.loop.timer(SHARING_SECONDS)
-        self._timer.start(self._resume_accepting)
-
-    def _resume_accepting(self) -> None:
-        if self.started:
-            self.start_accepting()
 
 
 @dataclass(frozen=True)
@@ -89,10 +94,14 @@ class ProblemWorker(GeventWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Start without a connection, and without a time at which to stop."""
         super().__init__(*args, **kwargs)
-        self._new_since: dict[gevent.socket.socket, float] = {}
-        self._idle_since: dict[gevent.socket.socket, float] = {}
-        self._served_since: dict[gevent.socket.socket, float] = {}
-        self._cut_short: set[gevent.socket.socket] = set()
+        settings = load_settings()
+        self._trusted = settings.trusted_proxies
+        self._connections = Connections(
+            most=max(1, self.worker_connections - SPARE_CONNECTIONS),
+            of_address=settings.connections_per_address,
+            bytes_per_second=settings.body_bytes_per_second,
+        )
+        self._rounds = Rounds()
         self._stops_at: float | None = None
 
     def load_wsgi(self) -> None:
@@ -101,8 +110,13 @@ class ProblemWorker(GeventWorker):
         application = self.wsgi
 
         def wsgi(environ: MutableMapping[str, Any], start_response: Any) -> Iterable[bytes]:
-            environ[CUT_SHORT] = partial(self._cut_short.__contains__, environ["gunicorn.socket"])
-            return application(environ, start_response)
+            client = self._connections.of(environ["gunicorn.socket"])
+            environ[CUT_SHORT] = client.is_cut
+            answered = application(environ, start_response)
+            if client.has_unread():
+                # The head of the answer is not written yet, and says so.
+                client.request.force_close()
+            return answered
 
         self.wsgi = wsgi
         # What was loaded stays: to look through it for garbage would stop all requests for 60 ms, time and again.
@@ -137,42 +151,79 @@ class ProblemWorker(GeventWorker):
 
     def handle(self, listener: Any, client: gevent.socket.socket, addr: Any) -> None:
         """Serve a connection, one request after the other."""
-        self._new_since[client] = time.monotonic()
+        client.setblocking(True)
+        admitted = self._connections.admit(client, self._address_of(addr))
+        if admitted is None:
+            _turn_away(client)
+            util.close(client)
+            return
         try:
-            super().handle(listener, client, addr)
+            if not self._connections.has_place(admitted):
+                _turn_away(client)
+                return
+            self._serve(listener.getsockname(), admitted, addr)
+        except (StopIteration, errors.NoMoreData):
+            log.debug("a connection has ended")
+        except ssl.SSLError as error:
+            if error.args[0] != ssl.SSL_ERROR_EOF:
+                self.handle_error(None, client, addr, error)
+        except OSError as error:
+            if error.errno not in GONE:
+                log.exception("a connection failed")
+        except Exception as error:
+            self.handle_error(None, client, addr, error)
         finally:
-            self._new_since.pop(client, None)
-            self._idle_since.pop(client, None)
-            self._cut_short.discard(client)
+            self._connections.leave(admitted)
+            util.close(client)
 
-    def handle_request(self, listener_name: Any, req: Any, sock: gevent.socket.socket, addr: Any) -> Any:
-        """Serve one request; raise `StopIteration` where the connection is not kept."""
-        self._new_since.pop(sock, None)
-        self._idle_since.pop(sock, None)
-        self._served_since[sock] = time.monotonic()
-        try:
-            return super().handle_request(listener_name, req, sock, addr)
-        except StopIteration:
-            _linger(sock)
-            raise
-        finally:
-            del self._served_since[sock]
-            self._cut_short.discard(sock)
-            self._idle_since[sock] = time.monotonic()
+    def _address_of(self, addr: Any) -> str | None:
+        """Return whose share of the connections one takes; none for a trusted proxy, and on a unix socket."""
+        if not isinstance(addr, tuple) or addresses.is_trusted(addr[0], self._trusted):
+            return None
+        return addresses.party(addr[0])
+
+    def _serve(self, listener_name: Any, client: Client, addr: Any) -> None:
+        """Serve requests until one of the two ends it; after each of them all others have their turn.
+
+        Raises:
+            StopIteration
+            OSError
+            ParseException: it is no HTTP.
+        """
+        if isinstance(client.sock, ssl.SSLSocket):
+            client.sock.do_handshake()
+        parser: Any = Parser(self.cfg, client, addr)
+        proxied: Any = {}
+        for number in range(1, REQUESTS_MAX + 1):
+            since = turn()
+            request = next(parser)
+            request.proxy_protocol_info = proxied = request.proxy_protocol_info or proxied
+            if number == REQUESTS_MAX:
+                request.force_close()
+            self._connections.begin(client, request)
+            self._rounds.wait(client.address)
+            try:
+                self.handle_request(listener_name, request, client.sock, addr)
+                is_drained = parser.finish_body(time.monotonic() + PARTING_SECONDS, DRAINED_BYTES_MAX)
+            except StopIteration:
+                _linger(client.sock)
+                raise
+            finally:
+                self._connections.end(client)
+            if not is_drained:
+                _linger(client.sock)
+                return
+            give_way(since)
 
     def notify(self) -> None:
-        """Once a second: end the reading of what takes too long, and at a stop let idle connections go."""
+        """Once a second: end what takes too long, and at a stop let idle connections go."""
         super().notify()
         now = time.monotonic()
-        for since in (self._new_since, self._served_since):
-            self._cut_short.update(_shut(since, socket.SHUT_RD, before=now - self.cfg.timeout))
-        # The answer has not been taken away either.
-        _shut(self._served_since, socket.SHUT_RDWR, before=now - 2 * self.cfg.timeout)
+        self._connections.end_slow(now, idle_seconds=self.cfg.keepalive, seconds=self.cfg.timeout)
         if self._stops_at is not None:
-            for since in (self._new_since, self._idle_since):
-                _shut(since, socket.SHUT_RD, before=now - IDLE_SECONDS)
+            self._connections.end_waiting(before=now - IDLE_SECONDS)
             if now > self._stops_at - LAST_SECONDS:
-                self._cut_short.update(_shut(self._served_since, socket.SHUT_RD, before=now))
+                self._connections.cut_served()
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:  # noqa: ARG002
         """Answer 4xx for the sender's faults; a fault of ours is logged, and is 503 so that a bank sends again."""
@@ -203,14 +254,11 @@ def _close(server: StreamServer) -> None:
     server.close()
 
 
-def _shut(since: dict[gevent.socket.socket, float], how: int, before: float) -> list[gevent.socket.socket]:
-    late = [client for client, started in since.items() if started < before]
-    for client in late:
-        # Through a socket of its own: that of TLS would drop the state that another greenlet is using, and
-        # gevent's would fail that greenlet with an error instead of letting it see the end.
-        with suppress(OSError), socket.fromfd(client.fileno(), client.family, client.type) as other:
-            other.shutdown(how)
-    return late
+def _turn_away(client: gevent.socket.socket) -> None:
+    """Say that there is no room, where that can be said without waiting."""
+    if not isinstance(client, ssl.SSLSocket):
+        with suppress(OSError):
+            util.write_nonblock(client, _answer(503))
 
 
 def _linger(client: socket.socket) -> None:
@@ -218,10 +266,14 @@ def _linger(client: socket.socket) -> None:
     with suppress(OSError):
         client.shutdown(socket.SHUT_WR)
         ends = time.monotonic() + PARTING_SECONDS
-        while (left := ends - time.monotonic()) > 0:
-            client.settimeout(left)
-            if not client.recv(65536):
+        left = PARTING_BYTES_MAX
+        while left > 0 and (seconds := ends - time.monotonic()) > 0:
+            client.settimeout(seconds)
+            received = client.recv(READ_BYTES_MAX)
+            if not received:
                 break
+            left -= len(received)
+            next_round()
 
 
 def _answer(status: int) -> bytes:

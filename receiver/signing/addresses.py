@@ -1,6 +1,7 @@
 """Where a callback came from, held against a list: proof of an address, and of nothing that was sent from it."""
 
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -8,6 +9,14 @@ from receiver.signing.errors import Refusal
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+UNIX = "unix"
+"""Among trusted proxies: whoever comes over a unix socket, who has no address."""
+
+UNKNOWN = "unknown"
+"""What stands for a sender whom a proxy has named unreadably: on no list, and never the proxy itself."""
+
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 
 @lru_cache(maxsize=4096)
@@ -44,6 +53,47 @@ def network_of(peer: str) -> str:
     if found is None:
         return peer[:60]
     return str(ipaddress.ip_network((found, 24 if found.version == 4 else 64), strict=False))
+
+
+def is_trusted(text: str, trusted: Iterable[Network | str]) -> bool:
+    """Tell whether an address is one of these proxies'; the empty text is that of a unix socket's other end."""
+    if not text:
+        return UNIX in trusted
+    found = address(text)
+    return found is not None and any(not isinstance(one, str) and found in one for one in trusted)
+
+
+def sender(remote: str, forwarded_for: str, trusted: Sequence[Network | str]) -> str:
+    """Return the sender's address; `UNKNOWN` where a trusted proxy names one that can't be read.
+
+    `X-Forwarded-For` is walked from the right, where the nearest proxy wrote, for as long as the address that wrote
+    is trusted; what stands left of the first stranger is that stranger's own word, and is not believed.
+    """
+    found = remote
+    for hop in reversed(forwarded_for.split(",")):
+        if not hop.strip():
+            continue
+        if not is_trusted(found, trusted):
+            break
+        found = _without_port(hop.strip())
+        if address(found) is None:
+            return UNKNOWN
+    return found
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of `192.0.2.1:443` and of `[2001:db8::1]:443`, as some proxies write it."""
+    parts = _WITH_PORT.fullmatch(hop)
+    return (parts[1] or parts[2]) if parts else hop
+
+
+@lru_cache(maxsize=4096)
+def party(text: str) -> str:
+    """Return who is counted as one where each sender has a share: an IPv6 address stands for its network of 64 bits."""
+    found = address(text)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return text if found is None else str(found)
 
 
 def match(peer: str, allowed: Iterable[str], *, proven: bool = False) -> str:

@@ -16,6 +16,7 @@ def create_app(runtime: Runtime) -> Flask:
     from flask import Flask
 
     from receiver.web import problems
+    from receiver.web.auth import Tokens
     from receiver.web.callbacks import CallbackHandler, CallbackMiddleware
     from receiver.web.docs_page import Reference, prose
     from receiver.web.events import Events
@@ -35,6 +36,7 @@ def create_app(runtime: Runtime) -> Flask:
     outages = problems.Outages()
     problems.register(app, outages)
     callbacks = CallbackHandler(runtime, outages)
+    tokens = Tokens(runtime)
     rooms = {
         "callbacks": callbacks,
         "operations": Operations(runtime, outages),
@@ -45,7 +47,7 @@ def create_app(runtime: Runtime) -> Flask:
         "reference": Reference(runtime),
     }
     for name, views in rooms.items():
-        app.register_blueprint(blueprint(name, views, runtime))
+        app.register_blueprint(blueprint(name, views, tokens))
     app.after_request(_private)
     app.wsgi_app = CallbackMiddleware(callbacks, outages, app.wsgi_app)  # type: ignore[method-assign]
     return app

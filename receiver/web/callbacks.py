@@ -1,7 +1,8 @@
 """`POST /webhooks/<source>[/<channel…>]`: banks' callbacks, by Flask's route or past it (middleware, PEP 3333)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated
 from urllib.parse import quote, unquote, urlsplit
@@ -14,16 +15,14 @@ from pydantic import Field
 
 from receiver import banks
 from receiver.banks.callback import Callback
-from receiver.inbox.decompression import CODINGS_MAX, SUPPORTED
 from receiver.inbox.inbox import Inbox
 from receiver.inbox.source_cache import SourceUnknown
 from receiver.model import Verdict
 from receiver.runtime import Runtime
-from receiver.settings import Network
 from receiver.signing import addresses
 from receiver.web.operation import Content, Operation
 from receiver.web.problems import Outages, answer, problem
-from receiver.web.request_body import RequestBodies
+from receiver.web.request_body import RequestBodies, declared_bytes
 from receiver.web.schemas.base import LeftOut, Path, Shape
 from receiver.web.schemas.events import Taken
 
@@ -45,11 +44,10 @@ class CallbackPath(Path):
 class CallbackHeaders(Shape):
     """Headers that are looked at for every bank."""
 
-    content_encoding: LeftOut[Annotated[str, Field(examples=list(SUPPORTED))]] = Field(
+    content_encoding: LeftOut[Annotated[str, Field(examples=["gzip"])]] = Field(
         default_factory=lambda: None,
         alias="Content-Encoding",
-        description=f"Up to {CODINGS_MAX} of: {', '.join(SUPPORTED)}. The bank's own headers stand in "
-        "docs/callbacks.md.",
+        description="One coding that the bank documents, if any. The bank's own headers stand in docs/callbacks.md.",
     )
 
 
@@ -72,8 +70,8 @@ REFUSALS = {
     401: "The callback is not proven genuine; the answer does not tell why.",
     404: "There is no such source.",
     413: "The body is too large, as sent or once unpacked.",
-    415: "A content coding that is not undone.",
-    503: "It can't be told or written down just now: send it again.",
+    415: "A content coding that the bank does not document, or more than one.",
+    503: "It can't be told, held or written down just now: send it again.",
 }
 
 
@@ -83,7 +81,11 @@ class CallbackHandler:
     def __init__(self, runtime: Runtime, outages: Outages) -> None:
         """Take a process's parts, and the log of outages, which a success ends."""
         self._inbox = Inbox(runtime)
-        self._bodies = RequestBodies(runtime.settings.max_body_bytes)
+        self._rejected_bytes = runtime.settings.rejected_body_bytes
+        # One byte more tells whether that was all.
+        self._bodies = RequestBodies(
+            runtime.settings.bodies_bytes, self._rejected_bytes + 1, runtime.settings.trusted_proxies
+        )
         self._prefix = runtime.settings.public_path_prefix.encode()
         self._proxies = runtime.settings.trusted_proxies
         self._outages = outages
@@ -116,13 +118,27 @@ class CallbackHandler:
             raise SourceUnknown(path)
         source, slash, channel = path[len(ROOT) :].partition("/")
         name = unquote(source) if "%" in source else source
-        body = self._bodies.read_usual(environ)
-        if body is not None:
-            return self._answer(name, self._callback(environ, path, channel if slash else None, body))
-        with self._bodies.reading(environ, self._inbox.body_limit(name)) as body:
-            return self._answer(name, self._callback(environ, path, channel if slash else None, body))
+        limit = self._inbox.body_limit(name)
+        head = self._head(environ, path, channel if slash else None)
+        length = declared_bytes(environ, limit)
+        # What is no longer than is kept of a rejected delivery is read in any case.
+        is_long = length is None or length > self._rejected_bytes
+        if is_long and not self._inbox.passes(name, head):
+            return self._refuse(environ, name, head)
+        with self._bodies.holding(head.peer) as held:
+            held.has_share = not (is_long and self._inbox.lists_addresses(name))
+            callback = replace(head, body=held.read(environ, length, limit))
+            if "content-encoding" in head.headers:
+                held.more(self._inbox.unpacked_bytes(name, callback))
+            return self._answer(name, callback)
 
-    def _callback(self, environ: WSGIEnvironment, path: str, channel: str | None, body: bytes) -> Callback:
+    def _refuse(self, environ: WSGIEnvironment, name: str, head: Callback) -> WSGIApplication:
+        """Answer a callback whose head shows that it can't be genuine; the beginning of its body is stored with it."""
+        with self._bodies.holding_unproven(head.peer) as held:
+            body = held.read_beginning(environ, self._rejected_bytes + 1)
+            return self._answer(name, replace(head, body=body, is_partial=len(body) > self._rejected_bytes))
+
+    def _head(self, environ: WSGIEnvironment, path: str, channel: str | None) -> Callback:
         remote, forwarded_for = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR")
         return Callback(
             method=environ["REQUEST_METHOD"].encode("latin-1"),
@@ -134,8 +150,8 @@ class CallbackHandler:
                 for name, value in environ.items()
                 if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
             },
-            body=body,
-            peer=client_address(remote, forwarded_for, self._proxies) if forwarded_for else remote,
+            body=b"",
+            peer=addresses.sender(remote, forwarded_for, self._proxies) if forwarded_for else remote,
         )
 
     def _answer(self, name: str, callback: Callback) -> WSGIApplication:
@@ -171,25 +187,6 @@ class CallbackMiddleware:
         except Exception as error:
             answered = answer(error, self._outages)
         return answered(environ, start_response)
-
-
-def client_address(remote: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """Return the sender's address.
-
-    `X-Forwarded-For` is walked from the right, where the nearest proxy wrote, for as long as the address that wrote
-    is trusted; what stands left of the first stranger is that stranger's own word, and is not believed.
-    """
-    found = remote
-    for hop in reversed([hop.strip() for hop in forwarded_for.split(",")] if forwarded_for else []):
-        if not _is_trusted(found, trusted) or addresses.address(hop) is None:
-            break
-        found = hop
-    return found
-
-
-def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
-    found = addresses.address(text)
-    return found is not None and any(found in network for network in trusted)
 
 
 def _ok(body: bytes, content_type: str) -> WSGIApplication:

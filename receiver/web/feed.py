@@ -47,12 +47,12 @@ class Feed:
         self._reader = Reader(runtime.database, runtime.settings.waiting_readers_max)
         self._cursors = Cursors(runtime.settings.keys, "feed")
 
-    @Operation("GET /api/v1/feed", scope="feed:read", query=FeedQuery, answers={200: ENTRIES})
+    @Operation("GET /api/v1/feed", scope="feed:read", query=FeedQuery, answers={200: ENTRIES}, waits=True)
     def read_feed(self, token: TokenRecord, query: FeedQuery) -> FeedPage | Response:
         """Entries behind a cursor, oldest first."""
         after = self._cursors.read_number(query.after) if query.after else 0
         wanted = Wanted(auth.visible_sources(token, query.source), query.type)
-        return self._answer(self._reader.read(after, wanted, query.limit, query.wait), self._cursors)
+        return self._answer(self._reader.read(token.id, after, wanted, query.limit, query.wait), self._cursors)
 
     @Operation(
         "GET /api/v1/consumers/<name>/feed",
@@ -61,13 +61,14 @@ class Feed:
         query=ConsumerQuery,
         answers={200: ENTRIES},
         problems=NO_CONSUMER,
+        waits=True,
     )
     def read_as_consumer(self, name: str, token: TokenRecord, query: ConsumerQuery) -> FeedPage | Response:
         """Entries behind a consumer's committed position, oldest first; `after` reads ahead of it."""
         cursors = self._cursors_of(name)
         after = cursors.read_number(query.after) if query.after else self._position(name)
         wanted = Wanted(auth.visible_sources(token, []), consumer=name)
-        return self._answer(self._reader.read(after, wanted, query.limit, query.wait), cursors)
+        return self._answer(self._reader.read(token.id, after, wanted, query.limit, query.wait), cursors)
 
     @Operation(
         "POST /api/v1/consumers/<name>/ack",

@@ -1,14 +1,21 @@
 """Whether the process is up, and whether it can do its work."""
 
+import threading
+import time
+from collections.abc import Callable
+
 from flask import Response
 
 from receiver.runtime import Runtime
 from receiver.store import schema
-from receiver.store.database import is_writable
+from receiver.store.database import Database, StoreUnavailable, is_writable
 from receiver.store.schema import NotMigrated
 from receiver.web.operation import Operation
 from receiver.web.problems import Outages, problem
 from receiver.web.schemas.base import Health, Index
+
+LOOK_SECONDS = 1.0
+"""How long a look at the database is good for: whoever asks within that time is told the same."""
 
 READY = {503: "The database can't be written, or is of another release."}
 
@@ -23,12 +30,51 @@ INDEX = Index(
 )
 
 
+class Readiness:
+    """Whether the database is migrated and can be written, looked at once for all who ask in the same second.
+
+    A look writes, and anybody may ask.
+    """
+
+    def __init__(self, database: Database, timer: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._timer = timer
+        self._looking = threading.Lock()
+        self._looked_when = float("-inf")
+        self._found: NotMigrated | StoreUnavailable | None = None
+
+    def check(self) -> None:
+        """Say that all is well.
+
+        Raises:
+            NotMigrated
+            StoreUnavailable
+        """
+        came_when = self._timer()
+        with self._looking:
+            # Whoever had to wait for another's look shares what it found, however long that took.
+            if came_when - self._looked_when >= LOOK_SECONDS:
+                self._found = self._look()
+                self._looked_when = self._timer()
+            found = self._found
+        if found is not None:
+            raise type(found)(*found.args) from found
+
+    def _look(self) -> NotMigrated | StoreUnavailable | None:
+        try:
+            schema.check(self._database)
+            is_writable(self._database)
+        except (NotMigrated, StoreUnavailable) as error:
+            return error
+        return None
+
+
 class Operations:
     """The views for whoever runs the receiver."""
 
     def __init__(self, runtime: Runtime, outages: Outages) -> None:
         """Take a process's parts, and the log of outages, which a success ends."""
-        self._database = runtime.database
+        self._readiness = Readiness(runtime.database)
         self._outages = outages
 
     @Operation("GET /healthz", answers={200: Health}, asks_database=False)
@@ -38,15 +84,14 @@ class Operations:
 
     @Operation("GET /readyz", answers={200: Health}, problems=READY)
     def readyz(self) -> Health | Response:
-        """Answer whether the database is migrated and can be written.
+        """Answer whether the database is migrated and can be written, as it was within the last second.
 
         Why it can't be is for the log: anybody may ask here.
         """
         try:
-            schema.check(self._database)
+            self._readiness.check()
         except NotMigrated as error:
             return problem(503, str(error), {"Retry-After": "5"})
-        is_writable(self._database)
         self._outages.succeeded()
         return Health(status="ready")
 

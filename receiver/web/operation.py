@@ -10,8 +10,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 from pydantic import BaseModel, ValidationError
 
-from receiver.runtime import Runtime
-from receiver.web import auth
+from receiver.web.auth import Tokens
 from receiver.web.problems import Problem
 from receiver.web.schemas.base import Answer, Body, Path, Query, Shape
 from receiver.web.schemas.wording import refusal
@@ -55,6 +54,8 @@ class Operation:
     problems: Mapping[int, str] = field(default_factory=dict)
     forms: Sequence[str] = ()
     asks_database: bool = True
+    waits: bool = False
+    """It may be held until something comes, and sees itself that its token has no more than its share."""
 
     def __call__(self, view: View) -> View:
         """Leave it at a view."""
@@ -79,26 +80,26 @@ def operation_of(view: object) -> Operation | None:
     return found
 
 
-def blueprint(name: str, views: object, runtime: Runtime) -> Blueprint:
+def blueprint(name: str, views: object, tokens: Tokens) -> Blueprint:
     """Make the routes of all views of an object."""
     routes = Blueprint(name, __name__, template_folder="templates")
     for attribute, function in vars(type(views)).items():
         described = operation_of(function)
         if described is not None:
             method, _, rule = described.route.partition(" ")
-            serve = _serving(getattr(views, attribute), described, runtime)
+            serve = _serving(getattr(views, attribute), described, tokens)
             routes.add_url_rule(rule, attribute, serve, methods=[method])
     return routes
 
 
-def _serving(view: Callable[..., Any], described: Operation, runtime: Runtime) -> Callable[..., ResponseReturnValue]:
+def _serving(view: Callable[..., Any], described: Operation, tokens: Tokens) -> Callable[..., ResponseReturnValue]:
     """Return a view as Flask calls it."""
 
     @wraps(view)
     def serve(**path: str) -> ResponseReturnValue:
         given: dict[str, Any] = {}
         if described.scope is not None:
-            given["token"] = auth.require(runtime, described.scope)
+            given["token"] = tokens.require(described.scope)
         # Where the rule has other forms, its one part is all of them.
         if described.path is not None and not described.forms:
             _check_path(described.path, path)
@@ -106,7 +107,12 @@ def _serving(view: Callable[..., Any], described: Operation, runtime: Runtime) -
             given["query"] = _query(described.query)
         if described.body and not isinstance(described.body, Content):
             given["body"] = _body(described.body)
-        answered: ResponseReturnValue | Answer = view(**path, **given)
+        if described.scope is None or described.waits:
+            return written(view(**path, **given))
+        with tokens.turns.turn_of(given["token"].id):
+            return written(view(**path, **given))
+
+    def written(answered: ResponseReturnValue | Answer) -> ResponseReturnValue:
         if not isinstance(answered, Answer):
             return answered
         return Response(answered.written(), described.status_of(answered), content_type="application/json")

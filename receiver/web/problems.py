@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from receiver.feed.cursors import CursorInvalid
 from receiver.feed.reader import PositionUnknown
-from receiver.inbox.decompression import SUPPORTED, BodyTooLarge, CodingNotSupported
+from receiver.inbox.decompression import BodyTooLarge, CodingNotSupported
 from receiver.inbox.inbox import TryLater
 from receiver.inbox.source_cache import SourceUnknown
 from receiver.replay.plan import PlanWrong
@@ -101,7 +101,7 @@ def answer(error: Exception, outages: Outages) -> Response:
         case BodyTooLarge():
             return problem(413, f"The body is too large: {error}.")
         case CodingNotSupported():
-            return _coding_not_supported()
+            return _coding_not_supported(error)
         case TryLater():
             return _later("Send it again later.", KEYS_RETRY_AFTER_SECONDS)
         case StoreUnavailable():
@@ -122,10 +122,10 @@ def _of_http(error: HTTPException) -> Response:
     return problem(status, error.description or HTTPStatus(status).phrase, headers)
 
 
-def _coding_not_supported() -> Response:
-    codings = ", ".join(SUPPORTED)
+def _coding_not_supported(error: CodingNotSupported) -> Response:
+    codings = ", ".join(error.accepted) or "identity"
     # RFC 9110 section 15.5.16: a 415 for a content coding lists those that are taken.
-    return problem(415, f"Content-Encoding may be {codings}.", {"Accept-Encoding": codings})
+    return problem(415, f"Content-Encoding may be {codings}, and one alone.", {"Accept-Encoding": codings})
 
 
 def _later(detail: str, seconds: int = RETRY_AFTER_SECONDS) -> Response:

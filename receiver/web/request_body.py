@@ -1,9 +1,9 @@
-"""Reading a request's body once, within the limit that its source has, with few large ones at a time."""
+"""Reading a request's body once, within the limit that its source has and a quota of what a process holds of them."""
 
 import io
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable
+from types import TracebackType
 from wsgiref.types import InputStream, WSGIEnvironment
 
 from werkzeug.wsgi import get_content_length
@@ -11,73 +11,181 @@ from werkzeug.wsgi import get_content_length
 from receiver.inbox.decompression import BodyTooLarge
 from receiver.inbox.inbox import TryLater
 from receiver.model import CUT_SHORT
+from receiver.settings import Network
+from receiver.signing import addresses
 from receiver.web.problems import Problem
 
-PIECE_BYTES = 64 * 1024
+FIRST_BYTES, PIECE_BYTES = 16 * 1024, 256 * 1024
+"""A body is read, and counted, piece by piece, each four times the one before it, so that who says that much comes and
+sends little holds little."""
 
-LARGE_AT_ONCE = 3
-"""Bodies beyond the usual limit that are held at a time: anybody can send one, and each may take 50 MB."""
+SHARE = 8
+"""One client address may hold the eighth part of the quota besides its largest body, and small ones in any case."""
+
+UNPROVEN_AT_ONCE = 80
+"""How many beginnings of bodies a process reads at a time though their heads were refused: each is written down."""
 
 
-class RequestBodies:
-    """Reads bodies for all threads of a process."""
+class Quota:
+    """How many bytes a process holds at a time, and how many of them for one client address."""
 
-    def __init__(self, usual_bytes: int) -> None:
-        """Take the limit for sources whose bank has none of its own."""
-        self._usual_bytes = usual_bytes
-        self._slots = threading.BoundedSemaphore(LARGE_AT_ONCE)
+    def __init__(self, most: int, trusted: Iterable[Network | str]) -> None:
+        """Take the quota, and the proxies, whose addresses have no share because they stand for many."""
+        self._most = most
+        self._share = most // SHARE
+        self._trusted = tuple(trusted)
+        self._lock = threading.Lock()
+        self._held = 0
+        self._holders: dict[str, set[Held]] = {}
 
-    def read_usual(self, environ: WSGIEnvironment) -> bytes | None:
-        """Return the body of a request that says its length, where that is within the usual limit; else none.
+    def take(self, holder: "Held", size: int) -> None:
+        """Count bytes that are to be held.
 
         Raises:
-            TryLater: the server has stopped reading.
-            Problem: it can't be read: broken chunks, or a sender that hung up.
+            TryLater
         """
-        length = get_content_length(environ)
-        if length is None or length > self._usual_bytes:
-            return None
-        return _read(environ, length, length)
+        with self._lock:
+            if self._held + size > self._most:
+                raise TryLater("too many bytes of callbacks at once")
+            holders = self._holders.setdefault(holder.party, set())
+            holders.add(holder)
+            if holder.size + size > FIRST_BYTES and self._is_beyond(holders, holder, size) and self._has_share(holder):
+                raise TryLater("too many bytes of callbacks from one address at once")
+            self._held += size
+            holder.size += size
 
-    def reading(self, environ: WSGIEnvironment, limit: int) -> AbstractContextManager[bytes]:
-        """Give the body of a request, of up to `limit` bytes; a large one keeps its slot until the block ends.
+    def _is_beyond(self, holders: Iterable["Held"], growing: "Held", size: int) -> bool:
+        """Tell whether an address had more than its share then, the largest of its bodies left out."""
+        sizes = [holder.size + (size if holder is growing else 0) for holder in holders]
+        return sum(sizes) - max(sizes) > self._share
+
+    def _has_share(self, holder: "Held") -> bool:
+        return holder.has_share and not addresses.is_trusted(holder.peer, self._trusted)
+
+    def give_back(self, holder: "Held", size: int) -> None:
+        """Count bytes that are held no longer."""
+        with self._lock:
+            self._held -= size
+            holder.size -= size
+
+    def leave(self, holder: "Held") -> None:
+        """Forget a request that is answered."""
+        with self._lock:
+            self._held -= holder.size
+            holder.size = 0
+            holders = self._holders.get(holder.party, set())
+            holders.discard(holder)
+            if not holders:
+                self._holders.pop(holder.party, None)
+
+
+class Held:
+    """What one request holds of a quota, until the block ends."""
+
+    def __init__(self, quota: Quota, peer: str) -> None:
+        self._quota = quota
+        self.peer = peer
+        self.party = addresses.party(peer)
+        self.size = 0
+        self.has_share = True
+        """Its address is a stranger's: the source does not say where callbacks come from."""
+
+    def __enter__(self) -> "Held":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        self._quota.leave(self)
+
+    def more(self, size: int) -> None:
+        """Count bytes that are to be held besides.
+
+        Raises:
+            TryLater
+        """
+        if size > 0:
+            self._quota.take(self, size)
+
+    def keep(self, size: int) -> None:
+        """Give back all but so many bytes."""
+        if self.size > size:
+            self._quota.give_back(self, self.size - size)
+
+    def read(self, environ: WSGIEnvironment, length: int | None, limit: int) -> bytes:
+        """Return the body, which is said to have `length` bytes.
 
         Raises:
             BodyTooLarge
-            TryLater: too many large bodies are being read already, or the server has stopped reading.
+            TryLater: too much is held already, or the server has stopped reading.
             Problem: it can't be read: broken chunks, or a sender that hung up.
         """
-        length = get_content_length(environ)
-        if length is not None and length > limit:
-            raise BodyTooLarge(f"{length} bytes, {limit} allowed")
-        if limit <= self._usual_bytes:
-            return nullcontext(_read(environ, length, limit))
-        return self._large(environ, length, limit)
+        body = self.read_beginning(environ, limit + 1 if length is None else length)
+        if len(body) > limit:
+            raise BodyTooLarge(f"more than {limit} bytes")
+        if len(body) < (length or 0):
+            _check_uncut(environ)
+            raise Problem(400, "The body is shorter than its Content-Length.")
+        return body
 
-    @contextmanager
-    def _large(self, environ: WSGIEnvironment, length: int | None, limit: int) -> Iterator[bytes]:
-        if not self._slots.acquire(blocking=False):
-            raise TryLater("too many large callbacks at once")
+    def read_beginning(self, environ: WSGIEnvironment, most: int) -> bytes:
+        """Return the body, or its first `most` bytes.
+
+        Raises:
+            TryLater
+            Problem
+        """
         try:
-            yield _read(environ, length, limit)
-        finally:
-            self._slots.release()
+            body = self._read(environ["wsgi.input"], most)
+        except TryLater:
+            raise
+        except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
+            _check_uncut(environ)
+            raise Problem(400, "The body could not be read to its end.") from error
+        self.keep(len(body))
+        return body
+
+    def _read(self, stream: InputStream, most: int) -> bytes:
+        if most <= FIRST_BYTES:
+            self.more(most)
+            return stream.read(most)
+        # One buffer that becomes the result: a large body is not held twice.
+        buffer, step = io.BytesIO(), FIRST_BYTES
+        while (size := min(step, most - buffer.tell())) > 0:
+            self.more(size)
+            piece = stream.read(size)
+            if not piece:
+                break
+            buffer.write(piece)
+            step = min(4 * step, PIECE_BYTES)
+        return buffer.getvalue()
 
 
-def _read(environ: WSGIEnvironment, length: int | None, limit: int) -> bytes:
-    try:
-        stream: InputStream = environ["wsgi.input"]
-        most = limit + 1 if length is None else length
-        body = stream.read(most) if most <= PIECE_BYTES else _in_pieces(stream, most)
-    except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
-        _check_uncut(environ)
-        raise Problem(400, "The body could not be read to its end.") from error
-    if len(body) > limit:
-        raise BodyTooLarge(f"more than {limit} bytes")
-    if len(body) < (length or 0):
-        _check_uncut(environ)
-        raise Problem(400, "The body is shorter than its Content-Length.")
-    return body
+class RequestBodies:
+    """The bodies that all threads of a process hold."""
+
+    def __init__(self, most: int, unproven_bytes: int, trusted: Iterable[Network | str]) -> None:
+        """Take how many bytes may be held, how many of a body whose head was refused, and the trusted proxies."""
+        self._quota = Quota(most, trusted)
+        self._unproven = Quota(UNPROVEN_AT_ONCE * unproven_bytes, trusted)
+
+    def holding(self, peer: str) -> Held:
+        """Give what one request from this address holds."""
+        return Held(self._quota, peer)
+
+    def holding_unproven(self, peer: str) -> Held:
+        """Give what one request holds whose head was refused."""
+        return Held(self._unproven, peer)
+
+
+def declared_bytes(environ: WSGIEnvironment, limit: int) -> int | None:
+    """Return how many bytes a body is said to have; none where it comes in chunks.
+
+    Raises:
+        BodyTooLarge
+    """
+    length = get_content_length(environ)
+    if length is not None and length > limit:
+        raise BodyTooLarge(f"{length} bytes, {limit} allowed")
+    return length
 
 
 def _check_uncut(environ: WSGIEnvironment) -> None:
@@ -89,11 +197,3 @@ def _check_uncut(environ: WSGIEnvironment) -> None:
     was_cut: Callable[[], bool] | None = environ.get(CUT_SHORT)
     if was_cut is not None and was_cut():
         raise TryLater("the server has stopped reading the request")
-
-
-def _in_pieces(stream: InputStream, length: int) -> bytes:
-    """Read up to `length` bytes in pieces, into one buffer that becomes the result: a large body is not held twice."""
-    buffer = io.BytesIO()
-    while piece := stream.read(min(PIECE_BYTES, length - buffer.tell())):
-        buffer.write(piece)
-    return buffer.getvalue()

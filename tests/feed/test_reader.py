@@ -9,10 +9,11 @@ import pytest
 from store.race import append
 from timers import Timer
 
-from receiver.feed.reader import POLL_SECONDS, TURN_SECONDS, Look, Turns
+from receiver.feed.reader import POLL_SECONDS, SLICE, TURN_SECONDS, Look, Pages, Reader, Seats, Turns
 from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.database import Database, StoreUnavailable
+from receiver.store.feed import EVERYTHING
 from receiver.store.sources import SourceRecord
 
 
@@ -95,6 +96,53 @@ def test_who_waited_for_a_look_that_failed_fails_with_it(
     monkeypatch.undo()
     timer.now += 1
     assert look.now() == 0
+
+
+def test_one_reader_takes_half_of_the_places_and_leaves_some_to_each_that_comes() -> None:
+    seats = Seats(8)
+    assert [seats.take(1) for _ in range(6)] == [True] * 4 + [False] * 2
+    assert [seats.take(2) for _ in range(3)] == [True, True, False]
+    assert [seats.take(3) for _ in range(2)] == [True, False]
+    seats.give_back(1)
+    assert seats.take(3)
+    assert not seats.take(1)
+
+
+def test_the_only_place_is_anybodys() -> None:
+    seats = Seats(1)
+    assert (seats.take(1), seats.take(2)) == (True, False)
+    seats.give_back(1)
+    assert seats.take(2)
+
+
+def test_a_reader_reads_one_page_at_a_time_and_holds_up_no_other() -> None:
+    pages, together, most = Pages(), [0], [0]
+
+    def read() -> None:
+        with pages.turn_of(1):
+            together[0] += 1
+            most[0] = max(most[0], together[0])
+            time.sleep(0.002)
+            together[0] -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        for asked in [pool.submit(read) for _ in range(20)]:
+            asked.result()
+    assert most == [1]
+    with pages.turn_of(1), pages.turn_of(2):
+        pass
+    assert not pages._turns
+
+
+def test_a_long_page_is_the_same_as_several_short_ones(parts: Runtime, source: SourceRecord) -> None:
+    names = [f"FT{number}" for number in range(2 * SLICE + 10)]
+    write(parts, source, *names)
+    reader = Reader(parts.database, 1)
+    whole = reader.read(1, 0, EVERYTHING, 2 * SLICE + 5, 0)
+    assert ([entry.subject for entry in whole.entries], whole.has_more) == (names[: 2 * SLICE + 5], True)
+    rest = reader.read(1, whole.through, EVERYTHING, 1000, 0)
+    assert ([entry.subject for entry in rest.entries], rest.has_more) == (names[2 * SLICE + 5 :], False)
+    assert reader.read(1, 0, EVERYTHING, SLICE, 0).has_more
 
 
 def test_readers_take_turns_and_one_alone_waits_for_none(timer: Timer) -> None:

@@ -1,6 +1,8 @@
 """Encrypted callbacks at the door: what each case is answered, and how large one may be."""
 
 import threading
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,10 +13,13 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from receiver.inbox.inbox import Inbox
+from receiver.inbox.reverify import verify_stored
+from receiver.inbox.source_cache import CACHE_SECONDS
 from receiver.runtime import Runtime
-from receiver.store import events
+from receiver.store import deliveries, events, sources
+from receiver.store.deliveries import DeliveryRecord
 from receiver.store.events import Filter
-from receiver.web.request_body import LARGE_AT_ONCE
+from receiver.web import create_app
 
 MIB = 1024 * 1024
 
@@ -97,10 +102,10 @@ def test_a_large_body_for_a_source_that_there_is_not_is_not_found(client: FlaskC
     assert client.post("/webhooks/nobody", data=b"x" * 2 * MIB).status_code == 404
 
 
-def test_few_large_bodies_are_held_at_once_and_small_ones_beside_them(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+def test_large_bodies_are_held_within_a_quota_and_small_ones_beside_them(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    full, done = threading.Barrier(LARGE_AT_ONCE + 1), threading.Event()
+    full, done = threading.Barrier(2), threading.Event()
     accept = Inbox.accept
 
     def slowly(inbox: Inbox, name: str, callback: Any) -> Any:
@@ -110,24 +115,63 @@ def test_few_large_bodies_are_held_at_once_and_small_ones_beside_them(
         return accept(inbox, name, callback)
 
     monkeypatch.setattr(Inbox, "accept", slowly)
-    app = client.application
-    signed = [EncryptingBank().sign(batch([notification(extra="x" * MIB)])) for _ in range(LARGE_AT_ONCE + 1)]
+    # The one that is held leaves less than another takes.
+    app = create_app(replace(parts, settings=parts.settings.model_copy(update={"bodies_bytes": 4 * MIB})))
+    first, second = (EncryptingBank().sign(batch([notification(extra="x" * MIB)])) for _ in range(2))
     statuses: list[int] = []
-    threads = [
-        threading.Thread(target=lambda made=made: statuses.append(send(app.test_client(), made).status_code))
-        for made in signed[1:]
-    ]
-    for thread in threads:
-        thread.start()
+    thread = threading.Thread(target=lambda: statuses.append(send(app.test_client(), first).status_code))
+    thread.start()
     full.wait(20)
+    client = app.test_client()
     try:
-        refused = send(client, signed[0])
+        refused = send(client, second)
         assert (refused.status_code, int(refused.headers["Retry-After"]) > 0) == (503, True)
         assert send(client, EncryptingBank().sign([notification()])).status_code == 200
     finally:
         done.set()
-        for thread in threads:
-            thread.join()
-    assert statuses == [200] * LARGE_AT_ONCE
+        thread.join()
+    assert statuses == [200]
     monkeypatch.undo()
-    assert send(client, signed[0]).status_code == 200
+    assert send(client, second).status_code == 200
+
+
+def stored(parts: Runtime) -> DeliveryRecord:
+    with parts.database.read() as connection:
+        (found,) = deliveries.rejected(connection, None, below=None, limit=10)
+    return found
+
+
+def test_of_what_its_headers_refuse_only_the_beginning_is_read_and_stored(client: FlaskClient, parts: Runtime) -> None:
+    signed = EncryptingBank().sign(batch([notification(extra="x" * MIB)]))
+    answer = client.post(signed.path, data=signed.body, headers={**signed.headers, "Checksum": "AAAA"})
+    assert answer.status_code == 401
+    found = stored(parts)
+    assert (found.reason, found.body) == ("checksum_malformed", signed.body[: parts.settings.rejected_body_bytes])
+    assert found.body_bytes > parts.settings.rejected_body_bytes
+    assert "only the beginning of its body was read" in str(found.detail)
+    # It is not taken for the whole.
+    assert not verify_stored(parts, found.id)
+
+
+def test_what_is_small_is_stored_whole_and_verified_once_the_source_is_put_right(
+    client: FlaskClient, parts: Runtime
+) -> None:
+    with parts.database.write() as connection:
+        source = sources.find(connection, "bc")
+        assert source is not None
+        sources.change(connection, source.id, options={"allowed_addresses": ["192.0.2.1"]})
+    time.sleep(CACHE_SECONDS)
+    assert send(client, EncryptingBank().sign([notification()])).status_code == 401
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, options={})
+    assert verify_stored(parts, stored(parts).id)
+    assert types(parts) == ["banking_circle.incoming_payment_processed"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, gzip"])
+def test_a_coding_that_the_bank_does_not_document_is_refused_and_stored(
+    client: FlaskClient, parts: Runtime, coding: str
+) -> None:
+    answer = send(client, EncryptingBank().sign([notification()]), **{"Content-Encoding": coding})
+    assert (answer.status_code, answer.headers["Accept-Encoding"]) == (415, "identity")
+    assert (stored(parts).reason, types(parts)) == ("coding_not_supported", [])

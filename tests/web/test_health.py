@@ -1,5 +1,7 @@
 """Health, readiness, and that every error anywhere is a problem document."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
@@ -11,12 +13,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from timers import Timer
 from web.reading import Headers, assert_problem, send_deposits
 
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.web import create_app
+from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.web import create_app, health
 
 pytestmark = pytest.mark.usefixtures("source")
 
@@ -64,6 +68,49 @@ def test_a_database_that_is_not_migrated_is_not_ready(
     assert_problem(client.get("/readyz"), 503, "receiver db upgrade")
     assert_problem(client.get("/api/v1/feed", headers={"Authorization": "Bearer rcv_x"}), 503)
     started.database.close()
+
+
+def test_the_database_is_looked_at_once_for_all_who_ask_in_a_second(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    real = is_writable
+
+    def counted(database: Database) -> None:
+        looks.append(1)
+        # Long enough for the others to be there.
+        time.sleep(0.2)
+        real(database)
+
+    monkeypatch.setattr("receiver.web.health.is_writable", counted)
+    timer = Timer()
+    readiness = health.Readiness(parts.database, timer)
+    with ThreadPoolExecutor(8) as pool:
+        for asked in [pool.submit(readiness.check) for _ in range(40)]:
+            asked.result()
+    assert len(looks) == 1
+    timer.now += health.LOOK_SECONDS
+    readiness.check()
+    assert len(looks) == 2
+
+
+def test_what_was_found_is_told_to_all_who_ask_in_a_second_and_then_looked_for_anew(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timer = Timer()
+    readiness = health.Readiness(parts.database, timer)
+
+    def fail(_: Database) -> None:
+        raise StoreUnavailable("full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("receiver.web.health.is_writable", fail)
+        with pytest.raises(StoreUnavailable, match="full"):
+            readiness.check()
+    with pytest.raises(StoreUnavailable, match="full"):
+        readiness.check()
+    timer.now += health.LOOK_SECONDS
+    readiness.check()
 
 
 def test_a_database_that_takes_no_writes_is_not_ready(client: FlaskClient, parts: Runtime) -> None:

@@ -29,6 +29,7 @@ class BankingCircle(Bank):
     key_material = staticmethod(options.key_material)
     proofs = staticmethod(options.proofs)
     authorization_url = staticmethod(options.authorization_url)
+    check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
 

@@ -56,6 +56,23 @@ ERRORS_LISTED = 5
 _BYTE_ORDER_MARK = codecs.BOM_UTF8
 
 
+def check_head(callback: Callback, profile: Profile) -> None:
+    """Refuse another address than those of the source, and nonce, tag or checksum of another length.
+
+    Raises:
+        Refusal
+    """
+    _head(callback, profile)
+
+
+def _head(callback: Callback, profile: Profile) -> tuple[bytes, bytes, bytes]:
+    """Return nonce, tag and checksum."""
+    addresses.check(callback.peer, profile.options.get("allowed_addresses", ()))
+    nonce = _header(callback, profile, "nonce", NONCE_BYTES)
+    tag = _header(callback, profile, "tag", TAG_BYTES)
+    return nonce, tag, _header(callback, profile, "checksum", CHECKSUM_BYTES)
+
+
 def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
     """Prove a callback genuine by decrypting it (AES-GCM). There is no timestamp: what is old shows by its events' ids.
 
@@ -64,10 +81,7 @@ def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
     Raises:
         Refusal
     """
-    addresses.check(callback.peer, profile.options.get("allowed_addresses", ()))
-    nonce = _header(callback, profile, "nonce", NONCE_BYTES)
-    tag = _header(callback, profile, "tag", TAG_BYTES)
-    checksum = _header(callback, profile, "checksum", CHECKSUM_BYTES)
+    nonce, tag, checksum = _head(callback, profile)
     secrets = profile.named_secrets("encryption key")
     encoding = profile.options.get("encoding", options.ENCODING)
     keys = [aes_gcm.key(key_id, text, encoding) for key_id, text in secrets]

@@ -25,6 +25,7 @@ class Banqup(Bank):
     proofs = staticmethod(options.proofs)
     carried = staticmethod(options.carried)
     listener_path = staticmethod(options.listener_path)
+    check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
 

@@ -21,24 +21,39 @@ CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "sp
 _NAMES = {name.lower(): snake_case(name) for name in CATEGORIES}
 
 
+def check_head(callback: Callback, profile: Profile) -> None:
+    """Refuse what does not show what the source asks for: nothing that proves it stands in the body.
+
+    Raises:
+        Refusal
+    """
+    _head(callback, profile)
+
+
 def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
     """Prove that a message shows what the source asks for, a token or an address; nothing says how old it is.
 
     Raises:
         Refusal
     """
+    strength, key_id = _head(callback, profile)
+    return Proof(strength, key_id, callback.body)
+
+
+def _head(callback: Callback, profile: Profile) -> tuple[str, str]:
+    """Return the strength of the proof, and the key's id."""
     place = profile.options.get("token_in")
     before, _, last = (callback.channel or "").rpartition("/")
     if last != CHANNEL or bool(before) != (place == options.PATH):
         raise Refusal("channel_not_expected", f"messages come to …/{CHANNEL}")
     allowed = profile.options.get("allowed_addresses", ())
     if place is None:
-        return Proof("address", f"address:{addresses.match(callback.peer, allowed)}", callback.body)
+        return "address", f"address:{addresses.match(callback.peer, allowed)}"
     header = callback.headers.get(options.token_header(profile.options), b"")
     shown = before.encode("latin-1", "replace") if place == options.PATH else header
     key_id = static_token.match(static_token.ids(profile.secrets), shown, hidden=callback.hidden)
     profile.check_address(callback)
-    return Proof("token", key_id, callback.body)
+    return "token", key_id
 
 
 def read(proof: Proof) -> Sequence[Claim]:

@@ -17,9 +17,11 @@ class Bcb(Bank):
     token_seconds = 40 * 60
     publishes_keys = True
     signs_path = True
+    codings = ("gzip", "deflate")
 
     check_options = staticmethod(options.check_options)
     check_secret = staticmethod(options.check_secret)
+    check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
     explain = staticmethod(explanation.explain)

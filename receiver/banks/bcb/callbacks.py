@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from receiver.banks import json_values
@@ -12,7 +12,7 @@ from receiver.banks.bcb.api import JOB_STATUSES
 from receiver.banks.bcb.options import ENCODING
 from receiver.banks.callback import check_fresh, identity, known_facts, snake_case, unrecognised
 from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
-from receiver.signing import concatenation, hmac_sha256, rsa_pss
+from receiver.signing import addresses, concatenation, hmac_sha256, rsa_pss
 from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import from_base64
 
@@ -27,6 +27,39 @@ JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "
 Found = TypeVar("Found", Decimal, str)
 
 
+class Head(NamedTuple):
+    """What the headers of a callback say that may be genuine."""
+
+    timestamp_text: bytes
+    timestamp: int
+    nonce: bytes
+    signature: bytes
+
+
+def check_head(callback: Callback, profile: Profile) -> None:
+    """Refuse another address, path or channel than the source's, and headers that sign nothing.
+
+    Raises:
+        Refusal
+    """
+    addresses.check(callback.peer, profile.options.get("allowed_addresses", ()))
+    _head(callback, profile)
+
+
+def _head(callback: Callback, profile: Profile) -> Head:
+    timestamp_text, nonce = callback.header(TIMESTAMP), callback.header(NONCE)
+    timestamp = concatenation.read_timestamp(timestamp_text)
+    concatenation.check_nonce(nonce, callback.method)
+    concatenation.check_path(callback.path)
+    channels = profile.options.get("channels", ())
+    if channels and callback.channel is not None and callback.channel not in channels:
+        raise Refusal("channel_not_expected", f"the source names its channels, and {callback.channel[:80]!r} is none")
+    version = callback.headers.get(VERSION)
+    if version is not None and not version.lower().startswith(b"rsa"):
+        raise Refusal("version_unknown", f"{version[:40]!r} is not a version of BCB's RSA signatures")
+    return Head(timestamp_text, timestamp, nonce, _signature(callback))
+
+
 def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
     """Prove a callback genuine and fresh: its signature over `{timestamp}{nonce}{METHOD}{path}{body}` is verified.
 
@@ -35,20 +68,17 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
         Stale: only that it is fresh is not proven.
         KeysNotKnown: it is signed with a key of the bank that is not known here.
     """
-    timestamp_text, nonce = callback.header(TIMESTAMP), callback.header(NONCE)
-    timestamp = concatenation.read_timestamp(timestamp_text)
-    concatenation.check_nonce(nonce, callback.method)
+    head = _head(callback, profile)
     _check_border(callback, profile)
-    signature = _signature(callback)
-    text = concatenation.text(timestamp_text, nonce, callback.method, callback.path, callback.body)
-    key_id = _match(callback, profile, text, signature)
+    text = concatenation.text(head.timestamp_text, head.nonce, callback.method, callback.path, callback.body)
+    key_id = _match(callback, profile, text, head.signature)
     profile.check_address(callback)
     proof = Proof(
         strength="signature",
         key_id=key_id,
         content=callback.body,
-        nonce=nonce.decode("ascii"),
-        signed_at=datetime.fromtimestamp(timestamp, UTC),
+        nonce=head.nonce.decode("ascii"),
+        signed_at=datetime.fromtimestamp(head.timestamp, UTC),
     )
     return check_fresh(proof, now, has_one_cut=not concatenation.border_is_open(callback.body))
 
@@ -66,10 +96,6 @@ def _check_border(callback: Callback, profile: Profile) -> None:
     A body that could as well be the rest of the path (it is no JSON object, then) is taken only at the source's own
     path, and only where no other path that this receiver listens on fits the same text.
     """
-    concatenation.check_path(callback.path)
-    channels = profile.options.get("channels", ())
-    if channels and callback.channel is not None and callback.channel not in channels:
-        raise Refusal("channel_not_expected", f"the source names its channels, and {callback.channel[:80]!r} is none")
     if not concatenation.border_is_open(callback.body):
         return
     fits_others = (
@@ -94,8 +120,6 @@ def _match(callback: Callback, profile: Profile, text: bytes, signature: bytes) 
     if version is None:
         keys = profile.hmac_keys(profile.options.get("encoding", ENCODING))
         return hmac_sha256.match(keys, text, signature)
-    if not version.lower().startswith(b"rsa"):
-        raise Refusal("version_unknown", f"{version[:40]!r} is not a version of BCB's RSA signatures")
     if profile.jwks is None:
         raise KeysNotKnown("no public key of the bank is known yet")
     try:

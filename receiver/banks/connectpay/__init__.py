@@ -33,6 +33,7 @@ class ConnectPay(Bank):
     proofs = staticmethod(options.proofs)
     carried = staticmethod(options.carried)
     silence_seconds = staticmethod(options.silence_seconds)
+    check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
 

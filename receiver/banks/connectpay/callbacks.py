@@ -81,16 +81,31 @@ def _kind(event_type: str) -> Kind | None:
     return KINDS.get(written)
 
 
+def check_head(callback: Callback, profile: Profile) -> None:
+    """Refuse what does not show the token or comes from elsewhere: nothing that proves it stands in the body.
+
+    Raises:
+        Refusal
+    """
+    _head(callback, profile)
+
+
+def _head(callback: Callback, profile: Profile) -> str:
+    """Return the id of the token that is shown."""
+    shown = callback.headers.get(options.token_header(profile.options), b"")
+    tokens = static_token.ids(profile.secrets)
+    key_id = static_token.match(tokens, shown, hidden=callback.hidden)
+    addresses.match(callback.peer, options.allowed_addresses(profile.options, profile.environment), proven=True)
+    return key_id
+
+
 def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
     """Prove that the sender knows the token and sends from an address on the allow-list; nothing says how old it is.
 
     Raises:
         Refusal
     """
-    shown = callback.headers.get(options.token_header(profile.options), b"")
-    tokens = static_token.ids(profile.secrets)
-    key_id = static_token.match(tokens, shown, hidden=callback.hidden)
-    addresses.match(callback.peer, options.allowed_addresses(profile.options, profile.environment), proven=True)
+    key_id = _head(callback, profile)
     timestamp = callback.headers.get(TIMESTAMP, b"").decode("latin-1")
     return Proof(strength="token", key_id=key_id, content=callback.body, headers={TIMESTAMP: timestamp})
 

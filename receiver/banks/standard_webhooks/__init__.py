@@ -12,6 +12,7 @@ class StandardWebhooks(Bank):
     check_options = staticmethod(callbacks.check_options)
     check_secret = staticmethod(callbacks.check_secret)
     key_material = staticmethod(callbacks.key_material)
+    check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
 

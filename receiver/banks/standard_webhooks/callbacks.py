@@ -4,13 +4,14 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from receiver.banks import json_values, options
 from receiver.banks.callback import check_fresh, known_facts
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
-from receiver.signing import concatenation, hmac_sha256, standard_webhooks
+from receiver.signing import addresses, concatenation, hmac_sha256, standard_webhooks
+from receiver.signing.errors import Refusal
 
 PREFIXES = ("webhook", "svix")
 """The specification's own, and that of the service that it grew out of: all else is the same."""
@@ -56,6 +57,36 @@ def key_material(secret: str, _given: Mapping[str, Any]) -> bytes:
     return found.material if isinstance(found, hmac_sha256.Key) else found.key.public_bytes_raw()
 
 
+class Head(NamedTuple):
+    """What the headers of a message say that may be genuine."""
+
+    message_id: bytes
+    timestamp_text: bytes
+    timestamp: int
+    signatures: list[tuple[bytes, bytes]]
+
+
+def check_head(callback: Callback, profile: Profile) -> None:
+    """Refuse another address than those of the source, and headers that sign nothing.
+
+    Raises:
+        Refusal
+    """
+    addresses.check(callback.peer, profile.options.get("allowed_addresses", ()))
+    _head(callback, profile)
+
+
+def _head(callback: Callback, profile: Profile) -> Head:
+    prefix = profile.options.get("headers", PREFIXES[0])
+    message_id, timestamp_text = callback.header(f"{prefix}-id"), callback.header(f"{prefix}-timestamp")
+    standard_webhooks.check_id(message_id)
+    timestamp = concatenation.read_timestamp(timestamp_text)
+    given = standard_webhooks.signatures(callback.header(f"{prefix}-signature"))
+    if not given:
+        raise Refusal("signature_mismatch", "no signature of a version that is known")
+    return Head(message_id, timestamp_text, timestamp, given)
+
+
 def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
     """Prove a message genuine and fresh: its signature over `{id}.{timestamp}.{body}` is verified.
 
@@ -63,11 +94,7 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
         Refusal
         Stale: only that it is fresh is not proven.
     """
-    prefix = profile.options.get("headers", PREFIXES[0])
-    message_id, timestamp_text = callback.header(f"{prefix}-id"), callback.header(f"{prefix}-timestamp")
-    standard_webhooks.check_id(message_id)
-    timestamp = concatenation.read_timestamp(timestamp_text)
-    given = standard_webhooks.signatures(callback.header(f"{prefix}-signature"))
+    message_id, timestamp_text, timestamp, given = _head(callback, profile)
     keys = [standard_webhooks.key(key_id, text) for key_id, text in profile.named_secrets("secret")]
     signed = standard_webhooks.text(message_id, timestamp_text, callback.body)
     key_id = standard_webhooks.match(keys, signed, given)

@@ -1,0 +1,203 @@
+"""Behind a proxy as docs/operations.md configures it: nginx and Caddy, to an address and to a unix socket."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import others
+import pytest
+import requests
+from bank import BankSigner, Signed, deposit
+from conftest import KEY, add_encrypting_source, add_source
+from encrypting_bank import EncryptingBank, batch, notification
+from others import TOKEN
+from requests.adapters import HTTPAdapter
+from servers import ROOT, WebServer, environment, free_port
+
+from receiver import runtime
+from receiver.runtime import Runtime
+from receiver.settings import Settings
+from receiver.store import schema
+
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+LARGEST = 50 * 1024 * 1024
+LISTED = "127.0.0.3"
+"""The only address that the source `connectpay` takes callbacks from; the proxy itself has another."""
+
+START_SECONDS = 30
+
+
+def documented(language: str) -> str:
+    """The configuration in the docs."""
+    (found,) = re.findall(rf"```{language}\n(.*?)```", OPERATIONS, re.DOTALL)
+    return str(found)
+
+
+def available(program: str) -> str:
+    """The path of a program; CI has nginx."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+    if found is None and (program == "caddy" or "CI" not in os.environ):
+        pytest.skip(f"{program} is not installed")
+    assert found is not None, f"{program} is not installed"
+    return found
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
+    url = f"sqlite:///{tmp_path_factory.mktemp('proxied')}/receiver.db"
+    started = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
+    schema.upgrade(started.database, started.encryption)
+    add_source(started)
+    add_encrypting_source(started)
+    others.add(started, "connectpay", TOKEN, allowed_addresses=[LISTED])
+    yield started
+    started.database.close()
+
+
+@pytest.fixture(scope="module")
+def unix_socket(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("socket") / "web.sock"
+
+
+@pytest.fixture(scope="module")
+def receiver(parts: Runtime, unix_socket: Path) -> Iterator[WebServer]:
+    """One that listens at an address and on a unix socket, and trusts a proxy at 127.0.0.1 and on the socket."""
+    port = free_port()
+    more = {
+        "RECEIVER_LOG_LEVEL": "WARNING",
+        "RECEIVER_TRUSTED_PROXIES": "127.0.0.1,unix",
+        "GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port} --bind unix:{unix_socket}",
+    }
+    started = WebServer(environment(parts.settings.database_url, KEY, **more), port).start()
+    yield started
+    started.stop()
+
+
+@contextmanager
+def nginx(folder: Path, configuration: str) -> Iterator[None]:
+    """Run nginx with what stands in its `http` block."""
+    as_root = "user root;" if os.geteuid() == 0 else ""
+    places = "\n".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file = folder / "nginx.conf"
+    file.write_text(
+        f"{as_root} daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors;\n"
+        f"events {{ worker_connections 512; }}\nhttp {{ access_log off; {places}\n{configuration} }}\n"
+    )
+    with running([available("nginx"), "-e", f"{folder}/errors", "-p", str(folder), "-c", str(file)]):
+        yield
+
+
+@contextmanager
+def caddy(folder: Path, configuration: str) -> Iterator[None]:
+    file = folder / "Caddyfile"
+    file.write_text(configuration.replace("{\n", "{\n    admin off\n", 1))
+    home = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    with running([available("caddy"), "run", "--adapter", "caddyfile", "--config", str(file)], env=home):
+        yield
+
+
+@contextmanager
+def running(command: list[str], **more: Any) -> Iterator[None]:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+PROXIES = {"nginx": nginx, "caddy": caddy}
+
+
+@pytest.fixture(scope="module", params=["nginx", "nginx on a unix socket", "caddy"])
+def proxied(
+    request: pytest.FixtureRequest, receiver: WebServer, unix_socket: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The address of a proxy before the receiver, as documented but for the addresses."""
+    program, _, on_socket = request.param.partition(" ")
+    port = free_port()
+    configuration = documented({"nginx": "nginx", "caddy": "caddyfile"}[program])
+    upstream = f"unix:{unix_socket}" if on_socket else f"127.0.0.1:{receiver.port}"
+    for place, other in (("127.0.0.1:8000", upstream), ("8080", str(port))):
+        assert place in configuration
+        configuration = configuration.replace(place, other)
+    with PROXIES[program](tmp_path_factory.mktemp(program), configuration):
+        wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+
+
+def wait_for(port: int) -> None:
+    ends = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            assert time.monotonic() < ends, "the proxy did not start in time"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def send(url: str, signed: Signed) -> requests.Response:
+    request = requests.Request("POST", url, data=signed.body, headers=signed.headers).prepare()
+    # As it stands: the library would write some paths another way.
+    request.url = url + signed.path
+    with requests.Session() as session:
+        return session.send(request, timeout=60)
+
+
+@pytest.mark.parametrize("path", ["/webhooks/bcb", "/webhooks/bcb/a%20b/%2F;c", "/webhooks/bcb//a", "/webhooks/%62cb"])
+def test_the_path_comes_as_it_was_signed(proxied: str, live_bank: BankSigner, path: str) -> None:
+    answer = send(proxied, live_bank.sign(deposit(), path))
+    assert (answer.status_code, answer.json()["status"]) in ((200, "accepted"), (200, "duplicate"))
+
+
+def sealed(size: int) -> Signed:
+    """A genuine callback whose body has so many bytes."""
+    rest = len(batch([notification(extra="")]).encode("utf-16-le"))
+    signed = EncryptingBank().sign(batch([notification(extra="x" * ((size - rest) // 2))]))
+    assert size - 2 < len(signed.body) <= size
+    return signed
+
+
+def test_the_largest_callback_that_a_bank_documents_passes(proxied: str) -> None:
+    answer = send(proxied, sealed(LARGEST))
+    assert (answer.status_code, answer.json()["status"]) == (200, "accepted")
+
+
+def test_a_larger_one_is_refused(proxied: str) -> None:
+    assert send(proxied, sealed(LARGEST + 4)).status_code == 413
+
+
+class From(HTTPAdapter):
+    """Sends from an address of loopback."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *given: Any, **named: Any) -> None:
+        super().init_poolmanager(*given, **named, source_address=(self._address, 0))
+
+
+@pytest.mark.parametrize(("address", "status"), [(LISTED, 200), ("127.0.0.4", 401)])
+def test_the_sender_is_who_sends_to_the_proxy_whatever_it_says(proxied: str, address: str, status: int) -> None:
+    with requests.Session() as session:
+        session.mount("http://", From(address))
+        headers = {"X-ConnectPay-Token": TOKEN, "X-Forwarded-For": "127.0.0.4" if status == 200 else LISTED}
+        answer = session.post(f"{proxied}/webhooks/connectpay", json=others.outgoing(), headers=headers, timeout=30)
+    assert answer.status_code == status
+
+
+def test_both_configurations_pass_what_the_receiver_takes() -> None:
+    assert "client_max_body_size 50m;" in documented("nginx")
+    assert "max_size 50MiB" in documented("caddyfile")
