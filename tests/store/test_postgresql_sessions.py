@@ -128,6 +128,7 @@ class Pooler:
 
     url: str
     process: subprocess.Popen[bytes]
+    folder: Path
 
 
 def start_pooler(postgresql_url: str, **more: str) -> Pooler:
@@ -157,7 +158,7 @@ def start_pooler(postgresql_url: str, **more: str) -> Pooler:
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
-    return Pooler(f"postgresql+psycopg://postgres@127.0.0.1:{port}/{name}", process)
+    return Pooler(f"postgresql+psycopg://postgres@127.0.0.1:{port}/{name}", process, folder)
 
 
 @pytest.fixture
@@ -168,7 +169,8 @@ def pooler(postgresql_url: str, request: pytest.FixtureRequest) -> Iterator[Pool
         yield started
     finally:
         started.process.terminate()
-        started.process.wait(30)
+        started.process.wait(60)
+        shutil.rmtree(started.folder)
 
 
 def wait_for(pooler: Pooler) -> None:
