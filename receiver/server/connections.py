@@ -73,6 +73,11 @@ class Client:
         """Tell whether the rest of its request is missing because of us."""
         return self.was_cut
 
+    def is_read(self) -> bool:
+        """Tell whether all of the request's body was read, as far as can be told without reading."""
+        reader = self.request.body.reader
+        return isinstance(reader, LengthReader) and reader.length == 0 and not self.request.body.buf.tell()
+
     def has_unread(self) -> bool:
         """Tell whether more of the request's body is left than is worth reading."""
         reader = self.request.body.reader

@@ -68,6 +68,9 @@ SPARE_CONNECTIONS = 100
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
 """The errors of a sender that has hung up."""
 
+CALLBACKS = "/webhooks/"
+"""What is answered 200 below this was proven genuine."""
+
 IDLE_SECONDS = 2.0
 """At a graceful stop, how long a connection may be without a request before it is closed."""
 
@@ -113,6 +116,11 @@ class ProblemWorker(GeventWorker):
             client = self._connections.of(environ["gunicorn.socket"])
             environ[CUT_SHORT] = client.is_cut
             answered = application(environ, start_response)
+            # Gunicorn's own object, which has the status by now.
+            if getattr(start_response.__self__, "status_code", None) == HTTPStatus.OK and environ[
+                "PATH_INFO"
+            ].startswith(CALLBACKS):
+                self._rounds.note_accepted(client.address)
             if client.has_unread():
                 # The head of the answer is not written yet, and says so.
                 client.request.force_close()
@@ -204,7 +212,9 @@ class ProblemWorker(GeventWorker):
             self._rounds.wait(client.address)
             try:
                 self.handle_request(listener_name, request, client.sock, addr)
-                is_drained = parser.finish_body(time.monotonic() + PARTING_SECONDS, DRAINED_BYTES_MAX)
+                is_drained = client.is_read() or parser.finish_body(
+                    time.monotonic() + PARTING_SECONDS, DRAINED_BYTES_MAX
+                )
             except StopIteration:
                 _linger(client.sock)
                 raise

@@ -38,7 +38,10 @@ ROW_SECONDS, ROW = 0.005, 64
 AT_ONCE_MAX = 64
 
 OF_A_ROUND = 4
-"""Requests of one address that begin in a round of the event loop, before others have had theirs."""
+"""Requests of one address that begin in a round of the event loop, before others have had theirs ..."""
+
+PROVEN_SECONDS = 60.0
+"""... unless a callback from it was accepted within this time: only who has proven nothing waits."""
 
 
 @dataclass
@@ -194,12 +197,13 @@ class Rounds:
 
     def __init__(self) -> None:
         self._since = 0.0
+        self._proven: dict[str, float] = {}
         self._begun: Counter[str] = Counter()
         self._queues: dict[str, deque[gevent.event.Event]] = {}
 
     def wait(self, address: str | None) -> None:
         """Wait until a request may begin; at once where its address has begun few in this round."""
-        if address is None:
+        if address is None or self._is_proven(address):
             return
         now = turn()
         if now != self._since:
@@ -214,6 +218,15 @@ class Rounds:
         begins = gevent.event.Event()
         self._queues.setdefault(address, deque()).append(begins)
         begins.wait()
+
+    def note_accepted(self, address: str | None) -> None:
+        """Note that a callback from an address was accepted."""
+        if address is not None:
+            self._proven[address] = time.monotonic()
+
+    def _is_proven(self, address: str) -> bool:
+        accepted = self._proven.get(address)
+        return accepted is not None and time.monotonic() - accepted < PROVEN_SECONDS
 
     def _go_round(self) -> None:
         while self._queues:
