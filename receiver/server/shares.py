@@ -122,6 +122,9 @@ class Connections:
         client.waiting_since = time.monotonic()
         if client.sock in self._all:
             self._waiting[client] = None
+            share = self._shares.get(client.address or "")
+            if share is not None and share.waiting:
+                self._let_go(client)
 
     def end_slow(self, now: float, *, idle_seconds: float, seconds: float) -> None:
         """End what takes too long: an idle connection, a head, a body below the least rate, a request altogether."""
