@@ -19,8 +19,8 @@ FIRST_BYTES, PIECE_BYTES = 16 * 1024, 256 * 1024
 """A body is read, and counted, piece by piece, each four times the one before it, so that who says that much comes and
 sends little holds little."""
 
-SHARE = 8
-"""One client address may hold the eighth part of the quota besides its largest body, and small ones in any case."""
+SHARE = 16
+"""One client address may hold the sixteenth part of the quota besides its largest body, and small ones in any case."""
 
 UNPROVEN_AT_ONCE = 80
 """How many beginnings of bodies a process reads at a time though their heads were refused: each is written down."""

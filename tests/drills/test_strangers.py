@@ -100,7 +100,8 @@ def serve(url: str) -> Iterator[Besieged]:
     try:
         yield Besieged(server, parts, token)
     finally:
-        server.stop()
+        # At a stop it would wait for the readers that were let wait.
+        server.kill()
         parts.database.close()
 
 
