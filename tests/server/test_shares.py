@@ -194,7 +194,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
     """One that gives an address two connections."""
     url = f"sqlite:///{tmp_path_factory.mktemp('shares')}/receiver.db"
     parts: Runtime = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
-    schema.upgrade(parts.database)
+    schema.upgrade(parts.database, parts.encryption)
     add_source(parts)
     more = {"RECEIVER_LOG_LEVEL": "WARNING", "RECEIVER_CONNECTIONS_PER_ADDRESS": "2"}
     started = WebServer(environment(url, KEY, **more)).start()
