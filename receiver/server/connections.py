@@ -24,6 +24,12 @@ DRAINED_BYTES_MAX = 64 * 1024
 """What is read of a body that was not wanted, to use the connection on; where more is left it is closed."""
 
 
+PARTING_SECONDS = 1.0
+"""How long a sender has to hang up once it is answered."""
+
+PARTING_BYTES_MAX = 256 * 1024
+"""What it may send in that time."""
+
 NEXT_ROUND_SECONDS = 1e-6
 """A timer that has run out by the next round of the event loop. `gevent.sleep(0)` would let those go on who are ready
 already, dozens of them or the same one time and again, before the loop looks who else has sent something."""
@@ -161,3 +167,18 @@ class Parser(RequestParser):
     def __init__(self, cfg: Any, client: Client, peer: Any) -> None:
         super().__init__(cfg, client.sock, peer)
         self.unreader = SocketReader(client)
+
+
+def linger(client: socket.socket) -> None:
+    """Say that no more comes, and wait for the sender to stop: else TCP may take the answer back (RFC 9112, 9.6)."""
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
+        ends = time.monotonic() + PARTING_SECONDS
+        left = PARTING_BYTES_MAX
+        while left > 0 and (seconds := ends - time.monotonic()) > 0:
+            client.settimeout(seconds)
+            received = client.recv(READ_BYTES_MAX)
+            if not received:
+                break
+            left -= len(received)
+            next_round()

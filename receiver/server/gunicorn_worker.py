@@ -14,6 +14,7 @@ import logging
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,11 +34,11 @@ from gunicorn.workers.ggevent import GeventWorker
 from receiver.model import CUT_SHORT
 from receiver.server.connections import (
     DRAINED_BYTES_MAX,
-    READ_BYTES_MAX,
+    PARTING_SECONDS,
     Client,
     Parser,
     give_way,
-    next_round,
+    linger,
     turn,
 )
 from receiver.server.shares import Connections, Rounds, SharingServer
@@ -53,11 +54,8 @@ STATUSES: dict[type[Exception], int] = {
     errors.UnsupportedTransferCoding: 501,
 }
 
-PARTING_SECONDS = 1.0
-"""How long a sender has to hang up once it is answered."""
-
-PARTING_BYTES_MAX = 256 * 1024
-"""What it may send in that time."""
+PARTING_AT_ONCE = 16
+"""How many connections of an address have that time at once."""
 
 REQUESTS_MAX = 1000
 """Requests over one connection; whoever has more opens another."""
@@ -105,6 +103,7 @@ class ProblemWorker(GeventWorker):
             bytes_per_second=settings.body_bytes_per_second,
         )
         self._rounds = Rounds()
+        self._parting: Counter[str] = Counter()
         self._stops_at: float | None = None
 
     def load_wsgi(self) -> None:
@@ -216,14 +215,27 @@ class ProblemWorker(GeventWorker):
                     time.monotonic() + PARTING_SECONDS, DRAINED_BYTES_MAX
                 )
             except StopIteration:
-                _linger(client.sock)
+                self._part(client)
                 raise
             finally:
                 self._connections.end(client)
             if not is_drained:
-                _linger(client.sock)
+                self._part(client)
                 return
             give_way(since)
+
+    def _part(self, client: Client) -> None:
+        """Let a sender read its answer; of one address few at a time, whose bodies would be read for nothing."""
+        if client.address is None:
+            linger(client.sock)
+        elif self._parting[client.address] < PARTING_AT_ONCE:
+            self._parting[client.address] += 1
+            try:
+                linger(client.sock)
+            finally:
+                self._parting.subtract((client.address,))
+                if not self._parting[client.address]:
+                    del self._parting[client.address]
 
     def notify(self) -> None:
         """Once a second: end what takes too long, and at a stop let idle connections go."""
@@ -247,7 +259,7 @@ class ProblemWorker(GeventWorker):
             util.write_nonblock(client, _answer(status))
         except OSError:
             log.debug("the sender of a broken request has gone")
-        _linger(client)
+        linger(client)
 
 
 def _close(server: StreamServer) -> None:
@@ -269,21 +281,6 @@ def _turn_away(client: gevent.socket.socket) -> None:
     if not isinstance(client, ssl.SSLSocket):
         with suppress(OSError):
             util.write_nonblock(client, _answer(503))
-
-
-def _linger(client: socket.socket) -> None:
-    """Say that no more comes, and wait for the sender to stop: else TCP may take the answer back (RFC 9112, 9.6)."""
-    with suppress(OSError):
-        client.shutdown(socket.SHUT_WR)
-        ends = time.monotonic() + PARTING_SECONDS
-        left = PARTING_BYTES_MAX
-        while left > 0 and (seconds := ends - time.monotonic()) > 0:
-            client.settimeout(seconds)
-            received = client.recv(READ_BYTES_MAX)
-            if not received:
-                break
-            left -= len(received)
-            next_round()
 
 
 def _answer(status: int) -> bytes:
