@@ -174,10 +174,12 @@ def pooler(postgresql_url: str, request: pytest.FixtureRequest) -> Iterator[Pool
 
 
 def wait_for(pooler: Pooler) -> None:
+    """Wait until it answers by a session that lives: of one that the server has ended it learns a little later."""
     ends = time.monotonic() + 60
     while True:
         try:
-            psycopg.connect(pooler.url.replace("+psycopg", "")).close()
+            with psycopg.connect(pooler.url.replace("+psycopg", "")) as connection:
+                connection.execute("SELECT 1")
         except psycopg.OperationalError:
             assert time.monotonic() < ends, "the pooler does not answer"
             assert pooler.process.poll() is None
@@ -199,9 +201,10 @@ IGNORING = {"ignore_startup_parameters": "options,extra_float_digits"}
 
 @pytest.mark.parametrize("pooler", [{}, IGNORING], indirect=True, ids=["refuses options", "ignores options"])
 def test_behind_a_pooler_each_transaction_has_the_settings_and_the_start_says_what_to_do(
-    postgresql_url: str, pooled: Runtime, caplog: pytest.LogCaptureFixture
+    postgresql_url: str, pooler: Pooler, pooled: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_for(postgresql_url, f"DATABASE {make_url(postgresql_url).database}", NOT_READ_ONLY)
+    wait_for(pooler)
     for _ in range(3):
         found = shown(pooled.database, [name for name in WANTED if not name.startswith("default_")])
         assert found == wanted(found)
@@ -214,8 +217,11 @@ def test_behind_a_pooler_each_transaction_has_the_settings_and_the_start_says_wh
 
 
 @pytest.mark.parametrize("pooler", [{}], indirect=True)
-def test_behind_a_pooler_whose_role_has_the_settings_nothing_is_said(postgresql_url: str, pooled: Runtime) -> None:
+def test_behind_a_pooler_whose_role_has_the_settings_nothing_is_said(
+    postgresql_url: str, pooler: Pooler, pooled: Runtime
+) -> None:
     set_for(postgresql_url, f"ROLE postgres IN DATABASE {make_url(postgresql_url).database}", WANTED)
+    wait_for(pooler)
     assert_works(pooled)
     assert pooled.database.notice is None
 
