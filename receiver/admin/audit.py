@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,25 @@ from receiver.model import ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import audit
 from receiver.store.audit import AuditRecord, AuditState
+from receiver.store.database import retried
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class AnchorWrong(ReceiverError):
     """What was given as an anchor is neither a digest nor a file that an export made."""
+
+
+@retried
+def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any]) -> None:
+    """Write down an act that changes nothing in the database itself: a read, a copy, a question to a bank.
+
+    Raises:
+        DecryptionFailed
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about=about)
 
 
 def listing(runtime: Runtime, *, limit: int) -> list[AuditRecord]:

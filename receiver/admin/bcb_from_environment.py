@@ -186,4 +186,4 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
 
 def _note(connection: Connection, runtime: Runtime, what: str, about: Mapping[str, Any]) -> None:
     about = {"source": NAME, **about}
-    audit.write(connection, runtime.encryption, at=runtime.clock(), who=WHO, what=what, why=None, about=about)
+    audit.write(connection, runtime.encryption, at=runtime.clock(), who=WHO, what=what, about=about)

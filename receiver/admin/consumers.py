@@ -5,8 +5,10 @@ from datetime import datetime
 from receiver.feed.reader import check_given_out
 from receiver.runtime import Runtime
 from receiver.store import audit, consumers, feed
+from receiver.store.database import retried
 
 
+@retried
 def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None) -> int:
     """Move a consumer on purpose and return its position; audited as `consumer.moved`.
 
@@ -25,5 +27,5 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None) -> in
         now = runtime.clock()
         consumers.seek(connection, name, position, now)
         about = {"consumer": name, "from": before, "to": position}
-        audit.write(connection, runtime.encryption, at=now, who=who, what="consumer.moved", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="consumer.moved", about=about)
     return position

@@ -143,9 +143,7 @@ def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> 
             opened = stored.credentials(connection, runtime.encryption, source) or {}
         secrets = signing_secrets.every(connection, runtime.encryption, source.id)
         about = {"source": source_name, "version": change.secret_version}
-        audit.write(
-            connection, runtime.encryption, at=runtime.clock(), who=who, what="secret.shown", why=None, about=about
-        )
+        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what="secret.shown", about=about)
     signing_secret = next((secret.text for secret in secrets if secret.version == change.secret_version), None)
     return {"signing_secret": signing_secret, **opened} if change.made else {**opened, "signing_secret": signing_secret}
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from receiver.admin.audit import note
 from receiver.runtime import Runtime
-from receiver.store import audit
 from receiver.store import backup as copying
 from receiver.store.database import StoreUnavailable
 
@@ -32,16 +32,7 @@ def backup(runtime: Runtime, who: str, to: Path) -> Backup:
     size = copying.copy(runtime.database, to)
     about = {"file": to.name, "bytes": size}
     try:
-        with runtime.database.write() as connection:
-            audit.write(
-                connection,
-                runtime.encryption,
-                at=runtime.clock(),
-                who=who,
-                what="database.backed_up",
-                why=None,
-                about=about,
-            )
+        note(runtime, who, "database.backed_up", about)
     except StoreUnavailable:
         return Backup(to, size, is_audited=False)
     return Backup(to, size, is_audited=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from receiver.admin import sources
+from receiver.admin.audit import note
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
@@ -83,16 +84,7 @@ def explain(runtime: Runtime, who: str, delivery_id: str, paths: Sequence[str] =
     with runtime.database.read() as connection:
         report = explaining.explain(connection, runtime.encryption, row, prefix, paths, runtime.clock())
     about = {"source": row.source, "delivery": row.id}
-    with runtime.database.write() as connection:
-        audit.write(
-            connection,
-            runtime.encryption,
-            at=runtime.clock(),
-            who=who,
-            what="deliveries.explained",
-            why=None,
-            about=about,
-        )
+    note(runtime, who, "deliveries.explained", about)
     return Explained(row, report)
 
 
@@ -132,6 +124,7 @@ def reverify(
     return Reverified(len(chosen), accepted, late, cut=those(None))
 
 
+@retried
 def accept(runtime: Runtime, who: str, delivery_id: str, reason: str) -> Recorded:
     """Accept a late delivery that nobody has confirmed: what it tells becomes events; audited as `deliveries.accepted`.
 
@@ -179,18 +172,8 @@ def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:
         behind = rows[-1].id
 
 
-@retried
 def _note(runtime: Runtime, who: str, source_name: str | None, accepted: Sequence[str], held: Sequence[str]) -> None:
     about = {"source": source_name, "deliveries": list(accepted[:AUDITED]), "accepted": len(accepted)}
     if held:
         about |= {"late": len(held), "late_deliveries": list(held[:AUDITED])}
-    with runtime.database.write() as connection:
-        audit.write(
-            connection,
-            runtime.encryption,
-            at=runtime.clock(),
-            who=who,
-            what="deliveries.reverified",
-            why=None,
-            about=about,
-        )
+    note(runtime, who, "deliveries.reverified", about)

@@ -1,8 +1,9 @@
 """Events: hand out what a bank sent, and note who was given it."""
 
+from receiver.admin.audit import note
 from receiver.model import NotFound
 from receiver.runtime import Runtime
-from receiver.store import audit, events
+from receiver.store import events
 
 
 def raw(runtime: Runtime, who: str, event_id: str) -> bytes:
@@ -22,8 +23,5 @@ def raw(runtime: Runtime, who: str, event_id: str) -> bytes:
     if body is None:
         raise NotFound(f"the raw payload of the event {event_id} is not kept")
     about = {"source": found.source, "event": event_id}
-    with runtime.database.write() as connection:
-        audit.write(
-            connection, runtime.encryption, at=runtime.clock(), who=who, what="payload.read", why=None, about=about
-        )
+    note(runtime, who, "payload.read", about)
     return body

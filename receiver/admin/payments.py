@@ -1,9 +1,10 @@
 """Payments: ask the bank about one at once."""
 
+from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
-from receiver.store import audit, payments
+from receiver.store import payments
 
 
 def check(runtime: Runtime, who: str, source_name: str, payment_id: str) -> None:
@@ -23,7 +24,4 @@ def check(runtime: Runtime, who: str, source_name: str, payment_id: str) -> None
     if not Reconciler(runtime).check_now(found.id):
         raise NotPossible("the bank was not asked: source disabled, a worker at it, or its limit spent")
     about = {"source": source_name, "payment": payment_id}
-    with runtime.database.write() as connection:
-        audit.write(
-            connection, runtime.encryption, at=runtime.clock(), who=who, what="payment.checked", why=None, about=about
-        )
+    note(runtime, who, "payment.checked", about)

@@ -54,7 +54,7 @@ def put(runtime: Runtime, who: str, source_name: str, text: str) -> int:
         _refuse_shared(connection, runtime.encryption, source, secret, now)
         version = signing_secrets.put(connection, runtime.encryption, source.id, secret, now=now, grace_seconds=grace)
         about = {"source": source_name, "version": version}
-        audit.write(connection, runtime.encryption, at=now, who=who, what="secret.set", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="secret.set", about=about)
     return version
 
 
@@ -130,7 +130,7 @@ def expire(runtime: Runtime, who: str, source_name: str, version: int) -> bool:
         if not signing_secrets.expire(connection, source.id, version, now):
             raise NotFound(f"{source_name} has no valid secret {version}")
         about = {"source": source_name, "version": version}
-        audit.write(connection, runtime.encryption, at=now, who=who, what="secret.expired", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="secret.expired", about=about)
         left = signing_secrets.versions(connection, source.id)
     return any(secret.state(now) != "expired" for secret in left)
 
@@ -155,7 +155,6 @@ def reencrypt(runtime: Runtime, who: str) -> int:
             at=runtime.clock(),
             who=who,
             what="secrets.reencrypted",
-            why=None,
             about=about,
         )
     return number

@@ -12,6 +12,7 @@ from receiver.credentials import outcomes
 from receiver.model import NotFound, NotPossible
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, destinations
+from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -29,6 +30,7 @@ class NewSettings:
     environment: str | None = None
 
 
+@retried
 def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRecord:
     """Change a source, checked as when one is added; audited as `source.set`.
 
@@ -57,9 +59,7 @@ def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRec
             raise NotPossible(f"{error}; {words}: `receiver source credentials {name}`") from error
         about = {"source": name, "options": dict(new.options), "unset": list(new.unset)}
         about |= {key: values[key] for key in ("base_url", "environment") if values[key] != getattr(source, key)}
-        audit.write(
-            connection, runtime.encryption, at=runtime.clock(), who=who, what="source.set", why=None, about=about
-        )
+        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what="source.set", about=about)
         return changed
 
 

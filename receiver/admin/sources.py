@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver import banks
+from receiver.admin.audit import note
 from receiver.bank_client.session import BankSession
 from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
@@ -172,7 +173,7 @@ def add(runtime: Runtime, who: str, new: NewSource, credentials: Mapping[str, st
         if credentials:
             sources.set_credentials(connection, runtime.encryption, added, credentials)
         about = {"source": new.name, "bank": new.bank, "environment": new.environment, "credentials": bool(credentials)}
-        audit.write(connection, runtime.encryption, at=now, who=who, what="source.added", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="source.added", about=about)
         return named(connection, new.name)
 
 
@@ -201,9 +202,7 @@ def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> None:
     what = "source.enabled" if is_on else "source.disabled"
     with runtime.database.write() as connection:
         sources.change(connection, named(connection, name).id, enabled=is_on)
-        audit.write(
-            connection, runtime.encryption, at=runtime.clock(), who=who, what=what, why=None, about={"source": name}
-        )
+        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about={"source": name})
 
 
 def missing_credentials(bank: Bank, given: Mapping[str, str]) -> list[str]:
@@ -256,9 +255,7 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
         given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
         sources.set_credentials(connection, runtime.encryption, source, credentials)
         bank_sessions.forget(connection, source.id)
-        audit.write(
-            connection, runtime.encryption, at=now, who=who, what="source.credentials", why=None, about={"source": name}
-        )
+        audit.write(connection, runtime.encryption, at=now, who=who, what="source.credentials", about={"source": name})
     return given_up
 
 
@@ -291,8 +288,5 @@ def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration
     answer = session.ask(lambda client: bank.register(client, f"{address}{path}"))
     answer = masked(answer, [secret.text for secret in secrets])
     about = {"source": name, "address": address, "bank_says": answer}
-    with runtime.database.write() as connection:
-        audit.write(
-            connection, runtime.encryption, at=runtime.clock(), who=who, what="source.registered", why=None, about=about
-        )
+    note(runtime, who, "source.registered", about)
     return Registration(address, bool(path), answer)

@@ -56,7 +56,7 @@ def create(
             "sources": list(source_names),
             "expires_at": ends.isoformat() if ends is not None else None,
         }
-        audit.write(connection, runtime.encryption, at=now, who=who, what="token.created", why=None, about=about)
+        audit.write(connection, runtime.encryption, at=now, who=who, what="token.created", about=about)
     return NewToken(name, text, granted, tuple(source_names), ends)
 
 
@@ -72,9 +72,7 @@ def revoke(runtime: Runtime, who: str, name: str) -> None:
     with runtime.database.write() as connection:
         if not api_tokens.revoke(connection, name, now):
             raise NotFound(f"there is no valid token {name!r}")
-        audit.write(
-            connection, runtime.encryption, at=now, who=who, what="token.revoked", why=None, about={"token": name}
-        )
+        audit.write(connection, runtime.encryption, at=now, who=who, what="token.revoked", about={"token": name})
 
 
 def state(token: TokenRecord, now: datetime) -> str:

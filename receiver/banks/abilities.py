@@ -68,6 +68,11 @@ class NewCredentials:
     signing_secret: str | None = field(default=None, repr=False)
     """None where the bank gave none with them."""
 
+    @property
+    def for_source(self) -> dict[str, str]:
+        """What a source stores of them to get into the API."""
+        return {"client_id": self.client_id, "client_secret": self.client_secret}
+
 
 @dataclass(frozen=True)
 class Permission:

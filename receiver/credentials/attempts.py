@@ -179,7 +179,7 @@ class Attempts:
         due_at = min(until, now + PAUSE_IN_VAIN) if until else now + _pause(change.attempts)
         if not self._note(change, words, due_at):
             return self._ended(change)
-        raise ChangeUnfinished(words if change.made else outcomes.unfinished(self.source, change, words)) from why
+        raise ChangeUnfinished(outcomes.unfinished(self.source, change, words)) from why
 
     @retried
     def _note(self, change: ChangeRecord, words: str, due_at: datetime) -> bool:

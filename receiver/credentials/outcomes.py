@@ -39,7 +39,7 @@ def record(
     credential_changes.change_values(connection, change.id, client_id=client_id)
     about = {"source": source.name, "client": client_id, "secret_version": version, "attempts": change.attempts}
     what = f"credentials.{change.kind}.done"
-    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, why=None, about=about)
+    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, about=about)
 
 
 def _take_over(
@@ -55,9 +55,8 @@ def _take_over(
         version = signing_secrets.put(
             connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace_seconds
         )
-    credentials = {"client_id": answer.client_id, "client_secret": answer.client_secret}
     destination = destinations.vouched(connection, encryption, source)
-    sources.set_credentials(connection, encryption, destination, credentials)
+    sources.set_credentials(connection, encryption, destination, answer.for_source)
     bank_sessions.forget(connection, source.id)
     return version
 
@@ -103,9 +102,7 @@ def abandon(
         return None
     close(connection, change, CredentialChangeState.ABANDONED, now, why="given up by an operator")
     about = {"source": source.name, "begun_at": change.begun_at.isoformat()}
-    audit.write(
-        connection, encryption, at=now, who=who, what=f"credentials.{change.kind}.abandoned", why=None, about=about
-    )
+    audit.write(connection, encryption, at=now, who=who, what=f"credentials.{change.kind}.abandoned", about=about)
     return change
 
 
@@ -126,7 +123,9 @@ def in_words(source: SourceRecord, client_id: str | None, error: BankError) -> s
 
 
 def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
-    """Say that a change is unfinished, and who will finish it."""
+    """Say that a change is unfinished, and who will finish it; of a client on trial `words` say all of it."""
+    if change.made is not None:
+        return words
     return (
         f"the change ({change.kind}) begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC is unfinished after "
         f"{change.attempts} attempts: {words}. The bank may have done it. A worker asks again with the same key, and "

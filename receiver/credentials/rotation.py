@@ -217,9 +217,7 @@ class CredentialChanges:
                 raise AlreadyUnderWay(f"somebody else has just begun to change the credentials of {source.name}")
             about = {"source": source.name, "client": intent.client_id}
             what = f"credentials.{intent.kind}.begun"
-            audit.write(
-                connection, self.runtime.encryption, at=now, who=intent.requested_by, what=what, why=None, about=about
-            )
+            audit.write(connection, self.runtime.encryption, at=now, who=intent.requested_by, what=what, about=about)
         return begun
 
     def _own_client(self, source: SourceRecord) -> str:

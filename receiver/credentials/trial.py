@@ -35,13 +35,13 @@ def set_aside(
 
     Callbacks may be signed with the new client's secret from now on, so that is valid beside the others at once.
     """
-    credentials = {"client_id": answer.client_id, "client_secret": answer.client_secret}
     version = None
     if answer.signing_secret is not None:
         version = signing_secrets.put(
             connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=None
         )
-    made = sources.seal_credentials(encryption, destinations.vouched(connection, encryption, source), credentials)
+    destination = destinations.vouched(connection, encryption, source)
+    made = sources.seal_credentials(encryption, destination, answer.for_source)
     credential_changes.change_values(
         connection, change.id, made=made, client_id=answer.client_id, secret_version=version, token=None
     )
@@ -56,7 +56,7 @@ def issue(
     now: datetime,
 ) -> None:
     """Store a client that was made for another app, to be shown once, in the caller's transaction."""
-    credentials = {"client_id": answer.client_id, "client_secret": answer.client_secret}
+    credentials = answer.for_source
     if answer.signing_secret is not None:
         credentials["signing_secret"] = answer.signing_secret
     made = sources.seal_credentials(encryption, destinations.vouched(connection, encryption, source), credentials)
@@ -64,7 +64,7 @@ def issue(
     outcomes.close(connection, change, CredentialChangeState.DONE, now)
     about = {"source": source.name, "client": answer.client_id, "attempts": change.attempts}
     what = f"credentials.{change.kind}.done"
-    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, why=None, about=about)
+    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, about=about)
 
 
 def adopt(
@@ -86,7 +86,7 @@ def adopt(
         "attempts": change.attempts,
     }
     what = f"credentials.{change.kind}.done"
-    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, why=None, about=about)
+    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, about=about)
 
 
 def take_back(
@@ -121,7 +121,5 @@ def take_back(
     outcomes.close(connection, change, CredentialChangeState.UNDONE, now, version=version, why="taken back")
     credential_changes.change_values(connection, change.id, made=None, previous=None)
     about = {"source": source.name, "client": change.client_id}
-    audit.write(
-        connection, encryption, at=now, who=who, what=f"credentials.{change.kind}.undone", why=None, about=about
-    )
+    audit.write(connection, encryption, at=now, who=who, what=f"credentials.{change.kind}.undone", about=about)
     return change

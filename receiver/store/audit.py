@@ -72,8 +72,8 @@ def write(
     at: datetime,
     who: str,
     what: str,
-    why: str | None,
     about: Mapping[str, Any],
+    why: str | None = None,
 ) -> None:
     """Add an entry in the caller's transaction: what is logged and the log of it are stored or lost together.
 
