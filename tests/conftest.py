@@ -3,6 +3,7 @@
 import base64
 import itertools
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -90,6 +91,9 @@ def postgres() -> Iterator[str]:
     # Not below pytest's own folder, which another session of pytest may clear away in the meantime.
     folder = Path(tempfile.mkdtemp(prefix="rcv-postgres-"))
     with get_server(folder, cleanup_mode="delete") as server:
+        # Each test makes a database and drops it; what has to outlive a crash of PostgreSQL has servers of its own.
+        _execute(server.get_uri(), "ALTER SYSTEM SET fsync = off")
+        _execute(server.get_uri(), "SELECT pg_reload_conf()")
         yield server.get_uri()
 
 
@@ -150,14 +154,21 @@ def latin_postgres_url(postgres: str) -> Iterator[str]:
     _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A fresh, migrated SQLite file."""
-    url = f"sqlite:///{tmp_path}/receiver.db"
-    database = Database(url)
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, of which each test gets a copy."""
+    path = tmp_path_factory.mktemp("migrated") / "receiver.db"
+    database = Database(f"sqlite:///{path}")
     schema.upgrade(database, ENCRYPTION)
     database.close()
-    return url
+    return path
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, migrated_file: Path) -> str:
+    """A fresh, migrated SQLite file."""
+    shutil.copy(migrated_file, tmp_path / "receiver.db")
+    return f"sqlite:///{tmp_path}/receiver.db"
 
 
 @pytest.fixture

@@ -217,6 +217,18 @@ class Sessions:
         )
 
 
+def _is_broken(connection: Connection | None) -> bool:
+    """Tell whether the driver has given a connection up, in whatever words.
+
+    A pooler's last word on a session that its server has ended may come as a second answer to the statement, which the
+    driver reports as an internal error and not as a lost connection.
+    """
+    if connection is None or connection.closed or connection.invalidated:
+        return False
+    driver = connection.connection.driver_connection
+    return isinstance(driver, psycopg.Connection) and driver.broken
+
+
 def _settings_to(lacks: Iterable[str], *, is_local: bool) -> str:
     calls = (f"set_config('{name}', '{WANTED[name]}', {str(is_local).lower()})" for name in lacks)
     return f"SELECT {', '.join(calls)}"
@@ -255,9 +267,9 @@ def postgresql_engine(url: str) -> tuple[Engine, Sessions]:
             connection.exec_driver_sql(_settings_to(driver.lacks, is_local=True))
 
     @event.listens_for(engine, "handle_error")
-    def drop_read_only(context: ExceptionContext) -> None:
-        """Have all connections made anew where one turns out to lead to a standby."""
-        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+    def drop_useless(context: ExceptionContext) -> None:
+        """Have all connections made anew where one turns out to lead to a standby, or was ended from the other side."""
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY or _is_broken(context.connection):
             context.is_disconnect = True
 
     return engine, sessions

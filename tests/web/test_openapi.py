@@ -33,6 +33,12 @@ SCOPED = [call for call in CALLS if call[2]["security"]]
 STORED = [call for call in CALLS if "503" in call[2]["responses"]]
 
 
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: what is described does not depend on it."""
+    return sqlite_url
+
+
 def filled(path: str) -> str:
     """A path with something in the place of its parameters."""
     return re.sub(r"{\w+}", "x", path)
