@@ -35,7 +35,7 @@ from receiver.simulator.scripts import Script
 from receiver.store import credential_changes, sources
 from receiver.store.tables import CredentialChange, Event, table_of
 
-PER_SECOND = 100
+PER_SECOND, PER_SECOND_SHORT = 100, 30
 THREADS = 200
 """So many are under way at once, those included that were put off and are to be sent again."""
 
@@ -48,6 +48,7 @@ class Stream:
     """The bank's callbacks, so many a second, until it is stopped."""
 
     simulator: Simulator
+    per_second: int
     stopped: threading.Event = field(default_factory=threading.Event)
     stopped_when: float = 0
     answered: list[Future[Delivery]] = field(default_factory=list)
@@ -61,8 +62,8 @@ class Stream:
         started = time.monotonic()
         free = threading.Semaphore(THREADS)
         with ThreadPoolExecutor(THREADS) as pool:
-            while not self.stopped.is_set() or started + len(self.answered) / PER_SECOND < self.stopped_when:
-                time.sleep(max(0.0, started + len(self.answered) / PER_SECOND - time.monotonic()))
+            while not self.stopped.is_set() or started + len(self.answered) / self.per_second < self.stopped_when:
+                time.sleep(max(0.0, started + len(self.answered) / self.per_second - time.monotonic()))
                 free.acquire()
                 future = pool.submit(self._tell, f"FT{len(self.answered)}")
                 future.add_done_callback(lambda _: free.release())
@@ -155,12 +156,12 @@ def receiver(served: dict[str, str], port: int, folder: Path) -> Iterator[WebSer
         web.stop()
 
 
-def drill(parts: Runtime, folder: Path, *, every_seconds: float, rotations: Sequence[str]) -> None:
+def drill(parts: Runtime, folder: Path, *, every_seconds: float, per_second: int, rotations: Sequence[str]) -> None:
     port = free_port()
     served = environment(parts.settings.database_url, KEY, RECEIVER_LOG_LEVEL="DEBUG")
     with bank(port) as simulator:
         set_up(parts, simulator)
-        operator, stream = Operator(parts, simulator, served), Stream(simulator)
+        operator, stream = Operator(parts, simulator, served), Stream(simulator, per_second)
         operator.note_secrets()
         with receiver(served, port, folder) as web, ThreadPoolExecutor(1) as pool:
             sending = pool.submit(stream.send)
@@ -235,10 +236,11 @@ def assert_all_taken_once(
 
 
 def test_two_rotations_under_callbacks_lose_refuse_and_double_nothing(live: Runtime, tmp_path: Path) -> None:
-    drill(live, tmp_path, every_seconds=0.5, rotations=["plain", "lost"])
+    drill(live, tmp_path, every_seconds=0.5, per_second=PER_SECOND_SHORT, rotations=["plain", "lost"])
 
 
 @pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_ten_rotations_under_callbacks_lose_refuse_and_double_nothing(live: Runtime, tmp_path: Path) -> None:
-    drill(live, tmp_path, every_seconds=1, rotations=["plain", "lost", "plain", "killed", "lost"] * 2)
+    rotations = ["plain", "lost", "plain", "killed", "lost"] * 2
+    drill(live, tmp_path, every_seconds=1, per_second=PER_SECOND, rotations=rotations)

@@ -130,10 +130,10 @@ def drill(database_url: str, parts: Runtime, bank: BankSigner, *, payments: int)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_two_servers_and_two_workers_take_200_callbacks_as_one(
+def test_two_servers_and_two_workers_take_100_callbacks_as_one(
     database_url: str, live: Runtime, live_bank: BankSigner
 ) -> None:
-    drill(database_url, live, live_bank, payments=180)
+    drill(database_url, live, live_bank, payments=90)
 
 
 @pytest.mark.drill
