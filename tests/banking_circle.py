@@ -11,6 +11,7 @@ from encrypting_bank import EncryptingBank
 
 from receiver.bank_client.session import BankSession
 from receiver.banks.abilities import Account, KeepsAccounts
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
@@ -90,6 +91,7 @@ def tell(parts: Runtime, *notifications: dict[str, Any]) -> list[str]:
 
 
 def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         row = payments.find(connection, "bc", "payment", payment_id)
         assert row is not None
@@ -97,6 +99,6 @@ def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
 
 
 def feed_types(parts: Runtime) -> list[tuple[str, str | None]]:
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return [(entry.type, entry.subject) for entry in feed.read(connection, after=0, limit=100).entries]

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from receiver.feed.reader import check_given_out
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import audit, consumers, feed
 from receiver.store.database import retried
@@ -18,7 +19,7 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None) -> in
         PositionUnknown: it was not given out by this database.
         StoreUnavailable
     """
-    feed.give_positions(runtime.database)
+    catch_up(runtime.database)
     with runtime.database.write() as connection:
         head = feed.head(connection)
         position = feed.position_at(connection, to) if isinstance(to, datetime) else head if to is None else to

@@ -2,6 +2,7 @@
 
 from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible
+from receiver.projection.projector import catch_up
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.store import payments
@@ -17,6 +18,7 @@ def check(runtime: Runtime, who: str, source_name: str, payment_id: str) -> None
         NotPossible: the bank was not asked.
         StoreUnavailable
     """
+    catch_up(runtime.database)
     with runtime.database.read() as connection:
         found = payments.find(connection, source_name, "payment", payment_id)
     if found is None:

@@ -1,10 +1,11 @@
 """Sending things once more (replays): plan them, start them, stop them."""
 
 from receiver.model import NotFound, NotPossible
+from receiver.projection.projector import catch_up
 from receiver.replay import run
 from receiver.replay.plan import Plan, Planner, Request
 from receiver.runtime import Runtime
-from receiver.store import feed, replays
+from receiver.store import replays
 from receiver.store.database import retried
 from receiver.store.replays import ReplayRecord
 
@@ -16,7 +17,7 @@ def plan(runtime: Runtime, request: Request) -> Plan:
         PlanWrong
         StoreUnavailable
     """
-    feed.give_positions(runtime.database)
+    catch_up(runtime.database)
     with runtime.database.read() as connection:
         return Planner(runtime.settings.keys).plan(connection, request, runtime.clock())
 

@@ -92,22 +92,21 @@ def raw(event_id: str) -> None:
 @as_json
 def tail(from_start: bool, as_json: bool) -> None:
     """Follow the feed until Ctrl-C: a line an entry."""
-    from receiver.store import feed
+    from receiver.projection.projector import catch_up
 
     runtime = migrated()
-    feed.give_positions(runtime.database)
-    with runtime.database.read() as connection:
-        after = 0 if from_start else feed.head(connection)
+    after = 0 if from_start else catch_up(runtime.database)
     with suppress(KeyboardInterrupt):
         _follow(runtime, after, as_json)
 
 
 def _follow(runtime: Runtime, after: int, as_json: bool) -> None:
+    from receiver.projection.projector import catch_up
     from receiver.store import feed
     from receiver.web.schemas.feed import cloud_event
 
     while True:
-        feed.give_positions(runtime.database)
+        catch_up(runtime.database)
         with runtime.database.read() as connection:
             page = feed.read(connection, after=after, limit=500)
         for entry in page.entries:

@@ -26,10 +26,12 @@ def payments() -> None:
 @as_json
 def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_json: bool) -> None:
     """List payments, the latest known first."""
+    from receiver.projection.projector import catch_up
     from receiver.store import payments as stored
     from receiver.web.schemas.payments import Payment
 
     runtime = migrated()
+    catch_up(runtime.database)
     with runtime.database.read() as connection:
         found = stored.listing(connection, "payment", names=names, status=status, limit=limit)
     rows = [Payment.of(row).shown() for row in found]
@@ -64,9 +66,11 @@ def check(source: str, payment_id: str, as_json: bool) -> None:
 
 
 def _with_checks(runtime: Runtime, source: str, payment_id: str) -> dict[str, Any]:
+    from receiver.projection.projector import catch_up
     from receiver.store import payments as stored
     from receiver.web.schemas.payments import PaymentWithChecks
 
+    catch_up(runtime.database)
     with runtime.database.read() as connection:
         found = stored.find(connection, source, "payment", payment_id)
         if found is None:

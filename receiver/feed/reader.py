@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from receiver.model import ReceiverError
+from receiver.projection import projector
 from receiver.store import feed
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.feed import Page, Wanted
@@ -214,7 +215,7 @@ class Look:
     def _look(self) -> int:
         commits, looked_when = self._database.commits, self._timer()
         try:
-            self._last = feed.give_positions(self._database)
+            self._last = projector.catch_up(self._database)
         except StoreUnavailable:
             self._failed_when = self._timer()
             raise

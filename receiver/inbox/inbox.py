@@ -13,6 +13,7 @@ from receiver.inbox.decompression import CodingNotSupported, unpacked_bytes_max
 from receiver.inbox.source_cache import KnownSource, SourceCache
 from receiver.inbox.verification import CODING_NOT_SUPPORTED, Genuine, Late, Refused, check_head, judge
 from receiver.model import Verdict
+from receiver.projection.backlog import Backlog
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import bank_sessions, credential_changes, deliveries, intake
@@ -61,6 +62,7 @@ class Inbox:
         self._commits: GroupCommit[Genuine | Late | Refused, Recorded | NonceReused | None] = GroupCommit(
             runtime.database, self._write, runtime.settings.waiting_max
         )
+        self._backlog = Backlog(runtime.database)
 
     def accept(self, name: str, callback: Callback) -> Outcome:
         """Prove a delivery to a source, write it down, and say what became of it; its body comes in its content coding.
@@ -83,7 +85,9 @@ class Inbox:
             self._want_keys(known, now)
             raise TryLater(str(unknown)) from unknown
         if isinstance(judged, Genuine):
-            return self._settle(judged, self._commits.run(judged), known)
+            recorded = self._commits.run(judged)
+            self._backlog.grew(len(judged.events))
+            return self._settle(judged, recorded, known)
         if isinstance(judged, Late):
             return self._hold(judged, known)
         self._hold_back_without_secret(judged, now)

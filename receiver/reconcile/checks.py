@@ -16,8 +16,9 @@ from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, NotKnown
 from receiver.banks.protocol import Answer, Pauses
 from receiver.model import Agreement, Status, SubjectKind
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import claims, events, feed, late, payments, sources
+from receiver.store import claims, events, late, outbox, payments, sources
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import Due, LeaseLost, State
@@ -261,6 +262,8 @@ def _confirm_late(database: Database, due: Due, finding: Finding, now: datetime)
                 recorded = late.confirm(connection, claim, now)
             if recorded is not None:
                 log.info("late delivery %s is confirmed: %s", claim.delivery_id, " ".join(recorded.event_ids))
+                # So that the bank's answer is held against what it claims.
+                catch_up(database)
 
 
 def is_confirmed(claimed: Status | None, status: Status) -> bool:
@@ -312,7 +315,7 @@ def _write_to_feed(connection: Connection, due: Due, before: State, after: State
     if after.agreement == Agreement.CONTRADICTED != before.agreement:
         kinds.append(f"{due.kind}.contradicted")
     for kind in kinds:
-        feed.append(
+        outbox.append(
             connection,
             type=kind,
             source_id=due.source_id,

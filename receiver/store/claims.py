@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from receiver.model import Agreement, Status, SubjectKind
-from receiver.store import feed
+from receiver.store import outbox
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
 from receiver.store.payments import Due
 from receiver.store.tables import Event, Subject, table_of
@@ -133,7 +133,7 @@ def note_return(connection: Connection, due: Due, original: str, now: datetime) 
     ).one_or_none()
     if noted is None:
         return
-    feed.append(
+    outbox.append(
         connection,
         type="payment.returned",
         source_id=due.source_id,

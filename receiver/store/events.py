@@ -167,6 +167,36 @@ def ids_of_delivery(connection: Connection, delivery_id: str) -> tuple[str, ...]
     return tuple(sorted(connection.execute(ids).scalars()))
 
 
+class _Said(NamedTuple):
+    """What the feed says of an event, in columns that are written once."""
+
+    event_id: str
+    payment_id: str | None
+    claimed_status: Status | None
+    amount: str | None
+    currency: str | None
+    proof: ProofStrength
+    payload_sha256: str
+    late: bool
+    facts: dict[str, Any]
+
+
+def feed_data(connection: Connection, event_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return, by their ids, the `data` of the feed's entries of events: the same whenever it is read.
+
+    But for a reference, whose payment is filled in once the bank has named it: of that one the entry holds a copy.
+    """
+    if not event_ids:
+        return {}
+    query = select(*columns_of(_Said, _events, event_id=_events.c.id)).where(_events.c.id.in_(event_ids))
+    found = {}
+    for said in fetch_all(connection, _Said, query):
+        data = said._asdict()
+        # Said only where there is something to say.
+        found[said.event_id] = {name: data[name] for name in data if data[name] or name not in ("late", "facts")}
+    return found
+
+
 FACTS_FROM = 50
 """Events of one payment that are looked at for facts; no bank sends more of one."""
 

@@ -1,10 +1,4 @@
-"""The ordered log. A writer leaves its entry in the outbox, in its own transaction; positions are given afterwards.
-
-A number handed out at insert shows at commit, and commits come in another order: a reader would step over the entry
-that commits late. So positions are given to entries that are committed, by whoever looks next, one at a time under the
-lock of the one row in `feed_head`; in the same transaction they move from the outbox to the feed. The head is a row
-of its own so that it never goes back, whatever is deleted.
-"""
+"""The ordered log that apps read, by position. Entries are brought here by `receiver.store.outbox`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,38 +6,19 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Integer,
-    Select,
-    bindparam,
-    delete,
-    exists,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    update,
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Select, bindparam, literal, or_, select
+
+from receiver.store import events, pagination, sources
+from receiver.store.tables import Event, FeedEntry, FeedHead, OutboxEntry, PendingEvent, table_of
+
+_outbox, _pending, _events, _entries, _head = (
+    table_of(model) for model in (OutboxEntry, PendingEvent, Event, FeedEntry, FeedHead)
 )
-
-from receiver.store import pagination, sources
-from receiver.store.bulk_insert import BulkInsert
-from receiver.store.database import Database
-from receiver.store.tables import FeedEntry, FeedHead, OutboxEntry, table_of
-
-_outbox, _entries, _head = (table_of(model) for model in (OutboxEntry, FeedEntry, FeedHead))
 
 OVERTAKING = timedelta(minutes=1)
 """Writers overtake one another by less: one that waits for longer is refused."""
 
-BATCH = 1000
-"""Entries that get their positions in one transaction."""
-
 _HEAD = select(_head.c.position)
-_LAST_AND_PENDING = select(_head.c.position, exists(select(_outbox.c.id)))
 
 
 class Entry(NamedTuple):
@@ -82,74 +57,6 @@ class Page:
     entries: Sequence[Entry]
     through: int
     has_more: bool
-
-
-class NewEntry(NamedTuple):
-    """An entry as its writer leaves it; it has no position yet."""
-
-    type: str
-    source_id: int
-    subject: str | None
-    event_id: str | None
-    data: Mapping[str, Any]
-    time: datetime
-
-
-append_all = BulkInsert(_outbox, NewEntry._fields).run
-"""Write entries in the caller's transaction, in their order; they show once that is committed."""
-
-
-def append(
-    connection: Connection,
-    *,
-    type: str,  # noqa: A002 - the word of CloudEvents
-    source_id: int,
-    subject: str | None,
-    event_id: str | None,
-    data: Mapping[str, Any],
-    now: datetime,
-) -> None:
-    """Write an entry in the caller's transaction; it shows once that is committed."""
-    append_all(connection, [NewEntry(type, source_id, subject, event_id, data, now)])
-
-
-def give_positions(database: Database) -> int:
-    """Give every committed entry its position, and return the last one given.
-
-    Raises:
-        StoreUnavailable
-    """
-    with database.read() as connection:
-        last, is_pending = connection.execute(_LAST_AND_PENDING).one()
-    while is_pending:
-        before = last
-        with database.write() as connection:
-            last = _move(connection)
-        # What comes in meanwhile is left to the next who looks: else one of them might never come to an end.
-        is_pending = last - before >= BATCH
-    return int(last)
-
-
-def _move(connection: Connection) -> int:
-    """Move up to `BATCH` entries from the outbox to the feed, and return the last position given."""
-    # The lock comes first, in a statement of its own: what the next statement sees was committed before it.
-    before: int = connection.execute(select(_head.c.position).with_for_update(key_share=True)).scalar_one()
-    copied = [column for column in _outbox.c if column.name != "id"]
-    pending = (
-        select((before + func.row_number().over(order_by=_outbox.c.id)).label("position"), _outbox.c.id, *copied)
-        .order_by(_outbox.c.id)
-        .limit(BATCH)
-    )
-    columns = ["position", "outbox_id", *(column.name for column in copied)]
-    connection.execute(insert(_entries).from_select(columns, pending))
-    # Exactly those that were moved: another writer may have committed a lower id in the meantime.
-    moved = select(_entries.c.outbox_id).where(_entries.c.position > before)
-    connection.execute(delete(_outbox).where(_outbox.c.id.in_(moved)))
-    after: int | None = connection.execute(select(func.max(_entries.c.position))).scalar()
-    if after is None or after <= before:
-        return before
-    connection.execute(update(_head).values(position=after))
-    return after
 
 
 def read(connection: Connection, *, after: int, limit: int, wanted: Wanted = EVERYTHING) -> Page:
@@ -194,8 +101,15 @@ def _entries_of(
     connection: Connection, query: Select[Any], names: Mapping[int, str], given: Mapping[str, Any] | None = None
 ) -> list[Entry]:
     """Return what a query for the columns `_SHOWN` finds; `names` are those of the sources."""
-    rows = connection.execute(query, given)
-    return [Entry(position, type_, names[source_id], *rest) for position, type_, source_id, *rest in rows]
+    found = [
+        Entry(position, type_, names[source_id], *rest)
+        for position, type_, source_id, *rest in connection.execute(query, given)
+    ]
+    of_events = events.feed_data(connection, [entry.event_id for entry in found if entry.event_id and not entry.data])
+    return [
+        entry._replace(data=of_events[entry.event_id]) if not entry.data and entry.event_id in of_events else entry
+        for entry in found
+    ]
 
 
 def head(connection: Connection) -> int:
@@ -243,8 +157,23 @@ def of_event(connection: Connection, event_id: str) -> list[Entry]:
     """Return the entries that stem from an event, in the order of their positions, those without one last."""
     names = sources.names(connection)
     placed = select(*(_entries.c[name] for name in _SHOWN)).where(_entries.c.event_id == event_id)
-    pending = select(literal(0), *(_outbox.c[name] for name in _SHOWN[1:])).where(_outbox.c.event_id == event_id)
+    left = select(literal(0), *(_outbox.c[name] for name in _SHOWN[1:])).where(_outbox.c.event_id == event_id)
     return [
         *_entries_of(connection, placed.order_by(_entries.c.position), names),
-        *_entries_of(connection, pending.order_by(_outbox.c.id), names),
+        *_own_pending(connection, event_id, names),
+        *_entries_of(connection, left.order_by(_outbox.c.id), names),
+    ]
+
+
+def _own_pending(connection: Connection, event_id: str, names: Mapping[int, str]) -> list[Entry]:
+    """Return the entry that an event is to have itself, for as long as it has none."""
+    query = (
+        select(_events.c.type, _events.c.source_id, _events.c.subject, _events.c.received_at)
+        .join_from(_events, _pending, _pending.c.event_id == _events.c.id)
+        .where(_events.c.id == event_id)
+    )
+    data = events.feed_data(connection, [event_id])
+    return [
+        Entry(0, row.type, names[row.source_id], row.subject, row.received_at, event_id, data[event_id])
+        for row in connection.execute(query)
     ]

@@ -1,6 +1,6 @@
-"""Writing down genuine deliveries, each once (idempotency), with all that follows in the same transaction.
+"""Writing down genuine deliveries, each once (idempotency), with their events and nothing else.
 
-That is their events, their feed entries, and what to ask the bank about.
+All that follows from an event is derived once it is committed: see `receiver.projection`.
 
 Deliveries that come in together are written together: a statement for each table, not for each delivery.
 """
@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, select, update
 
 from receiver.model import Verdict
-from receiver.store import claims, feed
+from receiver.store import outbox
 from receiver.store.bulk_insert import BulkInsert, RowValues
-from receiver.store.claims import NewClaim
 from receiver.store.events import ids_of_delivery
-from receiver.store.feed import NewEntry
 from receiver.store.records import (
     DeliveredEvent,
     DeliveryWithEvents,
@@ -39,12 +37,10 @@ _ACCEPTED = str(Verdict.ACCEPTED)
 _insert_deliveries = BulkInsert(
     _deliveries, (*NewDelivery._fields, "verdict", "proven", "body_bytes"), unique=["source_id", "nonce"]
 )
-_EVENT_FIELDS = len(NewEvent._fields) - 1
-"""All but the last one are columns."""
 _insert_events = BulkInsert(
     _events,
     (
-        *NewEvent._fields[:_EVENT_FIELDS],
+        *NewEvent._fields,
         *("source_id", "delivery_id", "received_at", "payload_sha256", "proof_key", "conflict"),
     ),
     unique=["source_id", "identity"],
@@ -96,11 +92,10 @@ def release(connection: Connection, delivery: NewDelivery, events: Sequence[NewE
 
 
 def _record_events(connection: Connection, pairs: Sequence[DeliveredEvent]) -> dict[str, "_First"]:
-    """Write events down, each once, with what follows; return those that came before, as `_insert_repeated` does."""
+    """Write events down, each once; return those that came before, as `_insert_repeated` does."""
     by_identity = sorted(pairs, key=lambda pair: (pair[0].source_id, pair[1].identity))
     new = _insert_events.run_for_new(connection, [_event_row(*pair) for pair in by_identity])
-    feed.append_all(connection, [_entry(*pair) for pair in pairs if pair[1].id in new])
-    claims.make_due(connection, [claim for pair in pairs if pair[1].id in new and (claim := _claim(*pair))])
+    outbox.leave_events(connection, [event.id for _, event in pairs if event.id in new])
     return _insert_repeated(connection, [pair for pair in by_identity if pair[1].id not in new])
 
 
@@ -110,7 +105,7 @@ def _delivery_row(delivery: NewDelivery) -> RowValues:
 
 def _event_row(delivery: NewDelivery, event: NewEvent) -> RowValues:
     return (
-        *event[:_EVENT_FIELDS],
+        *event,
         delivery.source_id,
         delivery.id,
         delivery.received_at,
@@ -118,47 +113,6 @@ def _event_row(delivery: NewDelivery, event: NewEvent) -> RowValues:
         delivery.proof_key,
         False,
     )
-
-
-def _entry(delivery: NewDelivery, event: NewEvent) -> NewEntry:
-    return NewEntry(
-        type=event.type,
-        source_id=delivery.source_id,
-        subject=event.subject,
-        event_id=event.id,
-        data=_feed_data(delivery, event),
-        time=delivery.received_at,
-    )
-
-
-def _claim(delivery: NewDelivery, event: NewEvent) -> NewClaim | None:
-    if event.kind not in claims.SUBJECT_KINDS or event.subject is None:
-        return None
-    return NewClaim(
-        source_id=delivery.source_id,
-        kind=event.kind,
-        subject=event.subject,
-        status=event.claimed_status,
-        amount=event.amount,
-        currency=event.currency,
-        event_id=event.id,
-        at=delivery.received_at,
-        claimed_at=event.claimed_at,
-    )
-
-
-def _feed_data(delivery: NewDelivery, event: NewEvent) -> dict[str, Any]:
-    return {
-        "event_id": event.id,
-        "payment_id": event.payment_id,
-        "claimed_status": event.claimed_status,
-        "amount": event.amount,
-        "currency": event.currency,
-        "proof": event.proof,
-        "payload_sha256": delivery.body_sha256,
-        **({"late": True} if event.late else {}),
-        **({"facts": event.facts} if event.facts else {}),
-    }
 
 
 def _known(connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent]) -> Recorded | NonceReused:

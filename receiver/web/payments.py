@@ -1,6 +1,7 @@
 """`/api/v1/payments`: what is known of each payment, and every check made."""
 
 from receiver.feed.cursors import Cursors
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments
 from receiver.store.api_tokens import TokenRecord
@@ -23,6 +24,7 @@ class Payments:
         """Payments, the latest known first."""
         below = self._cursors.read_number(query.cursor) if query.cursor else None
         names = auth.visible_sources(token, query.source)
+        catch_up(self._database)
         with self._database.read() as connection:
             found = payments.listing(
                 connection,
@@ -45,6 +47,7 @@ class Payments:
     )
     def show_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
         """One payment with every check made."""
+        catch_up(self._database)
         with self._database.read() as connection:
             found = payments.find(connection, source, "payment", payment_id) if auth.may_see(token, source) else None
             checks = payments.checks_of(connection, found.id) if found else []

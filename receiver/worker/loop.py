@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable, Sequence
 
 from receiver.credentials.rotation import CredentialChanges
+from receiver.projection.projector import catch_up
 from receiver.reconcile.checks import Reconciler
 from receiver.replay.run import Runner
 from receiver.runtime import Runtime
-from receiver.store import feed
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.worker.chores import AuditAnchor, CertificateExpiry, ClockPutRight, QuietSources, refresh_public_keys
@@ -56,11 +56,12 @@ class Worker:
 
     def _round(self) -> int:
         """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
+        # First: it tells what to ask the banks about.
+        catch_up(self._runtime.database)
         done = _guarded("fetching public keys", lambda: refresh_public_keys(self._runtime))
         done += sum(_guarded("a chore", chore) for chore in self._chores)
         # Asked, put off or failed: each is dealt with for now, and there may be more.
         done += self._reconciler.check_due()
-        feed.give_positions(self._runtime.database)
         return done
 
 

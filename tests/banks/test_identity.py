@@ -21,6 +21,7 @@ from receiver.banks.callback import Callback
 from receiver.banks.protocol import Proof
 from receiver.inbox.inbox import Inbox
 from receiver.inbox.verification import events
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.records import NewEvent
@@ -146,7 +147,7 @@ def test_twelve_deposits_in_forms_that_are_not_documented_are_twelve_events_and_
     assert len(set.union(*ids)) == 12
     assert [sender.send("bcb", each) for each in told] == ids
     assert [row.conflict for row in rows(parts, Event)] == [False] * 12
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         assert len(feed.read(connection, after=0, limit=100).entries) == 12
 

@@ -10,6 +10,7 @@ from cli.commands import Cli, Send
 from conftest import add_source
 from flask.testing import FlaskClient
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import feed, signing_secrets
 from receiver.store.feed import Entry, Wanted
@@ -26,7 +27,7 @@ def told(send: Send, signer: BankSigner) -> None:
 
 
 def entries(live: Runtime, reader: str | None = None) -> Sequence[Entry]:
-    feed.give_positions(live.database)
+    catch_up(live.database)
     with live.database.read() as connection:
         return feed.read(connection, after=0, limit=100, wanted=Wanted(consumer=reader)).entries
 

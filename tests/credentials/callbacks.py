@@ -2,6 +2,7 @@
 
 from bank import BankSigner, Signed, deposit
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.store import credential_changes, deliveries, feed, signing_secrets, sources
@@ -25,7 +26,7 @@ def tell(parts: Runtime, simulator: Simulator, payment_id: str = "FT1") -> int:
 
 def told(parts: Runtime) -> list[str | None]:
     """The payments that the feed tells of, in its order."""
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return [entry.subject for entry in feed.read(connection, after=0, limit=1000).entries]
 

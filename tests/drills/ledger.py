@@ -7,6 +7,7 @@ import requests
 from drills.senders import Sent
 from sqlalchemy import select
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store.tables import Delivery, Event, Subject, table_of
 
@@ -29,6 +30,7 @@ def read_feed(url: str, token: dict[str, str], limit: int = 500) -> list[dict[st
 
 def assert_each_once(parts: Runtime, results: Sequence[Sent], entries: Sequence[dict[str, object]]) -> int:
     """Every callback answered 2xx is there once, under the id it was answered with; return how many were doubled."""
+    catch_up(parts.database)
     with parts.database.read() as connection:
         stored = {row.id: row.subject for row in connection.execute(select(_events.c.id, _events.c.subject))}
         subjects = Counter(connection.execute(select(_subjects.c.subject)).scalars())

@@ -17,8 +17,8 @@ from encrypting_bank import EncryptingBank, notification, payment
 from servers import WebServer
 from sqlalchemy import make_url, select, text
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import feed
 from receiver.store.tables import Delivery, Event, OutboxEntry, Subject, table_of
 
 _deliveries, _events, _outbox, _subjects = (table_of(model) for model in (Delivery, Event, OutboxEntry, Subject))
@@ -43,7 +43,7 @@ def post(server: WebServer, signed: Signed) -> requests.Response:
 
 def stored(parts: Runtime) -> dict[str, int]:
     """How many rows there are of all that one delivery writes."""
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         types = Counter(connection.execute(select(_events.c.type)).scalars())
         told = connection.execute(text("SELECT count(*) FROM feed_entries")).scalar_one()
@@ -74,9 +74,9 @@ def test_a_batch_of_1000_tells_what_is_new_in_it_and_keeps_what_is_not_known(ser
 
 @contextmanager
 def stuck_half_way(parts: Runtime) -> Iterator[None]:
-    """Hold up every writer of the feed: a batch has its delivery and events written, and gets no further."""
+    """Hold up every writer of events: a batch has its delivery and events written, and gets no further."""
     with parts.database.engine.connect() as connection, connection.begin():
-        connection.execute(text("LOCK TABLE feed_outbox IN ACCESS EXCLUSIVE MODE"))
+        connection.execute(text("LOCK TABLE pending_events IN ACCESS EXCLUSIVE MODE"))
         yield
 
 

@@ -21,10 +21,11 @@ from conftest import KEY, _execute, _sqlalchemy_url, add_encrypting_source, add_
 from servers import WebServer, environment
 
 from receiver import runtime
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import feed, schema
-from receiver.store.feed import NewEntry
+from receiver.store import outbox, schema
+from receiver.store.outbox import NewEntry
 
 EVERY_SECONDS = 0.1
 SHORT, LONG = 10, 200
@@ -93,8 +94,8 @@ def serve(url: str) -> Iterator[Besieged]:
     with parts.database.write() as connection:
         data = {"amount": "1000.00", "currency": "USD", "account": "1046406142", "reference": "x" * 100}
         entries = [NewEntry("bcb.deposit", source.id, f"FT{n}", None, data, parts.clock()) for n in range(1500)]
-        feed.append_all(connection, entries)
-    feed.give_positions(parts.database)
+        outbox.append_all(connection, entries)
+    catch_up(parts.database)
     token = make_token(parts, "feed:read")["Authorization"].removeprefix("Bearer ")
     server = WebServer(environment(url, KEY, RECEIVER_LOG_LEVEL="ERROR", RECEIVER_PROCESSES="2")).start()
     try:

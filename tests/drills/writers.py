@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from receiver import runtime
 from receiver.settings import Settings
-from receiver.store import feed, sources
+from receiver.store import outbox, sources
 
 THREADS = 4
 
@@ -31,7 +31,7 @@ def write_late(url: str, process: int, seconds: float, longest: float) -> list[s
             names = [f"{process}-{thread}-{first + count}" for count in range(chance.randint(1, 3))]
             with parts.database.write() as connection:
                 for name in names:
-                    feed.append(
+                    outbox.append(
                         connection,
                         type="test.entry",
                         source_id=source.id,

@@ -10,8 +10,8 @@ from store.race import append
 from timers import Timer
 
 from receiver.feed.reader import POLL_SECONDS, SLICE, TURN_SECONDS, Look, Pages, Reader, Seats, Turns
+from receiver.projection import projector
 from receiver.runtime import Runtime
-from receiver.store import feed
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.feed import EVERYTHING
 from receiver.store.sources import SourceRecord
@@ -88,7 +88,7 @@ def test_who_waited_for_a_look_that_failed_fails_with_it(
         time.sleep(0.5)
         raise StoreUnavailable("away")
 
-    monkeypatch.setattr(feed, "give_positions", fail)
+    monkeypatch.setattr(projector, "catch_up", fail)
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(look.at, 0) for _ in range(8)]
         assert all(isinstance(future.exception(), StoreUnavailable) for future in futures)

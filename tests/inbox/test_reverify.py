@@ -11,6 +11,7 @@ from store import made
 
 from receiver.admin import deliveries as acts
 from receiver.banks import bcb
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, payments, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
@@ -90,6 +91,7 @@ def test_how_fresh_it_was_is_judged_when_it_came(
         "301 s old, 300 s allowed",
         clock() - timedelta(days=30),
     )
+    catch_up(parts.database)
     with parts.database.read() as connection:
         payment = payments.find(connection, "bcb", "payment", "FT2")
     assert payment is not None

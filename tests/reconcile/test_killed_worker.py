@@ -9,6 +9,7 @@ from bank import BankSigner, deposit
 from conftest import KEY, add_source
 from servers import RECEIVER, environment
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
@@ -50,7 +51,7 @@ def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
         asked = [entry.path for entry in simulator.requests.entries() if entry.path.endswith("/status")]
     assert len(asked) == 2
     assert len(shown["checks"]) == 1
-    feed.give_positions(live.database)
+    catch_up(live.database)
     with live.database.read() as connection:
         types = [entry.type for entry in feed.read(connection, after=0, limit=10).entries]
     assert types == ["bcb.deposit", "payment.status_changed"]

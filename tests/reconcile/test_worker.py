@@ -10,6 +10,7 @@ from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
 from sqlalchemy import select
 
 from receiver.model import Status
+from receiver.projection.projector import catch_up
 from receiver.reconcile import checks
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
@@ -24,6 +25,7 @@ from receiver.worker.loop import Worker
 
 
 def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: str = "bcb") -> dict[str, Any]:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         row = payments.find(connection, source, kind, subject)
         assert row is not None
@@ -31,7 +33,7 @@ def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: s
 
 
 def feed_types(parts: Runtime) -> list[str]:
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return [entry.type for entry in feed.read(connection, after=0, limit=100).entries]
 

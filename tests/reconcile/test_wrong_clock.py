@@ -14,6 +14,7 @@ from receiver.bank_client.session import FETCHING
 from receiver.banks.http import WAIT_MAX
 from receiver.credentials.attempts import PAUSE_IN_VAIN
 from receiver.inbox.verification import KEYS_REFRESHED_EVERY
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.store import bank_sessions, credential_changes, payments, replays
@@ -58,6 +59,7 @@ RECORDS = {
     "credential_changes.settled_at",
     "deliveries.received_at",
     "deliveries.signed_at",
+    "events.claimed_at",
     "events.received_at",
     "feed_entries.time",
     "held_events.confirmed_at",
@@ -102,6 +104,7 @@ def put_right(clock: StandingClock) -> None:
 
 
 def due_at(parts: Runtime, payment_id: str) -> datetime | None:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         found = payments.find(connection, "bcb", "payment", payment_id)
     assert found is not None
@@ -156,6 +159,7 @@ def test_a_payment_is_put_off_by_a_spent_budget_for_no_longer_than_by_any_pause(
 
 def test_a_lease_from_the_wrong_clock_is_over(parts: Runtime, ahead: StandingClock, source: SourceRecord) -> None:
     tell_deposit(parts)
+    catch_up(parts.database)
     lease = timedelta(seconds=parts.settings.lease_seconds)
     with parts.database.write() as connection:
         assert payments.claim_due(connection, now=ahead(), until=ahead() + lease, lease="a", limit=1)

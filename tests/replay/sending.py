@@ -6,6 +6,7 @@ from bank import BankSigner, Signed, deposit
 from flask.testing import FlaskClient
 from store.race import append
 
+from receiver.projection.projector import catch_up
 from receiver.replay.plan import Plan, Planner, Request
 from receiver.replay.run import Runner
 from receiver.runtime import Runtime
@@ -23,7 +24,7 @@ def write(parts: Runtime, source: SourceRecord, *names: str, kind: str = "test.e
     with parts.database.write() as connection:
         for name in names:
             append(connection, parts, source, name, kind)
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
 
 
 def planned(
@@ -76,7 +77,7 @@ def found(parts: Runtime, replay_id: str) -> ReplayRecord:
 
 def log(parts: Runtime, reader: str | None = None) -> list[Entry]:
     """All entries in the order of their positions."""
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return list(feed.read(connection, after=0, limit=100_000, wanted=Wanted(consumer=reader)).entries)
 

@@ -12,6 +12,7 @@ from conftest import KEY, StandingClock, add_source
 from replay.sending import REASON, again, found, log, planned, run, runner, started, tell, work_off, write
 from servers import RECEIVER, environment
 
+from receiver.projection.projector import catch_up
 from receiver.replay import run as runs
 from receiver.runtime import Runtime
 from receiver.store import audit, payments, replays
@@ -250,6 +251,7 @@ def test_a_worker_killed_in_a_part_doubles_nothing_and_leaves_nothing_out(live: 
 
 
 def due(parts: Runtime, payment_id: str) -> bool:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         row = payments.find(connection, "bcb", "payment", payment_id)
     assert row is not None
@@ -258,6 +260,7 @@ def due(parts: Runtime, payment_id: str) -> bool:
 
 def settle_all(parts: Runtime) -> None:
     """Leave nothing to be asked."""
+    catch_up(parts.database)
     with parts.database.write() as connection:
         connection.exec_driver_sql("UPDATE subjects SET due_at = NULL, attempts = 3")
 

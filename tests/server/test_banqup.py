@@ -16,6 +16,7 @@ from servers import WebServer, environment
 
 from receiver import runtime
 from receiver.cli import main
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.banqup import Config, Simulator
@@ -102,6 +103,7 @@ def tell(bank: Simulator, status: str) -> Any:
 
 
 def payment(parts: Runtime) -> Any:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return payments.find(connection, "banqup", "payment", "pay-1")
 

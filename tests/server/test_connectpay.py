@@ -13,6 +13,7 @@ from others import CONNECTPAY_ADDRESS, TOKEN
 from servers import WebServer, environment
 
 from receiver import runtime
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.connectpay import Config, Simulator
@@ -91,6 +92,7 @@ def tell(bank: Simulator, status: str) -> Any:
 
 
 def payment(parts: Runtime) -> Any:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return payments.find(connection, "connectpay", "payment", "PO-1")
 

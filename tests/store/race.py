@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlalchemy import Connection
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import feed
+from receiver.store import feed, outbox
 from receiver.store.feed import Entry, Wanted
 from receiver.store.sources import SourceRecord
 
@@ -17,13 +18,13 @@ READERS = 2
 
 
 def append(connection: Connection, parts: Runtime, source: SourceRecord, name: str, kind: str = "test.entry") -> None:
-    feed.append(
+    outbox.append(
         connection, type=kind, source_id=source.id, subject=name, event_id=name, data={"name": name}, now=parts.clock()
     )
 
 
 def read(parts: Runtime, after: int = 0, limit: int = 1000, types: tuple[str, ...] = ()) -> list[Entry]:
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return list(feed.read(connection, after=after, limit=limit, wanted=Wanted(types=types)).entries)
 

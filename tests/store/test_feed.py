@@ -9,8 +9,9 @@ from conftest import StandingClock
 from sqlalchemy import Connection, delete, select, text
 from store.race import append, race, read
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import feed
+from receiver.store import feed, outbox
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import FeedEntry, OutboxEntry, table_of
@@ -88,7 +89,7 @@ def test_an_entry_without_a_position_is_not_read(parts: Runtime, source: SourceR
 def test_more_entries_than_a_batch_get_their_positions_at_once(
     parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "BATCH", 10)
+    monkeypatch.setattr(outbox, "BATCH", 10)
     names = [f"e{number:02}" for number in range(35)]
     write(parts, source, *names)
     assert [(entry.subject, entry.position) for entry in read(parts)] == list(zip(names, range(1, 36), strict=True))
@@ -130,14 +131,14 @@ def test_looking_for_new_entries_writes_nothing_where_there_are_none(
     parts: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Database, "write", lambda _: pytest.fail("it wrote"))
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
 
 
 def test_givers_at_once_give_each_position_once(parts: Runtime, source: SourceRecord) -> None:
     for turn in range(10):
         write(parts, source, *(f"{turn}-{number}" for number in range(20)))
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: feed.give_positions(parts.database), range(4)))
+            list(pool.map(lambda _: catch_up(parts.database), range(4)))
     assert [entry.position for entry in read(parts)] == list(range(1, 201))
     assert head(parts) == 200
 

@@ -10,14 +10,16 @@ from sqlalchemy import Row, select, text
 from store.made import delivery, event, record
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import events, feed, late, payments
 from receiver.store.records import NonceReused, Recorded
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Delivery, Event, OutboxEntry, Repeat, Subject, table_of
+from receiver.store.tables import Delivery, Event, FeedEntry, Repeat, Subject, table_of
 
 
 def rows(parts: Runtime, model: Any) -> list[Row[Any]]:
+    catch_up(parts.database)
     table = table_of(model)
     with parts.database.read() as connection:
         return list(connection.execute(select(table).order_by(*table.primary_key.columns)))
@@ -38,7 +40,7 @@ def test_the_same_nonce_with_another_body_or_path_is_refused_and_leaves_nothing(
     record(parts, delivery(parts, source, nonce="n", body=b"x"), event(parts, "a"))
     with pytest.raises(NonceReused, match="'n'"):
         record(parts, delivery(parts, source, **{"nonce": "n", "body": b"x"} | other), event(parts, "b"))
-    assert len(rows(parts, Delivery)) == len(rows(parts, Event)) == len(rows(parts, OutboxEntry)) == 1
+    assert len(rows(parts, Delivery)) == len(rows(parts, Event)) == len(rows(parts, FeedEntry)) == 1
 
 
 def test_deliveries_without_a_nonce_are_told_apart_by_their_events(parts: Runtime, source: SourceRecord) -> None:
@@ -54,7 +56,7 @@ def test_the_same_event_in_another_delivery_is_a_repeat(parts: Runtime, source: 
     assert (again.event_ids, again.is_new, again.has_conflict) == (first.event_ids, False, False)
     assert [(row.delivery_id, row.conflict) for row in rows(parts, Repeat)] == [(second.id, False)]
     assert sorted(row.verdict for row in rows(parts, Delivery)) == ["accepted", "duplicate"]
-    assert len(rows(parts, OutboxEntry)) == 1
+    assert len(rows(parts, FeedEntry)) == 1
 
 
 def test_the_same_bytes_are_stored_once(parts: Runtime, source: SourceRecord) -> None:
@@ -97,7 +99,7 @@ def test_a_batch_tells_its_events_in_its_own_order(parts: Runtime, source: Sourc
     told = [event(parts, name) for name in ("c", "a", "d", "b")]
     recorded = record(parts, delivery(parts, source), *told)
     assert recorded.event_ids == tuple(one.id for one in told)
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         assert [entry.subject for entry in feed.read(connection, after=0, limit=10).entries] == ["c", "a", "d", "b"]
     assert len(rows(parts, Subject)) == 4
@@ -121,7 +123,7 @@ def test_two_equal_events_in_one_delivery_are_one(parts: Runtime, source: Source
     assert len(recorded.event_ids) == 2
     assert recorded.event_ids[0] == first.id
     assert (recorded.is_new, recorded.has_conflict) == (True, False)
-    assert len(rows(parts, Event)) == len(rows(parts, OutboxEntry)) == 2
+    assert len(rows(parts, Event)) == len(rows(parts, FeedEntry)) == 2
     assert rows(parts, Repeat) == []
     with parts.database.read() as connection:
         assert [row.id for row in events.deliveries_of(connection, first.id)] == [arrived.id]
@@ -167,6 +169,7 @@ def test_the_last_of_several_claims_in_one_delivery_counts(parts: Runtime, sourc
 
 def test_a_repeat_does_not_make_a_settled_payment_due(parts: Runtime, source: SourceRecord) -> None:
     record(parts, delivery(parts, source), event(parts, "a"))
+    catch_up(parts.database)
     with parts.database.write() as connection:
         connection.execute(table_of(Subject).update().values(due_at=None))
     record(parts, delivery(parts, source), event(parts, "a"))
@@ -205,7 +208,7 @@ def test_batches_that_overlap_at_once_are_each_recorded_and_no_event_twice(
         lambda turn: [event(parts, f"{turn} {name}") for name in reversed(names)],
         source,
     )
-    assert len(rows(parts, Event)) == len(rows(parts, OutboxEntry)) == 12 * TURNS
+    assert len(rows(parts, Event)) == len(rows(parts, FeedEntry)) == 12 * TURNS
 
 
 def test_different_events_about_the_same_payments_in_opposite_order_do_not_block_each_other(
@@ -247,6 +250,7 @@ def test_words_of_the_vocabularies_are_stored_as_their_texts(parts: Runtime, sou
     )
     silent = event(parts, "FT3", claimed_status=None)
     record(parts, delivery(parts, source), as_text, as_word, silent)
+    catch_up(parts.database)
     with parts.database.read() as connection:
         stored = connection.execute(text("SELECT kind, claimed_status, proof FROM events ORDER BY subject")).all()
         words = {(row.kind, row.status, row.agreement) for row in payments.listing(connection, "payment", limit=10)}

@@ -9,6 +9,7 @@ from conftest import StandingClock, add_source
 from sqlalchemy import Row, select
 from store.made import delivery, event, record
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments as stored
 from receiver.store import sources
@@ -25,6 +26,7 @@ def tell(parts: Runtime, source: SourceRecord, *payments: str, event_name: str =
 
 
 def claim(parts: Runtime, lease: str = "lease", limit: int = 10, subject_id: int | None = None) -> list[Due]:
+    catch_up(parts.database)
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as connection:
@@ -40,6 +42,7 @@ def settle(parts: Runtime, due: Due, in_seconds: float | None, **values: str) ->
 
 
 def rows(parts: Runtime) -> list[Row[tuple[object, ...]]]:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         return list(connection.execute(select(table_of(Subject)).order_by(table_of(Subject).c.id)))
 
@@ -92,6 +95,7 @@ def test_two_open_claims_on_postgresql_do_not_wait_for_each_other(parts: Runtime
     if parts.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     tell(parts, source, "a", "b")
+    catch_up(parts.database)
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as one, parts.database.write() as two:

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from store.made import delivery, event, record
 
 from receiver.admin import secrets
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import encryption, payments, signing_secrets, sources
 from receiver.store.database import TRIES, Contended, StoreUnavailable, retried
@@ -51,6 +52,7 @@ def test_a_callback_does_not_wait_while_everything_is_encrypted_anew(parts: Runt
 
 def test_a_check_does_not_wait_for_a_payment_that_is_being_asked_about(parts: Runtime, source: SourceRecord) -> None:
     receive(parts, source, "FT1")
+    catch_up(parts.database)
     with parts.database.write() as connection:
         (due,) = payments.claim_due(connection, now=parts.clock(), until=parts.clock(), lease="a", limit=1)
         with parts.database.write() as other:

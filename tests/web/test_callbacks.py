@@ -17,7 +17,7 @@ from receiver.inbox import verification
 from receiver.runtime import Runtime
 from receiver.store import signing_secrets, sources
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Delivery, Event, OutboxEntry, Subject, table_of
+from receiver.store.tables import Delivery, Event, FeedEntry, Subject, table_of
 from receiver.web import create_app
 
 pytestmark = pytest.mark.usefixtures("source")
@@ -58,7 +58,7 @@ def test_a_deposit_becomes_an_event_a_feed_entry_and_a_payment_that_is_due(
     assert (event.type, event.subject, event.payment_id) == ("bcb.deposit", "FT2384654NXF6", "FT2384654NXF6")
     assert (event.amount, event.currency, event.claimed_status) == ("1000.00", "USD", "completed")
     assert (event.proof, event.proof_key) == ("signature", "secret:1")
-    (entry,) = rows(parts, OutboxEntry)
+    (entry,) = rows(parts, FeedEntry)
     assert (entry.type, entry.event_id) == ("bcb.deposit", event.id)
     (payment,) = rows(parts, Subject)
     assert (payment.kind, payment.subject, payment.status, payment.agreement) == (
@@ -87,13 +87,13 @@ def test_the_identical_delivery_is_a_duplicate(client: FlaskClient, bank: BankSi
     first, again = send(client, signed), send(client, signed)
     assert again.status_code == 200
     assert again.json == {"status": "duplicate", "events": (first.json or {})["events"]}
-    assert (count(parts, Event), count(parts, OutboxEntry), count(parts, Delivery)) == (1, 1, 1)
+    assert (count(parts, Event), count(parts, FeedEntry), count(parts, Delivery)) == (1, 1, 1)
 
 
 def test_the_same_event_in_a_new_delivery_is_a_duplicate(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
     first, again = send(client, bank.sign(deposit())), send(client, bank.sign(deposit()))
     assert again.json == {"status": "duplicate", "events": (first.json or {})["events"]}
-    assert (count(parts, Event), count(parts, OutboxEntry)) == (1, 1)
+    assert (count(parts, Event), count(parts, FeedEntry)) == (1, 1)
     assert not rows(parts, Event)[0].conflict
 
 
@@ -215,7 +215,7 @@ def test_what_is_not_proven_genuine_is_refused_and_kept_with_its_reason(
     assert answer.status_code == 401
     assert answer.content_type == "application/problem+json"
     assert reason not in answer.text
-    assert (count(parts, Event), count(parts, OutboxEntry)) == (0, 0)
+    assert (count(parts, Event), count(parts, FeedEntry)) == (0, 0)
     assert [row.reason for row in rows(parts, Delivery, verdict="rejected")] == [reason]
 
 
@@ -227,7 +227,7 @@ def test_a_late_delivery_is_refused_and_kept_as_one_with_a_right_signature(
     assert send(client, bank.sign(deposit(), timestamp=timestamp)).status_code == 401
     (row,) = rows(parts, Delivery)
     assert (row.verdict, row.reason, row.proven) == ("late", "timestamp_stale", True)
-    assert (count(parts, Event), count(parts, OutboxEntry)) == (0, 0)
+    assert (count(parts, Event), count(parts, FeedEntry)) == (0, 0)
 
 
 @pytest.mark.parametrize("seconds", [-300, 300])

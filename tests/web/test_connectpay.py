@@ -16,7 +16,7 @@ from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.store import deliveries
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Delivery, Event, OutboxEntry, Subject
+from receiver.store.tables import Delivery, Event, FeedEntry, Subject
 
 BODY = outgoing()
 
@@ -67,7 +67,7 @@ def test_a_hundred_callbacks_of_unknown_types_in_a_row_are_all_answered_ok_and_n
     for number in range(100):
         assert_ok(send(client, {"eventType": f"Novelty{number}.Happened", "id": number}))
     told = rows(parts, Event, type="connectpay.unrecognised")
-    assert len({row.payload_sha256 for row in told}) == len(told) == len(rows(parts, OutboxEntry)) == 100
+    assert len({row.payload_sha256 for row in told}) == len(told) == len(rows(parts, FeedEntry)) == 100
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import audit, payments
 from receiver.store.database import StoreUnavailable
@@ -267,6 +268,7 @@ def test_the_timeline_tells_what_happened_in_the_order_of_time(
 
 
 def check(parts: Runtime, clock: StandingClock) -> None:
+    catch_up(parts.database)
     with parts.database.write() as connection:
         subject_id = connection.execute(select(table_of(Subject).c.id)).scalar_one()
         payments.add_check(

@@ -10,6 +10,7 @@ from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments
 
@@ -25,6 +26,7 @@ def listed(client: FlaskClient, token: Headers, **query: Any) -> list[str]:
 def reconcile(parts: Runtime, payment_id: str, status: str, agreement: str) -> None:
     """Write down an answer of the bank."""
     now = parts.clock()
+    catch_up(parts.database)
     with parts.database.write() as connection:
         row = payments.find(connection, "bcb", "payment", payment_id)
         assert row is not None

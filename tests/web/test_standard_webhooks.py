@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from receiver.admin import deliveries as acts
 from receiver.runtime import Runtime
-from receiver.store.tables import Check, Delivery, Event, OutboxEntry, Subject
+from receiver.store.tables import Check, Delivery, Event, FeedEntry, Subject
 from receiver.worker.loop import Worker
 
 BODY = {"type": "invoice.paid", "timestamp": "2026-03-04T12:00:00Z", "data": {"id": "inv_1"}}
@@ -60,7 +60,7 @@ def test_a_message_becomes_an_event_of_its_own_type_and_nothing_is_asked_for(
     post(client, webhook(BODY, at=parts.clock().timestamp()))
     (event,) = rows(parts, Event)
     assert (event.type, event.kind, event.subject) == ("standard_webhooks.invoice.paid", "none", None)
-    assert [row.type for row in rows(parts, OutboxEntry)] == ["standard_webhooks.invoice.paid"]
+    assert [row.type for row in rows(parts, FeedEntry)] == ["standard_webhooks.invoice.paid"]
     assert Worker(parts).run_once() == 0
     assert (rows(parts, Subject), rows(parts, Check)) == ([], [])
 

@@ -1,6 +1,6 @@
 """The tables, by subject. A column is explained where its name alone does not."""
 
-from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, OutboxEntry
+from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.sources import BankToken, CredentialChange, PublicKeys, RequestBudget, SigningSecret, Source
@@ -21,6 +21,7 @@ __all__ = [
     "FeedHead",
     "HeldEvent",
     "OutboxEntry",
+    "PendingEvent",
     "PublicKeys",
     "Repeat",
     "Replay",

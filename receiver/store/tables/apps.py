@@ -9,8 +9,18 @@ from sqlmodel import Field, SQLModel
 from receiver.store.tables.base import BigKey, key, source, time
 
 
+class PendingEvent(SQLModel, table=True):
+    """An event from which nothing is derived yet: `receiver.store.outbox` takes it from here."""
+
+    __tablename__ = "pending_events"
+
+    id: int = key()
+    event_id: str
+    """Written in the transaction that writes the event, so no foreign key, which each callback would pay for."""
+
+
 class OutboxEntry(SQLModel, table=True):
-    """A feed entry as its writer's transaction leaves it, until it is given its position and moved to the feed."""
+    """A feed entry of its own, of no new event, as its writer's transaction leaves it until it has a position."""
 
     __tablename__ = "feed_outbox"
 
@@ -26,7 +36,7 @@ class OutboxEntry(SQLModel, table=True):
 
 
 class FeedEntry(SQLModel, table=True):
-    """One line in the ordered log that apps read; `receiver.store.feed` brings it here from the outbox."""
+    """One line in the ordered log that apps read; `receiver.store.outbox` brings it here."""
 
     __tablename__ = "feed_entries"
     __table_args__ = (
@@ -39,13 +49,14 @@ class FeedEntry(SQLModel, table=True):
 
     position: int = Field(sa_column=Column(BigKey, primary_key=True, autoincrement=False))
     outbox_id: int = Field(sa_type=BigKey)
-    """Where it came from: the rows to take out of the outbox in the same transaction."""
+    """Its number among those that waited for a position."""
     type: str
     source_id: int = source()
     subject: str | None = None
     time: datetime = time()
     event_id: str | None = None
     data: dict[str, Any] = Field(sa_type=JSON)
+    """Empty where it is read from the event: see `receiver.store.events.feed_data`."""
     replay_id: str | None = None
     """The replay that wrote it again."""
     consumer: str | None = None

@@ -81,6 +81,8 @@ class Event(SQLModel, table=True):
     subject: str | None = None
     payment_id: str | None = None
     claimed_status: Status | None = word(Status, nullable=True)
+    claimed_at: datetime | None = time(nullable=True)
+    """When the bank told it, where that orders its claims."""
     amount: str | None = None
     currency: str | None = None
     facts: dict[str, Any] = Field(sa_type=JSON)

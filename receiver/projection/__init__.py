@@ -1,0 +1,1 @@
+"""The projection: all that follows from events, derived once they are committed, many at a time."""
