@@ -43,6 +43,7 @@ def worker(once: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    started.database.checkpoint_aside()
     Worker(started).run(stop)
 
 

@@ -36,6 +36,7 @@ def wsgi_app() -> "Flask":
     except ReceiverError as error:
         sys.stderr.write(f"receiver: {error}\n")
         sys.exit(NOT_LOADED)
+    started.database.checkpoint_aside()
     return create_app(started)
 
 
@@ -68,6 +69,7 @@ def development_server() -> None:
         prepare(started)
     except ReceiverError as error:
         sys.exit(f"receiver: {error}")
+    started.database.checkpoint_aside()
     # Flask would read `.env` too, by rules of its own.
     host = started.settings.bind.strip("[]").replace("unix:", "unix://")
     create_app(started).run(host, started.settings.port, threaded=True, load_dotenv=False)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Transaction, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.model import ReceiverError
+from receiver.store.checkpointer import Checkpointer
 from receiver.store.sqlite import BUSY_SECONDS, sqlite_engine
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
 from receiver.store.thread_pool import run_in_thread
@@ -75,6 +76,7 @@ class Database:
         self.url = url
         self.is_sqlite = url.startswith("sqlite")
         self._turns: SqliteWriteLock | None = None
+        self._checkpointer: Checkpointer | None = None
         self._sessions: Sessions | None = None
         # SQLite answers from within this process: there is no silence to give up.
         self._bounded: Callable[[float | None], AbstractContextManager[object]] = nullcontext
@@ -134,6 +136,8 @@ class Database:
                 transaction.rollback()
                 raise
             self._commit(transaction, leave)
+        if self._checkpointer is not None:
+            self._checkpointer.start()
         with self._committed:
             self._commits += 1
             self._committed.notify_all()
@@ -150,6 +154,14 @@ class Database:
             leave()
 
         run_in_thread(commit)
+
+    def checkpoint_aside(self) -> None:
+        """Keep SQLite's checkpoints out of the commits: a thread does them, in each process from its first commit on.
+
+        For processes that serve; whoever commits a few times needs none.
+        """
+        if self._turns is not None:
+            self._checkpointer = Checkpointer(str(make_url(self.url).database), self._turns)
 
     @property
     def notice(self) -> str | None:
@@ -181,6 +193,8 @@ class Database:
 
     def close(self) -> None:
         """Give back all connections; the database can still be used afterwards."""
+        if self._checkpointer is not None:
+            self._checkpointer.stop()
         self.engine.dispose()
 
     @contextmanager

@@ -19,6 +19,9 @@ LOOK_SECONDS = 0.0005
 """How often a writer looks whether another process's turn has ended; an idle event loop makes a millisecond of it."""
 
 
+Sleep = Callable[[float], None]
+
+
 class WriteLockTimeout(Exception):
     """Other writers have held the database for too long, or the file for their turns can't be locked."""
 
@@ -30,7 +33,6 @@ class SqliteWriteLock:
         """Take the file's path; it need not exist yet."""
         # As SQLite does for its log: a database has one, by whatever name it is reached.
         self._database_file = os.path.realpath(database_file)
-        self._file = f"{self._database_file}-turn"
         self._threads = threading.Lock()
 
     @contextmanager
@@ -48,19 +50,21 @@ class SqliteWriteLock:
             self._threads.release()
 
     @contextmanager
-    def of_processes(self, ends: float) -> Iterator[Callable[[], None]]:
+    def of_processes(self, ends: float, sleep: Sleep | None = None) -> Iterator[Callable[[], None]]:
         """Hold the turn among processes, for the block or until what is given is called; to be taken second.
+
+        A native thread, which hands in how it sleeps, takes it alone: it counts as a process of its own.
 
         Raises:
             WriteLockTimeout
         """
         # Opened anew for each turn: a process that is forked shares no lock with its parent.
         try:
-            file = FileIO(self._file, "r+", opener=self._open)
+            file = open_beside(self._database_file, "turn")
         except OSError as error:
-            raise WriteLockTimeout(f"{self._file}: {error.strerror}") from error
+            raise WriteLockTimeout(f"{self._database_file}-turn: {error.strerror}") from error
         with file:
-            _lock(file, ends)
+            _lock(file, ends, sleep or time.sleep)
 
             def leave() -> None:
                 # Closing it, which may have been done meanwhile, leaves the turn all the same.
@@ -69,29 +73,35 @@ class SqliteWriteLock:
 
             yield leave
 
-    def _open(self, path: str, flags: int) -> int:
-        """Open the file, or make it, for those who may write to the database."""
-        with suppress(FileNotFoundError):
-            return os.open(path, flags)
-        made = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        with suppress(FileNotFoundError):
-            of_database = os.stat(self._database_file)
-            os.fchmod(made, stat.S_IMODE(of_database.st_mode))
-            if os.geteuid() == 0:
-                # Else a command run as root would lock the receiver out.
-                os.fchown(made, of_database.st_uid, of_database.st_gid)
-        return made
+
+def open_beside(database_file: str, name: str) -> FileIO:
+    """Open an empty file beside a database, or make it, for those who may write to the database; to be locked.
+
+    Raises:
+        OSError
+    """
+    path = f"{database_file}-{name}"
+    with suppress(FileNotFoundError):
+        return FileIO(os.open(path, os.O_RDWR | os.O_CLOEXEC), "r+")
+    made = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with suppress(FileNotFoundError):
+        of_database = os.stat(database_file)
+        os.fchmod(made, stat.S_IMODE(of_database.st_mode))
+        if os.geteuid() == 0:
+            # Else a command run as root would lock the receiver out.
+            os.fchown(made, of_database.st_uid, of_database.st_gid)
+    return FileIO(made, "r+")
 
 
-def _lock(file: FileIO, ends: float) -> None:
+def _lock(file: FileIO, ends: float, sleep: Sleep) -> None:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= ends:
                 raise WriteLockTimeout("another process's writers have held the database for too long") from None
-            time.sleep(LOOK_SECONDS)
+            sleep(LOOK_SECONDS)
         except OSError as error:
-            raise WriteLockTimeout(f"{file.name}: {error.strerror}") from error
+            raise WriteLockTimeout(f"the file for turns: {error.strerror}") from error
         else:
             return

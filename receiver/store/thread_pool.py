@@ -1,10 +1,13 @@
-"""Calls that block in the operating system, such as a commit that waits for the disk."""
+"""Native threads, under gevent too: for calls that block in the operating system, and for work beside the requests."""
 
+import _thread
 import sys
+import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, TypeVarTuple, cast
 
 Given = ParamSpec("Given")
+Givens = TypeVarTuple("Givens")
 Returned = TypeVar("Returned")
 
 
@@ -29,6 +32,28 @@ def run_in_thread(function: Callable[Given, Returned], *args: Given.args, **kwar
     if error is not None:
         raise error
     return cast(Returned, returned)
+
+
+def start_native_thread(function: Callable[[*Givens], None], *args: *Givens) -> None:
+    """Have a thread of the operating system call a function; it ends with the process, wherever it is then.
+
+    Nothing in it may wait for a lock of `threading` or log: under gevent these belong to the thread of the requests.
+    """
+    start = _original("_thread", "start_new_thread") if _under_gevent() else _thread.start_new_thread
+    start(function, args)
+
+
+def native_sleep(seconds: float) -> None:
+    """Sleep in a native thread."""
+    sleep = _original("time", "sleep") if _under_gevent() else time.sleep
+    sleep(seconds)
+
+
+def _original(module: str, name: str) -> Callable[..., object]:
+    """Return what gevent has replaced."""
+    from gevent import monkey
+
+    return cast(Callable[..., object], monkey.get_original(module, name))
 
 
 def _under_gevent() -> bool:

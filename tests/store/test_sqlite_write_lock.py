@@ -45,6 +45,7 @@ import sys
 from sqlalchemy import text
 from receiver.store.database import Database
 database = Database(sys.argv[1])
+{checkpoints}
 for _ in range(70):
     with database.write() as connection:
         connection.execute(text("INSERT INTO pages SELECT randomblob(4000) FROM pages LIMIT 200"))
@@ -211,7 +212,8 @@ def test_a_file_for_turns_that_can_not_be_opened_is_an_unavailable_database(sqli
     database.close()
 
 
-def test_the_log_begins_anew_under_load_on_a_slow_disk(sqlite_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("checkpoints", ["database.checkpoint_aside()", ""], ids=["beside the commits", "by commits"])
+def test_the_log_begins_anew_under_load_on_a_slow_disk(sqlite_url: str, tmp_path: Path, checkpoints: str) -> None:
     """110 MB go through it; where a checkpoint is overtaken by others' commits, most of it stays."""
     strace = shutil.which("strace")
     if strace is None or subprocess.run([strace, "-qq", "true"], capture_output=True, check=False).returncode:
@@ -231,7 +233,10 @@ def test_the_log_begins_anew_under_load_on_a_slow_disk(sqlite_url: str, tmp_path
     log = file.with_name(file.name + "-wal")
     largest, ends = 0, in_time()
     with ExitStack() as started:
-        writers = [started.enter_context(running(WRITE, sqlite_url, *options)) for _ in range(2)]
+        writers = [
+            started.enter_context(running(WRITE.format(checkpoints=checkpoints), sqlite_url, *options))
+            for _ in range(2)
+        ]
         while any(writer.poll() is None for writer in writers) and time.monotonic() < ends:
             with suppress(FileNotFoundError):
                 largest = max(largest, log.stat().st_size)

@@ -1,4 +1,4 @@
-"""Group commit as gunicorn's gevent worker runs it: `under_gevent.py DATABASE_URL`, in a process of its own."""
+"""Group commit and checkpoints as under gevent: `under_gevent.py DATABASE_URL FILE`, in a process of its own."""
 
 from gevent import monkey
 
@@ -105,11 +105,27 @@ def block_nobody(_: Database) -> None:
     raise AssertionError("the error was lost")
 
 
+def checkpoint_aside(database: Database) -> None:
+    """A native thread brings what is committed into the file, and stands in no greenlet's way."""
+    if not database.is_sqlite:
+        return
+    file = Path(database.url.removeprefix("sqlite:///"))
+    database.checkpoint_aside()
+    before = file.stat().st_size
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE pages AS SELECT randomblob(100000)"))
+    ends = time.monotonic() + 30
+    while file.stat().st_size == before:
+        assert time.monotonic() < ends
+        # Whatever it is that it waits for, all greenlets stand still.
+        NATIVE_SLEEP(0.01)
+
+
 NATIVE_SLEEP = monkey.get_original("time", "sleep")
 NATIVE_ID = monkey.get_original("threading", "get_native_id")
 
 if __name__ == "__main__":
     opened = Database(sys.argv[1])
-    for look in (share_transactions, wait_for_nobody_killed, block_nobody):
+    for look in (share_transactions, wait_for_nobody_killed, block_nobody, checkpoint_aside):
         look(opened)
     opened.close()
