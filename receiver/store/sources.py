@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -27,6 +27,10 @@ class SourceNameWrong(ReceiverError):
 
 class SourceExists(ReceiverError):
     """There is a source of this name already."""
+
+
+class SourceGone(ReceiverError):
+    """The source was removed meanwhile; nothing can be written down for it."""
 
 
 class SourceRecord(NamedTuple):
@@ -140,6 +144,24 @@ def lock(connection: Connection, source_id: int) -> None:
     of a delivery takes on its source. `FOR UPDATE` does not, and would starve where callbacks come without a pause.
     """
     connection.execute(select(_sources.c.id).where(_sources.c.id == source_id).with_for_update(key_share=True))
+
+
+def share(connection: Connection, source_ids: Iterable[int]) -> None:
+    """Keep sources from being removed until the transaction ends; for whoever is about to write for them.
+
+    It is the lock that a foreign key takes (`FOR KEY SHARE`), once for all rows: who removes a source waits for it, and
+    then finds what was written. It waits for nobody but who is removing one of these sources.
+
+    Raises:
+        SourceGone
+    """
+    wanted = set(source_ids)
+    if not wanted:
+        return
+    rows = select(_sources.c.id).where(_sources.c.id.in_(wanted)).order_by(_sources.c.id)
+    found = connection.execute(rows.with_for_update(read=True, key_share=True)).scalars()
+    if gone := wanted - set(found):
+        raise SourceGone(f"the source {min(gone)} was removed meanwhile")
 
 
 def lock_bank(connection: Connection, bank: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-from receiver.store.tables.base import BigKey, key, source, time
+from receiver.store.tables.base import BigKey, key, shared_source, source, time
 
 
 class PendingEvent(SQLModel, table=True):
@@ -51,7 +51,7 @@ class FeedEntry(SQLModel, table=True):
     outbox_id: int = Field(sa_type=BigKey)
     """Its number among those that waited for a position."""
     type: str
-    source_id: int = source()
+    source_id: int = shared_source()
     subject: str | None = None
     time: datetime = time()
     event_id: str | None = None

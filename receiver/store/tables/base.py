@@ -88,6 +88,14 @@ def source() -> Any:
     return Field(sa_column=Column(BigKey, ForeignKey("sources.id"), nullable=False))
 
 
+def shared_source() -> Any:
+    """Make such a column for a table that callbacks write to: no foreign key, which each row would pay for.
+
+    What it stood for is held by `receiver.store.sources.share`, once for a transaction, and a trigger of the database.
+    """
+    return Field(sa_column=Column(BigKey, nullable=False))
+
+
 def source_key() -> Any:
     """Make a column for the source that a row belongs to, as primary key: a source has one such row at most."""
     return Field(sa_column=Column(BigKey, ForeignKey("sources.id"), primary_key=True, autoincrement=False))

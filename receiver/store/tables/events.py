@@ -7,7 +7,7 @@ from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, UniqueConst
 from sqlmodel import Field, SQLModel
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind, Verdict
-from receiver.store.tables.base import BigKey, key, partial_index, source, table_of, time, word
+from receiver.store.tables.base import BigKey, key, partial_index, shared_source, source, table_of, time, word
 
 
 class Delivery(SQLModel, table=True):
@@ -20,7 +20,7 @@ class Delivery(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True)
-    source_id: int = source()
+    source_id: int = shared_source()
     received_at: datetime = time()
     verdict: Verdict = word(Verdict)
     reason: str | None = None
@@ -70,7 +70,7 @@ class Event(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True)
-    source_id: int = source()
+    source_id: int = shared_source()
     delivery_id: str = Field(foreign_key="deliveries.id")
     identity: bytes = Field(sa_type=LargeBinary)
     """SHA-256 of what makes this event this event and no other."""
@@ -148,7 +148,7 @@ class Subject(SQLModel, table=True):
     )
 
     id: int = key()
-    source_id: int = source()
+    source_id: int = shared_source()
     kind: SubjectKind = word(SubjectKind)
     subject: str
     status: Status = word(Status)
