@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from receiver.inbox import verification
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import signing_secrets, sources
 from receiver.store.sources import SourceRecord
@@ -28,6 +29,7 @@ def send(client: FlaskClient, signed: Signed, **headers: str) -> TestResponse:
 
 
 def rows(parts: Runtime, model: Any, **where: Any) -> list[Any]:
+    catch_up(parts.database)
     table = table_of(model)
     query = select(table)
     for name, value in where.items():
@@ -37,6 +39,7 @@ def rows(parts: Runtime, model: Any, **where: Any) -> list[Any]:
 
 
 def count(parts: Runtime, model: Any) -> int:
+    catch_up(parts.database)
     with parts.database.read() as connection:
         number: int = connection.execute(select(func.count()).select_from(table_of(model))).scalar_one()
         return number
