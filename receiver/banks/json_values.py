@@ -245,6 +245,18 @@ def anywhere(fields: Mapping[str, Any], *names: str) -> list[str]:
     return [value for values in found.values() for value in values]
 
 
+def line(fields: Mapping[str, Any], *names: str) -> str | None:
+    """Return the first of the named texts in one line, cut to what a text may have; none where there is none.
+
+    For what people write, such as remittance text.
+    """
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, str) and (found := text({name: " ".join(value.split())[:TEXT_CHARACTERS_MAX]}, name)):
+            return found
+    return None
+
+
 def first(fields: Mapping[str, Any], *names: str) -> str | None:
     """Return the first text that `anywhere` finds; none where there is none."""
     return next(iter(anywhere(fields, *names)), None)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from receiver.cli.context import migrated, who
 from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
+from receiver.cli.replays import Time
+from receiver.model import Agreement, ProofStrength, Status
 
 if TYPE_CHECKING:
     from receiver.runtime import Runtime
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 POLL_SECONDS = 0.5
 
@@ -25,27 +32,61 @@ def events() -> None:
     """Look at events."""
 
 
+class Amount(click.ParamType[Decimal]):
+    """An amount in plain digits."""
+
+    name = "amount"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """Read it."""
+        if not re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,10})?", str(value)):
+            self.fail(f"{value!r} is no amount such as 1000.00", param, ctx)
+        return Decimal(str(value))
+
+
+def several(option: str, field: str, about: str, words: type[StrEnum] | None = None) -> Callable[[Command], Command]:
+    """Make an option that may be given several times: any of the values will do."""
+    kind = click.Choice([str(word) for word in words]) if words else None
+    return click.option(option, field, multiple=True, type=kind, help=f"{about} Repeatable: any of them.")
+
+
 @events.command("list")
-@click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
-@click.option("--type", "kind", help="Only this type, such as bcb.deposit.")
-@click.option("--payment-id", help="Only this payment.")
-@click.option("--late", is_flag=True, help="Only those that came late and were confirmed afterwards.")
+@click.option(
+    "--q",
+    "question",
+    default="",
+    help="What is known: the beginning of an id, a reference, an account or a word of the text; or an amount.",
+)
+@several("--source", "source", "Only this source.")
+@several("--type", "type", "Only this type, such as bcb.deposit.")
+@several("--payment-id", "payment_id", "Only this payment.")
+@several("--event-id", "event_id", "Only this event.")
+@click.option("--amount-min", type=Amount(), help="Only of this amount or more, whatever its sign.")
+@click.option("--amount-max", type=Amount(), help="Only of this amount or less, whatever its sign.")
+@several("--currency", "currency", "Only in this currency.")
+@several("--account", "account", "Only on this account, by its whole number; blanks do not count.")
+@several("--reference", "reference", "Only with this reference, as a whole.")
+@several("--status", "status", "Only those that claim this.", Status)
+@several("--proof", "proof", "Only what was proven by this.", ProofStrength)
+@several("--agreement", "agreement", "Only where the bank's answer stands so to what was claimed.", Agreement)
+@click.option("--conflict/--no-conflict", default=None, help="Only those that came again with other content, or not.")
+@click.option("--late/--no-late", default=None, help="Only those that came late and were confirmed afterwards, or not.")
+@click.option("--after", "received_after", type=Time(), help="Only what was received at this time or later.")
+@click.option("--before", "received_before", type=Time(), help="Only what was received before this time.")
 @limit
 @as_json
-def list_events(
-    names: tuple[str, ...], kind: str | None, payment_id: str | None, late: bool, limit: int, as_json: bool
-) -> None:
-    """List events, newest first."""
-    from receiver.store import events as stored
-    from receiver.store.events import Filter
+def list_events(limit: int, as_json: bool, **asked: Any) -> None:
+    """List events, newest first: all, or those that fit all options. Of accounts the last four characters are shown."""
+    from receiver.admin import search
+    from receiver.store.search import Wanted
     from receiver.web.schemas.events import Event
 
-    runtime = migrated()
-    wanted = Filter(sources=names, type=kind, payment_id=payment_id, late=late or None)
-    with runtime.database.read() as connection:
-        rows = [Event.of(row).shown() for row in stored.listing(connection, wanted, below=None, limit=limit)]
+    found = search.find_all(migrated(), Wanted(**asked), limit=limit)
+    rows = [Event.of(search.masked(event)).shown() for event in found.events]
     columns = ["id", "received_at", "source", "type", "subject", "claimed_status", "amount", "currency"]
-    write_list(rows, columns, as_json, "There is no such event yet.")
+    write_list(rows, columns, as_json, "There is no such event.")
+    if found.older_left:
+        click.echo(f"Not searched yet: about {found.older_left} events of before the upgrade.", err=True)
 
 
 @events.command()

@@ -17,16 +17,16 @@ _events, _deliveries, _repeats, _sources = (table_of(model) for model in (Event,
 
 @dataclass(frozen=True)
 class Filter:
-    """Which events to list; what is empty or none does not restrict.
+    """Which events to list; what is empty or none does not restrict. Of several values any will do.
 
     The time of receipt is from `received_after` on and ends before `received_before`, so that adjoining spans share
     no event and leave none out.
     """
 
     sources: Sequence[str] = ()
-    type: str | None = None
-    payment_id: str | None = None
-    event_id: str | None = None
+    types: Sequence[str] = ()
+    payment_ids: Sequence[str] = ()
+    event_ids: Sequence[str] = ()
     late: bool | None = None
     received_after: datetime | None = None
     received_before: datetime | None = None
@@ -75,13 +75,14 @@ def listing(connection: Connection, wanted: Filter, *, below: str | None, limit:
     ids = sources.ids(connection, wanted.sources)
     if wanted.sources and not ids:
         return []
-    types = [wanted.type] if wanted.type else []
     where = _conditions(wanted, below)
-    if wanted.payment_id or wanted.event_id or wanted.late:
-        alternatives = pagination.combinations()
-        where += pagination.beside(_events.c.source_id, ids, 0) + pagination.beside(_events.c.type, types, "")
+    if wanted.payment_ids or wanted.event_ids or wanted.late:
+        alternatives = pagination.combinations((_events.c.id, wanted.event_ids))
+        if not wanted.event_ids:
+            alternatives = pagination.combinations((_events.c.payment_id, wanted.payment_ids))
+        where += pagination.beside(_events.c.source_id, ids, 0) + pagination.beside(_events.c.type, wanted.types, "")
     else:
-        alternatives = pagination.combinations((_events.c.source_id, ids), (_events.c.type, types))
+        alternatives = pagination.combinations((_events.c.source_id, ids), (_events.c.type, wanted.types))
     page = pagination.page(_COLUMNS, alternatives, where=where, order=_events.c.id.desc(), limit=limit).subquery()
     return fetch_all(connection, EventRecord, _named(page).order_by(page.c.id.desc()))
 
@@ -94,10 +95,8 @@ def _named(rows: FromClause) -> Select[Any]:
 
 def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:
     where = []
-    if wanted.payment_id:
-        where.append(_events.c.payment_id == wanted.payment_id)
-    if wanted.event_id:
-        where.append(_events.c.id == wanted.event_id)
+    if wanted.payment_ids and wanted.event_ids:
+        where += pagination.beside(_events.c.payment_id, wanted.payment_ids, "")
     if wanted.late is not None:
         where.append(_events.c.late.is_(wanted.late))
     # An id tells the millisecond and has the index; the column tells the microsecond.
@@ -116,6 +115,13 @@ def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:
 def find(connection: Connection, event_id: str) -> EventRecord | None:
     """Return one event."""
     return fetch_one(connection, EventRecord, _named(_events).where(_events.c.id == event_id))
+
+
+def by_ids(connection: Connection, event_ids: Sequence[str]) -> list[EventRecord]:
+    """Return events in the order of these ids; one that is not there is left out."""
+    found = fetch_all(connection, EventRecord, _named(_events).where(_events.c.id.in_(event_ids)))
+    by_id = {event.id: event for event in found}
+    return [by_id[event_id] for event_id in event_ids if event_id in by_id]
 
 
 def conflicting(connection: Connection, *, limit: int) -> list[EventRecord]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, select, update
 
 from receiver.model import Verdict
-from receiver.store import outbox, sources
+from receiver.store import outbox, search_index, sources
 from receiver.store.bulk_insert import BulkInsert, RowValues
 from receiver.store.events import ids_of_delivery
 from receiver.store.records import (
@@ -183,8 +183,10 @@ def _insert_repeated(connection: Connection, repeated: Sequence[DeliveredEvent])
     ]
     repeats.sort(key=lambda row: row[:2])
     _insert_repeats.run(connection, repeats)
-    for conflicting in sorted({first.id for first in firsts.values() if first.conflict}):
-        connection.execute(update(_events).where(_events.c.id == conflicting).values(conflict=True))
+    conflicting = sorted({first.id for first in firsts.values() if first.conflict})
+    for event_id in conflicting:
+        connection.execute(update(_events).where(_events.c.id == event_id).values(conflict=True))
+    search_index.note_conflicts(connection, conflicting)
     return firsts
 
 

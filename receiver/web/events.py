@@ -3,8 +3,9 @@
 from flask import Response
 
 from receiver.admin import events as acts
+from receiver.admin import search
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound
+from receiver.model import NotFound, Scope
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
@@ -28,14 +29,16 @@ class Events:
 
     @Operation("GET /api/v1/events", scope="events:read", query=EventQuery, answers={200: EventPage})
     def list_events(self, token: TokenRecord, query: EventQuery) -> EventPage:
-        """Events, newest first."""
-        below = self._cursors.read_text(query.cursor) if query.cursor else None
-        wanted = query.filter(auth.visible_sources(token, query.source))
-        with self._database.read() as connection:
-            # One more than asked for tells whether there are more, without counting them.
-            found = events.listing(connection, wanted, below=below, limit=query.limit + 1)
-        following = self._cursors.make(found[query.limit - 1].id) if len(found) > query.limit else None
-        return EventPage(data=[Event.of(event) for event in found[: query.limit]], next=following)
+        """Events, newest first: all, or those that are searched for."""
+        place = self._cursors.read_text(query.cursor) if query.cursor else None
+        wanted = query.wanted(auth.visible_sources(token, query.source))
+        found = search.find_events(self._runtime, wanted, place=place, limit=query.limit)
+        shown = found.events if Scope.PAYLOADS_READ in token.scopes else map(search.masked, found.events)
+        return EventPage(
+            data=[Event.of(event) for event in shown],
+            next=self._cursors.make(found.place) if found.place is not None else None,
+            complete=found.older_left == 0,
+        )
 
     @Operation(
         "GET /api/v1/events/<event_id>",

@@ -1,4 +1,4 @@
-"""What the worker does beside checks: public keys, warnings of certificates and quiet sources, the audit's anchor."""
+"""What the worker does beside checks: public keys, warnings, the audit's anchor, the index of searches."""
 
 import logging
 from dataclasses import dataclass, field
@@ -10,9 +10,10 @@ from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.errors import BankError
+from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Clock, Runtime
-from receiver.store import audit, bank_sessions, deliveries, events, sources
+from receiver.store import audit, bank_sessions, deliveries, events, search_index, sources
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -182,6 +183,31 @@ class AuditAnchor:
             self._noted = state.digest
             log.info("the audit log has %d entries; the newest digest is %s", *state)
         return 0
+
+
+@dataclass
+class SearchIndex:
+    """Indexes events for searches, a few in each round: new ones, and those that were there before the index was."""
+
+    runtime: Runtime
+    _has_older: bool = True
+
+    def index(self) -> int:
+        """Index some; return 0 where nothing is left.
+
+        Raises:
+            StoreUnavailable
+        """
+        return index_some(self.runtime.database) + self._index_older()
+
+    def _index_older(self) -> int:
+        if self._has_older:
+            with self.runtime.database.read() as connection:
+                self._has_older = search_index.older_left(connection) > 0
+        if not self._has_older:
+            return 0
+        with self.runtime.database.write() as connection:
+            return search_index.index_older(connection, search_index.BATCH)
 
 
 def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:

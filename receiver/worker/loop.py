@@ -11,7 +11,14 @@ from receiver.replay.run import Runner
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
-from receiver.worker.chores import AuditAnchor, CertificateExpiry, ClockPutRight, QuietSources, refresh_public_keys
+from receiver.worker.chores import (
+    AuditAnchor,
+    CertificateExpiry,
+    ClockPutRight,
+    QuietSources,
+    SearchIndex,
+    refresh_public_keys,
+)
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +82,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         QuietSources(runtime).look,
         AuditAnchor(runtime).look,
         ClockPutRight(reconciler, runtime.clock).look,
+        SearchIndex(runtime).index,
     )
 
 

@@ -130,6 +130,7 @@ def test_the_example_is_a_deposit() -> None:
         "direction": "Credit",
         "transaction_type": "Swift payment",
         "subscription_id": "e2a55504-3924-4b48-9d7e-540efcd6fa30",
+        "remittance": "Payment details",
     }
 
 

@@ -62,7 +62,7 @@ def test_the_table_has_a_line_for_each_event(cli: Cli, event_id: str) -> None:
 
 def test_no_event_is_said_on_standard_error(cli: Cli) -> None:
     result = cli.run("events", "list")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There is no such event yet.\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There is no such event.\n")
 
 
 def test_show_tells_the_event_and_its_timeline(cli: Cli, event_id: str) -> None:

@@ -66,7 +66,7 @@ def test_a_payment_that_an_event_of_an_unknown_kind_names_is_asked_for_and_found
     assert (found["status"], found["claimed_status"], found["agreement"]) == ("completed", None, "confirmed")
     assert (found["amount"], found["currency"]) == ("1000.00", "USD")
     with parts.database.read() as connection:
-        listed = events.listing(connection, events.Filter(payment_id="FT1"), below=None, limit=10)
+        listed = events.listing(connection, events.Filter(payment_ids=["FT1"]), below=None, limit=10)
     assert [(event.id, event.type, event.subject) for event in listed] == [(event_id, "bcb.unrecognised", "FT1")]
     assert feed_types(parts) == ["bcb.unrecognised", "bcb.unrecognised", "payment.status_changed"]
 

@@ -141,7 +141,7 @@ def test_a_hundred_callbacks_of_unknown_types_in_a_row_are_answered_ok_and_none_
         assert (record.status, record.attempts[-1].body) == (200, b"OK")
     assert bank.outbox.state() == {"active": True, "failed": 0, "missed": 0}
     with parts.database.read() as connection:
-        found = events.listing(connection, events.Filter(type="connectpay.unrecognised"), below=None, limit=200)
+        found = events.listing(connection, events.Filter(types=["connectpay.unrecognised"]), below=None, limit=200)
     assert len({row.payload_sha256 for row in found}) == 100
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text
 
 from receiver.runtime import Runtime
-from receiver.store import api_tokens, sources
+from receiver.store import api_tokens, search_index, sources
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """When the first one came; one comes every second."""
@@ -35,6 +35,14 @@ _SPELLINGS = {
 _SOURCE = "CASE WHEN n.i % 1000 = 7 THEN {2} WHEN n.i % 10 = 3 THEN {1} ELSE {0} END"
 _TYPE = "CASE WHEN n.i / 7 % 1000 = 5 THEN '{2}' WHEN n.i / 7 % 10 = 3 THEN '{1}' ELSE '{0}' END"
 _PAYMENT = f"CASE WHEN n.i % 100 = 11 THEN '{BUSY_PAYMENT}' ELSE 'FT' || n.i END"
+_AMOUNT = "(n.i % 9973) || '.' || (10 + n.i % 90)"
+_CURRENCY = "CASE WHEN n.i % 50 = 21 THEN 'CHF' WHEN n.i % 5 = 1 THEN 'EUR' ELSE 'USD' END"
+_ACCOUNT = "CASE WHEN n.i % 2 = 0 THEN '0000000001' ELSE CAST(1000000000 + n.i % 50021 AS text) END"
+_REMITTANCE = "'Invoice 2026-' || n.i || ' K' || (n.i % 5003) || CASE WHEN n.i % 9000 = 11 THEN ' refund' ELSE '' END"
+_FACTS = (
+    f"""'{{"account_number"\\: "DE8937040044' || {_ACCOUNT} || '", "direction"\\: "Credit","""
+    f""" "remittance"\\: "' || {_REMITTANCE} || '"}}'"""
+)
 _DATA = '{"claimed_status": "completed", "amount": "1000.00", "currency": "USD", "proof": "signature"}'
 
 
@@ -65,6 +73,20 @@ def extend(parts: Runtime, first: int, last: int) -> None:
             connection.execute(text("ANALYZE"))
 
 
+def index(parts: Runtime) -> int:
+    """Index all that was written, so that it can be searched for; return how many entries those are."""
+    number = 0
+    while True:
+        with parts.database.write() as connection:
+            done = search_index.index_older(connection, 5000)
+        number += done
+        if not done:
+            break
+    with parts.database.write() as connection:
+        connection.execute(text("ANALYZE"))
+    return number
+
+
 def _write(connection: Connection, first: int, last: int) -> None:
     spelling = _SPELLINGS[connection.dialect.name]
     ids = {row.name: row.id for row in connection.execute(text("SELECT id, name FROM sources"))}
@@ -74,6 +96,7 @@ def _write(connection: Connection, first: int, last: int) -> None:
     key = f"{spelling['hex'].format(millisecond)} || '{'0' * 16}'"
     time = spelling["time"].format(millisecond)
     json, digest = spelling["json"], f"'{'0' * 64}'"
+    said = _FACTS if connection.dialect.name == "sqlite" else f"CAST({_FACTS} AS json)"
     facts, data = json.replace("{}", "{{}}").format(), json.replace("{}", _DATA.replace(":", "\\:"))
     numbers = "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS integer) UNION ALL SELECT i + 1 FROM n WHERE i < :last)"
     for table, columns, values in (
@@ -89,12 +112,12 @@ def _write(connection: Connection, first: int, last: int) -> None:
             "events",
             (
                 "id, source_id, delivery_id, identity, content_sha256, type, kind, subject, payment_id, "
-                "claimed_status, amount, currency, facts, proof, proof_key, conflict, received_at, payload_sha256"
+                "claimed_status, amount, currency, facts, proof, proof_key, conflict, late, received_at, payload_sha256"
             ),
             (
                 f"'evt_' || {key}, {source}, 'dlv_' || {key}, {spelling['blob']}, {digest}, {kind}, 'payment', "
-                f"{_PAYMENT}, {_PAYMENT}, 'completed', '1000.00', 'USD', {facts}, 'signature', 'secret:1', "
-                f"false, {time}, {digest}"
+                f"{_PAYMENT}, {_PAYMENT}, 'completed', {_AMOUNT}, {_CURRENCY}, {said}, 'signature', 'secret:1', "
+                f"n.i % 5000 = 17, n.i % 20000 = 3, {time}, {digest}"
             ),
         ),
         (
@@ -126,5 +149,7 @@ def _write(connection: Connection, first: int, last: int) -> None:
         statement = f"INSERT INTO {table} ({columns}) {numbers} SELECT {values} FROM n"  # noqa: S608 - all our own
         connection.execute(text(statement), {"first": first, "last": last})
     connection.execute(text("UPDATE feed_head SET position = :last"), {"last": last})
+    # As if they had been there before there was an index: `index` makes one.
+    connection.execute(text("UPDATE search_progress SET through = :last, below = :last + 1"), {"last": last})
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT setval(pg_get_serial_sequence('subjects', 'id'), :last)"), {"last": last})

@@ -4,25 +4,31 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import Any, TypedDict
 
 import pytest
 from sqlalchemy import Connection, event, text
-from store.plenty import BUSY_PAYMENT, START, fill
+from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, feed, late, payments, replays
+from receiver.store import deliveries, events, feed, late, payments, replays, search, search_index
 from receiver.store.events import Filter
-from receiver.store.feed import Wanted
+from receiver.store.feed import Wanted as FeedWanted
 from receiver.store.records import lowest_id
 from receiver.store.replays import Selection
+from receiver.store.search import Wanted
 
 NUMBER = 20_000
-FEW = re.compile(r"ix_deliveries_(rejected|late)|ix_events_(payment|late)|ix_feed_entries_(event|subject)|pk_\w+ .* = ")
-"""What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event."""
+FEW = re.compile(
+    r"ix_deliveries_(rejected|late)|ix_events_(payment|late)|ix_feed_entries_(event|subject)|pk_\w+ .* = "
+    r"|PRIMARY KEY \(block=\? AND facets_id=\? AND term>\? AND term<\?\)"
+)
+"""What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event, or of some
+blocks."""
 
-BIG = ("deliveries", "events", "feed_entries", "subjects", "checks")
+BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "repeats")
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
 EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
 MANY = ("often", "seldom", "rare")
@@ -32,11 +38,17 @@ Statement = tuple[str, Any]
 
 
 def feed_of(after: int = 0, consumer: str | None = None, **wanted: tuple[str, ...]) -> Query:
-    return lambda connection: feed.read(connection, after=after, limit=101, wanted=Wanted(consumer=consumer, **wanted))
+    return lambda connection: feed.read(
+        connection, after=after, limit=101, wanted=FeedWanted(consumer=consumer, **wanted)
+    )
 
 
 def events_of(below: str | None = None, **wanted: Any) -> Query:
     return lambda connection: events.listing(connection, Filter(**wanted), below=below, limit=101)
+
+
+def search_of(below: int | None = None, **wanted: Any) -> Query:
+    return lambda connection: search.page(connection, Wanted(**wanted), below=below, limit=101)
 
 
 def payments_of(**wanted: Any) -> Query:
@@ -84,32 +96,32 @@ EVENTS: dict[str, Query] = {
     "a rare source": events_of(sources=("rare",)),
     "a silent source": events_of(sources=("silent",)),
     "several sources": events_of(sources=MANY),
-    "a type": events_of(type="bcb.deposit"),
-    "a rare type": events_of(type="bcb.unrecognised"),
-    "a type that never came": events_of(type="bcb.never"),
-    "a source and a type": events_of(sources=("rare",), type="bcb.deposit"),
-    "several sources and a type": events_of(sources=MANY, type="bcb.unrecognised"),
-    "a payment": events_of(payment_id="FT77"),
-    "a busy payment": events_of(payment_id=BUSY_PAYMENT),
-    "no such payment": events_of(payment_id="FT-none"),
-    "a payment of a source": events_of(payment_id="FT77", sources=("often",)),
-    "a payment of several sources": events_of(payment_id="FT77", sources=MANY),
-    "a payment and a type": events_of(payment_id="FT77", type="bcb.deposit"),
-    "a payment, a source and a type": events_of(payment_id="FT77", sources=("often",), type="bcb.deposit"),
-    "a payment and a time": events_of(payment_id="FT77", **_SPAN),
-    "an event": events_of(event_id=EVENT),
-    "an event of a source": events_of(event_id=EVENT, sources=("often",)),
-    "an event of several sources and a type": events_of(event_id=EVENT, sources=MANY, type="bcb.deposit"),
+    "a type": events_of(types=["bcb.deposit"]),
+    "a rare type": events_of(types=["bcb.unrecognised"]),
+    "a type that never came": events_of(types=["bcb.never"]),
+    "a source and a type": events_of(sources=("rare",), types=["bcb.deposit"]),
+    "several sources and a type": events_of(sources=MANY, types=["bcb.unrecognised"]),
+    "a payment": events_of(payment_ids=["FT77"]),
+    "a busy payment": events_of(payment_ids=[BUSY_PAYMENT]),
+    "no such payment": events_of(payment_ids=["FT-none"]),
+    "a payment of a source": events_of(payment_ids=["FT77"], sources=("often",)),
+    "a payment of several sources": events_of(payment_ids=["FT77"], sources=MANY),
+    "a payment and a type": events_of(payment_ids=["FT77"], types=["bcb.deposit"]),
+    "a payment, a source and a type": events_of(payment_ids=["FT77"], sources=("often",), types=["bcb.deposit"]),
+    "a payment and a time": events_of(payment_ids=["FT77"], **_SPAN),
+    "an event": events_of(event_ids=[EVENT]),
+    "an event of a source": events_of(event_ids=[EVENT], sources=("often",)),
+    "an event of several sources and a type": events_of(event_ids=[EVENT], sources=MANY, types=["bcb.deposit"]),
     "late": events_of(late=True),
-    "late, a source and a type": events_of(late=True, sources=("often",), type="bcb.deposit"),
-    "late, of a payment": events_of(late=True, payment_id="FT77"),
+    "late, a source and a type": events_of(late=True, sources=("often",), types=["bcb.deposit"]),
+    "late, of a payment": events_of(late=True, payment_ids=["FT77"]),
     "not late, a rare source": events_of(late=False, sources=("rare",)),
     "after a time": events_of(received_after=MIDDLE),
     "before a time": events_of(received_before=MIDDLE),
     "between times": events_of(**_SPAN),
     "between times, a source": events_of(sources=("often",), **_SPAN),
     "between times, a rare source": events_of(sources=("rare",), **_SPAN),
-    "between times, a type": events_of(type="bcb.unrecognised", **_SPAN),
+    "between times, a type": events_of(types=["bcb.unrecognised"], **_SPAN),
     "one": lambda connection: events.find(connection, EVENT),
     "its deliveries": lambda connection: events.deliveries_of(connection, EVENT),
     "its bytes": lambda connection: events.raw(connection, EVENT),
@@ -164,6 +176,47 @@ LATE: dict[str, Query] = {
     "what one tells": lambda connection: late.held(connection, EVENT.replace("evt", "dlv")),
 }
 
+SEARCHES: dict[str, Query] = {
+    "nothing": search_of(),
+    "further back": search_of(below=NUMBER // 2),
+    "one letter": search_of(question="f"),
+    "one letter of a rare source": search_of(question="f", source=["rare"]),
+    "a question that nothing fits": search_of(question="zzz"),
+    "a question of several words": search_of(question="invoice K77 refund"),
+    "an amount": search_of(question="1,000.50 USD"),
+    "an account with blanks": search_of(question="DE89 3704 0044"),
+    "a delivery": search_of(question="dlv_019b76"),
+    "an id's beginning": search_of(question="evt_"),
+    "an account and an amount": search_of(account=["DE89370400440000000001"], amount_min=Decimal(100)),
+    "several accounts": search_of(account=["DE89370400440000000001", "DE89370400441000000077"]),
+    "a day": search_of(question="invoice", **_SPAN),
+    "conflicts": search_of(conflict=True),
+    "no conflicts": search_of(conflict=False),
+    "a rare agreement": search_of(agreement=["contradicted"]),
+    "a frequent agreement": search_of(agreement=["confirmed"], question="f"),
+    "an event and a currency": search_of(event_id=[EVENT], currency=["USD"]),
+    "a payment and a currency": search_of(payment_id=["FT77"], currency=["USD"]),
+    "all at once": search_of(
+        question="invoice",
+        source=list(MANY),
+        type=["bcb.deposit"],
+        currency=["USD"],
+        proof=["signature"],
+        late=False,
+        status=["completed"],
+        agreement=["confirmed"],
+        conflict=False,
+        amount_max=Decimal(5000),
+        **_SPAN,
+    ),
+}
+
+INDEXING: dict[str, Query] = {
+    "what is new": lambda connection: search_index.follow(connection),
+    "whether there is any": lambda connection: search_index.is_behind(connection),
+    "what was there before": lambda connection: search_index.index_older(connection, 0),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -173,6 +226,8 @@ QUERIES = {
         ("replays", REPLAYS),
         ("rejected", REJECTED),
         ("late", LATE),
+        ("search", SEARCHES),
+        ("indexing", INDEXING),
     )
     for name, query in queries.items()
 }
@@ -181,6 +236,7 @@ QUERIES = {
 @pytest.fixture
 def filled(parts: Runtime) -> Runtime:
     fill(parts, NUMBER)
+    index(parts)
     return parts
 
 

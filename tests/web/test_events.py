@@ -32,8 +32,8 @@ def test_an_event_is_shown_to_the_letter(client: FlaskClient, bank: BankSigner, 
     signed = bank.sign(deposit())
     event_id = send(client, signed)
     page = got(client, EVENTS, token)
-    assert set(page) == {"data", "next"}
-    assert page["next"] is None
+    assert set(page) == {"data", "next", "complete"}
+    assert (page["next"], page["complete"]) == (None, True)
     (event,) = page["data"]
     assert isinstance(event.pop("facts"), dict)
     assert event == {

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_an_unknown_parameter_is_ignored_and_would_be_named_where_none_may_be() 
     with pytest.raises(ValidationError) as refused:
         Strict.read(MultiDict({"sorce": "bcb"}))
     said = refusal(Strict, refused.value)
-    assert said.startswith("`sorce` is not known here. There are: cursor, event_id, late, limit, ")
+    assert said.startswith("`sorce` is not known here. There are: account, agreement, amount_max, ")
 
 
 def test_empty_parameters_count_as_absent() -> None:
@@ -95,24 +96,23 @@ def test_empty_parameters_count_as_absent() -> None:
 
 def test_every_filter_is_looked_for() -> None:
     """A field that a question has and the search has not would be ignored in silence."""
-    asked = EventQuery.read(
-        MultiDict(
-            {
-                "type": "a",
-                "payment_id": "b",
-                "event_id": "c",
-                "late": "false",
-                "received_after": "2026-03-04T12:00:00Z",
-                "received_before": "2026-03-04T13:00:00 01:00",
-            }
-        )
-    )
-    found = asked.filter(["bcb"])
-    assert asdict(found) == {
-        "sources": ["bcb"],
-        "type": "a",
-        "payment_id": "b",
-        "event_id": "c",
+    several = ("type", "payment_id", "event_id", "currency", "account", "reference")
+    given = {name: [name, "b"] for name in several} | {"status": ["pending"], "proof": ["token"]}
+    given |= {"agreement": ["confirmed"], "q": ["1000 USD"], "amount_min": ["5"], "amount_max": ["5.50"]}
+    given |= {"conflict": ["true"], "late": ["false"], "received_after": ["2026-03-04T12:00:00Z"]}
+    given |= {"received_before": ["2026-03-04T13:00:00 01:00"]}
+    assert set(EventQuery.model_fields) - {"source", "limit", "cursor"} == set(given)
+    found = asdict(EventQuery.read(MultiDict(given)).wanted(["bcb"]))
+    assert found == {
+        **{name: [name, "b"] for name in several},
+        "source": ["bcb"],
+        "question": "1000 USD",
+        "status": ["pending"],
+        "proof": ["token"],
+        "agreement": ["confirmed"],
+        "amount_min": Decimal(5),
+        "amount_max": Decimal("5.50"),
+        "conflict": True,
         "late": False,
         "received_after": NOON,
         "received_before": NOON,

@@ -178,6 +178,7 @@ def _facts(fields: Mapping[str, Any]) -> dict[str, Any]:
         direction=json_values.text(fields, "type"),
         transaction_type=json_values.text(fields, "transactionType"),
         subscription_id=json_values.text(fields, "subscriptionId"),
+        remittance=json_values.line(fields, "transactionDetails"),
     )
 
 

@@ -18,6 +18,7 @@ TIMESTAMP = options.TIMESTAMP_HEADER
 TYPE_NAMES = ("eventType", "type", "event")
 ORDER, TRANSACTION = "paymentOrderNo", "transactionId"
 STATUS_NAMES = ("paymentStatus", "transactionStatus")
+REMITTANCE = ("remittanceInformation", "paymentDetails", "details")
 """Where the bank's documents do not say how a field is called; the first that is there counts."""
 
 IDS = {
@@ -198,6 +199,7 @@ def _facts(fields: Mapping[str, Any], proof: Proof) -> dict[str, Any]:
         payment_order_no=json_values.first(fields, ORDER),
         transaction_id=json_values.first(fields, TRANSACTION),
         external_reference=json_values.first(fields, "externalReference"),
+        remittance=json_values.line(fields, *REMITTANCE),
         claimed_at=claimed_at.isoformat() if claimed_at else None,
     )
 

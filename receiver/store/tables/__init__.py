@@ -3,6 +3,14 @@
 from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
+from receiver.store.tables.search import (
+    Facets,
+    SearchBlock,
+    SearchConflict,
+    SearchEvent,
+    SearchKey,
+    SearchProgress,
+)
 from receiver.store.tables.sources import BankToken, CredentialChange, PublicKeys, RequestBudget, SigningSecret, Source
 from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, Replay
 
@@ -17,6 +25,7 @@ __all__ = [
     "CredentialChange",
     "Delivery",
     "Event",
+    "Facets",
     "FeedEntry",
     "FeedHead",
     "HeldEvent",
@@ -26,6 +35,11 @@ __all__ = [
     "Repeat",
     "Replay",
     "RequestBudget",
+    "SearchBlock",
+    "SearchConflict",
+    "SearchEvent",
+    "SearchKey",
+    "SearchProgress",
     "SigningSecret",
     "Source",
     "Subject",

@@ -1,8 +1,10 @@
 """What all shapes share: how a question is read and an answer is written, and the types that recur."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_origin
 
 import orjson
@@ -30,6 +32,9 @@ PAGE_MAX = 1000
 NO_NUL = "^[^\\u0000]*$"
 """No stored text holds a NUL, and a database refuses to look for one. Pydantic itself refuses lone surrogates."""
 
+DECIMAL = r"^[0-9]{1,30}(\.[0-9]{1,10})?$"
+_DECIMAL = re.compile(DECIMAL[1:-1])
+
 Value = TypeVar("Value")
 
 
@@ -54,6 +59,13 @@ def _truth(given: object) -> object:
 def _plus(given: object) -> object:
     """Give an unescaped `+` back, which arrives as a space."""
     return given.replace(" ", "+") if isinstance(given, str) else given
+
+
+def _decimal(given: object) -> object:
+    """Read digits with a decimal point alone: `Decimal` takes exponents, underscores and NaN too."""
+    if not isinstance(given, str) or not _DECIMAL.fullmatch(given):
+        raise ValueError
+    return Decimal(given)
 
 
 def one_of(words: Sequence[str]) -> AfterValidator:
@@ -92,6 +104,9 @@ FROM_DIGITS = BeforeValidator(_whole_number)
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX), FROM_DIGITS]
 AskedTime = Annotated[datetime, BeforeValidator(asked_time)]
+AskedAmount = Annotated[
+    Decimal, BeforeValidator(_decimal), WithJsonSchema({"type": "string", "pattern": DECIMAL, "examples": ["1000.00"]})
+]
 QueryTime = Annotated[AskedTime, BeforeValidator(_plus)]
 
 

@@ -5,13 +5,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field
 
+from receiver.model import ProofStrength
 from receiver.store import events, feed, payments
 from receiver.store.database import Database
-from receiver.store.events import Filter
+from receiver.store.payments import AGREEMENTS, STATUSES
+from receiver.store.search import Wanted
 from receiver.web.schemas.base import (
     PAGE,
+    Agreement,
     Amount,
     Answer,
+    AskedAmount,
     EventId,
     LeftOut,
     Limit,
@@ -25,20 +29,46 @@ from receiver.web.schemas.base import (
     Time,
     Truth,
     left_out,
+    one_of,
 )
+
+PROOFS = tuple(str(strength) for strength in ProofStrength)
 
 
 class EventQuery(Query):
     """Which events to list."""
 
+    q: LeftOut[ShortText] = left_out()
+    """What a person would type: the beginning of an id, a reference, an account or a word of the remittance text; an
+    amount (`1000`, `1,000.00`, `1000.00 USD`). Of several words all must fit."""
     source: list[ShortText] = Field(default_factory=list)
-    """A source's name. Repeatable."""
-    type: LeftOut[ShortText] = left_out()
-    """Such as `bcb.deposit`."""
-    payment_id: LeftOut[ShortText] = left_out()
-    """The payment that it is about."""
-    event_id: LeftOut[ShortText] = left_out()
-    """The event's id."""
+    """A source's name. Repeatable: any of them."""
+    type: list[ShortText] = Field(default_factory=list)
+    """Such as `bcb.deposit`. Repeatable."""
+    payment_id: list[ShortText] = Field(default_factory=list)
+    """The payment that it is about. Repeatable."""
+    event_id: list[ShortText] = Field(default_factory=list)
+    """The event's id. Repeatable."""
+    amount_min: LeftOut[AskedAmount] = left_out()
+    """Of this amount or more, whatever its sign."""
+    amount_max: LeftOut[AskedAmount] = left_out()
+    """Of this amount or less, whatever its sign."""
+    currency: list[ShortText] = Field(default_factory=list)
+    """Such as `USD`. Repeatable."""
+    account: list[ShortText] = Field(default_factory=list)
+    """The whole number of an account, such as an IBAN with or without blanks. Repeatable."""
+    reference: list[ShortText] = Field(default_factory=list)
+    """A whole reference. Repeatable."""
+    status: list[Annotated[Status, one_of(STATUSES)]] = Field(default_factory=list)
+    """What the callback claims. Repeatable."""
+    proof: list[Annotated[str, one_of(PROOFS), Field(json_schema_extra={"enum": list(PROOFS)})]] = Field(
+        default_factory=list
+    )
+    """By what it was proven genuine. Repeatable."""
+    agreement: list[Annotated[Agreement, one_of(AGREEMENTS)]] = Field(default_factory=list)
+    """How the bank's answer about its payment or job stands to what callbacks claimed. Repeatable."""
+    conflict: LeftOut[Truth] = left_out()
+    """Only those that came again with other content (`true`), or only the others."""
     late: LeftOut[Truth] = left_out()
     """Only those that came late and were confirmed afterwards (`true`), or only the others."""
     received_after: LeftOut[QueryTime] = left_out()
@@ -50,10 +80,10 @@ class EventQuery(Query):
     cursor: LeftOut[str] = left_out()
     """The `next` of the page before; repeat the filters with it."""
 
-    def filter(self, sources: Sequence[str]) -> Filter:
-        """Return what to look for, in these sources."""
-        fields = Filter.__dataclass_fields__.keys() - {"sources"}
-        return Filter(sources=sources, **{name: getattr(self, name) for name in fields})
+    def wanted(self, sources: Sequence[str]) -> Wanted:
+        """Return what to search for, in these sources."""
+        fields = Wanted.__dataclass_fields__.keys() - {"source", "question"}
+        return Wanted(source=sources, question=self.q or "", **{name: getattr(self, name) for name in fields})
 
 
 class EventPath(Path):
@@ -182,8 +212,11 @@ def _timeline(
 
 
 class EventPage(Answer):
-    """Events, newest first."""
+    """Events, newest first. In a list of accounts' numbers only the end is shown, but to who may read payloads."""
 
     data: list[Event]
+    """A page may hold fewer than asked for, and none, though `next` leads to more: it ends after a bounded search."""
     next: str | None
     """The cursor of the next page; null on the last one."""
+    complete: bool
+    """False for as long as events of before an upgrade are not indexed: older ones may then be missing."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from receiver.web.schemas.base import NO_NUL, Shape
+from receiver.web.schemas.base import DECIMAL, NO_NUL, Shape
 
 Schema = Mapping[str, Any]
 
@@ -66,6 +66,8 @@ def _names(schema: Schema) -> str:
 
 
 def _text(schema: Schema) -> str:
+    if schema.get("pattern") == DECIMAL:
+        return "an amount such as 1000.00"
     least = f"{schema['minLength']}" if "minLength" in schema else "up"
     length = f" of {least} to {schema['maxLength']} characters" if "maxLength" in schema else ""
     return f"a text{length}{', without NUL' if schema.get('pattern') == NO_NUL else ''}"

@@ -1,0 +1,93 @@
+"""Finding events as a person asks for them: by whatever is known of one. Pages, API and command line search by this."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from receiver.feed.cursors import CursorInvalid
+from receiver.projection.indexer import index_all
+from receiver.runtime import Runtime
+from receiver.store import events, search, search_index, search_terms
+from receiver.store.events import EventRecord, Filter
+from receiver.store.search import Wanted
+
+LISTED = frozenset({"source", "type", "payment_id", "event_id", "late", "received_after", "received_before"})
+"""What the list of events itself is filtered by: it needs no index, and so is whole while one is made."""
+
+PAGE_MAX = 1000
+
+
+@dataclass(frozen=True)
+class Found:
+    """Events, newest first; from which place to go on, if there may be more; and how far the index is behind.
+
+    There may be fewer than asked for though there are more: the search ends where it has looked at many in vain.
+    """
+
+    events: Sequence[EventRecord]
+    place: str | None
+    older_left: int = 0
+    """About how many events of before the upgrade are not indexed yet, and were not searched."""
+
+
+def find_events(runtime: Runtime, wanted: Wanted, *, place: str | None, limit: int) -> Found:
+    """Return up to `limit` events; `place` is the one to go on from. Each event that was answered for is among them.
+
+    Raises:
+        CursorInvalid: the place stems from a list with other filters.
+        StoreUnavailable
+    """
+    asked = {name for name, value in asdict(wanted).items() if value not in ("", (), [], None)}
+    is_search = not asked <= LISTED
+    if place is not None and is_search != place.isdecimal():
+        raise CursorInvalid
+    return _searched(runtime, wanted, place, limit) if is_search else _listed(runtime, wanted, place, limit)
+
+
+def _listed(runtime: Runtime, wanted: Wanted, place: str | None, limit: int) -> Found:
+    chosen = Filter(
+        sources=wanted.source,
+        types=wanted.type,
+        payment_ids=wanted.payment_id,
+        event_ids=wanted.event_id,
+        late=wanted.late,
+        received_after=wanted.received_after,
+        received_before=wanted.received_before,
+    )
+    with runtime.database.read() as connection:
+        # One more than asked for tells whether there are more, without counting them.
+        found = events.listing(connection, chosen, below=place, limit=limit + 1)
+    return Found(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+
+def _searched(runtime: Runtime, wanted: Wanted, place: str | None, limit: int) -> Found:
+    # What was answered for before is indexed by now, whoever wrote it.
+    index_all(runtime.database)
+    with runtime.database.read() as connection:
+        page = search.page(connection, wanted, below=None if place is None else int(place), limit=limit)
+        older_left = search_index.older_left(connection)
+    return Found(page.events, None if page.below is None else str(page.below), older_left)
+
+
+def find_all(runtime: Runtime, wanted: Wanted, *, limit: int) -> Found:
+    """Return up to `limit` events, page by page for as long as that takes.
+
+    Raises:
+        StoreUnavailable
+    """
+    found: list[EventRecord] = []
+    place: str | None = None
+    while True:
+        page = find_events(runtime, wanted, place=place, limit=min(limit - len(found), PAGE_MAX))
+        found += page.events
+        place = page.place
+        if place is None or len(found) >= limit:
+            return Found(found, place, page.older_left)
+
+
+def masked(event: EventRecord) -> EventRecord:
+    """Return an event as lists show it: of accounts the last four characters."""
+    facts: dict[str, Any] = search_terms.masked_facts(event.facts)
+    accounts = search_terms.accounts_in(event.facts)
+    subject = search_terms.masked(event.subject) if event.subject in accounts and event.subject else event.subject
+    return event._replace(facts=facts, subject=subject)
