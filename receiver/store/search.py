@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select
 
 from receiver.model import Agreement, Status, SubjectKind
 from receiver.store import pagination, search_terms, sources
@@ -223,20 +223,19 @@ def _begins(column: ColumnElement[str], beginning: str) -> tuple[ColumnElement[b
 
 def _in_agreement(connection: Connection, agreements: Sequence[str]) -> list[int] | None:
     """Return the positions of events about payments and jobs in these states; none where those are many."""
-    kinds = [kind for kind in SubjectKind if kind != SubjectKind.NONE]
     ways = pagination.combinations(
         (_subjects.c.agreement, [Agreement(word) for word in agreements]),
-        (_subjects.c.kind, kinds),
+        (_subjects.c.kind, [kind for kind in SubjectKind if kind != SubjectKind.NONE]),
         (_subjects.c.status, list(Status)),
     )
-    subjects = pagination.page(
-        [_subjects.c.id, _subjects.c.subject], ways, where=[], order=_subjects.c.id.desc(), limit=FEW_SUBJECTS + 1
-    )
-    names = [row.subject for row in connection.execute(subjects)]
-    if len(names) > FEW_SUBJECTS:
+    # Their numbers alone are read from the index, which is in the order of these.
+    query = pagination.page([_subjects.c.id], ways, where=[], order=_subjects.c.id.desc(), limit=FEW_SUBJECTS + 1)
+    ids = connection.execute(query).scalars().all()
+    if len(ids) > FEW_SUBJECTS:
         return None
-    query = select(_entries.c.position).where(_entries.c.subject.in_(names), _entries.c.replay_id.is_(None))
-    return list(connection.execute(query).scalars())
+    names = connection.execute(select(_subjects.c.subject).where(_subjects.c.id.in_(ids))).scalars().all()
+    placed = select(_entries.c.position).where(_entries.c.subject.in_(names), _entries.c.replay_id.is_(None))
+    return list(connection.execute(placed).scalars())
 
 
 # What is found
@@ -279,7 +278,10 @@ def _outside_terms(wanted: Wanted) -> list[ColumnElement[bool]]:
             .where(_subjects.c.source_id == _events.c.source_id, _subjects.c.kind == _events.c.kind)
             .where(_subjects.c.subject == _events.c.subject, _subjects.c.agreement.in_(list(wanted.agreement)))
         )
-    return where + ([exists(select(_events.c.id)).where(_events.c.id == _found.c.event_id, *own)] if own else [])
+    if own:
+        # A subquery with a value is run for each event that was found; of an EXISTS PostgreSQL might make a join.
+        where.append(select(literal(1)).where(_events.c.id == _found.c.event_id, *own).scalar_subquery() == 1)
+    return where
 
 
 def _has_id(beginning: str) -> ColumnElement[bool]:

@@ -15,10 +15,9 @@ from store.plenty import BUSY_PAYMENT, START, fill, index
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, feed, late, payments, replays, search, search_index
 from receiver.store.events import Filter
-from receiver.store.feed import Wanted as FeedWanted
+from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
 from receiver.store.replays import Selection
-from receiver.store.search import Wanted
 
 NUMBER = 20_000
 FEW = re.compile(
@@ -28,7 +27,7 @@ FEW = re.compile(
 """What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event, or of some
 blocks."""
 
-BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "repeats")
+BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events")
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
 EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
 MANY = ("often", "seldom", "rare")
@@ -38,9 +37,7 @@ Statement = tuple[str, Any]
 
 
 def feed_of(after: int = 0, consumer: str | None = None, **wanted: tuple[str, ...]) -> Query:
-    return lambda connection: feed.read(
-        connection, after=after, limit=101, wanted=FeedWanted(consumer=consumer, **wanted)
-    )
+    return lambda connection: feed.read(connection, after=after, limit=101, wanted=Wanted(consumer=consumer, **wanted))
 
 
 def events_of(below: str | None = None, **wanted: Any) -> Query:
@@ -48,7 +45,7 @@ def events_of(below: str | None = None, **wanted: Any) -> Query:
 
 
 def search_of(below: int | None = None, **wanted: Any) -> Query:
-    return lambda connection: search.page(connection, Wanted(**wanted), below=below, limit=101)
+    return lambda connection: search.page(connection, search.Wanted(**wanted), below=below, limit=101)
 
 
 def payments_of(**wanted: Any) -> Query:
@@ -212,9 +209,7 @@ SEARCHES: dict[str, Query] = {
 }
 
 INDEXING: dict[str, Query] = {
-    "what is new": lambda connection: search_index.follow(connection),
     "whether there is any": lambda connection: search_index.is_behind(connection),
-    "what was there before": lambda connection: search_index.index_older(connection, 0),
 }
 
 QUERIES = {
