@@ -10,7 +10,10 @@ import pytest
 from bank import BankSigner, deposit, job
 from cli.commands import Cli, Send
 from servers import RECEIVER
+from sqlalchemy import text
 from werkzeug.test import TestResponse
+
+from receiver.runtime import Runtime
 
 
 def event_of(answer: TestResponse) -> str:
@@ -139,3 +142,48 @@ def test_tail_begins_with_what_comes_next(send: Send, signer: BankSigner) -> Non
         process.wait(30)
     assert b"bcb.deposit  bcb  FT" in line
     assert b"  FT1\n" not in line
+
+
+SEARCHES: tuple[tuple[tuple[str, ...], list[str]], ...] = (
+    (("--q", "FT1"), ["FT1"]),
+    (("--q", "1,250.00 EUR"), ["FT2"]),
+    (("--q", "2026-0815", "--type", "bcb.deposit", "--type", "bcb.debit"), ["FT2"]),
+    (("--account", "10464 06142", "--payment-id", "FT1", "--payment-id", "FT2"), ["FT1", "FT2"]),
+    (("--amount-min", "1200", "--amount-max", "1300.00"), ["FT2"]),
+    (("--currency", "USD", "--currency", "EUR", "--no-conflict"), ["FT1", "FT2"]),
+    (("--status", "completed", "--proof", "signature", "--agreement", "unconfirmed"), ["FT1", "FT2", "job-1"]),
+    (("--q", "ft", "--after", "2100-01-01T00:00:00Z"), []),
+    (("--q", "ft", "--limit", "1"), ["FT2"]),
+)
+
+
+def test_events_are_searched_for(cli: Cli, send: Send, signer: BankSigner) -> None:
+    send(signer.sign(deposit(transactionId="FT1")))
+    more = {"value": {"amount": "1250.00", "currency": "EUR"}, "transactionDetails": "Rent 2026-0815"}
+    send(signer.sign(deposit(transactionId="FT2", **more)))
+    send(signer.sign(job("job-1")))
+    for words, subjects in SEARCHES:
+        assert sorted(found["subject"] for found in cli.json("events", "list", *words)) == subjects, words
+
+
+def test_a_list_shows_the_end_of_an_account_and_show_all_of_it(cli: Cli, event_id: str) -> None:
+    (listed,) = cli.json("events", "list")
+    assert listed["facts"]["account_number"] == "…6142"
+    assert cli.json("events", "show", event_id)["facts"]["account_number"] == "1046406142"
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("words", [("--amount-min", "1,000"), ("--status", "done"), ("--after", "2026-01-01")])
+def test_a_filter_that_can_not_be_read_is_wrong_use(cli: Cli, words: tuple[str, str]) -> None:
+    result = cli.run("events", "list", *words)
+    assert result.exit_code == 2
+    assert words[1] in result.output
+
+
+def test_that_older_events_are_not_searched_yet_is_said(cli: Cli, event_id: str, live: Runtime) -> None:
+    cli.done("events", "list", "--q", "FT")
+    with live.database.write() as connection:
+        connection.execute(text("UPDATE search_progress SET below = 8"))
+    result = cli.run("events", "list", "--q", "FT")
+    assert event_id in result.stdout
+    assert "about 7 events of before the upgrade" in result.stderr
