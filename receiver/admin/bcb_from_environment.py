@@ -44,6 +44,9 @@ def apply(runtime: Runtime) -> bool:
     digests = [_digest(key, given) for key in runtime.settings.keys]
     with runtime.database.read() as connection:
         known = sources.find(connection, NAME)
+    if known is not None and known.hidden_at is not None:
+        log.warning("source %s was removed: take the variables BCB_* away, they are not applied", NAME)
+        return False
     if known is not None and known.environment_digest in digests:
         if known.environment_digest != digests[0]:
             with runtime.database.write() as connection:

@@ -135,7 +135,7 @@ def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> 
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        source = sources.named(connection, source_name)
+        source = sources.in_use(connection, source_name)
         if change.made is not None:
             # For another app: nothing of it is stored but this.
             opened = credential_changes.made(runtime.encryption, source, change)

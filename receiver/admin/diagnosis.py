@@ -68,7 +68,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
         yield Finding("fail", "database", str(error))
         return
     with runtime.database.read() as connection:
-        known = sources.every(connection)
+        known = sources.shown(connection)
     if not known:
         yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")
     for source in known:

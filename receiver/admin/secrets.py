@@ -49,7 +49,7 @@ def put(runtime: Runtime, who: str, source_name: str, text: str) -> int:
     grace = runtime.settings.secret_grace_seconds
     now = runtime.clock()
     with runtime.database.write() as connection:
-        source = sources.named(connection, source_name)
+        source = sources.in_use(connection, source_name)
         banks.named(source.bank).check_secret(secret, source.options)
         _refuse_shared(connection, runtime.encryption, source, secret, now)
         version = signing_secrets.put(connection, runtime.encryption, source.id, secret, now=now, grace_seconds=grace)
@@ -126,7 +126,7 @@ def expire(runtime: Runtime, who: str, source_name: str, version: int) -> bool:
     """
     now = runtime.clock()
     with runtime.database.write() as connection:
-        source = sources.named(connection, source_name)
+        source = sources.in_use(connection, source_name)
         if not signing_secrets.expire(connection, source.id, version, now):
             raise NotFound(f"{source_name} has no valid secret {version}")
         about = {"source": source_name, "version": version}

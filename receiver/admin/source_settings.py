@@ -44,9 +44,10 @@ def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRec
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        sources.named(connection, name)
+        sources.in_use(connection, name)
         source = destinations.locked(connection, name)
-        assert source is not None  # noqa: S101 - named in this transaction; none is ever removed
+        if source is None or source.hidden_at is not None:
+            raise NotPossible(f"source {name} was removed meanwhile")
         values = _values(source, new)
         pending = credential_changes.pending(connection, source.id)
         if pending is not None and (values["base_url"], values["environment"]) != (source.base_url, source.environment):

@@ -81,27 +81,41 @@ class Registration:
 
 
 def named(connection: Connection, name: str) -> SourceRecord:
-    """Return the source of this name, enabled or not.
+    """Return the source of this name, enabled or not, removed or not.
 
     Raises:
         NotFound: with the names of those that there are.
     """
     found = sources.find(connection, name)
     if found is None:
-        known = ", ".join(source.name for source in sources.every(connection)) or "none"
+        known = ", ".join(source.name for source in sources.shown(connection)) or "none"
         raise NotFound(f"there is no source {name!r}; known: {known}")
     return found
 
 
-def find(runtime: Runtime, name: str) -> SourceRecord:
-    """Return the source of this name, enabled or not.
+def in_use(connection: Connection, name: str) -> SourceRecord:
+    """Return the source of this name, enabled or not, to be changed or asked for.
 
     Raises:
         NotFound
+        NotPossible: it was removed.
+    """
+    found = named(connection, name)
+    if found.hidden_at is not None:
+        raise NotPossible(f"source {name} was removed at {found.hidden_at:%Y-%m-%d %H:%M} UTC; add one of another name")
+    return found
+
+
+def find(runtime: Runtime, name: str) -> SourceRecord:
+    """Return the source of this name, enabled or not, to be changed or asked for.
+
+    Raises:
+        NotFound
+        NotPossible: it was removed.
         StoreUnavailable
     """
     with runtime.database.read() as connection:
-        return named(connection, name)
+        return in_use(connection, name)
 
 
 def details(runtime: Runtime, name: str) -> SourceDetails:
@@ -182,6 +196,7 @@ def enable(runtime: Runtime, who: str, name: str) -> None:
 
     Raises:
         NotFound
+        NotPossible: it was removed.
         StoreUnavailable
     """
     _switch(runtime, who, name, is_on=True)
@@ -201,7 +216,7 @@ def disable(runtime: Runtime, who: str, name: str) -> None:
 def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> None:
     what = "source.enabled" if is_on else "source.disabled"
     with runtime.database.write() as connection:
-        sources.change(connection, named(connection, name).id, enabled=is_on)
+        sources.change(connection, in_use(connection, name).id, enabled=is_on)
         audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about={"source": name})
 
 
@@ -250,7 +265,7 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
     """
     now = runtime.clock()
     with runtime.database.write() as connection:
-        source = named(connection, name)
+        source = in_use(connection, name)
         check_credentials(source.bank, credentials, now)
         given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
         sources.set_credentials(connection, runtime.encryption, source, credentials)
@@ -277,7 +292,7 @@ def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration
     if not _ORIGIN.fullmatch(origin):
         raise OriginWrong(f"takes https://HOST[:PORT] (http:// on loopback alone), not {origin!r}")
     with runtime.database.read() as connection:
-        source = named(connection, name)
+        source = in_use(connection, name)
         secrets = signing_secrets.valid(connection, runtime.encryption, source.id, runtime.clock())
     session = BankSession(runtime, source)
     bank = session.bank

@@ -166,15 +166,17 @@ def register(name: str, url: str) -> None:
 
 
 @source.command("list")
+@click.option("--all", "with_hidden", is_flag=True, help="Those that were removed too.")
 @as_json
-def list_sources(as_json: bool) -> None:
+def list_sources(with_hidden: bool, as_json: bool) -> None:
     """List all sources."""
     from receiver.store import sources
 
     runtime = migrated()
     with runtime.database.read() as connection:
-        rows = [_shown(found) for found in sources.every(connection)]
-    write_list(rows, ["name", "bank", "environment", "enabled", "base_url"], as_json, "There is no source yet.")
+        rows = [_shown(found) for found in (sources.every if with_hidden else sources.shown)(connection)]
+    columns = ["name", "bank", "environment", "enabled", *(["hidden_at"] if with_hidden else []), "base_url"]
+    write_list(rows, columns, as_json, "There is no source yet.")
 
 
 @source.command()
@@ -214,6 +216,7 @@ def _shown(found: SourceRecord) -> dict[str, Any]:
         "enabled": found.enabled,
         "base_url": found.base_url or bank.hosts.get(found.environment),
         "created_at": rfc3339(found.created_at),
+        "hidden_at": rfc3339(found.hidden_at) if found.hidden_at else None,
     }
 
 
@@ -235,6 +238,20 @@ def enable(name: str) -> None:
 
     acts.enable(migrated(), who(), name)
     click.echo(f"Source {name} is enabled.")
+
+
+@source.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove a source for good; what its bank told stays, and so does its name then."""
+    from receiver.admin import source_removal
+
+    removed = source_removal.remove(migrated(), who(), name)
+    click.echo(f"Source {name} is removed: its callbacks get 404, its API credentials are destroyed.")
+    if removed.holds:
+        click.echo(f"What came of its callbacks stays, and {name} goes on naming it: it is hidden (source list --all).")
+    else:
+        click.echo(f"Nothing came of its callbacks, so its name is free (source list --all: {removed.name}).")
 
 
 @click.group()

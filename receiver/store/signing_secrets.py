@@ -71,6 +71,12 @@ def expire_all(connection: Connection, source_id: int, at: datetime) -> None:
     connection.execute(update(_secrets).where(*endless).values(expires_at=at))
 
 
+def expire_now(connection: Connection, source_id: int, now: datetime) -> None:
+    """End all secrets that are valid at `now`."""
+    alive = or_(_secrets.c.expires_at.is_(None), _secrets.c.expires_at > now)
+    connection.execute(update(_secrets).where(_secrets.c.source_id == source_id, alive).values(expires_at=now))
+
+
 def expire(connection: Connection, source_id: int, version: int, now: datetime) -> bool:
     """End one version now; false where there is no such version, or it has ended already."""
     alive = or_(_secrets.c.expires_at.is_(None), _secrets.c.expires_at > now)

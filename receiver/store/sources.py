@@ -20,6 +20,9 @@ _NAMES = select(_sources.c.id, _sources.c.name)
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
+_FORMER = re.compile(rf"(?:{_NAME.pattern})~[0-9]+")
+"""What a removed source is called whose name is free: no source can be added under such a name."""
+
 
 class SourceNameWrong(ReceiverError):
     """A source's name must stand in a URL as it is."""
@@ -34,7 +37,7 @@ class SourceGone(ReceiverError):
 
 
 class SourceRecord(NamedTuple):
-    """A source without its secrets; `created_at` is UTC."""
+    """A source without its secrets; times are UTC. One with `hidden_at` was removed: it is not enabled ever after."""
 
     id: int
     name: str
@@ -46,6 +49,7 @@ class SourceRecord(NamedTuple):
     has_credentials: bool
     environment_digest: str | None
     created_at: datetime
+    hidden_at: datetime | None
 
     @property
     def destination(self) -> str:
@@ -103,19 +107,24 @@ def add(
 
 
 def find(connection: Connection, name: str) -> SourceRecord | None:
-    """Return the source of this name, enabled or not."""
-    if not _NAME.fullmatch(name):
+    """Return the source of this name, enabled or not, removed or not."""
+    if not _NAME.fullmatch(name) and not _FORMER.fullmatch(name):
         return None
     return fetch_one(connection, SourceRecord, _ALL.where(_sources.c.name == name))
 
 
 def every(connection: Connection) -> list[SourceRecord]:
-    """Return all sources by name."""
+    """Return all sources by name, removed ones too."""
     return fetch_all(connection, SourceRecord, _ALL.order_by(_sources.c.name))
 
 
+def shown(connection: Connection) -> list[SourceRecord]:
+    """Return all sources that were not removed, by name."""
+    return [source for source in every(connection) if source.hidden_at is None]
+
+
 def names(connection: Connection) -> dict[int, str]:
-    """Return the name behind each source's number."""
+    """Return the name behind each source's number, of removed ones too."""
     return {row.id: row.name for row in connection.execute(_NAMES)}
 
 

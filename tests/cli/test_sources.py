@@ -5,10 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from cli.commands import Cli
+from bank import BankSigner, deposit
+from cli.commands import Cli, Send
 
 from receiver.runtime import Runtime
 from receiver.store import sources
+from receiver.store.sources import SourceRecord
 
 GIVEN = {"client_id": "the-client", "client_secret": "the-hidden-secret"}
 
@@ -165,3 +167,23 @@ def test_a_source_that_does_not_exist_is_named_beside_those_that_do(cli: Cli, co
 def test_an_empty_list_says_so_on_standard_error(cli: Cli) -> None:
     result = cli.run("source", "list")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There is no source yet.\n")
+
+
+def test_a_source_that_nothing_came_of_is_removed_and_its_name_is_free(cli: Cli, known: SourceRecord) -> None:
+    said = cli.done("source", "remove", "bcb")
+    assert f"its name is free (source list --all: bcb~{known.id})" in said
+    assert cli.json("source", "list") == []
+    (former,) = cli.json("source", "list", "--all")
+    assert (former["name"], former["enabled"]) == (f"bcb~{known.id}", False)
+    cli.done("source", "add", "bcb", "--bank", "bcb")
+
+
+@pytest.mark.usefixtures("known")
+def test_one_that_was_used_is_hidden_and_stays_a_filter(cli: Cli, send: Send, signer: BankSigner) -> None:
+    send(signer.sign(deposit()))
+    assert "it is hidden" in cli.done("source", "remove", "bcb")
+    assert len(cli.json("events", "list", "--source", "bcb")) == 1
+    anew = cli.run("source", "add", "bcb", "--bank", "bcb")
+    assert (anew.exit_code, "already" in anew.stderr) == (1, True)
+    assert "was removed" in cli.run("source", "enable", "bcb").stderr
+    assert "bcb" not in cli.done("doctor")

@@ -11,7 +11,15 @@ from receiver.store.tables.search import (
     SearchKey,
     SearchProgress,
 )
-from receiver.store.tables.sources import BankToken, CredentialChange, PublicKeys, RequestBudget, SigningSecret, Source
+from receiver.store.tables.sources import (
+    BankToken,
+    CredentialChange,
+    PublicKeys,
+    RequestBudget,
+    SigningSecret,
+    Source,
+    WorkerSeen,
+)
 from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, Replay
 
 __all__ = [
@@ -43,6 +51,7 @@ __all__ = [
     "SigningSecret",
     "Source",
     "Subject",
+    "WorkerSeen",
     "metadata",
     "table_of",
 ]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Column, Index, Integer, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from receiver.model import CredentialChangeKind, CredentialChangeState
@@ -27,6 +27,8 @@ class Source(SQLModel, table=True):
     environment_digest: str | None = None
     """Of the environment variables last applied: they are applied again only when they change."""
     created_at: datetime = time()
+    hidden_at: datetime | None = time(nullable=True)
+    """When it was removed. The row stays, so that nothing that was, or is just being, written belongs to nobody."""
 
 
 class SigningSecret(SQLModel, table=True):
@@ -132,3 +134,12 @@ ONE_PENDING_CHANGE = Index(
     sqlite_where=_changes.state == CredentialChangeState.PENDING,
     postgresql_where=_changes.state == CredentialChangeState.PENDING,
 )
+
+
+class WorkerSeen(SQLModel, table=True):
+    """When any worker was at work last: one row."""
+
+    __tablename__ = "worker_seen"
+
+    id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    seen_at: datetime = time()

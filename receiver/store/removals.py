@@ -1,0 +1,84 @@
+"""Removing a source: its secrets go, its row stays, and with it all that a bank ever told.
+
+The row is never deleted. A callback that was judged just before, and is written just after, would else belong to no
+source (or, where numbers are used anew, to another one), although its bank was told that it is stored; and to rule that
+out, every callback would have to lock its source.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
+
+from receiver.model import Verdict
+from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import (
+    BankToken,
+    CredentialChange,
+    Delivery,
+    PublicKeys,
+    RequestBudget,
+    SigningSecret,
+    Source,
+    metadata,
+    table_of,
+)
+
+_sources, _deliveries, _secrets, _keys, _budgets = (
+    table_of(model) for model in (Source, Delivery, SigningSecret, PublicKeys, RequestBudget)
+)
+
+_OF_THE_SOURCE = frozenset(table_of(model) for model in (SigningSecret, PublicKeys, BankToken, RequestBudget))
+_OF_THE_SOURCE |= {table_of(CredentialChange)}
+"""What is of no use without the source. Every other table that names a source holds what came of its callbacks."""
+
+_matters = or_(
+    _deliveries.c.verdict != Verdict.REJECTED, _deliveries.c.proven.is_(True), _deliveries.c.likely.is_(True)
+)
+"""A rejected delivery that looks like the bank's may be genuine: it can be verified again."""
+
+
+def remaining(connection: Connection, source_id: int) -> list[str]:
+    """Return the names of the tables that hold something of a source that must not go."""
+    return [table.name for table, condition in _tables() if _has(connection, table, source_id, condition)]
+
+
+def _tables() -> Iterator[tuple[Table, ColumnElement[bool]]]:
+    for table in metadata().sorted_tables:
+        if "source_id" in table.c and table not in _OF_THE_SOURCE:
+            yield table, _matters if table is _deliveries else true()
+
+
+def _has(connection: Connection, table: Table, source_id: int, condition: ColumnElement[bool]) -> bool:
+    rows = select(table.c.source_id).where(table.c.source_id == source_id, condition)
+    return connection.execute(rows.limit(1)).first() is not None
+
+
+def hide(connection: Connection, source: SourceRecord, now: datetime) -> None:
+    """End a locked source: disabled for good, its API credentials destroyed, its signing secrets expired.
+
+    The signing secrets stay, sealed: what a bank sent encrypted can't be read without.
+    """
+    bank_sessions.forget_token(connection, source.id)
+    credential_changes.forget_set_aside(connection, source.id)
+    signing_secrets.expire_now(connection, source.id, now)
+    for table in (_keys, _budgets):
+        connection.execute(delete(table).where(table.c.source_id == source.id))
+    sources.change(connection, source.id, enabled=False, credentials=None, environment_digest=None, hidden_at=now)
+
+
+def clear(connection: Connection, source: SourceRecord) -> str:
+    """Drop what is left of a hidden source that nothing belongs to, and free its name; return what it is called now.
+
+    A row's name is part of a key, so that to change it takes the lock that every insert of a callback stands against.
+    It is not waited for: whoever came later, for other sources too, would wait behind. On PostgreSQL this fails
+    (`Contended`) for as long as a callback of this source is being written.
+    """
+    connection.execute(select(_sources.c.id).where(_sources.c.id == source.id).with_for_update(nowait=True))
+    connection.execute(delete(_secrets).where(_secrets.c.source_id == source.id))
+    is_noise = (_deliveries.c.source_id == source.id, _deliveries.c.verdict == Verdict.REJECTED)
+    connection.execute(delete(_deliveries).where(*is_noise, ~_matters))
+    former = f"{source.name}~{source.id}"
+    sources.change(connection, source.id, name=former)
+    return former
