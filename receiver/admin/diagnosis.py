@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from receiver import banks
-from receiver.admin import conflicts, credentials, source_settings
+from receiver.admin import conflicts, credentials, refusals, source_settings
 from receiver.admin.secrets import sharing
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
@@ -136,6 +136,8 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         waiting = late.waiting(connection, source.id)
     if quiet:
         yield Finding("warn", f"{source.name} callbacks", quiet)
+    if refused := refusals.warning(runtime, source):
+        yield Finding("warn", f"{source.name} refused", refused)
     if waiting:
         text = f"{waiting} wait for the bank, or for a person: see `receiver deliveries list --verdict late`"
         yield Finding("warn", f"{source.name} late deliveries", text)

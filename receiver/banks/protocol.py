@@ -1,6 +1,6 @@
 """What every bank is to the rest of the house: a callback is proven and read, and the bank's API is asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -139,6 +139,18 @@ class Bank(Protocol):
     def key_material(self, secret: str, options: Mapping[str, Any], /) -> bytes:
         """Return the bytes that a secret's text stands for: two texts with the same ones prove the same callbacks."""
         return secret.encode("utf-8", "surrogateescape")
+
+    def allowed_addresses(self, options: Mapping[str, Any], environment: str, /) -> Sequence[str]:
+        """Return the allow-list that a source's callbacks must come from; empty where they may come from anywhere."""
+        found: Sequence[str] = options.get("allowed_addresses", ())
+        return found
+
+    def alternatives(self, callback: Callback, options: Mapping[str, Any], /) -> Iterable[Mapping[str, str]]:
+        """Yield options, as they are typed, by which the source of a refused callback may have been meant to be set up.
+
+        Those with the fewest changes come first. Each is tried out, so that one that makes no sense does no harm.
+        """
+        return ()
 
     def needs_secret(self, options: Mapping[str, Any], /) -> bool:
         """Tell whether nothing is proven without a secret that was set."""

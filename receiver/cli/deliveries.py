@@ -87,7 +87,7 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
     if as_json:
         write_json(shown)
         return
-    fits, remarks = shown.pop("fits"), shown.pop("remarks")
+    fits, remarks, commands = (shown.pop(name) for name in ("fits", "remarks", "commands"))
     write_fields(shown)
     for fit in fits:
         encoding = f", encoding {fit['encoding']}" if fit["encoding"] else ""
@@ -95,6 +95,10 @@ def explain(delivery_id: str, paths: Sequence[str], as_json: bool) -> None:
         click.echo(f"- {cell(fit['key'])}{encoding}, over the path {cell(fit['path'])}, made this signature{cell(but)}")
     for remark in remarks:
         click.echo(f"- {cell(remark)}")
+    if commands:
+        click.echo("To put it right:")
+    for command in commands:
+        click.echo(cell(command))
 
 
 @deliveries.command()

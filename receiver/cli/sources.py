@@ -102,7 +102,7 @@ def set_source(
     name: str, options: Sequence[str], unset: Sequence[str], base_url: str | None, environment: str | None
 ) -> None:
     """Change a source's options, the address of its bank's API or its environment; in use within a second."""
-    from receiver.admin import source_settings
+    from receiver.admin import refusals, source_settings
     from receiver.admin.source_settings import NewSettings
 
     if not options and not unset and base_url is None and environment is None:
@@ -110,10 +110,14 @@ def set_source(
     if len(set(unset)) < len(unset):
         raise click.UsageError("--unset names an option twice")
     new = NewSettings(_options(options), unset, base_url, environment)
+    runtime = migrated()
     with _wrong_use():
-        changed = source_settings.change(migrated(), who(), name, new)
+        changed = source_settings.change(runtime, who(), name, new)
     where_to = f" Its API credentials go to {_places(changed)} alone." if changed.has_credentials else ""
     click.echo(f"Source {name} is changed.{where_to}")
+    if refused := refusals.stored(runtime, changed):
+        click.echo(f"It has refused {refused} deliveries, which are stored; to verify them again:", err=True)
+        click.echo(f"receiver deliveries reverify --source {name}", err=True)
 
 
 def _places(source: SourceRecord) -> str:

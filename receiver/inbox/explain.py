@@ -1,7 +1,8 @@
 """Finding out how a stored delivery was signed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +11,10 @@ from sqlalchemy import Connection
 from receiver import banks
 from receiver.banks.abilities import Explains, Match
 from receiver.banks.protocol import Callback, Carried, Profile
+from receiver.inbox import trials
 from receiver.inbox.reverify import callback_of
-from receiver.model import ReceiverError, SecretState
+from receiver.inbox.trials import Trial
+from receiver.model import ReceiverError, SecretState, Verdict
 from receiver.signing import static_token
 from receiver.store import bank_sessions, events, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
@@ -38,6 +41,8 @@ class Report:
     fits: Sequence[Fit]
     clock_seconds: float | None
     remarks: Sequence[str]
+    commands: Sequence[str] = ()
+    """What puts it right, to be pasted into a shell; none where nothing on this side does."""
 
 
 def explain(
@@ -45,58 +50,126 @@ def explain(
 ) -> Report:
     """Try all versions of the source's secret, its public keys, and paths that could be meant, `more` among them.
 
-    Where a token is all that is shown, say where a known one came.
+    Where a token is all that is shown, say where a known one came. Options by which the source would have taken it are
+    tried too.
 
     Raises:
         NotExplained
         DecryptionFailed
     """
     source = sources.find(connection, row.source)
-    bank = banks.named(source.bank) if source is not None else None
-    if source is not None and bank is not None and (carried := bank.carried(source.options)).shows_token:
-        return Report([], None, _where_tokens_came(connection, encryption, row, source, carried, now))
-    if source is None or not isinstance(bank, Explains):
+    if source is None:
         raise NotExplained(f"how callbacks of {row.source} are signed can't be looked into")
+    bank = banks.named(source.bank)
+    carried = bank.carried(source.options)
+    callback = callback_of(row, _body(connection, row, is_signed=not carried.shows_token))
+    versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
+    profile = _whole_profile(connection, encryption, source)
+    paths = _paths(row.path, prefix, more)
+    trial = trials.first_fit(bank, callback, profile, paths, row.received_at)
+    if carried.shows_token:
+        found = Report([], None, _where_tokens_came(profile, row, carried, versions))
+    elif isinstance(bank, Explains):
+        found = _signed(bank, callback, profile, paths, row, versions)
+    else:
+        found = Report([Fit(Match(trial.key_id, None, trial.path), [])] if trial else [], None, [])
+    return _with_remedy(found, trial, source, row, versions)
+
+
+def _whole_profile(connection: Connection, encryption: Encryption, source: SourceRecord) -> Profile:
+    """Return a source with every version of its secret, expired ones too."""
+    keys = bank_sessions.public_keys(connection, encryption, source)
+    opened = signing_secrets.every(connection, encryption, source.id)
+    secrets = [(str(secret.version), secret.text) for secret in opened]
+    return Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
+
+
+def _body(connection: Connection, row: DeliveryRecord, *, is_signed: bool) -> bytes:
+    """Return the body that came; where nothing in it proves anything, as much of it as was stored.
+
+    Raises:
+        NotExplained
+    """
     body = row.body if row.body is not None else _body_of_first(connection, row)
-    if body is None or len(body) < row.body_bytes:
+    if is_signed and (body is None or len(body) < row.body_bytes):
         stored = f"only {len(body or b'')} of {row.body_bytes} bytes were kept"
         raise NotExplained(f"{stored} (see RECEIVER_REJECTED_BODY_BYTES), and the signature is over all of them")
-    callback = callback_of(row, bytes(body))
-    versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
-    opened = signing_secrets.every(connection, encryption, source.id)
-    keys = bank_sessions.public_keys(connection, encryption, source)
-    secrets = [(str(secret.version), secret.text) for secret in opened]
-    profile = Profile(source.name, source.options, secrets, keys.jwks)
-    found = bank.explain(callback, profile, _paths(row.path, prefix, more), row.received_at)
-    fits = [Fit(match, _differences(match, callback, source.options, versions)) for match in found.matches]
-    remarks = list(found.remarks)
-    if not fits:
-        remarks.append("no known secret or key, in any encoding, over any path that was tried, made this signature")
-    return Report(fits, found.clock_seconds, remarks)
+    return bytes(body or b"")
+
+
+def _signed(
+    bank: Explains,
+    callback: Callback,
+    profile: Profile,
+    paths: Sequence[bytes],
+    row: DeliveryRecord,
+    versions: Mapping[int, SecretState],
+) -> Report:
+    found = bank.explain(callback, profile, paths, row.received_at)
+    fits = [Fit(match, _differences(match, callback, profile.options, versions)) for match in found.matches]
+    return Report(fits, found.clock_seconds, list(found.remarks))
+
+
+def _with_remedy(
+    found: Report, trial: Trial | None, source: SourceRecord, row: DeliveryRecord, versions: Mapping[int, SecretState]
+) -> Report:
+    """Say what would put it right, as far as that can be known: by the options that were tried out."""
+    if trial is None:
+        nothing = "no known secret or key, in any encoding, over any path that was tried, made this signature"
+        is_said = found.fits or any(" came in " in remark or "no known token" in remark for remark in found.remarks)
+        return found if is_said else replace(found, remarks=[*found.remarks, nothing])
+    remarks = [*found.remarks, *(f"it takes {name}={value}" for name, value in trial.changes.items())]
+    if "allowed_addresses" in trial.changes:
+        remarks.append(f"{row.peer} is not on the source's list: add it only where it is the bank's own address")
+    if trial.path != row.path:
+        return replace(found, remarks=[*remarks, _path_words(trial.path, row.path)])
+    if source.hidden_at is not None:
+        return replace(found, remarks=[*remarks, f"source {source.name} was removed"])
+    return replace(found, remarks=remarks, commands=_commands(trial, source, row, versions))
+
+
+def _path_words(signed: str, came: str) -> str:
+    dropped = signed.removesuffix(came)
+    if signed.endswith(came) and dropped.startswith("/"):
+        return f"a proxy drops {dropped} before the path: set RECEIVER_PUBLIC_PATH_PREFIX={dropped} and start anew"
+    return f"the bank signs the path of the address that it was given: give it one that ends with {came}"
+
+
+def _commands(
+    trial: Trial, source: SourceRecord, row: DeliveryRecord, versions: Mapping[int, SecretState]
+) -> list[str]:
+    commands = []
+    if trial.changes:
+        options = " ".join(f"--option {shlex.quote(f'{name}={value}')}" for name, value in trial.changes.items())
+        commands.append(f"receiver source set {source.name} {options}")
+    if _is_expired(trial.key_id, versions):
+        commands.append(f"receiver secret set {source.name}")
+    if row.verdict == Verdict.REJECTED:
+        commands.append(f"receiver deliveries reverify --source {source.name}")
+    return commands
+
+
+def _is_expired(key_id: str, versions: Mapping[int, SecretState]) -> bool:
+    name, _, version = key_id.partition(":")
+    return name == "secret" and versions.get(int(version)) == SecretState.EXPIRED
 
 
 def _where_tokens_came(
-    connection: Connection,
-    encryption: Encryption,
-    row: DeliveryRecord,
-    source: SourceRecord,
-    carried: Carried,
-    now: datetime,
+    profile: Profile, row: DeliveryRecord, carried: Carried, versions: Mapping[int, SecretState]
 ) -> list[str]:
     """Say in which header, or where in the path, each token that is known came, though its digest alone is stored."""
     expected = {f"the header {name}" for name in carried.headers} | ({"the path"} if carried.in_channel else set())
-    states = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
     shown = [(f"the header {name}", value) for name, value in row.headers.items()]
     shown += [("the path", segment) for segment in (row.channel or "").split("/")]
     remarks = []
-    for secret in signing_secrets.every(connection, encryption, source.id):
+    for version, token in profile.secrets:
         for place, value in shown:
-            if not static_token.is_shown(secret.text, value):
+            if not static_token.is_shown(token, value):
                 continue
             wanted = " or ".join(sorted(expected)) or "nowhere"
             but = ", as the source has it" if place in expected else f"; the source looks for it in {wanted}"
-            expired = "; it has expired" if states.get(secret.version) == SecretState.EXPIRED else ""
-            remarks.append(f"secret {secret.version} came in {place}{but}{expired}")
+            expired = "; it has expired" if _is_expired(f"secret:{version}", versions) else ""
+            remarks.append(f"secret {version} came in {place}{but}{expired}")
     return remarks or ["no known token came with it, in any header or in the path"]
 
 
@@ -119,14 +192,13 @@ def _paths(path: str, prefix: str, more: Sequence[str]) -> list[bytes]:
     return [each.encode("latin-1", "replace") for each in dict.fromkeys(paths + toggled) if each]
 
 
-def _differences(match: Match, callback: Callback, options: Any, versions: dict[int, SecretState]) -> list[str]:
+def _differences(match: Match, callback: Callback, options: Any, versions: Mapping[int, SecretState]) -> list[str]:
     differences = []
     encoding = options.get("encoding", "base64")
     if match.encoding is not None and match.encoding != encoding:
         differences.append(f"the source's option encoding is {encoding}")
     if match.path.encode("latin-1") != callback.path:
         differences.append(f"it came to {callback.path.decode('latin-1')}")
-    name, _, version = match.key_id.partition(":")
-    if name == "secret" and versions.get(int(version)) == SecretState.EXPIRED:
+    if _is_expired(match.key_id, versions):
         differences.append("this secret has expired")
     return differences

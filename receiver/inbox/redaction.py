@@ -64,7 +64,8 @@ def redact(
     hidden = {
         segment: static_token.hide(segment)
         for number, segment in enumerate(shown)
-        if segment and (len(segment) >= SEGMENT_MIN or (carried.in_channel and number == 0) or segment in right)
+        if segment
+        and (len(segment) >= SEGMENT_MIN or (carried.in_channel and number == 0 and len(shown) > 1) or segment in right)
     }
     if channel:
         stored = b"/".join(hidden.get(segment, segment) for segment in shown)

@@ -128,8 +128,8 @@ def test_explain_says_where_a_known_token_came(
     )
     assert answer.status_code == 401
     (row,) = stored(parts)
-    (remark,) = acts.explain(parts, "cli:test", row.id).report.remarks
-    assert remark.startswith(f"secret 1 came in {place}")
+    remarks = acts.explain(parts, "cli:test", row.id).report.remarks
+    assert remarks[0].startswith(f"secret 1 came in {place}")
 
 
 def test_explain_by_the_command_line(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from receiver.banks import tls
-from receiver.banks.banking_circle import api, callbacks, options
+from receiver.banks.banking_circle import alternatives, api, callbacks, options
 from receiver.banks.protocol import Bank
 
 
@@ -32,6 +32,7 @@ class BankingCircle(Bank):
     check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
+    alternatives = staticmethod(alternatives.alternatives)
 
     certificate = staticmethod(tls.certificate_in)
     new_token = staticmethod(api.new_token)

@@ -23,6 +23,7 @@ class Banqup(Bank):
     check_secret = staticmethod(options.check_secret)
     needs_secret = staticmethod(options.needs_secret)
     proofs = staticmethod(options.proofs)
+    alternatives = staticmethod(options.alternatives)
     carried = staticmethod(options.carried)
     listener_path = staticmethod(options.listener_path)
     check_head = staticmethod(callbacks.check_head)

@@ -1,10 +1,10 @@
 """What can be set for a Banqup source, and what must be: by what its callbacks are proven."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from receiver.banks import options, urls
-from receiver.banks.protocol import Carried, OptionsWrong
+from receiver.banks.protocol import Callback, Carried, OptionsWrong
 from receiver.signing import static_token
 from receiver.signing.errors import Refusal
 
@@ -92,6 +92,18 @@ def carried(given: Mapping[str, Any]) -> Carried:
     place = given.get("token_in")
     headers = frozenset({token_header(given)} if place == HEADER else ())
     return Carried(headers, in_channel=place == PATH, everywhere=True)
+
+
+def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Yield the path, and every header, in which a token may have come."""
+    if given.get("token_in") != PATH:
+        yield {"token_in": PATH}
+    for name in callback.headers:
+        if name in options.COMMON_HEADERS or (given.get("token_in") == HEADER and name == token_header(given)):
+            continue
+        in_header = {} if given.get("token_in") == HEADER else {"token_in": HEADER}
+        named = {} if name == token_header(given) else {"token_header": name}
+        yield {**in_header, **named}
 
 
 def listener_path(given: Mapping[str, Any], secret: str | None) -> str:

@@ -25,6 +25,7 @@ class Bcb(Bank):
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
     explain = staticmethod(explanation.explain)
+    alternatives = staticmethod(explanation.alternatives)
 
     new_token = staticmethod(api.new_token)
     ask = staticmethod(api.ask)

@@ -1,12 +1,13 @@
 """Explaining how a BCB callback was signed: which secret or key fits, over which path, and what else is wrong."""
 
 import hmac
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import get_args
+from typing import Any, get_args
 
 from receiver.banks.abilities import Explanation, Match
 from receiver.banks.bcb.callbacks import NONCE, SIGNATURE, TIMESTAMP, VERSION
+from receiver.banks.bcb.options import ENCODING
 from receiver.banks.protocol import Callback, Profile
 from receiver.signing import concatenation, hmac_sha256, rsa_pss
 from receiver.signing.errors import Refusal
@@ -38,6 +39,18 @@ def explain(callback: Callback, profile: Profile, paths: Sequence[bytes], receiv
         else _by_key(callback, profile, paths, signature)
     )
     return Explanation(tuple(tried), seconds, remarks)
+
+
+def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Yield the other encoding of the secret, and the channel that the callback came to beside those that are named."""
+    channels = given.get("channels", ())
+    unnamed = callback.channel if channels and callback.channel and callback.channel not in channels else None
+    named = {"channels": ",".join([*channels, unnamed])} if unnamed else {}
+    if named:
+        yield named
+    for encoding in get_args(SecretEncoding):
+        if encoding != given.get("encoding", ENCODING):
+            yield {"encoding": encoding, **named}
 
 
 def _form(callback: Callback) -> Iterator[str]:

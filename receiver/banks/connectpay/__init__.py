@@ -31,6 +31,8 @@ class ConnectPay(Bank):
     check_options = staticmethod(options.check_options)
     check_secret = staticmethod(options.check_secret)
     proofs = staticmethod(options.proofs)
+    allowed_addresses = staticmethod(options.allowed_addresses)
+    alternatives = staticmethod(options.alternatives)
     carried = staticmethod(options.carried)
     silence_seconds = staticmethod(options.silence_seconds)
     check_head = staticmethod(callbacks.check_head)

@@ -1,10 +1,10 @@
 """What can be set for a ConnectPay source: its options, and its token."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from receiver.banks import options
-from receiver.banks.protocol import Carried, OptionsWrong
+from receiver.banks.protocol import Callback, Carried, OptionsWrong
 from receiver.signing import static_token
 
 TOKEN_HEADER = "x-connectpay-token"  # noqa: S105 - a header's name
@@ -81,6 +81,13 @@ def proofs(given: Mapping[str, Any]) -> Sequence[str]:
 def carried(given: Mapping[str, Any]) -> Carried:
     """Return the header that holds the token in the clear, to be redacted; it may come in any other too."""
     return Carried(headers=frozenset({token_header(given)}), plain=frozenset({TIMESTAMP_HEADER}), everywhere=True)
+
+
+def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Yield every header in which a token may have come."""
+    for name in callback.headers:
+        if name not in options.COMMON_HEADERS and name != token_header(given):
+            yield {"token_header": name}
 
 
 def silence_seconds(given: Mapping[str, Any]) -> float | None:

@@ -1,7 +1,7 @@
 """Any sender that follows Standard Webhooks 1.0.0. There is no API behind it, so nobody confirms what it claims."""
 
 from receiver.banks.protocol import Bank
-from receiver.banks.standard_webhooks import callbacks
+from receiver.banks.standard_webhooks import callbacks, explanation
 
 
 class StandardWebhooks(Bank):
@@ -15,6 +15,8 @@ class StandardWebhooks(Bank):
     check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
+    explain = staticmethod(explanation.explain)
+    alternatives = staticmethod(explanation.alternatives)
 
 
 BANK: Bank = StandardWebhooks()

@@ -80,6 +80,8 @@ class Explanation(Answer):
     signed_seconds_before_receipt: float | None
     fits: list[Fit]
     remarks: list[str]
+    commands: list[str]
+    """What puts it right."""
 
     @classmethod
     def made(cls, delivery: Any, report: "Report") -> Self:
@@ -102,4 +104,5 @@ class Explanation(Answer):
             signed_seconds_before_receipt=report.clock_seconds,
             fits=fits,
             remarks=list(report.remarks),
+            commands=list(report.commands),
         )

@@ -1,0 +1,49 @@
+"""How many of a source's deliveries were refused, and how many were genuine."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from receiver.model import Verdict
+from receiver.store.records import lowest_id
+from receiver.store.tables import Delivery, table_of
+
+_deliveries = table_of(Delivery)
+
+COUNTED_MAX = 20_000
+"""Deliveries of a day that are counted: of more, the first ones speak for the rest."""
+
+
+class Counts(NamedTuple):
+    """Deliveries of a while, by whether they were proven genuine."""
+
+    refused: int
+    genuine: int
+
+    @property
+    def share(self) -> float:
+        """How much of it was refused, between 0 and 1."""
+        return self.refused / (self.refused + self.genuine) if self.refused else 0.0
+
+
+def counts(connection: Connection, source_id: int, since: datetime, until: datetime) -> Counts:
+    """Count a source's deliveries that came from `since` on and before `until` (UTC)."""
+    some = (
+        select(_deliveries.c.verdict)
+        .where(_deliveries.c.id >= lowest_id("dlv", since), _deliveries.c.id < lowest_id("dlv", until))
+        .where(_deliveries.c.source_id == source_id)
+        .limit(COUNTED_MAX)
+        .subquery()
+    )
+    rows = connection.execute(select(some.c.verdict, func.count()).group_by(some.c.verdict))
+    numbers: dict[Verdict, int] = dict(rows.tuples().all())
+    refused = numbers.pop(Verdict.REJECTED, 0)
+    return Counts(refused, sum(numbers.values()))
+
+
+def stored(connection: Connection, source_id: int) -> int:
+    """Return how many refused deliveries of a source are stored."""
+    is_refused = (_deliveries.c.source_id == source_id, _deliveries.c.verdict == Verdict.REJECTED)
+    number: int = connection.execute(select(func.count()).where(*is_refused)).scalar_one()
+    return number
