@@ -6,7 +6,7 @@ well for its last entry, so what was under way when a process died comes again. 
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -35,6 +35,10 @@ class FeedClient:
     consumer: str
     limit: int = 100
     """Entries in a page, 1 to 1000: as many come again at the most after a crash."""
+    sources: Collection[str] = ()
+    """Names of sources: entries of others are passed over; empty for all."""
+    types: Collection[str] = ()
+    """Types, such as `bcb.deposit`: entries of others are passed over; empty for all."""
     sleep: Callable[[float], None] = time.sleep
     session: requests.Session = field(default_factory=requests.Session, repr=False)
 
@@ -46,9 +50,14 @@ class FeedClient:
         """
         while True:
             page = self._retrying("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
-            yield from page["data"]
+            yield from filter(self._is_wanted, page["data"])
             if page["data"]:
                 self._retrying("POST", "ack", {"cursor": page["next"]})
+
+    def _is_wanted(self, entry: Mapping[str, Any]) -> bool:
+        # Here, not at the receiver: what is acknowledged is a position in the whole feed, whatever is passed over.
+        source = str(entry["source"]).rpartition("/")[2]
+        return (not self.sources or source in self.sources) and (not self.types or entry["type"] in self.types)
 
     def seek(self, to: str) -> None:
         """Move the consumer: to `beginning`, `end`, a cursor or a time (RFC 3339).

@@ -108,7 +108,7 @@ def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | N
     sources.change(connection, source.id, environment_digest=digest)
     if given["client_id"] and given["client_secret"]:
         credentials = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
-        sources.set_credentials(connection, runtime.encryption, source, credentials)
+        sources.renew_credentials(connection, runtime.encryption, source, credentials)
         bank_sessions.forget(connection, source.id)
         _note(connection, runtime, "source.credentials", {})
     if given["secret"]:

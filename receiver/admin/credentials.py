@@ -7,6 +7,7 @@ from receiver.admin import sources
 from receiver.bank_client.session import BankSession, CredentialsMissing
 from receiver.banks.abilities import Account, KeepsAccounts, Permission
 from receiver.banks.errors import Forbidden
+from receiver.banks.protocol import CA_CERTIFICATE
 from receiver.credentials import outcomes
 from receiver.credentials.attempts import issuing
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
@@ -141,6 +142,7 @@ def show(runtime: Runtime, who: str, source_name: str, change: ChangeRecord) -> 
             opened = credential_changes.made(runtime.encryption, source, change)
         else:
             opened = stored.credentials(connection, runtime.encryption, source) or {}
+            opened.pop(CA_CERTIFICATE, None)
         secrets = signing_secrets.every(connection, runtime.encryption, source.id)
         about = {"source": source_name, "version": change.secret_version}
         audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what="secret.shown", about=about)

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from receiver import banks
-from receiver.admin import conflicts, credentials, refusals, source_settings
+from receiver.admin import conflicts, credentials, refusals, source_settings, standing
 from receiver.admin.secrets import sharing
-from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.bank_client.session import BankSession, BudgetSpent, budget_of
 from receiver.banks import tls
 from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
 from receiver.banks.callback import LEAVES_OPEN, strongest_proof
@@ -24,7 +25,7 @@ from receiver.credentials.rotation import CredentialChanges
 from receiver.model import NotPossible
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import bank_sessions, credential_changes, late, signing_secrets, sources
+from receiver.store import bank_sessions, credential_changes, late, signing_secrets, worker_seen
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
@@ -58,8 +59,17 @@ class Finding:
     text: str
 
 
-def examine(runtime: Runtime) -> Iterator[Finding]:
-    """Look at everything; asks each bank for a token, its time and its keys."""
+WORKER_SEEN_WITHIN = timedelta(minutes=1)
+"""A worker writes down four times a minute that it is at work."""
+
+
+def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Finding]:
+    """Look at everything, or at what one source needs; asks each bank for a token, its time and its keys.
+
+    Raises:
+        NotFound: there is no source of this name.
+        NotPossible: it was removed.
+    """
     try:
         is_writable(runtime.database)
         yield Finding("ok", "database", "migrated, and can be written")
@@ -68,7 +78,9 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
         yield Finding("fail", "database", str(error))
         return
     with runtime.database.read() as connection:
-        known = sources.shown(connection)
+        known = standing.chosen(connection, source_name)
+        seen_at = worker_seen.last(connection)
+    yield _worker(seen_at, runtime.clock())
     if not known:
         yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")
     for source in known:
@@ -76,7 +88,16 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
             yield from _source(runtime, source)
         else:
             yield Finding("warn", source.name, "disabled; its callbacks get 404")
-    yield from _conflicts(runtime)
+    if source_name is None:
+        yield from _conflicts(runtime)
+
+
+def _worker(seen_at: datetime | None, now: datetime) -> Finding:
+    if seen_at is None:
+        return Finding("warn", "worker", "none was ever at work here: no payment is checked (`receiver worker`)")
+    words = f"last seen {seen_at:%Y-%m-%d %H:%M:%S} UTC"
+    is_there = abs(now - seen_at) <= WORKER_SEEN_WITHIN
+    return Finding("ok", "worker", words) if is_there else Finding("warn", "worker", f"{words}: is one running?")
 
 
 def _conflicts(runtime: Runtime) -> Iterator[Finding]:
@@ -178,6 +199,13 @@ def _weaknesses(runtime: Runtime, source: SourceRecord, secrets: Sequence[OpenSe
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     session = BankSession(runtime, source)
+    with runtime.database.read() as connection:
+        stands = standing.of_source(connection, source, runtime.clock())
+        hindrance = budget_of(connection, source, runtime.clock()).hindrance(source.name)
+    if stands.proxy is not None:
+        yield Finding("ok", f"{source.name} proxy", f"its API is asked through {stands.proxy} (HTTPS_PROXY, NO_PROXY)")
+    if hindrance is not None:
+        yield Finding("warn", f"{source.name} limit", hindrance)
     if isinstance(session.bank, PresentsCertificate):
         yield from _certified(runtime, source.name, session)
         return

@@ -3,6 +3,7 @@
 from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible
 from receiver.projection.projector import catch_up
+from receiver.reconcile import hindrances
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.store import payments
@@ -24,6 +25,6 @@ def check(runtime: Runtime, who: str, source_name: str, payment_id: str) -> None
     if found is None:
         raise NotFound(f"there is no payment {payment_id!r} of {source_name!r}")
     if not Reconciler(runtime).check_now(found.id):
-        raise NotPossible("the bank was not asked: source disabled, a worker at it, or its limit spent")
+        raise NotPossible(f"the bank was not asked: {hindrances.reason(runtime, found.id)}")
     about = {"source": source_name, "payment": payment_id}
     note(runtime, who, "payment.checked", about)

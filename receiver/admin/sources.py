@@ -222,8 +222,7 @@ def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> None:
 
 def missing_credentials(bank: Bank, given: Mapping[str, str]) -> list[str]:
     """Return the names of the API credentials that a bank needs and that are not given."""
-    optional = bank.credentials_optional if isinstance(bank, PresentsCertificate) else ()
-    return [name for name in bank.credential_names if name not in given and name not in optional]
+    return [name for name in bank.credential_names if name not in given and name not in bank.credentials_optional]
 
 
 def check_credentials(bank_name: str, credentials: Mapping[str, str], now: datetime) -> str | None:
@@ -231,7 +230,7 @@ def check_credentials(bank_name: str, credentials: Mapping[str, str], now: datet
 
     Raises:
         CredentialsIncomplete
-        CertificateUnusable: it can't be read, its passcode is wrong, or it has expired at `now` (in UTC).
+        CertificateUnusable: it, or the CA's, can't be read, its passcode is wrong, or it has expired at `now` (in UTC).
         NotPossible: the bank has no API.
     """
     bank = banks.named(bank_name)
@@ -240,6 +239,7 @@ def check_credentials(bank_name: str, credentials: Mapping[str, str], now: datet
     if missing := missing_credentials(bank, credentials):
         raise CredentialsIncomplete(f"the credentials lack {', '.join(missing)}")
     if not isinstance(bank, PresentsCertificate):
+        tls.authority_in(credentials)
         return None
     presented = bank.certificate(credentials)
     state, text = tls.expiry(presented.leaf(), now)

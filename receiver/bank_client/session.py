@@ -1,13 +1,17 @@
 """A session with one source's bank: one token for all processes, one request budget, one retry after a 401."""
 
 import logging
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from receiver import banks
+from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.banks.http import HttpClient
@@ -16,7 +20,7 @@ from receiver.banks.tls import ClientCertificate
 from receiver.model import CredentialChangeKind, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes, sources
-from receiver.store.bank_sessions import StoredToken
+from receiver.store.bank_sessions import Budget, StoredToken
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -50,10 +54,10 @@ class CredentialsMissing(BankError):
 
 
 class BudgetSpent(ReceiverError):
-    """The bank takes no more requests in this window; `until` says when the next one starts."""
+    """The bank takes no request until then: the limit is spent, or it has said so itself."""
 
-    def __init__(self, until: datetime) -> None:
-        super().__init__(f"no request to the bank before {until:%Y-%m-%d %H:%M:%S} UTC")
+    def __init__(self, until: datetime, words: str | None = None) -> None:
+        super().__init__(words or f"no request to the bank before {until:%Y-%m-%d %H:%M:%S} UTC")
         self.until = until
 
 
@@ -63,6 +67,17 @@ class CredentialsChanging(BudgetSpent):
     def __init__(self, until: datetime) -> None:
         Exception.__init__(self, "its API credentials are being changed; not asked meanwhile")
         self.until = until
+
+
+def _rate_limit(source: SourceRecord) -> tuple[int, timedelta]:
+    bank = banks.named(source.bank)
+    return int(source.options.get("requests_per_window", bank.requests)), timedelta(seconds=bank.window_seconds)
+
+
+def budget_of(connection: Connection, source: SourceRecord, now: datetime) -> Budget:
+    """Return how a source stands with its bank's rate limit at `now` (UTC)."""
+    limit, window = _rate_limit(source)
+    return bank_sessions.budget(connection, source.id, now=now, limit=limit, window=window)
 
 
 class SharedToken:
@@ -233,6 +248,18 @@ class BankSession:
         """
         return self.bank.certificate(self._credentials()) if isinstance(self.bank, PresentsCertificate) else None
 
+    def _authority(self) -> ssl.SSLContext | None:
+        """Return what checks the bank's own certificate, where a CA was given for that and no client certificate."""
+        if not self._source.has_credentials or isinstance(self.bank, PresentsCertificate):
+            return None
+        try:
+            with self._database.read() as connection:
+                found = sources.credentials(connection, self._encryption, self._source)
+        except DecryptionFailed:
+            # Whoever asks with credentials is told so by them; by the public CAs no false bank is trusted.
+            return None
+        return tls.authority_in(found or {})
+
     def _ask_once(self, question: Callable[[HttpClient], Asked]) -> Asked:
         token = self._token.get()
         with self._client(self._base_url, token) as client:
@@ -270,6 +297,7 @@ class BankSession:
             authorization=None if token is None else self.bank.authorization(token, options),
             options=options,
             certificate=self.certificate(),
+            trusting=self._authority(),
         )
         try:
             yield client
@@ -283,13 +311,13 @@ class BankSession:
             BudgetSpent
             StoreUnavailable
         """
-        limit = int(self._source.options.get("requests_per_window", self.bank.requests))
-        window = timedelta(seconds=self.bank.window_seconds)
+        limit, window = _rate_limit(self._source)
         now = self._clock()
         with self._database.write() as connection:
             when = bank_sessions.take_request(connection, self._source.id, now=now, limit=limit, window=window)
+            words = budget_of(connection, self._source, now).hindrance(self._source.name) if when > now else None
         if when > now:
-            raise BudgetSpent(when)
+            raise BudgetSpent(when, words)
 
     @contextmanager
     def _heeding_limits(self) -> Iterator[None]:

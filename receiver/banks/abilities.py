@@ -42,11 +42,6 @@ class KeepsAccounts(Protocol):
 class PresentsCertificate(Protocol):
     """A bank whose API wants a TLS client certificate (mutual TLS)."""
 
-    credential_files: tuple[str, ...]
-    """Credentials that are files: given by their path, stored as Base64."""
-    credentials_optional: tuple[str, ...]
-    """Credentials that may be left out."""
-
     def certificate(self, credentials: Mapping[str, str], /) -> ClientCertificate:
         """Return the certificate among the credentials.
 

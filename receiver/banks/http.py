@@ -1,6 +1,7 @@
 """HTTP to a bank's API: time-outs on every call, answers bounded, every failure one of `receiver.banks.errors`."""
 
 import re
+import ssl
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ import jwt
 import requests
 from urllib3.exceptions import HTTPError
 
-from receiver.banks import json_values, tls
+from receiver.banks import json_values, tls, unreached
 from receiver.banks.errors import (
     AnswerUnreadable,
     BankError,
@@ -58,12 +59,14 @@ class HttpClient:
         authorization: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
         certificate: ClientCertificate | None = None,
+        trusting: ssl.SSLContext | None = None,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         """Take the API's address; `before_request` may raise to forbid a request (a spent budget).
 
         `authorization` are the headers that show the token, where it is no bearer token (RFC 6750); `options` are the
-        source's own, for the bank's package to look at.
+        source's own, for the bank's package to look at. `trusting` is what checks the bank's own certificate where no
+        client certificate is presented, in place of the public CAs.
 
         Raises:
             CertificateUnusable
@@ -78,8 +81,9 @@ class HttpClient:
         self._session = _Session()
         # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
         self._session.auth = _without_auth
-        if certificate is not None:
-            self._session.mount("https://", tls.Presenting(certificate.context()))
+        context = trusting if certificate is None else certificate.context()
+        if context is not None:
+            self._session.mount("https://", tls.Presenting(context))
 
     def close(self) -> None:
         """Close the sockets."""
@@ -175,7 +179,7 @@ class HttpClient:
             ) as response:
                 content = self._content(response)
         except (requests.RequestException, HTTPError, UnicodeError) as error:
-            raise _unreached(f"{method} {path}", error) from error
+            raise _unreached(f"{method} {path}", self.base_url, error) from error
         if not wants_json and response.ok and response.status_code < 300:
             return None
         return self._read(f"{method} {path}", response, content, secrets)
@@ -239,10 +243,12 @@ def _failure(text: str, response: requests.Response, content: bytes, now: dateti
     return kinds.get(status, RequestRefused)(text)
 
 
-def _unreached(call: str, error: Exception) -> BankError:
+def _unreached(call: str, url: str, error: Exception) -> BankError:
     """Return why no answer came: the TLS handshake, where it was that."""
     handshake = tls.fault(error)
-    return type(handshake)(f"{call}: {handshake}") if handshake else Unreachable(f"{call}: {type(error).__name__}")
+    if handshake is not None:
+        return type(handshake)(f"{call}: {handshake}")
+    return Unreachable(f"{call}: {unreached.cause(error, url)}")
 
 
 def _wait(response: requests.Response, content: bytes, now: datetime) -> timedelta:

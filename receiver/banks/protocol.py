@@ -13,6 +13,7 @@ from receiver.banks.http import HttpClient
 from receiver.model import ReceiverError, Status
 
 __all__ = [
+    "CA_CERTIFICATE",
     "FINAL_STATUSES",
     "Answer",
     "Bank",
@@ -28,6 +29,9 @@ __all__ = [
     "status_in",
     "unrecognised",
 ]
+
+CA_CERTIFICATE = "ca_certificate"
+"""The credential that is none: the CA (PEM) by which the bank's own certificate is checked, where no public one did."""
 
 FINAL_STATUSES = frozenset(str(status) for status in Status if status.is_final)
 
@@ -90,6 +94,10 @@ class Bank(Protocol):
     """The largest callback that it documents; less than what is allowed to every bank changes nothing."""
     credential_names: tuple[str, ...] = ()
     """What its API asks for, such as a client's id and secret; none where there is no API."""
+    credential_files: tuple[str, ...] = (CA_CERTIFICATE,)
+    """Those of them that are files: given by their path, stored as Base64."""
+    credentials_optional: tuple[str, ...] = (CA_CERTIFICATE,)
+    """Those of them that may be left out."""
     hosts: Mapping[str, str] = MappingProxyType({})
     """The API's address in each environment, where it is known."""
     requests: int = 60

@@ -133,6 +133,40 @@ def certificate_in(credentials: Mapping[str, str]) -> ClientCertificate:
     return ClientCertificate(pfx, credentials.get("passcode", ""), ca_pem)
 
 
+def authority_in(credentials: Mapping[str, str]) -> ssl.SSLContext | None:
+    """Return a TLS context (1.2 or later) that trusts the stored `ca_certificate` alone; none where there is none.
+
+    Raises:
+        CertificateUnusable
+    """
+    if "ca_certificate" not in credentials:
+        return None
+    try:
+        return _context_trusting(b64decode(credentials["ca_certificate"], validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise CertificateUnusable("the stored CA certificate is not Base64") from error
+
+
+@lru_cache(maxsize=16)
+def _context_trusting(ca: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _trust(context, ca)
+    return context
+
+
+def _trust(context: ssl.SSLContext, ca: bytes | None) -> None:
+    """Check the bank's own certificate by a CA in PEM, or by the public ones."""
+    try:
+        if ca is not None:
+            context.load_verify_locations(cadata=pem_blocks(ca).decode())
+        else:
+            public = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+            context.load_verify_locations(public or DEFAULT_CA_BUNDLE_PATH)
+    except (OSError, ValueError) as error:
+        raise CertificateUnusable("the CA certificate can't be read; it takes PEM") from error
+
+
 def expiry(certificate: x509.Certificate, now: datetime) -> tuple[str, str]:
     """Return `ok`, `warn` or `fail`, and a line on how long the certificate is valid at `now`."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -181,14 +215,7 @@ def _context_for(pfx: bytes, passcode: str, ca: bytes | None) -> ssl.SSLContext:
     context.post_handshake_auth = True
     _, found = _open_pfx(pfx, passcode)
     _load_chain(context, found)
-    try:
-        if ca is not None:
-            context.load_verify_locations(cadata=pem_blocks(ca).decode())
-        else:
-            public = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            context.load_verify_locations(public or DEFAULT_CA_BUNDLE_PATH)
-    except (OSError, ValueError) as error:
-        raise CertificateUnusable("the CA certificate can't be read; it takes PEM") from error
+    _trust(context, ca)
     return context
 
 

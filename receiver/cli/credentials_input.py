@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import difflib
 import json
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
+
+from receiver.cli.output import cell
 
 if TYPE_CHECKING:
     from receiver.banks.protocol import Bank
@@ -48,23 +51,13 @@ def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str
         names = ", ".join(bank.credential_names)
         raise click.ClickException(f"--credentials lacks {', '.join(missing)}; it takes {names} as text")
     folder = Path(file.name).parent if file and file is not sys.stdin else Path()
-    found = {name: _content(folder / value) if name in _files(bank) else value for name, value in given.items()}
+    found = {
+        name: _content(folder / value) if name in bank.credential_files else value for name, value in given.items()
+    }
     certificate = sources.check_credentials(bank.name, found, now)
     if certificate is not None:
         click.echo(f"The client certificate is {certificate}.", err=True)
     return found
-
-
-def _files(bank: Bank) -> tuple[str, ...]:
-    from receiver.banks.abilities import PresentsCertificate
-
-    return bank.credential_files if isinstance(bank, PresentsCertificate) else ()
-
-
-def _optional(bank: Bank) -> tuple[str, ...]:
-    from receiver.banks.abilities import PresentsCertificate
-
-    return bank.credentials_optional if isinstance(bank, PresentsCertificate) else ()
 
 
 def _read(file: TextIO, bank: Bank) -> dict[str, str]:
@@ -73,23 +66,38 @@ def _read(file: TextIO, bank: Bank) -> dict[str, str]:
         given = json.load(file)
     except ValueError as error:
         raise click.ClickException(f"--credentials is not JSON: {error}") from None
-    fields = {key.lower().replace("_", ""): value for key, value in given.items()} if isinstance(given, dict) else {}
+    if not isinstance(given, dict):
+        raise click.ClickException("--credentials is no JSON object")
+    fields = {key.lower().replace("_", ""): value for key, value in given.items()}
+    known = {name.replace("_", ""): name for name in bank.credential_names}
+    for key in given:
+        if key.lower().replace("_", "") not in known:
+            raise click.ClickException(f"--credentials: {_unknown(key, known)}")
+    if len(fields) < len(given):
+        raise click.ClickException("--credentials gives a name twice, in two ways of writing")
     found = {name: fields.get(name.replace("_", "")) for name in bank.credential_names}
     return {name: value for name, value in found.items() if isinstance(value, str) and (value or name in MAY_BE_EMPTY)}
+
+
+def _unknown(key: str, known: Mapping[str, str]) -> str:
+    """Say that a name is not known, and which one may have been meant."""
+    near = difflib.get_close_matches(key.lower().replace("_", ""), known, n=1, cutoff=0.5)
+    meant = f"; {known[near[0]]}?" if near else ""
+    return f"{cell(key[:40])!r} is no credential of this bank{meant} It takes {', '.join(known.values())}"
 
 
 def _ask(bank: Bank, given: Mapping[str, str]) -> dict[str, str]:
     """Ask for what is not given yet."""
     wanted = [name for name in bank.credential_names if name not in given]
     if given:
-        wanted = [name for name in wanted if name not in _optional(bank)]
+        wanted = [name for name in wanted if name not in bank.credentials_optional]
     if wanted:
         click.echo("API credentials (Enter alone leaves them out):", err=True)
     found = dict(given)
     for name in wanted:
-        label = f"{name} (path of the file{', not needed' if name in _optional(bank) else ''})"
+        label = f"{name} (path of the file{', not needed' if name in bank.credentials_optional else ''})"
         value = click.prompt(
-            label if name in _files(bank) else f"{name} (may be empty)" if name in MAY_BE_EMPTY else name,
+            label if name in bank.credential_files else f"{name} (may be empty)" if name in MAY_BE_EMPTY else name,
             default="",
             show_default=False,
             hide_input=any(word in name for word in HIDDEN),

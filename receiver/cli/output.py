@@ -16,6 +16,17 @@ def write_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def in_rfc3339(value: Any) -> Any:
+    """Return what is to be written as JSON, with the times in it as texts."""
+    if isinstance(value, datetime):
+        from receiver.web.schemas.times import rfc3339
+
+        return rfc3339(value)
+    if isinstance(value, dict):
+        return {name: in_rfc3339(inner) for name, inner in value.items()}
+    return [in_rfc3339(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def write_list(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool, none: str) -> None:
     """Write rows as JSON, or as a table with the named columns; `none` is said where there are no rows."""
     if as_json:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from receiver.cli.context import migrated
-from receiver.cli.output import as_json, cell, write_json
+from receiver.cli.output import as_json, cell, in_rfc3339, write_json
 
 
 @click.command()
@@ -56,14 +56,18 @@ def demo() -> None:
 
 
 @click.command()
+@click.argument("source", required=False)
 @as_json
-def doctor(as_json: bool) -> None:
+def doctor(source: str | None, as_json: bool) -> None:
     """Look at settings, database, secrets, conflicts and the banks' APIs; say what is wrong and what to do."""
+    from receiver.admin import standing
     from receiver.admin.diagnosis import examine
 
-    findings = list(examine(migrated()))
+    runtime = migrated()
+    findings = list(examine(runtime, source))
     if as_json:
-        write_json([asdict(finding) for finding in findings])
+        shown = {"findings": [asdict(finding) for finding in findings], **asdict(standing.state(runtime, source))}
+        write_json(in_rfc3339(shown))
     else:
         for finding in findings:
             click.echo(f"{finding.state:<5} {finding.what}: {cell(finding.text)}")

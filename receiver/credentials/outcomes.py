@@ -56,7 +56,7 @@ def _take_over(
             connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace_seconds
         )
     destination = destinations.vouched(connection, encryption, source)
-    sources.set_credentials(connection, encryption, destination, answer.for_source)
+    sources.renew_credentials(connection, encryption, destination, answer.for_source)
     bank_sessions.forget(connection, source.id)
     return version
 

@@ -74,7 +74,7 @@ def adopt(
     current = destinations.vouched(connection, encryption, source)
     made = credential_changes.made(encryption, current, change)
     before = sources.credentials(connection, encryption, current)
-    sources.set_credentials(connection, encryption, current, made)
+    sources.renew_credentials(connection, encryption, current, made)
     bank_sessions.forget(connection, source.id)
     outcomes.close(connection, change, CredentialChangeState.DONE, now, version=change.secret_version)
     previous = None if before is None else sources.seal_credentials(encryption, current, before)

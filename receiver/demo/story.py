@@ -293,7 +293,9 @@ def _wait_until_up(url: str) -> None:
 
 
 def _stay(story: Story, processes: list[subprocess.Popen[bytes]]) -> None:
-    click.echo(f"\nLook around, and end it with Ctrl-C:\n   {story.receiver}/\n   {story.receiver}/readyz")
+    click.echo("\nLook around, and end it with Ctrl-C:")
+    for path in ("/", "/docs", "/readyz"):
+        click.echo(f"   {story.receiver}{path}")
     click.echo(f"   curl -H 'Authorization: Bearer {story.token}' {story.receiver}/api/v1/feed")
     click.echo("""   curl -H 'Content-Type: application/json' -d '{"transactionId": "FT-MINE", "amount": "5.00"}' \\""")
     click.echo(f"        {story.bank}/_simulator/deposits")

@@ -126,6 +126,45 @@ def take_request(connection: Connection, source_id: int, *, now: datetime, limit
     return now if is_left else started + window
 
 
+class Budget(NamedTuple):
+    """How a source stands with its bank's rate limit; times are UTC."""
+
+    limit: int
+    left: int
+    """Requests that may be made before the window ends."""
+    ends_at: datetime | None
+    """When all of them may be made anew; none where all of them may be now."""
+    blocked_until: datetime | None
+    """When the bank, by a 429, takes requests again; none where it does now."""
+
+    def hindrance(self, name: str) -> str | None:
+        """Return in words why no request is made now; none where one may be."""
+        if self.blocked_until is not None:
+            return f"the bank of {name} has said to wait (429): no request before {_shown(self.blocked_until)}"
+        if self.left == 0 and self.ends_at is not None:
+            return f"the limit of {name}, {self.limit} requests, is spent: no request before {_shown(self.ends_at)}"
+        return None
+
+
+def _shown(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def budget(connection: Connection, source_id: int, *, now: datetime, limit: int, window: timedelta) -> Budget:
+    """Return how a source stands, as `take_request` would see it; nothing is counted."""
+    row = connection.execute(select(_budgets).where(_budgets.c.source_id == source_id)).one_or_none()
+    if row is None or row.window_started_at > now + SKEW:
+        return Budget(limit, limit, None, None)
+    is_blocked = row.blocked_until is not None and now < row.blocked_until <= now + BLOCK_MAX
+    is_over = row.window_started_at + window <= now
+    return Budget(
+        limit,
+        limit if is_over else max(limit - row.used, 0),
+        None if is_over else row.window_started_at + window,
+        row.blocked_until if is_blocked else None,
+    )
+
+
 def block_requests(connection: Connection, source_id: int, until: datetime) -> None:
     """Make no request until then: the bank said so."""
     connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(blocked_until=until))

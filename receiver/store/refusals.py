@@ -37,7 +37,7 @@ def counts(connection: Connection, source_id: int, since: datetime, until: datet
         .subquery()
     )
     rows = connection.execute(select(some.c.verdict, func.count()).group_by(some.c.verdict))
-    numbers: dict[Verdict, int] = dict(rows.tuples().all())
+    numbers: dict[Verdict, int] = {row[0]: row[1] for row in rows}
     refused = numbers.pop(Verdict.REJECTED, 0)
     return Counts(refused, sum(numbers.values()))
 

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, insert, select, update
 
 from receiver.model import ReceiverError
-from receiver.store.encryption import Encryption
+from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Source, table_of
 
 _sources = table_of(Source)
 
 _NAMES = select(_sources.c.id, _sources.c.name)
+
+GIVEN_BY_PERSONS = ("ca_certificate",)
+"""What stands among the credentials and is not the bank's to change."""
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
@@ -186,6 +189,18 @@ def set_credentials(
     change(connection, source.id, credentials=seal_credentials(encryption, source, credentials))
 
 
+def renew_credentials(
+    connection: Connection, encryption: Encryption, source: SourceRecord, credentials: Mapping[str, str]
+) -> None:
+    """Store credentials that a bank has made; the CA that a person gave beside the ones before stays."""
+    try:
+        before = _credentials(connection, encryption, source) or {}
+    except DecryptionFailed:
+        before = {}
+    given = {name: before[name] for name in GIVEN_BY_PERSONS if name in before}
+    set_credentials(connection, encryption, source, {**given, **credentials})
+
+
 def seal_credentials(encryption: Encryption, source: SourceRecord, credentials: Mapping[str, str]) -> bytes:
     """Encrypt API credentials for the destination in `source` alone."""
     return encryption.encrypt(_purpose(source), json.dumps(dict(credentials)), source.destination)
@@ -207,6 +222,11 @@ def credentials(connection: Connection, encryption: Encryption, source: SourceRe
     Raises:
         DecryptionFailed: also where they were stored for another destination.
     """
+    return _credentials(connection, encryption, source)
+
+
+def _credentials(connection: Connection, encryption: Encryption, source: SourceRecord) -> dict[str, str] | None:
+    # By a name that no argument of this module hides.
     sealed = connection.execute(select(_sources.c.credentials).where(_sources.c.id == source.id)).scalar_one()
     return None if sealed is None else open_credentials(encryption, source, sealed)
 

@@ -13,7 +13,7 @@ from receiver.banks.errors import BankError
 from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Clock, Runtime
-from receiver.store import audit, bank_sessions, deliveries, events, search_index, sources
+from receiver.store import audit, bank_sessions, deliveries, events, search_index, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -153,6 +153,31 @@ class QuietSources:
             if not _is_within(WARNED_EVERY, self._warned_at.get(source_id), now):
                 self._warned_at[source_id] = now
                 log.warning(words)
+        return 0
+
+
+SEEN_EVERY = timedelta(seconds=15)
+
+
+@dataclass
+class Presence:
+    """Writes down that a worker is at work, so that `receiver doctor` can say when none is."""
+
+    runtime: Runtime
+    _noted_at: datetime | None = None
+
+    def look(self) -> int:
+        """Write it down, four times a minute. Returns 0: nobody waits for it.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if _is_within(SEEN_EVERY, self._noted_at, now):
+            return 0
+        self._noted_at = now
+        with self.runtime.database.write() as connection:
+            worker_seen.note(connection, now)
         return 0
 
 

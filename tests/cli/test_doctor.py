@@ -23,6 +23,7 @@ def test_all_is_well_where_the_bank_takes_the_credentials(cli: Cli, live: Runtim
     assert result.exit_code == 0
     assert [line.split(":")[0].split(maxsplit=1) for line in result.stdout.splitlines()] == [
         ["ok", "database"],
+        ["warn", "worker"],
         ["ok", "bcb secrets"],
         ["ok", "bcb bank"],
         ["ok", "bcb clock"],
@@ -70,7 +71,7 @@ def test_a_bank_that_is_not_reachable_fails(cli: Cli, live: Runtime) -> None:
     add_source(live, base_url="http://127.0.0.1:1")
     result = cli.run("doctor")
     assert result.exit_code == 1
-    assert "fail  bcb bank: POST /auth/token: ConnectionError" in result.stdout
+    assert "fail  bcb bank: POST /auth/token: the connection was refused" in result.stdout
 
 
 def test_a_clock_that_is_off_fails(cli: Cli, live: Runtime) -> None:
@@ -120,9 +121,55 @@ def test_events_that_were_told_with_other_money_are_listed(
 
 
 def test_findings_are_written_as_json_for_programs(cli: Cli, known: SourceRecord) -> None:
-    findings = json.loads(cli.done("doctor", "--json"))
-    assert {"state": "warn", "what": f"{known.name} bank"}.items() <= findings[2].items()
+    told = json.loads(cli.done("doctor", "--json"))
+    findings = told.pop("findings")
+    assert {"state": "warn", "what": f"{known.name} bank"}.items() <= findings[3].items()
     assert {tuple(finding) for finding in findings} == {("state", "what", "text")}
+    stands = {
+        "source": "bcb",
+        "requests_limit": 300,
+        "requests_left": 300,
+        "requests_anew_at": None,
+        "blocked_until": None,
+        "proxy": None,
+    }
+    assert told == {"worker_seen_at": None, "sources": [stands]}
+
+
+def test_one_source_is_looked_at_alone(cli: Cli, known: SourceRecord, live: Runtime) -> None:
+    others.add(live, "banqup", None, token_in="header")
+    assert "banqup" in cli.run("doctor").stdout
+    assert "banqup" not in cli.done("doctor", known.name)
+    nobody = cli.run("doctor", "bcc")
+    assert (nobody.exit_code, "no source 'bcc'; known: banqup, bcb" in nobody.stderr) == (1, True)
+
+
+def test_a_worker_that_is_at_work_is_seen(cli: Cli) -> None:
+    assert "warn  worker: none was ever at work here" in cli.done("doctor")
+    cli.done("worker", "--once")
+    assert "ok    worker: last seen" in cli.done("doctor")
+
+
+def test_a_limit_that_is_spent_is_said(cli: Cli, live: Runtime) -> None:
+    with Simulator() as simulator:
+        add_source(live, base_url=simulator.url, requests_per_window=1)
+        cli.run("doctor")
+        said = cli.run("doctor").stdout
+        told = json.loads(cli.run("doctor", "--json").stdout)
+    assert "warn  bcb limit: the limit of bcb, 1 requests, is spent: no request before" in said
+    assert told["sources"][0]["requests_left"] == 0
+    assert told["sources"][0]["requests_anew_at"] is not None
+
+
+def test_a_proxy_on_the_way_to_the_bank_is_shown_without_its_password(
+    cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hidden@127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "other.example")
+    add_source(live, base_url="https://bank.example")
+    result = cli.run("doctor")
+    assert "ok    bcb proxy: its API is asked through http://…@127.0.0.1:9" in result.stdout
+    assert "hidden" not in result.output
 
 
 def test_a_wrong_setting_fails_in_one_line(cli: Cli) -> None:

@@ -2,9 +2,11 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import others
 import pytest
+from certificates import new_certificate
 from cli.commands import Cli
 from click.testing import Result
 from others import CREDENTIALS, TOKEN, WHSEC
@@ -137,3 +139,40 @@ def test_doctor_warns_of_weak_proofs_and_of_silence_and_asks_nothing_where_there
     (silent,) = (line for line in lines if line.startswith("warn  connectpay callbacks"))
     assert "no callback" in silent
     assert "switches them off" in silent
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"clientid": "a", "client_secrt": "b"},
+            "'client_secrt' is no credential of this bank; client_secret? It takes",
+        ),
+        ({"client_id": "a", "clientSecret": "b", "colour": "c"}, "'colour' is no credential of this bank"),
+        ({"client_id": "a", "clientId": "b", "clientSecret": "c"}, "gives a name twice"),
+        ([], "no JSON object"),
+    ],
+)
+def test_names_that_are_none_are_refused_with_the_nearest(cli: Cli, given: object, said: str) -> None:
+    result = cli.run("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", given=json.dumps(given))
+    assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
+    assert cli.json("source", "list") == []
+
+
+def test_every_bank_with_an_api_takes_a_ca_of_its_own_and_it_stays_when_the_credentials_change(
+    cli: Cli, live: Runtime, tmp_path: Path
+) -> None:
+    new_certificate(tmp_path)
+    given = {"client_id": "a", "client_secret": "b", "ca_certificate": "certificate.pem"}
+    (tmp_path / "c.json").write_text(json.dumps(given))
+    cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", str(tmp_path / "c.json"))
+    with live.database.write() as connection:
+        source = sources.find(connection, "bcb")
+        assert source is not None
+        sources.renew_credentials(connection, live.encryption, source, {"client_id": "c", "client_secret": "d"})
+        stored = sources.credentials(connection, live.encryption, source) or {}
+    assert set(stored) == {"client_id", "client_secret", "ca_certificate"}
+    assert stored["client_id"] == "c"
+    (tmp_path / "certificate.pem").write_text("no PEM")
+    result = cli.run("source", "add", "other", "--bank", "bcb", "--credentials", str(tmp_path / "c.json"))
+    assert (result.exit_code, "CA certificate" in result.stderr) == (1, True)

@@ -202,3 +202,18 @@ def test_an_address_may_end_with_a_slash(server: WebServer, live_bank: BankSigne
     send(server, live_bank, "FT1")
     ledger.base_url += "/"
     assert subjects(ledger, 1) == ["FT1"]
+
+
+def test_other_sources_and_types_are_passed_over_and_acknowledged_all_the_same(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient
+) -> None:
+    send(server, live_bank, "FT1", "FT2", "FT3", "FT4")
+    ledger.sources, ledger.types = ["bcb"], ["bcb.deposit"]
+    assert subjects(ledger, 3) == ["FT1", "FT2", "FT3"]
+    assert position(live) == 2
+    ledger.types = ["bcb.debit"]
+    ledger.limit = 1
+    signed = live_bank.sign(deposit(transactionId="FT5", type="Debit"))
+    requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=60)
+    assert subjects(ledger, 1) == ["FT5"]
+    assert position(live) == 4

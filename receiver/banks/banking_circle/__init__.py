@@ -14,7 +14,6 @@ class BankingCircle(Bank):
     body_bytes = 50 * 1024 * 1024
     credential_names = ("username", "password", "certificate", "passcode", "ca_certificate")
     credential_files = ("certificate", "ca_certificate")
-    credentials_optional = ("ca_certificate",)
     hosts: Mapping[str, str] = {
         "production": "https://www.bankingcircleconnect.com",
         "sandbox": "https://sandbox.bankingcircleconnect.com",

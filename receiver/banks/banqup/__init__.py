@@ -10,7 +10,7 @@ class Banqup(Bank):
     """Banqup as the rest of the house sees it; what it does stands in the modules of this package."""
 
     name = "banqup"
-    credential_names = ("client_id", "client_secret")
+    credential_names = ("client_id", "client_secret", "ca_certificate")
     hosts: Mapping[str, str] = {"sandbox": "https://api.uat.btx.eu.banqup.com"}
     # Its limits are not known.
     requests = 60

@@ -14,7 +14,7 @@ class ConnectPay(Bank):
 
     name = "connectpay"
     acknowledgement = "OK"
-    credential_names = ("client_key", "client_secret")
+    credential_names = ("client_key", "client_secret", "ca_certificate")
     hosts: Mapping[str, str] = {
         "production": "https://api2.connectpay.com",
         "sandbox": "https://api2-stage.connectpay.com",

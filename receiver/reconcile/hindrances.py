@@ -1,0 +1,49 @@
+"""Why a bank was not asked about a payment or job: in one sentence for each reason."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select
+
+from receiver.bank_client.session import budget_of
+from receiver.runtime import Runtime
+from receiver.store import credential_changes, sources
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import Subject, table_of
+
+_subjects = table_of(Subject)
+
+
+def reason(runtime: Runtime, subject_id: int) -> str:
+    """Return in words what keeps the bank from being asked, as it stands now.
+
+    Raises:
+        StoreUnavailable
+    """
+    now = runtime.clock()
+    with runtime.database.read() as connection:
+        row = connection.execute(select(_subjects).where(_subjects.c.id == subject_id)).one()
+        source = next(source for source in sources.every(connection) if source.id == row.source_id)
+        if source.hidden_at is not None:
+            return f"source {source.name} was removed"
+        if not source.enabled:
+            return f"source {source.name} is disabled; `receiver source enable {source.name}` enables it"
+        return (
+            _leased(row.leased_until, now)
+            or budget_of(connection, source, now).hindrance(source.name)
+            or _changing(connection, source)
+            or "a worker has asked just now; its answer is the latest of the checks"
+        )
+
+
+def _leased(until: datetime | None, now: datetime) -> str | None:
+    if until is None or until <= now:
+        return None
+    return f"a worker is asking about it just now (its lease ends by {until:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _changing(connection: Connection, source: SourceRecord) -> str | None:
+    change = credential_changes.pending(connection, source.id)
+    if change is None:
+        return None
+    words = f"the API credentials of {source.name} are being changed ({change.kind})"
+    return f"{words}; `receiver doctor {source.name}` says how that stands"

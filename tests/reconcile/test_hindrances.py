@@ -1,0 +1,80 @@
+"""Why a bank was not asked: one sentence for each reason, to a person who asks for a check."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from admin.looking import WHO
+from conftest import add_source
+from sqlalchemy import update
+from store import made
+
+from receiver.admin import payments, source_removal, sources
+from receiver.model import CredentialChangeKind, NotPossible
+from receiver.reconcile import hindrances
+from receiver.runtime import Runtime
+from receiver.store import bank_sessions, credential_changes
+from receiver.store import payments as stored
+from receiver.store.credential_changes import Intent
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import Subject, table_of
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """The queries are plain; one kind of database is enough."""
+    return sqlite_url
+
+
+@pytest.fixture
+def known(parts: Runtime) -> SourceRecord:
+    source = add_source(parts, base_url="http://127.0.0.1:9", requests_per_window=1)
+    made.record(parts, made.delivery(parts, source), made.event(parts, "FT1"))
+    return source
+
+
+def spend(parts: Runtime, source: SourceRecord) -> None:
+    with parts.database.write() as connection:
+        bank_sessions.take_request(connection, source.id, now=parts.clock(), limit=1, window=timedelta(seconds=3600))
+
+
+def block(parts: Runtime, source: SourceRecord) -> None:
+    spend(parts, source)
+    with parts.database.write() as connection:
+        bank_sessions.block_requests(connection, source.id, parts.clock() + timedelta(minutes=5))
+
+
+def lease(parts: Runtime, _source: SourceRecord) -> None:
+    values = {"lease": "another", "leased_until": parts.clock() + timedelta(minutes=1)}
+    with parts.database.write() as connection:
+        connection.execute(update(table_of(Subject)).values(**values))
+
+
+REASONS: dict[str, tuple[Callable[[Runtime, SourceRecord], object], str]] = {
+    "disabled": (
+        lambda parts, _: sources.disable(parts, WHO, "bcb"),
+        "source bcb is disabled; `receiver source enable bcb` enables it",
+    ),
+    "removed": (lambda parts, _: source_removal.remove(parts, WHO, "bcb"), "source bcb was removed"),
+    "spent": (spend, "the limit of bcb, 1 requests, is spent: no request before 2026-03-04 13:00:00 UTC"),
+    "blocked": (block, r"the bank of bcb has said to wait \(429\): no request before 2026-03-04 12:05:00 UTC"),
+    "leased": (lease, r"a worker is asking about it just now \(its lease ends by 2026-03-04 12:01:00 UTC\)"),
+}
+
+
+@pytest.mark.parametrize(("hinder", "words"), REASONS.values(), ids=REASONS)
+def test_a_check_that_is_not_made_says_why(
+    parts: Runtime, known: SourceRecord, hinder: Callable[[Runtime, SourceRecord], object], words: str
+) -> None:
+    hinder(parts, known)
+    with pytest.raises(NotPossible, match=f"^the bank was not asked: {words}$"):
+        payments.check(parts, WHO, "bcb", "FT1")
+
+
+def test_credentials_that_are_being_changed_are_a_reason(parts: Runtime, known: SourceRecord) -> None:
+    intent = Intent(CredentialChangeKind.ROTATE, "simulator-client", None, "a-key", WHO, "a-token")
+    with parts.database.write() as connection:
+        credential_changes.begin(connection, parts.encryption, known, intent, now=parts.clock(), due_at=parts.clock())
+        found = stored.find(connection, "bcb", "payment", "FT1")
+    assert found is not None
+    assert "are being changed (rotate)" in hindrances.reason(parts, found.id)
