@@ -4,7 +4,7 @@ import re
 import ssl
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -131,6 +131,16 @@ class HttpClient:
         """
         return self._call("POST", path, fields, as_form=True)
 
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Any:
+        """Return the parsed JSON of any call; `headers`, where given, stand in for those that show the token.
+
+        Raises:
+            BankError: `NothingShown` where it has succeeded and the answer is empty.
+        """
+        return self._call(method, path, body, headers=headers)
+
     def send(
         self,
         method: str,
@@ -164,7 +174,7 @@ class HttpClient:
         self._before_request()
         shown = self._authorization if headers is None else headers
         in_headers = [value for name, value in shown.items() if name.lower() != "content-type"]
-        secrets = _confidential([self.token, *(body or {}).values(), *confidential, *in_headers])
+        secrets = _confidential([self.token, *_texts_in(body), *confidential, *in_headers])
         try:
             with self._session.request(
                 method,
@@ -209,6 +219,18 @@ class HttpClient:
                 raise AnswerUnreadable(f"{call}: the answer is not JSON") from error
         text = f"{call}: {response.status_code} {words_of(content, secrets)}".rstrip()
         raise _failure(text, response, content, self.clock())
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Yield all texts in a body, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts_in(inner)
 
 
 def _confidential(sent: Iterable[Any]) -> list[str]:

@@ -11,6 +11,7 @@ from receiver.cli.context import FailsInOneLine
 MODULES = {
     "accounts": ("receiver.cli.sources", "Look at the accounts at a bank."),
     "audit": ("receiver.cli.audit", "Look at the audit log."),
+    "connectpay": ("receiver.cli.connectpay", "Call ConnectPay's API, as the partner or in a user's name."),
     "credentials": (
         "receiver.cli.credentials",
         "Create, rotate and disable API credentials at the bank, and look at their permissions.",

@@ -5,7 +5,9 @@ import re
 from servers import ROOT
 
 ROOMS = ("admin", "credentials", "replay")
-WRITTEN = re.compile(r'"((?:source|secrets?|token|deliveries|replay|payment|payload|consumer|database)\.[a-z_]+)"')
+WRITTEN = re.compile(
+    r'"((?:source|secrets?|token|deliveries|replay|payment|payload|consumer|database|connectpay|subscription)\.[a-z_]+)"'
+)
 CHANGES = {f"credentials.{kind}" for kind in ("create", "issue", "rotate", "disable")}
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from receiver.banks.connectpay import api, callbacks, options
-from receiver.banks.connectpay.api import User, UserNeeded, call
+from receiver.banks.connectpay.calls import Call, CallWrong, User, UserNeeded, call
 from receiver.banks.protocol import Bank, Pauses
 
-__all__ = ["BANK", "User", "UserNeeded", "call"]
+__all__ = ["BANK", "Call", "CallWrong", "User", "UserNeeded", "call"]
 
 
 class ConnectPay(Bank):
