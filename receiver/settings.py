@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         "127.0.0.1", description="an address without a port (127.0.0.1, ::), a host's name, or unix:/PATH of a socket"
     )
     public_path_prefix: str = Field("", description="empty, or a path such as /bank that a proxy takes off")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^(https://[^/?#\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)$",
+        description="https://HOST[:PORT], without a path (http:// on loopback alone)",
+    )
     trusted_proxies: Annotated[tuple[Network | Literal["unix"], ...], NoDecode] = Field(
         (), description="comma-separated CIDR ranges, and unix for whoever comes over a unix socket"
     )

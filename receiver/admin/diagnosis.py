@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver import banks
-from receiver.admin import conflicts, credentials, refusals, source_settings, standing
+from receiver.admin import conflicts, credentials, refusals, source_settings, standing, subscriptions
 from receiver.admin.secrets import sharing
 from receiver.bank_client.session import BankSession, BudgetSpent, budget_of
 from receiver.banks import tls
@@ -207,7 +207,7 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     if hindrance is not None:
         yield Finding("warn", f"{source.name} limit", hindrance)
     if isinstance(session.bank, PresentsCertificate):
-        yield from _certified(runtime, source.name, session)
+        yield from _certified(runtime, source, session)
         return
     try:
         theirs = session.ask(session.bank.clock)
@@ -224,12 +224,28 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
                 )
             yield Finding("ok", f"{source.name} public keys", "fetched")
         yield from _permissions(runtime, source)
+        yield from _subscriptions(runtime, source)
     except (BankError, BudgetSpent, DecryptionFailed) as error:
         yield Finding("fail", f"{source.name} bank", str(error))
 
 
-def _certified(runtime: Runtime, name: str, session: BankSession) -> Iterator[Finding]:
+def _subscriptions(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
+    """Compare what the bank has with this receiver's own address; that it won't tell stops nothing else.
+
+    Raises:
+        BudgetSpent
+    """
+    what = f"{source.name} subscriptions"
+    try:
+        for words in subscriptions.faults(runtime, source):
+            yield Finding("warn", what, words)
+    except BankError as error:
+        yield Finding("warn", what, f"can't be looked at: {error}")
+
+
+def _certified(runtime: Runtime, source: SourceRecord, session: BankSession) -> Iterator[Finding]:
     """Make a real authorization call, with the client certificate, and say what is at fault."""
+    name = source.name
     try:
         presented = session.certificate()
         if presented is not None:
@@ -243,6 +259,7 @@ def _certified(runtime: Runtime, name: str, session: BankSession) -> Iterator[Fi
             number = len(session.ask(session.bank.accounts))
             text = f"{number} can be seen" if number else "the user was granted none"
             yield Finding("ok" if number else "warn", f"{name} accounts", text)
+        yield from _subscriptions(runtime, source)
     except BankError as error:
         what, words = next((what, words) for kind, what, words in AT_FAULT if isinstance(error, kind))
         yield Finding("fail", f"{name} {what}", f"{words}{error}")

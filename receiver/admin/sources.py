@@ -27,7 +27,7 @@ from receiver.store.sources import SourceRecord
 
 ENVIRONMENTS = tuple(str(environment) for environment in Environment)
 
-_ORIGIN = re.compile(r"https://[^/?#\s@]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?")
+ORIGIN = re.compile(r"https://[^/?#\s@]+|http://(?:127\.0\.0\.1|localhost|\[::1\])(?::[0-9]+)?")
 
 
 class BaseUrlWrong(OptionsWrong):
@@ -289,7 +289,7 @@ def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration
         StoreUnavailable
     """
     origin = origin.rstrip("/")
-    if not _ORIGIN.fullmatch(origin):
+    if not ORIGIN.fullmatch(origin):
         raise OriginWrong(f"takes https://HOST[:PORT] (http:// on loopback alone), not {origin!r}")
     with runtime.database.read() as connection:
         source = in_use(connection, name)

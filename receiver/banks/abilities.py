@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
+from receiver.banks.errors import BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Callback, Profile
 from receiver.banks.tls import ClientCertificate
@@ -32,6 +33,65 @@ class KeepsAccounts(Protocol):
 
     def accounts(self, client: HttpClient, /) -> Sequence[Account]:
         """Return them all, from every page.
+
+        Raises:
+            BankError
+        """
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A request for callbacks, as the bank has it."""
+
+    id: str
+    address: str | None
+    """Where its callbacks go."""
+    topics: Sequence[str]
+    """What they are about, in the bank's words; one without any stays silent."""
+    is_active: bool
+
+
+@dataclass(frozen=True)
+class NewSubscription:
+    """A request for callbacks to be made."""
+
+    address: str
+    topics: Sequence[str]
+    secret: str | None = field(default=None, repr=False)
+    """The source's current secret, where the bank is told by what its callbacks are to be proven."""
+
+
+class SubscriptionIncomplete(BankError):
+    """A subscription was made, and not all that it is to tell was added to it."""
+
+    outcome = "incomplete"
+
+
+@runtime_checkable
+class Subscribes(Protocol):
+    """A bank that is told by its API where callbacks go, and what about (subscriptions)."""
+
+    topics: tuple[str, ...]
+    """Those that it has, in its own words."""
+    secret_in_subscription: bool
+    """Whether the client says with a subscription by what callbacks are proven."""
+
+    def list_subscriptions(self, client: HttpClient, /) -> Sequence[Subscription]:
+        """Return them all, active or not.
+
+        Raises:
+            BankError
+        """
+
+    def subscribe(self, client: HttpClient, wanted: NewSubscription, /) -> Sequence[Subscription]:
+        """Make what is wanted: one subscription, or one for each topic.
+
+        Raises:
+            BankError: `SubscriptionIncomplete` where a part of it was made.
+        """
+
+    def unsubscribe(self, client: HttpClient, subscription_id: str, /) -> None:
+        """Deactivate a subscription.
 
         Raises:
             BankError

@@ -42,6 +42,7 @@ MODULES = {
     ),
     "simulator": ("receiver.simulator.command", "Run one bank's simulator on loopback until Ctrl-C."),
     "source": ("receiver.cli.sources", "Add and look after bank relations."),
+    "subscriptions": ("receiver.cli.subscriptions", "List, make and deactivate subscriptions at a bank."),
     "token": ("receiver.cli.tokens", "Create and revoke API tokens of downstream apps."),
     "worker": (
         "receiver.cli.processes",

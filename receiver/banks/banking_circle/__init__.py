@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from receiver.banks import tls
-from receiver.banks.banking_circle import alternatives, api, callbacks, options
+from receiver.banks.banking_circle import alternatives, api, callbacks, options, subscriptions
 from receiver.banks.protocol import Bank
 
 
@@ -37,6 +37,12 @@ class BankingCircle(Bank):
     new_token = staticmethod(api.new_token)
     ask = staticmethod(api.ask)
     accounts = staticmethod(api.accounts)
+
+    topics = subscriptions.TOPICS
+    secret_in_subscription = True
+    list_subscriptions = staticmethod(subscriptions.subscriptions)
+    subscribe = staticmethod(subscriptions.subscribe)
+    unsubscribe = staticmethod(subscriptions.unsubscribe)
 
 
 BANK: Bank = BankingCircle()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from receiver.banks.bcb import api, callbacks, credentials, explanation, options
+from receiver.banks.bcb import api, callbacks, credentials, explanation, options, subscriptions
 from receiver.banks.protocol import Bank
 
 
@@ -32,6 +32,12 @@ class Bcb(Bank):
     accounts = staticmethod(api.accounts)
     fetch_public_keys = staticmethod(api.fetch_public_keys)
     clock = staticmethod(api.clock)
+
+    topics = subscriptions.TOPICS
+    secret_in_subscription = False
+    list_subscriptions = staticmethod(subscriptions.subscriptions)
+    subscribe = staticmethod(subscriptions.subscribe)
+    unsubscribe = staticmethod(subscriptions.unsubscribe)
 
     needed_permissions = credentials.NEEDED
     check_addresses = staticmethod(credentials.check_addresses)

@@ -163,18 +163,22 @@ def accounts(client: HttpClient) -> Sequence[Account]:
     Raises:
         BankError
     """
-    return [_account(fields) for fields in _entries(client)]
+    return [_account(fields) for fields in entries(client, ACCOUNTS)]
 
 
-def _entries(client: HttpClient) -> Iterator[dict[str, Any]]:
-    """Yield the objects on all pages: by page token where the bank gives one, else by the page's number."""
+def entries(client: HttpClient, path: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects on all pages of a list: by page token where the bank gives one, else by the page's number.
+
+    Raises:
+        BankError
+    """
     query: dict[str, Any] = {"pageSize": PAGE_SIZE}
     seen = 0
     for number in range(1, PAGES_MAX + 1):
-        answer = client.get(f"{ACCOUNTS}?{urlencode(query)}")
+        answer = client.get(f"{path}?{urlencode(query)}")
         listed = answer.get("data") if isinstance(answer, dict) else answer
         if not isinstance(listed, list):
-            raise AnswerUnreadable(f"GET {ACCOUNTS}: a list is expected")
+            raise AnswerUnreadable(f"GET {path}: a list is expected")
         yield from json_values.objects(listed)
         seen += len(listed)
         meta = json_values.inner(json_values.inner(answer, "meta"), "pagination") if isinstance(answer, dict) else {}
@@ -183,7 +187,7 @@ def _entries(client: HttpClient) -> Iterator[dict[str, Any]]:
             return
         # With a token, the size of the page must not be sent again.
         query = {"pageStart": number + 1} | ({"pageToken": token} if token else {"pageSize": PAGE_SIZE})
-    raise AnswerUnreadable(f"GET {ACCOUNTS}: more than {PAGES_MAX} pages")
+    raise AnswerUnreadable(f"GET {path}: more than {PAGES_MAX} pages")
 
 
 def _account(fields: Mapping[str, Any]) -> Account:

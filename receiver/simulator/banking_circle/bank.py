@@ -4,6 +4,7 @@ import itertools
 import random
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, cast, get_args
@@ -26,6 +27,32 @@ REENCRYPTED = "again-encrypted"
 BatchOrder = Literal["kept", "reversed", "shuffled"]
 
 
+@dataclass
+class Subscription:
+    """One subscription; `receiver.simulator.banking_circle.subscriptions` has its endpoints."""
+
+    endpoint: str
+    status: int
+    key: str = field(repr=False)
+    description: str | None = None
+    version: int = 1
+    events: dict[int, list[str]] = field(default_factory=dict)
+    subscription_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def as_json(self) -> dict[str, object]:
+        """Return the subscription as the bank shows it."""
+        return {
+            "subscriptionId": self.subscription_id,
+            "endpoint": self.endpoint,
+            "status": self.status,
+            "description": self.description,
+            "rowVersion": f"v{self.version}",
+            "subscriptionEvents": [
+                {"eventType": event, "targetIds": targets} for event, targets in self.events.items()
+            ],
+        }
+
+
 class Bank(SimulatedBank[Config]):
     """The user's tokens, accounts and payments, and the limit on token requests."""
 
@@ -37,6 +64,7 @@ class Bank(SimulatedBank[Config]):
         super().__init__(config, clock, sleep)
         self.certificates: CertificateFiles | None = None
         self.payments = Payments()
+        self.subscriptions: dict[str, Subscription] = {}
         self.accounts: list[Account] = payments.made_up_accounts(config.accounts)
         self.answers = itertools.count()
         self._numbers = itertools.count(1)

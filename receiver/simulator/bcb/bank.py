@@ -4,7 +4,7 @@ import math
 import threading
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, cast, get_args
 
@@ -125,6 +125,14 @@ class Bank(SimulatedBank[Config]):
         """Return one subscription."""
         with self._lock:
             return self._subscriptions.get(subscription_id)
+
+    def deactivate(self, subscription_id: str) -> Subscription | None:
+        """Send no more for a subscription; none where there is no such one."""
+        with self._lock:
+            found = self._subscriptions.get(subscription_id)
+            if found is not None:
+                found = self._subscriptions[subscription_id] = replace(found, is_active=False)
+            return found
 
     def deposit_message(self, payment: Payment, **signed: Any) -> SignedMessage:
         """Return the notification of a deposit, for the newest subscription to deposits where there is one.

@@ -108,6 +108,15 @@ def subscription(subscription_id: str) -> Response:
     return json_answer(found.as_json())
 
 
+@blueprint.patch("/v1/notifications/subscriptions/<subscription_id>/deactivate")
+def deactivate(subscription_id: str) -> Response:
+    """Deactivate a subscription; the path is a guess."""
+    found = bank().deactivate(subscription_id)
+    if found is None:
+        raise not_found("Subscription")
+    return json_answer(found.as_json())
+
+
 @blueprint.post("/v1/virtual-accounts")
 def create_virtual_accounts() -> Response:
     """Take up `{"items","callbackUrl"?,"customHeaders"?}` as a job: 202; one request in 2 s."""

@@ -1,0 +1,152 @@
+"""Subscriptions at a bank: list them, make and deactivate them, and compare them with this receiver's own address."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from receiver.admin import sources
+from receiver.admin.audit import note
+from receiver.admin.sources import ORIGIN, OriginWrong
+from receiver.bank_client.session import BankSession
+from receiver.banks.abilities import NewSubscription, Subscribes, Subscription
+from receiver.banks.errors import masked
+from receiver.model import NotFound, NotPossible
+from receiver.runtime import Runtime
+from receiver.store import signing_secrets
+from receiver.store.sources import SourceRecord
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A subscription, and whether its callbacks come here; none where this receiver's own address is not known."""
+
+    subscription: Subscription
+    is_ours: bool | None
+
+
+def listing(runtime: Runtime, source_name: str) -> list[Listed]:
+    """Ask the bank for all subscriptions, active or not.
+
+    Raises:
+        NotFound
+        NotPossible: the bank has none.
+        BankError
+        BudgetSpent
+        StoreUnavailable
+    """
+    source = sources.find(runtime, source_name)
+    session, bank = _session(runtime, source)
+    own = address(runtime, source)
+    found = session.ask(bank.list_subscriptions)
+    return [Listed(each, None if own is None else _is_at(each.address, own)) for each in found]
+
+
+def create(
+    runtime: Runtime, who: str, source_name: str, topics: Sequence[str] = (), origin: str | None = None
+) -> Sequence[Subscription]:
+    """Have callbacks sent to this receiver, about the named topics or all; audited as `subscription.created`.
+
+    `origin` is where banks reach it, in place of `RECEIVER_PUBLIC_URL`. An active one with the same address is left
+    alone: every event would come twice.
+
+    Raises:
+        NotFound: there is no such source, or the bank has no such topic.
+        NotPossible: there is such a subscription already; the address is not known; the source has no secret.
+        OriginWrong
+        BankError: `SubscriptionIncomplete` where a part of it was made.
+        BudgetSpent
+        StoreUnavailable
+    """
+    source = sources.find(runtime, source_name)
+    session, bank = _session(runtime, source)
+    if unknown := [topic for topic in topics if topic not in bank.topics]:
+        raise NotFound(f"{source.bank} has no topic {unknown[0]!r}; it has: {', '.join(bank.topics)}")
+    own = address(runtime, source, origin)
+    if own is None:
+        raise NotPossible("where banks reach this receiver is not known: set RECEIVER_PUBLIC_URL, or give it")
+    secret = _current_secret(runtime, source)
+    if secret is None:
+        words = f"{source_name} has no secret, so its callbacks would be refused"
+        raise NotPossible(f"{words}: receiver secret set {source_name}")
+    if same := [
+        each.id for each in session.ask(bank.list_subscriptions) if each.is_active and _is_at(each.address, own)
+    ]:
+        raise NotPossible(
+            f"subscription {same[0]} is active and has this address already: every event would come twice"
+        )
+    wanted = NewSubscription(own, tuple(topics) or bank.topics, secret if bank.secret_in_subscription else None)
+    about = {"source": source_name, "address": own, "topics": list(wanted.topics)}
+    made = session.ask(lambda client: bank.subscribe(client, wanted))
+    note(runtime, who, "subscription.created", {**about, "subscriptions": [masked(each.id, [secret]) for each in made]})
+    return made
+
+
+def deactivate(runtime: Runtime, who: str, source_name: str, subscription_id: str) -> None:
+    """Have the bank send no more callbacks for a subscription; audited as `subscription.deactivated`.
+
+    Raises:
+        NotFound
+        NotPossible: the bank has none.
+        BankError: `NotKnown` where it has no such one.
+        BudgetSpent
+        StoreUnavailable
+    """
+    source = sources.find(runtime, source_name)
+    session, bank = _session(runtime, source)
+    session.ask(lambda client: bank.unsubscribe(client, subscription_id))
+    note(runtime, who, "subscription.deactivated", {"source": source_name, "subscription": subscription_id})
+
+
+def address(runtime: Runtime, source: SourceRecord, origin: str | None = None) -> str | None:
+    """Return where a source's callbacks are to go; none where this receiver's own address is not known.
+
+    Raises:
+        OriginWrong
+    """
+    settings = runtime.settings
+    known = (origin or settings.public_url or "").rstrip("/")
+    if not known:
+        return None
+    if not ORIGIN.fullmatch(known):
+        raise OriginWrong(f"takes https://HOST[:PORT] (http:// on loopback alone), not {known!r}")
+    return f"{known}{settings.public_path_prefix}/webhooks/{source.name}"
+
+
+def faults(runtime: Runtime, source: SourceRecord) -> Iterator[str]:
+    """Yield in words what is wrong with a source's subscriptions: none comes here, or one stays silent.
+
+    Nothing where the bank has none, or this receiver's own address is not set.
+
+    Raises:
+        BankError
+        BudgetSpent
+        StoreUnavailable
+    """
+    own = address(runtime, source)
+    session = BankSession(runtime, source)
+    if own is None or not isinstance(session.bank, Subscribes):
+        return
+    listed = session.ask(session.bank.list_subscriptions)
+    ours = [each for each in listed if _is_at(each.address, own)]
+    active = [each for each in ours if each.is_active]
+    if not active:
+        inactive = f"; {', '.join(each.id for each in ours)} has, and is not active" if ours else ""
+        yield f"none that is active has the address {own}{inactive}: receiver subscriptions create {source.name}"
+    yield from (f"{each.id} names no event, so it stays silent" for each in active if not each.topics)
+
+
+def _session(runtime: Runtime, source: SourceRecord) -> tuple[BankSession, Subscribes]:
+    session = BankSession(runtime, source)
+    if not isinstance(session.bank, Subscribes):
+        raise NotPossible(f"{source.bank} has no subscriptions over its API")
+    return session, session.bank
+
+
+def _current_secret(runtime: Runtime, source: SourceRecord) -> str | None:
+    with runtime.database.read() as connection:
+        secrets = signing_secrets.valid(connection, runtime.encryption, source.id, runtime.clock())
+    return secrets[0].text if secrets else None
+
+
+def _is_at(found: str | None, own: str) -> bool:
+    """Tell whether an address is a source's own, or that of one of its channels."""
+    return found is not None and (found == own or found.startswith(f"{own}/"))
