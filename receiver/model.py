@@ -130,6 +130,18 @@ class Scope(StrEnum):
     REPLAYS_WRITE = "replays:write"
 
 
+class OwnType(StrEnum):
+    """Types of feed entries that no callback is behind: what asking the bank has shown."""
+
+    PAYMENT_STATUS_CHANGED = "payment.status_changed"
+    PAYMENT_CONTRADICTED = "payment.contradicted"
+    PAYMENT_RETURNED = "payment.returned"
+    PAYMENT_RECOVERED = "payment.recovered"
+    """Found by asking the bank: no callback came."""
+    JOB_STATUS_CHANGED = "job.status_changed"
+    JOB_CONTRADICTED = "job.contradicted"
+
+
 class ReplayTarget(StrEnum):
     """Where a replay sends things again."""
 
@@ -148,6 +160,17 @@ class ReplayState(StrEnum):
 
 class NotFound(ReceiverError):
     """There is nothing of this name or id (the API's 404)."""
+
+
+class Gone(ReceiverError):
+    """It was there once, and is stored no longer, or can't be opened any more (the API's 410)."""
+
+
+class NameUnknown(ReceiverError):
+    """A name that was given to restrict or address something is none that there is; the text has the nearest one.
+
+    It is wrong use: the API's 400, and exit code 2.
+    """
 
 
 class NotPossible(ReceiverError):

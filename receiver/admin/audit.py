@@ -31,14 +31,14 @@ def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any]) -> Non
         audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about=about)
 
 
-def listing(runtime: Runtime, *, limit: int) -> list[AuditRecord]:
-    """Return entries, newest first.
+def listing(runtime: Runtime, *, below: int | None = None, limit: int) -> list[AuditRecord]:
+    """Return entries, newest first; `below` is the number to go on from.
 
     Raises:
         StoreUnavailable
     """
     with runtime.database.read() as connection:
-        return audit.listing(connection, limit=limit)
+        return audit.listing(connection, below=below, limit=limit)
 
 
 def verify(runtime: Runtime, anchor: str | None = None) -> AuditState:

@@ -10,12 +10,12 @@ from receiver.admin.audit import note
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
-from receiver.model import NotFound, NotPossible, Verdict
+from receiver.model import Gone, NotFound, NotPossible, Verdict
 from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, replays
 from receiver.store import late as late_deliveries
 from receiver.store.database import retried
-from receiver.store.deliveries import DeliveryRecord
+from receiver.store.deliveries import DeliveryRecord, Listed
 from receiver.store.late import HeldRecord
 from receiver.store.records import Recorded
 from receiver.store.replays import Selection
@@ -66,6 +66,53 @@ def _found(connection: Connection, delivery_id: str) -> DeliveryRecord:
     if row is None:
         raise NotFound(f"there is no delivery {delivery_id!r}")
     return row
+
+
+def listing(
+    runtime: Runtime, wanted: Listed, *, contains: str = "", below: str | None = None, limit: int
+) -> list[DeliveryRecord]:
+    """Return late and rejected deliveries, newest first; `below` is the id to go on from.
+
+    `contains` is a text that stands in the body, the path, a header or the detail, whatever the case of its letters.
+    There is no index for it: it reads what is kept, part by part.
+
+    Raises:
+        StoreUnavailable
+    """
+    found: list[DeliveryRecord] = []
+    while len(found) < limit:
+        with runtime.database.read() as connection:
+            rows = deliveries.listing(connection, wanted, below=below, limit=PART if contains else limit)
+        found += [row for row in rows if not contains or _contains(row, contains)]
+        if len(rows) < PART or not contains:
+            break
+        below = rows[-1].id
+    return found[:limit]
+
+
+def _contains(row: DeliveryRecord, text: str) -> bool:
+    body = (row.body or b"").decode("utf-8", "replace")
+    headers = (part for header in row.headers.items() for part in header)
+    return any(text.casefold() in place.casefold() for place in (body, row.path, row.detail or "", *headers))
+
+
+def raw(runtime: Runtime, who: str, delivery_id: str) -> tuple[DeliveryRecord, bytes]:
+    """Return a delivery and its body as it is stored, whatever became of it; audited as `payload.read`.
+
+    Of a rejected one it may be the beginning alone: `body_bytes` tells how long it was.
+
+    Raises:
+        NotFound
+        Gone: it is not stored any more.
+        StoreUnavailable: the entry can't be written, and nothing is handed out.
+    """
+    row = find(runtime, delivery_id)
+    with runtime.database.read() as connection:
+        body = explaining.body_of(connection, row)
+    if body is None:
+        raise Gone(f"the body of the delivery {delivery_id} is not stored")
+    note(runtime, who, "payload.read", {"source": row.source, "delivery": row.id})
+    return row, bytes(body)
 
 
 def explain(runtime: Runtime, who: str, delivery_id: str, paths: Sequence[str] = ()) -> Explained:

@@ -1,6 +1,6 @@
 """Finding events as a person asks for them: by whatever is known of one. Pages, API and command line search by this."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,11 +37,15 @@ def find_events(runtime: Runtime, wanted: Wanted, *, place: str | None, limit: i
         CursorInvalid: the place stems from a list with other filters.
         StoreUnavailable
     """
-    asked = {name for name, value in asdict(wanted).items() if value not in ("", (), [], None)}
-    is_search = not asked <= LISTED
-    if place is not None and is_search != place.isdecimal():
+    if place is not None and is_search(wanted) != place.isdecimal():
         raise CursorInvalid
-    return _searched(runtime, wanted, place, limit) if is_search else _listed(runtime, wanted, place, limit)
+    return _searched(runtime, wanted, place, limit) if is_search(wanted) else _listed(runtime, wanted, place, limit)
+
+
+def is_search(wanted: Wanted) -> bool:
+    """Tell whether finding these events takes the index: the list of events itself has few filters."""
+    asked = {name for name, value in asdict(wanted).items() if value not in ("", (), [], None)}
+    return not asked <= LISTED
 
 
 def _listed(runtime: Runtime, wanted: Wanted, place: str | None, limit: int) -> Found:
@@ -69,20 +73,31 @@ def _searched(runtime: Runtime, wanted: Wanted, place: str | None, limit: int) -
     return Found(page.events, None if page.below is None else str(page.below), older_left)
 
 
-def find_all(runtime: Runtime, wanted: Wanted, *, limit: int) -> Found:
-    """Return up to `limit` events, page by page for as long as that takes.
+def pages(runtime: Runtime, wanted: Wanted, *, limit: int) -> Iterator[Found]:
+    """Go through up to `limit` events, page by page; no transaction is open between two pages.
 
     Raises:
         StoreUnavailable
     """
-    found: list[EventRecord] = []
     place: str | None = None
-    while True:
-        page = find_events(runtime, wanted, place=place, limit=min(limit - len(found), PAGE_MAX))
-        found += page.events
-        place = page.place
-        if place is None or len(found) >= limit:
-            return Found(found, place, page.older_left)
+    while limit > 0:
+        page = find_events(runtime, wanted, place=place, limit=min(limit, PAGE_MAX))
+        yield page
+        place, limit = page.place, limit - len(page.events)
+        if place is None:
+            return
+
+
+def older_left(runtime: Runtime, wanted: Wanted) -> int:
+    """Return about how many events of before the upgrade such a search does not look at yet; 0 where it needs no index.
+
+    Raises:
+        StoreUnavailable
+    """
+    if not is_search(wanted):
+        return 0
+    with runtime.database.read() as connection:
+        return search_index.older_left(connection)
 
 
 def masked(event: EventRecord) -> EventRecord:

@@ -160,6 +160,8 @@ class Proof:
     """UTC."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """What the bank tells in headers that its package reads, such as an id or a time."""
+    left_out: frozenset[str] = frozenset()
+    """Facts that the source does not want to be stored with its events."""
 
 
 class Stale(Refusal):

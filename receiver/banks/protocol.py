@@ -1,6 +1,6 @@
 """What every bank is to the rest of the house: a callback is proven and read, and the bank's API is asked."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -114,6 +114,8 @@ class Bank(Protocol):
     publishes_keys: bool = False
     """Whether `fetch_public_keys` gives any."""
     pauses: Pauses = Pauses()
+    event_types: frozenset[str] | None = None
+    """Every type that its events may have, where that is a closed vocabulary; `.*` stands for any further words."""
     silence_means: str = ""
     """What it may mean that no callback has come for long."""
 
@@ -206,6 +208,22 @@ class Bank(Protocol):
         Raises:
             NotUnderstood: it is of a shape not known here.
         """
+
+    def opened(self, callback: Callback, profile: Profile, /) -> bytes:
+        """Return the text of a stored callback that was proven genuine once, decrypted where the bank encrypts.
+
+        Raises:
+            Refusal: none of the profile's keys opens it.
+        """
+        return callback.body
+
+    def notifications(self, content: bytes, /) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Yield the notifications in such a text, each with its event's identity where there are several.
+
+        Raises:
+            NotUnderstood
+        """
+        yield (), content.decode("utf-8", "replace")
 
     # The API
 

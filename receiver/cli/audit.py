@@ -5,11 +5,11 @@ from typing import TextIO
 
 import click
 
-from receiver.cli.context import migrated
-from receiver.cli.output import as_json, limit, write_list
+from receiver.cli.context import Group, migrated
+from receiver.cli.output import as_csv, as_json, limit, pages, write_list
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Look at the audit log."""
 
@@ -17,12 +17,15 @@ def audit() -> None:
 @audit.command("list")
 @limit
 @as_json
+@as_csv
 def list_entries(limit: int, as_json: bool) -> None:
     """List entries, newest first."""
     from receiver.admin import audit as acts
     from receiver.web.schemas.base import AuditEntry
 
-    rows = [AuditEntry.of(row).shown() for row in acts.listing(migrated(), limit=limit)]
+    runtime = migrated()
+    found = pages(lambda below, size: acts.listing(runtime, below=below, limit=size), lambda row: row.id, limit)
+    rows = (AuditEntry.of(row).shown() for row in found)
     write_list(rows, ["id", "at", "who", "what", "why", "about"], as_json, "The audit log is empty.")
 
 

@@ -7,11 +7,11 @@ from typing import Any, TextIO
 import click
 
 from receiver.banks.connectpay.calls import METHODS
-from receiver.cli.context import migrated, who
+from receiver.cli.context import Group, migrated, who
 from receiver.cli.output import write_json
 
 
-@click.group()
+@click.group(cls=Group)
 def connectpay() -> None:
     """Call ConnectPay's API, as the partner or in a user's name."""
 

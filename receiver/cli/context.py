@@ -1,14 +1,63 @@
-"""What every command starts from: the process's parts over a migrated database, who is there, how they fail."""
+"""What every command starts from: how it is read and fails, the process's parts over a migrated database, who is there.
+
+All commands are of the classes here, so that a promise of the whole command line is made in one place.
+"""
 
 import getpass
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from receiver.model import ReceiverError
+from receiver.model import NameUnknown, ReceiverError
 
 
-class FailsInOneLine(click.Group):
+class Command(click.Command):
+    """A command that refuses an option that is given twice where it takes one value, rather than take the last."""
+
+    @classmethod
+    def of(cls, plain: click.Command) -> Self:
+        """Make one of a command that was defined elsewhere."""
+        return cls(plain.name, callback=plain.callback, params=plain.params, help=plain.help)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words behind the command's name."""
+        _refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a name that there is not is wrong use (2)."""
+        try:
+            return super().invoke(ctx)
+        except NameUnknown as error:
+            raise click.UsageError(str(error), ctx) from error
+
+
+class Group(click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+    group_class = type
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the words behind the group's name, up to the command."""
+        _refuse_repeated(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+def _refuse_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:
+    """Refuse an option that stands more than once in `args` and takes one value.
+
+    Raises:
+        UsageError
+    """
+    _, _, order = command.make_parser(ctx).parse_args(args=list(args))
+    for option, number in Counter(order).items():
+        if number > 1 and isinstance(option, click.Option) and not (option.multiple or option.count or option.is_eager):
+            raise click.UsageError(f"{option.opts[0]} is given {number} times; it is taken once.", ctx)
+
+
+class FailsInOneLine(Group):
     """A group whose commands end with one line where the reason is known, and with a traceback where it is a bug."""
 
     def invoke(self, ctx: click.Context) -> Any:

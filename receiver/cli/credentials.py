@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, cell, write_list
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, cell, write_list
 
 if TYPE_CHECKING:
     from receiver.admin.credentials import Permissions
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 show_secrets = click.option("--show", is_flag=True, help="Write the new secrets to standard output.")
 
 
-@click.group()
+@click.group(cls=Group)
 def credentials() -> None:
     """Create, rotate and disable API credentials at the bank, and look at their permissions."""
 
@@ -94,6 +94,7 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
 @credentials.command()
 @click.argument("source")
 @as_json
+@as_csv
 def permissions(source: str, as_json: bool) -> None:
     """List what the source may do at the bank, and what it needs and may not."""
     from receiver.admin import credentials as acts

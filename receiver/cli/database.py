@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from receiver.cli.context import migrated, who
+from receiver.cli.context import Group, migrated, who
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
     """Look after the database."""
 

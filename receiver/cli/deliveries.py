@@ -1,39 +1,65 @@
 """`receiver deliveries`: requests as they came, above all those that were rejected."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import (
+    as_csv,
+    as_json,
+    cell,
+    limit,
+    pages,
+    write_bytes,
+    write_fields,
+    write_json,
+    write_list,
+)
+from receiver.cli.times import Time
+from receiver.model import Verdict
 
 
-@click.group()
+@click.group(cls=Group)
 def deliveries() -> None:
     """Look at deliveries, find out how one was signed, verify rejected ones again."""
 
 
 @deliveries.command("list")
-@click.option("--source", help="Only this source.")
+@click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
 @click.option("--verdict", type=click.Choice(["late", "rejected"]), help="Only these; without it, both.")
+@click.option("--reason", "reasons", multiple=True, help="Only this reason, such as signature_mismatch; repeatable.")
+@click.option("--after", type=Time(), help="Only what was received at this time or later.")
+@click.option("--contains", metavar="TEXT", default="", help="Only where this text stands in body, path or headers.")
 @limit
 @as_json
-def list_deliveries(source: str | None, verdict: str | None, limit: int, as_json: bool) -> None:
+@as_csv
+def list_deliveries(
+    names: Sequence[str],
+    verdict: str | None,
+    reasons: Sequence[str],
+    after: datetime | None,
+    contains: str,
+    limit: int,
+    as_json: bool,
+) -> None:
     """List late deliveries, which wait to be confirmed, and the rejected ones that are kept; newest first."""
-    from receiver.store import deliveries as stored
+    from receiver.admin import deliveries as acts
+    from receiver.admin.names import Names
+    from receiver.store.deliveries import Listed
     from receiver.web.schemas.deliveries import Delivery
 
     runtime = migrated()
-    lists = {"late": stored.late, "rejected": stored.rejected}
-    with runtime.database.read() as connection:
-        found = [
-            row
-            for name, listed in lists.items()
-            if verdict in (None, name)
-            for row in listed(connection, source, below=None, limit=limit)
-        ]
-    found.sort(key=lambda row: row.id, reverse=True)
-    rows = [Delivery.of(row).shown() for row in found[:limit]]
+    Names(runtime.database).check_all("source", names)
+    verdicts = (Verdict(verdict),) if verdict else Listed.verdicts
+    wanted = Listed(verdicts, names, reasons, after)
+    found = pages(
+        lambda below, size: acts.listing(runtime, wanted, contains=contains, below=below, limit=size),
+        lambda row: row.id,
+        limit,
+    )
+    rows = (Delivery.of(row).shown() for row in found)
     columns = ["id", "received_at", "source", "verdict", "reason", "detail", "peer", "body_bytes"]
     write_list(rows, columns, as_json, "No late or rejected delivery is kept.")
 
@@ -55,6 +81,18 @@ def show(delivery_id: str, as_json: bool) -> None:
     write_fields(shown)
     for event in tells:
         click.echo(f"- tells {cell({name: value for name, value in event.items() if value is not None})}")
+
+
+@deliveries.command()
+@click.argument("delivery_id")
+def raw(delivery_id: str) -> None:
+    """Write the body of a delivery as it is stored to standard output; the audit log notes it."""
+    from receiver.admin import deliveries as acts
+
+    row, body = acts.raw(migrated(), who(), delivery_id)
+    if len(body) < row.body_bytes:
+        click.echo(f"Only the first {len(body)} of {row.body_bytes} bytes were kept.", err=True)
+    write_bytes(body)
 
 
 @deliveries.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, cell, limit, write_fields, write_json, write_list
-from receiver.cli.replays import Time
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, cell, limit, most, write_bytes, write_fields, write_json, write_list
+from receiver.cli.times import Time
 from receiver.model import Agreement, ProofStrength, Status
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 POLL_SECONDS = 0.5
 
 
-@click.group()
+@click.group(cls=Group)
 def events() -> None:
     """Look at events."""
 
@@ -75,18 +74,24 @@ def several(option: str, field: str, about: str, words: type[StrEnum] | None = N
 @click.option("--before", "received_before", type=Time(), help="Only what was received before this time.")
 @limit
 @as_json
+@as_csv
 def list_events(limit: int, as_json: bool, **asked: Any) -> None:
     """List events, newest first: all, or those that fit all options. Of accounts the last four characters are shown."""
     from receiver.admin import search
+    from receiver.admin.names import Names
     from receiver.store.search import Wanted
     from receiver.web.schemas.events import Event
 
-    found = search.find_all(migrated(), Wanted(**asked), limit=limit)
-    rows = [Event.of(search.masked(event)).shown() for event in found.events]
+    runtime = migrated()
+    known = Names(runtime.database)
+    known.check_all("source", asked["source"])
+    known.check_all("event type", asked["type"])
+    found = search.pages(runtime, Wanted(**asked), limit=most(limit))
+    rows = (Event.of(search.masked(event)).shown() for page in found for event in page.events)
     columns = ["id", "received_at", "source", "type", "subject", "claimed_status", "amount", "currency"]
     write_list(rows, columns, as_json, "There is no such event.")
-    if found.older_left:
-        click.echo(f"Not searched yet: about {found.older_left} events of before the upgrade.", err=True)
+    if older_left := search.older_left(runtime, Wanted(**asked)):
+        click.echo(f"Not searched yet: about {older_left} events of before the upgrade.", err=True)
 
 
 @events.command()
@@ -120,12 +125,16 @@ def raw(event_id: str) -> None:
     """Write the bytes that the bank sent to standard output; the audit log notes it."""
     from receiver.admin import events as acts
 
-    found = acts.raw(migrated(), who(), event_id)
-    if sys.stdout.isatty():
-        # Only a program gets the bytes as they are; at a terminal they could steer it.
-        click.echo("\n".join(cell(line) for line in found.decode("utf-8", "replace").splitlines()))
-    else:
-        sys.stdout.buffer.write(found)
+    write_bytes(acts.raw(migrated(), who(), event_id))
+
+
+@events.command()
+@click.argument("event_id")
+def payload(event_id: str) -> None:
+    """Write the notification that told an event, decrypted, as JSON to standard output; the audit log notes it."""
+    from receiver.admin import events as acts
+
+    write_bytes(f"{acts.payload(migrated(), who(), event_id)}\n".encode())
 
 
 @events.command()

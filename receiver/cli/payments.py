@@ -6,35 +6,49 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, limit, write_fields, write_json, write_list
-from receiver.model import NotFound, NotPossible, Status
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, limit, pages, write_fields, write_json, write_list
+from receiver.model import Agreement, NotFound, NotPossible, Status
 
 if TYPE_CHECKING:
     from receiver.runtime import Runtime
+    from receiver.store.payments import SubjectRecord
 
 
-@click.group()
+@click.group(cls=Group)
 def payments() -> None:
     """Look at payments, and ask the bank about one."""
 
 
 @payments.command("list")
 @click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
-@click.option("--status", type=click.Choice(tuple(map(str, Status))))
+@click.option("--status", "statuses", multiple=True, type=click.Choice(tuple(map(str, Status))), help="Repeatable.")
+@click.option(
+    "--agreement", "agreements", multiple=True, type=click.Choice(tuple(map(str, Agreement))), help="Repeatable."
+)
 @limit
 @as_json
-def list_payments(names: tuple[str, ...], status: str | None, limit: int, as_json: bool) -> None:
+@as_csv
+def list_payments(
+    names: tuple[str, ...], statuses: tuple[str, ...], agreements: tuple[str, ...], limit: int, as_json: bool
+) -> None:
     """List payments, the latest known first."""
+    from receiver.admin.names import Names
     from receiver.projection.projector import catch_up
     from receiver.store import payments as stored
     from receiver.web.schemas.payments import Payment
 
     runtime = migrated()
     catch_up(runtime.database)
-    with runtime.database.read() as connection:
-        found = stored.listing(connection, "payment", names=names, status=status, limit=limit)
-    rows = [Payment.of(row).shown() for row in found]
+    Names(runtime.database).check_all("source", names)
+
+    def read(below: int | None, size: int) -> list[SubjectRecord]:
+        with runtime.database.read() as connection:
+            return stored.listing(
+                connection, "payment", names=names, statuses=statuses, agreements=agreements, below=below, limit=size
+            )
+
+    rows = (Payment.of(row).shown() for row in pages(read, lambda row: row.id, limit))
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 
 import click
 
-from receiver.cli.context import migrated
+from receiver.cli.context import Command, migrated
 from receiver.cli.output import as_json, cell, in_rfc3339, write_json
 
 
-@click.command()
+@click.command(cls=Command)
 def run() -> None:
     """Migrate the database, then run the web server and the reconciler together until Ctrl-C."""
     from receiver import logs, runtime
@@ -27,7 +27,7 @@ def run() -> None:
     sys.exit(supervisor.run([supervisor.WEB, supervisor.WORKER]))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--once", is_flag=True, help="Do what is due, then end.")
 def worker(once: bool) -> None:
     """Run the reconciler: ask the banks about payments that are due, and fetch public keys ahead."""
@@ -47,7 +47,7 @@ def worker(once: bool) -> None:
     Worker(started).run(stop)
 
 
-@click.command()
+@click.command(cls=Command)
 def demo() -> None:
     """Tell the whole story on a throw-away database, with a simulated bank on loopback."""
     from receiver.demo import story
@@ -55,7 +55,7 @@ def demo() -> None:
     sys.exit(story.run())
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("source", required=False)
 @as_json
 def doctor(source: str | None, as_json: bool) -> None:

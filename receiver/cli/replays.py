@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, write_fields, write_json, write_list
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, write_fields, write_json, write_list
+from receiver.cli.times import Time
 from receiver.model import ReplayTarget
 
 if TYPE_CHECKING:
@@ -20,34 +21,22 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.3
 
 
-class Time(click.ParamType[datetime]):
-    """A time with its zone (RFC 3339)."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Read it."""
-        try:
-            found = datetime.fromisoformat(str(value))
-            found.astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time such as 2026-01-31T12:00:00Z", param, ctx)
-        if found.tzinfo is None:
-            self.fail(f"{value!r} has no zone; write it like 2026-01-31T12:00:00Z", param, ctx)
-        return found
-
-
-@click.group()
+@click.group(cls=Group)
 def replay() -> None:
     """Plan, run and watch replays."""
 
 
 @replay.command()
 @click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
-@click.option("--type", "kind", help="Only this type, such as bcb.deposit.")
-@click.option("--payment-id", help="Only this payment.")
-@click.option("--event-id", help="Only what stems from this event.")
-@click.option("--delivery-id", help="Only this rejected delivery (target verification).")
+@click.option("--type", "types", multiple=True, help="Only this type, such as bcb.deposit; repeatable.")
+@click.option("--payment-id", "payment_ids", multiple=True, help="Only this payment; repeatable.")
+@click.option("--event-id", "event_ids", multiple=True, help="Only what stems from this event; repeatable.")
+@click.option(
+    "--delivery-id",
+    "delivery_ids",
+    multiple=True,
+    help="Only this rejected delivery (target verification); repeatable.",
+)
 @click.option("--after", type=Time(), help="Only what was received at this time or later.")
 @click.option("--before", type=Time(), help="Only what was received before this time.")
 @click.option(
@@ -63,10 +52,10 @@ def replay() -> None:
 @as_json
 def plan(
     names: tuple[str, ...],
-    kind: str | None,
-    payment_id: str | None,
-    event_id: str | None,
-    delivery_id: str | None,
+    types: tuple[str, ...],
+    payment_ids: tuple[str, ...],
+    event_ids: tuple[str, ...],
+    delivery_ids: tuple[str, ...],
     after: datetime | None,
     before: datetime | None,
     target: str,
@@ -77,13 +66,18 @@ def plan(
 ) -> None:
     """Say what a replay would come to, and write the plan that `replay run` takes."""
     from receiver.admin import replays as acts
+    from receiver.admin.names import Names
     from receiver.replay.plan import Request
     from receiver.store import sources
     from receiver.store.replays import Selection
     from receiver.web.schemas.replays import Plan
 
     runtime = migrated()
-    selection = Selection(names, kind, payment_id, event_id, delivery_id, after, before)
+    known = Names(runtime.database)
+    known.check_all("source", names)
+    known.check_all("entry type", types)
+    known.check_all("consumer", [consumer] if consumer is not None else [])
+    selection = Selection(names, types, payment_ids, event_ids, delivery_ids, after, before)
     made = acts.plan(runtime, Request(selection, reason, target, consumer, rate))
     with runtime.database.read() as connection:
         shown = Plan.made(made, sources.names(connection)).shown()
@@ -126,6 +120,7 @@ def _watch(runtime: Runtime, replay_id: str, total: int) -> None:
 @replay.command()
 @click.argument("replay_id", required=False)
 @as_json
+@as_csv
 def status(replay_id: str | None, as_json: bool) -> None:
     """Show how far one replay has come, or list the latest."""
     from receiver.store import replays

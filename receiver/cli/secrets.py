@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, write_list
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, write_list
 
 
-@click.group()
+@click.group(cls=Group)
 def secret() -> None:
     """Set, list and expire message-signing secrets; encrypt all secrets anew."""
 
@@ -37,6 +37,7 @@ def _piped() -> str:
 @secret.command("list")
 @click.argument("source")
 @as_json
+@as_csv
 def list_secrets(source: str, as_json: bool) -> None:
     """List the versions of a source's secret, and one that is not known yet; never the secrets themselves."""
     from receiver.admin import secrets as acts

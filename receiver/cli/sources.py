@@ -11,8 +11,8 @@ import click
 
 from receiver import banks
 from receiver.cli import credentials_input
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, cell, write_fields, write_json, write_list
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, cell, write_fields, write_json, write_list
 from receiver.model import Environment
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from receiver.store.sources import SourceRecord
 
 
-@click.group()
+@click.group(cls=Group)
 def source() -> None:
     """Add and look after bank relations."""
 
@@ -172,6 +172,7 @@ def register(name: str, url: str) -> None:
 @source.command("list")
 @click.option("--all", "with_hidden", is_flag=True, help="Those that were removed too.")
 @as_json
+@as_csv
 def list_sources(with_hidden: bool, as_json: bool) -> None:
     """List all sources."""
     from receiver.store import sources
@@ -258,7 +259,7 @@ def remove(name: str) -> None:
         click.echo(f"Nothing came of its callbacks, so its name is free (source list --all: {removed.name}).")
 
 
-@click.group()
+@click.group(cls=Group)
 def accounts() -> None:
     """Look at the accounts at a bank."""
 
@@ -266,6 +267,7 @@ def accounts() -> None:
 @accounts.command("list")
 @click.argument("source")
 @as_json
+@as_csv
 def list_accounts(source: str, as_json: bool) -> None:
     """Ask the bank for all accounts that the source's credentials see."""
     from receiver.admin import credentials

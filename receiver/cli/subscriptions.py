@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, write_json, write_list
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, write_json, write_list
 
 
-@click.group()
+@click.group(cls=Group)
 def subscriptions() -> None:
     """List, make and deactivate subscriptions at a bank."""
 
@@ -17,6 +17,7 @@ def subscriptions() -> None:
 @subscriptions.command("list")
 @click.argument("source")
 @as_json
+@as_csv
 def list_subscriptions(source: str, as_json: bool) -> None:
     """Ask the bank for all subscriptions, and say which of them come here."""
     from receiver.admin import subscriptions as acts

@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import click
 
-from receiver.cli.context import migrated, who
-from receiver.cli.output import as_json, write_json, write_list
+from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_csv, as_json, write_json, write_list
 from receiver.model import Scope
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Create and revoke API tokens of downstream apps."""
 
@@ -49,6 +49,7 @@ def create(name: str, scopes: Sequence[str], names: Sequence[str], expires: time
 
 @token.command("list")
 @as_json
+@as_csv
 def list_tokens(as_json: bool) -> None:
     """List all tokens; never the tokens themselves."""
     from receiver.admin import tokens as acts

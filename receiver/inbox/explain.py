@@ -90,7 +90,7 @@ def _body(connection: Connection, row: DeliveryRecord, *, is_signed: bool) -> by
     Raises:
         NotExplained
     """
-    body = row.body if row.body is not None else _body_of_first(connection, row)
+    body = body_of(connection, row)
     if is_signed and (body is None or len(body) < row.body_bytes):
         stored = f"only {len(body or b'')} of {row.body_bytes} bytes were kept"
         raise NotExplained(f"{stored} (see RECEIVER_REJECTED_BODY_BYTES), and the signature is over all of them")
@@ -173,8 +173,13 @@ def _where_tokens_came(
     return remarks or ["no known token came with it, in any header or in the path"]
 
 
-def _body_of_first(connection: Connection, row: DeliveryRecord) -> bytes | None:
-    """Return the bytes of a duplicate, which are stored with the event that they told first; none where they differ."""
+def body_of(connection: Connection, row: DeliveryRecord) -> bytes | None:
+    """Return a delivery's body; that of a duplicate is stored with the event that it told first, where they are equal.
+
+    None where it is not stored.
+    """
+    if row.body is not None:
+        return row.body
     for event_id in events.ids_of_delivery(connection, row.id):
         event = events.find(connection, event_id)
         if event is not None and event.payload_sha256 == row.body_sha256:

@@ -177,7 +177,12 @@ def _claims(bank: Bank, proof: Proof) -> Sequence[Claim]:
 
 def identity_digest(claim: Claim) -> bytes:
     """Return the SHA-256 of a claim's identity, by which its event is deduplicated."""
-    return hashlib.sha256(json.dumps(claim.identity).encode()).digest()
+    return digest_of(claim.identity)
+
+
+def digest_of(identity: Sequence[str]) -> bytes:
+    """Return the SHA-256 of an identity, as `identity_digest` does."""
+    return hashlib.sha256(json.dumps(identity).encode()).digest()
 
 
 def _event(claim: Claim, proof: Proof, now: datetime) -> NewEvent:
@@ -192,7 +197,7 @@ def _event(claim: Claim, proof: Proof, now: datetime) -> NewEvent:
         claimed_status=claim.status,
         amount=decimal_text(claim.amount),
         currency=claim.currency,
-        facts=dict(claim.facts),
+        facts={name: fact for name, fact in claim.facts.items() if name not in proof.left_out},
         proof=proof.strength,
         claimed_at=claim.claimed_at,
     )

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
@@ -20,7 +20,19 @@ VALID = timedelta(minutes=15)
 SAMPLE = 5
 REASON_CHARACTERS_MAX = 500
 
+TOKEN_CHARACTERS_MAX = 100_000
+"""The whole filter stands in it; Linux takes no longer words than 131,072 bytes on a command line."""
+
 _TIMES = ("received_after", "received_before")
+
+_LISTS = {
+    "source": "sources",
+    "type": "types",
+    "payment_id": "payment_ids",
+    "event_id": "event_ids",
+    "delivery_id": "delivery_ids",
+}
+"""The lists of a filter as it is written, and what each is in a `Selection`."""
 
 
 class PlanWrong(ReceiverError):
@@ -68,7 +80,7 @@ class Planner:
         """Find out what a request comes to. What arrives later is no part of the plan.
 
         Raises:
-            PlanWrong: there is no reason, or a wrong target.
+            PlanWrong: there is no reason, a wrong target, or a filter that is too long.
         """
         _check(request)
         if request.target == ReplayTarget.VERIFICATION:
@@ -92,7 +104,10 @@ class Planner:
             "total": matched.number,
             "expires": expires_at.timestamp(),
         }
-        return Plan(matched, sample, self._texts.make(content), expires_at)
+        token = self._texts.make(content)
+        if len(token) > TOKEN_CHARACTERS_MAX:
+            raise PlanWrong("The filter is too long: name fewer, and make several plans.")
+        return Plan(matched, sample, token, expires_at)
 
     def start(self, connection: Connection, encryption: Encryption, token: str, who: str, now: datetime) -> str:
         """Start a plan's run and return its id; the same plan again names the same run.
@@ -157,24 +172,28 @@ def _check(request: Request) -> None:
         raise PlanWrong("Only a replay to the feed can be for one consumer.")
     if request.consumer is not None and not consumers.is_name(request.consumer):
         raise PlanWrong(f"A consumer's name takes {consumers.NAME_TAKES}.")
-    if request.selection.delivery_id is not None and request.target != ReplayTarget.VERIFICATION:
+    if request.selection.delivery_ids and request.target != ReplayTarget.VERIFICATION:
         raise PlanWrong("Only a rejected delivery is chosen by `delivery_id`: the target is `verification` then.")
     if request.target == ReplayTarget.VERIFICATION and (
-        request.selection.type or request.selection.payment_id or request.selection.event_id
+        request.selection.types or request.selection.payment_ids or request.selection.event_ids
     ):
         raise PlanWrong("Rejected deliveries have no type, payment or event: choose by source, delivery or time.")
 
 
 def as_filter(selection: Selection) -> dict[str, Any]:
     """Write a selection as JSON."""
-    written = {name: value for name, value in asdict(selection).items() if value}
-    written |= {name: written[name].isoformat() for name in _TIMES if name in written}
-    names = written.pop("sources", ())
-    return ({"source": list(names)} if names else {}) | written
+    lists: dict[str, Any] = {
+        name: list(values) for name, plural in _LISTS.items() if (values := getattr(selection, plural))
+    }
+    return lists | {name: time.isoformat() for name in _TIMES if (time := getattr(selection, name))}
 
 
 def from_filter(written: Mapping[str, Any]) -> Selection:
-    """Read what `as_filter` wrote."""
-    times = {name: datetime.fromisoformat(written[name]) for name in _TIMES if name in written}
-    others = {name: value for name, value in written.items() if name != "source"}
-    return Selection(**{**others, "sources": tuple(written.get("source", ())), **times})
+    """Read what `as_filter` wrote, in an earlier release too: that had one text in the place of most lists."""
+    times: dict[str, Any] = {name: datetime.fromisoformat(written[name]) for name in _TIMES if name in written}
+    lists: dict[str, Any] = {plural: _several(written[name]) for name, plural in _LISTS.items() if name in written}
+    return Selection(**lists, **times)
+
+
+def _several(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

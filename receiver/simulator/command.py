@@ -36,7 +36,10 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     for value in values:
         if "=" not in value:
             raise click.BadParameter(f"KEY=VALUE is expected, not {value!a}")
-    return {name: text for name, _, text in (value.partition("=") for value in values)}
+    pairs = [(name, text) for name, _, text in (value.partition("=") for value in values)]
+    if len(dict(pairs)) < len(pairs):
+        raise click.BadParameter("a KEY is given twice; it takes one value")
+    return dict(pairs)
 
 
 @click.command()

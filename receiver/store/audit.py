@@ -111,9 +111,12 @@ def _all() -> Select[Any]:
     return select(*columns_of(AuditRecord, _entries))
 
 
-def listing(connection: Connection, *, limit: int) -> list[AuditRecord]:
-    """Return entries, newest first."""
-    return fetch_all(connection, AuditRecord, _all().order_by(_entries.c.id.desc()).limit(limit))
+def listing(connection: Connection, *, below: int | None = None, limit: int) -> list[AuditRecord]:
+    """Return entries, newest first; `below` is the number to go on from."""
+    query = _all().order_by(_entries.c.id.desc()).limit(limit)
+    if below is not None:
+        query = query.where(_entries.c.id < below)
+    return fetch_all(connection, AuditRecord, query)
 
 
 def oldest_first(connection: Connection) -> Iterator[AuditRecord]:

@@ -25,6 +25,11 @@ def position_of(connection: Connection, name: str) -> int | None:
     return found
 
 
+def names(connection: Connection) -> list[str]:
+    """Return the names of all consumers."""
+    return list(connection.execute(select(_consumers.c.name)).scalars())
+
+
 def create(connection: Connection, name: str, now: datetime) -> None:
     """Make a consumer at the beginning of the feed, unless it is there already (idempotent)."""
     insert_or_skip(connection, _consumers, ["name"], {"name": name, "position": 0, "created_at": now})

@@ -10,6 +10,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -90,22 +91,46 @@ def latest_genuine(connection: Connection, source_id: int, *, since: datetime) -
 
 def rejected(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[DeliveryRecord]:
     """Return the rejected deliveries that are stored, newest first; `below` is the id to go on from."""
-    return _newest(connection, Verdict.REJECTED, source, below, limit)
+    wanted = Listed((Verdict.REJECTED,), [source] if source else [])
+    return listing(connection, wanted, below=below, limit=limit)
 
 
 def late(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[DeliveryRecord]:
     """Return the late deliveries that wait, newest first; `below` is the id to go on from."""
-    return _newest(connection, Verdict.LATE, source, below, limit)
+    return listing(connection, Listed((Verdict.LATE,), [source] if source else []), below=below, limit=limit)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Which of the deliveries to list that wait or were rejected; what is empty or none does not restrict."""
+
+    verdicts: Sequence[Verdict] = (Verdict.LATE, Verdict.REJECTED)
+    sources: Sequence[str] = ()
+    reasons: Sequence[str] = ()
+    received_after: datetime | None = None
+    """From this time on (UTC)."""
+
+
+def listing(connection: Connection, wanted: Listed, *, below: str | None, limit: int) -> list[DeliveryRecord]:
+    """Return late and rejected deliveries, newest first; `below` is the id to go on from."""
+    where: list[ColumnElement[bool]] = []
+    if wanted.sources:
+        where += pagination.beside(_deliveries.c.source_id, sources.ids(connection, wanted.sources) or [0], 0)
+    if wanted.reasons:
+        where += pagination.beside(_deliveries.c.reason, wanted.reasons, "")
+    if wanted.received_after:
+        after = wanted.received_after
+        where += [_deliveries.c.id >= lowest_id("dlv", after), _deliveries.c.received_at >= after]
+    found = [row for verdict in wanted.verdicts for row in _newest(connection, verdict, where, below, limit)]
+    return sorted(found, key=lambda row: row.id, reverse=True)[:limit]
 
 
 def _newest(
-    connection: Connection, verdict: Verdict, source: str | None, below: str | None, limit: int
+    connection: Connection, verdict: Verdict, where: Sequence[ColumnElement[bool]], below: str | None, limit: int
 ) -> list[DeliveryRecord]:
     # Each of the two verdicts has an index of its own, in the order of ids; as text, so that any plan goes by it.
     is_wanted = _deliveries.c.verdict == literal_column(f"'{verdict}'")
-    query = _all().where(is_wanted).order_by(_deliveries.c.id.desc()).limit(limit)
-    if source:
-        query = query.where(*pagination.beside(_deliveries.c.source_id, sources.ids(connection, [source]) or [0], 0))
+    query = _all().where(is_wanted, *where).order_by(_deliveries.c.id.desc()).limit(limit)
     if below:
         query = query.where(_deliveries.c.id < below)
     return fetch_all(connection, DeliveryRecord, query)

@@ -149,6 +149,17 @@ def raw(connection: Connection, event_id: str) -> bytes | None:
     return None if found is None else bytes(found)
 
 
+def raw_bytes(connection: Connection, event_id: str) -> int | None:
+    """Return how many bytes `raw` returns; none where it returns none."""
+    query = (
+        select(_deliveries.c.body_bytes)
+        .join(_events, _events.c.delivery_id == _deliveries.c.id)
+        .where(_events.c.id == event_id, _deliveries.c.body.is_not(None))
+    )
+    found: int | None = connection.execute(query).scalar_one_or_none()
+    return found
+
+
 def deliveries_of(connection: Connection, event_id: str) -> list[EventDelivery]:
     """Return the deliveries that told an event, the first one first."""
     first = select(*columns_of(EventDelivery, _deliveries, conflict=_events.c.conflict)).join_from(

@@ -242,19 +242,22 @@ def listing(
     kind: str,
     *,
     names: Sequence[str] = (),
-    status: str | None = None,
-    agreement: str | None = None,
+    statuses: Sequence[str] = (),
+    agreements: Sequence[str] = (),
     below: int | None = None,
     limit: int,
 ) -> list[SubjectRecord]:
-    """Return payments or jobs, the latest known first; `names` are sources, `below` is the number to go on from."""
+    """Return payments or jobs, the latest known first; `names` are sources, `below` is the number to go on from.
+
+    An empty filter restricts nothing.
+    """
     source_ids = sources.ids(connection, names)
     if names and not source_ids:
         return []
     # One index leads with status and agreement in this order: where one of them is wanted, all of the other are named.
-    filtered = bool(status or agreement)
-    statuses = [status] if status else STATUSES if filtered else []
-    agreements = [agreement] if agreement else AGREEMENTS if filtered else []
+    filtered = bool(statuses or agreements)
+    statuses = statuses or (STATUSES if filtered else ())
+    agreements = agreements or (AGREEMENTS if filtered else ())
     where = [_subjects.c.kind == kind]
     if below is not None:
         where.append(_subjects.c.id < below)

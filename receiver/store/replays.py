@@ -27,10 +27,10 @@ class Selection:
     """What to send again; what is empty or none does not restrict."""
 
     sources: Sequence[str] = ()
-    type: str | None = None
-    payment_id: str | None = None
-    event_id: str | None = None
-    delivery_id: str | None = None
+    types: Sequence[str] = ()
+    payment_ids: Sequence[str] = ()
+    event_ids: Sequence[str] = ()
+    delivery_ids: Sequence[str] = ()
     received_after: datetime | None = None
     received_before: datetime | None = None
 
@@ -89,8 +89,6 @@ class OriginalEntry(NamedTuple):
 def _of_entries(selection: Selection, behind: int, through: int) -> list[ColumnElement[bool]]:
     """Originals only: what was itself written by a replay is not sent again."""
     where = [_entries.c.replay_id.is_(None), _entries.c.position > behind, _entries.c.position <= through]
-    equal = ((_entries.c.subject, selection.payment_id), (_entries.c.event_id, selection.event_id))
-    where += [column == value for column, value in equal if value]
     if selection.received_after:
         where.append(_entries.c.time >= selection.received_after)
     if selection.received_before:
@@ -103,8 +101,8 @@ def _of_rejected(selection: Selection, behind: str, through: str) -> list[Column
     if selection.sources:
         named = select(_sources.c.id).where(_sources.c.name.in_(selection.sources))
         where.append(_deliveries.c.source_id.in_(named))
-    if selection.delivery_id:
-        where.append(_deliveries.c.id == selection.delivery_id)
+    if selection.delivery_ids:
+        where.append(_deliveries.c.id.in_(selection.delivery_ids))
     if selection.received_after:
         where.append(_deliveries.c.received_at >= selection.received_after)
     if selection.received_before:
@@ -117,8 +115,12 @@ def matching_entries(connection: Connection, selection: Selection, through: int)
     where = _of_entries(selection, _first_behind(connection, selection, 0), through)
     if selection.sources:
         where.append(_entries.c.source_id.in_(sources.ids(connection, selection.sources)))
-    if selection.type:
-        where.append(_entries.c.type == selection.type)
+    equal = (
+        (_entries.c.type, selection.types),
+        (_entries.c.subject, selection.payment_ids),
+        (_entries.c.event_id, selection.event_ids),
+    )
+    where += [column.in_(values) for column, values in equal if values]
     row = connection.execute(
         select(func.count(), func.min(_entries.c.time), func.max(_entries.c.time)).where(*where)
     ).one()
@@ -133,13 +135,16 @@ def entries(
     source_ids = sources.ids(connection, selection.sources)
     if selection.sources and not source_ids:
         return []
-    types = [selection.type] if selection.type else []
     where = _of_entries(selection, behind, through)
-    if selection.payment_id or selection.event_id:
-        alternatives = pagination.combinations()
-        where += pagination.beside(_entries.c.source_id, source_ids, 0) + pagination.beside(_entries.c.type, types, "")
+    if selection.payment_ids or selection.event_ids:
+        events, payments = (_entries.c.event_id, selection.event_ids), (_entries.c.subject, selection.payment_ids)
+        # What leaves the fewest rows leads.
+        leading, other = (events, payments) if selection.event_ids else (payments, events)
+        alternatives = pagination.combinations(leading)
+        where += pagination.beside(*other, "") + pagination.beside(_entries.c.source_id, source_ids, 0)
+        where += pagination.beside(_entries.c.type, selection.types, "")
     else:
-        alternatives = pagination.combinations((_entries.c.source_id, source_ids), (_entries.c.type, types))
+        alternatives = pagination.combinations((_entries.c.source_id, source_ids), (_entries.c.type, selection.types))
     columns = columns_of(OriginalEntry, _entries)
     page = pagination.page(columns, alternatives, where=where, order=_entries.c.position, limit=limit)
     return fetch_all(connection, OriginalEntry, page)

@@ -23,6 +23,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web.feed import Feed
     from receiver.web.health import Operations
     from receiver.web.operation import blueprint
+    from receiver.web.payloads import Payloads
     from receiver.web.payments import Payments
     from receiver.web.replays import Replays
 
@@ -41,13 +42,14 @@ def create_app(runtime: Runtime) -> Flask:
         "callbacks": callbacks,
         "operations": Operations(runtime, outages),
         "events": Events(runtime),
+        "payloads": Payloads(runtime, callbacks.bodies),
         "payments": Payments(runtime),
         "feed": Feed(runtime),
         "replays": Replays(runtime),
         "reference": Reference(runtime),
     }
     for name, views in rooms.items():
-        app.register_blueprint(blueprint(name, views, tokens))
+        app.register_blueprint(blueprint(name, views, tokens, runtime.settings.public_path_prefix))
     app.after_request(_private)
     app.wsgi_app = CallbackMiddleware(callbacks, outages, app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from flask import request
 
+from receiver.admin.names import Names
 from receiver.feed.reader import Pages
 from receiver.runtime import Runtime
 from receiver.store import api_tokens
@@ -49,6 +50,10 @@ class Tokens:
             raise Problem(403, f"This token does not have the scope {scope}.", headers)
         self._note_use(token, now)
         return token
+
+    def names_for(self, token: TokenRecord) -> Names:
+        """Return the names that a request with this token may hold."""
+        return Names(self._runtime.database, token.sources)
 
     def _note_use(self, token: TokenRecord, now: datetime) -> None:
         """Write down that a token is used; of many requests at once, one does."""

@@ -83,7 +83,7 @@ class CallbackHandler:
         self._inbox = Inbox(runtime)
         self._rejected_bytes = runtime.settings.rejected_body_bytes
         # One byte more tells whether that was all.
-        self._bodies = RequestBodies(
+        self.bodies = RequestBodies(
             runtime.settings.bodies_bytes, self._rejected_bytes + 1, runtime.settings.trusted_proxies
         )
         self._prefix = runtime.settings.public_path_prefix.encode()
@@ -125,7 +125,7 @@ class CallbackHandler:
         is_long = length is None or length > self._rejected_bytes
         if is_long and not self._inbox.passes(name, head):
             return self._refuse(environ, name, head)
-        with self._bodies.holding(head.peer) as held:
+        with self.bodies.holding(head.peer) as held:
             held.has_share = not (is_long and self._inbox.lists_addresses(name))
             callback = replace(head, body=held.read(environ, length, limit))
             if "content-encoding" in head.headers:
@@ -134,7 +134,7 @@ class CallbackHandler:
 
     def _refuse(self, environ: WSGIEnvironment, name: str, head: Callback) -> WSGIApplication:
         """Answer a callback whose head shows that it can't be genuine; the beginning of its body is stored with it."""
-        with self._bodies.holding_unproven(head.peer) as held:
+        with self.bodies.holding_unproven(head.peer) as held:
             body = held.read_beginning(environ, self._rejected_bytes + 1)
             return self._answer(name, replace(head, body=body, is_partial=len(body) > self._rejected_bytes))
 

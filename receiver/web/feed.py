@@ -1,7 +1,6 @@
 """`/api/v1/feed` and `/api/v1/consumers/<name>/…`: the ordered log, by cursor or by named consumer."""
 
 from datetime import datetime
-from urllib.parse import urlencode
 
 from flask import Response, request
 
@@ -13,7 +12,7 @@ from receiver.store import consumers, feed
 from receiver.store.api_tokens import TokenRecord
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth
-from receiver.web.operation import Content, Operation
+from receiver.web.operation import AS_CSV, LINK, Content, Operation, link_to_next
 from receiver.web.schemas.base import json_text
 from receiver.web.schemas.feed import (
     Acknowledgement,
@@ -30,9 +29,9 @@ from receiver.web.schemas.feed import (
 BATCH_TYPE = "application/cloudevents-batch+json"
 
 ENTRIES = Content(
-    "Entries, oldest first. The bare array has its cursor in `Link`.",
-    {"application/json": FeedPage, BATCH_TYPE: Batch},
-    {"Link": '`<…>; rel="next"`, with the bare array only.'},
+    "Entries, oldest first. The bare array, and CSV, have their cursor in `Link`.",
+    {"application/json": FeedPage, BATCH_TYPE: Batch, **AS_CSV},
+    LINK,
 )
 NO_CONSUMER = {400: "The name or the cursor is not what is taken; `detail` says why.", 404: "The name holds a slash."}
 
@@ -121,11 +120,10 @@ class Feed:
     def _answer(self, page: Page, cursors: Cursors) -> FeedPage | Response:
         """Show a page as JSON, or as the bare array of a batch where that is asked for (CloudEvents JSON batch)."""
         entries = [cloud_event(entry) for entry in page.entries]
-        following = cursors.make(page.through)
+        shown = FeedPage.model_construct(data=entries, next=cursors.make(page.through), has_more=page.has_more)
         if BATCH_TYPE not in request.accept_mimetypes.values():
-            return FeedPage.model_construct(data=entries, next=following, has_more=page.has_more)
-        query = urlencode(dict(request.args.lists(), after=following), doseq=True)
-        link = f'<{self._runtime.settings.public_path_prefix}{request.path}?{query}>; rel="next"'
+            return shown
+        link = link_to_next(self._runtime.settings.public_path_prefix, shown)
         return Response(json_text(entries), headers={"Link": link}, content_type=BATCH_TYPE)
 
 

@@ -11,8 +11,8 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from werkzeug.routing import Rule
 
 from receiver import __version__
-from receiver.web.operation import Content, Operation, operation_of
-from receiver.web.schemas.base import Answer, Body, Problem, Shape
+from receiver.web.operation import AS_CSV, LINK, Content, Operation, operation_of
+from receiver.web.schemas.base import Answer, Body, ListPage, Problem, Shape
 
 Document = dict[str, Any]
 
@@ -20,6 +20,9 @@ REFERENCE = "#/components/schemas/{model}"
 
 ABOUT = """\
 Times are RFC 3339 in UTC; amounts are decimal strings. Answers may gain fields: ignore what you do not know.
+
+Below `/api/v1` nothing is passed over: a query parameter or field that is not known, and one that is given twice where
+one value is taken, is a 400 that names it.
 
 Errors are problem documents (RFC 9457). Besides those listed with each operation: 400 to what is not HTTP, 404 where
 there is no such path, 405 with `Allow` to another method, 414 and 431 to a request line or headers that are too large,
@@ -147,17 +150,21 @@ def _answers(described: Operation) -> Iterator[tuple[int, Document]]:
 
 
 def shows(model: type[Answer]) -> Content:
-    """Describe a model's JSON; its docstring says what it is."""
-    return Content(inspect.getdoc(model) or "", {"application/json": model})
+    """Describe a model's JSON, and the CSV of a list; its docstring says what it is."""
+    about = inspect.getdoc(model) or ""
+    if issubclass(model, ListPage):
+        return Content(f"{about} The CSV has its cursor in `Link`.", {"application/json": model, **AS_CSV}, LINK)
+    return Content(about, {"application/json": model})
 
 
 def _problems(described: Operation) -> dict[int, str]:
     """List the problems that an operation may answer without saying so."""
     found = dict(ANY_REQUEST)
-    if described.query:
-        found[400] = "A parameter is not what it takes; `detail` names it."
-    if described.body:
-        found[400] = "The body is not what is taken; `detail` says why."
+    if described.scope:
+        found[400] = "A parameter is not known here, or not what it takes; `detail` names it."
+    if described.takes_body:
+        found[400] = "The body, or a parameter, is not what is taken; `detail` says why."
+    if described.body or described.takes_body:
         found[413] = "The body is too large."
     if described.scope:
         found[401] = "There is no valid token."

@@ -30,8 +30,8 @@ class Payments:
                 connection,
                 "payment",
                 names=names,
-                status=query.status,
-                agreement=query.agreement,
+                statuses=query.status,
+                agreements=query.agreement,
                 below=below,
                 limit=query.limit + 1,
             )

@@ -15,6 +15,7 @@ from receiver.feed.reader import PositionUnknown
 from receiver.inbox.decompression import BodyTooLarge, CodingNotSupported
 from receiver.inbox.inbox import TryLater
 from receiver.inbox.source_cache import SourceUnknown
+from receiver.model import Gone, NameUnknown
 from receiver.replay.plan import PlanWrong
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
@@ -95,6 +96,10 @@ def answer(error: Exception, outages: Outages) -> Response:
         case HTTPException():
             return _of_http(error)
         case CursorInvalid() | PositionUnknown() | PlanWrong():
+            return problem(400, str(error))
+        case Gone():
+            return problem(410, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+        case NameUnknown():
             return problem(400, str(error))
         case SourceUnknown():
             return problem(404, "There is no such source.")

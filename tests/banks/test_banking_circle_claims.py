@@ -42,6 +42,7 @@ def test_an_incoming_payment_is_told_with_its_amount_and_facts() -> None:
         "bank_status": "Processed",
         "payment_rail": "Internal",
         "processed_at": "2023-09-23T15:33:51.0133333+00:00",
+        "remittance": "Rechnung für Bücher\n請求書",
     }
 
 
@@ -273,3 +274,53 @@ def test_amounts_are_read_to_the_digit() -> None:
     text = batch([notification()]).replace("145.25", "12345678901234567.89")
     (claim,) = read_bytes(text.encode())
     assert claim.amount == Decimal("12345678901234567.89")
+
+
+TRANSFER = {
+    "amount": {"currency": "GBP", "amount": 1},
+    "remittanceInformation": {"line1": "Invoice 7", "line3": "thank you"},
+    "debtorName": "A Payer",
+    "debtorAccount": {"account": "DK1189000000000001", "financialInstitution": "SXPYDKKK"},
+    "creditorName": "We",
+}
+SIDES: dict[str, Any] = {
+    "debtorInformation": {"accountId": "theirs", "account": {"account": "DK1"}},
+    "creditorInformation": {"accountId": "ours", "account": {"account": "DK2"}},
+}
+
+
+def test_remittance_account_and_parties_are_facts() -> None:
+    facts = only(notification(payment=payment(transfer=TRANSFER, **SIDES))).facts
+    assert facts["remittance"] == "Invoice 7\nthank you"
+    assert (facts["account_id"], facts["account_number"]) == ("ours", "DK2")
+    assert facts["debtor"] == {"name": "A Payer", "account": "DK1189000000000001"}
+    assert facts["creditor"] == {"name": "We"}
+
+
+def test_the_account_of_an_outgoing_payment_is_the_debtors() -> None:
+    facts = only(notification(payment=payment(classification="Outgoing", **SIDES))).facts
+    assert (facts["account_id"], facts["account_number"]) == ("theirs", "DK1")
+
+
+@pytest.mark.parametrize("sides", [None, "x", [], {"account": []}, {"accountId": {}, "account": {"account": 1.5}}])
+def test_an_account_that_can_t_be_read_is_left_out(sides: Any) -> None:
+    facts = only(
+        notification(payment=payment(debtorInformation=sides, creditorInformation=sides, transfer=sides))
+    ).facts
+    assert not {"account_id", "account_number", "debtor", "creditor", "remittance"} & set(facts)
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "facts"),
+    [
+        ("CaseEvents", {"caseId": "c1", "type": "Recall", "status": "Open"}, ("c1", "Recall", "Open")),
+        ("CasesEvents", {"Case": {"CaseId": "c1", "CaseStatus": "Open"}}, ("c1", None, "Open")),
+        ("MandateStatus", {"mandate": {"mandateId": "m1", "status": "Active"}}, ("m1", None, "Active")),
+    ],
+)
+def test_a_case_or_mandate_is_told_with_its_state(
+    kind: str, payload: dict[str, Any], facts: tuple[str | None, ...]
+) -> None:
+    word = "mandate" if kind.startswith("Mandate") else "case"
+    found = only(notification(kind, payment=None, payload=payload)).facts
+    assert tuple(found.get(f"{word}_{name}") for name in ("id", "type", "status")) == facts

@@ -39,7 +39,55 @@ def test_the_list_is_narrowed_to_a_source_and_to_a_number(cli: Cli, send: Send, 
     for _ in range(3):
         send(forged)
     assert len(cli.json("deliveries", "list", "--source", "bcb", "--limit", "2")) == 2
-    assert cli.json("deliveries", "list", "--source", "other") == []
+    assert cli.run("deliveries", "list", "--source", "other").exit_code == 2
+
+
+def test_the_list_is_narrowed_by_reason_time_and_text(cli: Cli, send: Send, forged: Signed, signer: BankSigner) -> None:
+    send(forged)
+    (first,) = cli.json("deliveries", "list")
+    stale = signer.sign(deposit(transactionId="FT-stale"), timestamp="1700000000")
+    send(stale)
+
+    def listed(*words: str) -> list[str]:
+        return [found["reason"] for found in cli.json("deliveries", "list", *words)]
+
+    assert listed() == ["timestamp_stale", "signature_mismatch"]
+    assert listed("--reason", "signature_mismatch") == ["signature_mismatch"]
+    assert listed("--reason", "signature_mismatch", "--reason", "timestamp_stale") == listed()
+    assert listed("--contains", "ft-STALE") == ["timestamp_stale"]
+    assert listed("--contains", signer_nonce(stale)) == ["timestamp_stale"]
+    assert listed("--contains", "nowhere", "--limit", "1") == []
+    assert listed("--after", first["received_at"]) == listed()
+    assert listed("--after", "2999-01-01T00:00:00Z") == []
+
+
+def signer_nonce(signed: Signed) -> str:
+    return signed.headers["Bcb-Nonce"]
+
+
+def test_the_body_of_any_delivery_is_written_as_it_is_stored(cli: Cli, send: Send, forged: Signed) -> None:
+    send(forged)
+    (found,) = cli.json("deliveries", "list")
+    assert cli.done("deliveries", "raw", found["id"]).encode() == forged.body
+    assert [entry["about"] for entry in cli.json("audit", "list")] == [{"source": "bcb", "delivery": found["id"]}]
+
+
+def test_the_body_of_a_duplicate_is_that_of_the_first(cli: Cli, send: Send, signer: BankSigner) -> None:
+    signed = signer.sign(deposit())
+    send(signed)
+    event_id = send(signer.sign(deposit())).get_json()["events"][0]
+    repeat = cli.json("events", "show", event_id)["timeline"][-1]
+    assert repeat["verdict"] == "duplicate"
+    assert cli.done("deliveries", "raw", repeat["delivery"]).encode() == signed.body
+
+
+def test_a_list_is_written_as_csv_whole(cli: Cli, send: Send, forged: Signed) -> None:
+    for _ in range(3):
+        send(forged)
+    head, *lines = cli.done("deliveries", "list", "--csv").splitlines()
+    assert head.startswith("id,source,received_at,")
+    assert len(lines) == 3
+    assert len(cli.done("deliveries", "list", "--csv", "--limit", "2").splitlines()) == 3
 
 
 def test_no_delivery_is_said_on_standard_error(cli: Cli) -> None:

@@ -187,3 +187,9 @@ def test_that_older_events_are_not_searched_yet_is_said(cli: Cli, event_id: str,
     result = cli.run("events", "list", "--q", "FT")
     assert event_id in result.stdout
     assert "about 7 events of before the upgrade" in result.stderr
+
+
+def test_a_payload_is_written_with_indents(cli: Cli, send: Send, signer: BankSigner) -> None:
+    event_id = send(signer.sign(deposit())).get_json()["events"][0]
+    assert cli.done("events", "payload", event_id) == f"{json.dumps(deposit(), indent=2)}\n"
+    assert cli.json("audit", "list")[0]["what"] == "payload.read"

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import feed, signing_secrets
+from receiver.store import consumers, feed, signing_secrets
 from receiver.store.feed import Entry, Wanted
 from receiver.worker.loop import Worker
 
@@ -93,6 +93,11 @@ def test_options_narrow_it(cli: Cli, words: tuple[str, ...], matched: int) -> No
         ((*REASON, "--after", "0001-01-01T00:00:00+05:00"), "--after"),
         ((*REASON, "--rate", "0"), "--rate"),
         ((*REASON, "--rate", "x"), "--rate"),
+        ((*REASON, "--source", "bbc"), "no source 'bbc'; the nearest is 'bcb'"),
+        ((*REASON, "--type", "bcb.deposit", "--type", "bcb.debits"), "the nearest is 'bcb.debit'"),
+        ((*REASON, "--consumer", "lodger"), "no consumer 'lodger'"),
+        ((*REASON, "--rate", "2", "--rate", "2"), "--rate is given 2 times"),
+        ((*REASON, *REASON), "--reason is given 2 times"),
     ],
 )
 def test_wrong_use_ends_with_2(cli: Cli, words: tuple[str, ...], says: str) -> None:
@@ -106,8 +111,6 @@ def test_wrong_use_ends_with_2(cli: Cli, words: tuple[str, ...], says: str) -> N
     [
         ("plan", "--reason", " "),
         ("plan", *REASON, "--delivery-id", "dlv_1"),
-        ("plan", *REASON, "--consumer", "not a name"),
-        ("plan", *REASON, "--target", "bank", "--consumer", "ledger"),
         ("run", "nonsense"),
         ("status", "rpl_none"),
         ("cancel", "rpl_none"),
@@ -123,6 +126,8 @@ def test_what_cannot_be_done_fails_in_one_line(cli: Cli, words: tuple[str, ...])
 
 @pytest.mark.usefixtures("told")
 def test_a_replay_for_one_consumer_and_with_a_rate(cli: Cli, live: Runtime) -> None:
+    with live.database.write() as connection:
+        consumers.create(connection, "ledger", live.clock())
     plan = cli.json("replay", "plan", "--consumer", "ledger", "--rate", "2", *REASON)
     started = cli.json("replay", "run", plan["plan"])
     assert (started["consumer"], started["per_second"]) == ("ledger", 2)

@@ -7,6 +7,7 @@ import pytest
 from cli.commands import Cli
 
 from receiver.cli import main
+from receiver.cli.context import Command, Group
 
 
 def commands(group: click.Group = main, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -31,6 +32,34 @@ def test_every_command_has_help_that_says_what_it_does(cli: Cli, words: tuple[st
 def test_every_list_takes_json(words: tuple[str, ...]) -> None:
     (command,) = (command for found, command in commands() if found == words)
     assert "--json" in {name for parameter in command.params for name in parameter.opts}
+
+
+@pytest.mark.parametrize("words", [words for words, command in commands() if words[-1:] == ("list",)], ids=" ".join)
+def test_every_list_is_written_as_csv_too(words: tuple[str, ...]) -> None:
+    (command,) = (command for found, command in commands() if found == words)
+    assert "--csv" in {name for parameter in command.params for name in parameter.opts}
+
+
+def test_every_command_refuses_an_option_that_is_given_twice() -> None:
+    assert [words for words, command in commands() if not isinstance(command, (Command, Group))] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("payments", "list", "--limit", "5", "--limit", "6"), "--limit is given 2 times"),
+        (("payments", "list", "--json", "--json"), "--json is given 2 times"),
+        (("simulator", "--port", "1", "--port", "2"), "--port is given 2 times"),
+        (("simulator", "--option", "rate_limit=1", "--option", "rate_limit=2"), "a KEY is given twice"),
+        (("payments", "list", "--source", "bbc"), "There is no source 'bbc'; there is none yet."),
+        (("events", "list", "--type", "bcb.deposits"), "the nearest is 'bcb.deposit'"),
+        (("payments", "list", "--csv", "--json"), "exclude each other"),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_wrong_use(cli: Cli, words: tuple[str, ...], says: str) -> None:
+    result = cli.run(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
 
 
 @pytest.mark.parametrize("words", [("nonsense",), ("source",), ("events", "list", "--nonsense"), ("source", "show")])

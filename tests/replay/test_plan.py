@@ -27,8 +27,8 @@ def test_a_plan_says_how_many_and_from_when_to_when(parts: Runtime, source: Sour
 
 def test_a_plan_that_matches_nothing_says_so_and_can_be_run(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a")
-    assert planned(parts, type="test.other").matched == replays.Matched(0, None, None)
-    assert run(parts, type="test.other").state == "done"
+    assert planned(parts, types=["test.other"]).matched == replays.Matched(0, None, None)
+    assert run(parts, types=["test.other"]).state == "done"
     assert again(parts) == []
 
 
@@ -58,11 +58,11 @@ def test_a_reason_is_required(parts: Runtime, reason: str) -> None:
         ({"target": "bank", "consumer": "ledger"}, "consumer"),
         ({"target": "verification", "consumer": "ledger"}, "consumer"),
         ({"consumer": "not a name"}, "name"),
-        ({"delivery_id": "dlv_1"}, "delivery_id"),
-        ({"target": "bank", "delivery_id": "dlv_1"}, "delivery_id"),
-        ({"target": "verification", "type": "bcb.deposit"}, "Rejected deliveries"),
-        ({"target": "verification", "payment_id": "FT1"}, "Rejected deliveries"),
-        ({"target": "verification", "event_id": "evt_1"}, "Rejected deliveries"),
+        ({"delivery_ids": ["dlv_1"]}, "delivery_id"),
+        ({"target": "bank", "delivery_ids": ["dlv_1"]}, "delivery_id"),
+        ({"target": "verification", "types": ["bcb.deposit"]}, "Rejected deliveries"),
+        ({"target": "verification", "payment_ids": ["FT1"]}, "Rejected deliveries"),
+        ({"target": "verification", "event_ids": ["evt_1"]}, "Rejected deliveries"),
     ],
 )
 @pytest.mark.usefixtures("source")

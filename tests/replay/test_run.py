@@ -148,7 +148,7 @@ def test_what_is_over_or_was_never_there_is_not_cancelled(parts: Runtime, source
 
 def test_who_why_and_when_are_in_the_audit_log(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a")
-    plan = planned(parts, type="test.entry")
+    plan = planned(parts, types=["test.entry"])
     for _ in range(2):
         started(parts, plan)
     work_off(parts)
@@ -156,7 +156,7 @@ def test_who_why_and_when_are_in_the_audit_log(parts: Runtime, source: SourceRec
     with parts.database.read() as connection:
         rows = audit.listing(connection, limit=10)
     assert all(row.at == parts.clock() for row in rows)
-    assert rows[1].about["filter"] == {"type": "test.entry"}
+    assert rows[1].about["filter"] == {"type": ["test.entry"]}
     assert rows[0].about["done"] == 1
 
 
@@ -270,7 +270,7 @@ def test_a_replay_to_the_bank_makes_payments_due(parts: Runtime, source: SourceR
         assert tell(parts, bank, payment_id) == 200
     write(parts, source, "nothing that the bank knows of")
     settle_all(parts)
-    row = run(parts, target="bank", payment_id="FT1")
+    row = run(parts, target="bank", payment_ids=["FT1"])
     assert (row.state, row.done, row.failed) == ("done", 1, 0)
     assert (due(parts, "FT1"), due(parts, "FT2")) == (True, False)
     assert again(parts) == []

@@ -149,10 +149,13 @@ PAYMENTS: dict[str, Query] = {
 
 REPLAYS: dict[str, Query] = {
     "all": again_of(),
-    "an event": again_of(event_id=EVENT),
-    "a payment": again_of(payment_id="FT77"),
+    "an event": again_of(event_ids=[EVENT]),
+    "a payment": again_of(payment_ids=["FT77"]),
     "a source": again_of(sources=("rare",)),
-    "a type": again_of(type="bcb.unrecognised"),
+    "several payments": again_of(payment_ids=["FT77", "FT78", "FT79"]),
+    "several payments and events": again_of(payment_ids=["FT77", "FT78"], event_ids=[EVENT, "evt_none"]),
+    "a type": again_of(types=["bcb.unrecognised"]),
+    "several types": again_of(types=["bcb.unrecognised", "bcb.job.completed"]),
     "a time": again_of(received_after=MIDDLE),
 }
 

@@ -115,7 +115,6 @@ def test_payments_are_found_by_what_is_asked_for(
     assert listed(client, token, status="unknown", source="bcb") == ["FT2"]
     assert listed(client, token, source="other") == ["elsewhere"]
     assert listed(client, token, status="completed", agreement="contradicted") == []
-    assert listed(client, token, source="unheard-of") == []
 
 
 @pytest.mark.parametrize(

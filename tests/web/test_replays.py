@@ -83,7 +83,11 @@ def test_running_a_plan_is_accepted_with_an_id_and_can_be_watched(
         "failed": 0,
         "reason": REASON,
     }
-    assert (shown["filter"], shown["requested_by"], shown["finished_at"]) == ({"payment_id": "FT1"}, "token:app", None)
+    assert (shown["filter"], shown["requested_by"], shown["finished_at"]) == (
+        {"payment_id": ["FT1"]},
+        "token:app",
+        None,
+    )
     assert got(client, f"{REPLAYS}/{shown['id']}", token) == shown
     Worker(parts).run_once()
     ended = got(client, f"{REPLAYS}/{shown['id']}", token)
@@ -121,10 +125,41 @@ def test_the_longest_plan_can_be_run(client: FlaskClient, token: Headers) -> Non
         client,
         token,
         reason="".join(chr(0x1F300 + number % 500) for number in range(500)),
-        filter={name: "".join(chr(0x4E00 + 37 * n % 20000) for n in range(256)) for name in ("type", "payment_id")}
-        | {"source": [f"source-{number}" for number in range(100)]},
+        filter={"source": "bcb", "payment_id": ["".join(chr(0x4E00 + 37 * n % 20000) for n in range(256))] * 40},
     )
     assert shown["matched"] == 0
+
+
+def test_a_plan_that_would_be_too_long_to_be_run_is_refused(client: FlaskClient, token: Headers) -> None:
+    ids = ["".join(chr(0x4E00 + (n * n * 7919 + k * 104729) % 20000) for n in range(256)) for k in range(100)]
+    too_much = {"payment_id": ids, "event_id": ids[::-1]}
+    assert_problem(post(client, token, dry_run=True, reason=REASON, filter=too_much), 400, "too long")
+
+
+def test_several_values_of_a_filter_plan_what_fits_any(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+    events = send_deposits(client, bank, 4)
+    assert plan(client, token, filter={"event_id": events[:3]})["matched"] == 3
+    assert plan(client, token, filter={"payment_id": ["FT0", "FT3"]})["matched"] == 2
+    assert plan(client, token, filter={"payment_id": ["FT0", "FT3"], "event_id": events[:3]})["matched"] == 1
+    assert plan(client, token, filter={"type": ["bcb.deposit", "bcb.debit"], "source": ["bcb"]})["matched"] == 4
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"consumer": "lodger"}, "no consumer 'lodger'; the nearest is 'ledger'"),
+        ({"filter": {"source": "bbc"}}, "no source 'bbc'; the nearest is 'bcb'"),
+        ({"filter": {"source": ["bcb", "bbc"]}}, "no source 'bbc'; the nearest is 'bcb'"),
+        ({"filter": {"type": "bcb.deposits"}}, "no type 'bcb.deposits'; the nearest is 'bcb.deposit'"),
+        ({"filter": {"types": ["bcb.deposit"]}}, "`types` is not known here; the nearest is `type`"),
+        ({"reasons": "x"}, "`reasons` is not known here; the nearest is `reason`"),
+    ],
+)
+def test_a_name_that_there_is_not_is_answered_with_the_nearest(
+    client: FlaskClient, token: Headers, fields: dict[str, Any], says: str
+) -> None:
+    got(client, "/api/v1/consumers/ledger/feed", token)
+    assert_problem(post(client, token, **{"dry_run": True, "reason": REASON, **fields}), 400, says)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +185,7 @@ def test_what_is_neither_plan_nor_run_is_refused(
 
 
 NO_FILTERS: tuple[object, ...] = (None, [], "x", 1, {"status": "x"}, {"limit": 1})
-NO_SOURCES: tuple[object, ...] = (None, 1, [1], [None], ["\0"], "", {}, ["x"] * 101)
+NO_SOURCES: tuple[object, ...] = (None, 1, [1], [None], ["\0"], "", {}, ["bcb"] * 101)
 NO_NAMES: tuple[object, ...] = (None, 1, "", [], "\0", "\ud800", "x" * 257)
 NO_RATES: tuple[object, ...] = (0, -1, 0.001, 10001, True, "5", [], 10**400)
 
@@ -158,7 +193,7 @@ NO_RATES: tuple[object, ...] = (0, -1, 0.001, 10001, True, "5", [], 10**400)
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        *[({"filter": value}, "`filter`") for value in NO_FILTERS],
+        *[({"filter": value}, "`") for value in NO_FILTERS],
         *[({"filter": {"source": value}}, "`source`") for value in NO_SOURCES],
         *[
             ({"filter": {name: value}}, f"`{name}`")
@@ -174,7 +209,7 @@ NO_RATES: tuple[object, ...] = (0, -1, 0.001, 10001, True, "5", [], 10**400)
         *[({"consumer": value}, "") for value in ("", None, "a b", 1)],
         *[({"per_second": value}, "`per_second`") for value in NO_RATES],
         ({"target": "bank", "consumer": "ledger"}, "consumer"),
-        ({"target": "verification", "filter": {"type": "x"}}, "Rejected deliveries"),
+        ({"target": "verification", "filter": {"type": "bcb.deposit"}}, "Rejected deliveries"),
         ({"filter": {"delivery_id": "dlv_1"}}, "delivery_id"),
     ],
     ids=lambda value: repr(value)[:60],

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from servers import ROOT
 from werkzeug.datastructures import MultiDict
 
 from receiver.store import feed
 from receiver.store.consumers import NAME_TAKES
 from receiver.web.operation import Operation
-from receiver.web.schemas.base import Body, Health, Query
+from receiver.web.schemas.base import Body, GivenTwice, Health, NoQuery, Query
 from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import Acknowledgement, Entry, FeedPage, FeedQuery, Place, cloud_event
 from receiver.web.schemas.payments import Check, Payment, PaymentQuery, PaymentWithChecks
@@ -61,7 +61,16 @@ def test_a_refused_parameter_is_named_with_what_it_takes(model: type[Query], nam
         (Place, {"to": "2026-03-04"}, f"`to` takes {TIME}."),
         (PlanRequest, {}, "Send `dry_run: true` for a plan first, then the `plan` that it answers."),
         (PlanRequest, {"filter": None}, f"`filter` takes an object with any of: {FILTERS}."),
-        (PlanRequest, {"filter": {"status": "x"}}, f"`filter` takes an object with any of: {FILTERS}."),
+        (
+            PlanRequest,
+            {"filter": {"paymentId": "x"}},
+            f"`paymentId` is not known here; the nearest is `payment_id`. There are: {FILTERS}.",
+        ),
+        (
+            Acknowledgement,
+            {"cursor": "x", "curser": "x"},
+            "`curser` is not known here; the nearest is `cursor`. There are: cursor.",
+        ),
         (PlanRequest, {"filter": {"source": [1]}}, f"`source` takes {NAMED}, or a list of up to 100."),
         (PlanRequest, {"filter": {"received_before": 1}}, f"`received_before` takes {TIME}."),
         (PlanRequest, {"target": "x"}, "`target` takes one of: feed, bank, verification."),
@@ -78,15 +87,23 @@ def test_a_refused_field_is_named_with_what_it_takes(model: type[Body], given: d
     assert refusal(model, refused.value) == says
 
 
-def test_an_unknown_parameter_is_ignored_and_would_be_named_where_none_may_be() -> None:
-    class Strict(EventQuery):
-        model_config = ConfigDict(extra="forbid")
-
-    assert EventQuery.read(MultiDict({"sorce": "bcb"})) == EventQuery()
+def test_an_unknown_parameter_is_named_with_the_nearest_one() -> None:
     with pytest.raises(ValidationError) as refused:
-        Strict.read(MultiDict({"sorce": "bcb"}))
-    said = refusal(Strict, refused.value)
-    assert said.startswith("`sorce` is not known here. There are: account, agreement, amount_max, ")
+        EventQuery.read(MultiDict({"sorce": "bcb"}))
+    said = refusal(EventQuery, refused.value)
+    assert said.startswith("`sorce` is not known here; the nearest is `source`. There are: ")
+
+
+def test_where_no_parameter_is_taken_none_is_offered() -> None:
+    with pytest.raises(ValidationError) as refused:
+        NoQuery.read(MultiDict({"limit": "1"}))
+    assert refusal(NoQuery, refused.value) == "`limit` is not known here; nothing is taken."
+
+
+@pytest.mark.parametrize("second", ["5", "6", ""])
+def test_a_parameter_that_takes_one_value_is_refused_where_it_has_two(second: str) -> None:
+    with pytest.raises(GivenTwice, match="limit"):
+        FeedQuery.read(MultiDict([("limit", "5"), ("limit", second), ("source", "a"), ("source", "b")]))
 
 
 def test_empty_parameters_count_as_absent() -> None:
@@ -120,10 +137,10 @@ def test_every_filter_is_looked_for() -> None:
     chosen = ReplayFilter(source="bcb", delivery_id="dlv_1", received_after="2026-03-04T12:00:00Z")
     assert asdict(chosen.selection(chosen.sources)) == {
         "sources": ("bcb",),
-        "type": None,
-        "payment_id": None,
-        "event_id": None,
-        "delivery_id": "dlv_1",
+        "types": [],
+        "payment_ids": [],
+        "event_ids": [],
+        "delivery_ids": ["dlv_1"],
         "received_after": NOON,
         "received_before": None,
     }

@@ -22,6 +22,7 @@ class BankingCircle(Bank):
     requests = 300
     window_seconds = 60
     token_seconds = 300
+    event_types = callbacks.EVENT_TYPES
 
     check_options = staticmethod(options.check_options)
     check_secret = staticmethod(options.check_secret)
@@ -32,6 +33,8 @@ class BankingCircle(Bank):
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
     alternatives = staticmethod(alternatives.alternatives)
+    opened = staticmethod(callbacks.opened)
+    notifications = staticmethod(callbacks.notifications)
 
     certificate = staticmethod(tls.certificate_in)
     new_token = staticmethod(api.new_token)

@@ -4,12 +4,11 @@ import codecs
 import hashlib
 import hmac
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from receiver.banks import json_stream, json_values
-from receiver.banks.banking_circle import options
+from receiver.banks.banking_circle import facts, options
 from receiver.banks.banking_circle.api import PAYMENT_STATUSES, money
 from receiver.banks.callback import known_facts, snake_case
 from receiver.banks.json_stream import Item
@@ -49,9 +48,9 @@ TYPES = {
 }
 """Every documented type, with the event's name where it is not the type's own: `CaseEvents` is spelt in two ways."""
 
-CHECKSUM_BYTES = 32
+EVENT_TYPES = frozenset(f"{BANK}.{name or snake_case(kind)}" for kind, name in TYPES.items()) | {f"{BANK}.unrecognised"}
 
-ERRORS_LISTED = 5
+CHECKSUM_BYTES = 32
 
 _BYTE_ORDER_MARK = codecs.BOM_UTF8
 
@@ -68,6 +67,10 @@ def check_head(callback: Callback, profile: Profile) -> None:
 def _head(callback: Callback, profile: Profile) -> tuple[bytes, bytes, bytes]:
     """Return nonce, tag and checksum."""
     addresses.check(callback.peer, profile.options.get("allowed_addresses", ()))
+    return _sealing(callback, profile)
+
+
+def _sealing(callback: Callback, profile: Profile) -> tuple[bytes, bytes, bytes]:
     nonce = _header(callback, profile, "nonce", NONCE_BYTES)
     tag = _header(callback, profile, "tag", TAG_BYTES)
     return nonce, tag, _header(callback, profile, "checksum", CHECKSUM_BYTES)
@@ -82,13 +85,28 @@ def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
         Refusal
     """
     nonce, tag, checksum = _head(callback, profile)
+    found = _decrypted(callback, profile, nonce, tag)
+    # A nonce is unique under one key only: a subscription with another key may count from the same beginning.
+    unique = f"{found.key_id.removeprefix('secret:')}:{nonce.hex()}"
+    left_out = facts.PARTIES if profile.options.get("parties") == options.NO_PARTIES else frozenset()
+    return Proof("encryption", found.key_id, _text(found, checksum), nonce=unique, left_out=left_out)
+
+
+def opened(callback: Callback, profile: Profile) -> bytes:
+    """Return the text of a stored callback as UTF-8; the list of addresses may be another than when it came.
+
+    Raises:
+        Refusal
+    """
+    nonce, tag, checksum = _sealing(callback, profile)
+    return _text(_decrypted(callback, profile, nonce, tag), checksum)
+
+
+def _decrypted(callback: Callback, profile: Profile, nonce: bytes, tag: bytes) -> Opened:
     secrets = profile.named_secrets("encryption key")
     encoding = profile.options.get("encoding", options.ENCODING)
     keys = [aes_gcm.key(key_id, text, encoding) for key_id, text in secrets]
-    opened = aes_gcm.open_sealed(keys, nonce, tag, callback.body)
-    # A nonce is unique under one key only: a subscription with another key may count from the same beginning.
-    unique = f"{opened.key_id.removeprefix('secret:')}:{nonce.hex()}"
-    return Proof("encryption", opened.key_id, _text(opened, checksum), nonce=unique)
+    return aes_gcm.open_sealed(keys, nonce, tag, callback.body)
 
 
 def _header(callback: Callback, profile: Profile, what: str, size: int) -> bytes:
@@ -142,16 +160,27 @@ def read(proof: Proof) -> Sequence[Claim]:
     return claims
 
 
+def notifications(content: bytes) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the text of each notification in a batch, with its event's identity.
+
+    Raises:
+        NotUnderstood
+    """
+    text = content.decode("utf-8", "replace")
+    for item in json_stream.array_items(text, "notifications"):
+        yield _claim(item, text).identity, text[item.start : item.end]
+
+
 def _claim(item: Item, text: str) -> Claim:
     fields = item.value if isinstance(item.value, dict) else {}
     # Renewed subscriptions tell the same event under another id of theirs.
     says = {name: value for name, value in fields.items() if not name.lower().startswith("subscription")}
     event_id, kind = json_values.text_there(fields, "eventId", "EventId"), json_values.text(fields, "notificationType")
     payment = (kind != STATUS and json_values.inner(fields, "payment")) or json_values.inner(fields, "payload")
-    payment_id, reference = json_values.text(payment, "paymentId", "PaymentId"), _reference(payment)
-    facts = _facts(fields, payment)
+    payment_id, reference = json_values.text(payment, "paymentId", "PaymentId"), facts.reference(payment)
+    found = facts.facts(fields, payment)
     if not payment_id and not reference:
-        facts |= known_facts(resource_id=json_values.only_id(payment))
+        found |= known_facts(resource_id=json_values.only_id(payment))
     amount = money(payment, is_incoming=(kind or "").startswith("Incoming"))
     return Claim(
         type=f"{BANK}.{_word(kind) if event_id else 'unrecognised'}",
@@ -159,25 +188,18 @@ def _claim(item: Item, text: str) -> Claim:
         content=json_values.digest(json_values.canonical(says or item.value)),
         # The bank is asked which payment a reference means.
         kind="payment" if payment_id else "reference" if reference else "none",
-        subject=payment_id or reference or facts.get("resource_id"),
+        subject=payment_id or reference or found.get("resource_id"),
         payment_id=payment_id,
-        status=_claimed(kind, facts.get("bank_status")) if event_id else None,
+        status=_claimed(kind, found.get("bank_status")) if event_id else None,
         amount=json_values.amount(amount, "amount"),
         currency=json_values.text(amount, "currency"),
-        facts=facts,
+        facts=found,
     )
 
 
 def _own_text(item: Item, text: str) -> tuple[str, ...]:
     """Return the identity of a notification without a readable id: all that it says, byte for byte."""
     return ("content", hashlib.sha256(text[item.start : item.end].encode()).hexdigest())
-
-
-def _reference(payment: Mapping[str, Any]) -> str | None:
-    """Return the bank's own reference of a payment: in a `PaymentStatus` that is all that names it."""
-    names = ("AccountServicerReference", "accountServicerReference")
-    within = json_values.inner(payment, "TransactionReference")
-    return json_values.text(payment, *names, "transactionReference") or json_values.text(within, *names)
 
 
 def _claimed(kind: str | None, bank_status: str | None) -> str | None:
@@ -192,31 +214,3 @@ def _word(kind: str | None) -> str:
     if kind not in TYPES:
         return "unrecognised"
     return TYPES[kind] or snake_case(kind)
-
-
-def _facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, Any]:
-    times = {"told_at": json_values.text(fields, "timestamp")}
-    return known_facts(
-        **times,
-        notification_type=json_values.text(fields, "notificationType"),
-        subscription_id=json_values.text(fields, "subscriptionId"),
-        transaction_reference=_reference(payment),
-        classification=json_values.text(payment, "classification"),
-        bank_status=json_values.text(payment, "TransactionStatus", "transactionStatus", "status"),
-        payment_rail=json_values.text(payment, "paymentRail"),
-        processed_at=json_values.text(payment, "processedTimestamp"),
-        is_return=True if payment.get("return") is True else None,
-        errors=_errors(payment.get("errors")),
-    )
-
-
-def _errors(value: Any) -> list[str] | None:
-    """Reasons come as a list, as one text, or not at all; an entry is a text, or an object with a code and words."""
-    listed = value if isinstance(value, list) else [value]
-    texts = []
-    for entry in listed[:ERRORS_LISTED]:
-        fields = entry if isinstance(entry, dict) else {"text": entry}
-        names = ("errorCode", "code", "propertyName", "errorMessage", "errorDescription", "message", "text")
-        words = [word for name in names if (word := json_values.text(fields, name))]
-        texts += [": ".join(words)] if words else []
-    return texts or None

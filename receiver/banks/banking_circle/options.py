@@ -12,6 +12,8 @@ ENCODING = "utf8"
 HEADERS = {"nonce_header": "nonce", "tag_header": "authenticationtag", "checksum_header": "checksum"}
 """The options that name headers, and the bank's own names, in lower case."""
 
+NO_PARTIES = "leave_out"
+
 AUTHORIZATION_HOSTS = {
     "production": "https://authorization.bankingcircleconnect.com",
     "sandbox": "https://authorizationsandbox.bankingcircleconnect.com",
@@ -25,6 +27,7 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     `allowed_addresses`: comma-separated addresses or networks; callbacks from any other are refused.
     `authorization_url`: where tokens are given out, where it is not the bank's own host for the environment.
     `nonce_header`, `tag_header`, `checksum_header`: other names of the headers of a callback.
+    `parties`: whether names and accounts of debtor and creditor are facts of events, `store` (default) or `leave_out`.
     `requests_per_window`: how many requests the bank takes in a minute (default 300).
 
     Raises:
@@ -74,5 +77,6 @@ _KNOWN = (
     options.allowed_addresses(),
     options.url("authorization_url"),
     *(options.header(name) for name in HEADERS),
+    options.choice("parties", "store", NO_PARTIES),
     options.number("requests_per_window"),
 )

@@ -17,6 +17,7 @@ class Banqup(Bank):
     window_seconds = 60
     # The documents say both 5 and 60 minutes; the answer is read first.
     token_seconds = 300
+    event_types = callbacks.EVENT_TYPES
 
     check_options = staticmethod(options.check_options)
     check_base_url = staticmethod(options.check_base_url)

@@ -20,6 +20,10 @@ CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "sp
 
 _NAMES = {name.lower(): snake_case(name) for name in CATEGORIES}
 
+EVENT_TYPES = frozenset(
+    f"banqup.{name}" for name in (*_NAMES.values(), *(f"payment.{word}" for word in PAYMENT_STATUSES), "unrecognised")
+)
+
 
 def check_head(callback: Callback, profile: Profile) -> None:
     """Refuse what does not show what the source asks for: nothing that proves it stands in the body.

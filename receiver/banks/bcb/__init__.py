@@ -15,6 +15,7 @@ class Bcb(Bank):
     requests = 300
     window_seconds = 3600
     token_seconds = 40 * 60
+    event_types = callbacks.EVENT_TYPES
     publishes_keys = True
     signs_path = True
     codings = ("gzip", "deflate")

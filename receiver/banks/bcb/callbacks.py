@@ -21,6 +21,8 @@ SIGNATURE, TIMESTAMP, NONCE, VERSION = "bcb-signature", "bcb-timestamp", "bcb-no
 SIGNATURE_CHARACTERS_MAX = 2048
 """RSA with 8192 bits takes 1368."""
 
+EVENT_TYPES = frozenset({"bcb.deposit", "bcb.debit", "bcb.job.*", "bcb.unrecognised"})
+
 JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "Status")
 """Where a job's id and status may stand; the first that is there counts."""
 

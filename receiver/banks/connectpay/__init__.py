@@ -26,6 +26,7 @@ class ConnectPay(Bank):
     renews_tokens = False
     # No fixed interval under five minutes, and once or twice a day for what takes long.
     pauses = Pauses(first=5 * 60, longest=12 * 3600)
+    event_types = callbacks.EVENT_TYPES
     silence_means = "after 100 failed callbacks ConnectPay switches them off until its support switches them on again"
 
     check_options = staticmethod(options.check_options)

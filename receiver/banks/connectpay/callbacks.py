@@ -72,6 +72,15 @@ KINDS = {
 FAMILIES = {"baascardapplication": "card_application", "baascard": "card"}
 """Documented as `BaaSCardApplication.*` and `BaaSCard.*`: whatever stands behind the full stop."""
 
+EVENT_TYPES = frozenset(
+    f"connectpay.{name}"
+    for name in (
+        *(kind.name for kind in KINDS.values()),
+        *(f"{family}.*" for family in FAMILIES.values()),
+        "unrecognised",
+    )
+)
+
 
 def _kind(event_type: str) -> Kind | None:
     """Return what a type of event means here, however it is cased; none where it is not known."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args, get_origin
 
 import orjson
 from pydantic import (
@@ -16,11 +16,14 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema
 
+from receiver.admin.names import NameKind, Names
 from receiver.store.payments import AGREEMENTS, STATUSES
+from receiver.web.schemas import spreadsheet
 from receiver.web.schemas.times import asked_time, rfc3339
 
 TEXT_CHARACTERS_MAX = 256
@@ -68,6 +71,26 @@ def _decimal(given: object) -> object:
     return Decimal(given)
 
 
+class GivenTwice(Exception):
+    """A parameter or field that takes one value was given several."""
+
+    def __init__(self, name: str) -> None:
+        """Take the parameter's or field's name."""
+        super().__init__(name)
+        self.name = name
+
+
+def known(kind: NameKind) -> AfterValidator:
+    """Refuse a name that is none of those that there are (`receiver.admin.names`), where the context has these."""
+
+    def check(given: str, info: ValidationInfo) -> str:
+        if given and isinstance(info.context, Names):
+            info.context.check(kind, given)
+        return given
+
+    return AfterValidator(check)
+
+
 def one_of(words: Sequence[str]) -> AfterValidator:
     """Refuse what is none of the words."""
 
@@ -100,6 +123,9 @@ def left_out() -> Any:
 # What is asked: it is refused where it does not fit.
 ShortText = Annotated[str, Field(max_length=TEXT_CHARACTERS_MAX, pattern=NO_NUL)]
 Text = Annotated[str, Field(min_length=1, max_length=BODY_TEXT_CHARACTERS_MAX, pattern=NO_NUL)]
+SourceName = Annotated[ShortText, known("source")]
+EventType = Annotated[ShortText, known("event type")]
+EntryType = Annotated[ShortText, known("entry type")]
 FROM_DIGITS = BeforeValidator(_whole_number)
 Truth = Annotated[bool, BeforeValidator(_truth)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX), FROM_DIGITS]
@@ -164,31 +190,44 @@ class Path(Shape):
 
 
 class Query(Shape):
-    """The parameters of a query string; an empty one counts as absent."""
+    """The parameters of a query string; an empty one counts as absent, and one that is not known is refused."""
 
-    # With "forbid" an unknown parameter is a 400 that names it.
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="forbid")
 
     @classmethod
-    def read(cls, arguments: Arguments) -> Self:
-        """Read what was asked.
+    def read(cls, arguments: Arguments, names: Names | None = None) -> Self:
+        """Read what was asked; `names` are those that it may hold, where they are to be checked.
 
         Raises:
+            GivenTwice: a parameter that takes one value; empty ones count, so that none is taken for meant.
             ValidationError
+            NameUnknown
         """
         given: dict[str, Any] = {name: arguments.get(name) for name in arguments if name not in cls.model_fields}
         for name, field in cls.model_fields.items():
             if get_origin(field.annotation) is list:
                 given[name] = [value for value in arguments.getlist(name) if value]
+            elif len(arguments.getlist(name)) > 1:
+                raise GivenTwice(name)
             elif value := arguments.get(name):
                 given[name] = value
-        return cls.model_validate(given)
+        return cls.model_validate(given, context=names)
+
+
+class NoQuery(Query):
+    """No parameter at all."""
 
 
 class Body(Shape):
     """A request's body, a JSON object. `mark` is the field that tells it from the others that an operation takes."""
 
+    model_config = ConfigDict(extra="forbid")
+
     mark: ClassVar[str | None] = None
+
+
+class NoBody(Body):
+    """No field at all: the body may be left out."""
 
 
 def json_text(value: object) -> bytes:
@@ -214,6 +253,23 @@ class Answer(Shape):
     def written(self) -> bytes:
         """Return the JSON text."""
         return json_text(self.shown())
+
+
+class ListPage(Answer):
+    """A page of a list, which is written as CSV too: a line for each of `data`, in the order of its fields."""
+
+    cursor_parameter: ClassVar[str] = "cursor"
+    """The parameter that takes `next`."""
+
+    data: Sequence[Any]
+    next: str | None
+
+    def as_csv(self) -> str:
+        """Return the page as CSV; the first line has the names of the fields."""
+        (shape,) = get_args(type(self).model_fields["data"].annotation)
+        columns = list(shape.model_fields if issubclass(shape, BaseModel) else shape.__annotations__)
+        rows = ([row.get(column) for column in columns] for row in self.shown()["data"])
+        return "".join(map(spreadsheet.line, (columns, *rows)))
 
 
 def such_as(**fields: Any) -> ConfigDict:

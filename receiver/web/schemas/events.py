@@ -17,14 +17,17 @@ from receiver.web.schemas.base import (
     Answer,
     AskedAmount,
     EventId,
+    EventType,
     LeftOut,
     Limit,
+    ListPage,
     Path,
     PathText,
     Query,
     QueryTime,
     Sha256,
     ShortText,
+    SourceName,
     Status,
     Time,
     Truth,
@@ -41,9 +44,9 @@ class EventQuery(Query):
     q: LeftOut[ShortText] = left_out()
     """What a person would type: the beginning of an id, a reference, an account or a word of the remittance text; an
     amount (`1000`, `1,000.00`, `1000.00 USD`). Of several words all must fit."""
-    source: list[ShortText] = Field(default_factory=list)
+    source: list[SourceName] = Field(default_factory=list)
     """A source's name. Repeatable: any of them."""
-    type: list[ShortText] = Field(default_factory=list)
+    type: list[EventType] = Field(default_factory=list)
     """Such as `bcb.deposit`. Repeatable."""
     payment_id: list[ShortText] = Field(default_factory=list)
     """The payment that it is about. Repeatable."""
@@ -211,7 +214,7 @@ def _timeline(
     return sorted(steps, key=lambda step: step.at)
 
 
-class EventPage(Answer):
+class EventPage(ListPage):
     """Events, newest first. In a list of accounts' numbers only the end is shown, but to who may read payloads."""
 
     data: list[Event]

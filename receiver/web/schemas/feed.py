@@ -13,12 +13,14 @@ from receiver.web.schemas.base import (
     PAGE,
     Answer,
     Body,
+    EntryType,
     EventId,
     LeftOut,
     Limit,
+    ListPage,
     Path,
     Query,
-    ShortText,
+    SourceName,
     Text,
     left_out,
     such_as,
@@ -55,9 +57,9 @@ class FeedQuery(ConsumerQuery):
 
     after: LeftOut[str] = left_out()
     """The `next` of the page before; without it, from the beginning."""
-    source: list[ShortText] = Field(default_factory=list)
+    source: list[SourceName] = Field(default_factory=list)
     """A source's name. Repeatable."""
-    type: list[ShortText] = Field(default_factory=list)
+    type: list[EntryType] = Field(default_factory=list)
     """Such as `bcb.deposit`. Repeatable."""
 
 
@@ -114,8 +116,10 @@ def cloud_event(entry: feed.Entry) -> Entry:
     return made
 
 
-class FeedPage(Answer):
+class FeedPage(ListPage):
     """Entries, oldest first."""
+
+    cursor_parameter = "after"
 
     data: list[Entry]
     next: str

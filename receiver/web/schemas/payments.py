@@ -13,10 +13,11 @@ from receiver.web.schemas.base import (
     Answer,
     LeftOut,
     Limit,
+    ListPage,
     Path,
     PathText,
     Query,
-    ShortText,
+    SourceName,
     Status,
     Time,
     left_out,
@@ -27,12 +28,12 @@ from receiver.web.schemas.base import (
 class PaymentQuery(Query):
     """Which payments to list."""
 
-    source: list[ShortText] = Field(default_factory=list)
+    source: list[SourceName] = Field(default_factory=list)
     """A source's name. Repeatable."""
-    status: LeftOut[Annotated[Status, one_of(STATUSES)]] = left_out()
-    """What the bank's API said."""
-    agreement: LeftOut[Annotated[Agreement, one_of(AGREEMENTS)]] = left_out()
-    """Whether that confirms what callbacks claimed."""
+    status: list[Annotated[Status, one_of(STATUSES)]] = Field(default_factory=list)
+    """What the bank's API said. Repeatable."""
+    agreement: list[Annotated[Agreement, one_of(AGREEMENTS)]] = Field(default_factory=list)
+    """Whether that confirms what callbacks claimed. Repeatable."""
     limit: Limit = Field(PAGE, examples=[10])
     """Payments in a page."""
     cursor: LeftOut[str] = left_out()
@@ -94,7 +95,7 @@ class PaymentWithChecks(Payment):
         return cls(**dict(Payment.of(payment)), checks=[Check.of(check) for check in checks])
 
 
-class PaymentPage(Answer):
+class PaymentPage(ListPage):
     """Payments, the latest known first."""
 
     data: list[Payment]

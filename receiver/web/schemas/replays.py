@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from receiver.replay import plan as plans
@@ -14,11 +14,14 @@ from receiver.web.schemas.base import (
     Answer,
     AskedTime,
     Body,
+    EntryType,
     LeftOut,
     Path,
     PathText,
     ShortText,
+    SourceName,
     Time,
+    known,
     left_out,
     one_of,
     such_as,
@@ -28,24 +31,26 @@ from receiver.web.schemas.wording import SAYS
 
 PER_SECOND_LEAST = 0.01
 PER_SECOND_MAX = 10_000
-SOURCES_MAX = 100
-PLAN_CHARACTERS_MAX = 100_000
-"""A plan is longer than other texts: the whole filter stands in it."""
+VALUES_MAX = 100
+"""Of one filter."""
+
 
 Named = Annotated[ShortText, Field(min_length=1)]
+OneOrMore = LeftOut[Named | Annotated[list[Named], Field(min_length=1, max_length=VALUES_MAX)]]
+NamedSource = Annotated[SourceName, Field(min_length=1)]
+NamedType = Annotated[EntryType, Field(min_length=1)]
 Target = Annotated[str, Field(json_schema_extra={"enum": list(plans.TARGETS)})]
 
 
 class ReplayFilter(Body):
     """What to send again; what is left out does not restrict."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    source: LeftOut[Named | Annotated[list[Named], Field(max_length=SOURCES_MAX)]] = left_out()
-    type: LeftOut[Named] = left_out()
-    payment_id: LeftOut[Named] = left_out()
-    event_id: LeftOut[Named] = left_out()
-    delivery_id: LeftOut[Named] = left_out()
+    source: LeftOut[NamedSource | Annotated[list[NamedSource], Field(min_length=1, max_length=VALUES_MAX)]] = left_out()
+    """Each of these filters takes one value, or a list of them: any will do."""
+    type: LeftOut[NamedType | Annotated[list[NamedType], Field(min_length=1, max_length=VALUES_MAX)]] = left_out()
+    payment_id: OneOrMore = left_out()
+    event_id: OneOrMore = left_out()
+    delivery_id: OneOrMore = left_out()
     """A rejected delivery; with the target `verification` only."""
     received_after: LeftOut[AskedTime] = left_out()
     received_before: LeftOut[AskedTime] = left_out()
@@ -53,12 +58,23 @@ class ReplayFilter(Body):
     @property
     def sources(self) -> list[str]:
         """The sources that were named; none stand for all."""
-        return [self.source] if isinstance(self.source, str) else self.source or []
+        return _several(self.source)
 
     def selection(self, sources: Sequence[str]) -> Selection:
         """Return what to look for, in these sources."""
-        fields = Selection.__dataclass_fields__.keys() - {"sources"}
-        return Selection(sources=tuple(sources), **{name: getattr(self, name) for name in fields})
+        return Selection(
+            sources=tuple(sources),
+            types=_several(self.type),
+            payment_ids=_several(self.payment_id),
+            event_ids=_several(self.event_id),
+            delivery_ids=_several(self.delivery_id),
+            received_after=self.received_after,
+            received_before=self.received_before,
+        )
+
+
+def _several(given: str | list[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else given or []
 
 
 class PlanRequest(Body):
@@ -72,7 +88,7 @@ class PlanRequest(Body):
     filter: LeftOut[ReplayFilter] = left_out()
     target: Annotated[Target, one_of(plans.TARGETS)] = Field("feed")
     """`feed`: to the feed again. `bank`: the bank is asked again. `verification`: rejected deliveries, proven anew."""
-    consumer: LeftOut[ConsumerName] = left_out()
+    consumer: LeftOut[Annotated[ConsumerName, known("consumer")]] = left_out()
     """The one consumer that it is for; all where it is left out."""
     per_second: Annotated[float, Field(strict=True, ge=PER_SECOND_LEAST, le=PER_SECOND_MAX)] | None = None
     """How many a second at the most."""
@@ -90,7 +106,7 @@ class RunRequest(Body):
 
     mark = "plan"
 
-    plan: Annotated[str, Field(min_length=1, max_length=PLAN_CHARACTERS_MAX)]
+    plan: Annotated[str, Field(min_length=1, max_length=plans.TOKEN_CHARACTERS_MAX)]
     """The `plan` of the answer to the plan's request, unchanged."""
 
 

@@ -1,11 +1,12 @@
 """What a question takes, in words: the texts of a 400, made from the same JSON Schema that describes the API."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from receiver.admin.names import SHOWN_CHARACTERS, nearest
 from receiver.web.schemas.base import DECIMAL, NO_NUL, Shape
 
 Schema = Mapping[str, Any]
@@ -19,6 +20,8 @@ def refusal(model: type[Shape], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     if first["type"] == SAYS:
         return first["msg"]
+    if first["type"] == "extra_forbidden":
+        return unknown(str(first["loc"][-1]), _known_beside(model.model_json_schema(), first["loc"]))
     schema: Schema = model.model_json_schema()
     definitions: Schema = schema.get("$defs", {})
     name: str | None = None
@@ -28,9 +31,31 @@ def refusal(model: type[Shape], error: ValidationError) -> str:
             break
         name, schema = str(part), properties[part]
     if name is None:
-        return f"`{first['loc'][0]}` is not known here. There are: {_names(schema)}." if first["loc"] else first["msg"]
+        return first["msg"]
     said = str(first.get("ctx", {}).get("error", "")) or takes(schema, definitions)
     return f"Send `{name}`: {said}." if first["type"] == "missing" else f"`{name}` takes {said}."
+
+
+def given_twice(name: str) -> str:
+    """Say that a parameter or field was given several times that takes one value."""
+    return f"`{name}` is given more than once; it takes one value."
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """Name a parameter or field that is not known, the nearest one that is, and all that are."""
+    shown = f"`{name[:SHOWN_CHARACTERS]}` is not known here"
+    if not known:
+        return f"{shown}; nothing is taken."
+    return f"{shown}; the nearest is `{nearest(name, known)}`. There are: {', '.join(sorted(known))}."
+
+
+def _known_beside(schema: Schema, place: Sequence[int | str]) -> Collection[str]:
+    """Return the names of the fields that there are where the last one of a place is not known."""
+    definitions: Schema = schema.get("$defs", {})
+    schema = _resolved(schema, definitions)
+    for part in place[:-1]:
+        schema = _resolved(schema["properties"][part], definitions)
+    return set(schema.get("properties", ()))
 
 
 def takes(schema: Schema, definitions: Schema) -> str:
