@@ -1,5 +1,6 @@
 """Subscriptions at a bank: list them, make and deactivate them, and compare them with this receiver's own address."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from receiver.model import NotFound, NotPossible
 from receiver.runtime import Runtime
 from receiver.store import signing_secrets
 from receiver.store.sources import SourceRecord
+
+_CHANNEL = re.compile(r"[A-Za-z0-9_~-]{1,100}")
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,27 @@ def listing(runtime: Runtime, source_name: str) -> list[Listed]:
     return [Listed(each, None if own is None else _is_at(each.address, own)) for each in found]
 
 
-def create(
-    runtime: Runtime, who: str, source_name: str, topics: Sequence[str] = (), origin: str | None = None
-) -> Sequence[Subscription]:
-    """Have callbacks sent to this receiver, about the named topics or all; audited as `subscription.created`.
+@dataclass(frozen=True)
+class Request:
+    """What a person says of a subscription to be made."""
 
-    `origin` is where banks reach it, in place of `RECEIVER_PUBLIC_URL`. An active one with the same address is left
-    alone: every event would come twice.
+    topics: Sequence[str] = ()
+    """In the bank's words; all that it has where none is named."""
+    origin: str | None = None
+    """Where banks reach this receiver, in place of `RECEIVER_PUBLIC_URL`."""
+    channel: str | None = None
+    """What follows the source's own path, so that two subscriptions have addresses of their own."""
+
+
+def create(runtime: Runtime, who: str, source_name: str, asked: Request) -> Sequence[Subscription]:
+    """Have callbacks sent to this receiver; audited as `subscription.created`.
+
+    Where an active one has the same address already, none is made: every event would come twice.
 
     Raises:
         NotFound: there is no such source, or the bank has no such topic.
-        NotPossible: there is such a subscription already; the address is not known; the source has no secret.
+        NotPossible: there is such a subscription already; the address is not known; the source has no secret; the
+            channel can't stand in a path.
         OriginWrong
         BankError: `SubscriptionIncomplete` where a part of it was made.
         BudgetSpent
@@ -58,26 +71,33 @@ def create(
     """
     source = sources.find(runtime, source_name)
     session, bank = _session(runtime, source)
-    if unknown := [topic for topic in topics if topic not in bank.topics]:
+    if unknown := [topic for topic in asked.topics if topic not in bank.topics]:
         raise NotFound(f"{source.bank} has no topic {unknown[0]!r}; it has: {', '.join(bank.topics)}")
-    own = address(runtime, source, origin)
-    if own is None:
-        raise NotPossible("where banks reach this receiver is not known: set RECEIVER_PUBLIC_URL, or give it")
+    own = _channel_address(runtime, source, asked)
     secret = _current_secret(runtime, source)
     if secret is None:
         words = f"{source_name} has no secret, so its callbacks would be refused"
         raise NotPossible(f"{words}: receiver secret set {source_name}")
-    if same := [
-        each.id for each in session.ask(bank.list_subscriptions) if each.is_active and _is_at(each.address, own)
-    ]:
+    if same := [each.id for each in session.ask(bank.list_subscriptions) if each.is_active and each.address == own]:
         raise NotPossible(
             f"subscription {same[0]} is active and has this address already: every event would come twice"
         )
-    wanted = NewSubscription(own, tuple(topics) or bank.topics, secret if bank.secret_in_subscription else None)
+    wanted = NewSubscription(own, tuple(asked.topics) or bank.topics, secret if bank.secret_in_subscription else None)
     about = {"source": source_name, "address": own, "topics": list(wanted.topics)}
     made = session.ask(lambda client: bank.subscribe(client, wanted))
     note(runtime, who, "subscription.created", {**about, "subscriptions": [masked(each.id, [secret]) for each in made]})
     return made
+
+
+def _channel_address(runtime: Runtime, source: SourceRecord, asked: Request) -> str:
+    own = address(runtime, source, asked.origin)
+    if own is None:
+        raise NotPossible("where banks reach this receiver is not known: set RECEIVER_PUBLIC_URL, or give it")
+    if asked.channel is None:
+        return own
+    if not _CHANNEL.fullmatch(asked.channel):
+        raise NotPossible(f"{asked.channel[:40]!r} is no channel: 1 to 100 letters, digits and - _ ~")
+    return f"{own}/{asked.channel}"
 
 
 def deactivate(runtime: Runtime, who: str, source_name: str, subscription_id: str) -> None:

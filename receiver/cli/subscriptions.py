@@ -35,16 +35,18 @@ def list_subscriptions(source: str, as_json: bool) -> None:
 @click.option(
     "--url", help="Where the bank reaches this receiver, in place of RECEIVER_PUBLIC_URL: https://HOST[:PORT]."
 )
+@click.option("--channel", help="What follows the source's own path, for a second subscription beside another.")
 @as_json
-def create(source: str, topics: Sequence[str], url: str | None, as_json: bool) -> None:
+def create(source: str, topics: Sequence[str], url: str | None, channel: str | None, as_json: bool) -> None:
     """Have a bank send a source's callbacks here."""
     from receiver.admin import subscriptions as acts
     from receiver.admin.sources import OriginWrong
+    from receiver.admin.subscriptions import Request
 
     if len(set(topics)) < len(topics):
         raise click.UsageError("--topic names one twice")
     try:
-        made = acts.create(migrated(), who(), source, topics, url)
+        made = acts.create(migrated(), who(), source, Request(topics, url, channel))
     except OriginWrong as error:
         raise click.UsageError(f"--url {error}") from error
     if as_json:

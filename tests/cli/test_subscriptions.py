@@ -73,9 +73,12 @@ def test_banking_circle_gets_the_key_then_each_event_and_takes_a_change_by_its_f
     assert (found["topics"], found["comes_here"]) == (["IncomingPaymentProcessed", "Reversed"], True)
     made = bc.bank.subscriptions[found["id"]]
     assert (made.key, made.status, sorted(made.events)) == (AES_KEY, 2, [1, 5])
+    beside = cli.done("subscriptions", "create", "bc", "--channel", "second")
+    assert beside.endswith(f"to {ORIGIN}/bank/webhooks/bc/second.\n")
+    assert [each["comes_here"] for each in cli.json("subscriptions", "list", "bc")] == [True, True]
     cli.done("subscriptions", "deactivate", "bc", found["id"])
     assert made.status == 1
-    assert cli.json("subscriptions", "list", "bc")[0]["active"] is False
+    assert [each["active"] for each in cli.json("subscriptions", "list", "bc")] == [False, True]
     made.status, made.events = 2, {}
     assert f"warn  bc subscriptions: {found['id']} names no event, so it stays silent" in cli.run("doctor").stdout
     assert AES_KEY not in str(cli.json("audit", "list"))
@@ -100,6 +103,7 @@ def test_an_event_that_is_not_added_is_said_and_what_was_made_is_named(
         (("create", "bcb", "--topic", "Deposits", "--topic", "Deposits"), 2, "twice"),
         (("create", "bcb", "--url", "http://callbacks.example.com"), 2, "--url takes https://HOST"),
         (("create", "bcb", "--url", f"{ORIGIN}/path"), 2, "--url takes https://HOST"),
+        (("create", "bcb", "--channel", "a/../b"), 1, "is no channel"),
         (("deactivate", "bcb", "none"), 1, "404"),
         (("deactivate", "bcb", "../x"), 1, "can't stand in the path"),
         (("list", "none"), 1, "no source 'none'"),
