@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.banks import urls
+from receiver.banks import business_hours, urls
 from receiver.banks.protocol import OptionsWrong
 from receiver.signing import addresses
 
@@ -130,6 +130,16 @@ def url(name: str) -> Option:
             raise OptionsWrong(f"{name}={value}: {error}") from None
 
     return Option(name, read, "URL")
+
+
+def watch() -> tuple[Option, Option]:
+    """Make the options for the watch over quiet sources: after how many hours, and which of the bank's hours count."""
+
+    def read(value: Any) -> str:
+        business_hours.read(str(value))
+        return str(value)
+
+    return number("quiet_hours", least=0), Option("business_hours", read, "DAYS,HH:MM-HH:MM,ZONE")
 
 
 def word(name: str) -> Option:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from receiver.banks import urls
+from receiver.banks import business_hours, urls
 from receiver.banks.callback import Callback, Carried, Claim, Profile, Proof, unrecognised
 from receiver.banks.errors import NotOffered
 from receiver.banks.http import HttpClient
@@ -116,8 +116,12 @@ class Bank(Protocol):
     pauses: Pauses = Pauses()
     event_types: frozenset[str] | None = None
     """Every type that its events may have, where that is a closed vocabulary; `.*` stands for any further words."""
-    silence_means: str = ""
+    silence_means: str = "the bank may have stopped sending them, or sends them elsewhere"
     """What it may mean that no callback has come for long."""
+    quiet_hours: int = 0
+    """After how many hours without a callback staff are warned, where the source does not say; 0 for never."""
+    at_work: str = business_hours.ALWAYS
+    """Its business hours, where the source does not say."""
 
     # A source's settings
 
@@ -174,9 +178,14 @@ class Bank(Protocol):
         """Return where callbacks carry a token in the clear, to be redacted."""
         return Carried()
 
-    def silence_seconds(self, options: Mapping[str, Any], /) -> float | None:
-        """Return after how many seconds without a callback staff are warned; none for never."""
-        return None
+    def silent_since(self, options: Mapping[str, Any], now: datetime, /) -> datetime | None:
+        """Return since when no callback must have come for staff to be warned (UTC); none for never.
+
+        It is `quiet_hours` before `now`, of which only those count in which the bank is at work.
+        """
+        quiet = int(options.get("quiet_hours", self.quiet_hours))
+        at_work = business_hours.read(options.get("business_hours", self.at_work))
+        return at_work.ago(quiet * 3600, now) if quiet else None
 
     def listener_path(self, options: Mapping[str, Any], secret: str | None, /) -> str:
         """Return what follows the source's own path in the address that the bank is given, with the slash before it."""

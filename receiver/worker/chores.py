@@ -241,10 +241,9 @@ def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -
     What was rejected does not count: it was not the bank's.
     """
     bank = banks.named(source.bank)
-    seconds = bank.silence_seconds(source.options)
-    if seconds is None:
+    since = bank.silent_since(source.options, now)
+    if since is None:
         return None
-    since = now - timedelta(seconds=seconds)
     latest = events.latest(connection, source.id)
     if max(latest or source.created_at, source.created_at) > since:
         return None

@@ -13,7 +13,7 @@ from conftest import ENCRYPTION, KEY
 from sqlalchemy import inspect, text
 
 from receiver.signing import addresses
-from receiver.store import schema
+from receiver.store import schema, worker_seen
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.schema import NotMigrated
 from receiver.store.tables import metadata
@@ -185,6 +185,16 @@ def test_rejected_deliveries_of_the_release_before_are_counted_by_their_networks
     assert [(row.network, bool(row.likely)) for row in rows] == [(network, False) for network in networks]
     for peer, network in zip(peers.values(), networks, strict=False):
         assert addresses.network_of(peer) == network
+
+
+def test_no_source_of_the_release_before_was_removed_and_no_worker_was_seen(empty: Database) -> None:
+    schema.upgrade(empty, ENCRYPTION, "0008")
+    with empty.write() as connection:
+        connection.execute(text(SOURCE))
+    schema.upgrade(empty, ENCRYPTION)
+    with empty.read() as connection:
+        assert connection.execute(text("SELECT hidden_at FROM sources")).scalars().all() == [None]
+        assert worker_seen.last(connection) is None
 
 
 def test_a_source_has_one_unfinished_change_at_most(empty: Database) -> None:

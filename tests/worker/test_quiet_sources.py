@@ -1,6 +1,7 @@
 """A bank that has gone quiet is noticed, told of, and not told of too often."""
 
 import logging
+from typing import Any
 
 import others
 import pytest
@@ -99,3 +100,36 @@ def test_the_worker_looks_by_itself(
     with caplog.at_level(logging.WARNING, "receiver.worker.chores"):
         Worker(parts).run_once()
     assert [source.name in words for words in caplog.messages] == [True]
+
+
+BANKS: dict[str, dict[str, Any]] = {
+    "bcb": {},
+    "banking_circle": {},
+    "banqup": {"token_in": "header"},
+    "standard_webhooks": {},
+}
+
+
+@pytest.mark.parametrize("bank", BANKS)
+def test_every_bank_is_watched_where_its_source_says_so(
+    parts: Runtime, clock: StandingClock, caplog: pytest.LogCaptureFixture, bank: str
+) -> None:
+    hours = "mon-fri,09:00-17:00,UTC"
+    others.add(parts, bank, None, quiet_hours=5, business_hours=hours, **BANKS[bank])
+    silence = QuietSources(parts)
+    # From noon on a Wednesday: five hours end at 17:00.
+    clock.forward(4 * HOUR)
+    assert warnings(silence, caplog) == []
+    clock.forward(HOUR)
+    assert f"no callback for source {bank} since it was added" in warnings(silence, caplog)[0]
+
+
+def test_a_week_end_is_no_silence(parts: Runtime, clock: StandingClock, caplog: pytest.LogCaptureFixture) -> None:
+    clock.forward(2 * 24 * HOUR)
+    others.add(parts, "bcb", None, quiet_hours=6, business_hours="mon-fri,09:00-17:00,UTC")
+    silence = QuietSources(parts)
+    # Added at noon on a Friday: five hours until Monday, 09:00.
+    clock.forward(69 * HOUR)
+    assert warnings(silence, caplog) == []
+    clock.forward(HOUR)
+    assert len(warnings(silence, caplog)) == 1

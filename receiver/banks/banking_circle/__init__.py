@@ -23,6 +23,9 @@ class BankingCircle(Bank):
     window_seconds = 60
     token_seconds = 300
     event_types = callbacks.EVENT_TYPES
+    # The business day ends at 19:00 CET, and a week-end counts to Monday.
+    at_work = "mon-fri,00:00-19:00,Europe/Copenhagen"
+    silence_means = "a subscription unanswered for four days is deactivated, and what happens then is never sent"
 
     check_options = staticmethod(options.check_options)
     check_secret = staticmethod(options.check_secret)

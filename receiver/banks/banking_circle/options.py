@@ -29,6 +29,8 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     `nonce_header`, `tag_header`, `checksum_header`: other names of the headers of a callback.
     `parties`: whether names and accounts of debtor and creditor are facts of events, `store` (default) or `leave_out`.
     `requests_per_window`: how many requests the bank takes in a minute (default 300).
+    `quiet_hours`: after how long without a callback a warning is given (default 0, for never).
+    `business_hours`: which of these hours count, `DAYS,HH:MM-HH:MM,ZONE` (default: Monday to Friday until 19:00 CET).
 
     Raises:
         OptionsWrong
@@ -79,4 +81,5 @@ _KNOWN = (
     *(options.header(name) for name in HEADERS),
     options.choice("parties", "store", NO_PARTIES),
     options.number("requests_per_window"),
+    *options.watch(),
 )

@@ -77,8 +77,8 @@ def subscribe(client: HttpClient, wanted: NewSubscription) -> Sequence[Subscript
         except NothingShown:
             pass
         except BankError as error:
-            told = ", ".join(added) or "nothing"
-            raise SubscriptionIncomplete(f"{made.id} is made and tells {told}, but not {topic}: {error}") from error
+            tells = ", ".join(added) or "nothing"
+            raise SubscriptionIncomplete(f"{made.id} is made and tells {tells}, but not {topic}: {error}") from error
         added.append(topic)
     return [Subscription(made.id, wanted.address, added, is_active=True)]
 

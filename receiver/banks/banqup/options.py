@@ -21,6 +21,7 @@ _KNOWN = (
     options.word("space"),
     options.path("token_path"),
     options.word("listener_field"),
+    *options.watch(),
 )
 
 
@@ -33,6 +34,8 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     `space`: the id of the space that payments are in, where messages do not say it.
     `token_path`: where access tokens are fetched.
     `listener_field`: the field that tells the listener's address when it is registered (default `basePath`).
+    `quiet_hours`: after how long without a callback a warning is given (default 0, for never).
+    `business_hours`: which of these hours count, `DAYS,HH:MM-HH:MM,ZONE` (default all).
 
     Raises:
         OptionsWrong

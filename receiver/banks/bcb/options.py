@@ -18,6 +18,8 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     `channels`: comma-separated; only these may follow the source's name in the path.
     `requests_per_window`: how many requests the bank takes in an hour (default 300).
     `allowed_addresses`: callbacks from elsewhere are refused.
+    `quiet_hours`: after how long without a callback a warning is given (default 0, for never).
+    `business_hours`: which of these hours count, `DAYS,HH:MM-HH:MM,ZONE` (default all).
 
     Raises:
         OptionsWrong
@@ -47,4 +49,5 @@ _KNOWN = (
     Option("channels", _channels, "NAME[,NAME…]"),
     options.number("requests_per_window"),
     options.allowed_addresses(),
+    *options.watch(),
 )

@@ -27,6 +27,7 @@ class ConnectPay(Bank):
     # No fixed interval under five minutes, and once or twice a day for what takes long.
     pauses = Pauses(first=5 * 60, longest=12 * 3600)
     event_types = callbacks.EVENT_TYPES
+    quiet_hours = 24
     silence_means = "after 100 failed callbacks ConnectPay switches them off until its support switches them on again"
 
     check_options = staticmethod(options.check_options)
@@ -35,7 +36,6 @@ class ConnectPay(Bank):
     allowed_addresses = staticmethod(options.allowed_addresses)
     alternatives = staticmethod(options.alternatives)
     carried = staticmethod(options.carried)
-    silence_seconds = staticmethod(options.silence_seconds)
     check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)

@@ -10,8 +10,6 @@ from receiver.signing import static_token
 TOKEN_HEADER = "x-connectpay-token"  # noqa: S105 - a header's name
 TIMESTAMP_HEADER = "x-connectpay-timestamp"
 STATUS_PATH = "/ob/payments/{paymentOrderNo}/status"
-QUIET_HOURS = 24
-"""After which a warning is given."""
 
 ADDRESSES = {
     "sandbox": ("52.31.71.221", "54.74.228.210"),
@@ -31,7 +29,7 @@ _KNOWN = (
     options.allowed_addresses(),
     options.choice("api_key", "bare", "basic"),
     options.path("status_path", "paymentOrderNo"),
-    options.number("quiet_hours", least=0),
+    *options.watch(),
 )
 
 
@@ -43,6 +41,7 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     `api_key`: whether the API's key stands `bare` (default) in its header or behind `Basic `.
     `status_path`: where the status of a payment is asked for.
     `quiet_hours`: after how long without a callback a warning is given (default 24; 0 for never).
+    `business_hours`: which of these hours count, `DAYS,HH:MM-HH:MM,ZONE` (default all).
 
     Raises:
         OptionsWrong
@@ -88,9 +87,3 @@ def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mappi
     for name in callback.headers:
         if name not in options.COMMON_HEADERS and name != token_header(given):
             yield {"token_header": name}
-
-
-def silence_seconds(given: Mapping[str, Any]) -> float | None:
-    """Return after how many seconds without a callback a warning is given; none for never."""
-    hours = int(given.get("quiet_hours", QUIET_HOURS))
-    return hours * 3600 if hours else None

@@ -23,7 +23,7 @@ UNRECOGNISED = "standard_webhooks.unrecognised"
 
 _TYPE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.\-]{0,98}[A-Za-z0-9])?")
 
-_KNOWN = (options.choice("headers", *PREFIXES), options.allowed_addresses())
+_KNOWN = (options.choice("headers", *PREFIXES), options.allowed_addresses(), *options.watch())
 
 
 def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,6 +31,8 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
     `headers`: how the headers' names begin, `webhook` (default) or `svix`.
     `allowed_addresses`: callbacks from elsewhere are refused.
+    `quiet_hours`: after how long without a callback a warning is given (default 0, for never).
+    `business_hours`: which of these hours count, `DAYS,HH:MM-HH:MM,ZONE` (default all).
 
     Raises:
         OptionsWrong
