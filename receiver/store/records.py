@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, FromClause
@@ -10,6 +10,8 @@ from sqlalchemy.sql.selectable import TypedReturnsRows
 
 Record = TypeVar("Record", bound=NamedTuple)
 """A typed record whose fields are named like the columns that they come from."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 SKEW = timedelta(minutes=1)
 """How far the clocks of two machines may be apart: a wait that is longer than its longest by more was written down by a
@@ -80,6 +82,13 @@ def new_id(prefix: str, now: datetime) -> str:
 def lowest_id(prefix: str, now: datetime) -> str:
     """Return what every id made at `now` or later sorts at or behind."""
     return f"{prefix}_{int(now.timestamp() * 1000):012x}"
+
+
+def moment_of(beginning: str, rest: str) -> datetime:
+    """Return the time of an id, of which only the beginning is known, with the digit `rest` in place of what is not."""
+    milliseconds = int(beginning.partition("_")[2][:12].ljust(12, rest), 16)
+    # Far from the last time that there is, so that a little can be added.
+    return EPOCH + timedelta(milliseconds=min(milliseconds, 250_000_000_000_000))
 
 
 def columns_of(record: type[NamedTuple], *tables: FromClause, **others: ColumnElement[Any]) -> list[ColumnElement[Any]]:

@@ -186,17 +186,10 @@ def test_it_is_found_newest_first_across_blocks(
 def test_the_entry_of_a_replay_and_what_is_derived_are_no_events_of_their_own(
     parts: Runtime, source: SourceRecord, told: dict[str, str]
 ) -> None:
-    entry: dict[str, Any] = {
-        "source_id": source.id,
-        "subject": "FT1",
-        "event_id": told["FT1"],
-        "data": {},
-        "time": parts.clock(),
-    }
+    entry: dict[str, Any] = {"source_id": source.id, "subject": "FT1", "event_id": told["FT1"], "data": {}}
+    replayed = {"type": "bcb.deposit", "replay_id": "r1", "time": parts.clock(), **entry}
     with parts.database.write() as connection:
-        connection.execute(
-            table_of(OutboxEntry).insert().values(type="bcb.deposit", replay_id="r1", time=parts.clock(), **entry)
-        )
+        connection.execute(table_of(OutboxEntry).insert().values(replayed))
         outbox.append(connection, type="payment.status_changed", now=parts.clock(), **entry)
     assert found(parts, question="FT1") == ["FT1"]
     assert len(rows(parts, SearchEvent)) == 5
