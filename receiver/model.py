@@ -127,6 +127,7 @@ class Scope(StrEnum):
     PAYLOADS_READ = "payloads:read"
     FEED_READ = "feed:read"
     PAYMENTS_READ = "payments:read"
+    PAYMENTS_CHECK = "payments:check"
     REPLAYS_WRITE = "replays:write"
 
 
@@ -136,10 +137,23 @@ class OwnType(StrEnum):
     PAYMENT_STATUS_CHANGED = "payment.status_changed"
     PAYMENT_CONTRADICTED = "payment.contradicted"
     PAYMENT_RETURNED = "payment.returned"
+    PAYMENT_UNKNOWN_TO_BANK = "payment.unknown_to_bank"
+    """Claimed by a callback, but the bank has said for an hour that it does not know of it."""
+    PAYMENT_KNOWN_TO_BANK = "payment.known_to_bank"
+    """The end of that."""
     PAYMENT_RECOVERED = "payment.recovered"
     """Found by asking the bank: no callback came."""
     JOB_STATUS_CHANGED = "job.status_changed"
     JOB_CONTRADICTED = "job.contradicted"
+    JOB_UNKNOWN_TO_BANK = "job.unknown_to_bank"
+    JOB_KNOWN_TO_BANK = "job.known_to_bank"
+
+
+class ConsumerAct(StrEnum):
+    """What a consumer does with an entry of the feed."""
+
+    READ = "read"
+    ACKED = "acked"
 
 
 class ReplayTarget(StrEnum):

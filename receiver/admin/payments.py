@@ -1,30 +1,76 @@
-"""Payments: ask the bank about one at once."""
+"""Payments and jobs: ask the bank about one at once, also about one that no callback named."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from receiver.admin import sources
 from receiver.admin.audit import note
-from receiver.model import NotFound, NotPossible
+from receiver.model import NotFound, NotPossible, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.reconcile import hindrances
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
-from receiver.store import payments
+from receiver.store import claims, payments
+from receiver.store.payments import CheckRecord, SubjectRecord
+
+EACH_ITEM = "each_item"
+"""Where a check's detail holds the items of a job."""
+
+ID_CHARACTERS_MAX = 200
+"""As long as an id in a callback may be."""
 
 
-def check(runtime: Runtime, who: str, source_name: str, payment_id: str) -> None:
-    """Ask the bank about a payment now, due or not (reconciliation on demand); audited as `payment.checked`.
+def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: SubjectKind = SubjectKind.PAYMENT) -> None:
+    """Ask the bank about a payment or job now, due or not (reconciliation on demand).
 
-    What the bank said, or why it said nothing, is the latest of the payment's checks afterwards.
+    One that nobody has named before is written down, and asked for again only where the bank knows of it. What the bank
+    said, or why it said nothing, is the latest of its checks afterwards. Audited as `payment.checked` or `job.checked`.
+
+    Raises:
+        NotFound: there is no such source.
+        NotPossible: the id is none, or the bank was not asked.
+        StoreUnavailable
+    """
+    if not subject or len(subject) > ID_CHARACTERS_MAX or not subject.isprintable():
+        raise NotPossible(f"an id has 1 to {ID_CHARACTERS_MAX} characters that can be printed")
+    catch_up(runtime.database)
+    with runtime.database.read() as connection:
+        source = sources.named(connection, source_name)
+        found = payments.find(connection, source_name, kind, subject)
+    if found is None:
+        with runtime.database.write() as connection:
+            claims.ask_about(connection, [(source.id, kind, subject)], runtime.clock())
+            found = payments.find(connection, source_name, kind, subject)
+    assert found is not None  # noqa: S101 - it was there, or was written above
+    if not Reconciler(runtime).check_now(found.id):
+        raise NotPossible(f"the bank was not asked: {hindrances.reason(runtime, found.id)}")
+    about = {"source": source_name, str(kind): subject}
+    if kind == SubjectKind.JOB:
+        note(runtime, who, "job.checked", about)
+    else:
+        note(runtime, who, "payment.checked", about)
+
+
+def with_checks(
+    runtime: Runtime, source_name: str, subject: str, kind: SubjectKind = SubjectKind.PAYMENT
+) -> tuple[SubjectRecord, list[CheckRecord]]:
+    """Return a payment or job, and every check made of it, oldest first.
 
     Raises:
         NotFound
-        NotPossible: the bank was not asked.
         StoreUnavailable
     """
     catch_up(runtime.database)
     with runtime.database.read() as connection:
-        found = payments.find(connection, source_name, "payment", payment_id)
-    if found is None:
-        raise NotFound(f"there is no payment {payment_id!r} of {source_name!r}")
-    if not Reconciler(runtime).check_now(found.id):
-        raise NotPossible(f"the bank was not asked: {hindrances.reason(runtime, found.id)}")
-    about = {"source": source_name, "payment": payment_id}
-    note(runtime, who, "payment.checked", about)
+        found = payments.find(connection, source_name, kind, subject)
+        if found is None:
+            raise NotFound(f"there is no {kind} {subject!r} of {source_name!r}")
+        return found, payments.checks_of(connection, found.id)
+
+
+def items_of(checks: Sequence[CheckRecord]) -> list[dict[str, Any]]:
+    """Return what became of each item of a job, as the bank said it last."""
+    found: list[dict[str, Any]] = next(
+        (check.detail[EACH_ITEM] for check in reversed(checks) if EACH_ITEM in check.detail), []
+    )
+    return found

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
 
 from receiver.model import NotFound
 from receiver.runtime import Runtime
-from receiver.store import api_tokens, audit
+from receiver.store import api_tokens, audit, consumers
 from receiver.store.api_tokens import DEFAULT_SCOPES, TokenRecord
 from receiver.store.database import retried
 
@@ -32,12 +35,16 @@ def create(
     scopes: Sequence[str] = (),
     source_names: Sequence[str] = (),
     lifetime: timedelta | None = None,
+    replaces: str | None = None,
 ) -> NewToken:
     """Create a token, with the default scopes where none are given; audited as `token.created`.
 
+    One that `replaces` another takes over its scopes, sources and consumers; the other stays valid until it is revoked,
+    and may use the consumers meanwhile.
+
     Raises:
         TokenExists
-        NotFound: there is no such source.
+        NotFound: there is no such source, or no token to replace.
         StoreUnavailable
     """
     # Imported here: it brings the banks, which no other act on tokens needs.
@@ -45,17 +52,21 @@ def create(
 
     now = runtime.clock()
     ends = now + lifetime if lifetime is not None else None
-    granted = tuple(scopes or DEFAULT_SCOPES)
     with runtime.database.write() as connection:
-        for source in source_names:
+        old = named(connection, replaces) if replaces is not None else None
+        granted = tuple(old.scopes if old is not None else scopes or DEFAULT_SCOPES)
+        source_names = old.sources if old is not None else source_names
+        for source in source_names if old is None else ():
             sources.named(connection, source)
         text = api_tokens.create(connection, name=name, scopes=granted, sources=source_names, now=now, expires_at=ends)
-        about = {
+        about: dict[str, Any] = {
             "token": name,
             "scopes": list(granted),
             "sources": list(source_names),
             "expires_at": ends.isoformat() if ends is not None else None,
         }
+        if old is not None:
+            about |= {"replaces": old.name, "consumers": consumers.take_over(connection, old.name, name)}
         audit.write(connection, runtime.encryption, at=now, who=who, what="token.created", about=about)
     return NewToken(name, text, granted, tuple(source_names), ends)
 
@@ -73,6 +84,18 @@ def revoke(runtime: Runtime, who: str, name: str) -> None:
         if not api_tokens.revoke(connection, name, now):
             raise NotFound(f"there is no valid token {name!r}")
         audit.write(connection, runtime.encryption, at=now, who=who, what="token.revoked", about={"token": name})
+
+
+def named(connection: Connection, name: str) -> TokenRecord:
+    """Return the token of this name, an ended one too.
+
+    Raises:
+        NotFound
+    """
+    found = api_tokens.named(connection, name)
+    if found is None:
+        raise NotFound(f"there is no token {name!r}")
+    return found
 
 
 def state(token: TokenRecord, now: datetime) -> str:

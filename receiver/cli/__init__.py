@@ -12,6 +12,10 @@ MODULES = {
     "accounts": ("receiver.cli.sources", "Look at the accounts at a bank."),
     "audit": ("receiver.cli.audit", "Look at the audit log."),
     "connectpay": ("receiver.cli.connectpay", "Call ConnectPay's API, as the partner or in a user's name."),
+    "consumers": (
+        "receiver.cli.consumers",
+        "Look at the consumers of the feed; move, give away, share and remove one.",
+    ),
     "credentials": (
         "receiver.cli.credentials",
         "Create, rotate and disable API credentials at the bank, and look at their permissions.",
@@ -30,6 +34,7 @@ MODULES = {
         "Look at settings, database, secrets, conflicts and the banks' APIs; say what is wrong and what to do.",
     ),
     "events": ("receiver.cli.events", "Look at events."),
+    "jobs": ("receiver.cli.payments", "Look at jobs, and ask the bank about one."),
     "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
     "replay": ("receiver.cli.replays", "Plan, run and watch replays."),
     "run": (

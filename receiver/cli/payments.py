@@ -1,14 +1,16 @@
-"""`receiver payments`: what is known of each payment."""
+"""`receiver payments` and `receiver jobs`: what is known of each."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import click
 
 from receiver.cli.context import Group, migrated, who
 from receiver.cli.output import as_csv, as_json, limit, pages, write_fields, write_json, write_list
-from receiver.model import Agreement, NotFound, NotPossible, Status
+from receiver.model import Agreement, NotFound, NotPossible, Status, SubjectKind
 
 if TYPE_CHECKING:
     from receiver.runtime import Runtime
@@ -33,22 +35,10 @@ def list_payments(
     names: tuple[str, ...], statuses: tuple[str, ...], agreements: tuple[str, ...], limit: int, as_json: bool
 ) -> None:
     """List payments, the latest known first."""
-    from receiver.admin.names import Names
-    from receiver.projection.projector import catch_up
-    from receiver.store import payments as stored
     from receiver.web.schemas.payments import Payment
 
-    runtime = migrated()
-    catch_up(runtime.database)
-    Names(runtime.database).check_all("source", names)
-
-    def read(below: int | None, size: int) -> list[SubjectRecord]:
-        with runtime.database.read() as connection:
-            return stored.listing(
-                connection, "payment", names=names, statuses=statuses, agreements=agreements, below=below, limit=size
-            )
-
-    rows = (Payment.of(row).shown() for row in pages(read, lambda row: row.id, limit))
+    found = _listed(migrated(), SubjectKind.PAYMENT, names, statuses, agreements, limit)
+    rows = (Payment.of(row).shown() for row in found)
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 
@@ -59,7 +49,7 @@ def list_payments(
 @as_json
 def show(source: str, payment_id: str, as_json: bool) -> None:
     """Show one payment with every check made."""
-    _write(_with_checks(migrated(), source, payment_id), as_json)
+    _show(migrated(), source, payment_id, SubjectKind.PAYMENT, as_json)
 
 
 @payments.command()
@@ -67,36 +57,99 @@ def show(source: str, payment_id: str, as_json: bool) -> None:
 @click.argument("payment_id")
 @as_json
 def check(source: str, payment_id: str, as_json: bool) -> None:
-    """Ask the bank about one payment now, and show what is known then."""
+    """Ask the bank about one payment now, also about one that no callback named, and show what is known then."""
+    _check(source, payment_id, SubjectKind.PAYMENT, as_json)
+
+
+@click.group(cls=Group)
+def jobs() -> None:
+    """Look at jobs, and ask the bank about one."""
+
+
+@jobs.command("list")
+@click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
+@click.option("--status", "statuses", multiple=True, type=click.Choice(tuple(map(str, Status))), help="Repeatable.")
+@limit
+@as_json
+@as_csv
+def list_jobs(names: tuple[str, ...], statuses: tuple[str, ...], limit: int, as_json: bool) -> None:
+    """List jobs, the latest known first."""
+    from receiver.web.schemas.payments import Job
+
+    rows = (Job.of(row).shown() for row in _listed(migrated(), SubjectKind.JOB, names, statuses, (), limit))
+    columns = ["source", "job_id", "status", "bank_status", "agreement", "updated_at", "next_check_at"]
+    write_list(rows, columns, as_json, "There is no such job yet.")
+
+
+@jobs.command("show")
+@click.argument("source")
+@click.argument("job_id")
+@as_json
+def show_job(source: str, job_id: str, as_json: bool) -> None:
+    """Show one job with every item and every check made."""
+    _show(migrated(), source, job_id, SubjectKind.JOB, as_json)
+
+
+@jobs.command("check")
+@click.argument("source")
+@click.argument("job_id")
+@as_json
+def check_job(source: str, job_id: str, as_json: bool) -> None:
+    """Ask the bank about one job now, also about one whose callback never came, and show what is known then."""
+    _check(source, job_id, SubjectKind.JOB, as_json)
+
+
+def _listed(
+    runtime: Runtime,
+    kind: SubjectKind,
+    names: Sequence[str],
+    statuses: Sequence[str],
+    agreements: Sequence[str],
+    limit: int,
+) -> Iterator[SubjectRecord]:
+    """Go through payments or jobs, page by page."""
+    from receiver.admin.names import Names
+    from receiver.projection.projector import catch_up
+    from receiver.store import payments as stored
+
+    Names(runtime.database).check_all("source", names)
+    catch_up(runtime.database)
+
+    def read(below: int | None, size: int) -> list[SubjectRecord]:
+        with runtime.database.read() as connection:
+            return stored.listing(
+                connection, kind, names=names, statuses=statuses, agreements=agreements, below=below, limit=size
+            )
+
+    return pages(read, lambda row: row.id, limit)
+
+
+def _check(source: str, subject: str, kind: SubjectKind, as_json: bool) -> None:
     from receiver.admin import payments as acts
 
     runtime = migrated()
     try:
-        acts.check(runtime, who(), source, payment_id)
+        acts.check(runtime, who(), source, subject, kind)
     except NotPossible:
-        _write(_with_checks(runtime, source, payment_id), as_json)
+        with suppress(NotFound):
+            _show(runtime, source, subject, kind, as_json)
         raise
-    _write(_with_checks(runtime, source, payment_id), as_json)
+    _show(runtime, source, subject, kind, as_json)
 
 
-def _with_checks(runtime: Runtime, source: str, payment_id: str) -> dict[str, Any]:
-    from receiver.projection.projector import catch_up
-    from receiver.store import payments as stored
-    from receiver.web.schemas.payments import PaymentWithChecks
+def _show(runtime: Runtime, source: str, subject: str, kind: SubjectKind, as_json: bool) -> None:
+    from receiver.admin import payments as acts
+    from receiver.web.schemas.payments import JobWithItems, PaymentWithChecks
 
-    catch_up(runtime.database)
-    with runtime.database.read() as connection:
-        found = stored.find(connection, source, "payment", payment_id)
-        if found is None:
-            raise NotFound(f"there is no payment {payment_id!r} of {source!r}")
-        return PaymentWithChecks.made(found, stored.checks_of(connection, found.id)).shown()
-
-
-def _write(shown: dict[str, Any], as_json: bool) -> None:
+    model = JobWithItems if kind == SubjectKind.JOB else PaymentWithChecks
+    shown = model.made(*acts.with_checks(runtime, source, subject, kind)).shown()
     if as_json:
         write_json(shown)
         return
-    checks = shown.pop("checks")
+    checks, items = shown.pop("checks"), shown.pop("items", [])
     write_fields(shown)
+    if items:
+        click.echo()
+        write_list(items, ["index", "status", "http_status", "error", "result"], False, "")
     click.echo()
     write_list(checks, ["at", "outcome", "bank_status", "detail"], False, "The bank was not asked yet.")

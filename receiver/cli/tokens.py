@@ -32,13 +32,26 @@ def _duration(_: click.Context, __: click.Parameter, value: str | None) -> timed
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(tuple(map(str, Scope))), help="Repeatable.")
 @click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
 @click.option("--expires", callback=_duration, metavar="90d", help="When it ends; never, if left out.")
+@click.option("--replaces", metavar="OLD", help="Take over scopes, sources and consumers of a token; both are valid.")
 @as_json
-def create(name: str, scopes: Sequence[str], names: Sequence[str], expires: timedelta | None, as_json: bool) -> None:
+def create(
+    name: str,
+    scopes: Sequence[str],
+    names: Sequence[str],
+    expires: timedelta | None,
+    replaces: str | None,
+    as_json: bool,
+) -> None:
     """Create a token and write it to standard output, for this once."""
     from receiver.admin import tokens as acts
     from receiver.web.schemas.times import rfc3339
 
-    made = acts.create(migrated(), who(), name, scopes=scopes, source_names=names, lifetime=expires)
+    if replaces is not None and (scopes or names):
+        raise click.UsageError("--replaces takes over scopes and sources: give neither --scope nor --source with it")
+    runtime = migrated()
+    made = acts.create(runtime, who(), name, scopes=scopes, source_names=names, lifetime=expires, replaces=replaces)
+    if replaces is not None:
+        click.echo(f"Once {replaces} is used no more: receiver token revoke {replaces}", err=True)
     if not as_json:
         click.echo(made.text)
         return

@@ -51,3 +51,15 @@ class Cursors:
             return self._texts.read(cursor)
         except NotOurs as error:
             raise CursorInvalid from error
+
+
+def read_either(given: str, one: Cursors, other: Cursors) -> int:
+    """Read a cursor of a number that either of two lists gave out.
+
+    Raises:
+        CursorInvalid
+    """
+    try:
+        return one.read_number(given)
+    except CursorInvalid:
+        return other.read_number(given)

@@ -3,7 +3,7 @@
 import logging
 import random
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,10 +18,10 @@ from receiver.banks.protocol import Answer, Pauses
 from receiver.model import Agreement, Status, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import claims, events, late, outbox, payments, sources
+from receiver.store import claims, events, late, outbox, particulars, payments, sources
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
-from receiver.store.payments import Due, LeaseLost, State
+from receiver.store.payments import Due, LeaseLost, NotKnownRun, State
 from receiver.store.sources import SourceRecord
 
 JITTER = 0.1
@@ -62,6 +62,12 @@ class Schedule:
 
 
 log = logging.getLogger(__name__)
+
+NOT_KNOWN_TIMES, NOT_KNOWN_FOR = 3, timedelta(hours=1)
+"""How often, and over what time, a bank must say that it does not know of a payment until apps are told."""
+
+COUNTS = ("items", "failed")
+"""What the feed says of a job besides its state: how many items it has, and how many of them failed."""
 
 THREADS = 4
 """Questions under way at once. A bank's budget of 300 an hour is spent in minutes even so."""
@@ -212,6 +218,7 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
     with database.write() as connection:
         before = payments.locked_state(connection, due)
         after = _after(before, finding)
+        unknown = payments.not_known_run(connection, due.id, NotKnown.outcome)
         payments.add_check(
             connection,
             due.id,
@@ -224,7 +231,8 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         pending = after.status if finding.answer else Status.UNKNOWN
         since = now if after != before else before.since or now
         later = [since + pause for pause in finding.answer.recheck_after] if finding.answer else []
-        next_at = None if _is_resolved(due, finding) else schedule.next_check(pending, due.attempts, now, later)
+        is_over = _is_resolved(due, finding) or _is_nobodys(connection, due, before, finding)
+        next_at = None if is_over else schedule.next_check(pending, due.attempts, now, later)
         changed: dict[str, Any] = {
             "status": after.status,
             "bank_status": after.bank_status,
@@ -235,7 +243,8 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
             changed["updated_at"] = now
         payments.settle(connection, due, now=now, next_at=next_at, values=changed)
         if due.kind != "reference":
-            _write_to_feed(connection, due, before, after, now)
+            kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
+            _write_to_feed(connection, due, kinds, before, after, finding, now)
 
 
 def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> None:
@@ -280,6 +289,13 @@ def _is_resolved(due: Due, finding: Finding) -> bool:
     return due.kind == SubjectKind.REFERENCE and finding.answer is not None
 
 
+def _is_nobodys(connection: Connection, due: Due, before: State, finding: Finding) -> bool:
+    """Tell whether nobody has named it but whoever asked, and the bank does not know it: it is not asked for again."""
+    if before.last_event_id is not None or before.status != Status.UNKNOWN or not finding.is_unknown_to_bank:
+        return False
+    return not late.claims_about(connection, due.source_id, due.kind, due.subject)
+
+
 def _after(before: State, finding: Finding) -> State:
     if finding.answer is None:
         is_unknown = finding.is_unknown_to_bank and before.status == Status.UNKNOWN
@@ -307,17 +323,54 @@ def agreement_of(claimed: Status | None, status: Status, previous: Status) -> Ag
     return Agreement.CONTRADICTED if is_contradicted else Agreement.CONFIRMED
 
 
-def _write_to_feed(connection: Connection, due: Due, before: State, after: State, now: datetime) -> None:
-    """Write feed entries for a changed status, and for a claim that turns out to be contradicted."""
-    kinds = []
+def _changes(before: State, after: State) -> Iterator[str]:
+    """Yield what an answer has changed: the status, and whether a claim turns out to be contradicted."""
     if after.status != before.status:
-        kinds.append(f"{due.kind}.status_changed")
+        yield "status_changed"
     if after.agreement == Agreement.CONTRADICTED != before.agreement:
-        kinds.append(f"{due.kind}.contradicted")
+        yield "contradicted"
+
+
+def _whether_known(run: NotKnownRun, finding: Finding, before: State, now: datetime) -> Iterator[str]:
+    """Yield that the bank does not know of it, once it has said so three times over an hour; and the end of that.
+
+    `run` is what it said before. That tells whether it was written down, so nothing else has to be stored.
+    """
+    if before.last_event_id is None or before.status != Status.UNKNOWN:
+        # Nobody claims it; or the bank knew it once, and keeps it no longer.
+        return
+    was_unknown = _is_long_enough(run)
+    is_unknown = finding.is_unknown_to_bank and _is_long_enough(NotKnownRun(run.number + 1, run.first or now, now))
+    if is_unknown and not was_unknown:
+        yield "unknown_to_bank"
+    elif was_unknown and finding.answer is not None:
+        yield "known_to_bank"
+
+
+def _is_long_enough(run: NotKnownRun) -> bool:
+    if run.first is None or run.last is None:
+        return False
+    return run.number >= NOT_KNOWN_TIMES and run.last - run.first >= NOT_KNOWN_FOR
+
+
+def _write_to_feed(
+    connection: Connection,
+    due: Due,
+    kinds: Sequence[str],
+    before: State,
+    after: State,
+    finding: Finding,
+    now: datetime,
+) -> None:
+    """Write a feed entry for each of `kinds`, with all that is known of the payment or job."""
+    if not kinds:
+        return
+    about = particulars.of_subject(connection, due.source_id, due.kind, due.subject)
+    counts = {name: finding.detail[name] for name in COUNTS if finding.detail and name in finding.detail}
     for kind in kinds:
         outbox.append(
             connection,
-            type=kind,
+            type=f"{due.kind}.{kind}",
             source_id=due.source_id,
             subject=due.subject,
             event_id=after.last_event_id,
@@ -328,6 +381,8 @@ def _write_to_feed(connection: Connection, due: Due, before: State, after: State
                 "bank_status": after.bank_status,
                 "claimed_status": after.claimed_status,
                 "agreement": after.agreement,
+                **about,
+                **counts,
             },
             now=now,
         )

@@ -102,6 +102,17 @@ def revoke(connection: Connection, name: str, now: datetime) -> bool:
     return connection.execute(ended).rowcount == 1
 
 
+def named(connection: Connection, name: str) -> TokenRecord | None:
+    """Return the token of this name, an ended one too."""
+    row = connection.execute(_ALL.where(_tokens.c.name == name)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def lock(connection: Connection, name: str) -> None:
+    """Make other writers about this token wait until the transaction ends."""
+    connection.execute(select(_tokens.c.id).where(_tokens.c.name == name).with_for_update(key_share=True))
+
+
 def every(connection: Connection) -> list[TokenRecord]:
     """Return all tokens by name, ended ones too."""
     return [_record(row) for row in connection.execute(_ALL.order_by(_tokens.c.name))]

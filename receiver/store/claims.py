@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from receiver.model import Agreement, Status, SubjectKind
-from receiver.store import outbox
+from receiver.model import Agreement, OwnType, Status, SubjectKind
+from receiver.store import outbox, particulars
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
 from receiver.store.payments import Due
 from receiver.store.tables import Event, Subject, table_of
@@ -135,11 +135,16 @@ def note_return(connection: Connection, due: Due, original: str, now: datetime) 
         return
     outbox.append(
         connection,
-        type="payment.returned",
+        type=OwnType.PAYMENT_RETURNED,
         source_id=due.source_id,
         subject=original,
         event_id=due.last_event_id,
-        data={"payment_id": original, "status": noted.status, "returned_by": due.subject},
+        data={
+            "payment_id": original,
+            "status": noted.status,
+            "returned_by": due.subject,
+            **particulars.of_subject(connection, due.source_id, SubjectKind.PAYMENT, original),
+        },
         now=now,
     )
 

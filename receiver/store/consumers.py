@@ -1,22 +1,75 @@
 """Named consumers: the position in the feed up to which each downstream app has committed what it read (its offset)."""
 
 import re
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
+from receiver.store import feed
 from receiver.store.bulk_insert import insert_or_skip
-from receiver.store.tables import Consumer, table_of
+from receiver.store.records import columns_of, fetch_all, fetch_one
+from receiver.store.tables import Consumer, FeedEntry, table_of
 
-_consumers = table_of(Consumer)
+_consumers, _entries = table_of(Consumer), table_of(FeedEntry)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_TAKES = "1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, no sign at the start"
 
 
+class ConsumerRecord(NamedTuple):
+    """A consumer; times are UTC."""
+
+    name: str
+    position: int
+    owner: str | None
+    """The name of the token that it belongs to; none where it belongs to all."""
+    shared_with: list[str]
+    """The names of other tokens that may use it."""
+    created_at: datetime
+    read_at: datetime | None
+    acked_at: datetime | None
+
+    def is_open_to(self, token: str) -> bool:
+        """Tell whether a token may use it, by its name."""
+        return self.owner in (None, token) or token in self.shared_with
+
+
+class Lag(NamedTuple):
+    """How far a consumer is behind the end of the feed."""
+
+    entries: int
+    """Positions that are not committed yet; those that the consumer may not see count too."""
+    age: timedelta
+    """Of the first of them."""
+
+
 def is_name(text: str) -> bool:
     """Tell whether a consumer may have this name: it stands in a URL as it is."""
     return NAME.fullmatch(text) is not None
+
+
+def find(connection: Connection, name: str) -> ConsumerRecord | None:
+    """Return the consumer of this name."""
+    return fetch_one(connection, ConsumerRecord, _all().where(_consumers.c.name == name))
+
+
+def lock(connection: Connection, name: str) -> ConsumerRecord | None:
+    """Return the consumer of this name, and keep other writers from it until the transaction ends."""
+    return fetch_one(
+        connection, ConsumerRecord, _all().where(_consumers.c.name == name).with_for_update(key_share=True)
+    )
+
+
+def listing(connection: Connection, *, behind: str | None = None, limit: int) -> list[ConsumerRecord]:
+    """Return consumers by name; `behind` is the name to go on from."""
+    query = _all().order_by(_consumers.c.name).limit(limit)
+    return fetch_all(connection, ConsumerRecord, query if behind is None else query.where(_consumers.c.name > behind))
+
+
+def _all() -> Any:
+    return select(*columns_of(ConsumerRecord, _consumers))
 
 
 def position_of(connection: Connection, name: str) -> int | None:
@@ -30,9 +83,28 @@ def names(connection: Connection) -> list[str]:
     return list(connection.execute(select(_consumers.c.name)).scalars())
 
 
-def create(connection: Connection, name: str, now: datetime) -> None:
-    """Make a consumer at the beginning of the feed, unless it is there already (idempotent)."""
-    insert_or_skip(connection, _consumers, ["name"], {"name": name, "position": 0, "created_at": now})
+def owned(connection: Connection, token: str) -> int:
+    """Return how many consumers belong to a token."""
+    query = select(func.count()).select_from(_consumers).where(_consumers.c.owner == token)
+    found: int = connection.execute(query).scalar_one()
+    return found
+
+
+def lag(connection: Connection, consumer: ConsumerRecord, now: datetime) -> Lag:
+    """Return how far a consumer is behind; positions that are not given yet count for nothing."""
+    first = (
+        select(_entries.c.time).where(_entries.c.position > consumer.position).order_by(_entries.c.position).limit(1)
+    )
+    time = connection.execute(first).scalar()
+    if time is None:
+        return Lag(0, timedelta(0))
+    return Lag(max(feed.head(connection) - consumer.position, 0), max(now - time, timedelta(0)))
+
+
+def create(connection: Connection, name: str, now: datetime, owner: str | None = None) -> bool:
+    """Make a consumer at the beginning of the feed, unless it is there already (idempotent); tell whether it is new."""
+    values = {"name": name, "position": 0, "created_at": now, "owner": owner, "shared_with": []}
+    return insert_or_skip(connection, _consumers, ["name"], values)
 
 
 def acknowledge(connection: Connection, name: str, position: int, now: datetime) -> int:
@@ -51,3 +123,37 @@ def seek(connection: Connection, name: str, position: int, now: datetime) -> Non
     """Move a consumer on purpose, forwards or back; it is made where there is none."""
     create(connection, name, now)
     connection.execute(update(_consumers).where(_consumers.c.name == name).values(position=position, acked_at=now))
+
+
+def note_read(connection: Connection, name: str, now: datetime) -> None:
+    """Write down when a consumer read last."""
+    connection.execute(update(_consumers).where(_consumers.c.name == name).values(read_at=now))
+
+
+def change(connection: Connection, name: str, *, owner: str | None, shared_with: Sequence[str]) -> None:
+    """Say whom a consumer belongs to, and who else may use it."""
+    values = {"owner": owner, "shared_with": list(shared_with)}
+    connection.execute(update(_consumers).where(_consumers.c.name == name).values(values))
+
+
+def take_over(connection: Connection, old: str, new: str) -> list[str]:
+    """Give all consumers of a token to another one, which shares them with it; return their names.
+
+    What is shared with the old one is shared with the new one too.
+    """
+    listed = fetch_all(connection, ConsumerRecord, _all().order_by(_consumers.c.name).with_for_update(key_share=True))
+    taken = []
+    for consumer in listed:
+        if consumer.owner == old:
+            change(connection, consumer.name, owner=new, shared_with=[*consumer.shared_with, old])
+        elif old in consumer.shared_with:
+            change(connection, consumer.name, owner=consumer.owner, shared_with=[*consumer.shared_with, new])
+        else:
+            continue
+        taken.append(consumer.name)
+    return taken
+
+
+def remove(connection: Connection, name: str) -> bool:
+    """Delete a consumer; tell whether there was one."""
+    return connection.execute(delete(_consumers).where(_consumers.c.name == name)).rowcount == 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Select, and_, case, insert, or_, select, update
+from sqlalchemy import Connection, FromClause, Select, and_, case, func, insert, or_, select, update
 
 from receiver.model import Agreement, Status, SubjectKind
 from receiver.store import pagination, sources
@@ -186,6 +186,24 @@ def add_check(
             subject_id=subject_id, at=at, outcome=outcome, bank_status=bank_status, detail=dict(detail)
         )
     )
+
+
+class NotKnownRun(NamedTuple):
+    """Answers in a row by which the bank does not know of a subject; failures to ask do not count."""
+
+    number: int
+    first: datetime | None
+    last: datetime | None
+
+
+def not_known_run(connection: Connection, subject_id: int, outcome: str) -> NotKnownRun:
+    """Return how often the bank has said `outcome` since it last answered otherwise."""
+    of_subject = _checks.c.subject_id == subject_id
+    answered = select(func.max(_checks.c.id)).where(of_subject, _checks.c.outcome == "answered").scalar_subquery()
+    query = select(func.count(), func.min(_checks.c.at), func.max(_checks.c.at)).where(
+        of_subject, _checks.c.outcome == outcome, _checks.c.id > func.coalesce(answered, 0)
+    )
+    return NotKnownRun(*connection.execute(query).one())
 
 
 def put_off(connection: Connection, dues: Sequence[Due], until: datetime) -> None:

@@ -18,6 +18,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web import problems
     from receiver.web.auth import Tokens
     from receiver.web.callbacks import CallbackHandler, CallbackMiddleware
+    from receiver.web.consumers import Consumers
     from receiver.web.docs_page import Reference, prose
     from receiver.web.events import Events
     from receiver.web.feed import Feed
@@ -45,6 +46,7 @@ def create_app(runtime: Runtime) -> Flask:
         "payloads": Payloads(runtime, callbacks.bodies),
         "payments": Payments(runtime),
         "feed": Feed(runtime),
+        "consumers": Consumers(runtime),
         "replays": Replays(runtime),
         "reference": Reference(runtime),
     }

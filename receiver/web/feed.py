@@ -5,11 +5,14 @@ from datetime import datetime
 from flask import Response, request
 
 from receiver.admin import consumers as acts
-from receiver.feed.cursors import CursorInvalid, Cursors
+from receiver.feed.cursors import Cursors, read_either
+from receiver.feed.read_notes import ConsumerReader, ReadNotes
 from receiver.feed.reader import Reader, check_given_out
+from receiver.model import ConsumerAct
 from receiver.runtime import Runtime
-from receiver.store import consumers, feed
+from receiver.store import consumer_ranges, consumers, feed
 from receiver.store.api_tokens import TokenRecord
+from receiver.store.consumer_ranges import Range
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth
 from receiver.web.operation import AS_CSV, LINK, Content, Operation, link_to_next
@@ -33,7 +36,11 @@ ENTRIES = Content(
     {"application/json": FeedPage, BATCH_TYPE: Batch, **AS_CSV},
     LINK,
 )
-NO_CONSUMER = {400: "The name or the cursor is not what is taken; `detail` says why.", 404: "The name holds a slash."}
+NO_CONSUMER = {
+    400: "The name or the cursor is not what is taken; `detail` says why.",
+    404: "The name holds a slash.",
+    409: "The name is new, and the token has as many consumers as it may have.",
+}
 
 
 class Feed:
@@ -45,6 +52,7 @@ class Feed:
         self._database = runtime.database
         self._reader = Reader(runtime.database, runtime.settings.waiting_readers_max)
         self._cursors = Cursors(runtime.settings.keys, "feed")
+        self._notes = ReadNotes(runtime.database)
 
     @Operation("GET /api/v1/feed", scope="feed:read", query=FeedQuery, answers={200: ENTRIES}, waits=True)
     def read_feed(self, token: TokenRecord, query: FeedQuery) -> FeedPage | Response:
@@ -65,9 +73,13 @@ class Feed:
     def read_as_consumer(self, name: str, token: TokenRecord, query: ConsumerQuery) -> FeedPage | Response:
         """Entries behind a consumer's committed position, oldest first; `after` reads ahead of it."""
         cursors = self._cursors_of(name)
-        after = cursors.read_number(query.after) if query.after else self._position(name)
+        asked = cursors.read_number(query.after) if query.after else None
+        position = acts.opened(self._runtime, token.name, name).position
+        after = position if asked is None else asked
         wanted = Wanted(auth.visible_sources(token, []), consumer=name)
-        return self._answer(self._reader.read(token.id, after, wanted, query.limit, query.wait), cursors)
+        page = self._reader.read(token.id, after, wanted, query.limit, query.wait)
+        self._notes.read(ConsumerReader(name, token.name), Range(after, page.through), self._runtime.clock())
+        return self._answer(page, cursors)
 
     @Operation(
         "POST /api/v1/consumers/<name>/ack",
@@ -77,13 +89,17 @@ class Feed:
         answers={200: Position},
         problems=NO_CONSUMER,
     )
-    def acknowledge(self, name: str, token: TokenRecord, body: Acknowledgement) -> Position:  # noqa: ARG002
+    def acknowledge(self, name: str, token: TokenRecord, body: Acknowledgement) -> Position:
         """Commit a consumer's position; it never moves back."""
         cursors = self._cursors_of(name)
         position = cursors.read_number(body.cursor)
+        now = self._runtime.clock()
         with self._database.write() as connection:
             check_given_out(position, feed.head(connection))
-            committed = consumers.acknowledge(connection, name, position, self._runtime.clock())
+            before = acts.open_in(connection, token.name, name, now).position
+            committed = consumers.acknowledge(connection, name, position, now)
+            self._notes.write(connection, ConsumerReader(name, token.name), now)
+            consumer_ranges.note(connection, name, ConsumerAct.ACKED, token.name, Range(before, committed), now)
         return Position(consumer=name, cursor=cursors.make(committed))
 
     @Operation(
@@ -101,21 +117,12 @@ class Feed:
         if body.to in ("beginning", "end"):
             to = 0 if body.to == "beginning" else None
         elif (to := body.time) is None:
-            to = _read_either(body.to, self._cursors, own)
-        position = acts.seek(self._runtime, f"token:{token.name}", name, to)
+            to = read_either(body.to, self._cursors, own)
+        position = acts.seek(self._runtime, f"token:{token.name}", name, to, token.name)
         return Position(consumer=name, cursor=own.make(position))
 
     def _cursors_of(self, name: str) -> Cursors:
         return Cursors(self._runtime.settings.keys, f"consumer:{name}")
-
-    def _position(self, name: str) -> int:
-        """Return a consumer's committed position; a new name begins at the beginning."""
-        with self._database.read() as connection:
-            position = consumers.position_of(connection, name)
-        if position is None:
-            with self._database.write() as connection:
-                consumers.create(connection, name, self._runtime.clock())
-        return position or 0
 
     def _answer(self, page: Page, cursors: Cursors) -> FeedPage | Response:
         """Show a page as JSON, or as the bare array of a batch where that is asked for (CloudEvents JSON batch)."""
@@ -125,15 +132,3 @@ class Feed:
             return shown
         link = link_to_next(self._runtime.settings.public_path_prefix, shown)
         return Response(json_text(entries), headers={"Link": link}, content_type=BATCH_TYPE)
-
-
-def _read_either(given: str, one: Cursors, other: Cursors) -> int:
-    """Read a cursor that either of two lists gave out.
-
-    Raises:
-        CursorInvalid
-    """
-    try:
-        return one.read_number(given)
-    except CursorInvalid:
-        return other.read_number(given)

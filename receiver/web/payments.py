@@ -1,14 +1,25 @@
-"""`/api/v1/payments`: what is known of each payment, and every check made."""
+"""`/api/v1/payments` and `/api/v1/jobs`: what is known of each payment or job, and every check made."""
 
+from receiver.admin import payments as acts
 from receiver.feed.cursors import Cursors
+from receiver.model import NotFound, NotPossible, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments
 from receiver.store.api_tokens import TokenRecord
+from receiver.store.payments import CheckRecord, SubjectRecord
 from receiver.web import auth
 from receiver.web.operation import Operation
 from receiver.web.problems import Problem
-from receiver.web.schemas.payments import Payment, PaymentPage, PaymentPath, PaymentQuery, PaymentWithChecks
+from receiver.web.schemas.payments import (
+    JobPath,
+    JobWithItems,
+    Payment,
+    PaymentPage,
+    PaymentPath,
+    PaymentQuery,
+    PaymentWithChecks,
+)
 
 
 class Payments:
@@ -16,6 +27,7 @@ class Payments:
 
     def __init__(self, runtime: Runtime) -> None:
         """Take a process's parts."""
+        self._runtime = runtime
         self._database = runtime.database
         self._cursors = Cursors(runtime.settings.keys, "payments")
 
@@ -47,10 +59,50 @@ class Payments:
     )
     def show_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
         """One payment with every check made."""
-        catch_up(self._database)
-        with self._database.read() as connection:
-            found = payments.find(connection, source, "payment", payment_id) if auth.may_see(token, source) else None
-            checks = payments.checks_of(connection, found.id) if found else []
-        if found is None:
-            raise Problem(404, "There is no such payment.")
-        return PaymentWithChecks.made(found, checks)
+        return self._payment(source, payment_id, token)
+
+    @Operation(
+        "POST /api/v1/payments/<source>/<path:payment_id>/check",
+        scope="payments:check",
+        path=PaymentPath,
+        answers={200: PaymentWithChecks},
+        problems={
+            404: "There is no such source, or the token may not see it.",
+            409: "The bank was not asked; `detail` says why.",
+        },
+    )
+    def check_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
+        """Ask the bank about a payment now, also about one that no callback named; the audit log notes it."""
+        if not auth.may_see(token, source):
+            raise Problem(404, "There is no such source.")
+        try:
+            acts.check(self._runtime, f"token:{token.name}", source, payment_id)
+        except NotFound as error:
+            raise Problem(404, "There is no such source.") from error
+        except NotPossible as error:
+            raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        return self._payment(source, payment_id, token)
+
+    @Operation(
+        "GET /api/v1/jobs/<source>/<path:job_id>",
+        scope="payments:read",
+        path=JobPath,
+        answers={200: JobWithItems},
+        problems={404: "There is no such job, or the token may not see it."},
+    )
+    def show_job(self, source: str, job_id: str, token: TokenRecord) -> JobWithItems:
+        """One job with every item, and every check made."""
+        return JobWithItems.made(*self._found(source, job_id, token, SubjectKind.JOB))
+
+    def _payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
+        return PaymentWithChecks.made(*self._found(source, payment_id, token, SubjectKind.PAYMENT))
+
+    def _found(
+        self, source: str, subject: str, token: TokenRecord, kind: SubjectKind
+    ) -> tuple[SubjectRecord, list[CheckRecord]]:
+        try:
+            if auth.may_see(token, source):
+                return acts.with_checks(self._runtime, source, subject, kind)
+        except NotFound as error:
+            raise Problem(404, f"There is no such {kind}.") from error
+        raise Problem(404, f"There is no such {kind}.")

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from receiver.admin.consumers import ConsumerOfOther, ConsumersTooMany
 from receiver.feed.cursors import CursorInvalid
 from receiver.feed.reader import PositionUnknown
 from receiver.inbox.decompression import BodyTooLarge, CodingNotSupported
@@ -97,6 +98,10 @@ def answer(error: Exception, outages: Outages) -> Response:
             return _of_http(error)
         case CursorInvalid() | PositionUnknown() | PlanWrong():
             return problem(400, str(error))
+        case ConsumerOfOther():
+            return problem(403, str(error))
+        case ConsumersTooMany():
+            return problem(409, str(error))
         case Gone():
             return problem(410, f"{str(error)[:1].upper()}{str(error)[1:]}.")
         case NameUnknown():

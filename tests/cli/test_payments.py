@@ -10,6 +10,8 @@ from conftest import add_source
 
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
+from receiver.simulator.bcb.payments import JobPlan
+from receiver.simulator.scripts import Script
 from receiver.store import destinations, sources
 from receiver.store.sources import SourceRecord
 
@@ -95,15 +97,27 @@ def test_the_list_is_narrowed_by_status_and_source(
     listed = cli.json("payments", "list")
     assert [(found["payment_id"], found["status"]) for found in listed] == [("FT2", "completed"), ("FT1", "unknown")]
     assert [found["payment_id"] for found in cli.json("payments", "list", "--status", "completed")] == ["FT2"]
-    assert cli.json("payments", "list", "--source", "other") == []
+    states = ("--status", "completed", "--status", "unknown", "--agreement", "confirmed", "--agreement", "unconfirmed")
+    assert len(cli.json("payments", "list", *states)) == 2
     assert len(cli.json("payments", "list", "--limit", "1")) == 1
     assert "FT1" in cli.done("payments", "list")
 
 
-@pytest.mark.parametrize("command", ["show", "check"])
-def test_a_payment_that_does_not_exist_fails(cli: Cli, command: str) -> None:
-    result = cli.run("payments", command, "bcb", "FT0")
-    assert (result.exit_code, result.stderr) == (1, "Error: there is no payment 'FT0' of 'bcb'\n")
+@pytest.mark.parametrize("kind", ["payment", "job"])
+def test_what_does_not_exist_fails(cli: Cli, kind: str) -> None:
+    result = cli.run(f"{kind}s", "show", "bcb", "FT0")
+    assert (result.exit_code, result.stderr) == (1, f"Error: there is no {kind} 'FT0' of 'bcb'\n")
+
+
+@pytest.mark.usefixtures("known")
+def test_a_job_whose_callback_never_came_is_found_by_asking(cli: Cli, simulator: Simulator) -> None:
+    simulator.bank.job_plan = JobPlan(Script.of(("Completed", 0)), failed=0)
+    job_id = simulator.bank.create_job(2, None, {}).job_id
+    shown = cli.json("jobs", "check", "bcb", job_id)
+    assert (shown["status"], [item["status"] for item in shown["items"]]) == ("completed", ["completed"] * 2)
+    assert [found["job_id"] for found in cli.json("jobs", "list")] == [job_id]
+    assert "2000000001" in cli.done("jobs", "show", "bcb", job_id)
+    assert cli.json("payments", "list") == []
 
 
 def test_a_status_that_is_none_is_wrong_use(cli: Cli) -> None:

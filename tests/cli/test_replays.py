@@ -75,11 +75,14 @@ def test_json_tells_the_same_as_the_api(cli: Cli, live: Runtime) -> None:
         (("--before", "2999-01-01T00:00:00+02:00"), 3),
         (("--before", "2020-01-01T00:00:00Z"), 0),
         (("--event-id", "evt_none"), 0),
+        (("--payment-id", "FT0", "--payment-id", "FT1", "--payment-id", "FT-none"), 2),
+        (("--type", "bcb.deposit", "--type", "bcb.debit"), 3),
         (("--target", "bank", "--payment-id", "FT2"), 1),
         (("--target", "verification"), 0),
     ],
 )
-def test_options_narrow_it(cli: Cli, words: tuple[str, ...], matched: int) -> None:
+def test_options_narrow_it(cli: Cli, live: Runtime, words: tuple[str, ...], matched: int) -> None:
+    add_source(live, "other")
     assert cli.json("replay", "plan", *words, *REASON)["matched"] == matched
 
 
@@ -93,7 +96,7 @@ def test_options_narrow_it(cli: Cli, words: tuple[str, ...], matched: int) -> No
         ((*REASON, "--after", "0001-01-01T00:00:00+05:00"), "--after"),
         ((*REASON, "--rate", "0"), "--rate"),
         ((*REASON, "--rate", "x"), "--rate"),
-        ((*REASON, "--source", "bbc"), "no source 'bbc'; the nearest is 'bcb'"),
+        ((*REASON, "--source", "bbc"), "There is no source 'bbc'"),
         ((*REASON, "--type", "bcb.deposit", "--type", "bcb.debits"), "the nearest is 'bcb.debit'"),
         ((*REASON, "--consumer", "lodger"), "no consumer 'lodger'"),
         ((*REASON, "--rate", "2", "--rate", "2"), "--rate is given 2 times"),

@@ -93,3 +93,24 @@ def test_a_time_that_is_none_is_wrong_use(cli: Cli, value: str) -> None:
 
 def test_a_scope_that_is_none_is_wrong_use(cli: Cli) -> None:
     assert cli.run("token", "create", "app", "--scope", "everything").exit_code == 2
+
+
+def test_a_token_that_replaces_another_takes_over_scopes_sources_and_consumers(cli: Cli, web: FlaskClient) -> None:
+    old, other = (cli.done("token", "create", name, "--source", "bcb").strip() for name in ("old", "other"))
+    feed = "/api/v1/consumers/ledger/feed"
+    assert web.get(feed, headers={"Authorization": f"Bearer {old}"}).status_code == 200
+    new = cli.json("token", "create", "new", "--replaces", "old")
+    assert (new["scopes"], new["sources"]) == (list(READ), ["bcb"])
+    # Both are valid meanwhile; a third one is still no owner.
+    for token, status in ((new["token"], 200), (old, 200), (other, 403)):
+        assert web.get(feed, headers={"Authorization": f"Bearer {token}"}).status_code == status
+    cli.done("token", "revoke", "old")
+    assert web.get(feed, headers={"Authorization": f"Bearer {new['token']}"}).status_code == 200
+    assert cli.json("consumers", "show", "ledger")["token"] == "new"
+    assert cli.json("audit", "list")[1]["about"]["consumers"] == ["ledger"]
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--replaces", "none"), 1), (("--replaces", "a", "--scope", READ[0]), 2)])
+def test_what_cannot_be_replaced_is_refused(cli: Cli, words: tuple[str, ...], code: int) -> None:
+    assert cli.run("token", "create", "new", *words).exit_code == code
+    assert cli.json("token", "list") == []

@@ -222,7 +222,9 @@ def crowd(attack: str, port: int, token: str) -> Crowd:
         case "pages of the feed":
             return Crowd(port, repeated(get("/api/v1/feed?limit=1000", **shown)), 150, after_answer=True)
         case "waiting readers":
-            return Crowd(port, repeated(get("/api/v1/feed?wait=30&type=none", **shown)), 300, after_answer=True)
+            return Crowd(
+                port, repeated(get("/api/v1/feed?wait=30&type=standard_webhooks.none", **shown)), 300, after_answer=True
+            )
     raise SystemExit(f"no attack is called {attack}")
 
 

@@ -52,7 +52,7 @@ def asked(parts: Runtime, number: int) -> Iterator[str]:
         {"type": "bcb.unrecognised", "limit": ONE},
         {"type": "bcb.unrecognised", "limit": ONE, **often},
         {"source": "silent"},
-        {"type": "bcb.never"},
+        {"type": "bcb.job.never"},
         {"type": "bcb.deposit", "source": "silent"},
     )
     yield from each(
@@ -65,7 +65,7 @@ def asked(parts: Runtime, number: int) -> Iterator[str]:
         {"source": "silent"},
         {"type": "bcb.deposit"},
         {"type": "bcb.unrecognised", "limit": ONE},
-        {"type": "bcb.never"},
+        {"type": "bcb.job.never"},
         {"type": "bcb.deposit"} | often,
         {"payment_id": "FT77"},
         {"payment_id": "FT77", "type": "bcb.deposit"} | often,

@@ -13,7 +13,7 @@ from conftest import ENCRYPTION, KEY
 from sqlalchemy import inspect, text
 
 from receiver.signing import addresses
-from receiver.store import schema, worker_seen
+from receiver.store import consumers, schema, worker_seen
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.schema import NotMigrated
 from receiver.store.tables import metadata
@@ -217,3 +217,19 @@ def test_a_database_that_can_not_hold_every_character_is_refused(latin_postgres_
     with pytest.raises(NotMigrated, match="encoding is LATIN1"):
         schema.check(database)
     database.close()
+
+
+def test_consumers_of_the_release_before_belong_to_all(empty: Database) -> None:
+    schema.upgrade(empty, ENCRYPTION, "0008")
+    consumer = "INSERT INTO consumers (name, position, created_at) VALUES (:name, 7, '2026-01-01 00:00:00')"
+    with empty.write() as connection:
+        connection.execute(text(consumer), {"name": "ledger"})
+    schema.upgrade(empty, ENCRYPTION)
+    with empty.write() as connection:
+        # As the release before goes on writing them until it is stopped.
+        connection.execute(text(consumer), {"name": "other"})
+        found = consumers.listing(connection, limit=10)
+    assert [(each.name, each.position, each.owner, each.shared_with) for each in found] == [
+        ("ledger", 7, None, []),
+        ("other", 7, None, []),
+    ]

@@ -1,7 +1,7 @@
 """BCB's API: token, payments, jobs, public keys, accounts, and what its statuses mean."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -40,7 +40,10 @@ JOB_STATUSES = {
 
 
 RESULTS_LISTED = 20
-"""Failed items that a check keeps."""
+"""Failed items that a check shows."""
+
+RESULT_CHARACTERS_MAX = 1000
+"""Of an item's result as JSON; a job has up to 1,000 items."""
 
 ACCOUNTS = "/v1/accounts"
 PAGE_SIZE = 1000
@@ -99,30 +102,45 @@ def _job(client: HttpClient, job_id: str) -> Answer:
     detail: dict[str, Any] = {}
     if status in FINAL_STATUSES:
         try:
-            detail = _results(client.get(f"{path}/results"))
+            detail = _results(entries(client, f"{path}/results"))
         except BankError as error:
             # The state is known; the items are an extra that may be gone or not ready.
             detail = {"results": str(error)}
     return Answer(bank_status, status, detail)
 
 
-def _results(answer: Any) -> dict[str, Any]:
-    listed = answer.get("data", answer.get("results")) if isinstance(answer, dict) else answer
-    items = json_values.objects(listed)
-    failed = [item for item in items if json_values.whole_number(item, "httpStatus") not in (200, 201)]
+def _results(listed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    items = [_item(index, fields) for index, fields in enumerate(listed)]
+    failed = [item for item in items if item["status"] == "failed"]
+    failures = [{name: item[name] for name in ("index", "http_status", "error")} for item in failed[:RESULTS_LISTED]]
+    return {"items": len(items), "failed": len(failed), "failures": failures, "each_item": items}
+
+
+def _item(index: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what became of one item; it has no id, so its place in the job is its name."""
+    error, http_status = fields.get("error"), json_values.whole_number(fields, "httpStatus")
+    words = json_values.text(fields, "error") or (
+        json_values.canonical(error)[: json_values.TEXT_CHARACTERS_MAX] if error else None
+    )
     return {
-        "items": len(items),
-        "failed": len(failed),
-        "failures": [_failure(item) for item in failed[:RESULTS_LISTED]],
+        "index": index,
+        "status": "completed" if http_status in (200, 201) else "failed",
+        "http_status": http_status,
+        "error": words,
+        "result": _result(fields.get("resultJson")),
     }
 
 
-def _failure(item: Mapping[str, Any]) -> dict[str, Any]:
-    error = item.get("error")
-    words = json_values.text(item, "error") or (
-        json_values.canonical(error)[: json_values.TEXT_CHARACTERS_MAX] if error else None
-    )
-    return {"http_status": json_values.whole_number(item, "httpStatus"), "error": words}
+def _result(given: Any) -> Any:
+    """Return an item's result, which comes as an object or as JSON text; one that is too long is left out."""
+    if isinstance(given, str):
+        try:
+            given = json_values.parse(given.encode("utf-8", "replace"))
+        except json_values.NotUnderstood:
+            return given[:RESULT_CHARACTERS_MAX]
+    if given is None or len(text := json_values.canonical(given)) > RESULT_CHARACTERS_MAX:
+        return None
+    return json.loads(text)
 
 
 def fetch_public_keys(client: HttpClient) -> str:
@@ -176,7 +194,7 @@ def entries(client: HttpClient, path: str) -> Iterator[dict[str, Any]]:
     seen = 0
     for number in range(1, PAGES_MAX + 1):
         answer = client.get(f"{path}?{urlencode(query)}")
-        listed = answer.get("data") if isinstance(answer, dict) else answer
+        listed = answer.get("data", answer.get("results")) if isinstance(answer, dict) else answer
         if not isinstance(listed, list):
             raise AnswerUnreadable(f"GET {path}: a list is expected")
         yield from json_values.objects(listed)

@@ -1,6 +1,6 @@
 """The tables, by subject. A column is explained where its name alone does not."""
 
-from receiver.store.tables.apps import ApiToken, Consumer, FeedEntry, FeedHead, OutboxEntry, PendingEvent
+from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.search import (
@@ -30,6 +30,7 @@ __all__ = [
     "BankToken",
     "Check",
     "Consumer",
+    "ConsumerRange",
     "CredentialChange",
     "Delivery",
     "Event",

@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index
+from sqlalchemy import JSON, BigInteger, Column, Index, text
 from sqlmodel import Field, SQLModel
 
-from receiver.store.tables.base import BigKey, key, shared_source, source, time
+from receiver.model import ConsumerAct
+from receiver.store.tables.base import BigKey, key, shared_source, source, time, word
 
 
 class PendingEvent(SQLModel, table=True):
@@ -93,8 +94,31 @@ class Consumer(SQLModel, table=True):
     """A downstream app's committed position in the feed, by name."""
 
     __tablename__ = "consumers"
+    __table_args__ = (Index("ix_consumers_owner", "owner"),)
 
     name: str = Field(primary_key=True)
     position: int = Field(sa_type=BigKey)
+    owner: str | None = None
+    """The name of the token that it belongs to, which no other token ever gets; none where it belongs to all."""
+    shared_with: list[str] = Field(sa_type=JSON, sa_column_kwargs={"server_default": text("'[]'")})
+    """Names of other tokens that may use it."""
     created_at: datetime = time()
+    read_at: datetime | None = time(nullable=True)
     acked_at: datetime | None = time(nullable=True)
+
+
+class ConsumerRange(SQLModel, table=True):
+    """A part of the feed that a consumer has read or acknowledged, and when."""
+
+    __tablename__ = "consumer_ranges"
+    __table_args__ = (Index("ix_consumer_ranges_consumer", "consumer", "act", "id"),)
+
+    id: int = key()
+    consumer: str
+    act: ConsumerAct = word(ConsumerAct)
+    token: str
+    """The name of the token that did it."""
+    behind: int = Field(sa_type=BigInteger)
+    through: int = Field(sa_type=BigInteger)
+    first_at: datetime = time()
+    last_at: datetime = time()

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from receiver.model import ProofStrength
-from receiver.store import events, feed, payments
+from receiver.store import consumer_ranges, events, feed, payments
+from receiver.store.consumer_ranges import EntrySeen
 from receiver.store.database import Database
 from receiver.store.payments import AGREEMENTS, STATUSES
 from receiver.store.search import Wanted
@@ -34,6 +35,7 @@ from receiver.web.schemas.base import (
     left_out,
     one_of,
 )
+from receiver.web.schemas.payments import Check
 
 PROOFS = tuple(str(strength) for strength in ProofStrength)
 
@@ -165,10 +167,27 @@ class FeedStep(Answer):
     """Null until it is given."""
 
 
+class ConsumerStep(Answer):
+    """A consumer has read or acknowledged an entry of the feed that stems from the event."""
+
+    at: Time
+    """To the minute, where it reads much."""
+    what: Literal["consumer"]
+    consumer: str
+    act: str
+    """`read` or `acked`."""
+    position: int
+    token: str
+    """The name of the token that it was done with."""
+
+
+Step = DeliveryStep | CheckStep | FeedStep | ConsumerStep
+
+
 class EventWithTimeline(Event):
     """An event and what happened around it."""
 
-    timeline: list[DeliveryStep | CheckStep | FeedStep]
+    timeline: list[Step]
     """In the order of time."""
 
     @classmethod
@@ -186,14 +205,15 @@ class EventWithTimeline(Event):
             checks = payments.checks_of(connection, about.id) if about else []
             deliveries = events.deliveries_of(connection, event_id)
             entries = feed.of_event(connection, event_id)
-        return cls(**dict(Event.of(found)), timeline=_timeline(deliveries, checks, entries))
+            seen = consumer_ranges.of_event(connection, event_id, found.source)
+        return cls(**dict(Event.of(found)), timeline=_timeline(deliveries, checks, entries, seen))
 
 
 def _timeline(
-    deliveries: Sequence[Any], checks: Sequence[Any], entries: Sequence[feed.Entry]
-) -> list[DeliveryStep | CheckStep | FeedStep]:
+    deliveries: Sequence[Any], checks: Sequence[Any], entries: Sequence[feed.Entry], seen: Sequence[EntrySeen]
+) -> list[Step]:
     """Order what happened around an event by its time."""
-    steps: list[DeliveryStep | CheckStep | FeedStep] = [
+    steps: list[Step] = [
         DeliveryStep(
             at=found.received_at,
             what="delivery",
@@ -204,13 +224,11 @@ def _timeline(
         )
         for found in deliveries
     ]
-    steps += [
-        CheckStep(at=made.at, what="check", outcome=made.outcome, bank_status=made.bank_status, detail=made.detail)
-        for made in checks
-    ]
+    steps += [CheckStep(what="check", **Check.of(made).shown()) for made in checks]
     steps += [
         FeedStep(at=entry.time, what="feed", type=entry.type, position=entry.position or None) for entry in entries
     ]
+    steps += [ConsumerStep(what="consumer", **entry._asdict()) for entry in seen]
     return sorted(steps, key=lambda step: step.at)
 
 

@@ -1,11 +1,12 @@
 """Payments: what callbacks claim, and what the bank's API says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_serializer
 
-from receiver.store.payments import AGREEMENTS, STATUSES
+from receiver.admin.payments import EACH_ITEM, items_of
+from receiver.store.payments import AGREEMENTS, STATUSES, CheckRecord
 from receiver.web.schemas.base import (
     PAGE,
     Agreement,
@@ -82,6 +83,11 @@ class Check(Answer):
     """`answered`, or why there is no answer."""
     detail: dict[str, Any]
 
+    @field_serializer("detail")
+    def _without_items(self, detail: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out each item of a job, which the job shows."""
+        return {name: value for name, value in detail.items() if name != EACH_ITEM}
+
 
 class PaymentWithChecks(Payment):
     """A payment and every check made."""
@@ -101,3 +107,60 @@ class PaymentPage(ListPage):
     data: list[Payment]
     next: str | None
     """The cursor of the next page; null on the last one."""
+
+
+class JobPath(Path):
+    """One job."""
+
+    source: Annotated[PathText, Field(examples=["bcb"])]
+    """The source's name."""
+    job_id: Annotated[PathText, Field(examples=["job-1"])]
+    """The bank's id of the job."""
+
+
+class JobItem(Answer):
+    """What became of one item of a job."""
+
+    index: int
+    """Its place in the job, from 0."""
+    status: str
+    """`completed` or `failed`."""
+    http_status: int | None
+    error: str | None
+    result: Any
+    """What the bank made of it; null where there is nothing, or too much of it."""
+
+
+class Job(Answer):
+    """What is known of a job."""
+
+    source: str
+    job_id: str = Field(validation_alias="subject")
+    status: Status
+    """What the bank's API said."""
+    bank_status: str | None
+    """The bank's own word."""
+    agreement: Agreement
+    claimed_status: Status | None
+    created_at: Time
+    updated_at: Time
+    next_check_at: Time | None = Field(validation_alias="due_at")
+    """When the bank is asked next; null where the state is final."""
+
+
+class JobWithItems(Job):
+    """A job with every item and every check made."""
+
+    failed: int | None
+    """How many items failed; null before the bank has told."""
+    items: list[JobItem]
+    """In the order of the job; none before it has ended."""
+    checks: list[Check]
+    """Oldest first."""
+
+    @classmethod
+    def made(cls, job: object, checks: Sequence[CheckRecord]) -> Self:
+        """Put a job, its checks and what they tell of its items together."""
+        items = [JobItem(**item) for item in items_of(checks)]
+        failed = sum(item.status == "failed" for item in items) if items else None
+        return cls(**dict(Job.of(job)), failed=failed, items=items, checks=[Check.of(check) for check in checks])

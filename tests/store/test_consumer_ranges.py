@@ -1,0 +1,80 @@
+"""Ranges of what a consumer has seen: joined where they touch, each with its own time, and bounded."""
+
+from datetime import timedelta
+
+import pytest
+from conftest import StandingClock
+from sqlalchemy import select
+
+from receiver.model import ConsumerAct
+from receiver.runtime import Runtime
+from receiver.store import consumer_ranges
+from receiver.store.consumer_ranges import RANGES_MAX, Range
+from receiver.store.tables import ConsumerRange, table_of
+
+
+def note(parts: Runtime, behind: int, through: int, by: str = "app", act: ConsumerAct = ConsumerAct.READ) -> None:
+    with parts.database.write() as connection:
+        consumer_ranges.note(connection, "ledger", act, by, Range(behind, through), parts.clock())
+
+
+def noted(parts: Runtime) -> list[tuple[int, int]]:
+    table = table_of(ConsumerRange)
+    with parts.database.read() as connection:
+        return [(row.behind, row.through) for row in connection.execute(select(table).order_by(table.c.id))]
+
+
+def test_what_follows_within_a_minute_lengthens_the_range(parts: Runtime, clock: StandingClock) -> None:
+    note(parts, 0, 10)
+    clock.forward(59)
+    note(parts, 10, 20)
+    note(parts, 5, 25)
+    assert noted(parts) == [(0, 25)]
+
+
+def test_what_follows_later_begins_where_the_last_one_ends(parts: Runtime, clock: StandingClock) -> None:
+    note(parts, 0, 10)
+    clock.forward(60)
+    note(parts, 5, 20)
+    assert noted(parts) == [(0, 10), (10, 20)]
+
+
+def test_what_was_seen_before_keeps_its_time(parts: Runtime, clock: StandingClock) -> None:
+    note(parts, 0, 10)
+    clock.forward(600)
+    note(parts, 2, 10)
+    note(parts, 10, 10)
+    assert noted(parts) == [(0, 10)]
+
+
+@pytest.mark.parametrize("behind", [-1, 11])
+def test_a_range_that_does_not_touch_stands_alone(parts: Runtime, behind: int) -> None:
+    note(parts, 0, 10)
+    note(parts, behind, 30)
+    assert noted(parts) == [(0, 10), (behind, 30)]
+
+
+def test_another_token_and_another_act_have_ranges_of_their_own(parts: Runtime) -> None:
+    note(parts, 0, 10)
+    note(parts, 0, 10, act=ConsumerAct.ACKED)
+    note(parts, 10, 20, by="other")
+    assert noted(parts) == [(0, 10), (0, 10), (10, 20)]
+
+
+def test_the_oldest_ranges_go(parts: Runtime, clock: StandingClock) -> None:
+    with parts.database.write() as connection:
+        for number in range(RANGES_MAX + 3):
+            at = clock() + timedelta(hours=number)
+            consumer_ranges.note(connection, "ledger", ConsumerAct.READ, "app", Range(number, number + 1), at)
+    found = noted(parts)
+    assert (len(found), found[0]) == (RANGES_MAX, (3, 4))
+
+
+def test_removing_a_consumer_forgets_its_ranges_alone(parts: Runtime) -> None:
+    note(parts, 0, 10)
+    with parts.database.write() as connection:
+        consumer_ranges.forget(connection, "other")
+    assert noted(parts) == [(0, 10)]
+    with parts.database.write() as connection:
+        consumer_ranges.forget(connection, "ledger")
+    assert noted(parts) == []
