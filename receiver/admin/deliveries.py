@@ -23,6 +23,9 @@ from receiver.store.replays import Selection
 PART = 500
 """Deliveries that are read at a time: their bodies come with them."""
 
+SEARCHED_AT_ONCE = 50
+"""Deliveries whose bodies are searched at a time: those of late ones are stored whole."""
+
 AUDITED = 100
 """Ids of accepted deliveries that one entry of the audit log names at most."""
 
@@ -82,9 +85,9 @@ def listing(
     found: list[DeliveryRecord] = []
     while len(found) < limit:
         with runtime.database.read() as connection:
-            rows = deliveries.listing(connection, wanted, below=below, limit=PART if contains else limit)
+            rows = deliveries.listing(connection, wanted, below=below, limit=SEARCHED_AT_ONCE if contains else limit)
         found += [row for row in rows if not contains or _contains(row, contains)]
-        if len(rows) < PART or not contains:
+        if len(rows) < SEARCHED_AT_ONCE or not contains:
             break
         below = rows[-1].id
     return found[:limit]

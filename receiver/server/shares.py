@@ -37,7 +37,7 @@ ROW_SECONDS, ROW = 0.005, 64
 
 AT_ONCE_MAX = 64
 
-OF_A_ROUND = 4
+OF_A_ROUND = 1
 """Requests of one address that begin in a round of the event loop, before others have had theirs ..."""
 
 PROVEN_SECONDS = 60.0

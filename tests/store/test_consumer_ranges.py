@@ -3,13 +3,14 @@
 from datetime import timedelta
 
 import pytest
-from conftest import StandingClock
+from conftest import StandingClock, make_token
 from sqlalchemy import select
 
 from receiver.model import ConsumerAct
 from receiver.runtime import Runtime
-from receiver.store import consumer_ranges
+from receiver.store import consumer_ranges, feed
 from receiver.store.consumer_ranges import RANGES_MAX, Range
+from receiver.store.sources import SourceRecord
 from receiver.store.tables import ConsumerRange, table_of
 
 
@@ -68,6 +69,37 @@ def test_the_oldest_ranges_go(parts: Runtime, clock: StandingClock) -> None:
             consumer_ranges.note(connection, "ledger", ConsumerAct.READ, "app", Range(number, number + 1), at)
     found = noted(parts)
     assert (len(found), found[0]) == (RANGES_MAX, (3, 4))
+
+
+def test_the_entries_of_an_event_are_seen_the_first_time_by_those_that_may_see_them(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    make_token(parts)
+    make_token(parts, sources=("other",), name="limited")
+    with parts.database.write() as connection:
+        for event_id in ("evt_1", "evt_2"):
+            feed.append(
+                connection,
+                type="bcb.deposit",
+                source_id=source.id,
+                subject=None,
+                event_id=event_id,
+                data={},
+                now=clock(),
+            )
+    feed.give_positions(parts.database)
+    first_at = clock()
+    for by in ("app", "limited", "app"):
+        note(parts, 0, 1, by=by)
+        note(parts, 0, 1, by=by, act=ConsumerAct.ACKED)
+        clock.forward(3600)
+    with parts.database.read() as connection:
+        seen = {each: consumer_ranges.of_event(connection, each, source.name) for each in ("evt_1", "evt_2")}
+    assert sorted(seen["evt_1"]) == [
+        ("ledger", ConsumerAct.ACKED, "app", 1, first_at),
+        ("ledger", ConsumerAct.READ, "app", 1, first_at),
+    ]
+    assert seen["evt_2"] == []
 
 
 def test_removing_a_consumer_forgets_its_ranges_alone(parts: Runtime) -> None:

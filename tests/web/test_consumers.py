@@ -17,6 +17,7 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 from werkzeug.test import TestResponse
 
 from receiver.runtime import Runtime
+from receiver.store import consumers
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.tables import FeedHead, table_of
 from receiver.web import create_app
@@ -252,6 +253,8 @@ def test_a_token_limited_to_sources_sees_these_alone_and_the_cursor_goes_to_the_
     page = got(client, f"{LEDGER}/feed", limited, limit=2)
     assert (positions(page), page["has_more"]) == ([3, 4], False)
     posted(client, f"{LEDGER}/ack", limited, cursor=page["next"])
+    with parts.database.write() as connection:
+        consumers.change(connection, "ledger", owner="limited", shared_with=["app"])
     assert got(client, f"{LEDGER}/feed", make_token(parts))["data"] == []
 
 
