@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Literal
 
 from receiver import banks
@@ -64,10 +65,14 @@ class Names:
     def _check_source(self, given: str) -> None:
         if self.visible_sources:
             return
+        if given not in self._sources:
+            raise _unknown("source", given, self._sources)
+
+    @cached_property
+    def _sources(self) -> Collection[str]:
+        """The names of all sources, looked up once however many are to be checked."""
         with self.database.read() as connection:
-            known = set(sources.names(connection).values())
-        if given not in known:
-            raise _unknown("source", given, known)
+            return set(sources.names(connection).values())
 
     def _check_consumer(self, given: str) -> None:
         with self.database.read() as connection:

@@ -96,7 +96,7 @@ def test_events_are_found_by_what_is_asked_for(
     assert ids(client, token, source="other") == [elsewhere]
     assert len(ids(client, token, source=["other", "bcb"])) == 4
     assert ids(client, token, source="other", payment_id="FT1") == []
-    assert ids(client, token, type="bcb.nothing") == []
+    assert ids(client, token, type="bcb.job.never") == []
 
 
 def test_an_empty_filter_restricts_nothing(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
