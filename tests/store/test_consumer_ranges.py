@@ -7,8 +7,9 @@ from conftest import StandingClock, make_token
 from sqlalchemy import select
 
 from receiver.model import ConsumerAct
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import consumer_ranges, feed
+from receiver.store import consumer_ranges, outbox
 from receiver.store.consumer_ranges import RANGES_MAX, Range
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import ConsumerRange, table_of
@@ -78,7 +79,7 @@ def test_the_entries_of_an_event_are_seen_the_first_time_by_those_that_may_see_t
     make_token(parts, sources=("other",), name="limited")
     with parts.database.write() as connection:
         for event_id in ("evt_1", "evt_2"):
-            feed.append(
+            outbox.append(
                 connection,
                 type="bcb.deposit",
                 source_id=source.id,
@@ -87,7 +88,7 @@ def test_the_entries_of_an_event_are_seen_the_first_time_by_those_that_may_see_t
                 data={},
                 now=clock(),
             )
-    feed.give_positions(parts.database)
+    catch_up(parts.database)
     first_at = clock()
     for by in ("app", "limited", "app"):
         note(parts, 0, 1, by=by)
