@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from receiver.banks.callback import Callback
 from receiver.banks.protocol import KeysNotKnown
 from receiver.inbox.decompression import CodingNotSupported, unpacked_bytes_max
-from receiver.inbox.source_cache import KnownSource, SourceCache, SourceUnknown
+from receiver.inbox.source_cache import KnownSource, SourceCache
 from receiver.inbox.verification import CODING_NOT_SUPPORTED, Genuine, Late, Refused, check_head, judge
 from receiver.model import Verdict
 from receiver.projection.backlog import Backlog
@@ -21,7 +21,6 @@ from receiver.store.database import ANSWER_SECONDS
 from receiver.store.group_commit import GroupCommit
 from receiver.store.late import NewLate, find_before, hold_all
 from receiver.store.records import NonceReused, Recorded
-from receiver.store.sources import SourceGone
 from receiver.store.thread_pool import run_in_thread
 
 log = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ class Inbox:
             self._want_keys(known, now)
             raise TryLater(str(unknown)) from unknown
         if isinstance(judged, Genuine):
-            recorded = self._commit(judged)
+            recorded = self._commits.run(judged)
             self._backlog.grew(len(judged.events))
             return self._settle(judged, recorded, known)
         if isinstance(judged, Late):
@@ -192,7 +191,7 @@ class Inbox:
             found = find_before(connection, late.delivery)
         if found is None and not late.refusal.has_one_cut:
             return self._reject(Refused(late.delivery, late.refusal))
-        return self._settle(late, self._commit(late) if found is None else found, known)
+        return self._settle(late, self._commits.run(late) if found is None else found, known)
 
     def _settle(self, judged: Genuine | Late, recorded: Recorded | NonceReused | None, known: KnownSource) -> Outcome:
         delivery = judged.delivery
@@ -208,21 +207,9 @@ class Inbox:
         log.info("delivery %s %s%s: %s", delivery.id, kind, conflict, " ".join(recorded.event_ids))
         return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
 
-    def _commit(self, judged: Genuine | Late | Refused) -> Recorded | NonceReused | None:
-        """Write a delivery down, together with others.
-
-        Raises:
-            SourceUnknown: it was removed since it was looked at.
-            StoreUnavailable
-        """
-        try:
-            return self._commits.run(judged)
-        except SourceGone as gone:
-            raise SourceUnknown(str(gone)) from gone
-
     def _reject(self, refused: Refused) -> Outcome:
         """Store a rejected delivery for staff to look at."""
-        self._commit(refused)
+        self._commits.run(refused)
         log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
         return Outcome(Verdict.REJECTED)
 

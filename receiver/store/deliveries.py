@@ -169,11 +169,7 @@ def store_rejected(
     """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `most` in its share.
 
     `likely` says that it looks like the bank's. A share may exceed `most` by some hundredths for a while.
-
-    Raises:
-        SourceGone
     """
-    sources.share(connection, [delivery.source_id])
     headers = list(delivery.headers.items())[:HEADERS_MAX]
     values = dict(
         delivery._asdict(),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, select, update
 
 from receiver.model import Verdict
-from receiver.store import outbox, search_index, sources
+from receiver.store import outbox, search_index
 from receiver.store.bulk_insert import BulkInsert, RowValues
 from receiver.store.events import ids_of_delivery
 from receiver.store.records import (
@@ -66,11 +66,7 @@ def record_all(connection: Connection, deliveries: Sequence[DeliveryWithEvents])
     """Write deliveries down, each once, in the caller's transaction, and say of each what became of it.
 
     Nothing is written of one that gets `NonceReused`.
-
-    Raises:
-        SourceGone
     """
-    sources.share(connection, {delivery.source_id for delivery, _ in deliveries})
     # In one order for all writers (nonces here, identities below), so that no two ever wait for each other in a circle.
     in_order = sorted(deliveries, key=lambda pair: (pair[0].source_id, pair[0].nonce or ""))
     rows = [_delivery_row(delivery) for delivery, _ in in_order]
@@ -85,12 +81,7 @@ def record_all(connection: Connection, deliveries: Sequence[DeliveryWithEvents])
 
 
 def release(connection: Connection, delivery: NewDelivery, events: Sequence[NewEvent]) -> Recorded:
-    """Accept a delivery that is stored as late, in the caller's transaction, once, however many try to at once.
-
-    Raises:
-        SourceGone
-    """
-    sources.share(connection, [delivery.source_id])
+    """Accept a delivery that is stored as late, in the caller's transaction, once, however many try to at once."""
     is_late = (_deliveries.c.id == delivery.id, _deliveries.c.verdict == Verdict.LATE)
     changed = update(_deliveries).where(*is_late).values(verdict=Verdict.ACCEPTED)
     if connection.execute(changed.returning(_deliveries.c.id)).first() is None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, literal_column, select, update
 
 from receiver.model import Status, SubjectKind, Verdict
-from receiver.store import claims, intake, sources
+from receiver.store import claims, intake
 from receiver.store.bulk_insert import BulkInsert, RowValues
 from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.events import ids_of_delivery
@@ -65,11 +65,7 @@ def hold_all(connection: Connection, arrived: Sequence[NewLate]) -> list[Recorde
     """Write late deliveries down, each once, and have the bank asked about them, in the caller's transaction.
 
     What it returns of one that came before is what became of it then.
-
-    Raises:
-        SourceGone
     """
-    sources.share(connection, {late.delivery.source_id for late in arrived})
     # In one order for all writers (nonces here, subjects below), so that no two ever wait for each other in a circle.
     in_order = sorted(arrived, key=lambda late: (late.delivery.source_id, late.delivery.nonce or ""))
     new = _insert_deliveries.run_for_new(connection, [_delivery_row(late) for late in in_order])

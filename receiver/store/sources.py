@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -21,12 +21,6 @@ _NAMES = select(_sources.c.id, _sources.c.name)
 GIVEN_BY_PERSONS = ("ca_certificate",)
 """What stands among the credentials and is not the bank's to change."""
 
-_SHARE = {
-    "sqlite": "SELECT id FROM sources WHERE id = ?",
-    "postgresql": "SELECT id FROM sources WHERE id = %s FOR KEY SHARE",
-}
-"""As the drivers take it: every callback waits for it, and to build the statement costs more than to run it."""
-
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 _FORMER = re.compile(rf"(?:{_NAME.pattern})~[0-9]+")
@@ -39,10 +33,6 @@ class SourceNameWrong(ReceiverError):
 
 class SourceExists(ReceiverError):
     """There is a source of this name already."""
-
-
-class SourceGone(ReceiverError):
-    """The source was removed meanwhile; nothing can be written down for it."""
 
 
 class SourceRecord(NamedTuple):
@@ -158,26 +148,10 @@ def change(connection: Connection, source_id: int, **values: Any) -> None:
 def lock(connection: Connection, source_id: int) -> None:
     """Make other writers about this source wait until the transaction ends (on SQLite they all wait anyway).
 
-    Callbacks do not wait: the lock is `FOR NO KEY UPDATE`, which goes together with the key-share lock that the insert
-    of a delivery takes on its source. `FOR UPDATE` does not, and would starve where callbacks come without a pause.
+    Nobody waits who only refers to it: the lock is `FOR NO KEY UPDATE`, which goes together with the key-share lock of
+    a foreign key. `FOR UPDATE` does not.
     """
     connection.execute(select(_sources.c.id).where(_sources.c.id == source_id).with_for_update(key_share=True))
-
-
-def share(connection: Connection, source_ids: Iterable[int]) -> None:
-    """Keep sources from being removed until the transaction ends; for whoever is about to write for them.
-
-    It is the lock that a foreign key takes (`FOR KEY SHARE`), once for all rows: who removes a source waits for it, and
-    then finds what was written. It waits for nobody but who is removing one of these sources.
-
-    Raises:
-        SourceGone
-    """
-    query = _SHARE[connection.dialect.name]
-    # Nearly always one. In one order for all writers, as every lock.
-    for source_id in sorted(set(source_ids)):
-        if connection.exec_driver_sql(query, (source_id,)).first() is None:
-            raise SourceGone(f"the source {source_id} was removed meanwhile")
 
 
 def lock_bank(connection: Connection, bank: str) -> None:

@@ -91,7 +91,7 @@ def source() -> Any:
 def shared_source() -> Any:
     """Make such a column for a table that callbacks write to: no foreign key, which each row would pay for.
 
-    What it stood for is held by `receiver.store.sources.share`, once for a transaction, and a trigger of the database.
+    The row of a source is never deleted (`receiver.store.removals`); a trigger refuses it where something has come.
     """
     return Field(sa_column=Column(BigKey, nullable=False))
 

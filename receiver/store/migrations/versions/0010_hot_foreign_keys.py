@@ -23,7 +23,7 @@ BEGIN
     RETURN NULL;
 END $$
 """
-"""It runs once the row is locked: who inserts holds it until the commit (`receiver.store.sources.share`)."""
+"""For whoever deletes by hand: the receiver itself never deletes the row of a source (`receiver.store.removals`)."""
 
 
 def upgrade() -> None:
