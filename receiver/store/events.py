@@ -119,7 +119,9 @@ def find(connection: Connection, event_id: str) -> EventRecord | None:
 
 def by_ids(connection: Connection, event_ids: Sequence[str]) -> list[EventRecord]:
     """Return events in the order of these ids; one that is not there is left out."""
-    found = fetch_all(connection, EventRecord, _named(_events).where(_events.c.id.in_(event_ids)))
+    found = fetch_all(
+        connection, EventRecord, _named(_events).where(pagination.among(connection, _events.c.id, event_ids))
+    )
     by_id = {event.id: event for event in found}
     return [by_id[event_id] for event_id in event_ids if event_id in by_id]
 

@@ -1,9 +1,21 @@
 """Keyset pagination of a list that is filtered by several values: each part is read in order from its own index."""
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Select, func, select, union_all
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Select,
+    any_,
+    bindparam,
+    func,
+    select,
+    union_all,
+)
 
 PARTS_MAX = 200
 """Combinations of filters in one statement; beyond it a plain filter serves."""
@@ -63,3 +75,14 @@ def beside(column: ColumnElement[Any], values: Sequence[Any], neutral: Any) -> l
     and may walk the whole of a frequent type for the sake of its order. `neutral` is no value of the column.
     """
     return [func.coalesce(column, neutral).in_(list(values))] if values else []
+
+
+def among(connection: Connection, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of many values, which go to the database as one parameter.
+
+    With a parameter for each, drivers take longer over the statement than the database does over the rows.
+    """
+    if connection.dialect.name == "sqlite":
+        listed = func.json_each(json.dumps(list(values))).table_valued("value")
+        return column.in_(select(listed.c.value))
+    return column == any_(bindparam(None, list(values), type_=ARRAY(column.type)))

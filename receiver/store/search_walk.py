@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select, union_all
 
+from receiver.store.pagination import among
 from receiver.store.search_terms import Range
 from receiver.store.tables import SearchKey, table_of
 
@@ -44,7 +45,7 @@ def rarest(connection: Connection, span: Span, leads: Sequence[tuple[Range, ...]
     sampled = span.blocks[::step]
 
     def number(lead: tuple[Range, ...]) -> int:
-        keys = _keys_in(span, sampled, lead).limit(READ_MAX).subquery()
+        keys = _keys_in(connection, span, sampled, lead).limit(READ_MAX).subquery()
         found: int = connection.execute(select(func.count()).select_from(keys)).scalar_one()
         return found
 
@@ -59,7 +60,7 @@ def walk(connection: Connection, span: Span, lead: tuple[Range, ...]) -> Iterato
     start, number = 0, 1
     while start < len(span.blocks):
         blocks = span.blocks[start : start + number]
-        query = _keys_in(span, blocks, lead)
+        query = _keys_in(connection, span, blocks, lead)
         read = connection.execute(query if number == 1 else query.limit(READ_MAX + 1)).scalars().all()
         if len(read) > READ_MAX and number > 1:
             number = 1
@@ -69,12 +70,12 @@ def walk(connection: Connection, span: Span, lead: tuple[Range, ...]) -> Iterato
         number = min(2 * number, BLOCKS_MAX) if len(read) < READ_MAX else 1
 
 
-def _keys_in(span: Span, blocks: Sequence[int], ranges: Sequence[Range]) -> Select[Any]:
+def _keys_in(connection: Connection, span: Span, blocks: Sequence[int], ranges: Sequence[Range]) -> Select[Any]:
     """Select the positions in some blocks that have a key in one of the ranges."""
     parts = [
         select(_keys.c.position).where(
-            _keys.c.block.in_(blocks),
-            _keys.c.facets_id.in_(span.facets),
+            among(connection, _keys.c.block, blocks),
+            among(connection, _keys.c.facets_id, span.facets),
             _keys.c.term >= one.low,
             _keys.c.term < one.high,
             _keys.c.position >= span.least,

@@ -23,9 +23,10 @@ FACTS: dict[str, Any] = {
 
 def terms(amount: Any = "1000.50", currency: Any = "USD", **facts: Any) -> list[bytes]:
     """The terms of an event about the payment FT2384654NXF6."""
-    return search_terms.terms_of(
+    found = search_terms.terms_of(
         facts, subject="FT2384654NXF6", payment_id="FT2384654NXF6", amount=amount, currency=currency, conflict=False
     )
+    return sorted(found)
 
 
 def finds(typed: str, found: list[bytes]) -> bool:
