@@ -10,6 +10,7 @@ from sqlalchemy import text
 from web.reading import Headers, assert_problem, get, got, send
 
 from receiver.runtime import Runtime
+from receiver.store.sources import SourceRecord
 
 pytestmark = pytest.mark.usefixtures("source")
 
@@ -22,7 +23,7 @@ def ids(client: FlaskClient, token: Headers, **query: Any) -> list[str]:
 
 
 @pytest.fixture
-def event_id(client: FlaskClient, bank: BankSigner) -> str:
+def event_id(client: FlaskClient, bank: BankSigner, source: SourceRecord) -> str:  # noqa: ARG001 - it must be there
     """A deposit among others."""
     value = {"amount": "1250.00", "currency": "EUR"}
     body = deposit(transactionId="FT77", accountNumber=IBAN, value=value, transactionDetails="Rent\n2026-0815\tMüller")
