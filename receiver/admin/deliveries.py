@@ -15,16 +15,13 @@ from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, replays
 from receiver.store import late as late_deliveries
 from receiver.store.database import retried
-from receiver.store.deliveries import DeliveryRecord, Listed
+from receiver.store.deliveries import DeliveryRecord
 from receiver.store.late import HeldRecord
 from receiver.store.records import Recorded
 from receiver.store.replays import Selection
 
 PART = 500
 """Deliveries that are read at a time: their bodies come with them."""
-
-SEARCHED_AT_ONCE = 50
-"""Deliveries whose bodies are searched at a time: those of late ones are stored whole."""
 
 AUDITED = 100
 """Ids of accepted deliveries that one entry of the audit log names at most."""
@@ -69,34 +66,6 @@ def _found(connection: Connection, delivery_id: str) -> DeliveryRecord:
     if row is None:
         raise NotFound(f"there is no delivery {delivery_id!r}")
     return row
-
-
-def listing(
-    runtime: Runtime, wanted: Listed, *, contains: str = "", below: str | None = None, limit: int
-) -> list[DeliveryRecord]:
-    """Return late and rejected deliveries, newest first; `below` is the id to go on from.
-
-    `contains` is a text that stands in the body, the path, a header or the detail, whatever the case of its letters.
-    There is no index for it: it reads what is kept, part by part.
-
-    Raises:
-        StoreUnavailable
-    """
-    found: list[DeliveryRecord] = []
-    while len(found) < limit:
-        with runtime.database.read() as connection:
-            rows = deliveries.listing(connection, wanted, below=below, limit=SEARCHED_AT_ONCE if contains else limit)
-        found += [row for row in rows if not contains or _contains(row, contains)]
-        if len(rows) < SEARCHED_AT_ONCE or not contains:
-            break
-        below = rows[-1].id
-    return found[:limit]
-
-
-def _contains(row: DeliveryRecord, text: str) -> bool:
-    body = (row.body or b"").decode("utf-8", "replace")
-    headers = (part for header in row.headers.items() for part in header)
-    return any(text.casefold() in place.casefold() for place in (body, row.path, row.detail or "", *headers))
 
 
 def raw(runtime: Runtime, who: str, delivery_id: str) -> tuple[DeliveryRecord, bytes]:

@@ -1,8 +1,5 @@
 """Payments and jobs: ask the bank about one at once, also about one that no callback named."""
 
-from collections.abc import Sequence
-from typing import Any
-
 from receiver.admin import sources
 from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible, SubjectKind
@@ -12,9 +9,6 @@ from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.store import claims, payments
 from receiver.store.payments import CheckRecord, SubjectRecord
-
-EACH_ITEM = "each_item"
-"""Where a check's detail holds the items of a job."""
 
 ID_CHARACTERS_MAX = 200
 """As long as an id in a callback may be."""
@@ -66,11 +60,3 @@ def with_checks(
         if found is None:
             raise NotFound(f"there is no {kind} {subject!r} of {source_name!r}")
         return found, payments.checks_of(connection, found.id)
-
-
-def items_of(checks: Sequence[CheckRecord]) -> list[dict[str, Any]]:
-    """Return what became of each item of a job, as the bank said it last."""
-    found: list[dict[str, Any]] = next(
-        (check.detail[EACH_ITEM] for check in reversed(checks) if EACH_ITEM in check.detail), []
-    )
-    return found

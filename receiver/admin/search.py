@@ -1,4 +1,7 @@
-"""Finding events as a person asks for them: by whatever is known of one. Pages, API and command line search by this."""
+"""Finding events, and deliveries that were not accepted, by whatever a person knows of them.
+
+Pages, API and command line search by this.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -7,7 +10,8 @@ from typing import Any
 from receiver.feed.cursors import CursorInvalid
 from receiver.projection.indexer import index_all
 from receiver.runtime import Runtime
-from receiver.store import events, search, search_index, search_terms
+from receiver.store import deliveries, events, search, search_index, search_terms
+from receiver.store.deliveries import DeliveryRecord, Listed
 from receiver.store.events import EventRecord, Filter
 from receiver.store.search import Wanted
 
@@ -15,6 +19,9 @@ LISTED = frozenset({"source", "type", "payment_id", "event_id", "late", "receive
 """What the list of events itself is filtered by: it needs no index, and so is whole while one is made."""
 
 PAGE_MAX = 1000
+
+SEARCHED_AT_ONCE = 50
+"""Deliveries whose bodies are searched at a time: those of late ones are stored whole."""
 
 
 @dataclass(frozen=True)
@@ -106,3 +113,31 @@ def masked(event: EventRecord) -> EventRecord:
     accounts = search_terms.accounts_in(event.facts)
     subject = search_terms.masked(event.subject) if event.subject in accounts and event.subject else event.subject
     return event._replace(facts=facts, subject=subject)
+
+
+def find_deliveries(
+    runtime: Runtime, wanted: Listed, *, contains: str = "", below: str | None = None, limit: int
+) -> list[DeliveryRecord]:
+    """Return late and rejected deliveries, newest first; `below` is the id to go on from.
+
+    `contains` is a text that stands in the body, the path, a header or the detail, whatever the case of its letters.
+    There is no index for it: it reads what is kept, part by part.
+
+    Raises:
+        StoreUnavailable
+    """
+    found: list[DeliveryRecord] = []
+    while len(found) < limit:
+        with runtime.database.read() as connection:
+            rows = deliveries.listing(connection, wanted, below=below, limit=SEARCHED_AT_ONCE if contains else limit)
+        found += [row for row in rows if not contains or _contains(row, contains)]
+        if len(rows) < SEARCHED_AT_ONCE or not contains:
+            break
+        below = rows[-1].id
+    return found[:limit]
+
+
+def _contains(row: DeliveryRecord, text: str) -> bool:
+    body = (row.body or b"").decode("utf-8", "replace")
+    headers = (part for header in row.headers.items() for part in header)
+    return any(text.casefold() in place.casefold() for place in (body, row.path, row.detail or "", *headers))

@@ -57,8 +57,12 @@ def proxy_for(url: str) -> str | None:
 
     User and password are left out.
     """
-    proxies: dict[str, str] = get_environ_proxies(url)
-    parts = urlsplit(url)
+    try:
+        proxies: dict[str, str] = get_environ_proxies(url)
+        parts = urlsplit(url)
+    except ValueError:
+        # It is no URL: nobody was asked.
+        return None
     found = proxies.get(parts.scheme) or proxies.get("all")
     if not found:
         return None

@@ -6,10 +6,8 @@ from typing import Any, TextIO
 
 import click
 
-from receiver.banks.connectpay.calls import METHODS
 from receiver.cli.context import Group, migrated, who
 from receiver.cli.output import write_json
-
 
 @click.group(cls=Group)
 def connectpay() -> None:
@@ -18,7 +16,7 @@ def connectpay() -> None:
 
 @connectpay.command()
 @click.argument("source")
-@click.argument("method", metavar="METHOD", type=click.Choice(METHODS, case_sensitive=False))
+@click.argument("method")
 @click.argument("path")
 @click.option("--user-token", type=click.File(), help="The user's token: a file, or - for the first line of the input.")
 @click.option("--user-ip", metavar="ADDRESS", help="The user's own IP address.")

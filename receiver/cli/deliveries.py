@@ -45,7 +45,7 @@ def list_deliveries(
     as_json: bool,
 ) -> None:
     """List late deliveries, which wait to be confirmed, and the rejected ones that are kept; newest first."""
-    from receiver.admin import deliveries as acts
+    from receiver.admin import search
     from receiver.admin.names import Names
     from receiver.store.deliveries import Listed
     from receiver.web.schemas.deliveries import Delivery
@@ -55,7 +55,7 @@ def list_deliveries(
     verdicts = (Verdict(verdict),) if verdict else Listed.verdicts
     wanted = Listed(verdicts, names, reasons, after)
     found = pages(
-        lambda below, size: acts.listing(runtime, wanted, contains=contains, below=below, limit=size),
+        lambda below, size: search.find_deliveries(runtime, wanted, contains=contains, below=below, limit=size),
         lambda row: row.id,
         limit,
     )

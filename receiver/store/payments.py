@@ -24,6 +24,10 @@ LATEST = timedelta(days=31)
 BROUGHT_AT_ONCE = 1000
 
 
+EACH_ITEM = "each_item"
+"""Where a check's detail holds the items of a job."""
+
+
 class LeaseLost(Exception):
     """Another worker has taken the subject over; what this one found out must not be written."""
 
@@ -295,3 +299,11 @@ def checks_of(connection: Connection, subject_id: int) -> list[CheckRecord]:
     """Return every check made of a subject, oldest first."""
     query = select(*columns_of(CheckRecord, _checks)).where(_checks.c.subject_id == subject_id).order_by(_checks.c.id)
     return fetch_all(connection, CheckRecord, query)
+
+
+def items_of(checks: Sequence[CheckRecord]) -> list[dict[str, Any]]:
+    """Return what became of each item of a job, as the bank said it last."""
+    found: list[dict[str, Any]] = next(
+        (check.detail[EACH_ITEM] for check in reversed(checks) if EACH_ITEM in check.detail), []
+    )
+    return found

@@ -18,6 +18,7 @@ SIGNALS = {
     "CodingBroken",
     "CodingNotSupported",
     "FeedRefused",
+    "GivenTwice",
     "KeysNotKnown",
     "LeaseLost",
     "NonceReused",

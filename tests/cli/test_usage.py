@@ -86,7 +86,7 @@ def test_a_missing_key_fails_in_one_line_that_names_it(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--secret", "--client-secret", "--password", "--token", "--signing-secret"], ids=lambda option: option
+    "option", ["--secret", "--client-secret", "--password", "--signing-secret"], ids=lambda option: option
 )
 def test_no_command_takes_a_secret_as_an_argument_save_the_simulator_its_own(option: str) -> None:
     taking = [words for words, command in commands() for parameter in command.params if option in parameter.opts]

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_serializer
 
-from receiver.admin.payments import EACH_ITEM, items_of
-from receiver.store.payments import AGREEMENTS, STATUSES, CheckRecord
+from receiver.store.payments import AGREEMENTS, EACH_ITEM, STATUSES, CheckRecord, items_of
 from receiver.web.schemas.base import (
     PAGE,
     Agreement,
