@@ -56,8 +56,8 @@ class FeedClient:
 
     def _is_wanted(self, entry: Mapping[str, Any]) -> bool:
         # Here, not at the receiver: what is acknowledged is a position in the whole feed, whatever is passed over.
-        source = str(entry["source"]).rpartition("/")[2]
-        return (not self.sources or source in self.sources) and (not self.types or entry["type"] in self.types)
+        source = str(entry.get("source")).rpartition("/")[2]
+        return (not self.sources or source in self.sources) and (not self.types or entry.get("type") in self.types)
 
     def seek(self, to: str) -> None:
         """Move the consumer: to `beginning`, `end`, a cursor or a time (RFC 3339).

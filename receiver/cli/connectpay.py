@@ -9,6 +9,7 @@ import click
 from receiver.cli.context import Group, migrated, who
 from receiver.cli.output import write_json
 
+
 @click.group(cls=Group)
 def connectpay() -> None:
     """Call ConnectPay's API, as the partner or in a user's name."""

@@ -87,8 +87,8 @@ def _unknown(key: str, known: Mapping[str, str]) -> str:
 
 
 def _ask(bank: Bank, given: Mapping[str, str]) -> dict[str, str]:
-    """Ask for what is not given yet."""
-    wanted = [name for name in bank.credential_names if name not in given]
+    """Ask for what is not given yet, but for the CA that hardly any source needs: a file names it."""
+    wanted = [name for name in bank.credential_names if name not in given and name != "ca_certificate"]
     if given:
         wanted = [name for name in wanted if name not in bank.credentials_optional]
     if wanted:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import JSON, Connection, delete, func, literal, select, update
 
 from receiver.store import feed
 from receiver.store.bulk_insert import insert_or_skip
@@ -69,7 +69,9 @@ def listing(connection: Connection, *, behind: str | None = None, limit: int) ->
 
 
 def _all() -> Any:
-    return select(*columns_of(ConsumerRecord, _consumers))
+    # Consumers of earlier releases have none.
+    shared_with = func.coalesce(_consumers.c.shared_with, literal([], JSON), type_=JSON)
+    return select(*columns_of(ConsumerRecord, _consumers, shared_with=shared_with))
 
 
 def position_of(connection: Connection, name: str) -> int | None:

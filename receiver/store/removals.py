@@ -71,9 +71,8 @@ def hide(connection: Connection, source: SourceRecord, now: datetime) -> None:
 def clear(connection: Connection, source: SourceRecord) -> str:
     """Drop what is left of a hidden source that nothing belongs to, and free its name; return what it is called now.
 
-    A row's name is part of a key, so that to change it takes the lock that every insert of a callback stands against.
-    It is not waited for: whoever came later, for other sources too, would wait behind. On PostgreSQL this fails
-    (`Contended`) for as long as a callback of this source is being written.
+    A callback that is being written just then stays with the row, by whatever name. The lock is not waited for: whoever
+    else wants it would wait behind; then this fails (`Contended`).
     """
     connection.execute(select(_sources.c.id).where(_sources.c.id == source.id).with_for_update(nowait=True))
     connection.execute(delete(_secrets).where(_secrets.c.source_id == source.id))

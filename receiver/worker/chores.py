@@ -210,20 +210,27 @@ class AuditAnchor:
         return 0
 
 
+BATCHES = 20
+"""Of searches' index in a round: checks wait for it half a second at most."""
+
+
 @dataclass
 class SearchIndex:
-    """Indexes events for searches, a few in each round: new ones, and those that were there before the index was."""
+    """Indexes events for searches, in each round some: new ones, and those that were there before the index was."""
 
     runtime: Runtime
     _has_older: bool = True
 
     def index(self) -> int:
-        """Index some; return 0 where nothing is left.
+        """Index up to `BATCHES` batches. Returns 0: nobody waits for it, and who searches does the rest.
 
         Raises:
             StoreUnavailable
         """
-        return index_some(self.runtime.database) + self._index_older()
+        for _ in range(BATCHES):
+            if not (index_some(self.runtime.database) or self._index_older()):
+                break
+        return 0
 
     def _index_older(self) -> int:
         if self._has_older:

@@ -68,9 +68,9 @@ def test_a_check_is_noted_once_the_bank_was_asked(parts: Runtime, simulator: Sim
 
 
 @pytest.mark.usefixtures("source")
-def test_a_check_of_no_payment_or_of_a_disabled_source_is_not_noted(parts: Runtime, simulator: Simulator) -> None:
-    with pytest.raises(NotFound, match="there is no payment 'FT1' of 'bcb'"):
-        payments.check(parts, WHO, "bcb", "FT1")
+def test_a_check_at_no_source_or_at_a_disabled_one_is_not_noted(parts: Runtime, simulator: Simulator) -> None:
+    with pytest.raises(NotFound, match="there is no source 'bbc'"):
+        payments.check(parts, WHO, "bbc", "FT1")
     tell(parts, simulator, "FT1")
     sources.disable(parts, WHO, "bcb")
     with pytest.raises(NotPossible, match="the bank was not asked"):

@@ -147,18 +147,18 @@ def on_postgresql(postgresql_url: str) -> Iterator[Runtime]:
     parts.database.close()
 
 
-def test_a_callback_that_is_being_written_meanwhile_is_not_waited_for_and_stays(
-    on_postgresql: Runtime, monkeypatch: pytest.MonkeyPatch
+def test_a_callback_that_is_being_written_meanwhile_is_not_waited_for_and_stays_with_its_source(
+    on_postgresql: Runtime,
 ) -> None:
-    monkeypatch.setattr(source_removal, "PAUSE_SECONDS", 0)
     source = add_source(on_postgresql)
     with on_postgresql.database.write() as connection:
         intake.record(connection, made.delivery(on_postgresql, source), [made.event(on_postgresql, "FT1")])
         # In a transaction of its own, beside the one that is open.
-        assert source_removal.remove(on_postgresql, WHO, "bcb") == Removed("bcb", ["deliveries"])
+        assert source_removal.remove(on_postgresql, WHO, "bcb") == Removed(f"bcb~{source.id}", [])
     assert deliveries(on_postgresql) == 1
-    with pytest.raises(NotPossible, match="what its bank told stays"):
-        source_removal.remove(on_postgresql, WHO, "bcb")
+    with on_postgresql.database.read() as connection:
+        (left,) = stored.every(connection)
+    assert (left.id, left.name, left.enabled) == (source.id, f"bcb~{source.id}", False)
 
 
 def test_a_removal_that_was_cut_short_is_finished_by_the_next(

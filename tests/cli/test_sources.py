@@ -45,7 +45,7 @@ def test_credentials_may_be_in_a_file(cli: Cli, live: Runtime, tmp_path: Path) -
 
 
 def test_credentials_may_be_spelt_as_the_bank_does(cli: Cli, live: Runtime) -> None:
-    spelt = json.dumps({"clientId": "the-client", "clientSecret": "the-hidden-secret", "isActive": True})
+    spelt = json.dumps({"clientId": "the-client", "clientSecret": "the-hidden-secret"})
     cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", given=spelt)
     assert credentials_of(live, "bcb") == GIVEN
 
@@ -56,8 +56,8 @@ def test_credentials_may_be_spelt_as_the_bank_does(cli: Cli, live: Runtime) -> N
         ("{", "--credentials is not JSON"),
         ("", "--credentials is not JSON"),
         (b"\xff\xfe\x00", "--credentials is not JSON"),
-        ("[]", "--credentials lacks client_id, client_secret"),
-        ('"the-hidden-secret"', "--credentials lacks client_id, client_secret"),
+        ("[]", "--credentials is no JSON object"),
+        ('"the-hidden-secret"', "--credentials is no JSON object"),
         ('{"client_id": "a"}', "--credentials lacks client_secret"),
         ('{"client_id": "a", "client_secret": ""}', "--credentials lacks client_secret"),
         ('{"client_id": 7, "client_secret": "the-hidden-secret"}', "--credentials lacks client_id"),

@@ -185,7 +185,7 @@ def test_one_delivery_a_source_or_a_time_can_be_chosen(
     assert planned(parts, **AGAIN).matched.number == 3
     assert planned(parts, **AGAIN, received_after=clock()).matched.number == 2
     oldest = rejected(parts)[-1]
-    assert run(parts, **AGAIN, delivery_id=oldest.id).done == 1
+    assert run(parts, **AGAIN, delivery_ids=(oldest.id,)).done == 1
     assert [entry.subject for entry in log(parts)] == ["FT1"]
     assert run(parts, **AGAIN, sources=("other",)).done == 1
     assert [entry.subject for entry in log(parts)] == ["FT1", "FT3"]

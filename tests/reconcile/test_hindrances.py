@@ -11,6 +11,7 @@ from store import made
 
 from receiver.admin import payments, source_removal, sources
 from receiver.model import CredentialChangeKind, NotPossible
+from receiver.projection.projector import catch_up
 from receiver.reconcile import hindrances
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes
@@ -30,6 +31,7 @@ def database_url(sqlite_url: str) -> str:
 def known(parts: Runtime) -> SourceRecord:
     source = add_source(parts, base_url="http://127.0.0.1:9", requests_per_window=1)
     made.record(parts, made.delivery(parts, source), made.event(parts, "FT1"))
+    catch_up(parts.database)
     return source
 
 

@@ -71,11 +71,16 @@ RECORDS = {
     "repeats.received_at",
     "replays.created_at",
     "replays.finished_at",
+    "search_blocks.first_at",
+    "search_blocks.last_at",
+    "search_events.received_at",
     "signing_secrets.created_at",
     "sources.created_at",
+    "sources.hidden_at",
     "subjects.claimed_at",
     "subjects.created_at",
     "subjects.updated_at",
+    "worker_seen.seen_at",
 }
 """When something was. Nothing is put off because of it; of `wanted_at` only whether it is set counts."""
 

@@ -69,12 +69,10 @@ def peers(parts: Runtime, *, proven: bool = False) -> Counter[str]:
     return Counter(row.peer for row in stored(parts) if row.verdict == "rejected" and row.proven is proven)
 
 
-def test_a_flood_of_3000_leaves_other_addresses_and_what_was_signed_rightly(
-    parts: Runtime, source: SourceRecord
-) -> None:
+def test_a_flood_leaves_other_addresses_and_what_was_signed_rightly(parts: Runtime, source: SourceRecord) -> None:
     flood(parts, source, "198.51.100.7", 5)
     flood(parts, source, "203.0.113.9", 5, proven=True)
-    flood(parts, source, "192.0.2.66", 3000)
+    flood(parts, source, "192.0.2.66", 600)
     assert peers(parts) == Counter({"198.51.100.7": 5, "192.0.2.66": MOST - 5})
     assert peers(parts, proven=True) == Counter({"203.0.113.9": 5})
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, text
+from sqlalchemy import JSON, BigInteger, Column, Index
 from sqlmodel import Field, SQLModel
 
 from receiver.model import ConsumerAct
@@ -100,7 +100,7 @@ class Consumer(SQLModel, table=True):
     position: int = Field(sa_type=BigKey)
     owner: str | None = None
     """The name of the token that it belongs to, which no other token ever gets; none where it belongs to all."""
-    shared_with: list[str] = Field(sa_type=JSON, sa_column_kwargs={"server_default": text("'[]'")})
+    shared_with: list[str] | None = Field(default=None, sa_type=JSON)
     """Names of other tokens that may use it."""
     created_at: datetime = time()
     read_at: datetime | None = time(nullable=True)

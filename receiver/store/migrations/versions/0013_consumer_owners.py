@@ -17,7 +17,7 @@ depends_on = None
 def upgrade() -> None:
     """Add columns and a table; consumers that are there belong to nobody, and so to all."""
     op.add_column("consumers", sa.Column("owner", sa.String(), nullable=True))
-    op.add_column("consumers", sa.Column("shared_with", sa.JSON(), server_default=sa.text("'[]'"), nullable=False))
+    op.add_column("consumers", sa.Column("shared_with", sa.JSON(), nullable=True))
     op.add_column("consumers", sa.Column("read_at", UtcDateTime(), nullable=True))
     op.create_index("ix_consumers_owner", "consumers", ["owner"])
     op.create_table(
