@@ -216,10 +216,22 @@ def _id(wanted: Wanted) -> str | None:
 
 def _by_id(connection: Connection, beginning: str) -> list[int] | None:
     """Return the positions of the events whose id, or a delivery's of theirs, begins so; none where those are many."""
-    ways = [select(_events.c.id).where(*_begins(_events.c.delivery_id, beginning)).limit(READ_MAX + 1)]
-    ways += [select(_repeats.c.event_id).where(*_begins(_repeats.c.delivery_id, beginning)).limit(READ_MAX + 1)]
+    ways = [
+        select(_events.c.id)
+        .where(*_begins(_events.c.delivery_id, beginning))
+        .order_by(_events.c.delivery_id)
+        .limit(READ_MAX + 1)
+    ]
+    ways += [
+        select(_repeats.c.event_id)
+        .where(*_begins(_repeats.c.delivery_id, beginning))
+        .order_by(_repeats.c.delivery_id)
+        .limit(READ_MAX + 1)
+    ]
     if beginning.startswith("evt"):
-        ways = [select(_events.c.id).where(*_begins(_events.c.id, beginning)).limit(READ_MAX + 1)]
+        ways = [
+            select(_events.c.id).where(*_begins(_events.c.id, beginning)).order_by(_events.c.id).limit(READ_MAX + 1)
+        ]
     ids = [event_id for way in ways for event_id in connection.execute(way).scalars()]
     if len(ids) > READ_MAX:
         return None

@@ -14,6 +14,13 @@ from receiver.store.database import Database, StoreUnavailable
 
 pytestmark = pytest.mark.usefixtures("source")
 
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: a token is found in the same way in both, see `tests/store/test_api_tokens.py`."""
+    return sqlite_url
+
+
 NEEDED = {
     "/api/v1/feed": "feed:read",
     "/api/v1/events": "events:read",
