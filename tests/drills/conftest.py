@@ -16,6 +16,10 @@ from receiver.settings import Settings
 from receiver.store import schema
 
 
+ON_ONE = ("test_stops", "test_waiting_readers", "test_late_commits", "test_killed_replays")
+"""What is the same on both kinds of database but for the store, which has tests of its own on both."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave the long forms out unless they are asked for."""
     if os.environ.get("DRILLS") == "1":
@@ -23,6 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("drill"):
             item.add_marker(pytest.mark.skip(reason="the long form; `make drills` runs it"))
+        elif item.path.stem in ON_ONE and "[sqlite]" in item.name:
+            item.add_marker(pytest.mark.skip(reason="short on PostgreSQL alone; `make drills` runs it on both"))
 
 
 @pytest.fixture
