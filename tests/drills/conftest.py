@@ -15,7 +15,6 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import schema
 
-
 ON_ONE = ("test_stops", "test_waiting_readers", "test_late_commits", "test_killed_replays")
 """What is the same on both kinds of database but for the store, which has tests of its own on both."""
 
