@@ -32,6 +32,9 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
         source = sources.named(connection, source_name)
         found = payments.find(connection, source_name, kind, subject)
     if found is None:
+        if reason := hindrances.out_of_use(source):
+            # Else what nobody has named would be left behind, to be asked for when the source is enabled.
+            raise NotPossible(f"the bank was not asked: {reason}")
         with runtime.database.write() as connection:
             claims.ask_about(connection, [(source.id, kind, subject)], runtime.clock())
             found = payments.find(connection, source_name, kind, subject)

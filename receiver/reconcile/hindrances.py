@@ -23,16 +23,22 @@ def reason(runtime: Runtime, subject_id: int) -> str:
     with runtime.database.read() as connection:
         row = connection.execute(select(_subjects).where(_subjects.c.id == subject_id)).one()
         source = next(source for source in sources.every(connection) if source.id == row.source_id)
-        if source.hidden_at is not None:
-            return f"source {source.name} was removed"
-        if not source.enabled:
-            return f"source {source.name} is disabled; `receiver source enable {source.name}` enables it"
         return (
-            _leased(row.leased_until, now)
+            out_of_use(source)
+            or _leased(row.leased_until, now)
             or budget_of(connection, source, now).hindrance(source.name)
             or _changing(connection, source)
             or "a worker has asked just now; its answer is the latest of the checks"
         )
+
+
+def out_of_use(source: SourceRecord) -> str | None:
+    """Return in words why nothing is asked for a source at all; none where it is in use."""
+    if source.hidden_at is not None:
+        return f"source {source.name} was removed"
+    if not source.enabled:
+        return f"source {source.name} is disabled; `receiver source enable {source.name}` enables it"
+    return None
 
 
 def _leased(until: datetime | None, now: datetime) -> str | None:

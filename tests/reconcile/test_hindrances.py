@@ -80,3 +80,15 @@ def test_credentials_that_are_being_changed_are_a_reason(parts: Runtime, known: 
         found = stored.find(connection, "bcb", "payment", "FT1")
     assert found is not None
     assert "are being changed (rotate)" in hindrances.reason(parts, found.id)
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("end", [sources.disable, source_removal.remove])
+def test_a_payment_that_nobody_named_is_not_written_down_where_nothing_is_asked(
+    parts: Runtime, end: Callable[[Runtime, str, str], object]
+) -> None:
+    end(parts, WHO, "bcb")
+    with pytest.raises(NotPossible, match="the bank was not asked: source bcb"):
+        payments.check(parts, WHO, "bcb", "FT2")
+    with parts.database.read() as connection:
+        assert stored.find(connection, "bcb", "payment", "FT2") is None
