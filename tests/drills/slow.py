@@ -18,6 +18,10 @@ FORMS = {"head": (HEAD, 40), "body": (BODY, BODY.index(b"\r\n\r\n") + 4), "hands
 """What they send, and how much of it at once."""
 
 
+ADDRESSES = 20
+"""They come from so many: what one address may hold is its share, and those beyond it only wait among themselves."""
+
+
 @dataclass
 class SlowSenders:
     """Counts, by form, the connections that are open, and those that the receiver has ended."""
@@ -29,7 +33,8 @@ class SlowSenders:
 
     def open(self, port: int, form: str) -> None:
         whole, at_once = FORMS[form]
-        connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+        source = f"127.0.0.{2 + self.opened.total() % ADDRESSES}"
+        connection = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
         connection.sendall(whole[:at_once])
         connection.setblocking(False)
         self._left[connection] = form, whole[at_once:]
