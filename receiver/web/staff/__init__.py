@@ -11,6 +11,7 @@ from receiver.web.staff import page, rendering
 from receiver.web.staff.audit import Audit
 from receiver.web.staff.browser import HEADERS, ROOT, Browser, is_page
 from receiver.web.staff.forms import FormTokens
+from receiver.web.staff.openid import OpenId
 from receiver.web.staff.people import People
 from receiver.web.staff.rendering import Site
 from receiver.web.staff.sign_in import SignIn
@@ -25,6 +26,7 @@ def register(app: Flask, runtime: Runtime, outages: Outages) -> None:
     rendering.register(app)
     rooms = {
         "sign_in": SignIn(runtime),
+        "openid": OpenId(runtime),
         "people": People(runtime),
         "audit": Audit(runtime),
     }

@@ -59,7 +59,7 @@ class SignIn:
             return self._slowed(f"{error} Try it again in {error.seconds} s.", error.seconds, name)
         except PasswordsBusy as error:
             return self._slowed(str(error), BUSY_SECONDS, name)
-        response = redirect_to(site().prefix + _next())
+        response = redirect_to(site().prefix + next_page())
         browser.set_cookie(request, response, cookie)
         return response
 
@@ -87,7 +87,8 @@ class SignIn:
             "wrong": wrong,
             "not_safe": None if is_safe else NOT_SAFE,
             "name": name,
-            "next": _next(),
+            "next": next_page(),
+            "provider": self._runtime.settings.oidc_issuer,
             "is_anybody": acts.is_anybody(self._runtime),
         }
         response = render("sign_in.html", "Sign in", status=status, **context)
@@ -96,7 +97,7 @@ class SignIn:
         return response
 
 
-def _next() -> str:
+def next_page() -> str:
     """Return where to go after signing in: a page of ours, whatever was asked for."""
     asked = request.values.get("next", "")
     return asked if is_own_path(asked) and not asked.startswith(f"{ROOT}/sign-") else ROOT
