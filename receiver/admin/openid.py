@@ -137,7 +137,7 @@ class Provider:
             self._places.release()
 
     def _client(self, redirect_uri: str) -> Any:
-        from authlib.integrations.requests_client import OAuth2Session
+        from authlib.integrations.requests_client import OAuth2Session  # type: ignore[import-untyped]
 
         secret = self._settings.oidc_client_secret
         client = OAuth2Session(
@@ -183,14 +183,15 @@ class Provider:
         if key_id not in self._keys and self._age() > ANEW_SECONDS:
             self._fetch()
         key = self._keys[key_id] if len(self._keys) != 1 or "kid" in header else next(iter(self._keys.values()))
-        unchecked = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+        required = ["exp", "iat", "sub", "iss", "aud"]
+        unchecked: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
         claims: dict[str, Any] = jwt.decode(
             id_token,
             key.key,
             algorithms=[name for name in ALGORITHMS if key.algorithm_name in (None, name)],
             audience=self._settings.oidc_client_id,
             issuer=self._settings.oidc_issuer,
-            options={"require": ["exp", "iat", "sub", "iss", "aud"], **unchecked},  # type: ignore[typeddict-item]
+            options={"require": required, **unchecked},
         )
         self._check_times(claims)
         if claims.get("azp", self._settings.oidc_client_id) != self._settings.oidc_client_id:
@@ -235,21 +236,23 @@ def sign_in_by(runtime: Runtime, identity: Identity, address: str, before: str |
         StoreUnavailable
     """
     now = runtime.clock()
-    standing = {"role": identity.role, "payloads": identity.payloads}
+    standing: dict[str, Any] = {"role": identity.role, "payloads": identity.payloads}
     about = {**standing, "issuer": identity.issuer}
     with runtime.database.write() as connection:
         person = staff.identified(connection, identity.issuer, identity.subject)
         if person is None and staff.named(connection, identity.name) is not None:
             raise SignInRefused(f"There is another person {identity.name} here: an admin has to sort that out.")
         if person is None:
-            more = {"issuer": identity.issuer, "subject": identity.subject}
-            person = staff.add(connection, name=identity.name, now=now, **standing, **more)
+            known_as = (identity.issuer, identity.subject)
+            person = staff.add(
+                connection, runtime.encryption, name=identity.name, now=now, identity=known_as, **standing
+            )
             about = {"person": person.name, **about}
             audit.write(connection, runtime.encryption, at=now, who="oidc", what="staff.added", about=about)
         if person.disabled_at is not None:
             raise SignInRefused("You are disabled here: an admin can change that.")
         if (person.role, person.payloads) != (identity.role, identity.payloads):
-            staff.change(connection, person.id, **standing)
+            staff.change(connection, runtime.encryption, person, person._replace(**standing))
             staff.end_sessions(connection, person.id, now)
             about = {"person": person.name, **about}
             audit.write(connection, runtime.encryption, at=now, who="oidc", what="staff.changed", about=about)

@@ -1,6 +1,7 @@
 """Signing in by an OpenID Connect provider on loopback: whom it vouches for, and what is refused."""
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +19,7 @@ from receiver.model import Role
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 
-OIDC = {"oidc_client_id": CLIENT, "oidc_client_secret": SECRET}
+OIDC: dict[str, Any] = {"oidc_client_id": CLIENT, "oidc_client_secret": SECRET}
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def provider(clock: StandingClock) -> Iterator[Provider]:
 @pytest.fixture
 def settings(database_url: str, provider: Provider) -> Settings:
     roles = "payment-support=operator,payment-leads=approver,fraud=payloads"
-    given = {"oidc_issuer": provider.issuer, "oidc_roles": roles, "oidc_role_claim": "groups", **OIDC}
+    given: dict[str, Any] = {"oidc_issuer": provider.issuer, "oidc_roles": roles, "oidc_role_claim": "groups", **OIDC}
     return Settings(_env_file=None, secret_keys=KEY, database_url=database_url, **given)
 
 
@@ -149,11 +150,12 @@ def test_a_password_lets_nobody_in_whom_a_provider_vouches_for(client: FlaskClie
 
 
 def test_settings_go_together_and_name_roles_that_there_are(provider: Provider) -> None:
-    for given in (
+    wrong: list[dict[str, Any]] = [
         {"oidc_issuer": provider.issuer},
         OIDC,
         {"oidc_issuer": "http://provider.example", **OIDC},
         {"oidc_issuer": provider.issuer, "oidc_roles": "leads=boss", **OIDC},
-    ):
+    ]
+    for given in wrong:
         with pytest.raises(ValidationError):
             Settings(_env_file=None, secret_keys=KEY, **given)
