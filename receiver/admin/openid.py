@@ -184,14 +184,14 @@ class Provider:
             self._fetch()
         key = self._keys[key_id] if len(self._keys) != 1 or "kid" in header else next(iter(self._keys.values()))
         required = ["exp", "iat", "sub", "iss", "aud"]
-        unchecked: Any = {"verify_exp": False, "verify_iat": False, "verify_nbf": False}
+        options: Any = {"require": required, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
         claims: dict[str, Any] = jwt.decode(
             id_token,
             key.key,
             algorithms=[name for name in ALGORITHMS if key.algorithm_name in (None, name)],
             audience=self._settings.oidc_client_id,
             issuer=self._settings.oidc_issuer,
-            options={"require": required, **unchecked},
+            options=options,
         )
         self._check_times(claims)
         if claims.get("azp", self._settings.oidc_client_id) != self._settings.oidc_client_id:

@@ -28,6 +28,7 @@ class SignIn:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._is_anybody = False
 
     @Page("GET /", is_open=True)
     def start(self) -> Response:
@@ -89,12 +90,17 @@ class SignIn:
             "name": name,
             "next": next_page(),
             "provider": self._runtime.settings.oidc_issuer,
-            "is_anybody": acts.is_anybody(self._runtime),
+            "is_anybody": self._anybody(),
         }
         response = render("sign_in.html", "Sign in", status=status, **context)
         if is_safe and not has_cookie:
             browser.set_cookie(request, response, g.cookie)
         return response
+
+    def _anybody(self) -> bool:
+        """Tell whether there is anybody; once there is, it is not looked up for every stranger."""
+        self._is_anybody = self._is_anybody or acts.is_anybody(self._runtime)
+        return self._is_anybody
 
 
 def next_page() -> str:

@@ -61,7 +61,7 @@ class Provider:
             "exp": now + 300,
             "nonce": asked["nonce"],
         } | self.claims
-        key = {"RS256": self.key, "HS512": SECRET * 6}.get(self.algorithm)
+        key: Any = {"RS256": self.key, "HS512": SECRET * 6}.get(self.algorithm)
         return {
             "access_token": "none",
             "token_type": "Bearer",

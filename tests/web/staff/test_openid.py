@@ -15,7 +15,7 @@ from web.staff.signed_in import PASSWORD, add_person, message
 from werkzeug.test import TestResponse
 
 from receiver.admin import audit, people, sessions
-from receiver.model import Role
+from receiver.model import NotPossible, Role
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 
@@ -145,7 +145,7 @@ def test_what_was_not_begun_in_this_browser_is_refused(client: FlaskClient) -> N
 
 def test_a_password_lets_nobody_in_whom_a_provider_vouches_for(client: FlaskClient, parts: Runtime) -> None:
     come_back(client)
-    with pytest.raises(people.NotPossible):
+    with pytest.raises(NotPossible):
         people.set_password(parts, "cli:root", "ann", PASSWORD)
 
 
