@@ -102,6 +102,7 @@ class Settings(BaseSettings):
     recheck_seconds: float = Field(10, gt=0, le=86400, description="seconds, above 0, up to 86400")
     recheck_max_seconds: float = Field(3600, gt=0, le=86400, description="seconds, above 0, up to 86400")
     lease_seconds: float = Field(120, ge=1, le=3600, description="seconds, 1 to 3600")
+    replay_approval_above: int = Field(1000, ge=0, le=10**9, description="entries or deliveries, 0 to 1000000000")
     bcb_client_id: str | None = Field(None, validation_alias=AliasChoices("BCB_CLIENT_ID"), description="text")
     bcb_client_secret: SecretStr | None = Field(
         None, validation_alias=AliasChoices("BCB_CLIENT_SECRET"), description="text"

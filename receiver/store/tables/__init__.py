@@ -3,6 +3,7 @@
 from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
+from receiver.store.tables.replays import Replay, ReplayPosition
 from receiver.store.tables.search import (
     Facets,
     SearchBlock,
@@ -20,7 +21,7 @@ from receiver.store.tables.sources import (
     Source,
     WorkerSeen,
 )
-from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, Replay
+from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey
 
 __all__ = [
     "ApiToken",
@@ -43,6 +44,7 @@ __all__ = [
     "PublicKeys",
     "Repeat",
     "Replay",
+    "ReplayPosition",
     "RequestBudget",
     "SearchBlock",
     "SearchConflict",
