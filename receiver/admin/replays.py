@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -12,7 +12,7 @@ from receiver.model import NotFound, NotPossible, ReplayState
 from receiver.projection.projector import catch_up
 from receiver.replay.plan import Plan, Planner, PlanWrong, Request
 from receiver.runtime import Runtime
-from receiver.store import audit, replay_selection, replays, search_terms
+from receiver.store import audit, consumers, replay_selection, replays, search_terms, sources
 from receiver.store.database import retried
 from receiver.store.records import lowest_id, new_id
 from receiver.store.replay_selection import Selection
@@ -51,6 +51,24 @@ def plan(runtime: Runtime, request: Request) -> Plan:
 def planner(runtime: Runtime) -> Planner:
     """Return what makes, reads and starts plans by a process's settings."""
     return Planner(runtime.settings.keys, runtime.settings.replay_approval_above)
+
+
+class Choices(NamedTuple):
+    """What a plan can be for."""
+
+    sources: Mapping[int, str]
+    """Names by the number that a plan's sample has."""
+    consumers: Sequence[str]
+
+
+def choices(runtime: Runtime) -> Choices:
+    """Return the names of the sources and consumers that there are.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return Choices(sources.names(connection), sorted(consumers.names(connection)))
 
 
 def plan_found(runtime: Runtime, wanted: Wanted, request: Request) -> Plan:
