@@ -3,6 +3,7 @@
 from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
+from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
 from receiver.store.tables.replays import Replay, ReplayPosition
 from receiver.store.tables.search import (
     Facets,
@@ -51,8 +52,12 @@ __all__ = [
     "SearchEvent",
     "SearchKey",
     "SearchProgress",
+    "SignInFailures",
     "SigningSecret",
     "Source",
+    "StaffForm",
+    "StaffSession",
+    "StaffUser",
     "Subject",
     "WorkerSeen",
     "metadata",

@@ -11,7 +11,7 @@ from receiver.model import ReplayTarget
 from receiver.replay.plan import REASON_CHARACTERS_MAX, Plan, PlanWrong, Request
 from receiver.runtime import Runtime
 from receiver.store.replay_selection import Selection
-from receiver.web.schemas.base import NO_NUL, LeftOut, ShortText, known, left_out, one_of
+from receiver.web.schemas.base import NO_NUL, EntryType, LeftOut, ShortText, known, left_out, one_of
 from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import ConsumerName
 from receiver.web.schemas.replays import PER_SECOND_LEAST, PER_SECOND_MAX
@@ -35,6 +35,7 @@ LABELS = {"q": "search", "event_id": "event", "payment_id": "payment", "delivery
 class PlanForm(EventQuery):
     """What to send again, where to and why."""
 
+    type: list[EntryType] = Field(default_factory=list)
     delivery_id: list[ShortText] = Field(default_factory=list)
     target: Annotated[str, one_of(tuple(name for name, _ in TARGETS))] = str(ReplayTarget.FEED)
     consumer: LeftOut[Annotated[ConsumerName, known("consumer")]] = left_out()

@@ -53,7 +53,7 @@ class Replays:
         )
 
     @Page("GET /replays/new", role=Role.OPERATOR)
-    def new(self, visitor: Visitor) -> Response:  # noqa: ARG002 - every view is given one
+    def new(self, visitor: Visitor) -> Response:
         """Ask what to send again, where to and why; an address may hold any of it."""
         try:
             form, wrong = self._read(request.args), None
