@@ -20,7 +20,7 @@ class AnchorWrong(ReceiverError):
 
 
 @retried
-def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any]) -> None:
+def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any], why: str | None = None) -> None:
     """Write down an act that changes nothing in the database itself: a read, a copy, a question to a bank.
 
     Raises:
@@ -28,7 +28,7 @@ def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any]) -> Non
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about=about)
+        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about=about, why=why)
 
 
 def listing(runtime: Runtime, *, below: int | None = None, limit: int) -> list[AuditRecord]:

@@ -3,6 +3,7 @@
 from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
+from receiver.store.tables.exceptions import StaffException
 from receiver.store.tables.search import (
     Facets,
     SearchBlock,
@@ -20,13 +21,14 @@ from receiver.store.tables.sources import (
     Source,
     WorkerSeen,
 )
-from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, Replay
+from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSubject, Replay
 
 __all__ = [
     "ApiToken",
     "AuditEntry",
     "AuditHead",
     "AuditKey",
+    "AuditSubject",
     "BankToken",
     "Check",
     "Consumer",
@@ -51,6 +53,7 @@ __all__ = [
     "SearchProgress",
     "SigningSecret",
     "Source",
+    "StaffException",
     "Subject",
     "WorkerSeen",
     "metadata",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from receiver.model import ReplayState, ReplayTarget
@@ -54,6 +54,20 @@ class AuditEntry(SQLModel, table=True):
     """The name of the key that the digest is made with; none in entries of releases that had no key."""
     digest: str
     """HMAC-SHA256 (SHA-256 where there is no key) over this entry and the digest before it: a gap or a change shows."""
+
+
+class AuditSubject(SQLModel, table=True):
+    """One thing that an entry of the audit log is about, to find the entries by; derived from `about`."""
+
+    __tablename__ = "audit_subjects"
+    __table_args__ = (Index("ix_audit_subjects_name", "name", "value", "entry_id"),)
+
+    id: int = key()
+    entry_id: int = Field(sa_column=Column(BigKey, ForeignKey("audit_entries.id"), nullable=False))
+    name: str
+    """What it is: `event`, `payment`, `delivery`, `exception`, …"""
+    value: str
+    """Which one."""
 
 
 class AuditHead(SQLModel, table=True):
