@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from receiver.admin import sources
+from receiver.admin import source_settings, sources
 from receiver.admin.audit import note
+from receiver.admin.source_settings import NewSettings
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
@@ -141,6 +142,30 @@ def reverify(
         if accepted or late:
             _note(runtime, who, source_name, accepted, late)
     return Reverified(len(chosen), accepted, late, cut=those(None))
+
+
+def put_right(runtime: Runtime, who: str, delivery_id: str) -> Reverified:
+    """Set the options by which a source would have taken a refused delivery, and verify all that it refused again.
+
+    What would have taken it is found out anew. Audited as `deliveries.explained`, `source.set` and
+    `deliveries.reverified`.
+
+    Raises:
+        NotFound
+        NotExplained
+        NotPossible: it was not refused, no option would have taken it, or it takes a secret that has expired.
+        OptionsWrong
+        DecryptionFailed
+        StoreUnavailable
+    """
+    found = explain(runtime, who, delivery_id)
+    if found.delivery.verdict != Verdict.REJECTED:
+        raise NotPossible(f"delivery {delivery_id} is {found.delivery.verdict}: nothing is to be put right")
+    if not found.report.commands or not found.report.fits_now:
+        raise NotPossible("no option of the source would have taken it by itself: see what was found out about it")
+    if found.report.changes:
+        source_settings.change(runtime, who, found.delivery.source, NewSettings(options=found.report.changes))
+    return reverify(runtime, who, source_name=found.delivery.source)
 
 
 @retried

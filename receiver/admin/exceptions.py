@@ -85,8 +85,8 @@ def groups(runtime: Runtime, wanted: Wanted, *, each: int) -> list[Group]:
             of_kind = Wanted(wanted.states, [kind], wanted.sources)
             rows = exceptions.listing(connection, of_kind, below=None, limit=each + 1)
             place = rows[each - 1].place if len(rows) > each else None
-            numbers = (counts.get((kind, state), 0) for state in UNRESOLVED)
-            found.append(Group(kind, *numbers, rows[:each], place))
+            open_, acknowledged = (counts.get((kind, state), 0) for state in UNRESOLVED)
+            found.append(Group(kind, open_, acknowledged, rows[:each], place))
     return sorted(found, key=lambda group: group.found[0].place if group.found else "", reverse=True)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from receiver.model import ReplayState, ReplayTarget
@@ -63,7 +63,8 @@ class AuditSubject(SQLModel, table=True):
     __table_args__ = (Index("ix_audit_subjects_name", "name", "value", "entry_id"),)
 
     id: int = key()
-    entry_id: int = Field(sa_column=Column(BigKey, ForeignKey("audit_entries.id"), nullable=False))
+    entry_id: int = Field(sa_type=BigKey)
+    """No foreign key: what refuses to change the log is a trigger of its own, and nothing here is proof of anything."""
     name: str
     """What it is: `event`, `payment`, `delivery`, `exception`, …"""
     value: str

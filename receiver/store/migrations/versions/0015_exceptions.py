@@ -14,7 +14,7 @@ from receiver.store.records import new_id
 from receiver.store.tables.base import BigKey, UtcDateTime
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
@@ -70,7 +70,6 @@ def upgrade() -> None:
         sa.Column("entry_id", BigKey, nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("value", sa.String(), nullable=False),
-        sa.ForeignKeyConstraint(["entry_id"], ["audit_entries.id"], name=op.f("fk_audit_subjects_entry_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_subjects")),
     )
     op.create_index("ix_audit_subjects_name", "audit_subjects", ["name", "value", "entry_id"])
