@@ -207,6 +207,24 @@ class Severity(StrEnum):
     LOW = "low"
 
 
+class Role(StrEnum):
+    """What a person may do on the staff pages; each may do what those before it may."""
+
+    VIEWER = "viewer"
+    """Look at everything but payloads."""
+    OPERATOR = "operator"
+    """Replay, accept, acknowledge, put right."""
+    APPROVER = "approver"
+    """Start large replays that others have asked for."""
+    ADMIN = "admin"
+    """Look after sources, secrets and people."""
+
+    def includes(self, needed: "Role") -> bool:
+        """Whether this role may do what `needed` may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)
+
+
 class NotFound(ReceiverError):
     """There is nothing of this name or id (the API's 404)."""
 

@@ -4,6 +4,7 @@ from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEn
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.exceptions import StaffException
+from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
 from receiver.store.tables.search import (
     Facets,
     SearchBlock,
@@ -51,9 +52,13 @@ __all__ = [
     "SearchEvent",
     "SearchKey",
     "SearchProgress",
+    "SignInFailures",
     "SigningSecret",
     "Source",
     "StaffException",
+    "StaffForm",
+    "StaffSession",
+    "StaffUser",
     "Subject",
     "WorkerSeen",
     "metadata",

@@ -1,0 +1,130 @@
+"""Signing in to the staff pages: by a password, slowed by account and by address, or by a provider who vouches."""
+
+import logging
+
+from sqlalchemy import Connection
+
+from receiver.admin import passwords
+from receiver.admin.sessions import who_is
+from receiver.model import ReceiverError
+from receiver.runtime import Runtime
+from receiver.store import audit, sign_in_failures, staff
+from receiver.store.database import retried
+from receiver.store.staff import StaffRecord
+
+log = logging.getLogger(__name__)
+
+
+class SignInRefused(ReceiverError):
+    """Name or password is wrong, or the person is disabled; the text does not tell which."""
+
+
+class SignInSlowed(ReceiverError):
+    """It failed too often of late: the next try is taken in a while (the pages' 429)."""
+
+    def __init__(self, seconds: float) -> None:
+        """Take how long to wait."""
+        super().__init__("It failed too often of late.")
+        self.seconds = max(1, round(seconds + 0.5))
+
+
+def is_anybody(runtime: Runtime) -> bool:
+    """Tell whether there is anybody who may sign in.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return staff.is_anybody(connection)
+
+
+def sign_in(runtime: Runtime, name: str, password: str, address: str, before: str | None = None) -> str:
+    """Begin a session and return what its cookie holds; audited as `staff.signed_in`.
+
+    `address` is where the browser is; `before` is the cookie that it had, whose session ends.
+
+    Raises:
+        SignInRefused
+        SignInSlowed
+        PasswordsBusy
+        StoreUnavailable
+    """
+    name = name.strip().lower()
+    with passwords.turns().of(address):
+        person, stored = _look(runtime, name, address)
+        is_right = passwords.is_right(stored, password)
+        if person is None or not is_right or person.disabled_at is not None:
+            _note_failure(runtime, name, address)
+            raise SignInRefused("The name or the password is wrong.")
+        renewed = passwords.renewed(password) if stored and passwords.is_outdated(stored) else None
+    return _begin(runtime, person, stored, renewed, address, before)
+
+
+def _look(runtime: Runtime, name: str, address: str) -> tuple[StaffRecord | None, str | None]:
+    """Return the person of a name and what their password is held against.
+
+    Where they have signed in from before, others' failures do not slow them down: nobody can keep them out.
+
+    Raises:
+        SignInSlowed
+    """
+    encryption = runtime.encryption
+    with runtime.database.read() as connection:
+        person = staff.named(connection, name)
+        buckets = [sign_in_failures.address_bucket(encryption, address)]
+        if person is None or not staff.has_been_at(connection, person.id, address):
+            buckets.append(sign_in_failures.account_bucket(encryption, name))
+        seconds = sign_in_failures.wait(connection, buckets, runtime.clock())
+        stored = staff.password_hash(connection, person.id) if person is not None else None
+    if seconds > 0:
+        raise SignInSlowed(seconds)
+    return person, stored
+
+
+def _note_failure(runtime: Runtime, name: str, address: str) -> None:
+    encryption = runtime.encryption
+    buckets = [
+        sign_in_failures.account_bucket(encryption, name),
+        sign_in_failures.address_bucket(encryption, address),
+    ]
+    with runtime.database.write() as connection:
+        sign_in_failures.add(connection, buckets, runtime.clock())
+
+
+@retried
+def _begin(
+    runtime: Runtime, person: StaffRecord, stored: str | None, renewed: str | None, address: str, before: str | None
+) -> str:
+    """Begin the session, unless the person was changed since their password was looked at.
+
+    Raises:
+        SignInRefused
+    """
+    with runtime.database.write() as connection:
+        found = staff.locked(connection, person.name)
+        if found is None or found.disabled_at is not None or staff.password_hash(connection, found.id) != stored:
+            raise SignInRefused("The name or the password is wrong.")
+        if renewed is not None:
+            staff.change(connection, found.id, password_hash=renewed)
+        sign_in_failures.forget(connection, sign_in_failures.account_bucket(runtime.encryption, person.name))
+        return begin(connection, runtime, found, address, before, {"by": "password"})
+
+
+def begin(
+    connection: Connection,
+    runtime: Runtime,
+    person: StaffRecord,
+    address: str,
+    before: str | None,
+    about: dict[str, str],
+) -> str:
+    """Begin a session in the caller's transaction, and end the one that the browser had."""
+    now = runtime.clock()
+    had = staff.session(connection, before) if before else None
+    if had is not None:
+        staff.end_session(connection, had[0].id, now)
+    cookie = staff.begin_session(connection, person.id, address, now)
+    staff.change(connection, person.id, signed_in_at=now)
+    about = {"person": person.name, "address": address, **about}
+    audit.write(connection, runtime.encryption, at=now, who=who_is(person.name), what="staff.signed_in", about=about)
+    return cookie
