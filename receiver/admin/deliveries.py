@@ -13,7 +13,7 @@ from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
 from receiver.model import Gone, NotFound, NotPossible, Verdict
 from receiver.runtime import Runtime
-from receiver.store import audit, deliveries, replays
+from receiver.store import audit, deliveries, events, replays
 from receiver.store import late as late_deliveries
 from receiver.store.database import retried
 from receiver.store.deliveries import DeliveryRecord
@@ -69,7 +69,7 @@ def _found(connection: Connection, delivery_id: str) -> DeliveryRecord:
     return row
 
 
-def raw(runtime: Runtime, who: str, delivery_id: str) -> tuple[DeliveryRecord, bytes]:
+def raw(runtime: Runtime, who: str, delivery_id: str, why: str | None = None) -> tuple[DeliveryRecord, bytes]:
     """Return a delivery and its body as it is stored, whatever became of it; audited as `payload.read`.
 
     Of a rejected one it may be the beginning alone: `body_bytes` tells how long it was.
@@ -84,7 +84,7 @@ def raw(runtime: Runtime, who: str, delivery_id: str) -> tuple[DeliveryRecord, b
         body = explaining.body_of(connection, row)
     if body is None:
         raise Gone(f"the body of the delivery {delivery_id} is not stored")
-    note(runtime, who, "payload.read", {"source": row.source, "delivery": row.id})
+    note(runtime, who, "payload.read", {"source": row.source, "delivery": row.id}, why)
     return row, bytes(body)
 
 
@@ -205,6 +205,16 @@ def tells(runtime: Runtime, delivery_id: str) -> list[HeldRecord]:
     """
     with runtime.database.read() as connection:
         return late_deliveries.held(connection, delivery_id)
+
+
+def event_ids(runtime: Runtime, delivery_id: str) -> tuple[str, ...]:
+    """Return the ids of the events that a delivery told, for the first time or once more.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return events.ids_of_delivery(connection, delivery_id)
 
 
 def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:

@@ -38,7 +38,7 @@ class Exceptions:
         self._runtime = runtime
 
     @Page("GET /exceptions")
-    def exceptions(self, visitor: Visitor) -> Response:  # noqa: ARG002
+    def exceptions(self, visitor: Visitor) -> Response:
         """List what needs a person: some of each kind, or all of one."""
         states = lists.several("state", STATES)
         wanted = Wanted(states or UNRESOLVED, lists.several("kind", KINDS), lists.several("source"))

@@ -1,4 +1,4 @@
-"""What lists have in common: their state is in their URL, so that it can be sent to a colleague; filters show as chips."""
+"""What lists have in common: their state is in their URL, to be sent to a colleague, and filters show as chips."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,8 @@ PAGE = 50
 VALUE_CHARACTERS_MAX = 200
 VALUES_MAX = 50
 
-TRUTHS = {"yes": True, "no": False}
+TRUTHS = {"true": True, "false": False}
+"""As the API has them, so that a list's filters are those of a search there."""
 
 
 class Chip(NamedTuple):
@@ -92,7 +93,7 @@ def amount(name: str) -> Decimal | None:
 
 
 def truth(name: str) -> bool | None:
-    """Return `yes` or `no`, none where neither was asked for.
+    """Return whether `true` or `false` is asked for; none where neither is.
 
     Raises:
         Problem: 400

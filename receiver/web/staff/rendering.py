@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 
 from receiver.admin.sessions import Visitor
 from receiver.runtime import Runtime
+from receiver.store.particulars import ACCOUNTS
 from receiver.web.staff.browser import ROOT, Browser, relative
 from receiver.web.staff.forms import FormTokens
 
@@ -155,6 +156,7 @@ def register(app: Flask) -> None:
         "iso": iso,
         "money": money,
         "masked": masked,
+        "account": account,
         "count": count,
         "duration": duration,
         "words": words,
@@ -187,6 +189,12 @@ def masked(account: str | None) -> Markup:
         return Markup("")
     end = account[-MASKED_BUT:] if len(account) > MASKED_BUT else ""
     return Markup('<span class="account" aria-label="account ending in {}">••••{}</span>').format(end, end)
+
+
+def account(event: Any) -> str:
+    """Write the account that an event is about, as it stands in its facts, which lists have masked."""
+    found = (event.facts.get(name) for name in ACCOUNTS)
+    return next((each for each in found if isinstance(each, str)), "")
 
 
 def count(number: float | None) -> str:
