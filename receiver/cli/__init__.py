@@ -48,6 +48,7 @@ MODULES = {
     ),
     "simulator": ("receiver.simulator.command", "Run one bank's simulator on loopback until Ctrl-C."),
     "source": ("receiver.cli.sources", "Add and look after bank relations."),
+    "staff": ("receiver.cli.staff", "Add and look after the people who use the staff pages."),
     "subscriptions": ("receiver.cli.subscriptions", "List, make and deactivate subscriptions at a bank."),
     "token": ("receiver.cli.tokens", "Create and revoke API tokens of downstream apps."),
     "worker": (

@@ -43,6 +43,11 @@ class AuditEntry(SQLModel, table=True):
     """Who did what, why and when. The database refuses to change or delete one."""
 
     __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_who", "who", "id"),
+        Index("ix_audit_entries_what", "what", "id"),
+        Index("ix_audit_entries_at", "at", "id"),
+    )
 
     id: int = key()
     at: datetime = time()
