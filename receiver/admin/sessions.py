@@ -9,6 +9,9 @@ from receiver.runtime import Runtime
 from receiver.store import audit, staff
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.staff import SEEN_NOTED_EVERY
+from receiver.store.staff import SESSION_LIFE as SESSION_LIFE
+from receiver.store.staff import cookie_digest as cookie_digest
+from receiver.store.staff import new_cookie as new_cookie
 
 
 @dataclass(frozen=True)

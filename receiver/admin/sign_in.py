@@ -4,8 +4,8 @@ import logging
 
 from sqlalchemy import Connection
 
-from receiver.admin import passwords
-from receiver.admin.sessions import who_is
+from receiver.admin import passwords, people
+from receiver.admin.sessions import Visitor, who_is
 from receiver.model import ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import audit, sign_in_failures, staff
@@ -91,6 +91,26 @@ def _note_failure(runtime: Runtime, name: str, address: str) -> None:
         sign_in_failures.add(connection, buckets, runtime.clock())
 
 
+def change_own(runtime: Runtime, visitor: Visitor, present: str, new: str) -> None:
+    """Change one's own password, with the present one; all of one's sessions end. Audited as `staff.password`.
+
+    Raises:
+        SignInRefused: the present password is wrong.
+        SignInSlowed
+        PasswordWeak
+        PasswordsBusy
+        NotPossible: a provider vouches for them.
+        StoreUnavailable
+    """
+    mine = f"session {visitor.session_id}"
+    with passwords.turns().of(mine):
+        _, stored = _look(runtime, visitor.name, mine)
+        if not passwords.is_right(stored, present):
+            _note_failure(runtime, visitor.name, mine)
+            raise SignInRefused("The present password is wrong.")
+    people.set_password(runtime, visitor.who, visitor.name, new)
+
+
 @retried
 def _begin(
     runtime: Runtime, person: StaffRecord, stored: str | None, renewed: str | None, address: str, before: str | None
@@ -125,6 +145,6 @@ def begin(
         staff.end_session(connection, had[0].id, now)
     cookie = staff.begin_session(connection, person.id, address, now)
     staff.change(connection, person.id, signed_in_at=now)
-    about = {"person": person.name, "address": address, **about}
+    about = {"person": person.name, **about}
     audit.write(connection, runtime.encryption, at=now, who=who_is(person.name), what="staff.signed_in", about=about)
     return cookie

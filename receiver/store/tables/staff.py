@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, LargeBinary
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from receiver.store.tables.base import BigKey, key, time
@@ -13,6 +13,11 @@ class AuditEntry(SQLModel, table=True):
     """Who did what, why and when. The database refuses to change or delete one."""
 
     __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_who", "who", "id"),
+        Index("ix_audit_entries_what", "what", "id"),
+        Index("ix_audit_entries_at", "at", "id"),
+    )
 
     id: int = key()
     at: datetime = time()
@@ -24,6 +29,21 @@ class AuditEntry(SQLModel, table=True):
     """The name of the key that the digest is made with; none in entries of releases that had no key."""
     digest: str
     """HMAC-SHA256 (SHA-256 where there is no key) over this entry and the digest before it: a gap or a change shows."""
+
+
+class AuditSubject(SQLModel, table=True):
+    """One thing that an entry of the audit log is about, to find the entries by; derived from `about`."""
+
+    __tablename__ = "audit_subjects"
+    __table_args__ = (Index("ix_audit_subjects_name", "name", "value", "entry_id"),)
+
+    id: int = key()
+    entry_id: int = Field(sa_type=BigKey)
+    """No foreign key: what refuses to change the log is a trigger of its own, and nothing here is proof of anything."""
+    name: str
+    """What it is: `event`, `payment`, `delivery`, `exception`, …"""
+    value: str
+    """Which one."""
 
 
 class AuditHead(SQLModel, table=True):

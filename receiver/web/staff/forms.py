@@ -7,9 +7,9 @@ from typing import Any
 from flask import Request, request
 
 from receiver.admin import sessions
+from receiver.admin.sessions import SESSION_LIFE, cookie_digest
 from receiver.runtime import Runtime
 from receiver.signing.signed_text import NotOurs, SignedText
-from receiver.store.staff import SESSION_LIFE, cookie_digest
 from receiver.web.problems import Problem
 
 FIELD = "form_token"
@@ -77,6 +77,16 @@ def field(name: str, *, needed: bool = True, most: int = TEXT_CHARACTERS_MAX, of
     if needed and not text:
         raise Problem(400, f"The field “{label}” is empty.")
     return text
+
+
+def password(name: str = "password") -> str:
+    """Return a password that was sent, with the blanks that it has.
+
+    Raises:
+        Problem: 400, it is missing, or given twice.
+    """
+    field(name)
+    return request.form[name]
 
 
 def fields(name: str, *, most: int = 1000) -> list[str]:

@@ -10,9 +10,8 @@ from receiver.admin.passwords import PasswordsBusy
 from receiver.admin.sessions import Visitor
 from receiver.admin.sign_in import SignInRefused, SignInSlowed
 from receiver.runtime import Runtime
-from receiver.store import staff
 from receiver.web.staff.browser import ROOT, is_own_path
-from receiver.web.staff.forms import SIGN_IN_BYTES_MAX, field
+from receiver.web.staff.forms import SIGN_IN_BYTES_MAX, field, password
 from receiver.web.staff.page import Page, redirect_to, to_sign_in
 from receiver.web.staff.rendering import render, site, url
 
@@ -51,9 +50,9 @@ class SignIn:
         if not browser.is_safe(request):
             return self._form(403)
         site().tokens.check(g.cookie, request.path, once=False)
-        name, password = field("name", most=64, needed=False), request.form.get("password", "")
+        name, given = field("name", most=64), password()
         try:
-            cookie = acts.sign_in(self._runtime, name, password, browser.address(request), g.cookie)
+            cookie = acts.sign_in(self._runtime, name, given, browser.address(request), g.cookie)
         except SignInRefused as error:
             return self._form(401, wrong=str(error), name=name)
         except SignInSlowed as error:
@@ -83,7 +82,7 @@ class SignIn:
         is_safe = browser.is_safe(request)
         has_cookie = bool(g.cookie)
         if not has_cookie:
-            g.cookie = staff.new_cookie()
+            g.cookie = sessions.new_cookie()
         context: dict[str, Any] = {
             "wrong": wrong,
             "not_safe": None if is_safe else NOT_SAFE,

@@ -1,4 +1,4 @@
-"""People who use the staff pages, where they are signed in, and how often signing in failed.
+"""People who use the staff pages, where they are signed in, how often signing in failed; a log that can be filtered.
 
 Revision 0014.
 """
@@ -15,7 +15,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Make the tables; there is nobody yet."""
+    """Make the tables, in which there is nobody yet, and the indexes of the audit log."""
+    for column in ("who", "what", "at"):
+        op.create_index(f"ix_audit_entries_{column}", "audit_entries", [column, "id"])
     op.create_table(
         "staff_users",
         sa.Column("id", BigKey, autoincrement=True, nullable=False),
