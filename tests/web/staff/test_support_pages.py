@@ -16,11 +16,11 @@ from store.made import delivery, event, record
 from web.staff.signed_in import message, send, signed_in
 
 from receiver.admin import exceptions
-from receiver.model import Role
+from receiver.model import ConsumerAct, Role
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, consumer_ranges, consumers
-from receiver.store.consumer_ranges import ConsumerAct, Range
+from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Wanted
 from receiver.store.sources import SourceRecord
 
