@@ -85,20 +85,20 @@ def story(runtime: Runtime, event_id: str) -> Story:
             raise NotFound(f"there is no event {event_id!r}")
         subject = _subject(connection, event)
         checks = payments.checks_of(connection, subject.id) if subject else []
-        told = events.deliveries_of(connection, event_id)
+        came = events.deliveries_of(connection, event_id)
         entries = feed.of_event(connection, event_id)
         seen = consumer_ranges.of_event(connection, event_id, event.source)
         looks = audit.about(connection, "event", event_id, limit=LOOKS_MAX)
         first = deliveries.find(connection, event.delivery_id)
         return Story(
             event=event,
-            steps=_ordered(_steps(event, first, told, entries, seen, checks, looks)),
+            steps=_ordered(_steps(event, first, came, entries, seen, checks, looks)),
             delivery=first,
-            deliveries=told,
+            deliveries=came,
             subject=subject,
             checks=checks,
             beside=_beside(connection, event),
-            exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subject, told)),
+            exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subject, came)),
             looks=looks,
             entries=entries,
         )
@@ -120,9 +120,9 @@ def _beside(connection: Connection, event: EventRecord) -> list[EventRecord]:
     return [other for other in found if other.id != event.id][:BESIDE_MAX]
 
 
-def _abouts(event: EventRecord, subject: SubjectRecord | None, told: Sequence[EventDelivery]) -> list[tuple[str, str]]:
+def _abouts(event: EventRecord, subject: SubjectRecord | None, came: Sequence[EventDelivery]) -> list[tuple[str, str]]:
     """Return what a person may have to look at that concerns an event, as what and which."""
-    found = [("event", event.id), *(("delivery", each.id) for each in told[:BESIDE_MAX])]
+    found = [("event", event.id), *(("delivery", each.id) for each in came[:BESIDE_MAX])]
     return [*found, (str(subject.kind), subject.subject)] if subject is not None else found
 
 
@@ -134,7 +134,7 @@ def _ordered(steps: Iterator[Step]) -> list[Step]:
 def _steps(
     event: EventRecord,
     first: DeliveryRecord | None,
-    told: Sequence[EventDelivery],
+    came: Sequence[EventDelivery],
     entries: Sequence[Entry],
     seen: Sequence[EntrySeen],
     checks: Sequence[CheckRecord],
@@ -142,7 +142,7 @@ def _steps(
 ) -> Iterator[Step]:
     if first is not None and first.signed_at is not None:
         yield Step(first.signed_at, "signed", "The bank signed it.")
-    for number, each in enumerate(told):
+    for number, each in enumerate(came):
         yield from _of_delivery(event, each, is_first=number == 0)
     yield from map(_of_entry, entries)
     yield from map(_of_consumer, seen)
@@ -150,16 +150,16 @@ def _steps(
     yield from map(_of_look, looks)
 
 
-def _of_delivery(event: EventRecord, told: EventDelivery, *, is_first: bool) -> Iterator[Step]:
+def _of_delivery(event: EventRecord, came: EventDelivery, *, is_first: bool) -> Iterator[Step]:
     if is_first:
-        yield Step(told.received_at, "received", f"It came from {told.peer}.", "delivery", told.id)
+        yield Step(came.received_at, "received", f"It came from {came.peer}.", "delivery", came.id)
         late = ", late, and was confirmed afterwards" if event.late else ""
         words = f"It was proven genuine by {event.proof}, with {event.proof_key}{late}, and stored."
-        yield Step(max(told.received_at, event.received_at), "proven", words)
-    elif told.conflict:
-        yield Step(told.received_at, "conflict", "It came again with other content.", "delivery", told.id)
-    elif told.verdict == Verdict.DUPLICATE or not is_first:
-        yield Step(told.received_at, "repeated", f"It came again, from {told.peer}.", "delivery", told.id)
+        yield Step(max(came.received_at, event.received_at), "proven", words)
+    elif came.conflict:
+        yield Step(came.received_at, "conflict", "It came again with other content.", "delivery", came.id)
+    elif came.verdict == Verdict.DUPLICATE or not is_first:
+        yield Step(came.received_at, "repeated", f"It came again, from {came.peer}.", "delivery", came.id)
 
 
 def _of_entry(entry: Entry) -> Step:

@@ -109,10 +109,10 @@ def contents(runtime: Runtime, who: str, event_id: str, why: str) -> list[Conten
     why = reason_given(why)
     with runtime.database.read() as connection:
         event = events.find(connection, event_id)
-        told = events.deliveries_of(connection, event_id)
+        came = events.deliveries_of(connection, event_id)
     if event is None:
         raise NotFound(f"there is no event {event_id!r}")
-    differing = [told[0], *[each for each in told[1:] if each.conflict]][:CONTENTS_MAX]
+    differing = [came[0], *[each for each in came[1:] if each.conflict]][:CONTENTS_MAX]
     found = [Content(each.id, each.received_at, _opened_or_none(runtime, event, each.id)) for each in differing]
     about = {"source": event.source, "event": event.id, "deliveries": [each.delivery_id for each in found]}
     note(runtime, who, "payload.read", about, why)

@@ -67,16 +67,16 @@ def _event(found: Story) -> dict[str, Any]:
 
 
 def _delivery(found: Story, number: int) -> dict[str, Any]:
-    told = found.deliveries[number]
+    came = found.deliveries[number]
     shown = {
-        "id": told.id,
-        "received_at": _time(told.received_at),
-        "verdict": told.verdict,
-        "peer": told.peer,
-        "other_content": number > 0 and told.conflict,
+        "id": came.id,
+        "received_at": _time(came.received_at),
+        "verdict": came.verdict,
+        "peer": came.peer,
+        "other_content": number > 0 and came.conflict,
     }
     first = found.delivery
-    if first is None or first.id != told.id:
+    if first is None or first.id != came.id:
         return shown
     # Tokens in headers and path were replaced by their digests before they were stored.
     signed = _time(first.signed_at) if first.signed_at else None

@@ -95,14 +95,14 @@ def around(runtime: Runtime, found: SubjectRecord) -> Around:
         StoreUnavailable
     """
     with runtime.database.read() as connection:
-        told: list[EventRecord] = []
+        about: list[EventRecord] = []
         if found.kind == SubjectKind.PAYMENT:
             wanted = Filter(sources=[found.source], payment_ids=[found.subject])
-            told = events.listing(connection, wanted, below=None, limit=EVENTS_MAX)
+            about = events.listing(connection, wanted, below=None, limit=EVENTS_MAX)
         elif found.last_event_id is not None:
-            told = events.by_ids(connection, [found.last_event_id])
+            about = events.by_ids(connection, [found.last_event_id])
         open_ = exceptions.of_subject(connection, found.source_id, [(str(found.kind), found.subject)])
-        return Around(told, open_)
+        return Around(about, open_)
 
 
 def with_checks(

@@ -234,6 +234,6 @@ def _note_conflicts_known(connection: Connection) -> int:
         if CONFLICT not in terms:
             packed = SEPARATOR.join([*terms, CONFLICT])
             connection.execute(update(_found).where(_found.c.position == row.position).values(terms=packed))
-    exceptions.open_conflicts(connection, list(event_ids))
+    exceptions.open_conflicts(connection, [str(event_id) for event_id in event_ids])
     connection.execute(delete(_conflicts).where(_conflicts.c.event_id.in_(event_ids)))
     return len(event_ids)

@@ -1,5 +1,7 @@
 """Deliveries: late ones and refused ones, what would have matched, and putting it right."""
 
+from typing import Any
+
 from flask import Response
 
 from receiver.admin import deliveries as acts
@@ -65,7 +67,7 @@ class Deliveries:
             return redirect_to(url("deliveries", delivery_id), f"{str(error)[:1].upper()}{str(error)[1:]}.", "bad")
         return self._shown(visitor, delivery_id, report=report)
 
-    def _shown(self, visitor: Visitor, delivery_id: str, **more: object) -> Response:
+    def _shown(self, visitor: Visitor, delivery_id: str, **more: Any) -> Response:
         found = acts.find(self._runtime, delivery_id)
         return render(
             "delivery.html",

@@ -1,5 +1,7 @@
 """What needs a person: grouped by kind, the newest change first; acknowledge and resolve with a note."""
 
+from typing import Any
+
 from flask import Response
 
 from receiver.admin import exceptions as acts
@@ -42,7 +44,7 @@ class Exceptions:
         """List what needs a person: some of each kind, or all of one."""
         states = lists.several("state", STATES)
         wanted = Wanted(states or UNRESOLVED, lists.several("kind", KINDS), lists.several("source"))
-        shared = {
+        shared: dict[str, Any] = {
             "about": ABOUT,
             "severity": lambda found: acts.severity(found, self._runtime.clock()),
             "chips": lists.chips("state", "kind", "source"),

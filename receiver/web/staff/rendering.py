@@ -139,6 +139,8 @@ def is_partial() -> bool:
 def _context() -> dict[str, Any]:
     found = site()
     return {
+        # Here and not imported by templates: a block that is written alone has no imports.
+        "ui": current_app.jinja_env.get_template("staff/macros.html").module,
         "visitor": visitor(),
         "navigation": [entry for entry in NAVIGATION if found.areas.get(entry[0])],
         "area": g.get("area", ""),
