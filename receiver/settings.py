@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     oidc_roles: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
         (), description="comma-separated VALUE=ROLE: viewer, operator, approver, admin, or payloads"
     )
+    replay_approval_above: int = Field(1000, ge=0, le=10**9, description="entries or deliveries, 0 to 1000000000")
     bcb_client_id: str | None = Field(None, validation_alias=AliasChoices("BCB_CLIENT_ID"), description="text")
     bcb_client_secret: SecretStr | None = Field(
         None, validation_alias=AliasChoices("BCB_CLIENT_SECRET"), description="text"

@@ -27,7 +27,7 @@ class AnchorWrong(ReceiverError):
 
 
 @retried
-def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any]) -> None:
+def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any], why: str | None = None) -> None:
     """Write down an act that changes nothing in the database itself: a read, a copy, a question to a bank.
 
     Raises:
@@ -35,7 +35,7 @@ def note(runtime: Runtime, who: str, what: str, about: Mapping[str, Any]) -> Non
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about=about)
+        audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about=about, why=why)
 
 
 def listing(

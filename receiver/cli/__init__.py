@@ -34,6 +34,7 @@ MODULES = {
         "Look at settings, database, secrets, conflicts and the banks' APIs; say what is wrong and what to do.",
     ),
     "events": ("receiver.cli.events", "Look at events."),
+    "exceptions": ("receiver.cli.exceptions", "Look at what needs a person; acknowledge and resolve it."),
     "jobs": ("receiver.cli.payments", "Look at jobs, and ask the bank about one."),
     "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
     "replay": ("receiver.cli.replays", "Plan, run and watch replays."),

@@ -21,17 +21,30 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, false, insert, select, text, update
 
 from receiver.model import ReceiverError
-from receiver.store.bulk_insert import insert_or_skip
+from receiver.store.bulk_insert import BulkInsert, insert_or_skip
 from receiver.store.encryption import Encryption
 from receiver.store.records import columns_of, fetch_all, fetch_one
-from receiver.store.tables import AuditEntry, AuditHead, AuditKey, table_of
+from receiver.store.tables import AuditEntry, AuditHead, AuditKey, AuditSubject, table_of
 
 log = logging.getLogger(__name__)
 
-_entries, _head, _keys = (table_of(model) for model in (AuditEntry, AuditHead, AuditKey))
+_entries, _head, _keys, _subjects = (table_of(model) for model in (AuditEntry, AuditHead, AuditKey, AuditSubject))
 
 READ_AT_ONCE = 1000
 PAUSE_EVERY = 100
+
+SUBJECTS = {
+    **{name: name for name in ("event", "delivery", "payment", "job", "exception", "replay", "consumer", "source")},
+    "events": "event",
+    "deliveries": "delivery",
+    "late_deliveries": "delivery",
+}
+"""What of an entry's `about` it is found by, and what that is."""
+
+SUBJECTS_MAX = 200
+"""Of one entry."""
+
+_insert_subjects = BulkInsert(_subjects, ("entry_id", "name", "value"))
 
 
 class AuditBroken(ReceiverError):
@@ -91,13 +104,22 @@ def write(
     state = _trusted_head(connection, keys)
     before = _newest_digest(connection) if state is None else state.digest
     digest = _digest(before, at, who, what, why, about, key, keys)
-    connection.execute(
-        insert(_entries).values(at=at, who=who, what=what, why=why, about=dict(about), key=key, digest=digest)
-    )
+    values = {"at": at, "who": who, "what": what, "why": why, "about": dict(about), "key": key, "digest": digest}
+    entry_id: int = connection.execute(insert(_entries).values(values).returning(_entries.c.id)).scalar_one()
+    _insert_subjects.run(connection, [(entry_id, *subject) for subject in subjects_of(about)])
     if state is None:
         log.error("the audit log was tampered with: run `receiver audit verify`")
     else:
         _put_head(connection, keys, key, AuditState(state.entries + 1, digest))
+
+
+def subjects_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what an entry is about, each by what it is and which one."""
+    found = []
+    for written, name in SUBJECTS.items():
+        value = about.get(written)
+        found += [(name, each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    return list(dict.fromkeys(found))[:SUBJECTS_MAX]
 
 
 def start(connection: Connection, encryption: Encryption, at: datetime) -> None:
@@ -135,6 +157,18 @@ def listing(
     words = _words(connection, only.what)
     parts = [_newest(connection, [*bounds, _entries.c.what == word], limit) for word in words]
     return sorted((row for part in parts for row in part), key=lambda row: row.id, reverse=True)[:limit]
+
+
+def about(connection: Connection, name: str, value: str, *, limit: int) -> list[AuditRecord]:
+    """Return the latest entries about one thing, such as `event` and its id, oldest first."""
+    ids = (
+        select(_subjects.c.entry_id)
+        .where(_subjects.c.name == name, _subjects.c.value == value)
+        .order_by(_subjects.c.entry_id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    return fetch_all(connection, AuditRecord, _all().where(_entries.c.id.in_(select(ids))).order_by(_entries.c.id))
 
 
 def _newest(connection: Connection, where: Sequence[ColumnElement[bool]], limit: int) -> list[AuditRecord]:

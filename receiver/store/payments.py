@@ -301,6 +301,24 @@ def checks_of(connection: Connection, subject_id: int) -> list[CheckRecord]:
     return fetch_all(connection, CheckRecord, query)
 
 
+class CheckMade(NamedTuple):
+    """A question to a bank, whatever it was about; `at` is UTC."""
+
+    source_id: int
+    kind: SubjectKind
+    subject: str
+    at: datetime
+    outcome: str
+
+
+def latest_checks(connection: Connection, *, limit: int) -> list[CheckMade]:
+    """Return the newest checks of all sources, newest first."""
+    newest = select(_checks).order_by(_checks.c.id.desc()).limit(limit).subquery()
+    columns = columns_of(CheckMade, newest, _subjects, subject=_subjects.c.subject)
+    query = select(*columns).join_from(newest, _subjects, _subjects.c.id == newest.c.subject_id)
+    return fetch_all(connection, CheckMade, query.order_by(newest.c.id.desc()))
+
+
 def items_of(checks: Sequence[CheckRecord]) -> list[dict[str, Any]]:
     """Return what became of each item of a job, as the bank said it last."""
     found: list[dict[str, Any]] = next(

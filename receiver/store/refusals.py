@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from receiver.model import Verdict
-from receiver.store.records import lowest_id
+from receiver.store.records import lowest_id, moment_of
 from receiver.store.tables import Delivery, table_of
 
 _deliveries = table_of(Delivery)
@@ -40,6 +40,20 @@ def counts(connection: Connection, source_id: int, since: datetime, until: datet
     numbers: dict[Verdict, int] = {row[0]: row[1] for row in rows}
     refused = numbers.pop(Verdict.REJECTED, 0)
     return Counts(refused, sum(numbers.values()))
+
+
+def arrived(connection: Connection, since: datetime, *, limit: int) -> list[tuple[datetime, Verdict]]:
+    """Return when the newest deliveries came, to the millisecond, and what became of each, newest first.
+
+    Of the rejected ones those that are stored.
+    """
+    query = (
+        select(_deliveries.c.id, _deliveries.c.verdict)
+        .where(_deliveries.c.id >= lowest_id("dlv", since))
+        .order_by(_deliveries.c.id.desc())
+        .limit(limit)
+    )
+    return [(moment_of(id_, "0"), verdict) for id_, verdict in connection.execute(query)]
 
 
 def stored(connection: Connection, source_id: int) -> int:

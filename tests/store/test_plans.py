@@ -13,11 +13,11 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, feed, late, payments, replays, search, search_index
+from receiver.store import deliveries, events, feed, late, payments, replay_selection, search, search_index
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
-from receiver.store.replays import Selection
+from receiver.store.replay_selection import Selection
 
 NUMBER = 20_000
 FEW = re.compile(
@@ -53,7 +53,9 @@ def payments_of(**wanted: Any) -> Query:
 
 
 def again_of(**wanted: Any) -> Query:
-    return lambda connection: replays.entries(connection, Selection(**wanted), behind=0, through=NUMBER, limit=500)
+    return lambda connection: replay_selection.entries(
+        connection, Selection(**wanted), behind=0, through=NUMBER, limit=500
+    )
 
 
 FEED: dict[str, Query] = {
@@ -162,8 +164,8 @@ REPLAYS: dict[str, Query] = {
 REJECTED: dict[str, Query] = {
     "all": lambda connection: deliveries.rejected(connection, None, below=None, limit=101),
     "of a source": lambda connection: deliveries.rejected(connection, "often", below=None, limit=101),
-    "the last": replays.last_rejected,
-    "to be verified": lambda connection: replays.rejected(
+    "the last": replay_selection.last_rejected,
+    "to be verified": lambda connection: replay_selection.rejected(
         connection, Selection(), behind="", through="dlv_g", limit=101
     ),
 }

@@ -10,11 +10,20 @@ from receiver.web.problems import Outages, Problem
 from receiver.web.staff import page, rendering
 from receiver.web.staff.audit import Audit
 from receiver.web.staff.browser import HEADERS, ROOT, Browser, is_page
+from receiver.web.staff.consumers import Consumers
+from receiver.web.staff.deliveries import Deliveries
+from receiver.web.staff.event import Event
+from receiver.web.staff.events import Events
+from receiver.web.staff.exceptions import Exceptions
 from receiver.web.staff.forms import FormTokens
 from receiver.web.staff.openid import OpenId
+from receiver.web.staff.overview import Overview
+from receiver.web.staff.payments import Payments
 from receiver.web.staff.people import People
 from receiver.web.staff.rendering import Site
+from receiver.web.staff.replays import Replays
 from receiver.web.staff.sign_in import SignIn
+from receiver.web.staff.sources import Sources
 
 FIVE_YEARS = "public, max-age=31536000, immutable"
 
@@ -25,8 +34,17 @@ def register(app: Flask, runtime: Runtime, outages: Outages) -> None:
     app.extensions["staff"] = shared
     rendering.register(app)
     rooms = {
+        "replays": Replays(runtime),
         "sign_in": SignIn(runtime),
         "openid": OpenId(runtime),
+        "overview": Overview(runtime),
+        "exceptions": Exceptions(runtime),
+        "events": Events(runtime),
+        "event": Event(runtime),
+        "deliveries": Deliveries(runtime),
+        "payments": Payments(runtime),
+        "consumers": Consumers(runtime),
+        "sources": Sources(runtime),
         "people": People(runtime),
         "audit": Audit(runtime),
     }

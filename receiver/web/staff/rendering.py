@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from flask import Flask, Response, current_app, g, render_template, request
 from jinja2_fragments.flask import render_block
@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 
 from receiver.admin.sessions import Visitor
 from receiver.runtime import Runtime
+from receiver.store.particulars import ACCOUNTS
 from receiver.web.staff.browser import ROOT, Browser, relative
 from receiver.web.staff.forms import FormTokens
 
@@ -118,7 +119,8 @@ def static(name: str) -> str:
 
 def form_token(path: str) -> str:
     """Return the token of a form that is sent to `path`, as `url` gives it."""
-    place = path.partition("?")[0].removeprefix(site().prefix)
+    # As the request will say it: ids may hold what a link has to spell otherwise.
+    place = unquote(path.partition("?")[0].removeprefix(site().prefix))
     return site().tokens.make(g.cookie, place)
 
 
@@ -161,6 +163,7 @@ def register(app: Flask) -> None:
         "iso": iso,
         "money": money,
         "masked": masked,
+        "account": account,
         "count": count,
         "duration": duration,
         "words": words,
@@ -193,6 +196,12 @@ def masked(account: str | None) -> Markup:
         return Markup("")
     end = account[-MASKED_BUT:] if len(account) > MASKED_BUT else ""
     return Markup('<span class="account" aria-label="account ending in {}">••••{}</span>').format(end, end)
+
+
+def account(event: Any) -> str:
+    """Write the account that an event is about, as it stands in its facts, which lists have masked."""
+    found = (event.facts.get(name) for name in ACCOUNTS)
+    return next((each for each in found if isinstance(each, str)), "")
 
 
 def count(number: float | None) -> str:
