@@ -167,9 +167,18 @@ class ReplayTarget(StrEnum):
 class ReplayState(StrEnum):
     """How far a replay has come."""
 
+    AWAITING_APPROVAL = "awaiting_approval"
+    """It is large: nothing is done until a second person approves it (four-eyes principle)."""
     RUNNING = "running"
+    PAUSED = "paused"
+    """By a person, until one resumes it."""
     DONE = "done"
     CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self in (ReplayState.DONE, ReplayState.CANCELLED)
 
 
 class ExceptionKind(StrEnum):

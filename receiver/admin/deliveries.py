@@ -13,13 +13,13 @@ from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
 from receiver.model import Gone, NotFound, NotPossible, Verdict
 from receiver.runtime import Runtime
-from receiver.store import audit, deliveries, events, replays
+from receiver.store import audit, deliveries, events, replay_selection
 from receiver.store import late as late_deliveries
 from receiver.store.database import retried
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.late import HeldRecord
 from receiver.store.records import Recorded
-from receiver.store.replays import Selection
+from receiver.store.replay_selection import Selection
 
 PART = 500
 """Deliveries that are read at a time: their bodies come with them."""
@@ -219,9 +219,9 @@ def event_ids(runtime: Runtime, delivery_id: str) -> tuple[str, ...]:
 
 def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:
     """Go through the ids of rejected deliveries, the oldest first."""
-    through = replays.last_rejected(connection)
+    through = replay_selection.last_rejected(connection)
     behind = ""
-    while rows := replays.rejected(connection, selection, behind=behind, through=through, limit=PART):
+    while rows := replay_selection.rejected(connection, selection, behind=behind, through=through, limit=PART):
         yield from (row.id for row in rows)
         behind = rows[-1].id
 

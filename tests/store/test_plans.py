@@ -22,14 +22,14 @@ from receiver.store import (
     late,
     payments,
     refusals,
-    replays,
+    replay_selection,
     search,
     search_index,
 )
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
-from receiver.store.replays import Selection
+from receiver.store.replay_selection import Selection
 
 NUMBER = 20_000
 FEW = re.compile(
@@ -65,7 +65,9 @@ def payments_of(**wanted: Any) -> Query:
 
 
 def again_of(**wanted: Any) -> Query:
-    return lambda connection: replays.entries(connection, Selection(**wanted), behind=0, through=NUMBER, limit=500)
+    return lambda connection: replay_selection.entries(
+        connection, Selection(**wanted), behind=0, through=NUMBER, limit=500
+    )
 
 
 FEED: dict[str, Query] = {
@@ -174,8 +176,8 @@ REPLAYS: dict[str, Query] = {
 REJECTED: dict[str, Query] = {
     "all": lambda connection: deliveries.rejected(connection, None, below=None, limit=101),
     "of a source": lambda connection: deliveries.rejected(connection, "often", below=None, limit=101),
-    "the last": replays.last_rejected,
-    "to be verified": lambda connection: replays.rejected(
+    "the last": replay_selection.last_rejected,
+    "to be verified": lambda connection: replay_selection.rejected(
         connection, Selection(), behind="", through="dlv_g", limit=101
     ),
 }

@@ -5,6 +5,7 @@ from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.exceptions import StaffException
 from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
+from receiver.store.tables.replays import Replay, ReplayPosition
 from receiver.store.tables.search import (
     Facets,
     SearchBlock,
@@ -22,7 +23,7 @@ from receiver.store.tables.sources import (
     Source,
     WorkerSeen,
 )
-from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSubject, Replay
+from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSubject
 
 __all__ = [
     "ApiToken",
@@ -46,6 +47,7 @@ __all__ = [
     "PublicKeys",
     "Repeat",
     "Replay",
+    "ReplayPosition",
     "RequestBudget",
     "SearchBlock",
     "SearchConflict",

@@ -16,10 +16,12 @@ from receiver.web.staff.event import Event
 from receiver.web.staff.events import Events
 from receiver.web.staff.exceptions import Exceptions
 from receiver.web.staff.forms import FormTokens
+from receiver.web.staff.openid import OpenId
 from receiver.web.staff.overview import Overview
 from receiver.web.staff.payments import Payments
 from receiver.web.staff.people import People
 from receiver.web.staff.rendering import Site
+from receiver.web.staff.replays import Replays
 from receiver.web.staff.sign_in import SignIn
 from receiver.web.staff.sources import Sources
 
@@ -32,7 +34,9 @@ def register(app: Flask, runtime: Runtime, outages: Outages) -> None:
     app.extensions["staff"] = shared
     rendering.register(app)
     rooms = {
+        "replays": Replays(runtime),
         "sign_in": SignIn(runtime),
+        "openid": OpenId(runtime),
         "overview": Overview(runtime),
         "exceptions": Exceptions(runtime),
         "events": Events(runtime),
