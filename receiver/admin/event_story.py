@@ -144,9 +144,9 @@ def _steps(
         yield Step(first.signed_at, "signed", "The bank signed it.")
     for number, each in enumerate(came):
         yield from _of_delivery(event, each, is_first=number == 0)
+    yield from map(_of_check, checks)
     yield from map(_of_entry, entries)
     yield from map(_of_consumer, seen)
-    yield from map(_of_check, checks)
     yield from map(_of_look, looks)
 
 
