@@ -167,9 +167,71 @@ class ReplayTarget(StrEnum):
 class ReplayState(StrEnum):
     """How far a replay has come."""
 
+    AWAITING_APPROVAL = "awaiting_approval"
+    """It is large: nothing is done until a second person approves it (four-eyes principle)."""
     RUNNING = "running"
+    PAUSED = "paused"
+    """By a person, until one resumes it."""
     DONE = "done"
     CANCELLED = "cancelled"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self in (ReplayState.DONE, ReplayState.CANCELLED)
+
+
+class ExceptionKind(StrEnum):
+    """Why a person has to look at something; more kinds may come, and need no migration."""
+
+    CONTRADICTED = "contradicted"
+    """The bank's final answer about a payment or job is another one than what a callback claimed."""
+    UNKNOWN_TO_BANK = "unknown_to_bank"
+    """A callback claims a payment or job of which the bank has said for an hour that it does not know it."""
+    LATE = "late"
+    """A delivery was rightly signed, but too long ago or ahead, and waits to be confirmed."""
+    CONFLICT = "conflict"
+    """The same event came again with other content."""
+    REJECTED = "rejected"
+    """Deliveries that look like the bank's, well-formed and from an allowed address, were refused for one reason."""
+    STALLED = "stalled"
+    """A payment has not come to an end for too long. Nothing opens one of these yet."""
+
+
+class ExceptionState(StrEnum):
+    """How far what a person has to look at has come."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody is at it."""
+    RESOLVED = "resolved"
+    """By a person, or by itself, because it is no longer so."""
+
+
+class Severity(StrEnum):
+    """How much something presses, the most first: by how much money is at stake, or how long it has been open."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class Role(StrEnum):
+    """What a person may do on the staff pages; each may do what those before it may."""
+
+    VIEWER = "viewer"
+    """Look at everything but payloads."""
+    OPERATOR = "operator"
+    """Replay, accept, acknowledge, put right."""
+    APPROVER = "approver"
+    """Start large replays that others have asked for."""
+    ADMIN = "admin"
+    """Look after sources, secrets and people."""
+
+    def includes(self, needed: "Role") -> bool:
+        """Whether this role may do what `needed` may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(needed)
 
 
 class NotFound(ReceiverError):

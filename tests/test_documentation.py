@@ -66,10 +66,15 @@ def routes() -> set[str]:
 
 def test_every_route_has_a_heading_of_its_own_in_the_docs() -> None:
     # One rule takes all that follows /webhooks/; its two forms are documented apart.
-    expected = routes() - {"POST /webhooks/<_rest>"}
+    expected = {route for route in routes() if " /staff" not in route} - {"POST /webhooks/<_rest>"}
     expected |= {"POST /webhooks/<source>", "POST /webhooks/<source>/<channel>"}
     documented = set(re.findall(r"^### `([A-Z]+ [^`]+)`$", read("docs/api.md"), re.MULTILINE))
     assert documented == expected
+
+
+def test_every_page_and_every_act_of_the_staff_pages_has_a_row_in_the_docs() -> None:
+    documented = set(re.findall(r"^\| `([A-Z]+ /staff[^`]*)` \|", read("docs/staff.md"), re.MULTILINE))
+    assert documented == {route for route in routes() if " /staff" in route}
 
 
 def commands(group: click.Group = main, words: str = "receiver") -> Iterator[tuple[str, click.Command]]:

@@ -96,6 +96,7 @@ WRONG = [
     ("RECEIVER_RECHECK_SECONDS", "nan"),
     ("RECEIVER_RECHECK_MAX_SECONDS", "86401"),
     ("RECEIVER_LEASE_SECONDS", "0"),
+    ("RECEIVER_REPLAY_APPROVAL_ABOVE", "-1"),
     ("BCB_BASE_URL", "api.bcb.bm"),
 ]
 

@@ -5,20 +5,21 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from receiver.admin import sources
+from receiver.admin import source_settings, sources
 from receiver.admin.audit import note
+from receiver.admin.source_settings import NewSettings
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
 from receiver.model import Gone, NotFound, NotPossible, Verdict
 from receiver.runtime import Runtime
-from receiver.store import audit, deliveries, replays
+from receiver.store import audit, deliveries, events, replay_selection
 from receiver.store import late as late_deliveries
 from receiver.store.database import retried
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.late import HeldRecord
 from receiver.store.records import Recorded
-from receiver.store.replays import Selection
+from receiver.store.replay_selection import Selection
 
 PART = 500
 """Deliveries that are read at a time: their bodies come with them."""
@@ -68,7 +69,7 @@ def _found(connection: Connection, delivery_id: str) -> DeliveryRecord:
     return row
 
 
-def raw(runtime: Runtime, who: str, delivery_id: str) -> tuple[DeliveryRecord, bytes]:
+def raw(runtime: Runtime, who: str, delivery_id: str, why: str | None = None) -> tuple[DeliveryRecord, bytes]:
     """Return a delivery and its body as it is stored, whatever became of it; audited as `payload.read`.
 
     Of a rejected one it may be the beginning alone: `body_bytes` tells how long it was.
@@ -83,7 +84,7 @@ def raw(runtime: Runtime, who: str, delivery_id: str) -> tuple[DeliveryRecord, b
         body = explaining.body_of(connection, row)
     if body is None:
         raise Gone(f"the body of the delivery {delivery_id} is not stored")
-    note(runtime, who, "payload.read", {"source": row.source, "delivery": row.id})
+    note(runtime, who, "payload.read", {"source": row.source, "delivery": row.id}, why)
     return row, bytes(body)
 
 
@@ -143,6 +144,30 @@ def reverify(
     return Reverified(len(chosen), accepted, late, cut=those(None))
 
 
+def put_right(runtime: Runtime, who: str, delivery_id: str) -> Reverified:
+    """Set the options by which a source would have taken a refused delivery, and verify all that it refused again.
+
+    What would have taken it is found out anew. Audited as `deliveries.explained`, `source.set` and
+    `deliveries.reverified`.
+
+    Raises:
+        NotFound
+        NotExplained
+        NotPossible: it was not refused, no option would have taken it, or it takes a secret that has expired.
+        OptionsWrong
+        DecryptionFailed
+        StoreUnavailable
+    """
+    found = explain(runtime, who, delivery_id)
+    if found.delivery.verdict != Verdict.REJECTED:
+        raise NotPossible(f"delivery {delivery_id} is {found.delivery.verdict}: nothing is to be put right")
+    if not found.report.commands or not found.report.fits_now:
+        raise NotPossible("no option of the source would have taken it by itself: see what was found out about it")
+    if found.report.changes:
+        source_settings.change(runtime, who, found.delivery.source, NewSettings(options=found.report.changes))
+    return reverify(runtime, who, source_name=found.delivery.source)
+
+
 @retried
 def accept(runtime: Runtime, who: str, delivery_id: str, reason: str) -> Recorded:
     """Accept a late delivery that nobody has confirmed: what it tells becomes events; audited as `deliveries.accepted`.
@@ -182,11 +207,21 @@ def tells(runtime: Runtime, delivery_id: str) -> list[HeldRecord]:
         return late_deliveries.held(connection, delivery_id)
 
 
+def event_ids(runtime: Runtime, delivery_id: str) -> tuple[str, ...]:
+    """Return the ids of the events that a delivery told, for the first time or once more.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return events.ids_of_delivery(connection, delivery_id)
+
+
 def _rejected(connection: Connection, selection: Selection) -> Iterator[str]:
     """Go through the ids of rejected deliveries, the oldest first."""
-    through = replays.last_rejected(connection)
+    through = replay_selection.last_rejected(connection)
     behind = ""
-    while rows := replays.rejected(connection, selection, behind=behind, through=through, limit=PART):
+    while rows := replay_selection.rejected(connection, selection, behind=behind, through=through, limit=PART):
         yield from (row.id for row in rows)
         behind = rows[-1].id
 

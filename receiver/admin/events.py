@@ -1,16 +1,33 @@
 """Events: hand out what a bank sent, and note who was given it."""
 
+from datetime import datetime
 from typing import NamedTuple
 
 from receiver.admin.audit import note
 from receiver.inbox import payload as payloads
-from receiver.model import Gone, NotFound
+from receiver.model import Gone, NotFound, NotPossible
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, signing_secrets, sources
 from receiver.store.events import EventRecord
 
+REASON_CHARACTERS_MAX = 500
 
-def raw(runtime: Runtime, who: str, event_id: str) -> bytes:
+CONTENTS_MAX = 5
+"""Deliveries whose contents are laid side by side."""
+
+
+def reason_given(why: str) -> str:
+    """Return a reason for looking at what a bank sent.
+
+    Raises:
+        NotPossible: there is none, or it is too long.
+    """
+    if not why.strip() or len(why) > REASON_CHARACTERS_MAX:
+        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
+    return why.strip()
+
+
+def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> bytes:
     """Return the body that first told an event, byte for byte, free of content codings; audited as `payload.read`.
 
     It is handed out once the entry is on disk: a payload holds personal data, and who read it must be known.
@@ -27,7 +44,7 @@ def raw(runtime: Runtime, who: str, event_id: str) -> bytes:
     if body is None:
         raise NotFound(f"the raw payload of the event {event_id} is not kept")
     about = {"source": found.source, "event": event_id}
-    note(runtime, who, "payload.read", about)
+    note(runtime, who, "payload.read", about, why)
     return body
 
 
@@ -56,7 +73,7 @@ def stored(runtime: Runtime, event_id: str) -> Stored:
     return Stored(event, size)
 
 
-def payload(runtime: Runtime, who: str, event_id: str) -> str:
+def payload(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> str:
     """Return the notification that told an event, decrypted, as JSON with indents; audited as `payload.read`.
 
     It takes about three times the memory of the body; where others wait for the same memory, bound it.
@@ -68,14 +85,60 @@ def payload(runtime: Runtime, who: str, event_id: str) -> str:
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """
     event, _ = stored(runtime, event_id)
+    text = _opened(runtime, event, event.delivery_id)
+    note(runtime, who, "payload.read", {"source": event.source, "event": event.id, "decrypted": True}, why)
+    return text
+
+
+class Content(NamedTuple):
+    """What one delivery says of an event; `text` is none where that is not stored, or can't be opened any more."""
+
+    delivery_id: str
+    received_at: datetime
+    text: str | None
+
+
+def contents(runtime: Runtime, who: str, event_id: str, why: str) -> list[Content]:
+    """Return what the first delivery and those that said something else say of an event; audited as `payload.read`.
+
+    Raises:
+        NotFound: there is no such event.
+        NotPossible: there is no reason.
+        StoreUnavailable: the entry can't be written, and nothing is handed out.
+    """
+    why = reason_given(why)
     with runtime.database.read() as connection:
-        source, row = sources.find(connection, event.source), deliveries.find(connection, event.delivery_id)
+        event = events.find(connection, event_id)
+        came = events.deliveries_of(connection, event_id)
+    if event is None:
+        raise NotFound(f"there is no event {event_id!r}")
+    differing = [came[0], *[each for each in came[1:] if each.conflict]][:CONTENTS_MAX]
+    found = [Content(each.id, each.received_at, _opened_or_none(runtime, event, each.id)) for each in differing]
+    about = {"source": event.source, "event": event.id, "deliveries": [each.delivery_id for each in found]}
+    note(runtime, who, "payload.read", about, why)
+    return found
+
+
+def _opened_or_none(runtime: Runtime, event: EventRecord, delivery_id: str) -> str | None:
+    try:
+        return _opened(runtime, event, delivery_id)
+    except Gone:
+        return None
+
+
+def _opened(runtime: Runtime, event: EventRecord, delivery_id: str) -> str:
+    """Return the notification of an event that a delivery holds.
+
+    Raises:
+        Gone
+        DecryptionFailed
+    """
+    with runtime.database.read() as connection:
+        source, row = sources.find(connection, event.source), deliveries.find(connection, delivery_id)
         assert source is not None  # noqa: S101 - an event has a source
         opened = signing_secrets.every(connection, runtime.encryption, source.id)
         identity = events.identity_of(connection, event.id)
     if row is None or row.body is None:
-        raise Gone(f"the payload of the event {event_id} is not stored any more")
+        raise Gone(f"the payload of the event {event.id} is not stored any more")
     secrets = [(str(secret.version), secret.text) for secret in opened]
-    text = payloads.payload(source, secrets, row, bytes(row.body), identity)
-    note(runtime, who, "payload.read", {"source": event.source, "event": event.id, "decrypted": True})
-    return text
+    return payloads.payload(source, secrets, row, bytes(row.body), identity)

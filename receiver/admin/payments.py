@@ -1,13 +1,15 @@
 """Payments and jobs: ask the bank about one at once, also about one that no callback named."""
 
-from receiver.admin import sources
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible, SubjectKind
 from receiver.projection.projector import catch_up
-from receiver.reconcile import hindrances
-from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
-from receiver.store import claims, payments
+from receiver.store import claims, events, exceptions, payments
+from receiver.store.events import EventRecord, Filter
+from receiver.store.exceptions import ExceptionRecord
 from receiver.store.payments import CheckRecord, SubjectRecord
 
 ID_CHARACTERS_MAX = 200
@@ -25,6 +27,11 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
         NotPossible: the id is none, or the bank was not asked.
         StoreUnavailable
     """
+    # Imported here: they bring the banks' clients, which no look at what is stored needs.
+    from receiver.admin import sources
+    from receiver.reconcile import hindrances
+    from receiver.reconcile.checks import Reconciler
+
     if not subject or len(subject) > ID_CHARACTERS_MAX or not subject.isprintable():
         raise NotPossible(f"an id has 1 to {ID_CHARACTERS_MAX} characters that can be printed")
     catch_up(runtime.database)
@@ -46,6 +53,58 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
         note(runtime, who, "job.checked", about)
     else:
         note(runtime, who, "payment.checked", about)
+
+
+def listing(
+    runtime: Runtime,
+    kind: SubjectKind,
+    *,
+    names: Sequence[str] = (),
+    statuses: Sequence[str] = (),
+    agreements: Sequence[str] = (),
+    below: int | None = None,
+    limit: int,
+) -> list[SubjectRecord]:
+    """Return payments or jobs, the latest known first; `names` are sources, `below` is the number to go on from.
+
+    Raises:
+        StoreUnavailable
+    """
+    catch_up(runtime.database)
+    with runtime.database.read() as connection:
+        return payments.listing(
+            connection, kind, names=names, statuses=statuses, agreements=agreements, below=below, limit=limit
+        )
+
+
+EVENTS_MAX = 50
+"""Of one payment or job that are shown, the latest; no bank sends more."""
+
+
+@dataclass(frozen=True)
+class Around:
+    """What there is around a payment or job besides its checks."""
+
+    events: Sequence[EventRecord]
+    """Newest first."""
+    exceptions: Sequence[ExceptionRecord]
+
+
+def around(runtime: Runtime, found: SubjectRecord) -> Around:
+    """Return the events about a payment or job, and what a person has to look at.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        about: list[EventRecord] = []
+        if found.kind == SubjectKind.PAYMENT:
+            wanted = Filter(sources=[found.source], payment_ids=[found.subject])
+            about = events.listing(connection, wanted, below=None, limit=EVENTS_MAX)
+        elif found.last_event_id is not None:
+            about = events.by_ids(connection, [found.last_event_id])
+        open_ = exceptions.of_subject(connection, found.source_id, [(str(found.kind), found.subject)])
+        return Around(about, open_)
 
 
 def with_checks(

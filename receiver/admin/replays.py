@@ -1,13 +1,39 @@
-"""Sending things once more (replays): plan them, start them, stop them."""
+"""Sending things once more (replays): plan them, start, approve, pause and stop them."""
 
-from receiver.model import NotFound, NotPossible
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from receiver.admin import search
+from receiver.model import NotFound, NotPossible, ReplayState
 from receiver.projection.projector import catch_up
-from receiver.replay import run
-from receiver.replay.plan import Plan, Planner, Request
+from receiver.replay.plan import Plan, Planner, PlanWrong, Request
 from receiver.runtime import Runtime
-from receiver.store import replays
+from receiver.store import audit, consumers, replay_selection, replays, search_terms, sources
 from receiver.store.database import retried
+from receiver.store.records import lowest_id, new_id
+from receiver.store.replay_selection import Selection
 from receiver.store.replays import ReplayRecord
+from receiver.store.search import Wanted
+
+CHOSEN_MAX = 50_000
+"""Events that one plan takes from a search."""
+
+CHOSEN_FOR = timedelta(hours=1)
+"""How long it is known what a plan has chosen that nobody runs: a plan is good for less."""
+
+PERSONAL = ("question", "account", "reference")
+"""What may be searched for that is not written down whole."""
+
+_PEOPLE = ("cli", "staff")
+"""Who acts in one's own name, on the command line or on the pages."""
+
+
+class SecondPersonNeeded(NotPossible):
+    """Whoever asked for a replay is not the one who approves it (four-eyes principle)."""
 
 
 def plan(runtime: Runtime, request: Request) -> Plan:
@@ -19,23 +45,104 @@ def plan(runtime: Runtime, request: Request) -> Plan:
     """
     catch_up(runtime.database)
     with runtime.database.read() as connection:
-        return Planner(runtime.settings.keys).plan(connection, request, runtime.clock())
+        return planner(runtime).plan(connection, request, runtime.clock())
+
+
+def planner(runtime: Runtime) -> Planner:
+    """Return what makes, reads and starts plans by a process's settings."""
+    return Planner(runtime.settings.keys, runtime.settings.replay_approval_above)
+
+
+class Choices(NamedTuple):
+    """What a plan can be for."""
+
+    sources: Mapping[int, str]
+    """Names by the number that a plan's sample has."""
+    consumers: Sequence[str]
+
+
+def choices(runtime: Runtime) -> Choices:
+    """Return the names of the sources and consumers that there are.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return Choices(sources.names(connection), sorted(consumers.names(connection)))
+
+
+def plan_found(runtime: Runtime, wanted: Wanted, request: Request) -> Plan:
+    """Plan to send again all that a search finds; the request's own selection does not count.
+
+    What takes no index to be found is selected by its filters; anything else is noted one by one, as it is found now.
+
+    Raises:
+        PlanWrong: the search finds more than `CHOSEN_MAX` events.
+        StoreUnavailable
+    """
+    if not search.is_search(wanted) and wanted.late is None:
+        return plan(runtime, replace(request, selection=_plain(wanted)))
+    catch_up(runtime.database)
+    chosen = Selection(sources=wanted.source, chosen=_chosen(runtime, wanted))
+    return plan(runtime, replace(request, selection=chosen, search=_described(wanted)))
+
+
+def _plain(wanted: Wanted) -> Selection:
+    return Selection(
+        sources=wanted.source,
+        types=wanted.type,
+        payment_ids=wanted.payment_id,
+        event_ids=wanted.event_id,
+        received_after=wanted.received_after,
+        received_before=wanted.received_before,
+    )
+
+
+def _chosen(runtime: Runtime, wanted: Wanted) -> str:
+    """Note what a search finds, page by page, and return the id of the plan that it is noted for."""
+    now = runtime.clock()
+    plan_id, number = new_id("pln", now), 0
+    with runtime.database.write() as connection:
+        replay_selection.forget_chosen(connection, lowest_id("pln", now - CHOSEN_FOR))
+    for found in search.pages(runtime, wanted, limit=CHOSEN_MAX + 1):
+        number += len(found.events)
+        if number > CHOSEN_MAX:
+            raise PlanWrong(f"The search finds more than {CHOSEN_MAX} events: narrow it, by time for instance.")
+        if found.events:
+            with runtime.database.write() as connection:
+                replay_selection.choose(connection, plan_id, [event.id for event in found.events])
+    return plan_id
+
+
+def _described(wanted: Wanted) -> dict[str, Any]:
+    """Say what was searched for as JSON; of what may be personal the last four characters."""
+    given = {name: value for name, value in asdict(wanted).items() if value not in ("", (), [], None)}
+    return {"q" if name == "question" else name: _written(name, value) for name, value in given.items()}
+
+
+def _written(name: str, value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_written(name, each) for each in value]
+    if name in PERSONAL:
+        return search_terms.masked(str(value))
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value if isinstance(value, bool) else str(value)
 
 
 @retried
 def start(runtime: Runtime, who: str, plan_token: str) -> ReplayRecord:
     """Start the run of a plan, which workers do; audited as `replay.started`.
 
-    The same plan once more names the same run, and adds nothing to the audit log.
+    One of more than RECEIVER_REPLAY_APPROVAL_ABOVE waits for a second person, whoever asks: audited as
+    `replay.requested`. The same plan once more names the same run, and adds nothing to the audit log.
 
     Raises:
         PlanWrong: it is not one of ours, was changed, or has expired.
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        replay_id = Planner(runtime.settings.keys).start(
-            connection, runtime.encryption, plan_token, who, runtime.clock()
-        )
+        replay_id = planner(runtime).start(connection, runtime.encryption, plan_token, who, runtime.clock())
         found = replays.find(connection, replay_id)
         assert found is not None  # noqa: S101 - started above, in this transaction
         return found
@@ -49,10 +156,101 @@ def find(runtime: Runtime, replay_id: str) -> ReplayRecord:
         StoreUnavailable
     """
     with runtime.database.read() as connection:
-        found = replays.find(connection, replay_id)
+        return _find(connection, replay_id)
+
+
+def _find(connection: Connection, replay_id: str) -> ReplayRecord:
+    found = replays.find(connection, replay_id)
     if found is None:
         raise NotFound(f"there is no replay {replay_id!r}")
     return found
+
+
+def listing(
+    runtime: Runtime, *, states: Sequence[str] = (), below: str | None = None, limit: int
+) -> list[ReplayRecord]:
+    """Return replays, newest first, of any of these states; `below` is the id to go on from.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return replays.listing(connection, states=states, below=below, limit=limit)
+
+
+def is_same_person(who: str, other: str) -> bool:
+    """Tell whether two names of the audit log are one person's: a user's of the machine, or of the staff pages."""
+    return _person(who) == _person(other)
+
+
+def _person(who: str) -> str:
+    kind, _, name = who.partition(":")
+    return name.casefold() if kind in _PEOPLE else who
+
+
+@retried
+def approve(runtime: Runtime, who: str, replay_id: str) -> ReplayRecord:
+    """Start a replay that awaits approval, as another person than the one who asked; audited as `replay.approved`.
+
+    Raises:
+        NotFound
+        NotPossible: it does not await approval.
+        SecondPersonNeeded
+        StoreUnavailable
+    """
+    asked = find(runtime, replay_id)
+    if asked.state == ReplayState.AWAITING_APPROVAL and is_same_person(who, asked.requested_by):
+        raise SecondPersonNeeded(
+            f"{asked.requested_by} asked for the replay {replay_id}; somebody else has to approve it"
+        )
+    about = {"requested_by": asked.requested_by}
+    return _act(
+        runtime,
+        who,
+        replay_id,
+        "replay.approved",
+        lambda connection, now: replays.approve(connection, replay_id, who, now),
+        "the replay {id} is {state}, and awaits no approval",
+        about,
+    )
+
+
+@retried
+def pause(runtime: Runtime, who: str, replay_id: str) -> ReplayRecord:
+    """Stop a running replay until somebody resumes it, and return it; audited as `replay.paused`.
+
+    Raises:
+        NotFound
+        NotPossible: it is not running.
+        StoreUnavailable
+    """
+    return _act(
+        runtime,
+        who,
+        replay_id,
+        "replay.paused",
+        lambda connection, _: replays.pause(connection, replay_id),
+        "the replay {id} is {state}, and so can't be paused",
+    )
+
+
+@retried
+def resume(runtime: Runtime, who: str, replay_id: str) -> ReplayRecord:
+    """Let a paused replay go on, and return it; audited as `replay.resumed`.
+
+    Raises:
+        NotFound
+        NotPossible: it is not paused.
+        StoreUnavailable
+    """
+    return _act(
+        runtime,
+        who,
+        replay_id,
+        "replay.resumed",
+        lambda connection, now: replays.resume(connection, replay_id, now),
+        "the replay {id} is {state}, and so can't be resumed",
+    )
 
 
 @retried
@@ -64,9 +262,32 @@ def cancel(runtime: Runtime, who: str, replay_id: str) -> ReplayRecord:
         NotPossible: it is over already.
         StoreUnavailable
     """
+    return _act(
+        runtime,
+        who,
+        replay_id,
+        "replay.cancelled",
+        lambda connection, now: replays.cancel(connection, replay_id, now),
+        "the replay {id} is over already",
+    )
+
+
+def _act(
+    runtime: Runtime,
+    who: str,
+    replay_id: str,
+    what: str,
+    change: Callable[[Connection, datetime], bool],
+    impossible: str,
+    about: Mapping[str, Any] | None = None,
+) -> ReplayRecord:
+    """Change a replay's state and write that down, in one transaction; return the replay."""
+    now = runtime.clock()
     with runtime.database.write() as connection:
-        stopped = run.cancel(connection, runtime.encryption, replay_id, who, runtime.clock())
-    found = find(runtime, replay_id)
-    if not stopped:
-        raise NotPossible(f"the replay {replay_id} is over already")
+        changed = change(connection, now)
+        found = _find(connection, replay_id)
+        if not changed:
+            raise NotPossible(impossible.format(id=replay_id, state=found.state.replace("_", " ")))
+        noted = {"replay": replay_id, "done": found.done, **(about or {})}
+        audit.write(connection, runtime.encryption, at=now, who=who, what=what, why=found.reason, about=noted)
     return found

@@ -118,6 +118,16 @@ def find(runtime: Runtime, name: str) -> SourceRecord:
         return in_use(connection, name)
 
 
+def listing(runtime: Runtime) -> list[SourceRecord]:
+    """Return the sources that were not removed, by name.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return sources.shown(connection)
+
+
 def details(runtime: Runtime, name: str) -> SourceDetails:
     """Return a source with its proofs, the versions of its secret, its public keys and the time of its latest event.
 

@@ -34,6 +34,7 @@ MODULES = {
         "Look at settings, database, secrets, conflicts and the banks' APIs; say what is wrong and what to do.",
     ),
     "events": ("receiver.cli.events", "Look at events."),
+    "exceptions": ("receiver.cli.exceptions", "Look at what needs a person; acknowledge and resolve it."),
     "jobs": ("receiver.cli.payments", "Look at jobs, and ask the bank about one."),
     "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
     "replay": ("receiver.cli.replays", "Plan, run and watch replays."),
@@ -47,6 +48,7 @@ MODULES = {
     ),
     "simulator": ("receiver.simulator.command", "Run one bank's simulator on loopback until Ctrl-C."),
     "source": ("receiver.cli.sources", "Add and look after bank relations."),
+    "staff": ("receiver.cli.staff", "Add and look after the people who use the staff pages."),
     "subscriptions": ("receiver.cli.subscriptions", "List, make and deactivate subscriptions at a bank."),
     "token": ("receiver.cli.tokens", "Create and revoke API tokens of downstream apps."),
     "worker": (

@@ -1,12 +1,15 @@
 """`receiver audit`: who did what, why and when."""
 
 import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TextIO
 
 import click
 
 from receiver.cli.context import Group, migrated
 from receiver.cli.output import as_csv, as_json, limit, pages, write_list
+from receiver.cli.times import Time
 
 
 @click.group(cls=Group)
@@ -15,16 +18,32 @@ def audit() -> None:
 
 
 @audit.command("list")
+@click.option("--who", "whose", help="Only what this person, or command, did.")
+@click.option("--what", help="Only this act, such as secret.set; or all of a kind, such as secret. with its dot.")
+@click.option("--after", type=Time(), help="Only at this time or later.")
+@click.option("--before", type=Time(), help="Only before this time.")
 @limit
 @as_json
 @as_csv
-def list_entries(limit: int, as_json: bool) -> None:
-    """List entries, newest first."""
+def list_entries(
+    whose: str | None,
+    what: str | None,
+    after: datetime | None,
+    before: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List entries, newest first: all, or those that fit all options."""
     from receiver.admin import audit as acts
     from receiver.web.schemas.base import AuditEntry
 
     runtime = migrated()
-    found = pages(lambda below, size: acts.listing(runtime, below=below, limit=size), lambda row: row.id, limit)
+    only = acts.AuditFilter(whose, what, after, before)
+
+    def read(below: int | None, size: int) -> Sequence[acts.AuditRecord]:
+        return acts.listing(runtime, below=below, limit=size, only=only)
+
+    found = pages(read, lambda row: row.id, limit)
     rows = (AuditEntry.of(row).shown() for row in found)
     write_list(rows, ["id", "at", "who", "what", "why", "about"], as_json, "The audit log is empty.")
 

@@ -108,18 +108,15 @@ def _listed(
     limit: int,
 ) -> Iterator[SubjectRecord]:
     """Go through payments or jobs, page by page."""
+    from receiver.admin import payments as acts
     from receiver.admin.names import Names
-    from receiver.projection.projector import catch_up
-    from receiver.store import payments as stored
 
     Names(runtime.database).check_all("source", names)
-    catch_up(runtime.database)
 
     def read(below: int | None, size: int) -> list[SubjectRecord]:
-        with runtime.database.read() as connection:
-            return stored.listing(
-                connection, kind, names=names, statuses=statuses, agreements=agreements, below=below, limit=size
-            )
+        return acts.listing(
+            runtime, kind, names=names, statuses=statuses, agreements=agreements, below=below, limit=size
+        )
 
     return pages(read, lambda row: row.id, limit)
 

@@ -12,7 +12,7 @@ import click
 from receiver.cli.context import Group, migrated, who
 from receiver.cli.output import as_csv, as_json, write_fields, write_json, write_list
 from receiver.cli.times import Time
-from receiver.model import ReplayTarget
+from receiver.model import ReplayState, ReplayTarget
 
 if TYPE_CHECKING:
     from receiver.runtime import Runtime
@@ -69,7 +69,7 @@ def plan(
     from receiver.admin.names import Names
     from receiver.replay.plan import Request
     from receiver.store import sources
-    from receiver.store.replays import Selection
+    from receiver.store.replay_selection import Selection
     from receiver.web.schemas.replays import Plan
 
     runtime = migrated()
@@ -96,11 +96,16 @@ def plan(
 @click.option("--wait", is_flag=True, help="Show the progress until it is over (a worker must be running).")
 @as_json
 def run(plan: str, wait: bool, as_json: bool) -> None:
-    """Run a plan; `receiver worker` does the work."""
+    """Run a plan; `receiver worker` does the work. A large one waits until somebody else approves it."""
     from receiver.admin import replays as acts
 
     runtime = migrated()
     started = acts.start(runtime, who(), plan)
+    if started.state == ReplayState.AWAITING_APPROVAL:
+        above = runtime.settings.replay_approval_above
+        click.echo(
+            f"More than {above}: somebody else has to approve it, by `receiver replay approve {started.id}`.", err=True
+        )
     if wait:
         _watch(runtime, started.id, started.total)
     _show(runtime, started.id, as_json)
@@ -111,7 +116,7 @@ def _watch(runtime: Runtime, replay_id: str, total: int) -> None:
 
     found = acts.find(runtime, replay_id)
     with click.progressbar(length=total, label=replay_id, file=sys.stderr) as bar:
-        while found.state == "running":
+        while not found.state.is_over:
             time.sleep(POLL_SECONDS)
             found = acts.find(runtime, replay_id)
             bar.update(found.done - bar.pos)
@@ -123,15 +128,14 @@ def _watch(runtime: Runtime, replay_id: str, total: int) -> None:
 @as_csv
 def status(replay_id: str | None, as_json: bool) -> None:
     """Show how far one replay has come, or list the latest."""
-    from receiver.store import replays
+    from receiver.admin import replays as acts
     from receiver.web.schemas.replays import Replay
 
     runtime = migrated()
     if replay_id is not None:
         _show(runtime, replay_id, as_json)
         return
-    with runtime.database.read() as connection:
-        rows = [Replay.of(row).shown() for row in replays.listing(connection, limit=20)]
+    rows = [Replay.of(row).shown() for row in acts.listing(runtime, limit=20)]
     columns = ["id", "state", "target", "matched", "done", "failed", "requested_by", "reason"]
     write_list(rows, columns, as_json, "There was no replay yet.")
 
@@ -144,6 +148,36 @@ def cancel(replay_id: str) -> None:
 
     acts.cancel(migrated(), who(), replay_id)
     click.echo(f"Replay {replay_id} is cancelled.")
+
+
+@replay.command()
+@click.argument("replay_id")
+def approve(replay_id: str) -> None:
+    """Start a large replay that somebody else has asked for."""
+    from receiver.admin import replays as acts
+
+    found = acts.approve(migrated(), who(), replay_id)
+    click.echo(f"Replay {replay_id} is approved: {found.total} will be sent again.")
+
+
+@replay.command()
+@click.argument("replay_id")
+def pause(replay_id: str) -> None:
+    """Stop a running replay until it is resumed."""
+    from receiver.admin import replays as acts
+
+    found = acts.pause(migrated(), who(), replay_id)
+    click.echo(f"Replay {replay_id} is paused at {found.done} of {found.total}.")
+
+
+@replay.command()
+@click.argument("replay_id")
+def resume(replay_id: str) -> None:
+    """Let a paused replay go on."""
+    from receiver.admin import replays as acts
+
+    acts.resume(migrated(), who(), replay_id)
+    click.echo(f"Replay {replay_id} goes on.")
 
 
 def _show(runtime: Runtime, replay_id: str, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,10 @@ class Report:
     remarks: Sequence[str]
     commands: Sequence[str] = ()
     """What puts it right, to be pasted into a shell; none where nothing on this side does."""
+    changes: Mapping[str, str] = field(default_factory=dict)
+    """The options among that, by which the source would have taken it."""
+    fits_now: bool = False
+    """Whether it would be taken once the options are so, without another secret."""
 
 
 def explain(
@@ -125,7 +129,13 @@ def _with_remedy(
         return replace(found, remarks=[*remarks, _path_words(trial.path, row.path)])
     if source.hidden_at is not None:
         return replace(found, remarks=[*remarks, f"source {source.name} was removed"])
-    return replace(found, remarks=remarks, commands=_commands(trial, source, row, versions))
+    return replace(
+        found,
+        remarks=remarks,
+        commands=_commands(trial, source, row, versions),
+        changes=dict(trial.changes),
+        fits_now=not _is_expired(trial.key_id, versions),
+    )
 
 
 def _path_words(signed: str, came: str) -> str:

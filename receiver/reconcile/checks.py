@@ -15,10 +15,10 @@ from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, NotKnown
 from receiver.banks.protocol import Answer, Pauses
-from receiver.model import Agreement, Status, SubjectKind
+from receiver.model import Agreement, ExceptionKind, Status, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import claims, events, late, outbox, particulars, payments, sources
+from receiver.store import claims, events, exceptions, late, outbox, particulars, payments, sources
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import Due, LeaseLost, NotKnownRun, State
@@ -242,8 +242,9 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         if after != before:
             changed["updated_at"] = now
         payments.settle(connection, due, now=now, next_at=next_at, values=changed)
+        kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
+        _open_exceptions(connection, due, kinds, before, after, now)
         if due.kind != "reference":
-            kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
             _write_to_feed(connection, due, kinds, before, after, finding, now)
 
 
@@ -345,6 +346,25 @@ def _whether_known(run: NotKnownRun, finding: Finding, before: State, now: datet
         yield "unknown_to_bank"
     elif was_unknown and finding.answer is not None:
         yield "known_to_bank"
+
+
+def _open_exceptions(
+    connection: Connection, due: Due, kinds: Sequence[str], before: State, after: State, now: datetime
+) -> None:
+    """Open what a person has to look at since this answer, and resolve what is no longer so."""
+    if "contradicted" in kinds:
+        words = f"a callback claims {after.claimed_status}, and the bank answers {after.status}"
+        exceptions.open_about(connection, ExceptionKind.CONTRADICTED, due.id, words, now)
+    if "unknown_to_bank" in kinds:
+        words = "a callback claims it, and the bank has said for an hour that it does not know it"
+        exceptions.open_about(connection, ExceptionKind.UNKNOWN_TO_BANK, due.id, words, now)
+    over = []
+    if before.agreement == Agreement.CONTRADICTED != after.agreement:
+        over.append(ExceptionKind.CONTRADICTED)
+    if before.agreement == Agreement.UNKNOWN_TO_BANK != after.agreement:
+        over.append(ExceptionKind.UNKNOWN_TO_BANK)
+    for kind in over:
+        exceptions.resolve_about(connection, kind, due.source_id, due.kind, due.subject, now)
 
 
 def _is_long_enough(run: NotKnownRun) -> bool:

@@ -1,6 +1,5 @@
 """Plans: what a replay would do, before it does it."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,10 +9,10 @@ from sqlalchemy import Connection
 
 from receiver.model import ReceiverError, ReplayState, ReplayTarget
 from receiver.signing.signed_text import NotOurs, SignedText
-from receiver.store import audit, consumers, feed, replays
+from receiver.store import audit, consumers, feed, replay_selection, replays
 from receiver.store.encryption import Encryption
 from receiver.store.records import new_id
-from receiver.store.replays import Matched, Selection
+from receiver.store.replay_selection import Matched, Selection
 
 TARGETS = tuple(str(target) for target in ReplayTarget)
 VALID = timedelta(minutes=15)
@@ -41,13 +40,17 @@ class PlanWrong(ReceiverError):
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks to be sent again, where to, and why. `per_second` bounds how many entries a second."""
+    """What somebody asks to be sent again, where to, and why. `per_second` bounds how many entries a second.
+
+    `search` says what was searched for where the selection was chosen by a search, with nothing personal in it.
+    """
 
     selection: Selection
     reason: str
     target: str = ReplayTarget.FEED
     consumer: str | None = None
     per_second: float | None = None
+    search: Mapping[str, Any] | None = None
 
 
 class SampleItem(NamedTuple):
@@ -72,9 +75,10 @@ class Plan:
 class Planner:
     """Makes plans and starts them."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        """Take the secret keys, newest first."""
+    def __init__(self, keys: Sequence[str], approval_above: int) -> None:
+        """Take the secret keys, newest first, and above how many entries a run waits for approval; 0 for never."""
         self._texts = SignedText(keys, "replay plan")
+        self._approval_above = approval_above
 
     def plan(self, connection: Connection, request: Request, now: datetime) -> Plan:
         """Find out what a request comes to. What arrives later is no part of the plan.
@@ -84,19 +88,19 @@ class Planner:
         """
         _check(request)
         if request.target == ReplayTarget.VERIFICATION:
-            through = replays.last_rejected(connection)
-            matched = replays.matching_rejected(connection, request.selection, through)
+            through = replay_selection.last_rejected(connection)
+            matched = replay_selection.matching_rejected(connection, request.selection, through)
             sample = _sample_of_rejected(connection, request.selection, through)
         else:
             head = feed.head(connection)
             through = str(head)
-            matched = replays.matching_entries(connection, request.selection, head)
+            matched = replay_selection.matching_entries(connection, request.selection, head)
             sample = _sample_of_entries(connection, request.selection, head)
         expires_at = now + VALID
         content = {
-            "plan": secrets.token_hex(8),
+            "plan": request.selection.chosen or new_id("pln", now),
             "target": request.target,
-            "filter": as_filter(request.selection),
+            "filter": as_filter(request.selection) | ({"search": request.search} if request.search else {}),
             "consumer": request.consumer,
             "per_second": request.per_second,
             "reason": request.reason,
@@ -110,13 +114,14 @@ class Planner:
         return Plan(matched, sample, token, expires_at)
 
     def start(self, connection: Connection, encryption: Encryption, token: str, who: str, now: datetime) -> str:
-        """Start a plan's run and return its id; the same plan again names the same run.
+        """Start a plan's run and return its id; the same plan again names the same run. A large one awaits approval.
 
         Raises:
             PlanWrong: it is not one of ours, was changed, or has expired.
         """
         content = self.read(token, now)
         values = {name: content[name] for name in ("plan", "target", "filter", "consumer", "per_second", "reason")}
+        waits = 0 < self._approval_above < content["total"]
         values |= {
             "id": new_id("rpl", now),
             "through": content["through"],
@@ -124,16 +129,15 @@ class Planner:
             "total": content["total"],
             "done": 0,
             "failed": 0,
-            "state": ReplayState.RUNNING,
+            "state": ReplayState.AWAITING_APPROVAL if waits else ReplayState.RUNNING,
             "requested_by": who,
             "created_at": now,
             "due_at": now,
         }
         if replays.start(connection, values):
-            about = {"replay": values["id"], "target": content["target"], "filter": content["filter"]}
-            audit.write(
-                connection, encryption, at=now, who=who, what="replay.started", why=content["reason"], about=about
-            )
+            about = {"replay": values["id"], **{name: content[name] for name in ("target", "filter", "total")}}
+            what = "replay.requested" if waits else "replay.started"
+            audit.write(connection, encryption, at=now, who=who, what=what, why=content["reason"], about=about)
         return replays.of_plan(connection, content["plan"])
 
     def read(self, token: str, now: datetime) -> dict[str, Any]:
@@ -152,12 +156,12 @@ class Planner:
 
 
 def _sample_of_entries(connection: Connection, selection: Selection, through: int) -> list[SampleItem]:
-    entries = replays.entries(connection, selection, behind=0, through=through, limit=SAMPLE)
+    entries = replay_selection.entries(connection, selection, behind=0, through=through, limit=SAMPLE)
     return [SampleItem(entry.source_id, entry.type, entry.subject, entry.time) for entry in entries]
 
 
 def _sample_of_rejected(connection: Connection, selection: Selection, through: str) -> list[SampleItem]:
-    rejected = replays.rejected(connection, selection, behind="", through=through, limit=SAMPLE)
+    rejected = replay_selection.rejected(connection, selection, behind="", through=through, limit=SAMPLE)
     return [
         SampleItem(delivery.source_id, "delivery.rejected", delivery.id, delivery.received_at) for delivery in rejected
     ]
@@ -174,8 +178,9 @@ def _check(request: Request) -> None:
         raise PlanWrong(f"A consumer's name takes {consumers.NAME_TAKES}.")
     if request.selection.delivery_ids and request.target != ReplayTarget.VERIFICATION:
         raise PlanWrong("Only a rejected delivery is chosen by `delivery_id`: the target is `verification` then.")
+    chosen = request.selection
     if request.target == ReplayTarget.VERIFICATION and (
-        request.selection.types or request.selection.payment_ids or request.selection.event_ids
+        chosen.types or chosen.payment_ids or chosen.event_ids or chosen.chosen
     ):
         raise PlanWrong("Rejected deliveries have no type, payment or event: choose by source, delivery or time.")
 
@@ -185,14 +190,15 @@ def as_filter(selection: Selection) -> dict[str, Any]:
     lists: dict[str, Any] = {
         name: list(values) for name, plural in _LISTS.items() if (values := getattr(selection, plural))
     }
-    return lists | {name: time.isoformat() for name in _TIMES if (time := getattr(selection, name))}
+    times = {name: time.isoformat() for name in _TIMES if (time := getattr(selection, name))}
+    return lists | times | ({"chosen": selection.chosen} if selection.chosen else {})
 
 
 def from_filter(written: Mapping[str, Any]) -> Selection:
     """Read what `as_filter` wrote, in an earlier release too: that had one text in the place of most lists."""
     times: dict[str, Any] = {name: datetime.fromisoformat(written[name]) for name in _TIMES if name in written}
     lists: dict[str, Any] = {plural: _several(written[name]) for name, plural in _LISTS.items() if name in written}
-    return Selection(**lists, **times)
+    return Selection(**lists, **times, chosen=written.get("chosen", ""))
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

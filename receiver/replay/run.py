@@ -15,9 +15,8 @@ from receiver.inbox import reverify
 from receiver.model import ReplayState, ReplayTarget
 from receiver.replay.plan import from_filter
 from receiver.runtime import Runtime
-from receiver.store import audit, replays
+from receiver.store import audit, replay_selection, replays
 from receiver.store.database import StoreUnavailable
-from receiver.store.encryption import Encryption
 from receiver.store.replays import ReplayRecord
 
 log = logging.getLogger(__name__)
@@ -75,17 +74,19 @@ class Runner:
     def _send_part(self, connection: Connection, replay: ReplayRecord, limit: int, now: datetime) -> _Part:
         """Put feed entries into the feed once more, or have the bank asked about what they are about."""
         selection, behind, through = from_filter(replay.filter), int(replay.place), int(replay.through)
-        entries = replays.entries(connection, selection, behind=behind, through=through, limit=limit)
+        entries = replay_selection.entries(connection, selection, behind=behind, through=through, limit=limit)
         if replay.target == ReplayTarget.FEED:
-            replays.append_replayed(connection, entries, replay.id, replay.consumer)
+            replay_selection.append_replayed(connection, entries, replay.id, replay.consumer)
         else:
-            replays.make_due(connection, entries, now)
+            replay_selection.make_due(connection, entries, now)
         return _Part(len(entries), place=str(entries[-1].position) if entries else replay.place)
 
     def _verify_part(self, connection: Connection, replay: ReplayRecord, limit: int, now: datetime) -> _Part:
         """Verify rejected deliveries with the secrets that are known by now."""
         selection = from_filter(replay.filter)
-        rejected = replays.rejected(connection, selection, behind=replay.place, through=replay.through, limit=limit)
+        rejected = replay_selection.rejected(
+            connection, selection, behind=replay.place, through=replay.through, limit=limit
+        )
         encryption = self.runtime.encryption
         verdicts = [reverify.verify(connection, encryption, delivery, now) for delivery in rejected]
         failed = sum(verdict not in reverify.TAKEN for verdict in verdicts)
@@ -110,13 +111,3 @@ class Runner:
         elif replay.per_second is not None:
             changed["due_at"] = now + timedelta(seconds=part.number / replay.per_second)
         replays.advance(connection, replay.id, changed)
-
-
-def cancel(connection: Connection, encryption: Encryption, replay_id: str, who: str, now: datetime) -> bool:
-    """Stop a replay; what it has sent stays sent. False where it was over already."""
-    if not replays.cancel(connection, replay_id, now):
-        return False
-    replay = replays.find(connection, replay_id)
-    why, about = (replay.reason, {"replay": replay_id, "done": replay.done}) if replay else (None, {})
-    audit.write(connection, encryption, at=now, who=who, what="replay.cancelled", why=why, about=about)
-    return True

@@ -14,23 +14,37 @@ import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, false, insert, select, text, update
 
 from receiver.model import ReceiverError
-from receiver.store.bulk_insert import insert_or_skip
+from receiver.store.bulk_insert import BulkInsert, insert_or_skip
 from receiver.store.encryption import Encryption
 from receiver.store.records import columns_of, fetch_all, fetch_one
-from receiver.store.tables import AuditEntry, AuditHead, AuditKey, table_of
+from receiver.store.tables import AuditEntry, AuditHead, AuditKey, AuditSubject, table_of
 
 log = logging.getLogger(__name__)
 
-_entries, _head, _keys = (table_of(model) for model in (AuditEntry, AuditHead, AuditKey))
+_entries, _head, _keys, _subjects = (table_of(model) for model in (AuditEntry, AuditHead, AuditKey, AuditSubject))
 
 READ_AT_ONCE = 1000
+PAUSE_EVERY = 100
+
+SUBJECTS = {
+    **{name: name for name in ("event", "delivery", "payment", "job", "exception", "replay", "consumer", "source")},
+    "events": "event",
+    "deliveries": "delivery",
+    "late_deliveries": "delivery",
+}
+"""What of an entry's `about` it is found by, and what that is."""
+
+SUBJECTS_MAX = 200
+"""Of one entry."""
+
+_insert_subjects = BulkInsert(_subjects, ("entry_id", "name", "value"))
 
 
 class AuditBroken(ReceiverError):
@@ -90,13 +104,22 @@ def write(
     state = _trusted_head(connection, keys)
     before = _newest_digest(connection) if state is None else state.digest
     digest = _digest(before, at, who, what, why, about, key, keys)
-    connection.execute(
-        insert(_entries).values(at=at, who=who, what=what, why=why, about=dict(about), key=key, digest=digest)
-    )
+    values = {"at": at, "who": who, "what": what, "why": why, "about": dict(about), "key": key, "digest": digest}
+    entry_id: int = connection.execute(insert(_entries).values(values).returning(_entries.c.id)).scalar_one()
+    _insert_subjects.run(connection, [(entry_id, *subject) for subject in subjects_of(about)])
     if state is None:
         log.error("the audit log was tampered with: run `receiver audit verify`")
     else:
         _put_head(connection, keys, key, AuditState(state.entries + 1, digest))
+
+
+def subjects_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what an entry is about, each by what it is and which one."""
+    found = []
+    for written, name in SUBJECTS.items():
+        value = about.get(written)
+        found += [(name, each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]
+    return list(dict.fromkeys(found))[:SUBJECTS_MAX]
 
 
 def start(connection: Connection, encryption: Encryption, at: datetime) -> None:
@@ -111,22 +134,94 @@ def _all() -> Select[Any]:
     return select(*columns_of(AuditRecord, _entries))
 
 
-def listing(connection: Connection, *, below: int | None = None, limit: int) -> list[AuditRecord]:
+class AuditFilter(NamedTuple):
+    """Which entries are wanted: those that fit all that is given."""
+
+    who: str | None = None
+    what: str | None = None
+    """The whole word, such as `secret.set`; or its beginning with the dot, such as `secret.`."""
+    after: datetime | None = None
+    """At this time or later."""
+    before: datetime | None = None
+
+
+def listing(
+    connection: Connection, *, below: int | None = None, limit: int, only: AuditFilter | None = None
+) -> list[AuditRecord]:
     """Return entries, newest first; `below` is the number to go on from."""
-    query = _all().order_by(_entries.c.id.desc()).limit(limit)
-    if below is not None:
-        query = query.where(_entries.c.id < below)
-    return fetch_all(connection, AuditRecord, query)
+    bounds = _bounds(connection, only or AuditFilter(), below)
+    if only is None or only.what is None or not only.what.endswith("."):
+        where = [] if only is None or only.what is None else [_entries.c.what == only.what]
+        return _newest(connection, [*bounds, *where], limit)
+    # Each word is read in order from its own index: a range of words would have to be sorted whole.
+    words = _words(connection, only.what)
+    parts = [_newest(connection, [*bounds, _entries.c.what == word], limit) for word in words]
+    return sorted((row for part in parts for row in part), key=lambda row: row.id, reverse=True)[:limit]
 
 
-def oldest_first(connection: Connection) -> Iterator[AuditRecord]:
-    """Go through all entries, some at a time."""
-    after = 0
-    while rows := fetch_all(
-        connection, AuditRecord, _all().where(_entries.c.id > after).order_by(_entries.c.id).limit(READ_AT_ONCE)
-    ):
+def about(connection: Connection, name: str, value: str, *, limit: int) -> list[AuditRecord]:
+    """Return the latest entries about one thing, such as `event` and its id, oldest first."""
+    ids = (
+        select(_subjects.c.entry_id)
+        .where(_subjects.c.name == name, _subjects.c.value == value)
+        .order_by(_subjects.c.entry_id.desc())
+        .limit(limit)
+        .subquery()
+    )
+    return fetch_all(connection, AuditRecord, _all().where(_entries.c.id.in_(select(ids))).order_by(_entries.c.id))
+
+
+def _newest(connection: Connection, where: Sequence[ColumnElement[bool]], limit: int) -> list[AuditRecord]:
+    return fetch_all(connection, AuditRecord, _all().where(*where).order_by(_entries.c.id.desc()).limit(limit))
+
+
+def _bounds(connection: Connection, only: AuditFilter, below: int | None) -> list[ColumnElement[bool]]:
+    """Return the conditions of a filter but for the word; times become numbers, since entries stand in their order."""
+    by_time = select(_entries.c.id)
+    bounds = [] if below is None else [_entries.c.id < below]
+    if only.who is not None:
+        bounds.append(_entries.c.who == only.who)
+    if only.after is not None:
+        later = by_time.where(_entries.c.at >= only.after).order_by(_entries.c.at, _entries.c.id).limit(1)
+        first = connection.execute(later).scalar()
+        bounds.append(false() if first is None else _entries.c.id >= first)
+    if only.before is not None:
+        earlier = by_time.where(_entries.c.at < only.before).order_by(_entries.c.at.desc(), _entries.c.id.desc())
+        last = connection.execute(earlier.limit(1)).scalar()
+        bounds.append(false() if last is None else _entries.c.id <= last)
+    return bounds
+
+
+def _words(connection: Connection, beginning: str) -> list[str]:
+    """Return what was done, each word once, found by going from one to the next in the index (loose index scan)."""
+    found: list[str] = []
+    behind = beginning
+    while word := connection.execute(
+        select(_entries.c.what).where(_entries.c.what > behind).order_by(_entries.c.what).limit(1)
+    ).scalar():
+        if not word.startswith(beginning):
+            break
+        found.append(word)
+        behind = word
+    return found
+
+
+def words(connection: Connection) -> list[str]:
+    """Return all that was ever done, each word once."""
+    return _words(connection, "")
+
+
+def oldest_first(connection: Connection, after: int = 0, size: int = READ_AT_ONCE) -> Iterator[AuditRecord]:
+    """Go through all entries behind one, some at a time."""
+    while rows := oldest(connection, after, size):
         yield from rows
         after = rows[-1].id
+
+
+def oldest(connection: Connection, after: int, limit: int) -> list[AuditRecord]:
+    """Return the entries behind one, the oldest first."""
+    query = _all().where(_entries.c.id > after).order_by(_entries.c.id).limit(limit)
+    return fetch_all(connection, AuditRecord, query)
 
 
 def state(connection: Connection) -> AuditState | None:
@@ -134,10 +229,17 @@ def state(connection: Connection) -> AuditState | None:
     return fetch_one(connection, AuditState, select(*columns_of(AuditState, _head)))
 
 
-def verify(connection: Connection, encryption: Encryption, anchor: str | None = None) -> AuditState:
+def verify(
+    connection: Connection,
+    encryption: Encryption,
+    anchor: str | None = None,
+    *,
+    pause: Callable[[], None] = lambda: None,
+) -> AuditState:
     """Check every entry against the one before it, and the newest against the head; return how far the log has come.
 
-    `anchor` is the digest of an entry, noted elsewhere at an earlier time, that the log must hold.
+    `anchor` is the digest of an entry, noted elsewhere at an earlier time, that the log must hold. `pause` is called
+    every hundred entries, so that others have their turn.
 
     Raises:
         AuditBroken: naming the first thing that does not fit.
@@ -149,6 +251,8 @@ def verify(connection: Connection, encryption: Encryption, anchor: str | None = 
     for entry in oldest_first(connection):
         _check_entry(entry, before, keys)
         before, number = entry, number + 1
+        if number % PAUSE_EVERY == 0:
+            pause()
         anchored = anchored or entry.digest == anchor
     found = AuditState(number, before.digest if before else None)
     _check_head(connection, keys, found)

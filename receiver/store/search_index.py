@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, delete, exists, func, or_, select, update
 
+from receiver.store import exceptions
 from receiver.store.bulk_insert import BulkInsert, upsert
 from receiver.store.records import columns_of, fetch_all
 from receiver.store.search_terms import CONFLICT, terms_of
@@ -221,7 +222,7 @@ def _conflicts_known() -> Select[tuple[str]]:
 
 
 def _note_conflicts_known(connection: Connection) -> int:
-    """Have the noted conflicts found, up to `BATCH` of them; return how many those were."""
+    """Have the noted conflicts found, and looked at by a person, up to `BATCH` of them; return how many those were."""
     event_ids = connection.execute(_conflicts_known().limit(BATCH)).scalars().all()
     if not event_ids:
         return 0
@@ -233,5 +234,6 @@ def _note_conflicts_known(connection: Connection) -> int:
         if CONFLICT not in terms:
             packed = SEPARATOR.join([*terms, CONFLICT])
             connection.execute(update(_found).where(_found.c.position == row.position).values(terms=packed))
+    exceptions.open_conflicts(connection, [str(event_id) for event_id in event_ids])
     connection.execute(delete(_conflicts).where(_conflicts.c.event_id.in_(event_ids)))
     return len(event_ids)

@@ -43,6 +43,14 @@ def start_native_thread(function: Callable[[*Givens], None], *args: *Givens) -> 
     start(function, args)
 
 
+def give_way() -> None:
+    """Let the other requests of this process have their turn, in the middle of what takes long."""
+    if _under_gevent():
+        import gevent
+
+        gevent.sleep(0)
+
+
 def native_sleep(seconds: float) -> None:
     """Sleep in a native thread."""
     sleep = _original("time", "sleep") if _under_gevent() else time.sleep

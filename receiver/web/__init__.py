@@ -27,6 +27,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web.payloads import Payloads
     from receiver.web.payments import Payments
     from receiver.web.replays import Replays
+    from receiver.web.staff import register as register_staff
 
     app = Flask("receiver", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = runtime.settings.max_body_bytes
@@ -52,6 +53,7 @@ def create_app(runtime: Runtime) -> Flask:
     }
     for name, views in rooms.items():
         app.register_blueprint(blueprint(name, views, tokens, runtime.settings.public_path_prefix))
+    register_staff(app, runtime, outages)
     app.after_request(_private)
     app.wsgi_app = CallbackMiddleware(callbacks, outages, app.wsgi_app)  # type: ignore[method-assign]
     return app

@@ -13,6 +13,7 @@ from werkzeug.routing import Rule
 from receiver import __version__
 from receiver.web.operation import AS_CSV, LINK, Content, Operation, operation_of
 from receiver.web.schemas.base import Answer, Body, ListPage, Problem, Shape
+from receiver.web.staff.browser import is_page
 
 Document = dict[str, Any]
 
@@ -58,6 +59,8 @@ def document(app: Flask, prefix: str) -> Document:
     models: set[type[BaseModel]] = {Problem}
     paths: dict[str, Any] = {}
     for rule in app.url_map.iter_rules():
+        if is_page(rule.rule):
+            continue  # Pages are for people; docs/staff.md has them.
         view = app.view_functions[rule.endpoint]
         described = operation_of(view)
         if described is None:

@@ -1,11 +1,14 @@
-"""`/api/v1/replays`: plan, run, watch and cancel."""
+"""`/api/v1/replays`: plan, run, watch, pause and cancel."""
+
+from collections.abc import Callable
 
 from receiver.admin import replays as acts
 from receiver.model import NotPossible
-from receiver.replay.plan import Planner, Request
+from receiver.replay.plan import Request
 from receiver.runtime import Runtime
 from receiver.store import replays, sources
 from receiver.store.api_tokens import TokenRecord
+from receiver.store.replays import ReplayRecord
 from receiver.web import auth
 from receiver.web.operation import Operation
 from receiver.web.problems import Problem
@@ -21,7 +24,7 @@ class Replays:
         """Take a process's parts."""
         self._runtime = runtime
         self._database = runtime.database
-        self._planner = Planner(runtime.settings.keys)
+        self._planner = acts.planner(runtime)
 
     @Operation(
         "POST /api/v1/replays",
@@ -30,7 +33,7 @@ class Replays:
         answers={200: Plan, 202: Replay},
     )
     def plan_or_run(self, token: TokenRecord, body: PlanRequest | RunRequest) -> Plan | Replay:
-        """Plan a replay, or run a plan."""
+        """Plan a replay, or run a plan; a large one awaits approval."""
         return self._run(token, body.plan) if isinstance(body, RunRequest) else self._plan(token, body)
 
     @Operation(
@@ -53,11 +56,36 @@ class Replays:
     )
     def cancel(self, replay_id: str, token: TokenRecord) -> Replay:
         """Stop a replay; what it has sent stays sent."""
+        return self._act(token, replay_id, acts.cancel)
+
+    @Operation(
+        "POST /api/v1/replays/<replay_id>/pause",
+        scope="replays:write",
+        path=ReplayPath,
+        answers={200: Replay},
+        problems={**NO_REPLAY, 409: "It is not running."},
+    )
+    def pause(self, replay_id: str, token: TokenRecord) -> Replay:
+        """Stop a running replay until it is resumed."""
+        return self._act(token, replay_id, acts.pause)
+
+    @Operation(
+        "POST /api/v1/replays/<replay_id>/resume",
+        scope="replays:write",
+        path=ReplayPath,
+        answers={200: Replay},
+        problems={**NO_REPLAY, 409: "It is not paused."},
+    )
+    def resume(self, replay_id: str, token: TokenRecord) -> Replay:
+        """Let a paused replay go on."""
+        return self._act(token, replay_id, acts.resume)
+
+    def _act(self, token: TokenRecord, replay_id: str, act: Callable[[Runtime, str, str], ReplayRecord]) -> Replay:
         self._find(token, replay_id)
         try:
-            return Replay.of(acts.cancel(self._runtime, f"token:{token.name}", replay_id))
+            return Replay.of(act(self._runtime, f"token:{token.name}", replay_id))
         except NotPossible as error:
-            raise Problem(409, "The replay is over already.") from error
+            raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 
     def _plan(self, token: TokenRecord, asked: PlanRequest) -> Plan:
         chosen = asked.filter or ReplayFilter()

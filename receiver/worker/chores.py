@@ -10,6 +10,7 @@ from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.errors import BankError
+from receiver.projection.exceptions import derive_some
 from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Clock, Runtime
@@ -240,6 +241,29 @@ class SearchIndex:
             return 0
         with self.runtime.database.write() as connection:
             return search_index.index_older(connection, search_index.BATCH)
+
+
+EXCEPTIONS_EVERY = timedelta(seconds=15)
+
+
+@dataclass
+class Exceptions:
+    """Opens what a person has to look at among deliveries, and resolves what is no longer so."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+
+    def look(self) -> int:
+        """Look through refused and late deliveries, four times a minute. Returns 0: nobody waits for it.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if not _is_within(EXCEPTIONS_EVERY, self._looked_at, now):
+            # What is more than one transaction takes is left to the next rounds, without a pause.
+            self._looked_at = None if derive_some(self.runtime.database, now) else now
+        return 0
 
 
 def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:

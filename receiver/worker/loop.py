@@ -15,6 +15,7 @@ from receiver.worker.chores import (
     AuditAnchor,
     CertificateExpiry,
     ClockPutRight,
+    Exceptions,
     Presence,
     QuietSources,
     SearchIndex,
@@ -85,6 +86,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         AuditAnchor(runtime).look,
         ClockPutRight(reconciler, runtime.clock).look,
         SearchIndex(runtime).index,
+        Exceptions(runtime).look,
     )
 
 

@@ -1,5 +1,7 @@
 """`receiver replay`."""
 
+import getpass
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -117,6 +119,9 @@ def test_wrong_use_ends_with_2(cli: Cli, words: tuple[str, ...], says: str) -> N
         ("run", "nonsense"),
         ("status", "rpl_none"),
         ("cancel", "rpl_none"),
+        ("approve", "rpl_none"),
+        ("pause", "rpl_none"),
+        ("resume", "rpl_none"),
     ],
     ids=" ".join,
 )
@@ -148,6 +153,27 @@ def test_cancelling_stops_it_once(cli: Cli, live: Runtime) -> None:
     cli.done("worker", "--once")
     assert cli.json("replay", "status", replay_id)["state"] == "cancelled"
     assert again(live) == []
+
+
+@pytest.mark.usefixtures("told")
+def test_a_large_one_waits_for_somebody_else(cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECEIVER_REPLAY_APPROVAL_ABOVE", "2")
+    ran = cli.run("replay", "run", cli.json("replay", "plan", *REASON)["plan"], "--json")
+    shown = json.loads(ran.stdout)
+    assert shown["state"] == "awaiting_approval"
+    assert f"More than 2: somebody else has to approve it, by `receiver replay approve {shown['id']}`." in ran.stderr
+    own = cli.run("replay", "approve", shown["id"])
+    assert (own.exit_code, "somebody else has to approve it" in own.stderr) == (1, True)
+    monkeypatch.setattr(getpass, "getuser", lambda: "somebody-else")
+    assert "3 will be sent again" in cli.done("replay", "approve", shown["id"])
+    assert "paused at 0 of 3" in cli.done("replay", "pause", shown["id"])
+    cli.done("worker", "--once")
+    assert again(live) == []
+    assert "goes on" in cli.done("replay", "resume", shown["id"])
+    cli.done("worker", "--once")
+    ended = cli.json("replay", "status", shown["id"])
+    assert (ended["state"], ended["approved_by"]) == ("done", "cli:somebody-else")
+    assert len(again(live)) == 3
 
 
 @pytest.mark.usefixtures("told")

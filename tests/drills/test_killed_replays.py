@@ -12,6 +12,7 @@ from servers import RECEIVER, WebServer, environment
 from sqlalchemy import text
 from store.plenty import fill
 
+from receiver.admin import replays as acts
 from receiver.runtime import Runtime
 
 PER_SECOND = 10_000
@@ -28,6 +29,9 @@ def drill(server: WebServer, parts: Runtime, *, entries: int, per_second: int) -
     plan = requests.post(f"{server.url}/api/v1/replays", json=asked, headers=token, timeout=30).json()
     assert plan["matched"] == entries
     run = requests.post(f"{server.url}/api/v1/replays", json={"plan": plan["plan"]}, headers=token, timeout=30).json()
+    if entries > parts.settings.replay_approval_above:
+        assert run["state"] == "awaiting_approval"
+        acts.approve(parts, "cli:somebody-else", run["id"])
     url = f"{server.url}/api/v1/replays/{run['id']}"
 
     def wait_for(done: int) -> dict[str, object]:
@@ -74,5 +78,5 @@ def test_a_replay_of_600_entries_killed_at_half_sends_each_once(server: WebServe
 
 @pytest.mark.drill
 @pytest.mark.timeout(300)
-def test_a_replay_of_20000_entries_killed_at_half_sends_each_once(server: WebServer, live: Runtime) -> None:
-    drill(server, live, entries=20_000, per_second=PER_SECOND)
+def test_a_replay_of_50000_entries_killed_at_half_sends_each_once(server: WebServer, live: Runtime) -> None:
+    drill(server, live, entries=50_000, per_second=PER_SECOND)

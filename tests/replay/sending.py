@@ -6,13 +6,15 @@ from bank import BankSigner, Signed, deposit
 from flask.testing import FlaskClient
 from store.race import append
 
+from receiver.admin import replays as acts
 from receiver.projection.projector import catch_up
-from receiver.replay.plan import Plan, Planner, Request
+from receiver.replay.plan import Plan, Request
 from receiver.replay.run import Runner
 from receiver.runtime import Runtime
 from receiver.store import feed, replays
 from receiver.store.feed import Entry, Wanted
-from receiver.store.replays import ReplayRecord, Selection
+from receiver.store.replay_selection import Selection
+from receiver.store.replays import ReplayRecord
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
 
@@ -39,14 +41,14 @@ def planned(
     """Make a plan."""
     request = Request(Selection(**selection), reason, target, consumer, per_second)
     with parts.database.read() as connection:
-        return Planner(parts.settings.keys).plan(connection, request, parts.clock())
+        return acts.planner(parts).plan(connection, request, parts.clock())
 
 
 def started(parts: Runtime, plan: Plan | str, who: str = "token:app") -> str:
     """Start a plan; return the replay's id."""
     token = plan if isinstance(plan, str) else plan.token
     with parts.database.write() as connection:
-        return Planner(parts.settings.keys).start(connection, parts.encryption, token, who, parts.clock())
+        return acts.planner(parts).start(connection, parts.encryption, token, who, parts.clock())
 
 
 def runner(parts: Runtime) -> Runner:

@@ -8,9 +8,10 @@ import pytest
 from conftest import StandingClock, add_source
 from replay.sending import REASON, again, found, planned, run, started, work_off, write
 
+from receiver.admin import replays as acts
 from receiver.replay.plan import SAMPLE, VALID, Planner, PlanWrong
 from receiver.runtime import Runtime
-from receiver.store import replays
+from receiver.store import replay_selection
 from receiver.store.sources import SourceRecord
 
 
@@ -20,14 +21,14 @@ def test_a_plan_says_how_many_and_from_when_to_when(parts: Runtime, source: Sour
         write(parts, source, name)
         clock.forward(60)
     plan = planned(parts)
-    assert plan.matched == replays.Matched(3, begin, begin + timedelta(seconds=120))
+    assert plan.matched == replay_selection.Matched(3, begin, begin + timedelta(seconds=120))
     assert [row.subject for row in plan.sample] == ["a", "b", "c"]
     assert plan.expires_at == clock() + VALID
 
 
 def test_a_plan_that_matches_nothing_says_so_and_can_be_run(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a")
-    assert planned(parts, types=["test.other"]).matched == replays.Matched(0, None, None)
+    assert planned(parts, types=["test.other"]).matched == replay_selection.Matched(0, None, None)
     assert run(parts, types=["test.other"]).state == "done"
     assert again(parts) == []
 
@@ -139,7 +140,7 @@ def test_a_plan_changed_by_one_character_is_refused(parts: Runtime, source: Sour
     token = planned(parts).token
     chance = random.Random(3)  # noqa: S311 - the same changes each time
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!"
-    planner = Planner(parts.settings.keys)
+    planner = acts.planner(parts)
     for place in range(len(token)):
         # At the end all of them: Base64 spells the same bytes in several ways there.
         others = letters if place == len(token) - 1 else chance.sample(letters, 4)
@@ -156,13 +157,13 @@ def test_a_plan_changed_by_one_character_is_refused(parts: Runtime, source: Sour
 def test_a_plan_of_another_key_is_refused(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a")
     with pytest.raises(PlanWrong, match="changed"):
-        Planner(["B" * 43 + "="]).read(planned(parts).token, parts.clock())
+        Planner(["B" * 43 + "="], 0).read(planned(parts).token, parts.clock())
 
 
 def test_a_plan_outlives_a_new_key_in_front(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a")
     token = planned(parts).token
-    assert Planner(["B" * 43 + "=", *parts.settings.keys]).read(token, parts.clock())["total"] == 1
+    assert Planner(["B" * 43 + "=", *parts.settings.keys], 0).read(token, parts.clock())["total"] == 1
 
 
 def test_a_plan_expires(parts: Runtime, source: SourceRecord, clock: StandingClock) -> None:

@@ -9,7 +9,7 @@ from store.race import append, read
 from web.rows import rows
 
 from receiver.runtime import Runtime
-from receiver.store import consumers, feed, replays
+from receiver.store import consumers, feed, replay_selection
 from receiver.store.feed import Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Consumer
@@ -109,8 +109,8 @@ def test_a_time_is_looked_up_past_what_a_replay_wrote(
     write(parts, source, "c")
     read(parts)
     with parts.database.write() as connection:
-        rows = replays.entries(connection, replays.Selection(), behind=0, through=1000, limit=1000)
-        replays.append_replayed(connection, rows, "rpl_1", None)
+        rows = replay_selection.entries(connection, replay_selection.Selection(), behind=0, through=1000, limit=1000)
+        replay_selection.append_replayed(connection, rows, "rpl_1", None)
     clock.forward(60)
     assert len(read(parts)) == 6
     with parts.database.read() as connection:
@@ -134,8 +134,8 @@ def test_an_entry_for_one_consumer_shows_to_it_alone(parts: Runtime, source: Sou
     write(parts, source, "a", "b")
     read(parts)
     with parts.database.write() as connection:
-        rows = replays.entries(connection, replays.Selection(), behind=0, through=1000, limit=1000)
-        replays.append_replayed(connection, rows, "rpl_1", "ledger")
+        rows = replay_selection.entries(connection, replay_selection.Selection(), behind=0, through=1000, limit=1000)
+        replay_selection.append_replayed(connection, rows, "rpl_1", "ledger")
     write(parts, source, "c")
     assert [entry.position for entry in read(parts)] == [1, 2, 5]
 

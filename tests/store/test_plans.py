@@ -17,11 +17,24 @@ from store.plenty import BUSY_PAYMENT, START, fill, index
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import deliveries, events, feed, late, payments, replays, schema, search, search_index
+from receiver.store import (
+    audit,
+    deliveries,
+    events,
+    exceptions,
+    feed,
+    late,
+    payments,
+    refusals,
+    replay_selection,
+    schema,
+    search,
+    search_index,
+)
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
-from receiver.store.replays import Selection
+from receiver.store.replay_selection import Selection
 
 NUMBER = 20_000
 FEW = re.compile(
@@ -31,7 +44,7 @@ FEW = re.compile(
 """What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event, or of some
 blocks."""
 
-BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events")
+BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "exceptions")
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
 EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
 MANY = ("often", "seldom", "rare")
@@ -57,7 +70,9 @@ def payments_of(**wanted: Any) -> Query:
 
 
 def again_of(**wanted: Any) -> Query:
-    return lambda connection: replays.entries(connection, Selection(**wanted), behind=0, through=NUMBER, limit=500)
+    return lambda connection: replay_selection.entries(
+        connection, Selection(**wanted), behind=0, through=NUMBER, limit=500
+    )
 
 
 FEED: dict[str, Query] = {
@@ -166,8 +181,8 @@ REPLAYS: dict[str, Query] = {
 REJECTED: dict[str, Query] = {
     "all": lambda connection: deliveries.rejected(connection, None, below=None, limit=101),
     "of a source": lambda connection: deliveries.rejected(connection, "often", below=None, limit=101),
-    "the last": replays.last_rejected,
-    "to be verified": lambda connection: replays.rejected(
+    "the last": replay_selection.last_rejected,
+    "to be verified": lambda connection: replay_selection.rejected(
         connection, Selection(), behind="", through="dlv_g", limit=101
     ),
 }
@@ -219,6 +234,34 @@ INDEXING: dict[str, Query] = {
     "whether there is any": lambda connection: search_index.is_behind(connection),
 }
 
+
+def exceptions_of(below: str | None = None, **wanted: Any) -> Query:
+    return lambda connection: exceptions.listing(connection, exceptions.Wanted(**wanted), below=below, limit=51)
+
+
+EXCEPTIONS: dict[str, Query] = {
+    "what is unresolved": exceptions_of(states=exceptions.UNRESOLVED),
+    "further back": exceptions_of(EVENT.replace("evt", "chg"), states=exceptions.UNRESOLVED),
+    "resolved ones of a kind": exceptions_of(states=["resolved"], kinds=["conflict"]),
+    "a rare kind": exceptions_of(states=exceptions.UNRESOLVED, kinds=["contradicted"]),
+    "a source": exceptions_of(states=exceptions.UNRESOLVED, sources=["rare"]),
+    "several sources and kinds": exceptions_of(sources=MANY, kinds=["conflict", "late"]),
+    "one": lambda connection: exceptions.find(connection, f"exc_{EVENT}"),
+    "about a payment": lambda connection: exceptions.of_subject(connection, 1, [("payment", "FT77"), ("event", EVENT)]),
+    "how many": exceptions.counts,
+    "refused deliveries": exceptions.refused,
+    "what is known of them": exceptions.known_refused,
+    "late deliveries that are new": exceptions.late_unopened,
+    "late deliveries that are none any more": exceptions.has_late_over,
+}
+
+HEALTH: dict[str, Query] = {
+    "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
+    "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
+    "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE),
+    "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -230,6 +273,8 @@ QUERIES = {
         ("late", LATE),
         ("search", SEARCHES),
         ("indexing", INDEXING),
+        ("exceptions", EXCEPTIONS),
+        ("health", HEALTH),
     )
     for name, query in queries.items()
 }
@@ -247,6 +292,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     schema.upgrade(parts.database, parts.encryption)
     fill(parts, NUMBER)
     index(parts)
+    open_many(parts)
     with pytest.MonkeyPatch.context() as patches:
         # As small a part of all as it is of a million: else PostgreSQL may rather sort the few that there are.
         patches.setattr(search, "FEW_SUBJECTS", 20)
@@ -269,6 +315,21 @@ def unanalyzed(filled: Runtime) -> Iterator[Runtime]:
 
 
 ON_SQLITE = pytest.mark.parametrize("filled", ["sqlite"], indirect=True)
+
+
+def open_many(parts: Runtime) -> None:
+    """Something about every payment: few of it unresolved, few of a rare kind."""
+    with parts.database.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO exceptions"
+                " (id, kind, state, source_id, about, subject, number, opened_at, changed_at, place)"
+                " SELECT 'exc_' || last_event_id, CASE WHEN id % 1000 = 7 THEN 'contradicted' ELSE 'conflict' END,"
+                " CASE WHEN id % 100 = 3 THEN 'open' ELSE 'resolved' END, source_id, 'payment', subject, 1, created_at,"
+                " created_at, 'chg' || substr(last_event_id, 4) FROM subjects"
+            )
+        )
+        connection.execute(text("ANALYZE exceptions"))
 
 
 def statements_of(parts: Runtime, query: Query) -> Iterator[Statement]:

@@ -7,10 +7,10 @@ from conftest import StandingClock
 from sqlalchemy import event
 
 from receiver.runtime import Runtime
-from receiver.store import replays
+from receiver.store import replay_selection, replays
 from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.records import new_id
-from receiver.store.replays import Selection
+from receiver.store.replay_selection import Selection
 from receiver.store.sources import SourceRecord
 
 
@@ -93,9 +93,9 @@ def test_payments_are_made_due_by_an_index(parts: Runtime, source: SourceRecord)
     """With all three of its columns: by the source alone each entry would cost a walk over all its payments."""
     statements: list[str] = []
     with parts.database.write() as connection:
-        row = replays.OriginalEntry(1, "bcb.deposit", source.id, "FT1", parts.clock(), None, {})
+        row = replay_selection.OriginalEntry(1, "bcb.deposit", source.id, "FT1", parts.clock(), None, {})
         event.listen(parts.database.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
-        replays.make_due(connection, [row, row], parts.clock())
+        replay_selection.make_due(connection, [row, row], parts.clock())
     updates = [statement for statement in statements if statement.startswith("UPDATE subjects")]
     assert len(updates) == len(SUBJECT_KINDS)
     assert all("kind" in statement for statement in updates)
@@ -103,6 +103,6 @@ def test_payments_are_made_due_by_an_index(parts: Runtime, source: SourceRecord)
 
 def test_a_selection_without_rows_is_empty(parts: Runtime) -> None:
     with parts.database.read() as connection:
-        assert replays.entries(connection, Selection(), behind=0, through=10, limit=5) == []
-        assert replays.rejected(connection, Selection(), behind="", through="", limit=5) == []
-        assert replays.last_rejected(connection) == ""
+        assert replay_selection.entries(connection, Selection(), behind=0, through=10, limit=5) == []
+        assert replay_selection.rejected(connection, Selection(), behind="", through="", limit=5) == []
+        assert replay_selection.last_rejected(connection) == ""

@@ -25,6 +25,7 @@ from receiver import runtime
 from receiver.settings import Settings
 from receiver.web import create_app
 from receiver.web.openapi import document
+from receiver.web.staff.browser import is_page
 
 METHODS = ("get", "post")
 
@@ -105,6 +106,8 @@ def watched(api: Document | None = None) -> Iterator[list[str]]:
 
 def faults(api: Document, routes: Map, exchange: Exchange) -> list[str]:
     """How a real answer differs from what is described: its status, media type, headers and shape."""
+    if is_page(exchange.path):
+        return []  # Pages are for people: docs/staff.md has them.
     rule, allowed = _route(routes, exchange)
     at = f"{exchange.method} {exchange.path} answers {exchange.status}"
     if rule is None:

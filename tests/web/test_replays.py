@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from web.reading import Headers, assert_problem, get, got, send_deposits
 from werkzeug.test import TestResponse
 
+from receiver.admin import replays as acts
 from receiver.replay import run as runs
 from receiver.runtime import Runtime
 from receiver.store import audit, signing_secrets
@@ -260,6 +261,34 @@ def test_cancelling_stops_it_once(
     Worker(parts).run_once()
     assert got(client, path, token) == cancelled.get_json()
     assert len(got(client, "/api/v1/feed", token)["data"]) == 7
+
+
+def test_it_is_held_up_and_goes_on(client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime) -> None:
+    send_deposits(client, bank, 1)
+    path = f"{REPLAYS}/{start(client, token)['id']}"
+    assert post(client, token, f"{path}/pause").get_json()["state"] == "paused"
+    assert_problem(post(client, token, f"{path}/pause"), 409, "is paused, and so can't be paused")
+    Worker(parts).run_once()
+    assert got(client, path, token)["done"] == 0
+    assert post(client, token, f"{path}/resume").get_json()["state"] == "running"
+    assert_problem(post(client, token, f"{path}/resume"), 409, "is running")
+    Worker(parts).run_once()
+    assert (got(client, path, token)["state"], got(client, path, token)["done"]) == ("done", 1)
+
+
+def test_a_large_one_is_accepted_and_waits_for_a_person(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts.settings, "replay_approval_above", 1)
+    send_deposits(client, bank, 2)
+    shown = start(client, token)
+    assert (shown["state"], shown["approved_by"], shown["approved_at"]) == ("awaiting_approval", None, None)
+    path = f"{REPLAYS}/{shown['id']}"
+    assert client.post(f"{path}/approve", headers=token).status_code == 404
+    acts.approve(parts, "cli:anna", shown["id"])
+    Worker(parts).run_once()
+    ended = got(client, path, token)
+    assert (ended["state"], ended["done"], ended["approved_by"]) == ("done", 2, "cli:anna")
 
 
 def test_one_that_is_done_is_not_cancelled(client: FlaskClient, token: Headers, parts: Runtime) -> None:

@@ -3,6 +3,9 @@
 from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
+from receiver.store.tables.exceptions import StaffException
+from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
+from receiver.store.tables.replays import Replay, ReplayPosition
 from receiver.store.tables.search import (
     Facets,
     SearchBlock,
@@ -20,13 +23,14 @@ from receiver.store.tables.sources import (
     Source,
     WorkerSeen,
 )
-from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, Replay
+from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSubject
 
 __all__ = [
     "ApiToken",
     "AuditEntry",
     "AuditHead",
     "AuditKey",
+    "AuditSubject",
     "BankToken",
     "Check",
     "Consumer",
@@ -43,14 +47,20 @@ __all__ = [
     "PublicKeys",
     "Repeat",
     "Replay",
+    "ReplayPosition",
     "RequestBudget",
     "SearchBlock",
     "SearchConflict",
     "SearchEvent",
     "SearchKey",
     "SearchProgress",
+    "SignInFailures",
     "SigningSecret",
     "Source",
+    "StaffException",
+    "StaffForm",
+    "StaffSession",
+    "StaffUser",
     "Subject",
     "WorkerSeen",
     "metadata",

@@ -1,4 +1,4 @@
-"""What staff do: replays, and the log of who did what."""
+"""What staff do: the log of who did what."""
 
 from datetime import datetime
 from typing import Any
@@ -6,43 +6,19 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
-from receiver.model import ReplayState, ReplayTarget
-from receiver.store.tables.base import BigKey, key, time, word
-
-
-class Replay(SQLModel, table=True):
-    """One run of a plan: what is sent again, how far it has come, who asked for it and why."""
-
-    __tablename__ = "replays"
-    __table_args__ = (Index("ix_replays_due", "state", "due_at"),)
-
-    id: str = Field(primary_key=True)
-    plan: str = Field(unique=True)
-    """The plan's own id, so that a plan runs once."""
-    target: ReplayTarget = word(ReplayTarget)
-    filter: dict[str, Any] = Field(sa_type=JSON)
-    consumer: str | None = None
-    through: str
-    """The last place that the plan saw; what came later is not part of it."""
-    place: str
-    """Behind which to go on: a position, or a delivery's id."""
-    total: int
-    done: int = 0
-    failed: int = 0
-    per_second: float | None = None
-    state: ReplayState = word(ReplayState)
-    requested_by: str
-    reason: str
-    created_at: datetime = time()
-    finished_at: datetime | None = time(nullable=True)
-    due_at: datetime = time()
-    """When the next part may be done."""
+from receiver.store.tables.base import BigKey, key, time
 
 
 class AuditEntry(SQLModel, table=True):
     """Who did what, why and when. The database refuses to change or delete one."""
 
     __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_who", "who", "id"),
+        Index("ix_audit_entries_who_what", "who", "what", "id"),
+        Index("ix_audit_entries_what", "what", "id"),
+        Index("ix_audit_entries_at", "at", "id"),
+    )
 
     id: int = key()
     at: datetime = time()
@@ -54,6 +30,21 @@ class AuditEntry(SQLModel, table=True):
     """The name of the key that the digest is made with; none in entries of releases that had no key."""
     digest: str
     """HMAC-SHA256 (SHA-256 where there is no key) over this entry and the digest before it: a gap or a change shows."""
+
+
+class AuditSubject(SQLModel, table=True):
+    """One thing that an entry of the audit log is about, to find the entries by; derived from `about`."""
+
+    __tablename__ = "audit_subjects"
+    __table_args__ = (Index("ix_audit_subjects_name", "name", "value", "entry_id"),)
+
+    id: int = key()
+    entry_id: int = Field(sa_type=BigKey)
+    """No foreign key: what refuses to change the log is a trigger of its own, and nothing here is proof of anything."""
+    name: str
+    """What it is: `event`, `payment`, `delivery`, `exception`, …"""
+    value: str
+    """Which one."""
 
 
 class AuditHead(SQLModel, table=True):

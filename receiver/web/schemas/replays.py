@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from receiver.replay import plan as plans
-from receiver.store.replays import Selection
+from receiver.store.replay_selection import Selection
 from receiver.web.schemas.base import (
     NO_NUL,
     Answer,
@@ -164,7 +164,8 @@ class Replay(Answer):
     """A replay and how far it has come."""
 
     id: str
-    state: Literal["running", "done", "cancelled"]
+    state: Literal["awaiting_approval", "running", "paused", "done", "cancelled"]
+    """`awaiting_approval`: it is large, and runs once a second person has approved it."""
     target: Target
     filter: dict[str, Any]
     consumer: str | None
@@ -174,5 +175,8 @@ class Replay(Answer):
     failed: int
     reason: str
     requested_by: str
+    approved_by: str | None
+    """The second person, where one was needed."""
     created_at: Time
+    approved_at: Time | None
     finished_at: Time | None

@@ -1,0 +1,199 @@
+"""All that happened around one event, in the order of time: who sent it, what the bank says, who read it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from receiver.model import ConsumerAct, NotFound, OwnType, SubjectKind, Verdict
+from receiver.projection.projector import catch_up
+from receiver.runtime import Runtime
+from receiver.store import audit, consumer_ranges, deliveries, events, exceptions, feed, payments
+from receiver.store.audit import AuditRecord
+from receiver.store.consumer_ranges import EntrySeen
+from receiver.store.deliveries import DeliveryRecord
+from receiver.store.events import EventDelivery, EventRecord, Filter
+from receiver.store.exceptions import ExceptionRecord
+from receiver.store.feed import Entry
+from receiver.store.payments import CheckRecord, SubjectRecord
+
+LOOKS_MAX = 100
+"""Entries of the audit log about one event that are shown, the latest."""
+
+BESIDE_MAX = 20
+"""Other events of the same payment that are shown, the latest."""
+
+
+class Step(NamedTuple):
+    """One thing that happened; `at` is UTC."""
+
+    at: datetime
+    what: str
+    """`signed`, `received`, `proven`, `repeated`, `conflict`, `fed`, `read`, `acked`, `checked`, `sent_again` or
+    `acted`."""
+    words: str
+    about: str | None = None
+    """What `name` names: `delivery`, `consumer` or `replay`."""
+    name: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class Story:
+    """An event, and all that is known around it."""
+
+    event: EventRecord
+    steps: Sequence[Step]
+    delivery: DeliveryRecord | None
+    """The one that told it first, for as long as it is stored."""
+    deliveries: Sequence[EventDelivery]
+    subject: SubjectRecord | None
+    """Its payment or job."""
+    checks: Sequence[CheckRecord]
+    """What the bank was asked about it, oldest first."""
+    beside: Sequence[EventRecord]
+    """Other events of the same payment, newest first."""
+    exceptions: Sequence[ExceptionRecord]
+    looks: Sequence[AuditRecord]
+    entries: Sequence[Entry]
+    """What stems from it in the feed."""
+
+    @property
+    def answer(self) -> CheckRecord | None:
+        """What the bank answered last; none where it never did."""
+        return next((check for check in reversed(self.checks) if check.outcome == "answered"), None)
+
+    @property
+    def conflicting(self) -> Sequence[EventDelivery]:
+        """The deliveries that said something else than the first."""
+        return [each for each in self.deliveries[1:] if each.conflict]
+
+
+def story(runtime: Runtime, event_id: str) -> Story:
+    """Return an event with all that happened around it.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    catch_up(runtime.database)
+    with runtime.database.read() as connection:
+        event = events.find(connection, event_id)
+        if event is None:
+            raise NotFound(f"there is no event {event_id!r}")
+        subject = _subject(connection, event)
+        checks = payments.checks_of(connection, subject.id) if subject else []
+        came = events.deliveries_of(connection, event_id)
+        entries = feed.of_event(connection, event_id)
+        seen = consumer_ranges.of_event(connection, event_id, event.source)
+        looks = audit.about(connection, "event", event_id, limit=LOOKS_MAX)
+        first = deliveries.find(connection, event.delivery_id)
+        return Story(
+            event=event,
+            steps=_ordered(_steps(event, first, came, entries, seen, checks, looks)),
+            delivery=first,
+            deliveries=came,
+            subject=subject,
+            checks=checks,
+            beside=_beside(connection, event),
+            exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subject, came)),
+            looks=looks,
+            entries=entries,
+        )
+
+
+def _subject(connection: Connection, event: EventRecord) -> SubjectRecord | None:
+    if event.payment_id is not None:
+        found = payments.find(connection, event.source, SubjectKind.PAYMENT, event.payment_id)
+        if found is not None:
+            return found
+    return None if event.subject is None else payments.find(connection, event.source, event.kind, event.subject)
+
+
+def _beside(connection: Connection, event: EventRecord) -> list[EventRecord]:
+    if event.payment_id is None:
+        return []
+    wanted = Filter(sources=[event.source], payment_ids=[event.payment_id])
+    found = events.listing(connection, wanted, below=None, limit=BESIDE_MAX + 1)
+    return [other for other in found if other.id != event.id][:BESIDE_MAX]
+
+
+def _abouts(event: EventRecord, subject: SubjectRecord | None, came: Sequence[EventDelivery]) -> list[tuple[str, str]]:
+    """Return what a person may have to look at that concerns an event, as what and which."""
+    found = [("event", event.id), *(("delivery", each.id) for each in came[:BESIDE_MAX])]
+    return [*found, (str(subject.kind), subject.subject)] if subject is not None else found
+
+
+def _ordered(steps: Iterator[Step]) -> list[Step]:
+    # A stable sort: what has one time stays in the order in which it is said.
+    return sorted(steps, key=lambda step: step.at)
+
+
+def _steps(
+    event: EventRecord,
+    first: DeliveryRecord | None,
+    came: Sequence[EventDelivery],
+    entries: Sequence[Entry],
+    seen: Sequence[EntrySeen],
+    checks: Sequence[CheckRecord],
+    looks: Sequence[AuditRecord],
+) -> Iterator[Step]:
+    if first is not None and first.signed_at is not None:
+        yield Step(first.signed_at, "signed", "The bank signed it.")
+    for number, each in enumerate(came):
+        yield from _of_delivery(event, each, is_first=number == 0)
+    yield from map(_of_check, checks)
+    yield from map(_of_entry, entries)
+    yield from map(_of_consumer, seen)
+    yield from map(_of_look, looks)
+
+
+def _of_delivery(event: EventRecord, came: EventDelivery, *, is_first: bool) -> Iterator[Step]:
+    if is_first:
+        yield Step(came.received_at, "received", f"It came from {came.peer}.", "delivery", came.id)
+        late = ", late, and was confirmed afterwards" if event.late else ""
+        words = f"It was proven genuine by {event.proof}, with {event.proof_key}{late}, and stored."
+        yield Step(max(came.received_at, event.received_at), "proven", words)
+    elif came.conflict:
+        yield Step(came.received_at, "conflict", "It came again with other content.", "delivery", came.id)
+    elif came.verdict == Verdict.DUPLICATE or not is_first:
+        yield Step(came.received_at, "repeated", f"It came again, from {came.peer}.", "delivery", came.id)
+
+
+def _of_entry(entry: Entry) -> Step:
+    place = f"at position {entry.position}" if entry.position else "and waits for its position"
+    if entry.replay_id is not None:
+        return Step(entry.time, "sent_again", f"A replay sent it again, {place}.", "replay", entry.replay_id)
+    if entry.type in set(OwnType):
+        return Step(entry.time, "fed", f"Apps are told {entry.type}, {place}.")
+    return Step(entry.time, "fed", f"It went to the feed as {entry.type}, {place}.")
+
+
+def _of_consumer(seen: EntrySeen) -> Step:
+    did = "has read" if seen.act == ConsumerAct.READ else "has acknowledged"
+    words = f"{seen.consumer} {did} position {seen.position}, with the token {seen.token}."
+    return Step(seen.at, str(seen.act), words, "consumer", seen.consumer)
+
+
+def _of_check(check: CheckRecord) -> Step:
+    if check.outcome == "answered":
+        return Step(check.at, "checked", f"The bank answered: {check.bank_status}.")
+    error = check.detail.get("error")
+    words = f"The bank was asked, without an answer: {check.outcome.replace('_', ' ')}."
+    return Step(check.at, "checked", words, detail=str(error) if error else None)
+
+
+ACTS = {
+    "payload.read": "read what the bank sent",
+    "evidence.made": "took an evidence packet",
+    "deliveries.accepted": "accepted it though it was late",
+    "exception.acknowledged": "is at what needs a person here",
+    "exception.resolved": "resolved what needed a person here",
+}
+
+
+def _of_look(entry: AuditRecord) -> Step:
+    words = f"{entry.who} {ACTS.get(entry.what, entry.what)}."
+    return Step(entry.at, "acted", words, detail=entry.why)

@@ -1,0 +1,230 @@
+"""The people who use the staff pages: added, changed, disabled, given a new password; each act is audited."""
+
+import re
+from typing import Any
+
+from sqlalchemy import Connection
+
+from receiver.admin import passwords
+from receiver.admin.sessions import who_is
+from receiver.model import NotFound, NotPossible, ReceiverError, Role
+from receiver.runtime import Runtime
+from receiver.store import audit, staff
+from receiver.store.database import retried
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.staff import SessionRecord, StaffRecord
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+
+SESSIONS_SHOWN = 50
+
+
+class NameWrong(ReceiverError):
+    """A person can't be called so."""
+
+
+def checked_name(given: str) -> str:
+    """Return a name as it is stored: in lower case.
+
+    Raises:
+        NameWrong
+    """
+    name = given.strip().lower()
+    if not NAME.fullmatch(name):
+        raise NameWrong(
+            "a name takes up to 64 letters (a to z), digits, and . _ @ + -, and begins with one of the first"
+        )
+    return name
+
+
+def add(runtime: Runtime, who: str, name: str, role: Role, *, payloads: bool = False, password: str) -> StaffRecord:
+    """Add a person; audited as `staff.added`.
+
+    Raises:
+        NameWrong
+        PasswordWeak
+        PasswordsBusy
+        StaffExists
+        StoreUnavailable
+    """
+    name = checked_name(name)
+    passwords.check(password, name)
+    return _add(runtime, who, name, role, payloads, passwords.hashed(password))
+
+
+@retried
+def _add(runtime: Runtime, who: str, name: str, role: Role, payloads: bool, hashed: str) -> StaffRecord:
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        added = staff.add(
+            connection, runtime.encryption, name=name, role=role, payloads=payloads, now=now, password_hash=hashed
+        )
+        _note(connection, runtime, who, "staff.added", {"person": name, "role": role, "payloads": payloads})
+    return added
+
+
+@retried
+def change(
+    runtime: Runtime,
+    who: str,
+    name: str,
+    *,
+    role: Role | None = None,
+    payloads: bool | None = None,
+    enable: bool = False,
+) -> StaffRecord:
+    """Change what a person may do, or let one who is disabled in; their sessions end. Audited as `staff.changed`.
+
+    Raises:
+        NotFound
+        NotPossible: nobody changes themselves; or they were changed in the database itself.
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        person = _other(connection, who, name)
+        columns: dict[str, Any] = {"role": role or person.role}
+        columns["payloads"] = person.payloads if payloads is None else payloads
+        columns["disabled_at"] = None if enable else person.disabled_at
+        changed = person._replace(**columns)
+        _check_whole(connection, runtime, person)
+        if changed != person:
+            staff.change(connection, runtime.encryption, person, changed)
+            ended = staff.end_sessions(connection, person.id, runtime.clock())
+            about = {"person": person.name, **_standing(changed), "before": _standing(person), "sessions_ended": ended}
+            _note(connection, runtime, who, "staff.changed", about)
+    return changed
+
+
+@retried
+def disable(runtime: Runtime, who: str, name: str) -> None:
+    """Let a person in no more, and end their sessions at once; audited as `staff.disabled`.
+
+    Raises:
+        NotFound
+        NotPossible: nobody disables themselves; or they are disabled already.
+        StoreUnavailable
+    """
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        person = _other(connection, who, name)
+        if person.disabled_at is not None:
+            raise NotPossible(f"{person.name} is disabled already")
+        staff.disable(connection, runtime.encryption, person, now)
+        ended = staff.end_sessions(connection, person.id, now)
+        _note(connection, runtime, who, "staff.disabled", {"person": person.name, "sessions_ended": ended})
+
+
+def set_password(runtime: Runtime, who: str, name: str, password: str) -> None:
+    """Give a person a new password, and end their sessions at once; audited as `staff.password`.
+
+    Raises:
+        NotFound
+        NotPossible: a provider vouches for them; or they were changed in the database itself.
+        PasswordWeak
+        PasswordsBusy
+        StoreUnavailable
+    """
+    name = find(runtime, name).name
+    passwords.check(password, name)
+    _set_password(runtime, who, name, passwords.hashed(password))
+
+
+@retried
+def _set_password(runtime: Runtime, who: str, name: str, hashed: str) -> None:
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        person = _named(connection, name)
+        _check_whole(connection, runtime, person)
+        if person.issuer is not None:
+            raise NotPossible(f"{name} signs in by OpenID Connect, without a password")
+        staff.set_password_hash(connection, runtime.encryption, person, hashed, now)
+        ended = staff.end_sessions(connection, person.id, now)
+        _note(connection, runtime, who, "staff.password", {"person": name, "sessions_ended": ended})
+
+
+@retried
+def end_sessions(runtime: Runtime, who: str, name: str) -> int:
+    """End all sessions of a person at once, and return how many; audited as `staff.sessions_ended`.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        person = _named(connection, name)
+        ended = staff.end_sessions(connection, person.id, runtime.clock())
+        _note(connection, runtime, who, "staff.sessions_ended", {"person": person.name, "sessions_ended": ended})
+    return ended
+
+
+def listing(runtime: Runtime) -> list[StaffRecord]:
+    """Return all people by name, disabled ones too.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return staff.every(connection)
+
+
+def find(runtime: Runtime, name: str) -> StaffRecord:
+    """Return a person.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return _there(staff.named(connection, name.strip().lower()), name)
+
+
+def sessions(runtime: Runtime, person: StaffRecord) -> list[SessionRecord]:
+    """Return a person's latest sessions, the newest first, ended ones too.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return staff.sessions_of(connection, person.id, SESSIONS_SHOWN)
+
+
+def _named(connection: Connection, name: str) -> StaffRecord:
+    """Return a person, and make other writers about them wait until the transaction ends."""
+    return _there(staff.locked(connection, name.strip().lower()), name)
+
+
+def _there(found: StaffRecord | None, name: str) -> StaffRecord:
+    if found is None:
+        raise NotFound(f"there is no person {name[:64]!r}")
+    return found
+
+
+def _other(connection: Connection, who: str, name: str) -> StaffRecord:
+    """Return a person whom `who` may change: so there is always an admin left on the pages."""
+    found = _named(connection, name)
+    if who == who_is(found.name):
+        raise NotPossible("nobody changes what they may do themselves: another admin can")
+    return found
+
+
+def _check_whole(connection: Connection, runtime: Runtime, person: StaffRecord) -> None:
+    """Refuse to go on from what somebody has put into the database, which this act would vouch for.
+
+    Raises:
+        NotPossible
+    """
+    try:
+        staff.password_hash(connection, runtime.encryption, person)
+    except DecryptionFailed as error:
+        text = "no key opens what is stored of them, or it was changed in the database itself"
+        raise NotPossible(
+            f"{person.name} can't be let in: {text}; disable them, and add them under another name"
+        ) from error
+
+
+def _standing(person: StaffRecord) -> dict[str, Any]:
+    return {"role": person.role, "payloads": person.payloads, "disabled": person.disabled_at is not None}
+
+
+def _note(connection: Connection, runtime: Runtime, who: str, what: str, about: dict[str, Any]) -> None:
+    audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about=about)

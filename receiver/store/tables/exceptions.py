@@ -1,0 +1,48 @@
+"""What a person has to look at: one row for each thing, however often it was opened."""
+
+from datetime import datetime
+
+from sqlalchemy import Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from receiver.model import ExceptionKind, ExceptionState
+from receiver.store.tables.base import source, time, word
+
+
+class StaffException(SQLModel, table=True):
+    """One thing that a person has to look at. It is derived from what is stored, never on the way of a callback."""
+
+    __tablename__ = "exceptions"
+    __table_args__ = (
+        UniqueConstraint("kind", "source_id", "about", "subject"),
+        Index("ix_exceptions_state", "state", "kind", "place"),
+        Index("ix_exceptions_source", "source_id", "state", "kind", "place"),
+    )
+
+    id: str = Field(primary_key=True)
+    kind: ExceptionKind = word(ExceptionKind)
+    state: ExceptionState = word(ExceptionState)
+    source_id: int = source()
+    about: str
+    """What `subject` names: `payment`, `job`, `reference`, `event`, `delivery`, or `reason` of a refusal."""
+    subject: str
+    event_id: str | None = None
+    """An event to look at."""
+    delivery_id: str | None = None
+    """A delivery to look at: of refused ones the newest."""
+    amount: str | None = None
+    currency: str | None = None
+    number: int = 1
+    """How many it is about: of refused deliveries how many are stored."""
+    detail: str | None = None
+    """What is so, in words."""
+    opened_at: datetime = time()
+    """When it was opened last."""
+    changed_at: datetime = time()
+    place: str
+    """Ascends with the latest change: what lists are ordered by."""
+    note: str | None = None
+    """What the person wrote who acknowledged or resolved it."""
+    handled_by: str | None = None
+    """Who acknowledged or resolved it; none where nobody did, or where it was resolved by itself."""
+    handled_at: datetime | None = time(nullable=True)

@@ -1,0 +1,189 @@
+"""What needs a person: opened and resolved by what is so, acknowledged and resolved by persons."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from admin.looking import WHO, noted
+from bank import BankSigner, deposit
+from conftest import StandingClock, add_source
+from reconcile.conftest import book, tell_deposit
+from reconcile.test_late_deliveries import post, tell_late
+from sqlalchemy import delete
+from store.made import delivery, event, record
+
+from receiver.admin import deliveries, exceptions
+from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity
+from receiver.runtime import Runtime
+from receiver.simulator.bcb import Simulator
+from receiver.store import exceptions as stored
+from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Wanted
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import Delivery, Subject, table_of
+from receiver.worker.loop import Worker
+
+OPEN = ExceptionState.OPEN
+RESOLVED = ExceptionState.RESOLVED
+
+
+def listed(parts: Runtime, *states: str, **wanted: Any) -> list[ExceptionRecord]:
+    return exceptions.listing(parts, Wanted(states or UNRESOLVED, **wanted), limit=50)
+
+
+def shown(found: Sequence[ExceptionRecord]) -> list[tuple[str, str, str]]:
+    return [(str(each.kind), str(each.state), each.subject) for each in found]
+
+
+def refuse(parts: Runtime, bank: BankSigner) -> None:
+    """A callback of the bank's own shape, whose signature is wrong."""
+    other = BankSigner(bank.clock, secret="A" * 43 + "=")
+    assert post(parts, other.sign(deposit())).status_code == 401
+
+
+def test_what_the_bank_contradicts_is_opened_and_is_resolved_by_itself(
+    parts: Runtime, clock: StandingClock, simulator: Simulator, worker: Worker
+) -> None:
+    book(simulator, clock, ("Reversed", 7200), ("Completed", 0))
+    (event_id,) = tell_deposit(parts)["events"]
+    worker.run_once()
+    (found,) = listed(parts)
+    assert (found.kind, found.about, found.subject, found.event_id) == ("contradicted", "payment", "FT1", event_id)
+    assert (found.amount, found.currency, found.source) == ("1000.00", "USD", "bcb")
+    assert found.detail == "a callback claims completed, and the bank answers reversed"
+    with parts.database.write() as connection:
+        subjects = table_of(Subject)
+        connection.execute(subjects.update().values(due_at=clock() + timedelta(seconds=7200)))
+    clock.forward(7201)
+    worker.run_once()
+    (after,) = listed(parts, RESOLVED)
+    assert (after.id, after.handled_by) == (found.id, None)
+
+
+def test_what_the_bank_does_not_know_for_an_hour_is_opened_and_resolved_once_it_does(
+    parts: Runtime, clock: StandingClock, simulator: Simulator, worker: Worker
+) -> None:
+    tell_deposit(parts, "FT-nobody")
+    for _ in range(4):
+        worker.run_once()
+        clock.forward(1800)
+    (found,) = listed(parts)
+    assert (found.kind, found.subject) == ("unknown_to_bank", "FT-nobody")
+    book(simulator, clock, ("Completed", 0), payment_id="FT-nobody")
+    clock.forward(7200)
+    worker.run_once()
+    assert listed(parts) == []
+
+
+def test_another_content_is_opened_at_the_time_when_it_came(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    record(parts, delivery(parts, source), event(parts, "FT1", amount="12000.00"))
+    clock.forward(60)
+    at = clock()
+    record(parts, delivery(parts, source), event(parts, "FT1", says="something else"))
+    clock.forward(60)
+    (found,) = listed(parts)
+    assert (found.kind, found.about, found.opened_at) == ("conflict", "event", at)
+    assert exceptions.severity(found, clock()) == Severity.HIGH
+
+
+def test_refused_deliveries_of_one_reason_are_one_until_more_come_or_none_is_left(
+    parts: Runtime, clock: StandingClock, bank: BankSigner, source: SourceRecord
+) -> None:
+    for _ in range(3):
+        refuse(parts, bank)
+        clock.forward(1)
+    (found,) = listed(parts)
+    assert (found.kind, found.subject, found.number) == ("rejected", "signature_mismatch", 3)
+    exceptions.resolve(parts, WHO, found.id, "the bank was told")
+    assert listed(parts) == []
+    refuse(parts, bank)
+    (anew,) = listed(parts)
+    assert (anew.id, anew.state, anew.number, anew.note) == (found.id, OPEN, 4, None)
+    with parts.database.write() as connection:
+        # Each is verified anew once it would be taken; here they are merely gone.
+        connection.execute(delete(table_of(Delivery)))
+    assert listed(parts) == []
+    assert source.name == "bcb"
+
+
+def test_a_late_delivery_is_open_until_it_is_accepted(parts: Runtime, source: SourceRecord) -> None:
+    tell_late(parts)
+    (found,) = listed(parts, sources=[source.name])
+    assert (found.kind, found.about, found.amount) == ("late", "delivery", "1000.00")
+    deliveries.accept(parts, WHO, found.subject, "seen at the bank")
+    assert shown(listed(parts, RESOLVED)) == [("late", "resolved", found.subject)]
+
+
+def test_the_worker_opens_them_too(parts: Runtime, bank: BankSigner, worker: Worker) -> None:
+    refuse(parts, bank)
+    worker.run_once()
+    with parts.database.read() as connection:
+        assert len(stored.listing(connection, Wanted(), below=None, limit=9)) == 1
+
+
+def test_a_person_acknowledges_and_resolves_once_and_leaves_a_trace(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    tell_late(parts)
+    (found,) = listed(parts)
+    clock.forward(5)
+    mine = exceptions.acknowledge(parts, WHO, found.id, "asking the bank")
+    assert (mine.state, mine.handled_by, mine.note, mine.handled_at) == (
+        "acknowledged",
+        WHO,
+        "asking the bank",
+        clock(),
+    )
+    with pytest.raises(NotPossible, match="is acknowledged already by cli:alice"):
+        exceptions.acknowledge(parts, WHO, found.id)
+    with pytest.raises(NotPossible, match="say in a note"):
+        exceptions.resolve(parts, WHO, found.id, " ")
+    done = exceptions.resolve(parts, WHO, found.id, "the bank has it")
+    assert (done.state, done.note) == (RESOLVED, "the bank has it")
+    with pytest.raises(NotPossible, match="is resolved already"):
+        exceptions.acknowledge(parts, WHO, found.id)
+    with pytest.raises(NotFound):
+        exceptions.resolve(parts, WHO, "exc_none", "gone")
+    about = {"exception": found.id, "source": source.name, "kind": "late", "delivery": found.subject}
+    assert noted(parts) == [(WHO, "exception.acknowledged", about), (WHO, "exception.resolved", about)]
+    # It is still late; a person has said that nothing is left to be done.
+    assert listed(parts) == []
+
+
+def test_lists_are_paged_by_the_newest_change_and_grouped_by_kind(
+    parts: Runtime, clock: StandingClock, bank: BankSigner, source: SourceRecord
+) -> None:
+    add_source(parts, "second")
+    for number in range(5):
+        record(parts, delivery(parts, source), event(parts, f"FT{number}"))
+        record(parts, delivery(parts, source), event(parts, f"FT{number}", says="otherwise"))
+        clock.forward(1)
+    refuse(parts, bank)
+    first = exceptions.listing(parts, Wanted(UNRESOLVED), limit=4)
+    rest = exceptions.listing(parts, Wanted(UNRESOLVED), below=first[-1].place, limit=4)
+    assert [each.kind for each in (*first, *rest)] == ["rejected", *["conflict"] * 5]
+    assert len({each.id for each in (*first, *rest)}) == 6
+    newest, conflicts, *others = exceptions.groups(parts, Wanted(UNRESOLVED), each=2)
+    assert (newest.kind, newest.open, newest.place) == (ExceptionKind.REJECTED, 1, None)
+    assert (conflicts.open, conflicts.acknowledged, len(conflicts.found)) == (5, 0, 2)
+    assert conflicts.place == conflicts.found[-1].place
+    assert not any(group.found for group in others)
+    assert exceptions.unresolved(parts) == 6
+    assert exceptions.listing(parts, Wanted(sources=["second"]), limit=9) == []
+
+
+def test_how_much_it_presses_follows_from_the_amount_or_the_age(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    tell_late(parts)
+    (found,) = listed(parts)
+    small = found._replace(amount="5.00")
+    assert exceptions.severity(found, clock()) == Severity.MEDIUM
+    assert exceptions.severity(small, clock()) == Severity.LOW
+    assert exceptions.severity(small, clock() + timedelta(hours=1)) == Severity.MEDIUM
+    assert exceptions.severity(small, clock() + timedelta(hours=24)) == Severity.HIGH
+    assert exceptions.severity(small._replace(amount="not one"), clock()) == Severity.LOW
+    assert exceptions.severity(found._replace(amount="-10000"), clock()) == Severity.HIGH
+    assert source.name == "bcb"

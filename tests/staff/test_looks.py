@@ -1,0 +1,61 @@
+"""How the pages look, to whoever reads them with a screen reader, in the dark, on a phone or without JavaScript."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Page
+from staff.site import Site, Visit
+
+from receiver import runtime
+from receiver.web import create_app
+
+Visitor = Callable[..., Visit]
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+
+
+def pages(site: Site) -> list[str]:
+    """Every page that is reached without an id."""
+    app: Flask = create_app(runtime.start(site.parts.settings))
+    rules = [rule for rule in app.url_map.iter_rules() if rule.rule.startswith("/staff")]
+    listed = (rule.rule for rule in rules if "GET" in (rule.methods or ()) and not rule.arguments)
+    return sorted(path for path in listed if "." not in path)
+
+
+@pytest.fixture(scope="module")
+def full(site: Site) -> list[str]:
+    """The addresses of all pages, with something on them, and of the pages of single things."""
+    return pages(site)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe-core finds wrong, by its rules of WCAG 2.2 and of good practice."""
+    found = Axe().run(page)
+    return [
+        f"{each['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+        for each in found.response["violations"]
+        for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_any_page(visitor: Visitor, full: list[str], theme: Any) -> None:
+    nobody = visitor(color_scheme=theme, viewport=DESK).go("/staff/sign-in")
+    assert violations(nobody.page) == []
+    admin = visitor("admin", color_scheme=theme, viewport=DESK)
+    wrong = {path: found for path in full if (found := violations(admin.go(path).page))}
+    assert wrong == {}
+
+
+def test_no_page_is_wider_than_a_phone(visitor: Visitor, full: list[str]) -> None:
+    admin = visitor("admin", viewport=PHONE, has_touch=True)
+    wide = {}
+    for path in full:
+        width = admin.go(path).page.evaluate("document.documentElement.scrollWidth")
+        if width > PHONE["width"]:
+            wide[path] = width
+    assert wide == {}

@@ -1,0 +1,298 @@
+"""The pages of what happened: found, understood, put right. See the browser's own tests for the whole story."""
+
+import json
+import re
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from admin.looking import noted
+from bank import BankSigner, deposit
+from conftest import StandingClock, add_encrypting_source, add_source
+from flask import Flask
+from flask.testing import FlaskClient
+from reconcile.test_late_deliveries import post, tell_late
+from store.made import delivery, event, record
+from web.staff.signed_in import message, send, signed_in
+
+from receiver.admin import exceptions
+from receiver.model import ConsumerAct, Role
+from receiver.projection.projector import catch_up
+from receiver.runtime import Runtime
+from receiver.store import api_tokens, consumer_ranges, consumers
+from receiver.store.consumer_ranges import Range
+from receiver.store.exceptions import UNRESOLVED, Wanted
+from receiver.store.sources import SourceRecord
+
+SCRIPT = "<script>alert(1)</script>\"'"
+OTHER = "A" * 43 + "="
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Pages are the same on both databases; what they stand on is tested on both."""
+    return sqlite_url
+
+
+@pytest.fixture
+def viewer(app: Flask, parts: Runtime, source: SourceRecord) -> FlaskClient:  # noqa: ARG001 - there is a source
+    return signed_in(app, parts, Role.VIEWER)
+
+
+@pytest.fixture
+def operator(app: Flask, parts: Runtime, source: SourceRecord) -> FlaskClient:  # noqa: ARG001
+    return signed_in(app, parts, Role.OPERATOR, payloads=True)
+
+
+def told(parts: Runtime, bank: BankSigner, **changes: object) -> str:
+    """Let the bank tell of a deposit, and return the event's id."""
+    answer = post(parts, bank.sign(deposit(**changes)))
+    assert answer.json is not None
+    event_id: str = answer.json["events"][0]
+    return event_id
+
+
+def links(page: str) -> list[str]:
+    return re.findall(r'<a class="open"[^>]* href="([^"]*)"', page)
+
+
+def test_the_search_box_finds_an_event_by_amount_and_leads_to_it(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    event_id = told(parts, bank)
+    told(parts, bank, transactionId="FT-other", value={"amount": "5.00", "currency": "EUR"})
+    page = viewer.get("/staff/events?q=1,000.00")
+    assert links(page.text) == [f"/staff/events/{event_id}"]
+    assert "1046406142" not in page.text
+    assert "6142" in page.text
+    # htmx gets the list alone, and its address without what is empty.
+    part = viewer.get("/staff/events?q=1000&source=&type=", headers={"HX-Request": "true"})
+    assert "<html" not in part.text
+    assert event_id in part.text
+    assert part.headers["HX-Replace-Url"] == "/staff/events?q=1000"
+
+
+def test_filters_are_in_the_address_and_are_taken_away_one_by_one(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    told(parts, bank)
+    page = viewer.get("/staff/events?source=bcb&currency=USD&received_after=2026-03-04T00:00").text
+    assert len(links(page)) == 1
+    assert 'href="/staff/events?currency=USD&amp;received_after=2026-03-04T00%3A00"' in page
+    assert links(viewer.get("/staff/events?source=bcb&currency=EUR").text) == []
+    for wrong in (
+        "proof=x",
+        "source=nobody",
+        "amount_min=x",
+        "received_after=x",
+        "late=x",
+        "type=bcb.nothing",
+        "q=a&q=b",
+    ):
+        assert viewer.get(f"/staff/events?{wrong}").status_code == 400, wrong
+    assert viewer.get("/staff/events?q=a&below=x").status_code == 400
+
+
+def test_an_event_shows_all_that_happened_around_it(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner, clock: StandingClock
+) -> None:
+    event_id = told(parts, bank)
+    catch_up(parts.database)
+    clock.forward(60)
+    with parts.database.write() as connection:
+        api_tokens.create(connection, name="app", scopes=["feed:read"], sources=[], now=clock(), expires_at=None)
+        consumers.create(connection, "ledger", clock(), "app")
+        consumer_ranges.note(connection, "ledger", ConsumerAct.READ, "app", Range(0, 1), clock())
+    page = viewer.get(f"/staff/events/{event_id}").text
+    happened = re.findall(r'<li class="[a-z]+"><b>(\w+)', page)
+    assert happened == ["Signed", "Received", "Proven", "Fed", "Read"]
+    assert "secret:1" in page
+    assert "ledger has read position 1, with the token app" in page
+    assert "Read the payload" not in page
+    assert viewer.post(f"/staff/events/{event_id}/payload").status_code == 403
+
+
+def test_a_payload_is_read_with_a_reason_by_who_may(operator: FlaskClient, parts: Runtime, bank: BankSigner) -> None:
+    event_id = told(parts, bank)
+    page, action = f"/staff/events/{event_id}", f"/staff/events/{event_id}/payload"
+    assert send(operator, page, action, {"reason": " "}).status_code == 400
+    read = send(operator, page, action, {"reason": "ticket 7"})
+    assert "&#34;transactionId&#34;: &#34;FT2384654NXF6&#34;" in read.text
+    assert "operator read what the bank sent" in operator.get(page).text
+    assert "“ticket 7”" in operator.get(page).text
+    assert [what for _, what, _ in noted(parts)].count("payload.read") == 1
+
+
+def test_conflicting_contents_stand_side_by_side_with_their_differences_marked(
+    operator: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    event_id = told(parts, bank)
+    assert told(parts, bank, transactionDetails="otherwise") == event_id
+    page = operator.get(f"/staff/events/{event_id}").text
+    assert "It came with other content too" in page
+    laid = send(operator, f"/staff/events/{event_id}", f"/staff/events/{event_id}/contents", {"reason": "ticket 8"})
+    assert re.findall(r"<mark>(.*?)</mark>", laid.text) == ["Payment details", "otherwise"]
+
+
+def test_the_evidence_names_keys_and_digests_and_holds_nothing_secret(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    event_id = told(parts, bank, transactionDetails="a|b <i>*")
+    packed = json.loads(viewer.get(f"/staff/events/{event_id}/evidence.json").text)
+    assert packed["event"]["proof_key"] == "secret:1"
+    assert packed["deliveries"][0]["body_sha256"] == packed["event"]["body_sha256"]
+    assert packed["audit"]["entries"][-1]["what"] == "evidence.made"
+    assert len(packed["audit"]["entries"][-1]["digest"]) == 64
+    written = viewer.get(f"/staff/events/{event_id}/evidence.md")
+    assert written.mimetype == "text/markdown"
+    assert "attachment" in written.headers["Content-Disposition"]
+    for text in (written.text, json.dumps(packed)):
+        assert "1046406142" not in text
+        assert bank.secret not in text
+    assert "<i>" not in written.text
+    assert viewer.get("/staff/events/evt_none/evidence.md").status_code == 404
+
+
+def test_what_a_refused_delivery_lacked_is_found_and_put_right(
+    app: Flask, operator: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    signed = BankSigner(bank.clock, encoding="utf8").sign(deposit())
+    assert post(parts, signed).status_code == 401
+    (page,) = links(operator.get("/staff/deliveries?verdict=rejected&source=bcb").text)
+    found = send(operator, page, f"{page}/explain").text
+    assert "An admin can put it right here" in found
+    assert operator.post(f"{page}/put-right").status_code == 403
+    admin = signed_in(app, parts, Role.ADMIN)
+    token = re.search(
+        rf'action="{page}/put-right"[^>]*>\s*<input[^>]*name="form_token" value="([^"]+)"',
+        send(admin, page, f"{page}/explain").text,
+    )
+    assert token is not None
+    answered = admin.post(f"{page}/put-right", data={"form_token": token[1]})
+    assert message(admin, answered) == "Verified 1: 1 accepted, 0 still refused."
+    assert {what for _, what, _ in noted(parts)} >= {"source.set", "deliveries.reverified", "deliveries.explained"}
+    assert len(links(operator.get("/staff/events").text)) == 1
+
+
+def test_a_late_delivery_is_accepted_with_a_reason(operator: FlaskClient, parts: Runtime) -> None:
+    tell_late(parts)
+    (page,) = links(operator.get("/staff/deliveries?verdict=late").text)
+    assert "FT1" in operator.get(page).text
+    answered = send(operator, page, f"{page}/accept", {"reason": "seen at the bank"})
+    assert message(operator, answered).startswith("Accepted: evt_")
+    assert "late" in operator.get("/staff/events").text
+
+
+def test_what_needs_a_person_is_acknowledged_and_resolved(operator: FlaskClient, parts: Runtime) -> None:
+    tell_late(parts)
+    (page,) = links(operator.get("/staff/exceptions").text)
+    send(operator, page, f"{page}/acknowledge", {"note": "mine"})
+    assert "staff:operator" in operator.get("/staff/exceptions").text
+    answered = send(operator, page, f"{page}/resolve", {"note": "done"})
+    assert message(operator, answered).startswith("Resolved")
+    assert links(operator.get("/staff/exceptions").text) == []
+    assert links(operator.get("/staff/exceptions?state=resolved&kind=late").text) == [page]
+    assert "acknowledge" not in operator.get(page).text
+
+
+def test_a_payment_shows_its_checks_and_why_the_bank_was_not_asked(
+    operator: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    told(parts, bank, transactionId="FT 1/2?&ü")
+    (page,) = links(operator.get("/staff/payments?status=unknown&source=bcb").text)
+    assert page == f"/staff/payments/bcb/{quote('FT 1/2?&ü', safe='&')}".replace("&", "&amp;")
+    page = page.replace("&amp;", "&")
+    assert "FT 1/2?&amp;ü" in operator.get(page).text
+    # No credentials: the check itself says so.
+    assert message(operator, send(operator, page, f"{page}/check")).startswith("The bank was asked")
+    assert "no credentials" in operator.get(page).text
+    assert operator.get("/staff/payments/bcb/none").status_code == 404
+
+
+def test_a_source_is_switched_and_set_by_an_admin(app: Flask, operator: FlaskClient, parts: Runtime) -> None:
+    admin = signed_in(app, parts, Role.ADMIN)
+    page = "/staff/sources/bcb"
+    assert "Set an option" not in operator.get(page).text
+    assert operator.post(f"{page}/disable").status_code == 403
+    assert message(admin, send(admin, page, f"{page}/disable")) == "bcb is disabled: its callbacks get 404."
+    assert "disabled" in admin.get("/staff/sources").text
+    send(admin, page, f"{page}/enable")
+    wrong = send(admin, page, f"{page}/option", {"key": "encoding", "value": "utf9"})
+    assert "utf9" in message(admin, wrong)
+    send(admin, page, f"{page}/option", {"key": "encoding", "value": "utf8"})
+    assert "utf8" in admin.get(page).text
+    assert admin.get("/staff/sources/none").status_code == 404
+
+
+def test_a_consumer_is_moved_by_an_operator(operator: FlaskClient, parts: Runtime, bank: BankSigner) -> None:
+    told(parts, bank)
+    with parts.database.write() as connection:
+        consumers.create(connection, "ledger", parts.clock())
+    page = "/staff/consumers/ledger"
+    assert "1</span> entry behind" in operator.get(page).text
+    assert send(operator, page, f"{page}/seek", {"to": "yesterday"}).status_code == 400
+    assert "position 1" in message(operator, send(operator, page, f"{page}/seek", {"to": "end"}))
+    assert operator.get("/staff/consumers/none").status_code == 404
+
+
+def test_the_overview_counts_callbacks_and_says_that_no_worker_is_there(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    told(parts, bank)
+    post(parts, BankSigner(bank.clock, secret=OTHER).sign(deposit()))
+    page = viewer.get("/staff/overview").text
+    assert "accepted 1, rejected 1, late 0, duplicate 0" in page
+    assert "not at work" in page
+    assert '<a class="figure" href="/staff/exceptions">1</a>' in page
+
+
+def test_what_a_bank_or_an_app_may_set_runs_nowhere(
+    operator: FlaskClient, parts: Runtime, bank: BankSigner, source: SourceRecord
+) -> None:
+    told(parts, bank, transactionId=SCRIPT, transactionDetails=SCRIPT, accountNumber=SCRIPT, transactionType=SCRIPT)
+    told(parts, bank, transactionId=SCRIPT, transactionDetails=f"{SCRIPT} otherwise", accountNumber=SCRIPT)
+    signed = BankSigner(bank.clock, secret=OTHER).sign(deposit(transactionDetails=SCRIPT))
+    signed.headers["X-Odd"] = SCRIPT
+    post(parts, signed)
+    tell_late(parts, deposit(transactionId=SCRIPT))
+    record(parts, delivery(parts, source), event(parts, SCRIPT, type=f"bcb.{SCRIPT}", facts={SCRIPT: [{"a": SCRIPT}]}))
+    (late, *_) = exceptions.listing(parts, Wanted(UNRESOLVED, ["late"]), limit=9)
+    exceptions.acknowledge(parts, SCRIPT, late.id, SCRIPT)
+    places = ["events", "payments", "deliveries", "exceptions", "exceptions?kind=conflict", f"events?q={quote(SCRIPT)}"]
+    seen, escaped = set(), 0
+    for place in places:
+        page = operator.get(f"/staff/{place}").text
+        for link in ["", *links(page)]:
+            seen.add(link)
+            shown = operator.get(link.replace("&amp;", "&")).text if link else page
+            assert "<script>alert" not in shown, link or place
+            escaped += "&lt;script&gt;" in shown
+    assert len(seen) > 6
+    assert escaped > 6
+
+
+def test_every_list_goes_on_where_its_page_ended(operator: FlaskClient, parts: Runtime, source: SourceRecord) -> None:
+    for number in range(52):
+        record(parts, delivery(parts, source), event(parts, f"FT{number:02}", says="1"))
+        record(parts, delivery(parts, source), event(parts, f"FT{number:02}", says="2"))
+    for place in ("events", "events?q=FT", "payments", "exceptions?kind=conflict"):
+        page = operator.get(f"/staff/{place}").text
+        following = re.search(r'<a href="([^"]*)" rel="next">', page)
+        assert following is not None, place
+        rest = operator.get(following[1].replace("&amp;", "&")).text
+        assert (len(links(page)), len(links(rest))) == (50, 2), place
+        assert not set(links(page)) & set(links(rest))
+
+
+def test_a_job_shows_each_item_and_another_bank_its_own_particulars(
+    viewer: FlaskClient, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    add_encrypting_source(parts)
+    add_source(parts, "second", secret=None)
+    record(parts, delivery(parts, source), event(parts, "job-1", kind="job", payment_id=None, type="bcb.job.completed"))
+    clock.forward(timedelta(minutes=1).total_seconds())
+    (page,) = links(viewer.get("/staff/jobs").text)
+    assert page == "/staff/jobs/bcb/job-1"
+    assert "What became of each item" in viewer.get(page).text
+    for name in ("bc", "second"):
+        assert viewer.get(f"/staff/sources/{name}").status_code == 200
