@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ PASSWORD = "a password of the tests"
 PEOPLE = ("viewer", "operator", "approver", "admin")
 """Who there is, each called as their role."""
 
-WAIT_MS = 30_000
+WAIT_MS = 15_000
 """How long a page may take until it shows what it should: long, for the machine may be busy."""
 
 LISTENER = """
@@ -48,10 +49,22 @@ class Site:
         (delivery,) = answer.json()["deliveries"]
         if delivery["status"] != 200:
             return ""
-        (event,) = requests.get(
-            f"{self.url}/api/v1/events", params={"payment_id": transaction}, headers=self.token, timeout=30
-        ).json()["data"]
+        self.wait_for_bank(transaction)
+        (event,) = self.get("events", payment_id=transaction)["data"]
         return str(event["id"])
+
+    def get(self, what: str, **query: str) -> dict[str, Any]:
+        """Ask the API."""
+        answer = requests.get(f"{self.url}/api/v1/{what}", params=query, headers=self.token, timeout=30)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def wait_for_bank(self, payment: str) -> None:
+        """Wait until the bank has answered, and apps are told: then an event has two entries in the feed."""
+        ends = time.monotonic() + WAIT_MS / 1000
+        while self.get(f"payments/bcb/{payment}").get("agreement") != "confirmed":
+            assert time.monotonic() < ends, payment
+            time.sleep(0.05)
 
     def feed(self, consumer: str) -> list[dict[str, Any]]:
         """Read what a consumer has not read, as an app does, and acknowledge it."""
