@@ -22,7 +22,7 @@ from pydantic_settings import (
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from receiver.model import ReceiverError
+from receiver.model import ReceiverError, Role
 from receiver.signing.pem import is_bare_pem, pem_blocks
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -102,6 +102,18 @@ class Settings(BaseSettings):
     recheck_seconds: float = Field(10, gt=0, le=86400, description="seconds, above 0, up to 86400")
     recheck_max_seconds: float = Field(3600, gt=0, le=86400, description="seconds, above 0, up to 86400")
     lease_seconds: float = Field(120, ge=1, le=3600, description="seconds, 1 to 3600")
+    oidc_issuer: str | None = Field(
+        None,
+        pattern=r"^(https://[^/?#\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)(/[^?#\s]*)?$",
+        description="an https:// URL (http:// on loopback alone), together with RECEIVER_OIDC_CLIENT_ID and _SECRET",
+    )
+    oidc_client_id: str | None = Field(None, description="text")
+    oidc_client_secret: SecretStr | None = Field(None, description="text")
+    oidc_role_claim: str = Field("roles", min_length=1, description="the name of a claim")
+    oidc_name_claim: str = Field("preferred_username", min_length=1, description="the name of a claim")
+    oidc_roles: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
+        (), description="comma-separated VALUE=ROLE: viewer, operator, approver, admin, or payloads"
+    )
     replay_approval_above: int = Field(1000, ge=0, le=10**9, description="entries or deliveries, 0 to 1000000000")
     bcb_client_id: str | None = Field(None, validation_alias=AliasChoices("BCB_CLIENT_ID"), description="text")
     bcb_client_secret: SecretStr | None = Field(
@@ -163,6 +175,17 @@ class Settings(BaseSettings):
             raise ValueError("not a path in the sense of RFC 3986")
         return prefix
 
+    @field_validator("oidc_roles", mode="before")
+    @classmethod
+    def _read_roles(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.rpartition("=") for part in value.split(",") if part.strip()]
+        found = [(given.strip(), role.strip()) for given, _, role in pairs]
+        if any(not given or role not in (*Role, "payloads") for given, role in found):
+            raise ValueError("not VALUE=ROLE")
+        return found
+
     @field_validator("database_url")
     @classmethod
     def _read_database_url(cls, value: str) -> str:
@@ -191,6 +214,12 @@ class Settings(BaseSettings):
             raise ValueError("RECEIVER_TLS_CERTIFICATE and RECEIVER_TLS_KEY go together: set both or neither")
         if self.tls_certificate is not None and self.tls_key is not None:
             _check_pair(self.tls_certificate, self.tls_key)
+        if (self.oidc_issuer is None, self.oidc_issuer is None) != (
+            self.oidc_client_id is None,
+            self.oidc_client_secret is None,
+        ):
+            names = "RECEIVER_OIDC_ISSUER, RECEIVER_OIDC_CLIENT_ID and RECEIVER_OIDC_CLIENT_SECRET"
+            raise ValueError(f"{names} go together: set all or none")
         if (self.bcb_client_id is None) != (self.bcb_client_secret is None):
             raise ValueError("BCB_CLIENT_ID and BCB_CLIENT_SECRET go together: set both or neither")
         return self

@@ -152,10 +152,10 @@ def _steps(
         yield Step(first.signed_at, "signed", "The bank signed it.")
     for number, each in enumerate(came):
         yield from _of_delivery(event, each, is_first=number == 0)
+    yield from map(_of_check, checks)
     yield from (_of_entry(entry) for entry in entries if entry.replay_id is None)
     yield from (_of_copy(entry, sent.get(entry.replay_id)) for entry in entries if entry.replay_id is not None)
     yield from map(_of_consumer, seen)
-    yield from map(_of_check, checks)
     yield from map(_of_look, looks)
 
 

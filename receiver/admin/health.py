@@ -62,6 +62,8 @@ class SourceHealth:
     """Late deliveries that wait."""
     quiet: str | None
     """In words that no callback came for too long."""
+    gives_up: str | None
+    """In words when its bank stops sending, at the earliest, because what it sends is refused; none where it won't."""
 
     @property
     def secret(self) -> SecretVersion | None:
@@ -176,7 +178,24 @@ def _of(
         public_keys=bank_sessions.public_keys(connection, runtime.encryption, source),
         late=late.waiting(connection, source.id),
         quiet=quiet_warning(connection, source, now) if source.enabled else None,
+        gives_up=_gives_up(connection, source, now),
     )
+
+
+def _gives_up(connection: Connection, source: SourceRecord, now: datetime) -> str | None:
+    """Return in words when a bank stops sending what is refused, at the earliest (the give-up clock).
+
+    That another try of the same was taken since is not known here, so it may be later.
+    """
+    bank = banks.named(source.bank)
+    if bank.gives_up_after is not None:
+        first = refusals.of_bank(connection, source.id, now - bank.gives_up_after).first_at
+        return None if first is None else f"at {first + bank.gives_up_after:%Y-%m-%d %H:%M} UTC"
+    if bank.gives_up_failures is not None:
+        since = events.latest(connection, source.id) or source.created_at
+        number = refusals.of_bank(connection, source.id, since).number
+        return None if not number else f"after {max(bank.gives_up_failures - number, 0)} more refusals"
+    return None
 
 
 def _spent_on(stands: SourceState, own: Sequence[CheckMade], window: timedelta) -> dict[str, int]:

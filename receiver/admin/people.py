@@ -11,6 +11,7 @@ from receiver.model import NotFound, NotPossible, ReceiverError, Role
 from receiver.runtime import Runtime
 from receiver.store import audit, staff
 from receiver.store.database import retried
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.staff import SessionRecord, StaffRecord
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
@@ -56,7 +57,7 @@ def _add(runtime: Runtime, who: str, name: str, role: Role, payloads: bool, hash
     now = runtime.clock()
     with runtime.database.write() as connection:
         added = staff.add(
-            connection, name=name, role=role, payloads=payloads, now=now, password_hash=hashed, password_at=now
+            connection, runtime.encryption, name=name, role=role, payloads=payloads, now=now, password_hash=hashed
         )
         _note(connection, runtime, who, "staff.added", {"person": name, "role": role, "payloads": payloads})
     return added
@@ -76,7 +77,7 @@ def change(
 
     Raises:
         NotFound
-        NotPossible: nobody changes themselves.
+        NotPossible: nobody changes themselves; or they were changed in the database itself.
         StoreUnavailable
     """
     with runtime.database.write() as connection:
@@ -85,8 +86,9 @@ def change(
         columns["payloads"] = person.payloads if payloads is None else payloads
         columns["disabled_at"] = None if enable else person.disabled_at
         changed = person._replace(**columns)
+        _check_whole(connection, runtime, person)
         if changed != person:
-            staff.change(connection, person.id, **columns)
+            staff.change(connection, runtime.encryption, person, changed)
             ended = staff.end_sessions(connection, person.id, runtime.clock())
             about = {"person": person.name, **_standing(changed), "before": _standing(person), "sessions_ended": ended}
             _note(connection, runtime, who, "staff.changed", about)
@@ -107,7 +109,7 @@ def disable(runtime: Runtime, who: str, name: str) -> None:
         person = _other(connection, who, name)
         if person.disabled_at is not None:
             raise NotPossible(f"{person.name} is disabled already")
-        staff.change(connection, person.id, disabled_at=now)
+        staff.disable(connection, runtime.encryption, person, now)
         ended = staff.end_sessions(connection, person.id, now)
         _note(connection, runtime, who, "staff.disabled", {"person": person.name, "sessions_ended": ended})
 
@@ -117,7 +119,7 @@ def set_password(runtime: Runtime, who: str, name: str, password: str) -> None:
 
     Raises:
         NotFound
-        NotPossible: a provider vouches for them.
+        NotPossible: a provider vouches for them; or they were changed in the database itself.
         PasswordWeak
         PasswordsBusy
         StoreUnavailable
@@ -132,9 +134,10 @@ def _set_password(runtime: Runtime, who: str, name: str, hashed: str) -> None:
     now = runtime.clock()
     with runtime.database.write() as connection:
         person = _named(connection, name)
+        _check_whole(connection, runtime, person)
         if person.issuer is not None:
             raise NotPossible(f"{name} signs in by OpenID Connect, without a password")
-        staff.change(connection, person.id, password_hash=hashed, password_at=now)
+        staff.set_password_hash(connection, runtime.encryption, person, hashed, now)
         ended = staff.end_sessions(connection, person.id, now)
         _note(connection, runtime, who, "staff.password", {"person": name, "sessions_ended": ended})
 
@@ -202,6 +205,21 @@ def _other(connection: Connection, who: str, name: str) -> StaffRecord:
     if who == who_is(found.name):
         raise NotPossible("nobody changes what they may do themselves: another admin can")
     return found
+
+
+def _check_whole(connection: Connection, runtime: Runtime, person: StaffRecord) -> None:
+    """Refuse to go on from what somebody has put into the database, which this act would vouch for.
+
+    Raises:
+        NotPossible
+    """
+    try:
+        staff.password_hash(connection, runtime.encryption, person)
+    except DecryptionFailed as error:
+        text = "no key opens what is stored of them, or it was changed in the database itself"
+        raise NotPossible(
+            f"{person.name} can't be let in: {text}; disable them, and add them under another name"
+        ) from error
 
 
 def _standing(person: StaffRecord) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Who is signed in to the staff pages: sessions are begun, looked up and ended here."""
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,10 +9,13 @@ from receiver.model import Role
 from receiver.runtime import Runtime
 from receiver.store import audit, staff
 from receiver.store.database import StoreUnavailable, retried
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.staff import SEEN_NOTED_EVERY
 from receiver.store.staff import SESSION_LIFE as SESSION_LIFE
 from receiver.store.staff import cookie_digest as cookie_digest
 from receiver.store.staff import new_cookie as new_cookie
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,12 @@ def visitor(runtime: Runtime, cookie: str | None) -> Visitor | None:
     """
     if not cookie:
         return None
-    with runtime.database.read() as connection:
-        found = staff.session(connection, cookie)
+    try:
+        with runtime.database.read() as connection:
+            found = staff.session(connection, runtime.encryption, cookie)
+    except DecryptionFailed:
+        log.error("a person of the staff pages was changed in the database itself: they are not let in")
+        return None
     now = runtime.clock()
     if found is None or found[1].disabled_at is not None or not found[0].is_valid(now):
         return None

@@ -10,7 +10,8 @@ from receiver.model import ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import audit, sign_in_failures, staff
 from receiver.store.database import retried
-from receiver.store.staff import StaffRecord
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.staff import SessionRecord, StaffRecord
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +76,19 @@ def _look(runtime: Runtime, name: str, address: str) -> tuple[StaffRecord | None
         if person is None or not staff.has_been_at(connection, person.id, address):
             buckets.append(sign_in_failures.account_bucket(encryption, name))
         seconds = sign_in_failures.wait(connection, buckets, runtime.clock())
-        stored = staff.password_hash(connection, person.id) if person is not None else None
+        stored = _stored(connection, runtime, person)
     if seconds > 0:
         raise SignInSlowed(seconds)
     return person, stored
+
+
+def _stored(connection: Connection, runtime: Runtime, person: StaffRecord | None) -> str | None:
+    """Return what a person's password is held against; nothing for one who was changed in the database itself."""
+    try:
+        return None if person is None else staff.password_hash(connection, runtime.encryption, person)
+    except DecryptionFailed:
+        log.error("a person of the staff pages was changed in the database itself: they are not let in")
+        return None
 
 
 def _note_failure(runtime: Runtime, name: str, address: str) -> None:
@@ -122,10 +132,10 @@ def _begin(
     """
     with runtime.database.write() as connection:
         found = staff.locked(connection, person.name)
-        if found is None or found.disabled_at is not None or staff.password_hash(connection, found.id) != stored:
+        if found is None or found.disabled_at is not None or _stored(connection, runtime, found) != stored:
             raise SignInRefused("The name or the password is wrong.")
         if renewed is not None:
-            staff.change(connection, found.id, password_hash=renewed)
+            staff.set_password_hash(connection, runtime.encryption, found, renewed)
         sign_in_failures.forget(connection, sign_in_failures.account_bucket(runtime.encryption, person.name))
         return begin(connection, runtime, found, address, before, {"by": "password"})
 
@@ -140,11 +150,20 @@ def begin(
 ) -> str:
     """Begin a session in the caller's transaction, and end the one that the browser had."""
     now = runtime.clock()
-    had = staff.session(connection, before) if before else None
+    had = _had(connection, runtime, before)
     if had is not None:
-        staff.end_session(connection, had[0].id, now)
-    cookie = staff.begin_session(connection, person.id, address, now)
-    staff.change(connection, person.id, signed_in_at=now)
+        staff.end_session(connection, had.id, now)
+    cookie = staff.begin_session(connection, runtime.encryption, person.id, address, now)
+    staff.note_sign_in(connection, person.id, now)
     about = {"person": person.name, **about}
     audit.write(connection, runtime.encryption, at=now, who=who_is(person.name), what="staff.signed_in", about=about)
     return cookie
+
+
+def _had(connection: Connection, runtime: Runtime, cookie: str | None) -> SessionRecord | None:
+    """Return the session that the browser had, whosever it was."""
+    try:
+        found = staff.session(connection, runtime.encryption, cookie) if cookie else None
+    except DecryptionFailed:
+        return None
+    return None if found is None else found[0]

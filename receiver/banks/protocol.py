@@ -118,6 +118,10 @@ class Bank(Protocol):
     """Every type that its events may have, where that is a closed vocabulary; `.*` stands for any further words."""
     silence_means: str = "the bank may have stopped sending them, or sends them elsewhere"
     """What it may mean that no callback has come for long."""
+    gives_up_after: timedelta | None = None
+    """How long after the first refusal it tries on, where that is known: then it stops sending."""
+    gives_up_failures: int | None = None
+    """After how many refusals in a row it stops sending, where it counts them."""
     quiet_hours: int = 0
     """After how many hours without a callback staff are warned, where the source does not say; 0 for never."""
     at_work: str = business_hours.ALWAYS

@@ -9,7 +9,16 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Connection, select, update
 
 from receiver.model import ReceiverError
-from receiver.store.tables import AuditKey, BankToken, CredentialChange, PublicKeys, SigningSecret, Source, table_of
+from receiver.store.tables import (
+    AuditKey,
+    BankToken,
+    CredentialChange,
+    PublicKeys,
+    SigningSecret,
+    Source,
+    StaffUser,
+    table_of,
+)
 
 BOUND = " bound to "
 """What stands between a purpose and the digest of what the value is bound to (its associated data)."""
@@ -79,6 +88,7 @@ ENCRYPTED_COLUMNS = (
     (table_of(CredentialChange), "made"),
     (table_of(CredentialChange), "previous"),
     (table_of(AuditKey), "sealed"),
+    (table_of(StaffUser), "sealed"),
 )
 """Every column that holds something encrypted."""
 

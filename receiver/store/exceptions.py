@@ -184,7 +184,7 @@ class Known(NamedTuple):
 
 def known_refused(connection: Connection) -> dict[tuple[int, str], Known]:
     """Return what is known of refused deliveries, by source and reason."""
-    query = select(*columns_of(Known, _exceptions)).where(_exceptions.c.kind == ExceptionKind.REJECTED)
+    query = select(*columns_of(Known, _exceptions)).where(_exceptions.c.kind == _text(ExceptionKind.REJECTED))
     return {(row.source_id, row.subject): row for row in fetch_all(connection, Known, query)}
 
 
@@ -213,21 +213,24 @@ def _late(connection: Connection, source_id: int, delivery_id: str, detail: str 
     return Opened(ExceptionKind.LATE, source_id, "delivery", delivery_id, None, delivery_id, *worth, 1, detail)
 
 
-def _is_over() -> ColumnElement[bool]:
+def _is_over(state: ExceptionState) -> ColumnElement[bool]:
     """Return the condition for what was late and is not any more: it was confirmed, accepted, or is gone."""
     is_late = _deliveries.c.verdict == literal_column(f"'{Verdict.LATE}'")
     still = exists().where(_deliveries.c.id == _exceptions.c.subject, is_late)
-    return and_(_exceptions.c.kind == ExceptionKind.LATE, _exceptions.c.state.in_(UNRESOLVED), ~still)
+    return and_(_exceptions.c.state == _text(state), _exceptions.c.kind == _text(ExceptionKind.LATE), ~still)
 
 
 def has_late_over(connection: Connection) -> bool:
     """Tell whether something is open about a delivery that is late no longer."""
-    return connection.execute(select(_exceptions.c.id).where(_is_over()).limit(1)).first() is not None
+    # One state after the other: together no index would be taken.
+    queries = (select(_exceptions.c.id).where(_is_over(state)).limit(1) for state in UNRESOLVED)
+    return any(connection.execute(query).first() is not None for query in queries)
 
 
 def resolve_late(connection: Connection, now: datetime) -> None:
     """Resolve what is open about deliveries that are late no longer, in the caller's transaction."""
-    _resolve(connection, _is_over(), now)
+    for state in UNRESOLVED:
+        _resolve(connection, _is_over(state), now)
 
 
 # What a person sees and does
@@ -250,24 +253,33 @@ def lock(connection: Connection, exception_id: str) -> ExceptionRecord | None:
 
 
 def listing(connection: Connection, wanted: Wanted, *, below: str | None, limit: int) -> list[ExceptionRecord]:
-    """Return those that are wanted, the newest change first; `below` is the place to go on from."""
+    """Return those that are wanted, the newest change first; `below` is the place to go on from.
+
+    Raises:
+        ValueError: a state or kind is none.
+    """
     source_ids = sources.ids(connection, wanted.sources)
     if wanted.sources and not source_ids:
         return []
-    alternatives = pagination.combinations(
-        (_exceptions.c.state, wanted.states or tuple(ExceptionState)),
-        (_exceptions.c.kind, wanted.kinds or tuple(ExceptionKind)),
-        (_exceptions.c.source_id, source_ids),
-    )
+    states = [_text(ExceptionState(word)) for word in wanted.states or ExceptionState]
+    kinds = [_text(ExceptionKind(word)) for word in wanted.kinds or ExceptionKind]
     page = pagination.page(
-        [_exceptions.c.id, _exceptions.c.place],
-        alternatives,
+        [column for column in _exceptions.c if column.name in (*ExceptionRecord._fields, "source_id")],
+        pagination.combinations(
+            (_exceptions.c.state, states), (_exceptions.c.kind, kinds), (_exceptions.c.source_id, source_ids)
+        ),
         where=[_exceptions.c.place < below] if below else [],
         order=_exceptions.c.place.desc(),
         limit=limit,
     ).subquery()
-    query = _all().join(page, page.c.id == _exceptions.c.id).order_by(page.c.place.desc())
-    return fetch_all(connection, ExceptionRecord, query)
+    columns = columns_of(ExceptionRecord, page, source=_sources.c.name)
+    query = select(*columns).join_from(page, _sources, _sources.c.id == page.c.source_id)
+    return fetch_all(connection, ExceptionRecord, query.order_by(page.c.place.desc()))
+
+
+def _text(word: ExceptionKind | ExceptionState) -> ColumnElement[str]:
+    """Return a word as part of the statement: a plan for any of them would not go by the index over the few."""
+    return literal_column(f"'{word}'")
 
 
 def of_subject(connection: Connection, source_id: int, abouts: Sequence[tuple[str, str]]) -> list[ExceptionRecord]:
@@ -282,8 +294,8 @@ def of_subject(connection: Connection, source_id: int, abouts: Sequence[tuple[st
         )
         for kind, about, subject in names
     ]
-    query = _all().where(or_(*which)).order_by(_exceptions.c.place.desc())
-    return fetch_all(connection, ExceptionRecord, query) if which else []
+    found = fetch_all(connection, ExceptionRecord, _all().where(or_(*which))) if which else []
+    return sorted(found, key=lambda each: each.place, reverse=True)
 
 
 def counts(connection: Connection, source_names: Sequence[str] = ()) -> dict[tuple[ExceptionKind, ExceptionState], int]:
@@ -294,7 +306,9 @@ def counts(connection: Connection, source_names: Sequence[str] = ()) -> dict[tup
     found = {}
     for kind in ExceptionKind:
         for state in UNRESOLVED:
-            some = select(_exceptions.c.id).where(_exceptions.c.kind == kind, _exceptions.c.state == state)
+            some = select(_exceptions.c.id).where(
+                _exceptions.c.kind == _text(kind), _exceptions.c.state == _text(state)
+            )
             if source_ids:
                 some = some.where(_exceptions.c.source_id.in_(source_ids))
             number = select(func.count()).select_from(some.limit(COUNTED_MAX + 1).subquery())

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, literal_column, or_, select
 
 from receiver.model import Verdict
 from receiver.store.records import lowest_id, moment_of
@@ -40,6 +40,25 @@ def counts(connection: Connection, source_id: int, since: datetime, until: datet
     numbers: dict[Verdict, int] = {row[0]: row[1] for row in rows}
     refused = numbers.pop(Verdict.REJECTED, 0)
     return Counts(refused, sum(numbers.values()))
+
+
+class OfBank(NamedTuple):
+    """Refused deliveries that look like the bank's: how many, and when the first of them came (UTC)."""
+
+    number: int
+    first_at: datetime | None
+
+
+def of_bank(connection: Connection, source_id: int, since: datetime) -> OfBank:
+    """Count a source's stored refused deliveries from `since` on that look like the bank's: it tries on."""
+    looks_so = or_(_deliveries.c.likely.is_(True), _deliveries.c.proven.is_(True))
+    # As text, so that any plan goes by the index over the rejected ones.
+    is_refused = _deliveries.c.verdict == literal_column(f"'{Verdict.REJECTED}'")
+    query = select(func.count(), func.min(_deliveries.c.id)).where(
+        _deliveries.c.source_id == source_id, is_refused, looks_so, _deliveries.c.id >= lowest_id("dlv", since)
+    )
+    number, first = connection.execute(query).one()
+    return OfBank(number, None if first is None else moment_of(first, "0"))
 
 
 def arrived(connection: Connection, since: datetime, *, limit: int) -> list[tuple[datetime, Verdict]]:

@@ -1,6 +1,12 @@
-"""The people who use the staff pages, and their sessions; what is secret of either is stored as a digest alone."""
+"""The people who use the staff pages, and their sessions, stored so that the database alone lets nobody in.
+
+A person's password hash is encrypted and bound to all that decides what they may do, and a session's cookie is stored
+as a keyed digest: whoever can write here, but has none of RECEIVER_SECRET_KEYS, lets nobody in, and gives no role.
+"""
 
 import hashlib
+import hmac
+import json
 import secrets
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -9,6 +15,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from receiver.model import ReceiverError, Role
 from receiver.store.bulk_insert import insert_or_skip
+from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import StaffForm, StaffSession, StaffUser, table_of
 
@@ -63,13 +70,27 @@ class SessionRecord(NamedTuple):
 _ALL = select(*columns_of(StaffRecord, _users))
 
 
-def add(connection: Connection, *, name: str, role: Role, payloads: bool, now: datetime, **more: Any) -> StaffRecord:
-    """Add a person; `more` are other columns of the table.
+def add(
+    connection: Connection,
+    encryption: Encryption,
+    *,
+    name: str,
+    role: Role,
+    payloads: bool,
+    now: datetime,
+    password_hash: str | None = None,
+    identity: tuple[str, str] | None = None,
+) -> StaffRecord:
+    """Add a person with a password, or with an identity: a provider, and how it calls them.
 
     Raises:
         StaffExists
     """
-    row = {"name": name, "role": role, "payloads": payloads, "created_at": now, **more}
+    issuer, subject = identity or (None, None)
+    password_at = now if password_hash is not None else None
+    made = StaffRecord(0, name, role, payloads, issuer, subject, now, password_at, None, None)
+    row = {field: value for field, value in made._asdict().items() if field != "id"}
+    row["sealed"] = _seal(encryption, made, password_hash)
     if not insert_or_skip(connection, _users, ["name"], row):
         raise StaffExists(f"there is a person {name!r} already")
     found = named(connection, name)
@@ -103,24 +124,68 @@ def is_anybody(connection: Connection) -> bool:
     return connection.execute(select(_users.c.id).where(_users.c.disabled_at.is_(None)).limit(1)).first() is not None
 
 
-def password_hash(connection: Connection, user_id: int) -> str | None:
-    """Return what a person's password is held against; none for whom a provider vouches for."""
-    found: str | None = connection.execute(select(_users.c.password_hash).where(_users.c.id == user_id)).scalar()
-    return found
+def password_hash(connection: Connection, encryption: Encryption, person: StaffRecord) -> str | None:
+    """Return what a person's password is held against; none for whom a provider vouches for.
+
+    Raises:
+        DecryptionFailed: no key opens it, or what stands beside it was changed in the database itself.
+    """
+    sealed = connection.execute(select(_users.c.sealed).where(_users.c.id == person.id)).scalar_one()
+    return encryption.decrypt(_PURPOSE, bytes(sealed), _standing(person)) or None
 
 
-def change(connection: Connection, user_id: int, **columns: Any) -> None:
-    """Change columns of a person."""
-    connection.execute(update(_users).where(_users.c.id == user_id).values(**columns))
+def change(connection: Connection, encryption: Encryption, person: StaffRecord, changed: StaffRecord) -> None:
+    """Make a person, as they are stored, another in what they may do.
+
+    Raises:
+        DecryptionFailed
+    """
+    sealed = _seal(encryption, changed, password_hash(connection, encryption, person))
+    values = changed._asdict() | {"sealed": sealed}
+    connection.execute(update(_users).where(_users.c.id == person.id).values(values))
 
 
-def begin_session(connection: Connection, user_id: int, address: str, now: datetime) -> str:
+def set_password_hash(
+    connection: Connection, encryption: Encryption, person: StaffRecord, hashed: str, at: datetime | None = None
+) -> None:
+    """Store what a person's password is held against from now on; `at` is when it was set, where it is another."""
+    values = {"sealed": _seal(encryption, person, hashed)} | ({"password_at": at} if at is not None else {})
+    connection.execute(update(_users).where(_users.c.id == person.id).values(values))
+
+
+def disable(connection: Connection, encryption: Encryption, person: StaffRecord, now: datetime) -> None:
+    """Let a person in no more; one who was changed in the database itself is never let in, and stays so."""
+    try:
+        change(connection, encryption, person, person._replace(disabled_at=now))
+    except DecryptionFailed:
+        connection.execute(update(_users).where(_users.c.id == person.id).values(disabled_at=now))
+
+
+def note_sign_in(connection: Connection, user_id: int, now: datetime) -> None:
+    """Write down that a person has signed in."""
+    connection.execute(update(_users).where(_users.c.id == user_id).values(signed_in_at=now))
+
+
+_PURPOSE = "staff user"
+
+
+def _seal(encryption: Encryption, person: StaffRecord, hashed: str | None) -> bytes:
+    return encryption.encrypt(_PURPOSE, hashed or "", _standing(person))
+
+
+def _standing(person: StaffRecord) -> str:
+    """Return the digest of who a person is and what they may do."""
+    said = [person.name, person.role, person.payloads, person.disabled_at is None, person.issuer, person.subject]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def begin_session(connection: Connection, encryption: Encryption, user_id: int, address: str, now: datetime) -> str:
     """Begin a session and return what its cookie holds; what is long over is deleted."""
     connection.execute(delete(_sessions).where(_sessions.c.expires_at < now - ENDED_SHOWN))
     connection.execute(delete(_forms).where(_forms.c.expires_at < now))
-    cookie = new_cookie()
+    cookie = f"{user_id}.{new_cookie()}"
     row = {"user_id": user_id, "address": address, "created_at": now, "seen_at": now}
-    row |= {"digest": cookie_digest(cookie), "expires_at": now + SESSION_LIFE}
+    row |= {"digest": _session_digest(encryption, cookie), "expires_at": now + SESSION_LIFE}
     connection.execute(insert(_sessions).values(row))
     return cookie
 
@@ -131,18 +196,32 @@ def new_cookie() -> str:
 
 
 def cookie_digest(cookie: str) -> str:
-    """Return what is stored in the place of a cookie."""
+    """Return what stands for a cookie, signed in or not, in the token of a form."""
     return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def session(connection: Connection, cookie: str) -> tuple[SessionRecord, StaffRecord] | None:
+def _session_digest(encryption: Encryption, cookie: str) -> str:
+    key = encryption.derived("staff sessions").encode()
+    return hmac.new(key, cookie.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+
+
+def session(connection: Connection, encryption: Encryption, cookie: str) -> tuple[SessionRecord, StaffRecord] | None:
     """Return the session behind a cookie and whose it is, however old it is.
 
-    The look-up goes by a digest of 256 random bits, so how long it takes tells nothing of use.
+    The look-up goes by a keyed digest of 256 random bits, so how long it takes tells nothing of use.
+
+    Raises:
+        DecryptionFailed: the person was changed in the database itself.
     """
-    found = fetch_one(connection, SessionRecord, _sessions_by().where(_sessions.c.digest == cookie_digest(cookie)))
-    person = found and fetch_one(connection, StaffRecord, _ALL.where(_users.c.id == found.user_id))
-    return (found, person) if found and person else None
+    digest = _session_digest(encryption, cookie)
+    found = fetch_one(connection, SessionRecord, _sessions_by().where(_sessions.c.digest == digest))
+    if found is None or cookie.partition(".")[0] != str(found.user_id):
+        return None
+    person = fetch_one(connection, StaffRecord, _ALL.where(_users.c.id == found.user_id))
+    if person is None:
+        return None
+    password_hash(connection, encryption, person)
+    return found, person
 
 
 def sessions_of(connection: Connection, user_id: int, limit: int) -> list[SessionRecord]:

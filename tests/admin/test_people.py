@@ -1,17 +1,21 @@
 """People of the staff pages: what ends a session, what slows signing in down, and what is in the audit log of it."""
 
+import base64
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from conftest import StandingClock
+from conftest import KEY, StandingClock
+from sqlalchemy import text
 
-from receiver.admin import audit, people, sessions, sign_in
+from receiver.admin import audit, people, secrets, sessions, sign_in
 from receiver.admin.passwords import PasswordWeak
 from receiver.admin.sign_in import SignInRefused, SignInSlowed
 from receiver.model import NotFound, NotPossible, ReceiverError, Role
 from receiver.runtime import Runtime
 from receiver.store import staff
+from receiver.store.encryption import Encryption
 from receiver.store.staff import StaffExists
 
 PASSWORD = "quite a long password"
@@ -58,11 +62,11 @@ def test_nothing_of_a_password_or_a_cookie_is_stored_in_the_clear(parts: Runtime
     with parts.database.read() as connection:
         person = staff.named(connection, "ann")
         assert person is not None
-        stored = staff.password_hash(connection, person.id)
+        stored = staff.password_hash(connection, parts.encryption, person)
         assert stored is not None
         assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
         assert PASSWORD not in stored
-        found = staff.session(connection, cookie)
+        found = staff.session(connection, parts.encryption, cookie)
         assert found is not None
         assert cookie not in str(found)
 
@@ -193,3 +197,50 @@ def test_ones_own_password_takes_the_present_one(parts: Runtime) -> None:
 def test_a_form_is_used_once(parts: Runtime) -> None:
     ends = parts.clock() + timedelta(hours=1)
     assert [sessions.use_form(parts, nonce, ends) for nonce in ("a", "b", "a")] == [True, True, False]
+
+
+TAMPERED = [
+    "UPDATE staff_users SET role = 'admin' WHERE name = 'ann'",
+    "UPDATE staff_users SET payloads = true WHERE name = 'ann'",
+    "UPDATE staff_users SET name = 'root' WHERE name = 'ann'",
+    "UPDATE staff_sessions SET user_id = (SELECT id FROM staff_users WHERE name = 'root')",
+    "UPDATE staff_users SET sealed = (SELECT sealed FROM staff_users WHERE name = 'root') WHERE name = 'ann'",
+]
+
+
+@pytest.mark.usefixtures("ann")
+@pytest.mark.parametrize("statement", TAMPERED)
+def test_whoever_writes_to_the_database_alone_makes_nobody_an_admin(parts: Runtime, statement: str) -> None:
+    if "'root'" in statement and "SET name" not in statement:
+        people.add(parts, "cli:root", "root", Role.ADMIN, password="another long password")
+    cookie = try_in(parts)
+    with parts.database.write() as connection:
+        connection.execute(text(statement))
+    assert sessions.visitor(parts, cookie) is None
+    if "staff_sessions" not in statement:
+        name = people.listing(parts)[0].name
+        with pytest.raises(NotPossible):
+            people.set_password(parts, "cli:root", name, "a third long password")
+        people.disable(parts, "cli:root", name)
+        with pytest.raises(NotPossible):
+            people.change(parts, "cli:root", name, enable=True)
+        for name in ("ann", "root"):
+            with pytest.raises(SignInRefused):
+                try_in(parts, name)
+
+
+@pytest.mark.usefixtures("ann")
+def test_one_disabled_is_not_let_in_by_the_database_alone(parts: Runtime) -> None:
+    people.disable(parts, "cli:root", "ann")
+    with parts.database.write() as connection:
+        connection.execute(text("UPDATE staff_users SET disabled_at = NULL"))
+    with pytest.raises(SignInRefused):
+        try_in(parts)
+
+
+@pytest.mark.usefixtures("ann")
+def test_people_are_let_in_after_the_keys_have_changed(parts: Runtime) -> None:
+    newer = base64.urlsafe_b64encode(bytes(reversed(range(32)))).decode()
+    renewed = replace(parts, encryption=Encryption([newer, KEY]))
+    secrets.reencrypt(renewed, "cli:root")
+    assert try_in(replace(parts, encryption=Encryption([newer])))

@@ -13,7 +13,19 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, feed, late, payments, replay_selection, search, search_index
+from receiver.store import (
+    audit,
+    deliveries,
+    events,
+    exceptions,
+    feed,
+    late,
+    payments,
+    refusals,
+    replay_selection,
+    search,
+    search_index,
+)
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
@@ -27,7 +39,7 @@ FEW = re.compile(
 """What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event, or of some
 blocks."""
 
-BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events")
+BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "exceptions")
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
 EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
 MANY = ("often", "seldom", "rare")
@@ -217,6 +229,34 @@ INDEXING: dict[str, Query] = {
     "whether there is any": lambda connection: search_index.is_behind(connection),
 }
 
+
+def exceptions_of(below: str | None = None, **wanted: Any) -> Query:
+    return lambda connection: exceptions.listing(connection, exceptions.Wanted(**wanted), below=below, limit=51)
+
+
+EXCEPTIONS: dict[str, Query] = {
+    "what is unresolved": exceptions_of(states=exceptions.UNRESOLVED),
+    "further back": exceptions_of(EVENT.replace("evt", "chg"), states=exceptions.UNRESOLVED),
+    "resolved ones of a kind": exceptions_of(states=["resolved"], kinds=["conflict"]),
+    "a rare kind": exceptions_of(states=exceptions.UNRESOLVED, kinds=["contradicted"]),
+    "a source": exceptions_of(states=exceptions.UNRESOLVED, sources=["rare"]),
+    "several sources and kinds": exceptions_of(sources=MANY, kinds=["conflict", "late"]),
+    "one": lambda connection: exceptions.find(connection, f"exc_{EVENT}"),
+    "about a payment": lambda connection: exceptions.of_subject(connection, 1, [("payment", "FT77"), ("event", EVENT)]),
+    "how many": exceptions.counts,
+    "refused deliveries": exceptions.refused,
+    "what is known of them": exceptions.known_refused,
+    "late deliveries that are new": exceptions.late_unopened,
+    "late deliveries that are none any more": exceptions.has_late_over,
+}
+
+HEALTH: dict[str, Query] = {
+    "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
+    "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
+    "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE),
+    "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -228,6 +268,8 @@ QUERIES = {
         ("late", LATE),
         ("search", SEARCHES),
         ("indexing", INDEXING),
+        ("exceptions", EXCEPTIONS),
+        ("health", HEALTH),
     )
     for name, query in queries.items()
 }
@@ -239,7 +281,23 @@ def filled(parts: Runtime, monkeypatch: pytest.MonkeyPatch) -> Runtime:
     monkeypatch.setattr(search, "FEW_SUBJECTS", 20)
     fill(parts, NUMBER)
     index(parts)
+    open_many(parts)
     return parts
+
+
+def open_many(parts: Runtime) -> None:
+    """Something about every payment: few of it unresolved, few of a rare kind."""
+    with parts.database.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO exceptions"
+                " (id, kind, state, source_id, about, subject, number, opened_at, changed_at, place)"
+                " SELECT 'exc_' || last_event_id, CASE WHEN id % 1000 = 7 THEN 'contradicted' ELSE 'conflict' END,"
+                " CASE WHEN id % 100 = 3 THEN 'open' ELSE 'resolved' END, source_id, 'payment', subject, 1, created_at,"
+                " created_at, 'chg' || substr(last_event_id, 4) FROM subjects"
+            )
+        )
+        connection.execute(text("ANALYZE exceptions"))
 
 
 def statements_of(parts: Runtime, query: Query) -> Iterator[Statement]:

@@ -1,6 +1,7 @@
 """Banking Circle Connect, API v1: encrypted batches of notifications, mutual TLS, tokens of five minutes."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from receiver.banks import tls
 from receiver.banks.banking_circle import alternatives, api, callbacks, options, subscriptions
@@ -25,6 +26,8 @@ class BankingCircle(Bank):
     event_types = callbacks.EVENT_TYPES
     # The business day ends at 19:00 CET, and a week-end counts to Monday.
     at_work = "mon-fri,00:00-19:00,Europe/Copenhagen"
+    # The delays between its tries, from 15 seconds to 48 hours, added up (seen, not documented).
+    gives_up_after = timedelta(hours=93, minutes=42)
     silence_means = "a subscription unanswered for four days is deactivated, and what happens then is never sent"
 
     check_options = staticmethod(options.check_options)

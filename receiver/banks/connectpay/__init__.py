@@ -27,6 +27,7 @@ class ConnectPay(Bank):
     # No fixed interval under five minutes, and once or twice a day for what takes long.
     pauses = Pauses(first=5 * 60, longest=12 * 3600)
     event_types = callbacks.EVENT_TYPES
+    gives_up_failures = 100
     quiet_hours = 24
     silence_means = "after 100 failed callbacks ConnectPay switches them off until its support switches them on again"
 

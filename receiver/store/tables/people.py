@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from receiver.model import Role
@@ -20,8 +20,9 @@ class StaffUser(SQLModel, table=True):
     role: Role = word(Role)
     payloads: bool
     """Whether they may read what a bank sent, which is apart from the role."""
-    password_hash: str | None = None
-    """Argon2id, in the PHC string format; none for whom a provider vouches for."""
+    sealed: bytes = Field(sa_type=LargeBinary)
+    """What their password is held against (argon2id), encrypted and bound to name, role, rights and state: whoever
+    writes to the database alone can make nobody an admin."""
     issuer: str | None = None
     """The provider, and ..."""
     subject: str | None = None
@@ -45,7 +46,7 @@ class StaffSession(SQLModel, table=True):
 
     id: int = key()
     digest: str = Field(unique=True)
-    """SHA-256 of what the cookie holds."""
+    """HMAC-SHA256 of what the cookie holds, which names the person: nobody is given another's session by this row."""
     user_id: int = Field(sa_column=Column(BigKey, ForeignKey("staff_users.id"), nullable=False))
     address: str
     """Where it was signed in from; an IPv6 address stands for its network of 64 bits."""

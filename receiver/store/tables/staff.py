@@ -15,6 +15,7 @@ class AuditEntry(SQLModel, table=True):
     __tablename__ = "audit_entries"
     __table_args__ = (
         Index("ix_audit_entries_who", "who", "id"),
+        Index("ix_audit_entries_who_what", "who", "what", "id"),
         Index("ix_audit_entries_what", "what", "id"),
         Index("ix_audit_entries_at", "at", "id"),
     )

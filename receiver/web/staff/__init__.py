@@ -16,6 +16,7 @@ from receiver.web.staff.event import Event
 from receiver.web.staff.events import Events
 from receiver.web.staff.exceptions import Exceptions
 from receiver.web.staff.forms import FormTokens
+from receiver.web.staff.openid import OpenId
 from receiver.web.staff.overview import Overview
 from receiver.web.staff.payments import Payments
 from receiver.web.staff.people import People
@@ -35,6 +36,7 @@ def register(app: Flask, runtime: Runtime, outages: Outages) -> None:
     rooms = {
         "replays": Replays(runtime),
         "sign_in": SignIn(runtime),
+        "openid": OpenId(runtime),
         "overview": Overview(runtime),
         "exceptions": Exceptions(runtime),
         "events": Events(runtime),

@@ -1,6 +1,7 @@
 """What a browser shows and gets: its cookies, whether its connection is safe for them, and the headers of security."""
 
 import ipaddress
+from collections.abc import Sequence
 from datetime import datetime
 
 from flask import Request, Response
@@ -27,6 +28,9 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+PROVIDER_SECONDS = 600
+"""How long somebody may take at a provider."""
+
 MESSAGE_SECONDS = 60
 MESSAGE_CHARACTERS_MAX = 600
 """A cookie holds 4 KiB."""
@@ -39,6 +43,7 @@ class Browser:
         self._prefix = settings.public_path_prefix
         self._trusted = settings.trusted_proxies
         self._messages = SignedText(settings.keys, "staff message")
+        self._held = SignedText(settings.keys, "staff provider")
 
     def is_https(self, request: Request) -> bool:
         """Tell whether the browser's own connection is HTTPS, as far as we or a trusted proxy have seen it."""
@@ -94,6 +99,23 @@ class Browser:
     def drop_message(self, request: Request, response: Response) -> None:
         """Have the browser forget a message that is shown."""
         self._set(request, response, "message", "", 0)
+
+    def hold(self, request: Request, response: Response, values: Sequence[str]) -> None:
+        """Have the browser hold what it needs when it comes back from a provider, signed."""
+        self._set(request, response, "oidc", self._held.make(list(values)), PROVIDER_SECONDS)
+
+    def held(self, request: Request) -> list[str]:
+        """Return what the browser holds for that; nothing where it holds none, or others'."""
+        given = request.cookies.get(self._name(request, "oidc"))
+        try:
+            read = self._held.read(given) if given else None
+        except NotOurs:
+            return []
+        return [str(value) for value in read] if isinstance(read, list) else []
+
+    def let_go(self, request: Request, response: Response) -> None:
+        """Have the browser forget that."""
+        self._set(request, response, "oidc", "", 0)
 
     def _name(self, request: Request, what: str) -> str:
         """`__Host-` lets a cookie have no other path than `/`, so its name tells several receivers of a host apart."""

@@ -86,14 +86,15 @@ def _serving(view: Callable[..., Any], page: Page) -> Callable[..., ResponseRetu
         g.cookie = shared.browser.cookie(request)
         if page.is_open:
             return cast(ResponseReturnValue, view(**path))
-        visitor = sessions.visitor(shared.runtime, g.cookie)
+        with shared.looking:
+            visitor = sessions.visitor(shared.runtime, g.cookie)
         if visitor is None:
             return to_sign_in()
         g.visitor = visitor
+        _require(visitor, page)
         if request.method == "POST":
             request.max_content_length = FORM_BYTES_MAX
             shared.tokens.check(g.cookie, request.path)
-        _require(visitor, page)
         return cast(ResponseReturnValue, view(visitor, **path))
 
     return serve

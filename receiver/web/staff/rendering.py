@@ -5,6 +5,7 @@ present one with other parameters, `static("staff.css")` a file, `form_token(pat
 """
 
 import hashlib
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +52,8 @@ NAVIGATION = (
 
 MASKED_BUT = 4
 
+LOOKS_AT_ONCE = 4
+
 
 @dataclass(frozen=True)
 class Site:
@@ -59,6 +62,8 @@ class Site:
     runtime: Runtime
     browser: Browser
     tokens: FormTokens
+    looking: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(LOOKS_AT_ONCE))
+    """Sessions that are looked up at a time: anybody can make a cookie up, and callbacks need the database too."""
     areas: dict[str, bool] = field(default_factory=dict)
     """Which areas have a page of their own, filled as they are registered."""
 

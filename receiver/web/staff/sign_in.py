@@ -28,6 +28,7 @@ class SignIn:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._is_anybody = False
 
     @Page("GET /", is_open=True)
     def start(self) -> Response:
@@ -59,7 +60,7 @@ class SignIn:
             return self._slowed(f"{error} Try it again in {error.seconds} s.", error.seconds, name)
         except PasswordsBusy as error:
             return self._slowed(str(error), BUSY_SECONDS, name)
-        response = redirect_to(site().prefix + _next())
+        response = redirect_to(site().prefix + next_page())
         browser.set_cookie(request, response, cookie)
         return response
 
@@ -87,16 +88,22 @@ class SignIn:
             "wrong": wrong,
             "not_safe": None if is_safe else NOT_SAFE,
             "name": name,
-            "next": _next(),
-            "is_anybody": acts.is_anybody(self._runtime),
+            "next": next_page(),
+            "provider": self._runtime.settings.oidc_issuer,
+            "is_anybody": self._anybody(),
         }
         response = render("sign_in.html", "Sign in", status=status, **context)
         if is_safe and not has_cookie:
             browser.set_cookie(request, response, g.cookie)
         return response
 
+    def _anybody(self) -> bool:
+        """Tell whether there is anybody; once there is, it is not looked up for every stranger."""
+        self._is_anybody = self._is_anybody or acts.is_anybody(self._runtime)
+        return self._is_anybody
 
-def _next() -> str:
+
+def next_page() -> str:
     """Return where to go after signing in: a page of ours, whatever was asked for."""
     asked = request.values.get("next", "")
     return asked if is_own_path(asked) and not asked.startswith(f"{ROOT}/sign-") else ROOT

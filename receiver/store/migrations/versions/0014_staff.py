@@ -18,13 +18,14 @@ def upgrade() -> None:
     """Make the tables, in which there is nobody yet, and the indexes of the audit log."""
     for column in ("who", "what", "at"):
         op.create_index(f"ix_audit_entries_{column}", "audit_entries", [column, "id"])
+    op.create_index("ix_audit_entries_who_what", "audit_entries", ["who", "what", "id"])
     op.create_table(
         "staff_users",
         sa.Column("id", BigKey, autoincrement=True, nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("payloads", sa.Boolean(), nullable=False),
-        sa.Column("password_hash", sa.String(), nullable=True),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("issuer", sa.String(), nullable=True),
         sa.Column("subject", sa.String(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),

@@ -46,6 +46,14 @@
     });
   });
 
+  // What refreshes by itself waits while somebody is at work in it: their boxes and questions would be gone.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const place = event.detail.elt;
+    if (!place.matches("[hx-trigger^=every]")) return;
+    const isBusy = place.querySelector("input:checked, details[open], input:focus, textarea:focus, select:focus") !== null;
+    if (isBusy || document.hidden || String(getSelection()) !== "") event.preventDefault();
+  });
+
   // The same words as `relative` on the server.
   function relative(milliseconds) {
     const seconds = milliseconds / 1000;

@@ -1,0 +1,73 @@
+"""How sources are, as the overview and their pages show it."""
+
+from datetime import timedelta
+
+from conftest import StandingClock, add_encrypting_source, add_source
+from store.made import delivery, event, record
+from store.test_rejected_deliveries import reject_within
+
+from receiver.admin import health
+from receiver.model import Verdict
+from receiver.projection.projector import catch_up
+from receiver.runtime import Runtime
+from receiver.store import payments, sources
+from receiver.store.sources import SourceRecord
+
+
+def refused(parts: Runtime, source: SourceRecord, number: int) -> None:
+    with parts.database.write() as connection:
+        for _ in range(number):
+            reject_within(connection, delivery(parts, source), likely=True)
+
+
+def add(parts: Runtime, name: str, bank: str) -> SourceRecord:
+    with parts.database.write() as connection:
+        return sources.add(
+            connection,
+            name=name,
+            bank=bank,
+            environment="sandbox",
+            base_url=None,
+            options={},
+            now=parts.clock(),
+        )
+
+
+def test_the_overview_counts_by_minute_and_says_what_the_budget_is_spent_on(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    clock.forward(600)
+    refused(parts, source, 2)
+    catch_up(parts.database)
+    with parts.database.write() as connection:
+        (due,) = payments.claim_due(connection, now=clock(), until=clock(), lease="a", limit=1)
+        for outcome in ("not_found", "answered", "not_found"):
+            payments.add_check(connection, due.id, at=clock(), outcome=outcome, bank_status=None, detail={})
+    found = health.overview(parts)
+    assert found.is_whole
+    assert len(found.minutes) == 60
+    counted = {minute.at: dict(minute.numbers) for minute in found.minutes if minute.numbers}
+    minute = clock().replace(second=0, microsecond=0)
+    assert counted == {minute - timedelta(minutes=10): {Verdict.ACCEPTED: 1}, minute: {Verdict.REJECTED: 2}}
+    assert (found.unresolved, found.position, found.is_worker_there) == (1, 1, False)
+    (one,) = found.sources
+    assert (one.last_answer_at, one.secret and one.secret.version, one.gives_up) == (clock(), 1, None)
+    assert one.last_check is not None
+    assert (one.last_check.outcome, one.last_check.subject) == ("not_found", "FT1")
+
+
+def test_a_bank_that_is_refused_gives_up_at_a_time_or_after_a_number(parts: Runtime, clock: StandingClock) -> None:
+    add_source(parts)
+    timed, counting = add_encrypting_source(parts), add(parts, "connectpay", "connectpay")
+    clock.forward(1)
+    assert [each.gives_up for each in health.every(parts)] == [None, None, None]
+    first_at = clock()
+    refused(parts, timed, 1)
+    clock.forward(3600)
+    refused(parts, timed, 1)
+    refused(parts, counting, 3)
+    at = f"at {first_at + timedelta(hours=93, minutes=42):%Y-%m-%d %H:%M} UTC"
+    assert [each.gives_up for each in health.every(parts)] == [at, None, "after 97 more refusals"]
+    clock.forward(94 * 3600)
+    assert health.of_source(parts, "bc").gives_up is None
