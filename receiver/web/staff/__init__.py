@@ -3,7 +3,7 @@
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound as NoSuchPage
 
-from receiver.model import NotFound
+from receiver.model import NotFound, NotPossible
 from receiver.runtime import Runtime
 from receiver.web import problems
 from receiver.web.problems import Outages, Problem
@@ -25,7 +25,7 @@ from receiver.web.staff.replays import Replays
 from receiver.web.staff.sign_in import SignIn
 from receiver.web.staff.sources import Sources
 
-FIVE_YEARS = "public, max-age=31536000, immutable"
+FOR_A_YEAR = "public, max-age=31536000, immutable"
 
 
 def register(app: Flask, runtime: Runtime, outages: Outages) -> None:
@@ -68,8 +68,10 @@ def _answer(error: Exception, outages: Outages) -> Response:
     """Answer an error of a page with a page, and every other as the API does."""
     if not is_page(request.path):
         return problems.answer(error, outages)
-    if isinstance(error, NotFound):
-        error = Problem(404, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+    for kind, status in ((NotFound, 404), (NotPossible, 409)):
+        if isinstance(error, kind):
+            error = Problem(status, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+            break
     document = problems.answer(error, outages)
     said = document.get_json()
     answered = rendering.render("error.html", said["title"], status=document.status_code, detail=said["detail"])
@@ -85,7 +87,7 @@ def _secured(response: Response) -> Response:
         return response
     for name, value in HEADERS.items():
         response.headers[name] = value
-    response.headers["Cache-Control"] = FIVE_YEARS if g.get("is_file") and response.status_code == 200 else "no-store"
+    response.headers["Cache-Control"] = FOR_A_YEAR if g.get("is_file") and response.status_code == 200 else "no-store"
     shown = response.mimetype == "text/html" and response.status_code < 300 and not rendering.is_partial()
     browser = rendering.site().browser
     if shown and browser.message(request) is not None:

@@ -35,8 +35,7 @@ class SignIn:
         """Lead to what needs a person, or to the sign-in."""
         if sessions.visitor(self._runtime, g.cookie) is None:
             return to_sign_in()
-        area = "exceptions" if site().areas.get("exceptions") else "people"
-        return redirect_to(url(area))
+        return redirect_to(url("exceptions"))
 
     @Page("GET /sign-in", is_open=True)
     def form(self) -> Response:

@@ -12,6 +12,7 @@ from receiver import runtime
 from receiver.model import Role
 from receiver.runtime import Runtime
 from receiver.web import create_app
+from receiver.web.staff.page import page_of
 
 POLICY = {
     "default-src": "'none'",
@@ -59,6 +60,27 @@ def test_nobody_sees_a_page_without_a_session(app: Flask, client: FlaskClient) -
                 303,
                 f"/staff/sign-in?next={quote(path, safe='')}",
             ), path
+
+
+def test_every_route_is_for_who_is_signed_in_and_has_its_role(app: Flask, parts: Runtime) -> None:
+    stranger = app.test_client()
+    people = {role: signed_in(app, parts, role) for role in Role}
+    is_checked = False
+    for rule in app.url_map.iter_rules():
+        page = page_of(app.view_functions[rule.endpoint])
+        if page is None or page.is_open:
+            continue
+        path = re.sub(r"<[^>]*>", "x", rule.rule)
+        method = page.route.partition(" ")[0]
+        assert stranger.open(path, method=method).headers["Location"].startswith("/staff/sign-in"), path
+        for role, client in people.items():
+            if not role.includes(page.role):
+                answer = client.open(path, method=method)
+                assert (answer.status_code, "This is for" in answer.text) == (403, True), (path, role)
+                is_checked = True
+            elif method == "POST":
+                assert client.post(path).status_code == 403, "without a form token"
+    assert is_checked
 
 
 def test_every_link_carries_the_public_prefix(parts: Runtime) -> None:
