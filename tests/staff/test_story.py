@@ -171,4 +171,4 @@ def test_the_picture_of_the_event_page(visitor: Visitor, site: Site) -> None:
     visit = visitor("operator", viewport={"width": 1280, "height": 1000}, device_scale_factor=1)
     visit.go(f"/staff/events/{event_id}")
     visit.shows(re.compile("The bank answered: Completed"))
-    visit.page.screenshot(path=PICTURE)
+    visit.page.screenshot(path=PICTURE, full_page=True)
