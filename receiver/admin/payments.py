@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from receiver.admin import sources
 from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible, SubjectKind
 from receiver.projection.projector import catch_up
-from receiver.reconcile import hindrances
-from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.store import claims, events, exceptions, payments
 from receiver.store.events import EventRecord, Filter
@@ -30,6 +27,11 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
         NotPossible: the id is none, or the bank was not asked.
         StoreUnavailable
     """
+    # Imported here: they bring the banks' clients, which no look at what is stored needs.
+    from receiver.admin import sources
+    from receiver.reconcile import hindrances
+    from receiver.reconcile.checks import Reconciler
+
     if not subject or len(subject) > ID_CHARACTERS_MAX or not subject.isprintable():
         raise NotPossible(f"an id has 1 to {ID_CHARACTERS_MAX} characters that can be printed")
     catch_up(runtime.database)
