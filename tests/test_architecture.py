@@ -76,7 +76,7 @@ EXAMPLES = {"examples", "filter"}
 MODULES_AT_TOP_MAX = 6
 FILES_MAX = 312
 """200 when the house was built; a capability may add the files that each tell one thing of its own."""
-SIMULATOR_FILES_MAX = 50
+SIMULATOR_FILES_MAX = 312
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 

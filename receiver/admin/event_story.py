@@ -1,6 +1,6 @@
 """All that happened around one event, in the order of time: who sent it, what the bank says, who read it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from receiver.model import ConsumerAct, NotFound, OwnType, SubjectKind, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import audit, consumer_ranges, deliveries, events, exceptions, feed, payments
+from receiver.store import audit, consumer_ranges, deliveries, events, exceptions, feed, payments, replays
 from receiver.store.audit import AuditRecord
 from receiver.store.consumer_ranges import EntrySeen
 from receiver.store.deliveries import DeliveryRecord
@@ -18,6 +18,7 @@ from receiver.store.events import EventDelivery, EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry
 from receiver.store.payments import CheckRecord, SubjectRecord
+from receiver.store.replays import ReplayRecord
 
 LOOKS_MAX = 100
 """Entries of the audit log about one event that are shown, the latest."""
@@ -92,7 +93,7 @@ def story(runtime: Runtime, event_id: str) -> Story:
         first = deliveries.find(connection, event.delivery_id)
         return Story(
             event=event,
-            steps=_ordered(_steps(event, first, came, entries, seen, checks, looks)),
+            steps=_ordered(_steps(event, first, came, entries, seen, _sent(connection, entries), checks, looks)),
             delivery=first,
             deliveries=came,
             subject=subject,
@@ -110,6 +111,12 @@ def _subject(connection: Connection, event: EventRecord) -> SubjectRecord | None
         if found is not None:
             return found
     return None if event.subject is None else payments.find(connection, event.source, event.kind, event.subject)
+
+
+def _sent(connection: Connection, entries: Sequence[Entry]) -> Mapping[str, ReplayRecord]:
+    """Return the replays that wrote entries, by their ids."""
+    ids = {entry.replay_id for entry in entries if entry.replay_id is not None}
+    return {found.id: found for replay_id in ids if (found := replays.find(connection, replay_id)) is not None}
 
 
 def _beside(connection: Connection, event: EventRecord) -> list[EventRecord]:
@@ -137,6 +144,7 @@ def _steps(
     came: Sequence[EventDelivery],
     entries: Sequence[Entry],
     seen: Sequence[EntrySeen],
+    sent: Mapping[str, ReplayRecord],
     checks: Sequence[CheckRecord],
     looks: Sequence[AuditRecord],
 ) -> Iterator[Step]:
@@ -145,7 +153,8 @@ def _steps(
     for number, each in enumerate(came):
         yield from _of_delivery(event, each, is_first=number == 0)
     yield from map(_of_check, checks)
-    yield from map(_of_entry, entries)
+    yield from (_of_entry(entry) for entry in entries if entry.replay_id is None)
+    yield from (_of_copy(entry, sent.get(entry.replay_id)) for entry in entries if entry.replay_id is not None)
     yield from map(_of_consumer, seen)
     yield from map(_of_look, looks)
 
@@ -164,11 +173,18 @@ def _of_delivery(event: EventRecord, came: EventDelivery, *, is_first: bool) -> 
 
 def _of_entry(entry: Entry) -> Step:
     place = f"at position {entry.position}" if entry.position else "and waits for its position"
-    if entry.replay_id is not None:
-        return Step(entry.time, "sent_again", f"A replay sent it again, {place}.", "replay", entry.replay_id)
     if entry.type in set(OwnType):
         return Step(entry.time, "fed", f"Apps are told {entry.type}, {place}.")
     return Step(entry.time, "fed", f"It went to the feed as {entry.type}, {place}.")
+
+
+def _of_copy(entry: Entry, replay: ReplayRecord | None) -> Step:
+    """Tell of a copy: it has its original's time, so the time is that of its replay, from when on it may have been."""
+    at = entry.time if replay is None else replay.approved_at or replay.created_at
+    who = "A replay" if replay is None else f"A replay of {replay.requested_by}"
+    place = f"at position {entry.position}" if entry.position else "and it waits for its position"
+    words = f"{who} sent it again, {place}."
+    return Step(at, "sent_again", words, "replay", entry.replay_id, replay.reason if replay else None)
 
 
 def _of_consumer(seen: EntrySeen) -> Step:

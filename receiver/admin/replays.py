@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from receiver.admin import search
-from receiver.model import NotFound, NotPossible, ReplayState
+from receiver.model import NotFound, NotPossible, ReplayState, ReplayTarget
 from receiver.projection.projector import catch_up
 from receiver.replay.plan import Plan, Planner, PlanWrong, Request
 from receiver.runtime import Runtime
@@ -77,11 +77,13 @@ def plan_found(runtime: Runtime, wanted: Wanted, request: Request) -> Plan:
     What takes no index to be found is selected by its filters; anything else is noted one by one, as it is found now.
 
     Raises:
-        PlanWrong: the search finds more than `CHOSEN_MAX` events.
+        PlanWrong: the search finds more than `CHOSEN_MAX` events; or the request is for rejected deliveries.
         StoreUnavailable
     """
     if not search.is_search(wanted) and wanted.late is None:
         return plan(runtime, replace(request, selection=_plain(wanted)))
+    if request.target == ReplayTarget.VERIFICATION or request.selection.delivery_ids:
+        raise PlanWrong("A search finds events: rejected deliveries are chosen by source, delivery or time.")
     catch_up(runtime.database)
     chosen = Selection(sources=wanted.source, chosen=_chosen(runtime, wanted))
     return plan(runtime, replace(request, selection=chosen, search=_described(wanted)))

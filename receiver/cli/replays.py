@@ -37,6 +37,7 @@ def replay() -> None:
     multiple=True,
     help="Only this rejected delivery (target verification); repeatable.",
 )
+@click.option("--q", "question", help="All that this search finds, as `receiver events list --q` takes it.")
 @click.option("--after", type=Time(), help="Only what was received at this time or later.")
 @click.option("--before", type=Time(), help="Only what was received before this time.")
 @click.option(
@@ -56,6 +57,7 @@ def plan(
     payment_ids: tuple[str, ...],
     event_ids: tuple[str, ...],
     delivery_ids: tuple[str, ...],
+    question: str | None,
     after: datetime | None,
     before: datetime | None,
     target: str,
@@ -70,6 +72,7 @@ def plan(
     from receiver.replay.plan import Request
     from receiver.store import sources
     from receiver.store.replay_selection import Selection
+    from receiver.store.search import Wanted
     from receiver.web.schemas.replays import Plan
 
     runtime = migrated()
@@ -78,7 +81,12 @@ def plan(
     known.check_all("entry type", types)
     known.check_all("consumer", [consumer] if consumer is not None else [])
     selection = Selection(names, types, payment_ids, event_ids, delivery_ids, after, before)
-    made = acts.plan(runtime, Request(selection, reason, target, consumer, rate))
+    request = Request(selection, reason, target, consumer, rate)
+    if question:
+        wanted = Wanted(question, names, types, payment_ids, event_ids, received_after=after, received_before=before)
+        made = acts.plan_found(runtime, wanted, request)
+    else:
+        made = acts.plan(runtime, request)
     with runtime.database.read() as connection:
         shown = Plan.made(made, sources.names(connection)).shown()
     if as_json:

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -20,6 +21,9 @@ from receiver.server import supervisor
 from receiver.simulator import require_installed
 
 ANSWER_SECONDS = 60.0
+
+PERSON = "demo"
+SIGN_IN = "/staff/sign-in"
 POLL_SECONDS = 0.2
 
 
@@ -34,6 +38,8 @@ class Story:
     receiver: str
     bank: str
     token: str = field(repr=False)
+    password: str = field(repr=False)
+    """Of the one person of the demo, who may do everything on the staff pages."""
     number: int = 0
 
     def tell(self) -> None:
@@ -54,6 +60,7 @@ class Story:
         self._deposit("A deposit that the bank takes back", "FT-DEMO-5", "hmac", [["Reversed"]])
         self._bank_says("FT-DEMO-5", "reversed", "contradicted")
         self._feed()
+        self._pages()
 
     def _title(self, text: str) -> None:
         self.number += 1
@@ -129,6 +136,20 @@ class Story:
             _line(f"{entry['position']:>3}", f"{entry['type']:<32}{entry.get('subject', '')}")
         if [entry["position"] for entry in entries] != list(range(1, len(entries) + 1)):
             raise StepFailed("the positions should ascend without a gap")
+
+    def _pages(self) -> None:
+        self._title("What staff see: the pages of the receiver")
+        with requests.Session() as browser:
+            browser.trust_env = False
+            form = browser.get(f"{self.receiver}{SIGN_IN}", timeout=ANSWER_SECONDS).text
+            token = re.search(r'name="form_token" value="([^"]+)"', form)
+            filled = {"form_token": token[1] if token else "", "name": PERSON, "password": self.password}
+            browser.post(f"{self.receiver}{SIGN_IN}", data=filled, timeout=ANSWER_SECONDS)
+            for page, shown in (("events", "FT-DEMO-1"), ("deliveries", "dlv_"), ("payments", "FT-DEMO-5")):
+                answer = browser.get(f"{self.receiver}/staff/{page}", timeout=ANSWER_SECONDS)
+                if answer.status_code != 200 or shown not in answer.text:
+                    raise StepFailed(f"the page of {page} should show {shown}")
+                _line(page, f"{self.receiver}/staff/{page}")
 
     def _answered(self, sent: Mapping[str, Any], status: str) -> dict[str, Any]:
         tries = len(sent["tries"])
@@ -253,11 +274,13 @@ def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
     command("source", "add", "bcb", "--bank", "bcb", "--base-url", bank, "--credentials", "-", given=credentials)
     command("secret", "set", "bcb", given=SIGNING_SECRET)
     token = command("token", "create", "demo")
+    password = secrets.token_urlsafe(12)
+    command("staff", "add", PERSON, "--role", "admin", "--payloads", given=password)
     simulator = [*RECEIVER, "simulator", "--port", str(bank_port), "--callback-url", f"{receiver}/webhooks/bcb"]
     processes += [supervisor.start(words, environment) for words in (simulator, supervisor.WEB, supervisor.WORKER)]
     _wait_until_up(f"{receiver}/readyz")
     _wait_until_up(f"{bank}/_simulator/requests")
-    return Story(receiver, bank, token)
+    return Story(receiver, bank, token, password)
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:
@@ -294,6 +317,8 @@ def _wait_until_up(url: str) -> None:
 
 def _stay(story: Story, processes: list[subprocess.Popen[bytes]]) -> None:
     click.echo("\nLook around, and end it with Ctrl-C:")
+    click.echo(f"   {story.receiver}/staff")
+    click.echo(f"        sign in as {PERSON}, with the password {story.password} (of this demo alone)")
     for path in ("/", "/docs", "/readyz"):
         click.echo(f"   {story.receiver}{path}")
     click.echo(f"   curl -H 'Authorization: Bearer {story.token}' {story.receiver}/api/v1/feed")

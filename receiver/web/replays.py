@@ -91,7 +91,8 @@ class Replays:
         chosen = asked.filter or ReplayFilter()
         selection = chosen.selection(auth.visible_sources(token, chosen.sources))
         request = Request(selection, asked.reason, asked.target, asked.consumer, asked.per_second)
-        plan = acts.plan(self._runtime, request)
+        found = chosen.wanted(selection.sources)
+        plan = acts.plan(self._runtime, request) if found is None else acts.plan_found(self._runtime, found, request)
         with self._database.read() as connection:
             return Plan.made(plan, sources.names(connection))
 

@@ -79,6 +79,8 @@ def test_json_tells_the_same_as_the_api(cli: Cli, live: Runtime) -> None:
         (("--event-id", "evt_none"), 0),
         (("--payment-id", "FT0", "--payment-id", "FT1", "--payment-id", "FT-none"), 2),
         (("--type", "bcb.deposit", "--type", "bcb.debit"), 3),
+        (("--q", "FT2"), 1),
+        (("--q", "FT2", "--source", "other"), 0),
         (("--target", "bank", "--payment-id", "FT2"), 1),
         (("--target", "verification"), 0),
     ],
@@ -116,6 +118,7 @@ def test_wrong_use_ends_with_2(cli: Cli, words: tuple[str, ...], says: str) -> N
     [
         ("plan", "--reason", " "),
         ("plan", *REASON, "--delivery-id", "dlv_1"),
+        ("plan", *REASON, "--delivery-id", "dlv_1", "--q", "FT1"),
         ("run", "nonsense"),
         ("status", "rpl_none"),
         ("cancel", "rpl_none"),

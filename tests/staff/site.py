@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ PASSWORD = "a password of the tests"
 PEOPLE = ("viewer", "operator", "approver", "admin")
 """Who there is, each called as their role."""
 
-WAIT_MS = 30_000
+WAIT_MS = 15_000
 """How long a page may take until it shows what it should: long, for the machine may be busy."""
 
 LISTENER = """
@@ -41,17 +42,41 @@ class Site:
     token: dict[str, str]
 
     def deposit(self, transaction: str, amount: str, *steps: Any, **fields: Any) -> str:
-        """Have the bank send a signed callback; return the event's id."""
-        body = {"transactionId": transaction, "amount": amount, "method": "hmac", "delays": []} | fields
-        body["script"] = list(steps) or [["Completed"]]
-        answer = requests.post(f"{self.bank.url}/_simulator/deposits", json=body, timeout=30)
-        (delivery,) = answer.json()["deliveries"]
-        if delivery["status"] != 200:
-            return ""
-        (event,) = requests.get(
-            f"{self.url}/api/v1/events", params={"payment_id": transaction}, headers=self.token, timeout=30
-        ).json()["data"]
+        """Have the bank send a signed callback; return the event's id, once the bank has said what it knows."""
+        assert self._send(transaction, amount, list(steps) or [["Completed"]], **fields) == 200
+        self.wait_for_bank(transaction)
+        (event,) = self.get("events", payment_id=transaction)["data"]
         return str(event["id"])
+
+    def refused(self, transaction: str, variant: str) -> None:
+        """Have the bank, or who passes for it, send a callback that is refused."""
+        assert self._send(transaction, "1.00", [["Pending"]], variant=variant) == 401
+
+    def _send(self, transaction: str, amount: str, script: Any, **fields: Any) -> int:
+        body = {"transactionId": transaction, "amount": amount, "method": "hmac", "delays": [], "script": script}
+        answer = requests.post(f"{self.bank.url}/_simulator/deposits", json=body | fields, timeout=30)
+        (delivery,) = answer.json()["deliveries"]
+        return int(delivery["status"])
+
+    def post(self, what: str, **body: Any) -> dict[str, Any]:
+        """Have the API do something."""
+        answer = requests.post(f"{self.url}/api/v1/{what}", json=body, headers=self.token, timeout=30)
+        assert answer.ok, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def get(self, what: str, **query: str) -> dict[str, Any]:
+        """Ask the API."""
+        answer = requests.get(f"{self.url}/api/v1/{what}", params=query, headers=self.token, timeout=30)
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def wait_for_bank(self, payment: str) -> None:
+        """Wait until the bank has answered, and apps are told: then an event has two entries in the feed."""
+        ends = time.monotonic() + WAIT_MS / 1000
+        while self.get(f"payments/bcb/{payment}").get("agreement") not in ("confirmed", "contradicted"):
+            assert time.monotonic() < ends, payment
+            time.sleep(0.05)
 
     def feed(self, consumer: str) -> list[dict[str, Any]]:
         """Read what a consumer has not read, as an app does, and acknowledge it."""

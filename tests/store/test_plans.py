@@ -176,6 +176,7 @@ REPLAYS: dict[str, Query] = {
     "a type": again_of(types=["bcb.unrecognised"]),
     "several types": again_of(types=["bcb.unrecognised", "bcb.job.completed"]),
     "a time": again_of(received_after=MIDDLE),
+    "what a search found": again_of(chosen="pln_none"),
 }
 
 REJECTED: dict[str, Query] = {

@@ -322,6 +322,10 @@ def test_a_token_limited_to_sources_reaches_nothing_beyond_them(
     # Planning: what it may not see is neither counted nor shown, and can't be asked for.
     own = plan(client, limited)
     assert own["matched"] == 1
+    assert plan(client, limited, filter={"q": "FT"})["matched"] == 1
+    assert plan(client, token, filter={"q": "FT"})["matched"] == 3
+    assert post(client, limited, plan=plan(client, limited, filter={"q": "FT"})["plan"]).status_code == 202
+    assert_problem(post(client, limited, plan=plan(client, token, filter={"q": "FT"})["plan"]), 403)
     assert [row["source"] for row in own["sample"]] == ["other"]
     asked: dict[str, Any] = {"dry_run": True, "reason": REASON}
     assert_problem(post(client, limited, **asked, filter={"source": "bcb"}), 403)

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from receiver.replay import plan as plans
 from receiver.store.replay_selection import Selection
+from receiver.store.search import Wanted
 from receiver.web.schemas.base import (
     NO_NUL,
     Answer,
@@ -54,6 +55,8 @@ class ReplayFilter(Body):
     """A rejected delivery; with the target `verification` only."""
     received_after: LeftOut[AskedTime] = left_out()
     received_before: LeftOut[AskedTime] = left_out()
+    q: LeftOut[Named] = left_out()
+    """All that this search finds, as `GET /api/v1/events` takes it, among what the other filters choose."""
 
     @property
     def sources(self) -> list[str]:
@@ -68,6 +71,20 @@ class ReplayFilter(Body):
             payment_ids=_several(self.payment_id),
             event_ids=_several(self.event_id),
             delivery_ids=_several(self.delivery_id),
+            received_after=self.received_after,
+            received_before=self.received_before,
+        )
+
+    def wanted(self, sources: Sequence[str]) -> Wanted | None:
+        """Return what to search for, in these sources; none where nothing is searched for."""
+        if self.q is None:
+            return None
+        return Wanted(
+            question=self.q,
+            source=tuple(sources),
+            type=_several(self.type),
+            payment_id=_several(self.payment_id),
+            event_id=_several(self.event_id),
             received_after=self.received_after,
             received_before=self.received_before,
         )

@@ -65,7 +65,7 @@ def run(client: FlaskClient, page: TestResponse) -> str:
 def test_a_plan_is_seen_first_and_then_run(operator: FlaskClient, parts: Runtime) -> None:
     page = planned(operator, payment_id="FT1")
     assert page.status_code == 200
-    assert re.search(r'class="figure">1</span> will be sent again', page.text)
+    assert re.search(r'class="figure">1</span> entries of the feed will be sent again', page.text)
     assert html.escape(REASON) in page.text
     assert again(parts) == []
     place = run(operator, page)
