@@ -167,7 +167,7 @@ def test_starting_and_cancelling_a_replay_are_noted_once_each(set_up: Runtime) -
     assert replays.start(set_up, WHO, plan.token).id == replay.id
     assert replays.cancel(set_up, WHO, replay.id).state == "cancelled"
     assert noted(set_up) == [
-        (WHO, "replay.started", {"replay": replay.id, "target": "feed", "filter": {}}),
+        (WHO, "replay.started", {"replay": replay.id, "target": "feed", "filter": {}, "total": 0}),
         (WHO, "replay.cancelled", {"replay": replay.id, "done": 0}),
     ]
     with set_up.database.read() as connection:
