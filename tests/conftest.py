@@ -82,14 +82,6 @@ class StandingClock:
         self.now += timedelta(seconds=seconds)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Measure coverage once where a test runs on both databases: to count lines costs a quarter of the time."""
-    for item in items:
-        given = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if given.get("database_url") == "postgresql" and "store" not in item.path.parts:
-            item.add_marker("no_cover")
-
-
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the developer's own `.env` or environment."""

@@ -34,6 +34,9 @@ UNRESOLVED = "rotation_unresolved"
 NO_USABLE_SECRET = frozenset({"secret_not_set", "secret_malformed"})
 """The reasons of deliveries to a source that has no secret which makes a key."""
 
+REJECTED_AT_ONCE = 8
+"""Rejected deliveries in one transaction: on SQLite genuine ones wait for it."""
+
 _NO_SECRET_FITS = NO_USABLE_SECRET | {"signature_mismatch"}
 
 
@@ -59,8 +62,13 @@ class Inbox:
         self._clock = runtime.clock
         self._settings = runtime.settings
         self._sources = SourceCache(runtime)
-        self._commits: GroupCommit[Genuine | Late | Refused, Recorded | NonceReused | None] = GroupCommit(
-            runtime.database, self._write, runtime.settings.waiting_max
+        waiting_max = runtime.settings.waiting_max
+        self._commits: GroupCommit[Genuine | Late, Recorded | NonceReused] = GroupCommit(
+            runtime.database, self._write, waiting_max
+        )
+        # Apart, so that a flood of what nobody has proven fills no group, and no queue, of what somebody has.
+        self._rejections: GroupCommit[Refused, None] = GroupCommit(
+            runtime.database, self._write_rejected, waiting_max, REJECTED_AT_ONCE
         )
         self._backlog = Backlog(runtime.database)
 
@@ -193,11 +201,10 @@ class Inbox:
             return self._reject(Refused(late.delivery, late.refusal))
         return self._settle(late, self._commits.run(late) if found is None else found, known)
 
-    def _settle(self, judged: Genuine | Late, recorded: Recorded | NonceReused | None, known: KnownSource) -> Outcome:
+    def _settle(self, judged: Genuine | Late, recorded: Recorded | NonceReused, known: KnownSource) -> Outcome:
         delivery = judged.delivery
         if isinstance(recorded, NonceReused):
             return self._reject(Refused(delivery, Refusal("nonce_reused", str(recorded), proven=True)))
-        assert recorded is not None  # noqa: S101 - only a rejected delivery has no outcome
         if recorded.waits:
             level = logging.WARNING if recorded.is_new else logging.INFO
             log.log(level, "delivery %s from %s is late, and waits to be confirmed", delivery.id, delivery.peer)
@@ -209,35 +216,30 @@ class Inbox:
 
     def _reject(self, refused: Refused) -> Outcome:
         """Store a rejected delivery for staff to look at."""
-        self._commits.run(refused)
+        self._rejections.run(refused)
         log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
         return Outcome(Verdict.REJECTED)
 
-    def _write(
-        self, connection: Connection, judged: Sequence[Genuine | Late | Refused]
-    ) -> list[Recorded | NonceReused | None]:
+    def _write(self, connection: Connection, judged: Sequence[Genuine | Late]) -> list[Recorded | NonceReused]:
         """Write deliveries that came together, in the transaction that they share (group commit)."""
         genuine = [one for one in judged if isinstance(one, Genuine)]
         recorded = iter(intake.record_all(connection, [(one.delivery, one.events) for one in genuine]))
         held = iter(hold_all(connection, [_new_late(one) for one in judged if isinstance(one, Late)]))
-        outcomes: list[Recorded | NonceReused | None] = []
-        for one in judged:
-            if isinstance(one, Refused):
-                self._store_rejected(connection, one)
-            outcomes.append(None if isinstance(one, Refused) else next(recorded if isinstance(one, Genuine) else held))
-        return outcomes
+        return [next(recorded if isinstance(one, Genuine) else held) for one in judged]
 
-    def _store_rejected(self, connection: Connection, refused: Refused) -> None:
-        deliveries.store_rejected(
-            connection,
-            refused.delivery,
-            reason=refused.refusal.reason,
-            detail=refused.refusal.detail,
-            proven=refused.refusal.proven,
-            likely=refused.likely,
-            most=self._settings.rejected_max,
-            body_bytes=self._settings.rejected_body_bytes,
-        )
+    def _write_rejected(self, connection: Connection, rejected: Sequence[Refused]) -> list[None]:
+        for refused in rejected:
+            deliveries.store_rejected(
+                connection,
+                refused.delivery,
+                reason=refused.refusal.reason,
+                detail=refused.refusal.detail,
+                proven=refused.refusal.proven,
+                likely=refused.likely,
+                most=self._settings.rejected_max,
+                body_bytes=self._settings.rejected_body_bytes,
+            )
+        return [None] * len(rejected)
 
 
 def _new_late(late: Late) -> NewLate:

@@ -1,4 +1,4 @@
-"""Bulk inserts by a statement that is prepared once (no ORM), and inserts that may meet a row (upsert)."""
+"""Bulk inserts by a statement that is prepared once (no ORM), into several tables at once too; and upserts."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -55,7 +55,7 @@ class BulkInsert:
             return _one_by_one(connection, self._prepared("sqlite"), rows)
         return set(_at_once(connection, self._prepared("postgresql", self._columns[0]), rows).scalars())
 
-    def _prepare(self, dialect_name: str, returning: str | None = None) -> _Prepared:
+    def _prepare(self, dialect_name: str, returning: str | None = None, condition: str = "") -> _Prepared:
         columns = [self._table.c[name] for name in self._columns]
         names = ", ".join(f'"{name}"' for name in self._columns)
         ending = self._conflict + (f' RETURNING "{returning}"' if returning is not None else "")
@@ -64,9 +64,53 @@ class BulkInsert:
             values = f"VALUES ({', '.join('?' for _ in columns)})"
         else:
             dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-            values = _unnested(columns, dialect)
+            values = _unnested(columns, dialect) + condition
         binds = [(number, bind) for number, column in enumerate(columns) if (bind := _bind(column, dialect))]
         return _Prepared(f'INSERT INTO "{self._table.name}" ({names}) {values}{ending}', binds)
+
+
+class LinkedInserts:
+    """Inserts into several tables, of each only rows that belong to a new row of the table before it.
+
+    For PostgreSQL it is one statement (data-modifying `WITH`), and so one way to the server instead of several.
+    """
+
+    def __init__(self, first: BulkInsert, *others: tuple[BulkInsert, str]) -> None:
+        """Take the first insert, and each further one with its column that names the row of the one before.
+
+        A row is named by the value in the first column of its insert.
+        """
+        self._inserts = [first, *(insert for insert, _ in others)]
+        self._links = [link for _, link in others]
+        self._prepared = cache(self._prepare)
+
+    def run(self, connection: Connection, tables: Sequence[Sequence[RowValues]]) -> list[set[Any]]:
+        """Insert the rows of each table, in their order, and return the names of those that are new, of each table."""
+        if connection.dialect.name == "postgresql" and all(tables):
+            return self._at_once(connection, tables)
+        new = [self._inserts[0].run_for_new(connection, tables[0])]
+        for insert, link, rows in zip(self._inserts[1:], self._links, tables[1:], strict=True):
+            place = insert._columns.index(link)
+            new.append(insert.run_for_new(connection, [row for row in rows if row[place] in new[-1]]))
+        return new
+
+    def _at_once(self, connection: Connection, tables: Sequence[Sequence[RowValues]]) -> list[set[Any]]:
+        text, parts = self._prepared()
+        values = [column for part, rows in zip(parts, tables, strict=True) for column in _columns(part, rows)]
+        new: list[set[Any]] = [set() for _ in tables]
+        for number, name in connection.exec_driver_sql(text, tuple(values)):
+            new[number].add(name)
+        return new
+
+    def _prepare(self) -> tuple[str, list[_Prepared]]:
+        parts = []
+        for number, insert in enumerate(self._inserts):
+            # In the order given: of rows that others wait for, and of numbers that are given out.
+            condition = f' WHERE g."{self._links[number - 1]}" IN (TABLE new_{number - 1})' if number else ""
+            parts.append(insert._prepare("postgresql", insert._columns[0], f"{condition} ORDER BY g.ordinality"))
+        inserts = ", ".join(f"new_{number} AS ({part.text})" for number, part in enumerate(parts))
+        new = " UNION ALL ".join(f"SELECT {number}, * FROM new_{number}" for number in range(len(parts)))  # noqa: S608
+        return f"WITH {inserts} {new}", parts
 
 
 def _conflict(unique: Sequence[str], otherwise: str | None) -> str:
@@ -141,7 +185,7 @@ def _unnested(columns: Sequence[Column[Any]], dialect: Dialect) -> str:
     picked = ", ".join(
         f'g."{column.name}"::JSON' if isinstance(column.type, JSON) else f'g."{column.name}"' for column in columns
     )
-    return f"SELECT {picked} FROM unnest({arrays}) AS g({names})"  # noqa: S608 - names of our own
+    return f"SELECT {picked} FROM unnest({arrays}) WITH ORDINALITY AS g({names})"  # noqa: S608 - names of our own
 
 
 def insert_or_skip(connection: Connection, table: Table, unique: list[str], values: dict[str, Any]) -> bool:

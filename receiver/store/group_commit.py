@@ -58,15 +58,21 @@ class GroupCommit(Generic[Job, Outcome]):
     """Runs jobs, several to a transaction; any number of threads may hand them in.
 
     `work` gets a connection within a transaction and the jobs of a group in the order in which they came, and returns
-    their outcomes. Where it fails over one of them, each is run again in a transaction of its own.
+    their outcomes. Where it fails over one of them, each is run again in a transaction of its own. `waiting_max` jobs
+    may wait, and `group_max` share a transaction.
     """
 
     def __init__(
-        self, database: Database, work: Callable[[Connection, Sequence[Job]], Sequence[Outcome]], waiting_max: int
+        self,
+        database: Database,
+        work: Callable[[Connection, Sequence[Job]], Sequence[Outcome]],
+        waiting_max: int,
+        group_max: int = GROUP_MAX,
     ) -> None:
         self._database = database
         self._work = work
         self._waiting_max = waiting_max
+        self._group_max = group_max
         self._lock = threading.Lock()
         self._waiting = 0
         self._last: _Group[Job, Outcome] | None = None
@@ -103,7 +109,7 @@ class GroupCommit(Generic[Job, Outcome]):
             if group is None or not self._is_open:
                 group = self._last = _Group(group)
             group.jobs.append(job)
-            self._is_open = len(group.jobs) < GROUP_MAX
+            self._is_open = len(group.jobs) < self._group_max
             return group, len(group.jobs) - 1
 
     def _lead(self, group: _Group[Job, Outcome]) -> None:

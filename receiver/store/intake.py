@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, select, update
 
 from receiver.model import Verdict
 from receiver.store import outbox, search_index
-from receiver.store.bulk_insert import BulkInsert, RowValues
+from receiver.store.bulk_insert import BulkInsert, LinkedInserts, RowValues
 from receiver.store.events import ids_of_delivery
 from receiver.store.records import (
     DeliveredEvent,
@@ -45,6 +45,8 @@ _insert_events = BulkInsert(
     ),
     unique=["source_id", "identity"],
 )
+_insert_all = LinkedInserts(_insert_deliveries, (_insert_events, "delivery_id"), (outbox.leave_events, "event_id"))
+_insert_events_alone = LinkedInserts(_insert_events, (outbox.leave_events, "event_id"))
 _insert_repeats = BulkInsert(
     _repeats, ("event_id", "delivery_id", "conflict", "received_at"), unique=["event_id", "delivery_id"]
 )
@@ -70,10 +72,10 @@ def record_all(connection: Connection, deliveries: Sequence[DeliveryWithEvents])
     # In one order for all writers (nonces here, identities below), so that no two ever wait for each other in a circle.
     in_order = sorted(deliveries, key=lambda pair: (pair[0].source_id, pair[0].nonce or ""))
     rows = [_delivery_row(delivery) for delivery, _ in in_order]
-    taken = _insert_deliveries.run_for_new(connection, rows)
-    firsts = _record_events(
-        connection, [(delivery, event) for delivery, events in deliveries if delivery.id in taken for event in events]
-    )
+    pairs = [(delivery, event) for delivery, events in deliveries for event in events]
+    by_identity = _by_identity(pairs)
+    taken, new, _ = _insert_all.run(connection, [rows, *_event_rows(pairs, by_identity)])
+    firsts = _insert_repeated(connection, [pair for pair in by_identity if _is_repeated(pair, taken, new)])
     return [
         _outcome(connection, delivery, events, firsts) if delivery.id in taken else _known(connection, delivery, events)
         for delivery, events in deliveries
@@ -87,16 +89,24 @@ def release(connection: Connection, delivery: NewDelivery, events: Sequence[NewE
     if connection.execute(changed.returning(_deliveries.c.id)).first() is None:
         return Recorded(ids_of_delivery(connection, delivery.id), is_new=False)
     connection.execute(delete(_held).where(_held.c.delivery_id == delivery.id))
-    firsts = _record_events(connection, [(delivery, event) for event in events])
+    pairs = [(delivery, event) for event in events]
+    by_identity = _by_identity(pairs)
+    new, _ = _insert_events_alone.run(connection, _event_rows(pairs, by_identity))
+    firsts = _insert_repeated(connection, [pair for pair in by_identity if pair[1].id not in new])
     return _outcome(connection, delivery, events, firsts)
 
 
-def _record_events(connection: Connection, pairs: Sequence[DeliveredEvent]) -> dict[str, "_First"]:
-    """Write events down, each once; return those that came before, as `_insert_repeated` does."""
-    by_identity = sorted(pairs, key=lambda pair: (pair[0].source_id, pair[1].identity))
-    new = _insert_events.run_for_new(connection, [_event_row(*pair) for pair in by_identity])
-    outbox.leave_events(connection, [event.id for _, event in pairs if event.id in new])
-    return _insert_repeated(connection, [pair for pair in by_identity if pair[1].id not in new])
+def _by_identity(pairs: Sequence[DeliveredEvent]) -> list[DeliveredEvent]:
+    return sorted(pairs, key=lambda pair: (pair[0].source_id, pair[1].identity))
+
+
+def _event_rows(pairs: Sequence[DeliveredEvent], by_identity: Sequence[DeliveredEvent]) -> list[list[RowValues]]:
+    """Return the rows of events, by their identity, and of what follows from them, in the order in which they came."""
+    return [[_event_row(*pair) for pair in by_identity], [(event.id,) for _, event in pairs]]
+
+
+def _is_repeated(pair: DeliveredEvent, taken: set[str], new: set[str]) -> bool:
+    return pair[0].id in taken and pair[1].id not in new
 
 
 def _delivery_row(delivery: NewDelivery) -> RowValues:

@@ -6,7 +6,7 @@ over the entry that commits late. So positions are given to what is committed, o
 the one row in `feed_head`. The head is a row of its own so that it never goes back, whatever is deleted.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from heapq import merge
 from operator import attrgetter
@@ -42,7 +42,8 @@ class NewEntry(NamedTuple):
 append_all = BulkInsert(_outbox, NewEntry._fields).run
 """Write entries in the caller's transaction, in their order; they show once that is committed."""
 
-_leave_events = BulkInsert(_pending, ["event_id"])
+leave_events = BulkInsert(_pending, ["event_id"])
+"""Notes of new events that what follows from them is to be derived: in the transaction that writes these events."""
 
 
 def append(
@@ -57,11 +58,6 @@ def append(
 ) -> None:
     """Write an entry in the caller's transaction; it shows once that is committed."""
     append_all(connection, [NewEntry(type, source_id, subject, event_id, data, now)])
-
-
-def leave_events(connection: Connection, event_ids: Iterable[str]) -> None:
-    """Note in the caller's transaction, which writes these events, that what follows from them is to be derived."""
-    _leave_events.run(connection, [(event_id,) for event_id in event_ids])
 
 
 class State(NamedTuple):

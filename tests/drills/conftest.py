@@ -15,7 +15,10 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import schema
 
-ON_ONE = ("test_stops", "test_waiting_readers", "test_late_commits", "test_killed_replays")
+ON_POSTGRESQL = (
+    *("test_stops", "test_waiting_readers", "test_late_commits", "test_killed_replays", "test_rotations"),
+    *("test_killed_batches", "test_large_batches"),
+)
 """What is the same on both kinds of database but for the store, which has tests of its own on both."""
 
 
@@ -26,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("drill"):
             item.add_marker(pytest.mark.skip(reason="the long form; `make drills` runs it"))
-        elif item.path.stem in ON_ONE and "[sqlite]" in item.name:
+        elif item.path.stem in ON_POSTGRESQL and "[sqlite]" in item.name:
             item.add_marker(pytest.mark.skip(reason="short on PostgreSQL alone; `make drills` runs it on both"))
 
 

@@ -477,7 +477,7 @@ def test_a_failure_within_the_acceptance_leaves_it_late(
     hold_two(parts, source, "FT1")
     before = rows(parts, Subject)
     with monkeypatch.context() as patched:
-        patched.setattr("receiver.store.outbox.leave_events", lambda *_: 1 / 0)
+        patched.setattr("receiver.store.intake._insert_repeated", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             confirm(parts, source, "FT1")
     assert (verdicts(parts), rows(parts, Event), told(parts)) == (["late"], [], [])

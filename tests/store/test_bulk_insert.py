@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, Column, Integer, MetaData, Table, insert, select, text
+from sqlalchemy import JSON, Column, Identity, Integer, MetaData, Table, Text, event, insert, select, text
 
-from receiver.store.bulk_insert import BulkInsert
+from receiver.store.bulk_insert import BulkInsert, LinkedInserts
 from receiver.store.database import Database
 from receiver.store.tables.base import UtcDateTime
 
@@ -61,3 +61,36 @@ def test_data_is_read_as_it_was_given(database: Database, value: Any) -> None:
         inserted.run(connection, [(1, None, value)])
     with database.read() as connection:
         assert connection.execute(select(THINGS.c.data)).scalar_one() == value
+
+
+PARENTS = Table("parents", MetaData(), Column("name", Text, primary_key=True))
+CHILDREN = Table(
+    "children",
+    MetaData(),
+    Column("name", Text, primary_key=True),
+    Column("parent", Text),
+    Column("number", Integer, Identity()),
+)
+linked = LinkedInserts(
+    BulkInsert(PARENTS, ["name"], unique=["name"]),
+    (BulkInsert(CHILDREN, ["name", "parent"], unique=["name"]), "parent"),
+)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_linked_inserts_are_one_statement(database: Database) -> None:
+    """What they write on both is tested where they are used: in `test_intake.py`."""
+    with database.write() as connection:
+        PARENTS.create(connection)
+        CHILDREN.create(connection)
+        linked.run(connection, [[("old",)], [("o1", "old")]])
+    sent: list[str] = []
+    event.listen(database.engine, "before_cursor_execute", lambda *given: sent.append(given[2]))
+    names = [f"n{number}" for number in range(200, 0, -1)]
+    with database.write() as connection:
+        children = [("o2", "old"), ("o1", "new"), *((name, "new") for name in names)]
+        new = linked.run(connection, [[("old",), ("new",)], children])
+    assert new == [{"new"}, set(names)]
+    assert len(sent) == 1
+    with database.read() as connection:
+        assert list(connection.execute(text("SELECT name FROM children ORDER BY number")).scalars()) == ["o1", *names]

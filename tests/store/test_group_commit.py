@@ -37,12 +37,17 @@ class Workshop:
     """Writes whole numbers down, a thread for each; the first can be held until the others have come."""
 
     def __init__(
-        self, database: Database, *, waiting_max: int = 1000, trouble: dict[int, Trouble] | None = None
+        self,
+        database: Database,
+        *,
+        waiting_max: int = 1000,
+        group_max: int = group_commit.GROUP_MAX,
+        trouble: dict[int, Trouble] | None = None,
     ) -> None:
         self.database = database
         self.trouble = trouble or {}
         self.groups: list[list[int]] = []
-        self.commits: GroupCommit[int, str] = GroupCommit(database, self._work, waiting_max)
+        self.commits: GroupCommit[int, str] = GroupCommit(database, self._work, waiting_max, group_max)
         self._held = threading.Event()
         self._go_on = threading.Event()
         self._pool = ThreadPoolExecutor(64)
@@ -279,9 +284,8 @@ def test_the_bound_is_free_again_after_an_outage(database: Database) -> None:
         assert list(pool.map(workshop.commits.run, (2, 3))) == own(2, 3)
 
 
-def test_the_lead_is_handed_on_until_nobody_waits(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(group_commit, "GROUP_MAX", 4)
-    workshop = Workshop(database)
+def test_the_lead_is_handed_on_until_nobody_waits(database: Database) -> None:
+    workshop = Workshop(database, group_max=4)
     workshop._go_on.set()
     jobs = range(300)
     with ThreadPoolExecutor(24) as pool:
@@ -300,11 +304,8 @@ def end(_: Connection, __: int) -> None:
     raise Ended
 
 
-def test_a_leader_that_is_ended_wakes_all_and_hands_the_lead_on(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group_commit, "GROUP_MAX", 2)
-    workshop = Workshop(database, trouble={1: end})
+def test_a_leader_that_is_ended_wakes_all_and_hands_the_lead_on(database: Database) -> None:
+    workshop = Workshop(database, group_max=2, trouble={1: end})
     with workshop.held_by(0) as first:
         others = workshop.come(1, 2, 3)
     assert outcomes([first, *others]) == [*own(0), "Ended", "StoreUnavailable", *own(3)]

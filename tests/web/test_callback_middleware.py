@@ -17,6 +17,13 @@ from receiver.runtime import Runtime
 
 pytestmark = pytest.mark.usefixtures("source")
 
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: callbacks are tested on each in `test_callbacks.py`."""
+    return sqlite_url
+
+
 Case = Callable[[BankSigner], dict[str, Any]]
 
 

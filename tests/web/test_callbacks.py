@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from bank import SECRET, BankSigner, Signed, deposit, job
 from conftest import StandingClock, add_source
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from werkzeug.test import TestResponse
 
+from receiver import runtime
 from receiver.inbox import verification
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
+from receiver.settings import Settings
 from receiver.store import signing_secrets, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Event, FeedEntry, Subject, table_of
@@ -474,3 +477,38 @@ def test_when_it_cannot_be_written_down_the_bank_is_asked_to_come_back(
     answer = send(app.test_client(), bank.sign(deposit()))
     assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
     assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_has_proven_nothing_fills_no_queue_of_genuine_callbacks(
+    settings: Settings, clock: StandingClock, bank: BankSigner, parts: Runtime
+) -> None:
+    """Rejected deliveries wait here for a lock that somebody holds, as many as may."""
+    parts = runtime.start(settings.model_copy(update={"waiting_max": 1}), clock)
+    app = create_app(parts)
+    forged = bank.sign(deposit())
+    forged.headers["Bcb-Signature"] = "A" * 43 + "="
+    with parts.database.write() as connection:
+        connection.execute(text(REJECTED_WAIT))
+        connection.execute(
+            text(
+                "CREATE TRIGGER rejected_wait BEFORE INSERT ON deliveries FOR EACH ROW "
+                "WHEN (NEW.verdict = 'rejected') EXECUTE FUNCTION wait_for_lock()"
+            )
+        )
+    with ThreadPoolExecutor(1) as pool, parts.database.write() as holder:
+        holder.execute(text("SELECT pg_advisory_lock(7)"))
+        waiting = pool.submit(send, app.test_client(), forged)
+        while not holder.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one():
+            assert not waiting.done()
+        assert send(app.test_client(), forged).status_code == 503
+        assert send(app.test_client(), bank.sign(deposit())).status_code == 200
+        holder.execute(text("SELECT pg_advisory_unlock(7)"))
+        assert waiting.result().status_code == 401
+    parts.database.close()
+
+
+REJECTED_WAIT = """
+CREATE FUNCTION wait_for_lock() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$
+"""

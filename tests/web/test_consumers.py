@@ -24,6 +24,13 @@ from receiver.web import create_app
 
 pytestmark = pytest.mark.usefixtures("source")
 
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: the queries are tested on each in `tests/store/test_consumers.py`."""
+    return sqlite_url
+
+
 BATCH = "application/cloudevents-batch+json"
 LEDGER = "/api/v1/consumers/ledger"
 OTHER = "/api/v1/consumers/other"

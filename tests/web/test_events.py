@@ -21,6 +21,13 @@ from receiver.web.schemas.times import rfc3339
 
 pytestmark = pytest.mark.usefixtures("source")
 
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: the queries are tested on each in `tests/store`."""
+    return sqlite_url
+
+
 EVENTS = "/api/v1/events"
 
 

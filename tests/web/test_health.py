@@ -24,6 +24,13 @@ from receiver.web import create_app, health
 
 pytestmark = pytest.mark.usefixtures("source")
 
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: what a look at the database does on each is tested in `tests/store`."""
+    return sqlite_url
+
+
 NOTHING_THERE = "postgresql+psycopg://somebody:hunter2@127.0.0.1:1/nothing"
 
 

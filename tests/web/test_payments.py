@@ -16,6 +16,13 @@ from receiver.store import payments
 
 pytestmark = pytest.mark.usefixtures("source")
 
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: the queries are tested on each in `tests/store/test_payments.py`."""
+    return sqlite_url
+
+
 PAYMENTS = "/api/v1/payments"
 
 

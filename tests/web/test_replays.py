@@ -18,6 +18,13 @@ from receiver.worker.loop import Worker
 
 pytestmark = pytest.mark.usefixtures("source")
 
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One kind: what a plan comes to on each is tested in `tests/replay` and `tests/store`."""
+    return sqlite_url
+
+
 REPLAYS = "/api/v1/replays"
 REASON = "the ledger lost a day"
 
