@@ -123,6 +123,11 @@ class Visit:
         self.clicks += 1
         self.page.get_by_role(role, name=name, exact=exact).first.click()
 
+    def open_event(self, event_id: str) -> None:
+        """Click the link to an event in a list, whatever it is called; clicks are counted."""
+        self.clicks += 1
+        self.page.locator(f'main a[href$="/staff/events/{event_id}"]').first.click()
+
     def search(self, text: str) -> None:
         """Type into the search box of the head of the page, and send it: that counts as one click."""
         self.clicks += 1

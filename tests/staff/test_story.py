@@ -27,7 +27,7 @@ def send_again(visit: Visit, question: str, event_id: str, reason: str) -> None:
     """From anywhere: search, open the event, read its story, plan to send it again, and do."""
     visit.search(question)
     visit.page.wait_for_url("**/staff/events?*")
-    visit.click(event_id)
+    visit.open_event(event_id)
     visit.shows("What happened")
     visit.click("Send again")
     visit.page.get_by_role("textbox", name="Why").fill(reason)
@@ -44,7 +44,7 @@ def test_the_story_from_the_sign_in_to_the_audit_log(visitor: Visitor, site: Sit
     visit = visitor("operator", viewport=DESK)
     visit.search("1,234.50")
     visit.shows("FT-STORY-1")
-    visit.click(event_id)
+    visit.open_event(event_id)
     for said in ("It came from 127.0.0.1", "proven genuine by signature", "ledger has acknowledged position"):
         visit.shows(said)
     visit.shows(re.compile("The bank answered: Completed"))
@@ -95,7 +95,7 @@ def test_the_story_everywhere(visitor: Visitor, site: Site, options: dict[str, A
     event_id = site.deposit(transaction, "2.00")
     visit = visitor("operator", **options)
     visit.search(transaction)
-    visit.click(event_id)
+    visit.open_event(event_id)
     visit.shows("What happened")
     visit.click("Send again")
     visit.page.get_by_role("textbox", name="Why").fill("as everywhere")
