@@ -37,8 +37,8 @@ from receiver.store.tables import (
 _events, _entries, _repeats, _subjects = (table_of(model) for model in (Event, FeedEntry, Repeat, Subject))
 _facets, _found, _blocks = (table_of(model) for model in (Facets, SearchEvent, SearchBlock))
 
-LOOKED_AT_MAX = 1000
-"""Events that are looked at for one page: some 30 ms."""
+LOOKED_AT_MAX = 750
+"""Events that are looked at for one page."""
 
 FEW_SUBJECTS = 3000
 """Payments in a state that are looked up one by one; where more are, their events are met on the way."""
