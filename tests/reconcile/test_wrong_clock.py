@@ -17,7 +17,7 @@ from receiver.inbox.verification import KEYS_REFRESHED_EVERY
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import bank_sessions, credential_changes, payments, replays
+from receiver.store import bank_sessions, credential_changes, payments, replays, sign_in_failures
 from receiver.store.bank_sessions import BLOCK_MAX
 from receiver.store.credential_changes import Intent
 from receiver.store.sources import SourceRecord
@@ -37,12 +37,20 @@ WAITS = {
     "replays.due_at",
     "request_budgets.blocked_until",
     "request_budgets.window_started_at",
+    "staff_sign_in_failures.failed_at",
     "subjects.due_at",
     "subjects.leased_until",
 }
 """Every stored time that something waits for, or since which it waits; each has a test below."""
 
-ENDS = {"api_tokens.expires_at", "bank_tokens.expires_at", "signing_secrets.expires_at"}
+ENDS = {
+    "api_tokens.expires_at",
+    "bank_tokens.expires_at",
+    "signing_secrets.expires_at",
+    "staff_forms.expires_at",
+    "staff_sessions.expires_at",
+    "staff_sessions.seen_at",
+}
 """The end of something good: nothing waits for it. A bank's token that is used beyond it is refused, and made anew."""
 
 RECORDS = {
@@ -69,12 +77,22 @@ RECORDS = {
     "feed_outbox.time",
     "public_keys.wanted_at",
     "repeats.received_at",
+    "exceptions.changed_at",
+    "exceptions.handled_at",
+    "exceptions.opened_at",
+    "replays.approved_at",
     "replays.created_at",
     "replays.finished_at",
     "search_blocks.first_at",
     "search_blocks.last_at",
     "search_events.received_at",
     "signing_secrets.created_at",
+    "staff_sessions.created_at",
+    "staff_sessions.ended_at",
+    "staff_users.created_at",
+    "staff_users.disabled_at",
+    "staff_users.password_at",
+    "staff_users.signed_in_at",
     "sources.created_at",
     "sources.hidden_at",
     "subjects.claimed_at",
@@ -149,6 +167,15 @@ def test_what_is_final_keeps_the_days_after_which_it_is_looked_at_once_more(
         clock.forward(61)
         worker.run_once()
         assert due_at(parts, "FT1") == expected
+
+
+def test_who_failed_to_sign_in_under_the_wrong_clock_may_try_at_once(parts: Runtime, ahead: StandingClock) -> None:
+    with parts.database.write() as connection:
+        for _ in range(50):
+            sign_in_failures.add(connection, [7], ahead())
+        assert sign_in_failures.wait(connection, [7], ahead()) == sign_in_failures.LONGEST
+        put_right(ahead)
+        assert sign_in_failures.wait(connection, [7], ahead()) == 0
 
 
 def test_a_payment_is_put_off_by_a_spent_budget_for_no_longer_than_by_any_pause(

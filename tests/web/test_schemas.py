@@ -30,7 +30,7 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 TEXT = "a text of up to 256 characters, without NUL"
 NAMED = "a text of 1 to 256 characters, without NUL"
 TIME = "a time with its zone, such as 2026-01-31T12:00:00Z"
-FILTERS = "delivery_id, event_id, payment_id, received_after, received_before, source, type"
+FILTERS = "delivery_id, event_id, payment_id, q, received_after, received_before, source, type"
 
 ENTRY = feed.Entry(7, "bcb.deposit", "bcb", "FT1", NOON, "evt_1", {"amount": "1.00", "facts": {"none": None}}, "rpl_1")
 
@@ -143,6 +143,7 @@ def test_every_filter_is_looked_for() -> None:
         "delivery_ids": ["dlv_1"],
         "received_after": NOON,
         "received_before": None,
+        "chosen": "",
     }
 
 
