@@ -19,7 +19,7 @@ PASSWORD = "a password of the tests"
 PEOPLE = ("viewer", "operator", "approver", "admin")
 """Who there is, each called as their role."""
 
-WAIT_MS = 15_000
+WAIT_MS = 60_000
 """How long a page may take until it shows what it should: long, for the machine may be busy."""
 
 LISTENER = """
