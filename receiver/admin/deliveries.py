@@ -124,7 +124,8 @@ def reverify(
     with runtime.database.read() as connection:
         if source_name is not None:
             sources.named(connection, source_name)
-        chosen = list(_rejected(connection, Selection(sources=(source_name,) if source_name else ())))
+        sources_chosen = (source_name,) if source_name else ()
+        chosen = list(_rejected(connection, Selection(sources=sources_chosen, delivery_ids=tuple(delivery_ids))))
     if missing := set(delivery_ids) - set(chosen):
         raise NotFound(f"there is no rejected delivery {min(missing)!r}")
     if delivery_ids:

@@ -3,21 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from receiver.model import ConsumerAct, NotFound, OwnType, SubjectKind, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import audit, consumer_ranges, deliveries, events, exceptions, feed, payments, replays
+from receiver.store import audit, consumer_ranges, deliveries, events, exceptions, feed, payments, replays, search_terms
 from receiver.store.audit import AuditRecord
 from receiver.store.consumer_ranges import EntrySeen
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.events import EventDelivery, EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry
-from receiver.store.payments import CheckRecord, SubjectRecord
+from receiver.store.payments import EACH_ITEM, CheckRecord, SubjectRecord
 from receiver.store.replays import ReplayRecord
 
 LOOKS_MAX = 100
@@ -65,6 +65,13 @@ class Story:
     def answer(self) -> CheckRecord | None:
         """What the bank answered last; none where it never did."""
         return next((check for check in reversed(self.checks) if check.outcome == "answered"), None)
+
+    @property
+    def said(self) -> Mapping[str, Any]:
+        """What the bank said last, as lists show it: accounts masked, without the items of a job."""
+        detail = {} if self.answer is None else self.answer.detail
+        shown: dict[str, Any] = search_terms.masked_facts({k: v for k, v in detail.items() if k != EACH_ITEM})
+        return shown
 
     @property
     def conflicting(self) -> Sequence[EventDelivery]:

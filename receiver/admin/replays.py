@@ -107,6 +107,9 @@ def _chosen(runtime: Runtime, wanted: Wanted) -> str:
     with runtime.database.write() as connection:
         replay_selection.forget_chosen(connection, lowest_id("pln", now - CHOSEN_FOR))
     for found in search.pages(runtime, wanted, limit=CHOSEN_MAX + 1):
+        if found.older_left:
+            text = f"about {found.older_left} events of before the upgrade are not searched yet"
+            raise PlanWrong(f"The search would leave some out: {text}. Plan it once the worker has indexed them.")
         number += len(found.events)
         if number > CHOSEN_MAX:
             raise PlanWrong(f"The search finds more than {CHOSEN_MAX} events: narrow it, by time for instance.")

@@ -14,11 +14,15 @@ from receiver.store import deliveries, events, search, search_index, search_term
 from receiver.store.deliveries import DeliveryRecord, Listed
 from receiver.store.events import EventRecord, Filter
 from receiver.store.search import Wanted
+from receiver.store.thread_pool import give_way
 
 LISTED = frozenset({"source", "type", "payment_id", "event_id", "late", "received_after", "received_before"})
 """What the list of events itself is filtered by: it needs no index, and so is whole while one is made."""
 
 PAGE_MAX = 1000
+
+POSITION_DIGITS_MAX = 18
+"""Both databases take whole numbers of so many."""
 
 SEARCHED_AT_ONCE = 50
 """Deliveries whose bodies are searched at a time: those of late ones are stored whole."""
@@ -44,7 +48,7 @@ def find_events(runtime: Runtime, wanted: Wanted, *, place: str | None, limit: i
         CursorInvalid: the place stems from a list with other filters.
         StoreUnavailable
     """
-    if place is not None and is_search(wanted) != place.isdecimal():
+    if place is not None and is_search(wanted) != (place.isdecimal() and len(place) <= POSITION_DIGITS_MAX):
         raise CursorInvalid
     return _searched(runtime, wanted, place, limit) if is_search(wanted) else _listed(runtime, wanted, place, limit)
 
@@ -116,12 +120,19 @@ def masked(event: EventRecord) -> EventRecord:
 
 
 def find_deliveries(
-    runtime: Runtime, wanted: Listed, *, contains: str = "", below: str | None = None, limit: int
+    runtime: Runtime,
+    wanted: Listed,
+    *,
+    contains: str = "",
+    in_bodies: bool = True,
+    below: str | None = None,
+    limit: int,
 ) -> list[DeliveryRecord]:
     """Return late and rejected deliveries, newest first; `below` is the id to go on from.
 
-    `contains` is a text that stands in the body, the path, a header or the detail, whatever the case of its letters.
-    There is no index for it: it reads what is kept, part by part.
+    `contains` is a text that stands in the path, a header, the detail or, with `in_bodies`, the body, whatever the case
+    of its letters. There is no index for it: it reads what is kept, part by part, and gives way to others in between.
+    Who may not read payloads is not to search in them either: letter by letter that comes to the same.
 
     Raises:
         StoreUnavailable
@@ -130,14 +141,15 @@ def find_deliveries(
     while len(found) < limit:
         with runtime.database.read() as connection:
             rows = deliveries.listing(connection, wanted, below=below, limit=SEARCHED_AT_ONCE if contains else limit)
-        found += [row for row in rows if not contains or _contains(row, contains)]
+        found += [row for row in rows if not contains or _contains(row, contains, in_bodies)]
         if len(rows) < SEARCHED_AT_ONCE or not contains:
             break
         below = rows[-1].id
+        give_way()
     return found[:limit]
 
 
-def _contains(row: DeliveryRecord, text: str) -> bool:
-    body = (row.body or b"").decode("utf-8", "replace")
+def _contains(row: DeliveryRecord, text: str, in_bodies: bool) -> bool:
+    body = (row.body or b"").decode("utf-8", "replace") if in_bodies else ""
     headers = (part for header in row.headers.items() for part in header)
     return any(text.casefold() in place.casefold() for place in (body, row.path, row.detail or "", *headers))

@@ -44,8 +44,10 @@ def who_is(name: str) -> str:
     return f"staff:{name}"
 
 
-def visitor(runtime: Runtime, cookie: str | None) -> Visitor | None:
+def visitor(runtime: Runtime, cookie: str | None, *, is_used: bool = True) -> Visitor | None:
     """Return whose session a cookie is; none where it is unknown, over, idle for too long, or theirs who is disabled.
+
+    A page that refreshes by itself is no use of the session (`is_used`): nobody need sit before it.
 
     Raises:
         StoreUnavailable
@@ -62,7 +64,7 @@ def visitor(runtime: Runtime, cookie: str | None) -> Visitor | None:
     if found is None or found[1].disabled_at is not None or not found[0].is_valid(now):
         return None
     session, person = found
-    if now - session.seen_at >= SEEN_NOTED_EVERY:
+    if is_used and now - session.seen_at >= SEEN_NOTED_EVERY:
         _note_seen(runtime, session.id, now)
     return Visitor(person.name, person.role, person.payloads, session.id, person.id)
 

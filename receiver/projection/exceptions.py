@@ -7,11 +7,11 @@ refused ones are bounded in number, and the late ones are those that wait.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from receiver.model import ExceptionKind, ExceptionState
+from receiver.model import ExceptionState
 from receiver.projection.indexer import index_all, index_some
 from receiver.store import exceptions
 from receiver.store.database import Database
-from receiver.store.exceptions import Known, Opened
+from receiver.store.exceptions import AT_ONCE, Known, Opened
 
 
 def derive_all(database: Database, now: datetime) -> None:
@@ -23,19 +23,22 @@ def derive_all(database: Database, now: datetime) -> None:
     index_all(database)
     # Conflicts of events that were indexed just now.
     index_some(database)
-    while derive_some(database, now):
+    while derive_some(database, now) == AT_ONCE:
         pass
 
 
 def derive_some(database: Database, now: datetime) -> int:
-    """Open and resolve what has changed among deliveries; return 0 where nothing has. It writes only what it must.
+    """Open and resolve what has changed among deliveries; return how many late ones were opened, up to `AT_ONCE`.
+
+    It writes only what it must. What is refused meanwhile, in a flood perhaps, is left to who looks next.
 
     Raises:
         StoreUnavailable
     """
     with database.read() as connection:
         refused, known = exceptions.refused(connection), exceptions.known_refused(connection)
-        opened = [*_anew(refused, known), *exceptions.late_unopened(connection)]
+        late = exceptions.late_unopened(connection)
+        opened = [*_anew(refused, known), *late]
         gone = _gone(refused, known)
         is_late_over = exceptions.has_late_over(connection)
     if not (opened or gone or is_late_over):
@@ -43,10 +46,10 @@ def derive_some(database: Database, now: datetime) -> int:
     with database.write() as connection:
         exceptions.open_all(connection, opened, now)
         for each in gone:
-            exceptions.resolve_about(connection, ExceptionKind.REJECTED, each.source_id, "reason", each.subject, now)
+            exceptions.resolve_refused(connection, each, now)
         if is_late_over:
             exceptions.resolve_late(connection, now)
-    return 1
+    return len(late)
 
 
 def _anew(refused: Sequence[Opened], known: Mapping[tuple[int, str], Known]) -> Iterator[Opened]:

@@ -144,6 +144,16 @@ def resolve_about(
     _resolve(connection, and_(_exceptions.c.kind == kind, _exceptions.c.source_id == source_id, *is_about), now)
 
 
+def resolve_refused(connection: Connection, seen: "Known", now: datetime) -> None:
+    """Resolve what was open about refused deliveries, unless more have come since it was `seen`."""
+    is_about = (_exceptions.c.about == "reason", _exceptions.c.subject == seen.subject)
+    is_same = (
+        _exceptions.c.source_id == seen.source_id,
+        _exceptions.c.delivery_id.is_not_distinct_from(seen.delivery_id),
+    )
+    _resolve(connection, and_(_exceptions.c.kind == ExceptionKind.REJECTED, *is_about, *is_same), now)
+
+
 def _resolve(connection: Connection, which: ColumnElement[bool], now: datetime) -> int:
     values = {"state": ExceptionState.RESOLVED, "changed_at": now, "place": new_id("chg", now), "handled_by": None}
     unresolved = _exceptions.c.state.in_(UNRESOLVED)

@@ -208,6 +208,8 @@ def _decimal(text: str) -> Decimal | None:
 
 def _amount(worth: Decimal) -> bytes | None:
     """Write an amount so that larger ones come later: how many digits its units have, these, and the decimals."""
+    if worth and abs(worth.adjusted()) >= _AMOUNT_DIGITS_MAX:
+        return None
     units, _, decimals = f"{worth:f}".partition(".")
     units = units.lstrip("0")
     if len(units) > _AMOUNT_DIGITS_MAX:

@@ -16,6 +16,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Clock, Runtime
 from receiver.store import audit, bank_sessions, deliveries, events, search_index, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
+from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -262,7 +263,7 @@ class Exceptions:
         now = self.runtime.clock()
         if not _is_within(EXCEPTIONS_EVERY, self._looked_at, now):
             # What is more than one transaction takes is left to the next rounds, without a pause.
-            self._looked_at = None if derive_some(self.runtime.database, now) else now
+            self._looked_at = None if derive_some(self.runtime.database, now) == AT_ONCE else now
         return 0
 
 

@@ -39,7 +39,9 @@ class Deliveries:
         wanted = Listed(verdicts, chosen, lists.several("reason"), lists.time("received_after"))
         below = lists.one("below") or None
         contains = lists.one("contains")
-        rows = search.find_deliveries(self._runtime, wanted, contains=contains, below=below, limit=lists.PAGE + 1)
+        rows = search.find_deliveries(
+            self._runtime, wanted, contains=contains, in_bodies=visitor.payloads, below=below, limit=lists.PAGE + 1
+        )
         return render(
             "deliveries.html",
             "Deliveries",
@@ -47,6 +49,7 @@ class Deliveries:
             rows=rows[: lists.PAGE],
             following=rows[lists.PAGE - 1].id if lists.split(rows, lists.PAGE) else None,
             below=below,
+            contains=contains,
             chips=lists.chips("verdict", "source", "reason", "contains", "received_after"),
             presets=lists.presets(self._runtime.clock()),
             verdicts=VERDICTS,

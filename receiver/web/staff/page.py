@@ -1,6 +1,6 @@
 """Ties a view to its route and to who may ask for it; what follows an action: a message on the next page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -82,12 +82,13 @@ def _serving(view: Callable[..., Any], page: Page) -> Callable[..., ResponseRetu
     @wraps(view)
     def serve(**path: str) -> ResponseReturnValue:
         shared = site()
+        _check_text(path)
         g.area = page.place
         g.cookie = shared.browser.cookie(request)
         if page.is_open:
             return cast(ResponseReturnValue, view(**path))
         with shared.looking:
-            visitor = sessions.visitor(shared.runtime, g.cookie)
+            visitor = sessions.visitor(shared.runtime, g.cookie, is_used=not is_partial())
         if visitor is None:
             return to_sign_in()
         g.visitor = visitor
@@ -98,6 +99,17 @@ def _serving(view: Callable[..., Any], page: Page) -> Callable[..., ResponseRetu
         return cast(ResponseReturnValue, view(visitor, **path))
 
     return serve
+
+
+def _check_text(path: Mapping[str, str]) -> None:
+    """Refuse what no database can store, and so what nothing is called.
+
+    Raises:
+        Problem: 400
+    """
+    asked = (value for values in request.args.listvalues() for value in values)
+    if any("\0" in text for text in (*path.values(), *asked)):
+        raise Problem(400, "A NUL stands in the address.")
 
 
 def _require(visitor: Visitor, page: Page) -> None:

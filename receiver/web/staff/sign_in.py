@@ -33,7 +33,9 @@ class SignIn:
     @Page("GET /", is_open=True)
     def start(self) -> Response:
         """Lead to what needs a person, or to the sign-in."""
-        if sessions.visitor(self._runtime, g.cookie) is None:
+        with site().looking:
+            visitor = sessions.visitor(self._runtime, g.cookie)
+        if visitor is None:
             return to_sign_in()
         return redirect_to(url("exceptions"))
 

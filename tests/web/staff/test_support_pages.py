@@ -296,3 +296,43 @@ def test_a_job_shows_each_item_and_another_bank_its_own_particulars(
     assert "What became of each item" in viewer.get(page).text
     for name in ("bc", "second"):
         assert viewer.get(f"/staff/sources/{name}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "events?amount_min=1e999999999",
+        "events?amount_max=9e99999999999",
+        "events?amount_min=-1",
+        f"events?q=a&below={'9' * 40}",
+        "events/%00",
+        "people/%00",
+        "deliveries?contains=%00",
+        "audit?who=%00x",
+        "replays?cursor=%00",
+    ],
+)
+def test_a_hostile_address_is_the_asker_s_fault(app: Flask, parts: Runtime, source: SourceRecord, address: str) -> None:
+    assert source.name == "bcb"
+    assert signed_in(app, parts, Role.ADMIN).get(f"/staff/{address}").status_code == 400
+
+
+def test_who_may_not_read_payloads_does_not_search_in_them(
+    viewer: FlaskClient, operator: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    signed = bank.sign(deposit(transactionId="FT-REFUSED"))
+    signed.headers["Bcb-Signature"] = OTHER
+    post(parts, signed)
+    for contains, seen_by_viewer in (("FT-REFUSED", 0), ("/webhooks/bcb", 1)):
+        page = f"/staff/deliveries?contains={quote(contains)}"
+        assert len(links(viewer.get(page).text)) == seen_by_viewer
+        assert len(links(operator.get(page).text)) == 1
+    # It takes long, so nothing asks for it by itself.
+    assert 'hx-trigger="every' not in operator.get(page).text
+
+
+def test_a_page_that_refreshes_by_itself_holds_no_session(viewer: FlaskClient, clock: StandingClock) -> None:
+    for _ in range(4):
+        clock.forward(600)
+        last = viewer.get("/staff/overview", headers={"HX-Request": "true"}).status_code
+    assert last == 401
