@@ -37,7 +37,7 @@ from receiver.store.tables import (
 _events, _entries, _repeats, _subjects = (table_of(model) for model in (Event, FeedEntry, Repeat, Subject))
 _facets, _found, _blocks = (table_of(model) for model in (Facets, SearchEvent, SearchBlock))
 
-LOOKED_AT_MAX = 750
+LOOKED_AT_MAX = 500
 """Events that are looked at for one page."""
 
 FEW_SUBJECTS = 3000
