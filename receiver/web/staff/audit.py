@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from flask import Response, request
@@ -12,8 +11,8 @@ from receiver.admin.audit import AuditFilter, AuditRecord
 from receiver.admin.sessions import Visitor
 from receiver.model import Role
 from receiver.runtime import Runtime
-from receiver.web.problems import Problem
 from receiver.web.schemas import spreadsheet
+from receiver.web.staff import lists
 from receiver.web.staff.page import Page, done
 from receiver.web.staff.rendering import here, render, url
 
@@ -34,7 +33,7 @@ class Audit:
     @Page("GET /audit")
     def audit(self, visitor: Visitor) -> Response:
         """List entries, the newest first."""
-        only, below = _asked(), _number("below")
+        only, below = _asked(), lists.number("below")
         found = acts.listing(self._runtime, below=below, limit=PAGE + 1, only=only)
         entries = found[:PAGE]
         context: dict[str, Any] = {
@@ -76,30 +75,9 @@ def _asked() -> AuditFilter:
     """Return the filter that the address holds.
 
     Raises:
-        Problem: 400, a time is none.
+        Problem: 400, a time is none, or something is given twice.
     """
-    who, what = (request.args.get(name, "").strip() or None for name in ("who", "what"))
-    return AuditFilter(who, what, _time("after"), _time("before"))
-
-
-def _time(name: str) -> datetime | None:
-    """Read a time: as a field of the form has it, which is UTC where it says no zone."""
-    given = request.args.get(name, "").strip()
-    if not given:
-        return None
-    try:
-        found = datetime.fromisoformat(given)
-        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, OverflowError):
-        found = None
-    if found is None or not 1971 <= found.year <= 9998:
-        raise Problem(400, f"“{name}” takes a time such as 2026-01-31T12:00, in UTC.")
-    return found
-
-
-def _number(name: str) -> int | None:
-    given = request.args.get(name, "")
-    return int(given) if given.isascii() and given.isdecimal() and len(given) < 19 else None
+    return AuditFilter(lists.one("who") or None, lists.one("what") or None, lists.time("after"), lists.time("before"))
 
 
 def _chips() -> list[tuple[str, str, str]]:
