@@ -6,11 +6,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
+from receiver.banks.business_days import Window
 from receiver.banks.errors import BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Callback, Profile
 from receiver.banks.tls import ClientCertificate
-from receiver.model import ReceiverError
+from receiver.model import ReceiverError, Status
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,60 @@ class Subscribes(Protocol):
 
     def unsubscribe(self, client: HttpClient, subscription_id: str, /) -> None:
         """Deactivate a subscription.
+
+        Raises:
+            BankError
+        """
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of what a bank knows (a transaction): what is not told is None; being listed proves no status."""
+
+    type: str
+    """What a callback about it would be called, in the words of our event types: `bcb.deposit`."""
+    payment_id: str | None = None
+    reference: str | None = None
+    """By what it is known where the list has no id of it."""
+    account: str | None = None
+    direction: str | None = None
+    """`incoming` or `outgoing`."""
+    amount: Decimal | None = None
+    """Without a sign."""
+    currency: str | None = None
+    bank_status: str | None = None
+    """In the bank's word, where the list has one."""
+    status: Status = Status.UNKNOWN
+    """What that claims, in ours."""
+    at: datetime | None = None
+    """The bank's own time of it (UTC)."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """What else staff may want to see; written as JSON."""
+
+
+@dataclass(frozen=True)
+class ListPage:
+    """One page of a bank's list, whole; `next` is where the page after it begins, none after the last one."""
+
+    lines: Sequence[Listed]
+    next: str | None = None
+
+
+@runtime_checkable
+class ListsPayments(Protocol):
+    """A bank that lists what it knows of a window of time (the sweep): one list, or several beside each other."""
+
+    def lists(self, client: HttpClient, /) -> Sequence[str]:
+        """Return the names of its lists: one for each account where the bank lists by account.
+
+        Raises:
+            BankError: `Forbidden` where the credentials may not.
+        """
+
+    def list_page(self, client: HttpClient, name: str, window: Window, place: str | None, /) -> ListPage:
+        """Return a page of one list of what happened in `window`; `place` is the `next` of the page before.
+
+        Pages may overlap, and lines may move between them while they are read.
 
         Raises:
             BankError

@@ -73,13 +73,18 @@ def read(text: str) -> BusinessHours:
     closes = timedelta(hours=int(parts[5]), minutes=int(parts[6]))
     if not opens < closes <= _MIDNIGHT:
         raise ValueError(f"{text!r} are no business hours")
-    return BusinessHours(frozenset((first + step) % 7 for step in range(length)), opens, closes, _zone(parts[7]))
+    return BusinessHours(frozenset((first + step) % 7 for step in range(length)), opens, closes, zone_named(parts[7]))
 
 
-def _zone(name: str) -> tzinfo:
+def zone_named(name: str) -> tzinfo:
+    """Return a zone of IANA's database by its name.
+
+    Raises:
+        ValueError
+    """
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, OSError, ValueError) as error:
         if name in _FIXED:
             return _FIXED[name]
-        raise ValueError(f"{name!r} is no zone, so there are no business hours") from error
+        raise ValueError(f"{name!r} is no zone of IANA's database") from error

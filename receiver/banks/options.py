@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from receiver.banks import business_hours, urls
+from receiver.banks import business_days, business_hours, urls
 from receiver.banks.protocol import OptionsWrong
 from receiver.signing import addresses
 
@@ -132,14 +132,22 @@ def url(name: str) -> Option:
     return Option(name, read, "URL")
 
 
-def watch() -> tuple[Option, Option]:
-    """Make the options for the watch over quiet sources: after how many hours, and which of the bank's hours count."""
+def watch() -> tuple[Option, Option, Option]:
+    """Make the options of every bank: after how many quiet hours to warn, which hours count, and its business days."""
 
-    def read(value: Any) -> str:
+    def hours(value: Any) -> str:
         business_hours.read(str(value))
         return str(value)
 
-    return number("quiet_hours", least=0), Option("business_hours", read, "DAYS,HH:MM-HH:MM,ZONE")
+    def days(value: Any) -> str:
+        business_days.read(str(value))
+        return str(value)
+
+    return (
+        number("quiet_hours", least=0),
+        Option("business_hours", hours, "DAYS,HH:MM-HH:MM,ZONE"),
+        Option("business_days", days, "DAYS,HH:MM,ZONE"),
+    )
 
 
 def word(name: str) -> Option:

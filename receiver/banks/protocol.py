@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from receiver.banks import business_hours, urls
+from receiver.banks import business_days, business_hours, urls
+from receiver.banks.business_days import BusinessDays
 from receiver.banks.callback import Callback, Carried, Claim, Profile, Proof, unrecognised
 from receiver.banks.errors import NotOffered
 from receiver.banks.http import HttpClient
@@ -126,6 +127,8 @@ class Bank(Protocol):
     """After how many hours without a callback staff are warned, where the source does not say; 0 for never."""
     at_work: str = business_hours.ALWAYS
     """Its business hours, where the source does not say."""
+    business_days: str = business_days.EVERY_DAY
+    """Its business days and when each of them ends, where the source does not say."""
 
     # A source's settings
 
@@ -190,6 +193,10 @@ class Bank(Protocol):
         quiet = int(options.get("quiet_hours", self.quiet_hours))
         at_work = business_hours.read(options.get("business_hours", self.at_work))
         return at_work.ago(quiet * 3600, now) if quiet else None
+
+    def days(self, options: Mapping[str, Any], /) -> BusinessDays:
+        """Return the business days of a source's bank."""
+        return business_days.read(options.get("business_days", self.business_days))
 
     def listener_path(self, options: Mapping[str, Any], secret: str | None, /) -> str:
         """Return what follows the source's own path in the address that the bank is given, with the slash before it."""

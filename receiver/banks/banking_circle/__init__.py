@@ -26,6 +26,7 @@ class BankingCircle(Bank):
     event_types = callbacks.EVENT_TYPES
     # The business day ends at 19:00 CET, and a week-end counts to Monday.
     at_work = "mon-fri,00:00-19:00,Europe/Copenhagen"
+    business_days = "mon-fri,19:00,Europe/Copenhagen"
     # The delays between its tries, from 15 seconds to 48 hours, added up (seen, not documented).
     gives_up_after = timedelta(hours=93, minutes=42)
     silence_means = "a subscription unanswered for four days is deactivated, and what happens then is never sent"

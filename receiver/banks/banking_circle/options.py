@@ -31,6 +31,7 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     `requests_per_window`: how many requests the bank takes in a minute (default 300).
     `quiet_hours`: after how long without a callback a warning is given (default 0, for never).
     `business_hours`: which of these hours count, `DAYS,HH:MM-HH:MM,ZONE` (default: Monday to Friday until 19:00 CET).
+    `business_days`: its business days and when each ends, `DAYS,HH:MM,ZONE` (default Monday to Friday, 19:00 CET).
 
     Raises:
         OptionsWrong

@@ -33,6 +33,7 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     `allowed_addresses`: callbacks from elsewhere are refused.
     `quiet_hours`: after how long without a callback a warning is given (default 0, for never).
     `business_hours`: which of these hours count, `DAYS,HH:MM-HH:MM,ZONE` (default all).
+    `business_days`: its business days and when each ends, `DAYS,HH:MM,ZONE` (default every day, UTC).
 
     Raises:
         OptionsWrong

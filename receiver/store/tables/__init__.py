@@ -5,6 +5,7 @@ from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.exceptions import StaffException
 from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
+from receiver.store.tables.reconciliation import BankLine
 from receiver.store.tables.replays import Replay, ReplayPosition
 from receiver.store.tables.search import (
     Facets,
@@ -31,6 +32,7 @@ __all__ = [
     "AuditHead",
     "AuditKey",
     "AuditSubject",
+    "BankLine",
     "BankToken",
     "Check",
     "Consumer",
