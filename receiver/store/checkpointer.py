@@ -1,7 +1,8 @@
 """Checkpoints of SQLite's log (WAL) beside the commits, so that no callback waits for one.
 
 A thread of each serving process would do it; of all processes on one file one does, by an `flock`, and another takes
-over when that one ends. Nothing depends on it: where nobody does, commits do at `WAL_AUTOCHECKPOINT_PAGES`.
+over when that one ends. Nothing depends on it: where nobody does, commits do at `WAL_AUTOCHECKPOINT_PAGES`. Where it is
+slower than the writers, these stand back from then on (backpressure), so the log stays bounded.
 """
 
 import fcntl
@@ -11,6 +12,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+from receiver.store.sqlite import WAL_AUTOCHECKPOINT_PAGES
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout, open_beside
 from receiver.store.thread_pool import native_sleep, start_native_thread
 
@@ -25,6 +27,12 @@ STANDBY_SECONDS = 1.0
 
 TURN_SECONDS = 4.0
 
+LOOK_SECONDS = 0.001
+"""How often a writer that stands back looks whether the checkpoint is over."""
+
+PAGE_BYTES = 4096 + 24
+"""Of a page in the log."""
+
 
 class Checkpointer:
     """Checkpoints one file from a thread that is started in the process which commits; a forked one starts its own."""
@@ -36,6 +44,7 @@ class Checkpointer:
         self._process: int | None = None
         self._run: object | None = None
         """The run that is to go on; any other one ends."""
+        self._log_bytes = 0
 
     def start(self) -> None:
         """Start the thread, unless it runs in this process; costs next to nothing then."""
@@ -47,6 +56,34 @@ class Checkpointer:
     def stop(self) -> None:
         """Have the thread end, within `STANDBY_SECONDS` or with the checkpoint that is under way."""
         self._process = self._run = None
+
+    def hold_back(self, connection: sqlite3.Connection) -> None:
+        """Have the log begin anew after a commit, where it grew too long because another one's checkpoint is under way.
+
+        For who holds the writers' turn; in a native thread. Two can't checkpoint at once: a commit that comes second
+        is turned away, and the log would grow for as long as the first one takes.
+        """
+        if not self._has_grown():
+            return
+        ends = time.monotonic() + TURN_SECONDS
+        # What was committed is on disk, whatever becomes of this.
+        with suppress(sqlite3.Error):
+            while _is_busy(connection) and time.monotonic() < ends:
+                native_sleep(LOOK_SECONDS)
+
+    def _has_grown(self) -> bool:
+        """Tell whether the log's file is longer than it should ever be, and than it was when that was last asked.
+
+        Nobody may open the log's index to read its length: to close it would take from SQLite all locks that this
+        process has on it (POSIX advisory locks).
+        """
+        try:
+            found = os.stat(f"{self._database_file}-wal").st_size
+        except OSError:
+            return False
+        has_grown = found > max(self._log_bytes, WAL_AUTOCHECKPOINT_PAGES * PAGE_BYTES)
+        self._log_bytes = found
+        return has_grown
 
     def _stand_by(self, run: object) -> None:
         """Wait until no other process checkpoints, and then do it; in a native thread, which may log nothing."""
@@ -81,3 +118,9 @@ def _checkpoint_once(connection: sqlite3.Connection) -> int:
     """Bring into the database what nobody needs in the log, waiting for nobody; return how many pages the log holds."""
     pages: int = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
     return pages
+
+
+def _is_busy(connection: sqlite3.Connection) -> bool:
+    """Checkpoint what can be without waiting; tell whether another one's checkpoint was in the way."""
+    busy: int = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[0]
+    return bool(busy)

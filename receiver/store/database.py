@@ -150,6 +150,10 @@ class Database:
 
         def commit() -> None:
             transaction.commit()
+            if self._checkpointer is not None:
+                driver = transaction.connection.connection.driver_connection
+                assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+                self._checkpointer.hold_back(driver)
             # Here already: the next process need not wait until this thread's turn with the interpreter has come.
             leave()
 

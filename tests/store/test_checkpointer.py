@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,6 +59,16 @@ if not child:
     assert threads() == 2
     os._exit(0)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+AT_IT = """
+import fcntl, sys
+with open(sys.argv[1] + "-shm", "r+b") as index:
+    # The byte that SQLite locks for a checkpoint (https://sqlite.org/walformat.html, WAL_CKPT_LOCK).
+    fcntl.lockf(index, fcntl.LOCK_EX, 1, 121)
+    print("runs", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -129,11 +140,37 @@ def test_the_log_begins_anew_however_fast_commits_follow_one_another(
     wait_until(began_anew)
 
 
+def test_writers_stand_back_from_a_log_that_is_too_long_while_another_one_checkpoints_it(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpointer, "WAL_AUTOCHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(checkpointer, "LONG_PAGES", 50)
+    monkeypatch.setattr(checkpointer, "TURN_SECONDS", SECONDS)
+    log = file_of(database).with_name("receiver.db-wal")
+    fill(database, 1)
+    with another(str(file_of(database)), AT_IT) as at_it:
+        database.checkpoint_aside()
+
+        def write() -> None:
+            for _ in range(100):
+                fill(database, 10)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        writer.join(1)
+        assert writer.is_alive()
+        assert log.stat().st_size < 200 * PAGE_BYTES
+        at_it.kill()
+        writer.join(SECONDS)
+    assert not writer.is_alive()
+    assert log.stat().st_size < 200 * PAGE_BYTES
+
+
 @contextmanager
-def another(url: str) -> Iterator[subprocess.Popen[str]]:
+def another(argument: str, script: str = HOLD) -> Iterator[subprocess.Popen[str]]:
     """Another process that checkpoints this file."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, url], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script, argument], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None

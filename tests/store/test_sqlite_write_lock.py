@@ -214,10 +214,7 @@ def test_a_file_for_turns_that_can_not_be_opened_is_an_unavailable_database(sqli
 
 @pytest.mark.parametrize("checkpoints", ["database.checkpoint_aside()", ""], ids=["beside the commits", "by commits"])
 def test_the_log_begins_anew_under_load_on_a_slow_disk(sqlite_url: str, tmp_path: Path, checkpoints: str) -> None:
-    """110 MB go through it; where a checkpoint is overtaken by others' commits, most of it stays.
-
-    Below 40 MB on a machine that is free; on a busy one more is written while the last checkpoint takes its time.
-    """
+    """110 MB go through it; where a checkpoint is overtaken by others' commits, most of it stays."""
     strace = shutil.which("strace")
     if strace is None or subprocess.run([strace, "-qq", "true"], capture_output=True, check=False).returncode:
         pytest.skip("strace is not installed, or may not trace here")
@@ -247,4 +244,4 @@ def test_the_log_begins_anew_under_load_on_a_slow_disk(sqlite_url: str, tmp_path
         for writer in writers:
             end(writer)
     assert file.stat().st_size > 90 << 20
-    assert 0 < largest < 64 << 20
+    assert 0 < largest < 40 << 20
