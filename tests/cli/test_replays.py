@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import consumers, feed, signing_secrets
+from receiver.store import consumers, feed, replays, signing_secrets
 from receiver.store.feed import Entry, Wanted
 from receiver.worker.loop import Worker
 
@@ -32,6 +32,11 @@ def entries(live: Runtime, reader: str | None = None) -> Sequence[Entry]:
     catch_up(live.database)
     with live.database.read() as connection:
         return feed.read(connection, after=0, limit=100, wanted=Wanted(consumer=reader)).entries
+
+
+def is_running(live: Runtime) -> bool:
+    with live.database.read() as connection:
+        return bool(replays.listing(connection, limit=1))
 
 
 def again(live: Runtime, reader: str | None = None) -> list[str | None]:
@@ -184,7 +189,9 @@ def test_waiting_shows_the_progress_and_ends_with_the_replay(cli: Cli, live: Run
     plan = cli.json("replay", "plan", *REASON)
 
     def work() -> None:
-        time.sleep(0.5)
+        # Not before there is something to wait for.
+        while not is_running(live):
+            time.sleep(0.01)
         Worker(live).run_once()
 
     worker = threading.Thread(target=work)

@@ -1,5 +1,6 @@
 """A replay whose worker is killed -9 at half: started again, it sends each entry once, each marked."""
 
+import re
 import subprocess
 import time
 from collections import Counter
@@ -8,12 +9,16 @@ import pytest
 import requests
 from conftest import KEY, make_token
 from drills.ledger import read_feed
+from flask.testing import FlaskClient
 from servers import RECEIVER, WebServer, environment
 from sqlalchemy import text
 from store.plenty import fill
+from web.staff.signed_in import signed_in
 
 from receiver.admin import replays as acts
+from receiver.model import Role
 from receiver.runtime import Runtime
+from receiver.web import create_app
 
 PER_SECOND = 10_000
 """So that there is a half at which to kill: a part has 500 entries."""
@@ -48,6 +53,8 @@ def drill(server: WebServer, parts: Runtime, *, entries: int, per_second: int) -
     worker.kill()
     worker.wait()
     at_kill = wait_for(0)
+    page = signed_in(create_app(parts), parts, Role.VIEWER)
+    assert shown_on(page, run["id"]) == ("running", int(str(at_kill["done"])))
     assert (half["state"], at_kill["state"]) == ("running", "running")
     worker = start_worker(parts)
     try:
@@ -59,12 +66,21 @@ def drill(server: WebServer, parts: Runtime, *, entries: int, per_second: int) -
     finally:
         worker.terminate()
         worker.wait(30)
+    assert shown_on(page, run["id"]) == ("done", entries)
     everything = read_feed(server.url, token, limit=1000)
     originals, again = everything[:entries], everything[entries:]
     assert Counter(entry["eventid"] for entry in again) == Counter(entry["eventid"] for entry in originals)
     assert {entry["replayid"] for entry in again} == {run["id"]}
     assert not any("replayid" in entry for entry in originals)
     print(f"{parts.database.engine.dialect.name}: killed at {at_kill['done']} of {entries}, {len(again)} sent in all")
+
+
+def shown_on(client: FlaskClient, replay_id: str) -> tuple[str, int]:
+    """What the staff page of the replay shows: its state, and how many entries are sent."""
+    shown = client.get(f"/staff/replays/{replay_id}").text
+    progress = re.search(r'id="progress".*?</span> (\w+)</span>.*?<progress value="(\d+)"', shown, re.DOTALL)
+    assert progress is not None, shown
+    return progress[1], int(progress[2])
 
 
 def start_worker(parts: Runtime) -> subprocess.Popen[bytes]:

@@ -1,12 +1,14 @@
 """How the pages look, to whoever reads them with a screen reader, in the dark, on a phone or without JavaScript."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from staff.site import Site, Visit, visit
 
 from receiver import runtime
@@ -67,6 +69,41 @@ def test_axe_finds_nothing_wrong_with_any_page(visitor: Visitor, full: list[str]
     admin = visitor("admin", color_scheme=theme, viewport=DESK)
     wrong = {path: found for path in full if (found := violations(admin.go(path).page))}
     assert wrong == {}
+    # What is shown only where a form was sent.
+    admin.go("/staff/replays/new").page.get_by_role("textbox", name="Why").fill("to look at the plan")
+    admin.click("Plan it", "button")
+    admin.shows("will be sent again")
+    assert violations(admin.page) == []
+
+
+@pytest.fixture
+def framing(site: Site) -> Iterator[str]:
+    """The address of another site, whose page holds ours in a frame."""
+
+    class Framing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(f'<title>frame</title><iframe src="{site.url}/staff/sign-in"></iframe>'.encode())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Framing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+def test_no_page_is_shown_in_a_frame(visitor: Visitor, framing: str) -> None:
+    nobody = visitor()
+    nobody.allowed += [framing, "frame-ancestors"]
+    with nobody.page.expect_event("requestfailed", lambda asked: "/staff" in asked.url) as blocked:
+        nobody.page.goto(framing)
+    # By the answer's own headers: nothing else fails so.
+    assert blocked.value.failure == "net::ERR_BLOCKED_BY_RESPONSE"
+    expect(nobody.page.frame_locator("iframe").get_by_label("Password")).to_have_count(0)
 
 
 def test_no_page_is_wider_than_a_phone(visitor: Visitor, full: list[str]) -> None:
