@@ -59,6 +59,8 @@ RECORDS = {
     "api_tokens.revoked_at",
     "audit_entries.at",
     "audit_keys.created_at",
+    "bank_lines.at",
+    "bank_lines.seen_at",
     "checks.at",
     "consumers.acked_at",
     "consumers.created_at",
