@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from conftest import add_encrypting_source
+from conftest import add_encrypting_source, app_over
 from encrypting_bank import EncryptingBank
 
 from receiver.bank_client.session import BankSession
@@ -16,7 +16,6 @@ from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
 from receiver.store.sources import SourceRecord
-from receiver.web import create_app
 from receiver.web.schemas.payments import PaymentWithChecks
 
 
@@ -84,7 +83,7 @@ def asked(simulator: Simulator, end: str) -> int:
 def tell(parts: Runtime, *notifications: dict[str, Any]) -> list[str]:
     """Let the bank send a callback; return the events' ids."""
     signed = EncryptingBank().sign(list(notifications))
-    answer = create_app(parts).test_client().post(signed.path, data=signed.body, headers=signed.headers)
+    answer = app_over(parts).test_client().post(signed.path, data=signed.body, headers=signed.headers)
     assert answer.status_code == 200
     told: list[str] = (answer.json or {})["events"]
     return told

@@ -274,9 +274,19 @@ def bank(clock: StandingClock) -> BankSigner:
     return BankSigner(clock)
 
 
+_last_app: list[tuple[Runtime, Flask]] = []
+
+
+def app_over(parts: Runtime) -> Flask:
+    """Return one application over a test's parts, however often it is asked for: to make one takes long."""
+    if not _last_app or _last_app[0][0] is not parts:
+        _last_app[:] = [(parts, create_app(parts))]
+    return _last_app[0][1]
+
+
 @pytest.fixture
 def app(parts: Runtime) -> Flask:
-    return create_app(parts)
+    return app_over(parts)
 
 
 @pytest.fixture

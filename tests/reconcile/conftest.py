@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bank import BankSigner, deposit
-from conftest import StandingClock, add_source
+from conftest import StandingClock, add_source, app_over
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.hashes import SHA256
 from flask.testing import FlaskClient
@@ -17,7 +17,6 @@ from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.scripts import Script
 from receiver.store.sources import SourceRecord
-from receiver.web import create_app
 from receiver.worker.loop import Worker
 
 
@@ -46,7 +45,7 @@ def book(simulator: Simulator, clock: StandingClock, *steps: tuple[str, float], 
 
 def tell(parts: Runtime, body: dict[str, Any]) -> dict[str, Any]:
     """Let the bank send a callback."""
-    client: FlaskClient = create_app(parts).test_client()
+    client: FlaskClient = app_over(parts).test_client()
     signed = BankSigner(parts.clock).sign(body)
     answer = client.post(signed.path, data=signed.body, headers=signed.headers)
     assert answer.status_code == 200
@@ -69,4 +68,4 @@ def tell_by_rsa(parts: Runtime, simulator: Simulator, payment_id: str) -> int:
         "Bcb-Signature": base64.b64encode(made).decode(),
         "Bcb-Signature-Version": "rsa-v1",
     }
-    return create_app(parts).test_client().post(signed.path, data=signed.body, headers=headers).status_code
+    return app_over(parts).test_client().post(signed.path, data=signed.body, headers=headers).status_code

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bank import BankSigner, Signed, deposit, job
-from conftest import KEY, StandingClock, add_source, make_token
+from conftest import KEY, StandingClock, add_source, app_over, make_token
 from reconcile.conftest import book
 from servers import environment
 from sqlalchemy import select
@@ -45,7 +45,7 @@ SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def post(parts: Runtime, signed: Signed, **more: Any) -> TestResponse:
-    return create_app(parts).test_client().post(signed.path, data=signed.body, headers=signed.headers, **more)
+    return app_over(parts).test_client().post(signed.path, data=signed.body, headers=signed.headers, **more)
 
 
 def signed_late(parts: Runtime, body: bytes | dict[str, Any] | None = None, *, age: float = OLD, **how: Any) -> Signed:
