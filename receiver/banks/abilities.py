@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from receiver.banks.business_days import Window
 from receiver.banks.errors import BankError
 from receiver.banks.http import HttpClient
-from receiver.banks.protocol import Callback, Profile
+from receiver.banks.protocol import Answer, Callback, Profile
 from receiver.banks.tls import ClientCertificate
 from receiver.model import ReceiverError, Status
 
@@ -150,6 +150,29 @@ class ListsPayments(Protocol):
 
         Raises:
             BankError
+        """
+
+
+@dataclass(frozen=True)
+class AnswerPage:
+    """One page of a bank's answers about many payments; `next` is as in `ListPage`."""
+
+    answers: Sequence[tuple[str, Answer]]
+    """Each with the payment's id; one id may have several, of both sides of a transfer, say."""
+    next: str | None = None
+
+
+@runtime_checkable
+class AnswersInBulk(Protocol):
+    """A bank that tells the states of many payments by one question: of all that are on an account (in bulk)."""
+
+    def answer_page(self, client: HttpClient, account: str, place: str | None, /) -> AnswerPage:
+        """Return a page of the payments of an account; `place` is the `next` of the page before.
+
+        What can't be read is left out, for it can be asked for alone.
+
+        Raises:
+            BankError: `Forbidden` where the credentials may not.
         """
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from receiver.banks import tls
-from receiver.banks.banking_circle import alternatives, api, callbacks, options, subscriptions
+from receiver.banks.banking_circle import alternatives, api, callbacks, options, reports, subscriptions
 from receiver.banks.protocol import Bank
 
 
@@ -26,7 +26,7 @@ class BankingCircle(Bank):
     event_types = callbacks.EVENT_TYPES
     # The business day ends at 19:00 CET, and a week-end counts to Monday.
     at_work = "mon-fri,00:00-19:00,Europe/Copenhagen"
-    business_days = "mon-fri,19:00,Europe/Copenhagen"
+    business_days = options.BUSINESS_DAYS
     # The delays between its tries, from 15 seconds to 48 hours, added up (seen, not documented).
     gives_up_after = timedelta(hours=93, minutes=42)
     silence_means = "a subscription unanswered for four days is deactivated, and what happens then is never sent"
@@ -47,6 +47,8 @@ class BankingCircle(Bank):
     new_token = staticmethod(api.new_token)
     ask = staticmethod(api.ask)
     accounts = staticmethod(api.accounts)
+    lists = staticmethod(reports.lists)
+    list_page = staticmethod(reports.list_page)
 
     topics = subscriptions.TOPICS
     secret_in_subscription = True

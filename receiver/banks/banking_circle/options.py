@@ -9,6 +9,9 @@ from receiver.signing import aes_gcm
 ENCODING = "utf8"
 """How the encryption key's text becomes a key where the option `encoding` does not say."""
 
+BUSINESS_DAYS = "mon-fri,19:00,Europe/Copenhagen"
+"""The bank's own: CET, until 19:00, and a week-end counts to Monday."""
+
 HEADERS = {"nonce_header": "nonce", "tag_header": "authenticationtag", "checksum_header": "checksum"}
 """The options that name headers, and the bank's own names, in lower case."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from receiver.banks.bcb import api, callbacks, credentials, explanation, options, subscriptions
+from receiver.banks.bcb import api, callbacks, credentials, explanation, options, subscriptions, transactions
 from receiver.banks.protocol import Bank
 
 
@@ -33,6 +33,10 @@ class Bcb(Bank):
     accounts = staticmethod(api.accounts)
     fetch_public_keys = staticmethod(api.fetch_public_keys)
     clock = staticmethod(api.clock)
+
+    lists = staticmethod(transactions.lists)
+    list_page = staticmethod(transactions.list_page)
+    answer_page = staticmethod(transactions.answer_page)
 
     topics = subscriptions.TOPICS
     secret_in_subscription = False

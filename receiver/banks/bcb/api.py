@@ -11,6 +11,7 @@ from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, BankError
 from receiver.banks.http import HttpClient
+from receiver.banks.listing import Place
 from receiver.banks.protocol import FINAL_STATUSES, Answer, status_in
 from receiver.signing import rsa_pss
 from receiver.signing.errors import Refusal
@@ -47,8 +48,6 @@ RESULT_CHARACTERS_MAX = 1000
 
 ACCOUNTS = "/v1/accounts"
 PAGE_SIZE = 1000
-PAGES_MAX = 1000
-"""A bank that never ends a list must not keep us for ever."""
 
 
 def new_token(client: HttpClient, credentials: Mapping[str, str]) -> tuple[str, datetime | None]:
@@ -74,10 +73,17 @@ def ask(client: HttpClient, kind: str, subject: str, _facts: Mapping[str, Any]) 
 
 
 def _payment(client: HttpClient, payment_id: str) -> Answer:
-    fields = client.get_object(f"/v1/payments/{urls.segment(payment_id)}/status")
+    found = answer(client.get_object(f"/v1/payments/{urls.segment(payment_id)}/status"))
+    if found is None:
+        raise AnswerUnreadable("the payment's status has no `status`")
+    return found
+
+
+def answer(fields: Mapping[str, Any]) -> Answer | None:
+    """Return what the bank says of a payment, alone or in a list; none where there is no status in it."""
     bank_status = json_values.text(fields, "status", "Status")
     if bank_status is None:
-        raise AnswerUnreadable("the payment's status has no `status`")
+        return None
     names = ("transactionId", "type", "externalReference", "valueDate")
     detail = {name: json_values.text(fields, name) for name in names}
     detail |= {name: _amount(fields, name) for name in ("debitAmount", "creditAmount")}
@@ -185,27 +191,36 @@ def accounts(client: HttpClient) -> Sequence[Account]:
 
 
 def entries(client: HttpClient, path: str) -> Iterator[dict[str, Any]]:
-    """Yield the objects on all pages of a list: by page token where the bank gives one, else by the page's number.
+    """Yield the objects on all pages of a list.
 
     Raises:
         BankError
     """
-    query: dict[str, Any] = {"pageSize": PAGE_SIZE}
-    seen = 0
-    for number in range(1, PAGES_MAX + 1):
-        answer = client.get(f"{path}?{urlencode(query)}")
-        listed = answer.get("data", answer.get("results")) if isinstance(answer, dict) else answer
-        if not isinstance(listed, list):
-            raise AnswerUnreadable(f"GET {path}: a list is expected")
+    place: Place | None = Place()
+    while place is not None:
+        listed, place = page(client, path, {}, place)
         yield from json_values.objects(listed)
-        seen += len(listed)
-        meta = json_values.inner(json_values.inner(answer, "meta"), "pagination") if isinstance(answer, dict) else {}
-        total, token = json_values.whole_number(meta, "total_size"), json_values.text(meta, "page_token")
-        if not listed or (seen >= total if total is not None else token is None):
-            return
-        # With a token, the size of the page must not be sent again.
-        query = {"pageStart": number + 1} | ({"pageToken": token} if token else {"pageSize": PAGE_SIZE})
-    raise AnswerUnreadable(f"GET {path}: more than {PAGES_MAX} pages")
+
+
+def page(client: HttpClient, path: str, filters: Mapping[str, str], place: Place) -> tuple[Sequence[Any], Place | None]:
+    """Return what is on a page of a list, objects or not, and where the next one begins; none after the last one.
+
+    The next one is asked for by page token where the bank gives one, else by its number.
+
+    Raises:
+        BankError
+    """
+    # With a token, the size of the page must not be sent again.
+    asked = {"pageToken": place.token} if place.token else {"pageSize": PAGE_SIZE}
+    number = {"pageStart": place.number} if place.number > 1 else {}
+    found = client.get(f"{path}?{urlencode({**filters, **number, **asked})}")
+    listed = found.get("data", found.get("results")) if isinstance(found, dict) else found
+    if not isinstance(listed, list):
+        raise AnswerUnreadable(f"GET {path}: a list is expected")
+    meta = json_values.inner(json_values.inner(found, "meta"), "pagination") if isinstance(found, dict) else {}
+    total, size = (json_values.whole_number(meta, name) for name in ("total_size", "page_size"))
+    token = json_values.text(meta, "page_token")
+    return listed, place.after(listed, f"GET {path}", total=total, size=size, token=token)
 
 
 def _account(fields: Mapping[str, Any]) -> Account:
