@@ -74,13 +74,8 @@ REJECTION_TYPES = {
     Status.PENDING: "missing_funding",
     Status.REVERSED: "reversed",
 }
-REJECTION_STATUSES = {
-    **PAYMENT_STATUSES,
-    "insufficient funds": "pending",
-    "received": "pending",
-    "reversal": "reversed",
-}
-"""Of the rejection report, which has words of its own for `MissingFunding` and `PendingProcessing`."""
+REJECTION_WORDS = {"insufficient funds": "pending", "received": "pending", "reversal": "reversed"}
+"""The rejection report's own for `MissingFunding`, `PendingProcessing` and `Reversed`."""
 
 RECEIVED = frozenset({"received", "pendingprocessing"})
 
