@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from receiver.banks import json_values
@@ -112,7 +112,7 @@ def moment(text: str | None) -> Moment | None:
     at = json_values.read_time(text or "")
     if at is None or not EARLIEST <= at < LATEST:
         return None
-    is_day = len((text or "").strip()) <= DAY_CHARACTERS and not at.time()
+    is_day = len((text or "").strip()) <= DAY_CHARACTERS and at.time() == time.min
     return Moment(at, at + _DAY if is_day else None)
 
 

@@ -3,11 +3,11 @@
 import secrets
 import threading
 import uuid
-from collections import deque
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import jwt
 from flask import current_app, request
@@ -17,9 +17,11 @@ from receiver.simulator.faults import Faults
 from receiver.simulator.json_bodies import Refusal, RetryAfterForm, add_retry_after, plain_error
 from receiver.simulator.options import ConfigT, Options
 from receiver.simulator.outbox import CallbackRules, Outbox
-from receiver.simulator.scripts import Clock, Sleep
+from receiver.simulator.scripts import Clock, SetClock, Sleep
 
 REQUESTS_MAX = 1000
+
+RowT = TypeVar("RowT")
 
 
 class FixedWindow:
@@ -168,12 +170,13 @@ class SimulatedBank(CallbackRules, Generic[ConfigT]):
     def __init__(self, config: ConfigT, clock: Clock, sleep: Sleep) -> None:
         """Set the bank up; `sleep` waits in slow answers and between the tries of a callback."""
         self.options = Options(config)
-        self.clock = clock
+        self.clock = clock if isinstance(clock, SetClock) else SetClock(clock)
         self.sleep = sleep
         self.faults = Faults()
         self.requests = RequestLog()
         self.tokens = Tokens(clock)
         self.outbox = Outbox(self, clock, sleep)
+        self._pages_given: Counter[str] = Counter()
 
     @property
     def config(self) -> ConfigT:
@@ -182,6 +185,17 @@ class SimulatedBank(CallbackRules, Generic[ConfigT]):
 
     def announce_changes(self) -> None:
         """Send what has changed by itself since this was last asked."""
+
+    def as_it_moves(self, name: str, rows: Sequence[RowT], moving: int) -> list[RowT]:
+        """Return the rows of a list as they stand for its next page.
+
+        `moving` rows have gone from the beginning of the list to its end since the page before was given (0: none).
+        """
+        if not rows or not moving:
+            return list(rows)
+        first = self._pages_given[name] * moving % len(rows)
+        self._pages_given[name] += 1
+        return [*rows[first:], *rows[:first]]
 
     def usual_shape(self) -> str:
         """Return the shape in which errors come where none is named."""

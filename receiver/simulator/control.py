@@ -1,9 +1,10 @@
-"""Control endpoints that every bank shares, under `/_simulator`: requests, faults, options, deliveries, subscription.
+"""Control endpoints that every bank shares, under `/_simulator`: requests, faults, options, deliveries, clock.
 
 docs/simulator.md lists them with those of each bank. Bad input is answered 400 `{"error":"bad_input","message":…}`.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated
 
@@ -19,9 +20,11 @@ from receiver.simulator.json_bodies import (
     Body,
     Delay,
     Headers,
+    Number,
     RetryAfterForm,
     Seconds,
     Text,
+    Time,
     Url,
     json_answer,
     plain_error,
@@ -65,6 +68,15 @@ class FaultBody(Body):
     shape: str | None = None
     retry_after: RetryAfterForm = "minutes"
     status: Annotated[int, AfterValidator(_status_of_an_error)] = 400
+    share: Annotated[Number, Field(gt=0, le=1)] = 1.0
+
+
+class ClockBody(Body):
+    """What the bank's clock shows, `forward` seconds on from there, and how many times as fast it runs."""
+
+    now: Time | None = None
+    forward: Seconds = 0.0
+    speed: Annotated[Number, Field(ge=0, le=100_000)] | None = None
 
 
 class SubscriptionBody(Body):
@@ -82,6 +94,7 @@ class SendingBody(Body):
     copies: Annotated[int, Field(ge=0, le=200)] = 1
     headers: Headers = Field(default={})
     wait: bool = True
+    after: Seconds = 0.0
 
     def sending(self) -> Sending:
         """Return it as the outbox takes it."""
@@ -97,8 +110,11 @@ def send(messages: Sequence[Message], body: SendingBody) -> Response:
     outbox, sending = current_bank().outbox, body.sending()
     for message in messages:
         outbox.address(message, sending)
-    if not body.wait:
+    if body.after:
+        outbox.postpone(messages, sending, current_bank().clock() + timedelta(seconds=body.after))
+    elif not body.wait:
         outbox.spawn(messages, sending)
+    if body.after or not body.wait:
         subjects = [message.subject for message in messages]
         return json_answer({"subjects": subjects, "deliveries": [], **outbox.state()}, 202)
     sent = [delivery for message in messages for delivery in outbox.send(message, sending)]
@@ -179,6 +195,21 @@ def set_subscription() -> Response:
     """Switch callbacks on, the failures forgotten, or off; what was missed is never sent."""
     current_bank().outbox.activate(read_body(SubscriptionBody).active)
     return subscription()
+
+
+@blueprint.get("/clock")
+def clock() -> Response:
+    """Show the bank's time, and how many times as fast as the machine's it passes."""
+    found = current_bank().clock
+    return json_answer({"now": found().isoformat(), "speed": found.speed})
+
+
+@blueprint.put("/clock")
+def set_clock() -> Response:
+    """Set the bank's clock."""
+    body = read_body(ClockBody)
+    current_bank().clock.set(body.now, body.speed, body.forward)
+    return clock()
 
 
 @blueprint.post("/tokens/expire")

@@ -1,5 +1,6 @@
 """What the bank does wrong on demand, for which paths, and how often."""
 
+import random
 import threading
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -19,7 +20,8 @@ class Fault:
     `path` is a pattern in the manner of a shell, in which `*` also stands for slashes; `count` is how many requests it
     spoils (None: all, until the faults are cleared). `seconds` is how long a `slow` answer takes, or when a `429` or
     `503` says to come back; `size` is how many bytes a `huge` answer has; `status` is that of an `error`. `shape` is
-    one of the bank's shapes of errors (None: its usual one).
+    one of the bank's shapes of errors (None: its usual one). `share` is the part of the requests that it spoils, at
+    random but in the same way in each run: 0.05 is one in twenty.
     """
 
     kind: Kind
@@ -30,6 +32,7 @@ class Fault:
     shape: str | None = None
     retry_after: RetryAfterForm = "minutes"
     status: int = 400
+    share: float = 1.0
 
 
 class Faults:
@@ -38,6 +41,7 @@ class Faults:
     def __init__(self) -> None:
         """Start without a fault."""
         self._left: list[tuple[Fault, int | None]] = []
+        self._random = random.Random(0)  # noqa: S311 - no secret
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
@@ -46,10 +50,10 @@ class Faults:
             self._left.append((fault, fault.count))
 
     def take(self, path: str) -> Fault | None:
-        """Return the first fault that fits `path`, one use of it spent, or None."""
+        """Return the first fault that fits `path` and spoils this request, one use of it spent, or None."""
         with self._lock:
             for index, (fault, left) in enumerate(self._left):
-                if fnmatchcase(path, fault.path):
+                if fnmatchcase(path, fault.path) and (fault.share >= 1 or self._random.random() < fault.share):
                     self._spend(index, fault, left)
                     return fault
         return None

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -94,6 +94,8 @@ def _mark(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
+YEAR_MAX = 9000
+
 SECONDS_MAX = 1e8
 """Three years; more would leave what a datetime can hold."""
 
@@ -147,6 +149,17 @@ def _amount(value: object) -> Decimal:
     return Decimal(value)
 
 
+def _time(value: object) -> datetime:
+    """Read a time (RFC 3339) with its zone; what JSON has no form for is there as a text."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None or not 1970 < found.year < YEAR_MAX:
+        raise ValueError('must be a time with its zone such as "2026-03-02T12:00:00Z"')
+    return found.astimezone(UTC)
+
+
 def _number(value: object) -> object:
     """Read a number as a float; a truth value is none, nor is a text."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
@@ -188,6 +201,8 @@ Whole = Annotated[int, Field(ge=0, le=WHOLE_MAX)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 """An unsigned decimal string such as "1000.00"."""
+Time = Annotated[datetime, BeforeValidator(_time)]
+"""A time with its zone, `"2026-03-02T12:00:00Z"`."""
 Headers = Annotated[dict[str, str], BeforeValidator(_headers)]
 Objects = Annotated[list[dict[str, object]], Field(min_length=1, max_length=10_000)]
 Texts = Annotated[list[str], Field(max_length=LIST_MAX)]

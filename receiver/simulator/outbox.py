@@ -154,6 +154,7 @@ class Outbox:
         self._missed = 0
         self._failed = 0
         self._deliveries: deque[Delivery] = deque()
+        self._postponed: list[tuple[datetime, Sequence[Message], Sending]] = []
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -215,6 +216,26 @@ class Outbox:
                 self.send(message, sending)
 
         threading.Thread(target=send, name="callback", daemon=True).start()
+
+    def postpone(self, messages: Sequence[Message], sending: Sending, at: datetime) -> None:
+        """Send messages once it is `at`, unless the outbox is inactive by then."""
+        with self._lock:
+            self._postponed.append((at, messages, sending))
+
+    def send_due(self) -> None:
+        """Send what was postponed until now, in a thread."""
+        now = self._clock()
+        with self._lock:
+            due = [entry for entry in self._postponed if entry[0] <= now]
+            self._postponed = [entry for entry in self._postponed if entry[0] > now]
+
+        def send() -> None:
+            for _, messages, sending in due:
+                for message in messages:
+                    self.send(message, sending)
+
+        if due:
+            threading.Thread(target=send, name="callback", daemon=True).start()
 
     def deliveries(self) -> list[Delivery]:
         """Return the last deliveries, oldest first."""

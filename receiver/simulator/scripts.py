@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 Clock = Callable[[], datetime]
@@ -20,6 +20,41 @@ UNKNOWN = "unknown"
 def utc_now() -> datetime:
     """Return the machine's time in UTC."""
     return datetime.now(UTC)
+
+
+class SetClock:
+    """A clock that follows another one until it is set, and may run faster than it."""
+
+    def __init__(self, base: Clock) -> None:
+        """Begin as `base` stands, and as fast."""
+        self._base = base
+        self._speed = 1.0
+        self._from = self._at = base()
+        self._lock = threading.Lock()
+
+    def __call__(self) -> datetime:
+        """Return the time that it shows (UTC)."""
+        with self._lock:
+            return self._now()
+
+    @property
+    def speed(self) -> float:
+        """How many times as fast as its base it runs."""
+        return self._speed
+
+    def set(self, at: datetime | None = None, speed: float | None = None, forward: float = 0) -> None:
+        """Show `at` (None: as it stands), `forward` seconds later, and run on at `speed` (None: as before).
+
+        Raises:
+            OverflowError: a time beyond all bounds.
+        """
+        with self._lock:
+            self._at = (self._now() if at is None else at) + timedelta(seconds=forward)
+            self._from = self._base()
+            self._speed = self._speed if speed is None else speed
+
+    def _now(self) -> datetime:
+        return self._at + (self._base() - self._from) * self._speed
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from receiver.simulator import control
 from receiver.simulator.bank import SimulatedBank
 from receiver.simulator.gateway import CONTROL_PREFIX, create_app
 from receiver.simulator.options import ConfigT
-from receiver.simulator.scripts import Clock, Sleep, utc_now
+from receiver.simulator.scripts import Clock, SetClock, Sleep, utc_now
 from receiver.simulator.tls import TlsServer
 
 _POLL_SECONDS = 0.02
@@ -59,7 +59,8 @@ class BankServer(Generic[ConfigT, BankT]):
         self._stopping = threading.Event()
         self._closing = ExitStack()
         self._threads: list[threading.Thread] = []
-        self.bank: BankT = type(self).bank_class(config, clock, sleep or self._stopping.wait)
+        self.clock = SetClock(clock)
+        self.bank: BankT = type(self).bank_class(config, self.clock, sleep or self._stopping.wait)
         self.options = self.bank.options
         self.faults, self.requests, self.outbox = self.bank.faults, self.bank.requests, self.bank.outbox
         self.app = create_app(self.bank, (control.blueprint, *self.blueprints))
@@ -144,6 +145,7 @@ class BankServer(Generic[ConfigT, BankT]):
     def _watch(self) -> None:
         while not self._stopping.wait(_POLL_SECONDS):
             self.bank.announce_changes()
+            self.outbox.send_due()
 
     def _spawn(self, target: Callable[..., None], *given: object) -> None:
         thread = threading.Thread(target=target, args=given, name="simulator", daemon=True)

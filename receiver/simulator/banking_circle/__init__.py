@@ -2,7 +2,7 @@
 
 import ssl
 
-from receiver.simulator.banking_circle import control, endpoints, subscriptions
+from receiver.simulator.banking_circle import control, endpoints, reports, subscriptions
 from receiver.simulator.banking_circle.bank import Bank
 from receiver.simulator.banking_circle.config import Config
 from receiver.simulator.server import BankServer
@@ -19,7 +19,7 @@ class Simulator(BankServer[Config, Bank]):
     title = "Banking Circle"
     config_class = Config
     bank_class = Bank
-    blueprints = (endpoints.blueprint, subscriptions.blueprint, control.blueprint)
+    blueprints = (endpoints.blueprint, reports.blueprint, subscriptions.blueprint, control.blueprint)
     certificates: CertificateFiles
 
     def tls(self, config: Config, host: str) -> tuple[ssl.SSLContext, int]:

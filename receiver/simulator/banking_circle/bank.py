@@ -66,6 +66,7 @@ class Bank(SimulatedBank[Config]):
         self.payments = Payments()
         self.subscriptions: dict[str, Subscription] = {}
         self.accounts: list[Account] = payments.made_up_accounts(config.accounts)
+        self.rows: list[object] = []
         self.answers = itertools.count()
         self._numbers = itertools.count(1)
         self._limit = FixedWindow(clock)
@@ -87,9 +88,14 @@ class Bank(SimulatedBank[Config]):
         remittance: Sequence[str] = ("Invoice 1",),
         is_return: bool = False,
         announced: bool = True,
+        at: datetime | None = None,
+        is_known: bool = True,
     ) -> Payment:
-        """Take up a payment, or replace the one with its id; without a script it goes the way of its amount."""
-        now, config = self.clock(), self.config
+        """Take up a payment, or replace the one with its id; without a script it goes the way of its amount.
+
+        It was made `at` (UTC; None: now). One that is not known is made, and the bank knows nothing of it.
+        """
+        now, config = at or self.clock(), self.config
         outgoing = classification == "Outgoing"
         sandbox = payments.sandbox_script(amount, config.pending_seconds).faster(config.speed)
         comes_back = script is None and amount == payments.RETURNED and outgoing
@@ -107,9 +113,15 @@ class Bank(SimulatedBank[Config]):
             is_return,
             payments.SANDBOX_SECONDS / config.speed if comes_back else None,
             announced,
+            self.number_of(account_id or account),
         )
-        self.payments.put(payment.payment_id, payment)
+        if is_known:
+            self.payments.put(payment.payment_id, payment)
         return payment
+
+    def number_of(self, account_id: str) -> str | None:
+        """Return by what an account is known outside the bank: its IBAN."""
+        return next((account.iban for account in self.accounts if account.account_id == account_id), None)
 
     def announce_changes(self) -> None:
         """Send notifications of what has changed, money that comes back among it."""

@@ -39,6 +39,9 @@ class Config(BankConfig):
     change of a payment's status is announced by itself, `batch_size` notifications in a callback at most. `booked` says
     when, beside Processed, Booked is sent: `after`, `before` or `never`. `envelope` is an `object` or a bare `array`.
 
+    Reports are `granted` to the user or `refused`; `moving_rows` go from the beginning of the reconciliation report to
+    its end whenever a page of it was given.
+
     `speed` also speeds up what the sandbox amounts do; `pending_seconds` is how long a payment is PendingProcessing.
     """
 
@@ -70,6 +73,8 @@ class Config(BankConfig):
     envelope: Literal["object", "array"] = "object"
     byte_order_mark: bool = False
     pending_seconds: Seconds = 2.0
+    reports: Literal["granted", "refused"] = "granted"
+    moving_rows: Whole = 0
 
     @model_validator(mode="after")
     def _key_fits(self) -> Self:

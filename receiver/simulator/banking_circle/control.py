@@ -1,6 +1,6 @@
 """Control endpoints of Banking Circle, under `/_simulator`; docs/simulator.md lists them."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from decimal import Decimal
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from receiver.simulator.json_bodies import (
     StatusScript,
     Text,
     Texts,
+    Time,
     json_answer,
     read_body,
 )
@@ -38,10 +39,14 @@ class PaymentBody(Body):
     remittance: Texts = Field(default=["Invoice 1"])
     is_return: bool = Field(default=False, alias="return")
     tell: bool | None = None
+    at: Time | None = None
 
 
 class NotificationsBody(SendingBody):
-    """What to send: about one payment, about `count` new ones, or `notifications` as they are."""
+    """What to send: about one payment, about `count` new ones, or `notifications` as they are.
+
+    They may claim another amount than the bank has; new payments may be denied: told, and not known to the bank.
+    """
 
     variant: Variant = "genuine"
     payment_id: Text | None = None
@@ -49,8 +54,16 @@ class NotificationsBody(SendingBody):
     count: Annotated[int, Field(ge=0, le=100_000)] = 1
     padding: Annotated[int, Field(ge=0, le=100_000)] = 0
     notifications: Objects | None = None
+    claimed_amount: Amount | None = None
+    deny: bool = False
     batch_size: Annotated[int, Field(ge=0, le=1000)] | None = None
     order: BatchOrder = "kept"
+
+
+class RowBody(Body):
+    """A row of the reconciliation report, in whatever form."""
+
+    raw: object = None
 
 
 class AccountsBody(Body):
@@ -76,6 +89,14 @@ def add_payment() -> Response:
 def put_payment(payment_id: str) -> Response:
     """Take up a payment with an id of one's own, quietly; it replaces the payment with that id."""
     return _taken_up(payment_id, announced=False)
+
+
+@blueprint.post("/report-rows")
+def add_row() -> Response:
+    """Let the reconciliation report show anything at all, besides what it does, on every day."""
+    row = read_body(RowBody).raw
+    bank().rows.append(row)
+    return json_answer({"row": row})
 
 
 @blueprint.post("/notifications")
@@ -128,6 +149,8 @@ def _notifications(body: NotificationsBody) -> list[dict[str, object]]:
         if payment is None:
             raise BadInput("paymentId is not that of a payment; make it first")
         made = [payment]
+    if body.claimed_amount is not None:
+        made = [replace(payment, amount=body.claimed_amount) for payment in made]
     return [notification(payment, body.type, bank().config, bank().clock()) for payment in made]
 
 
@@ -136,4 +159,5 @@ def _new_payment(body: NotificationsBody) -> Payment:
         classification="Incoming" if body.type.startswith("Incoming") else "Outgoing",
         remittance=["Größe " + "x" * body.padding] if body.padding else ["Invoice 1"],
         announced=False,
+        is_known=not body.deny,
     )

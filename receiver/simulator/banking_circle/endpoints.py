@@ -25,7 +25,17 @@ def enter() -> None:
     Raises:
         Refusal: 401.
     """
-    if request.endpoint != "banking_circle.authorize" and bank().tokens.presented() is None:
+    if request.endpoint != "banking_circle.authorize":
+        check_token()
+
+
+def check_token() -> None:
+    """Check the bearer token.
+
+    Raises:
+        Refusal: 401.
+    """
+    if bank().tokens.presented() is None:
         raise Refusal(401, "Unauthorized", "The access token is missing or has expired")
 
 
@@ -81,7 +91,7 @@ def payments() -> Response:
         for found, status in reversed(bank().payments.known(now))
         if _wanted(found, status, request.args)
     ]
-    return _page([found.as_json(status, now, form) for found, status in known])
+    return page([found.as_json(status, now, form) for found, status in known])
 
 
 @blueprint.get("/accounts")
@@ -90,7 +100,7 @@ def accounts() -> Response:
     shown = [account.as_json(bank().clock()) for account in bank().accounts]
     if not shown:
         raise Refusal(404, "NotFound", "No accounts were found")
-    return json_answer(shown[0]) if bank().config.accounts_shape == "bare" else _page(shown)
+    return json_answer(shown[0]) if bank().config.accounts_shape == "bare" else page(shown)
 
 
 def _typed(when: str) -> bool:
@@ -120,7 +130,12 @@ def _wanted(found: Payment, status: str, query: Mapping[str, str]) -> bool:
     return all(first[:10] <= day for first in firsts) and all(last[:10] >= day for last in lasts)
 
 
-def _page(entries: Sequence[object]) -> Response:
+def page(entries: Sequence[object]) -> Response:
+    """Answer with the page that is asked for.
+
+    Raises:
+        Refusal: 400 for numbers out of range.
+    """
     config = bank().config
     number, size = _whole("PageNumber", 1, 10**9), _whole("PageSize", SIZE_DEFAULT, SIZE_MAX)
     first = (number - 1) * size

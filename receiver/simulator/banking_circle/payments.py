@@ -61,6 +61,8 @@ class Payment(Scripted):
     is_return: bool = False
     returns_after: float | None = None
     announced: bool = True
+    account: str | None = None
+    """The account's IBAN."""
 
     def comes_back(self, now: datetime) -> bool:
         """Tell whether the money is on its way back by `now`."""
@@ -91,7 +93,8 @@ class Payment(Scripted):
         since = precise(self.started + timedelta(seconds=self.script.since(self.age(now))), "+00:00")
         incoming = self.classification == "Incoming"
         amount = {"currency": self.currency, "amount": self.amount}
-        own = {"accountId": self.account_id, "creditAmount" if incoming else "debitAmount": amount}
+        known = {"account": self.account, "financialInstitution": "SXPYDKKK", "country": "DK"} if self.account else None
+        own = {"accountId": self.account_id, "account": known, "creditAmount" if incoming else "debitAmount": amount}
         lines = dict(zip(("line1", "line2", "line3", "line4"), self.remittance, strict=False))
         shown: dict[str, object] = {
             "paymentId": self.payment_id,
@@ -161,9 +164,13 @@ class Account:
         """Its id, the same in every run."""
         return str(uuid.uuid5(_SPACE, str(self.number)))
 
+    @property
+    def iban(self) -> str:
+        """By what it is known outside the bank."""
+        return f"DK{10 + self.number % 90:02d}8900{self.number:010d}"
+
     def as_json(self, now: datetime) -> dict[str, object]:
         """Return the account as `GET /api/v1/accounts` shows it."""
-        iban = f"DK{10 + self.number % 90:02d}8900{self.number:010d}"
         balance = {
             "type": "ClosingBooked",
             "currency": self.currency,
@@ -175,8 +182,8 @@ class Account:
         return {
             "accountId": self.account_id,
             "accountDescription": f"Account {self.number}",
-            "accountIdentifiers": [{"account": iban, "financialInstitution": "SXPYDKKK", "country": "DK"}],
-            "ibans": [iban],
+            "accountIdentifiers": [{"account": self.iban, "financialInstitution": "SXPYDKKK", "country": "DK"}],
+            "ibans": [self.iban],
             "status": self.status,
             "currency": self.currency,
             "openingDate": "2020-01-01",

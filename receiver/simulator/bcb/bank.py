@@ -5,7 +5,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, cast, get_args
 
 from werkzeug.wrappers import Response
@@ -14,7 +14,7 @@ from receiver.simulator.bank import FixedWindow, SimulatedBank, current_bank
 from receiver.simulator.bcb.callbacks import KeyRing, SignedMessage, Signer, Stamp, forger, hmac_signer, rsa_signer
 from receiver.simulator.bcb.clients import Client, CredentialAnswers
 from receiver.simulator.bcb.config import Config, ErrorShape, Method
-from receiver.simulator.bcb.payments import SUBSCRIPTION_ID, Account, Job, JobPlan, Payment
+from receiver.simulator.bcb.payments import SUBSCRIPTION_ID, Account, Entry, Job, JobPlan, Payment
 from receiver.simulator.json_bodies import RetryAfterForm, dumps, json_answer
 from receiver.simulator.outbox import REPEATED, Callback, Delivery, Message, Sending
 from receiver.simulator.scripts import Clock, Registry, Sleep
@@ -58,6 +58,7 @@ class Bank(SimulatedBank[Config]):
         self.job_plan = JobPlan(config.job_script)
         self.requests_limit = FixedWindow(clock)
         self.creations_limit = FixedWindow(clock)
+        self._entries: list[Entry] = []
         self._accounts = {number: Account(number, "USD") for number in config.accounts}
         self._subscriptions: dict[str, Subscription] = {}
         self._lock = threading.Lock()
@@ -92,6 +93,23 @@ class Bank(SimulatedBank[Config]):
         """Return an account's payments that the bank knows now, each with its status, oldest first."""
         known = self.payments.known(self.clock())
         return [(payment, status) for payment, status in known if payment.account == account.number]
+
+    def add_entry(self, entry: Entry) -> None:
+        """Enter something on an account that is no payment, or is one once more."""
+        with self._lock:
+            self._accounts.setdefault(entry.account, Account(entry.account, "USD"))
+            self._entries.append(entry)
+
+    def transactions(self, account: Account, first: date, last: date) -> list[object]:
+        """Return an account's entries of the days from `first` to `last` (UTC), as the bank shows them."""
+        with self._lock:
+            entries = [entry for entry in self._entries if entry.account == account.number]
+        paid = [payment for payment, _ in self.payments_of(account)]
+        entries += [Entry(account.number, payment.started, payment.as_transaction()) for payment in paid]
+        found = [entry for entry in entries if first <= entry.posted.date() <= last]
+        found.sort(key=lambda entry: entry.posted, reverse=self.config.transactions_order == "newest")
+        shown = [entry.shown for entry in found]
+        return self.as_it_moves(account.number, shown, self.config.moving_rows)
 
     def create_job(self, total: int, callback_url: str | None, custom_headers: Mapping[str, str]) -> Job:
         """Start a job of `total` items that goes as is planned."""

@@ -66,6 +66,9 @@ class Config(BankConfig):
     `rate_limit` requests are allowed in `rate_window_seconds` for each client (0: no limit), one creation of virtual
     accounts in `virtual_account_gap_seconds`. `fresh_each_try` gives each try of a callback its own nonce and
     timestamp. `error_shape` is the shape of the bank's error bodies.
+
+    `transactions_order` is which entry of an account comes first; `moving_rows` of them go from the beginning of the
+    list to its end whenever a page of it was given.
     """
 
     client_id: Annotated[str, FIXED] = "simulator-client"
@@ -84,6 +87,8 @@ class Config(BankConfig):
     job_script: Annotated[StatusScript, FIXED] = JOB_SCRIPT
     fresh_each_try: bool = False
     error_shape: ErrorShape = "full"
+    transactions_order: Literal["oldest", "newest"] = "oldest"
+    moving_rows: Whole = 0
 
     @model_validator(mode="after")
     def _secret_fits(self) -> Self:

@@ -13,7 +13,7 @@ from receiver.simulator.bcb.callbacks import STALE_SECONDS, ContentEncoding, Sig
 from receiver.simulator.bcb.clients import OldTokens
 from receiver.simulator.bcb.config import EXAMPLE_ACCOUNT, Method
 from receiver.simulator.bcb.credentials import not_found
-from receiver.simulator.bcb.payments import Direction, ItemResult, Job, JobPlan, Payment
+from receiver.simulator.bcb.payments import Direction, Entry, ItemResult, Job, JobPlan, Payment
 from receiver.simulator.control import SendingBody, control_blueprint, send
 from receiver.simulator.json_bodies import (
     Amount,
@@ -23,6 +23,7 @@ from receiver.simulator.json_bodies import (
     StatusScript,
     Text,
     Texts,
+    Time,
     Url,
     json_answer,
     read_body,
@@ -67,9 +68,10 @@ class PaymentFields(Body):
     type: Text | None = None
     details: Text | None = None
     script: StatusScript | None = None
+    at: Time | None = None
 
     def payment(self, transaction_id: str, known: Payment | None) -> Payment:
-        """Return the payment, its script started now."""
+        """Return the payment, its script started now, or when it is said."""
         config = bank().config
         usual = known or Payment(
             transaction_id, EXAMPLE_ACCOUNT, EXAMPLE_AMOUNT, "USD", config.payment_script, bank().clock()
@@ -80,7 +82,7 @@ class PaymentFields(Body):
             usual.amount if self.amount is None else self.amount,
             self.currency or usual.currency,
             self.script or usual.script,
-            bank().clock(),
+            self.at or bank().clock(),
             self.direction or usual.direction,
             self.type or usual.kind,
             self.details or usual.details,
@@ -88,9 +90,23 @@ class PaymentFields(Body):
 
 
 class DepositBody(PaymentFields, SignedSendingBody):
-    """A deposit and how its notification is sent."""
+    """A deposit and how its notification is sent, if it is.
+
+    It may be dropped: the bank knows the deposit, and never tells it. It may be denied: it is told, and the bank does
+    not know it. It may claim another amount than the bank has.
+    """
 
     transaction_id: Text | None = None
+    drop: bool = False
+    deny: bool = False
+    claimed_amount: Amount | None = None
+
+
+class TransactionBody(PaymentFields):
+    """An entry of an account that no payment stands behind; `raw` is shown in its place."""
+
+    transaction_id: Text | None = None
+    raw: object = None
 
 
 class JobPlanBody(Body):
@@ -175,13 +191,26 @@ def send_deposit() -> Response:
     transaction_id = body.transaction_id or f"FT{secrets.token_hex(6).upper()}"
     known = bank().payments.get(transaction_id)
     payment = body.payment(transaction_id, known)
-    message = _different(bank().deposit_message(payment, **body.signed()), body)
-    bank().outbox.address(message, body.sending())
+    claimed = payment if body.claimed_amount is None else replace(payment, amount=body.claimed_amount)
+    message = _different(bank().deposit_message(claimed, **body.signed()), body)
+    if not body.drop:
+        bank().outbox.address(message, body.sending())
     if known is not None and body.script is not None:
         bank().add_payment(replace(known, script=body.script, started=bank().clock()))
-    elif known is None and (body.script is not None or body.variant not in ("forged", "unsigned")):
+    elif known is None and not body.deny and (body.script is not None or body.variant not in ("forged", "unsigned")):
         bank().add_payment(payment)
-    return send([message], body)
+    return send([] if body.drop else [message], body)
+
+
+@blueprint.post("/transactions")
+def add_transaction() -> Response:
+    """Enter something on an account beside its payments: a fee, the other side of a transfer, or any JSON at all."""
+    body = read_body(TransactionBody)
+    transaction_id = body.transaction_id or f"FT{secrets.token_hex(6).upper()}"
+    payment = body.payment(transaction_id, None)
+    shown = payment.as_transaction() if body.raw is None else body.raw
+    bank().add_entry(Entry(payment.account, payment.started, shown))
+    return json_answer({"transaction": shown})
 
 
 @blueprint.put("/job-plan")

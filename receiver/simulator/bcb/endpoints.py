@@ -79,8 +79,7 @@ def account_transactions(number: str) -> Response:
     """List the entries of an account in at most one year, both days included."""
     need("get-transactions")
     first, last = _date_range(bank().clock())
-    known = bank().payments_of(_account(number))
-    return _page([payment.as_transaction() for payment, _ in known if first <= payment.started.date() <= last])
+    return _page(bank().transactions(_account(number), first, last))
 
 
 @blueprint.post("/v1/notifications/subscriptions")

@@ -81,6 +81,16 @@ class Payment(Scripted):
 
 
 @dataclass(frozen=True)
+class Entry:
+    """An entry of an account that no payment stands behind, such as a fee, or one that is written in another way."""
+
+    account: str
+    posted: datetime
+    shown: object
+    """As the bank shows it."""
+
+
+@dataclass(frozen=True)
 class Account:
     """One account in one currency; it starts with nothing on it."""
 
