@@ -172,6 +172,8 @@ class HttpClient:
         wants_json: bool = True,
     ) -> Any:
         self._before_request()
+        # What is asked for may be long, and holds nothing that staff need to read in an error.
+        name = f"{method} {path.partition('?')[0]}"
         shown = self._authorization if headers is None else headers
         in_headers = [value for name, value in shown.items() if name.lower() != "content-type"]
         secrets = _confidential([self.token, *_texts_in(body), *confidential, *in_headers])
@@ -189,10 +191,10 @@ class HttpClient:
             ) as response:
                 content = self._content(response)
         except (requests.RequestException, HTTPError, UnicodeError) as error:
-            raise _unreached(f"{method} {path}", self.base_url, error) from error
+            raise _unreached(name, self.base_url, error) from error
         if not wants_json and response.ok and response.status_code < 300:
             return None
-        return self._read(f"{method} {path}", response, content, secrets)
+        return self._read(name, response, content, secrets)
 
     def _content(self, response: requests.Response) -> bytes:
         """Read what fits, and no longer than the time for an answer, however slowly it drips."""

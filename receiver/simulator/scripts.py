@@ -181,6 +181,12 @@ class Registry(Generic[EntryT]):
         with self._lock:
             return list(self._entries.values())
 
+    def clear(self) -> None:
+        """Forget every entry."""
+        with self._lock:
+            self._entries.clear()
+            self._announced.clear()
+
     def known(self, now: datetime) -> list[tuple[EntryT, str]]:
         """Return what the bank knows at `now`, each with its status, oldest first."""
         return [(entry, status) for entry in self.all() if (status := entry.status(now)) is not None]
