@@ -16,6 +16,7 @@ from receiver.simulator.bank import current_bank
 from receiver.simulator.faults import HUGE_BYTES, Fault, Kind
 from receiver.simulator.gateway import CONTROL_PREFIX
 from receiver.simulator.json_bodies import (
+    YEAR_MAX,
     BadInput,
     Body,
     Delay,
@@ -32,6 +33,8 @@ from receiver.simulator.json_bodies import (
     read_object,
 )
 from receiver.simulator.outbox import Message, NothingToSend, Sending
+
+SECONDS_A_YEAR = 365 * 86400
 
 ERROR_STATUSES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
 
@@ -207,8 +210,10 @@ def clock() -> Response:
 @blueprint.put("/clock")
 def set_clock() -> Response:
     """Set the bank's clock."""
-    body = read_body(ClockBody)
-    current_bank().clock.set(body.now, body.speed, body.forward)
+    body, found = read_body(ClockBody), current_bank().clock
+    if (body.now or found()).year + body.forward / SECONDS_A_YEAR >= YEAR_MAX:
+        raise BadInput(f"forward must not lead beyond the year {YEAR_MAX}")
+    found.set(body.now, body.speed, body.forward)
     return clock()
 
 

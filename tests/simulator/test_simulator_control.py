@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from simulator.callers import Caller
 
 from receiver.simulator.bcb import Config, Simulator
-from receiver.simulator.scripts import utc_now
 
 ROUTES = [
     ("PUT", "/payments/FT1"),
@@ -22,6 +21,8 @@ ROUTES = [
     ("PUT", "/rate-limit"),
     ("PUT", "/permissions"),
     ("POST", "/faults"),
+    ("POST", "/transactions"),
+    ("PUT", "/clock"),
 ]
 
 
@@ -70,6 +71,12 @@ def test_it_answers_400_to_what_it_can_not_read(caller: Caller, method: str, pat
         ("POST", "/faults", {"kind": "odd"}, "kind"),
         ("POST", "/faults", {"kind": "500", "count": -1}, "count"),
         ("POST", "/faults", {"kind": "500", "shape": "round"}, "shape"),
+        ("POST", "/faults", {"kind": "500", "share": 0}, "share"),
+        ("PUT", "/clock", {"now": "2026-03-02T12:00:00"}, "now"),
+        ("PUT", "/clock", {"now": 7}, "now"),
+        ("PUT", "/clock", {"speed": -1}, "speed"),
+        ("PUT", "/clock", {"now": "8999-01-01T00:00:00Z", "forward": 1e8}, "forward"),
+        ("POST", "/transactions", {"at": "0001-01-01T00:00:00Z"}, "at"),
     ],
 )
 def test_it_names_the_field_that_it_does_not_take(
@@ -147,15 +154,28 @@ NAMES = [
     *("transactionId", "account", "amount", "currency", "direction", "type", "details", "script", "method", "wait"),
     *("signedPath", "variant", "ageSeconds", "contentEncoding", "customHeaders", "freshEachTry", "delays", "failed"),
     *("resultAsText", "total", "results", "callbackUrl", "seconds", "requests", "permissions", "kind", "path"),
-    *("count", "size", "shape", "retryAfter", "keepVersion"),
+    *("count", "size", "shape", "retryAfter", "keepVersion", "at", "raw", "drop", "deny", "claimedAmount", "after"),
+    *("share", "now", "forward", "speed"),
 ]
-VALUES = JSON | st.sampled_from(["1.00", "Credit", "hmac", "again", "forged", "500", [["Pending", 1], ["Completed"]]])
+VALUES = JSON | st.sampled_from(
+    [
+        "2026-03-02T12:00:00Z",
+        1e8,
+        0.5,
+        "1.00",
+        "Credit",
+        "hmac",
+        "again",
+        "forged",
+        "500",
+        [["Pending", 1], ["Completed"]],
+    ]
+)
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[FlaskClient]:
     simulator = Simulator(Config(callback_url=None), sleep=lambda _: True)
-    assert simulator.bank.clock is utc_now
     yield simulator.app.test_client()
     simulator.stop()
 
