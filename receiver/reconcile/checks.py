@@ -155,15 +155,32 @@ class Reconciler:
         try:
             finding = ask(session, due, facts)
         except BudgetSpent as spent:
-            log.info("%s: %s", source.name, spent)
-            # No longer than any pause: what is stored by a clock that is wrong must be told from what is meant.
-            until = min(spent.until, self._runtime.clock() + self._longest(source))
-            with self._runtime.database.write() as connection:
-                payments.put_off(connection, [due], until)
+            self.put_off(source, [due], spent)
             return False
-        schedule = self._schedule.at_least(session.bank.pauses)
-        record(self._runtime.database, due, finding, schedule, self._runtime.clock())
+        self.record(source, due, finding)
         return True
+
+    def put_off(self, source: SourceRecord, dues: Sequence[Due], spent: BudgetSpent) -> None:
+        """Give back unasked what was claimed, until the bank takes requests.
+
+        Raises:
+            StoreUnavailable
+        """
+        log.info("%s: %s", source.name, spent)
+        # No longer than any pause: what is stored by a clock that is wrong must be told from what is meant.
+        until = min(spent.until, self._runtime.clock() + self._longest(source))
+        with self._runtime.database.write() as connection:
+            payments.put_off(connection, dues, until)
+
+    def record(self, source: SourceRecord, due: Due, finding: "Finding") -> None:
+        """Write down what came of asking, and when to ask next.
+
+        Raises:
+            LeaseLost
+            StoreUnavailable
+        """
+        schedule = self._schedule.at_least(banks.named(source.bank).pauses)
+        record(self._runtime.database, due, finding, schedule, self._runtime.clock())
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
         with self._runtime.database.read() as connection:

@@ -125,6 +125,23 @@ def claim_due(
     return fetch_all(connection, Due, taken)
 
 
+class DuePayment(NamedTuple):
+    """A payment that is due, and that nobody asks about just now."""
+
+    id: int
+    source_id: int
+    subject: str
+
+
+def due_payments(connection: Connection, now: datetime, limit: int) -> list[DuePayment]:
+    """Return the payments among the `limit` subjects that are longest due, whatever their source."""
+    # By the one index that leads with the time: how many subjects a source has is of no matter.
+    due = select(_subjects).where(_subjects.c.due_at <= now).order_by(_subjects.c.due_at).limit(limit).subquery()
+    free = or_(due.c.leased_until.is_(None), due.c.leased_until <= now)
+    query = select(due.c.id, due.c.source_id, due.c.subject).where(due.c.kind == SubjectKind.PAYMENT, free)
+    return fetch_all(connection, DuePayment, query.order_by(due.c.due_at))
+
+
 def locked_state(connection: Connection, due: Due) -> State:
     """Return what is known now, and keep other writers from it until the transaction ends.
 

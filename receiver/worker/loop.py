@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from receiver.credentials.rotation import CredentialChanges
 from receiver.projection.projector import catch_up
+from receiver.reconcile.bulk import BulkChecks
 from receiver.reconcile.checks import Reconciler
 from receiver.replay.run import Runner
 from receiver.runtime import Runtime
@@ -87,6 +88,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         ClockPutRight(reconciler, runtime.clock).look,
         SearchIndex(runtime).index,
         Exceptions(runtime).look,
+        BulkChecks(runtime, reconciler).check_due,
     )
 
 

@@ -257,6 +257,7 @@ EXCEPTIONS: dict[str, Query] = {
 }
 
 HEALTH: dict[str, Query] = {
+    "what is due at every bank": lambda connection: payments.due_payments(connection, MIDDLE, 200),
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
     "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
     "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE),

@@ -1,0 +1,165 @@
+"""Asking in bulk: where many payments of one account are due, one question for all of them, before any for each."""
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from receiver import banks
+from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.banks.abilities import AnswerPage, AnswersInBulk
+from receiver.banks.errors import BankError
+from receiver.banks.http import HttpClient
+from receiver.banks.protocol import Answer
+from receiver.reconcile.checks import Finding, Reconciler
+from receiver.runtime import Runtime
+from receiver.store import particulars, payments, sources
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.payments import Due, LeaseLost
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
+
+MANY = 10
+"""So many of one account are due before it is asked for as a whole."""
+
+AT_ONCE = 200
+"""Payments and jobs that are looked at together."""
+
+SAVED = 2
+"""So many payments each page has to answer for, on the average: else a question for each is no dearer."""
+
+PAGES_MAX = 20
+"""Of one account at a time, so that it ends before the leases do."""
+
+NOT_FOR = timedelta(hours=1)
+"""How long an account is not asked for as a whole once that has saved nothing."""
+
+
+@dataclass
+class Reading:
+    """What an account's list has answered so far."""
+
+    answers: dict[str, Answer | None] = field(default_factory=dict)
+    """By the payment's id; none for one that has several, of which nobody knows which is meant."""
+    pages: int = 0
+
+    def add(self, listed: Sequence[tuple[str, Answer]]) -> None:
+        """Take in a page."""
+        self.pages += 1
+        for payment_id, answer in listed:
+            before = self.answers.setdefault(payment_id, answer)
+            if before is not None and before.bank_status != answer.bank_status:
+                self.answers[payment_id] = None
+
+
+class BulkChecks:
+    """Checks payments by the lists of their accounts; what is not in them is left to single questions."""
+
+    def __init__(self, runtime: Runtime, reconciler: Reconciler) -> None:
+        self._runtime = runtime
+        self._reconciler = reconciler
+        self._lease = timedelta(seconds=runtime.settings.lease_seconds)
+        self._not_before: dict[tuple[int, str], datetime] = {}
+        """By source and account; each process has its own."""
+
+    def check_due(self) -> int:
+        """Check what is due at every bank that answers in bulk; return how many payments were checked.
+
+        Raises:
+            StoreUnavailable
+        """
+        return sum(self._check(source, account, ids) for (source, account), ids in self._due())
+
+    def _due(self) -> list[tuple[tuple[SourceRecord, str], list[int]]]:
+        """Return the payments that are due, by source and account, of those accounts that have many of them."""
+        now = self._runtime.clock()
+        found: dict[tuple[int, str], list[int]] = {}
+        with self._runtime.database.read() as connection:
+            due = payments.due_payments(connection, now, AT_ONCE)
+            if len(due) < MANY:
+                return []
+            asked = {source.id: source for source in sources.every(connection) if _answers_in_bulk(source)}
+            for subject_id, source_id, subject in due:
+                about = source_id in asked and particulars.of_subject(connection, source_id, "payment", subject)
+                if about and "account" in about:
+                    found.setdefault((source_id, about["account"]), []).append(subject_id)
+        return [
+            ((asked[source_id], account), ids)
+            for (source_id, account), ids in found.items()
+            if len(ids) >= MANY and self._not_before.get((source_id, account), now) <= now
+        ]
+
+    def _check(self, source: SourceRecord, account: str, subject_ids: Sequence[int]) -> int:
+        # The leases come first: what is claimed after that is asked for once more.
+        dues = self._claim(subject_ids)
+        reading = Reading()
+        try:
+            self._read(source, account, dues, reading)
+        except BudgetSpent as spent:
+            self._reconciler.put_off(source, dues, spent)
+            return 0
+        except (BankError, DecryptionFailed) as error:
+            log.info("%s: asking for an account's payments in bulk: %s", source.name, error)
+        done = self._record(source, dues, reading)
+        if done < SAVED * max(reading.pages, 1):
+            self._not_before[source.id, account] = self._runtime.clock() + NOT_FOR
+        return done
+
+    def _claim(self, subject_ids: Sequence[int]) -> list[Due]:
+        now = self._runtime.clock()
+        until, lease = now + self._lease, secrets.token_hex(8)
+        with self._runtime.database.write() as connection:
+            return [
+                due
+                for subject_id in sorted(subject_ids)
+                for due in payments.claim_due(
+                    connection, now=now, until=until, lease=lease, limit=1, subject_id=subject_id
+                )
+            ]
+
+    def _read(self, source: SourceRecord, account: str, dues: Sequence[Due], reading: Reading) -> None:
+        """Read an account's list until all are found, it ends, or single questions were as cheap.
+
+        Raises:
+            BankError
+            BudgetSpent
+            StoreUnavailable
+            DecryptionFailed
+        """
+        session = BankSession(self._runtime, source)
+        bank = session.bank
+        place: str | None = None
+        wanted = {due.subject for due in dues}
+        most = min(len(dues) // SAVED, PAGES_MAX)
+        while isinstance(bank, AnswersInBulk) and reading.pages < most and not wanted <= reading.answers.keys():
+            page = session.ask(_question(bank, account, place))
+            reading.add(page.answers)
+            place = page.next
+            if place is None:
+                return
+
+    def _record(self, source: SourceRecord, dues: Sequence[Due], reading: Reading) -> int:
+        """Write down what was answered, and give back what was not, as long due as it was."""
+        done = 0
+        for due in dues:
+            answer = reading.answers.get(due.subject)
+            try:
+                if answer is not None:
+                    self._reconciler.record(source, due, Finding("answered", answer, answer.detail))
+                    done += 1
+                    continue
+            except LeaseLost as error:
+                log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
+            with self._runtime.database.write() as connection:
+                payments.put_off(connection, [due], due.due_at)
+        return done
+
+
+def _answers_in_bulk(source: SourceRecord) -> bool:
+    return source.enabled and source.has_credentials and isinstance(banks.named(source.bank), AnswersInBulk)
+
+
+def _question(bank: AnswersInBulk, account: str, place: str | None) -> Callable[[HttpClient], AnswerPage]:
+    return lambda client: bank.answer_page(client, account, place)

@@ -1,0 +1,163 @@
+"""Many payments of one account, asked for by one question."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from bank import deposit
+from conftest import StandingClock
+from reconcile.conftest import book, tell
+from sqlalchemy import func, select
+
+from receiver.banks.protocol import Answer
+from receiver.projection.projector import catch_up
+from receiver.reconcile.bulk import BulkChecks, Reading
+from receiver.reconcile.checks import Reconciler
+from receiver.runtime import Runtime
+from receiver.simulator.bcb import Simulator
+from receiver.simulator.faults import Fault
+from receiver.store import payments
+from receiver.store.payments import SubjectRecord
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import Check, Subject, table_of
+from receiver.worker.loop import Worker
+
+LIST = "/v1/accounts/1046406142/payments"
+
+
+@pytest.fixture
+def bulk(parts: Runtime, source: SourceRecord) -> BulkChecks:  # noqa: ARG001 - there must be something to work on
+    return BulkChecks(parts, Reconciler(parts))
+
+
+def claim(parts: Runtime, simulator: Simulator, clock: StandingClock, number: int, *, unknown: int = 0) -> None:
+    """Let the bank tell of deposits, of which it does not know the last ones."""
+    for each in range(number):
+        if each < number - unknown:
+            book(simulator, clock, ("Completed", 0), payment_id=f"FT{each}")
+        tell(parts, deposit(transactionId=f"FT{each}"))
+    catch_up(parts.database)
+
+
+def asked(simulator: Simulator) -> list[str]:
+    """The questions about payments."""
+    return [seen.path for seen in simulator.requests.entries() if "payments" in seen.path]
+
+
+def found(parts: Runtime, payment_id: str) -> SubjectRecord:
+    with parts.database.read() as connection:
+        row = payments.find(connection, "bcb", "payment", payment_id)
+    assert row is not None
+    return row
+
+
+def statuses(parts: Runtime, number: int) -> set[tuple[str, str]]:
+    records = [found(parts, f"FT{each}") for each in range(number)]
+    return {(str(record.status), str(record.agreement)) for record in records}
+
+
+def test_many_payments_of_an_account_cost_one_question(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    claim(parts, simulator, clock, 12)
+    worker.run_once()
+    assert asked(simulator) == [LIST]
+    assert statuses(parts, 12) == {("completed", "confirmed")}
+
+
+def test_a_few_are_asked_for_one_by_one(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    claim(parts, simulator, clock, 9)
+    worker.run_once()
+    assert sorted(asked(simulator)) == [f"/v1/payments/FT{each}/status" for each in range(9)]
+
+
+def test_those_that_are_not_in_the_list_are_asked_for_one_by_one(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    claim(parts, simulator, clock, 15, unknown=3)
+    worker.run_once()
+    assert asked(simulator)[0] == LIST
+    assert sorted(asked(simulator)[1:]) == [f"/v1/payments/FT{each}/status" for each in (12, 13, 14)]
+    assert found(parts, "FT14").agreement == "unknown_to_bank"
+
+
+def test_a_list_that_can_not_be_had_is_left_alone_for_an_hour(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks
+) -> None:
+    simulator.faults.add(Fault("500", LIST, count=None))
+    claim(parts, simulator, clock, 12)
+    assert [bulk.check_due() for _ in range(2)] == [0, 0]
+    assert asked(simulator) == [LIST]
+    with parts.database.read() as connection:
+        assert len(payments.due_payments(connection, clock(), 100)) == 12
+    simulator.faults.clear()
+    clock.forward(3601)
+    assert bulk.check_due() == 12
+
+
+def test_no_more_pages_are_read_than_single_questions_would_cost(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", 2)
+    for each in range(50):
+        book(simulator, clock, ("Completed", 0), payment_id=f"old{each}")
+    claim(parts, simulator, clock, 12)
+    assert bulk.check_due() == 0
+    assert asked(simulator) == [LIST] * 6
+
+
+def test_a_budget_that_is_spent_puts_them_all_off(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks
+) -> None:
+    simulator.faults.add(Fault("429", LIST, seconds=600))
+    claim(parts, simulator, clock, 12)
+    # The bank says so to the one, so that the other makes no request.
+    other = BulkChecks(parts, Reconciler(parts))
+    assert [each.check_due() for each in (bulk, other)] == [0, 0]
+    assert asked(simulator) == [LIST]
+    with parts.database.read() as connection:
+        assert payments.due_payments(connection, clock(), 100) == []
+    clock.forward(601)
+    assert other.check_due() == 12
+
+
+def test_two_workers_check_each_payment_once(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks
+) -> None:
+    claim(parts, simulator, clock, 30)
+    other = BulkChecks(parts, Reconciler(parts))
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda each: each.check_due(), (bulk, other)))
+    checks, subjects = table_of(Check), table_of(Subject)
+    with parts.database.read() as connection:
+        most = select(func.count()).select_from(checks).group_by(checks.c.subject_id)
+        assert set(connection.execute(most).scalars()) == {1}
+        assert connection.execute(select(func.count()).select_from(subjects)).scalar_one() == 30
+    assert sum(done) == 30
+    assert statuses(parts, 30) == {("completed", "confirmed")}
+
+
+def test_a_payment_that_is_claimed_while_the_list_is_read_is_asked_for_once_more(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(parts, simulator, clock, 12)
+    read = BulkChecks._read
+
+    def claim_meanwhile(self: BulkChecks, *given: object) -> None:
+        read(self, *given)  # type: ignore[arg-type]
+        tell(parts, deposit(transactionId="FT0", type="Debit"))
+        catch_up(parts.database)
+
+    monkeypatch.setattr(BulkChecks, "_read", claim_meanwhile)
+    assert bulk.check_due() == 12
+    with parts.database.read() as connection:
+        assert [due.subject for due in payments.due_payments(connection, clock(), 100)] == ["FT0"]
+
+
+def test_an_id_with_several_answers_has_none() -> None:
+    reading = Reading()
+    done, gone = Answer("Completed", "completed"), Answer("Reversed", "reversed")
+    reading.add([("FT1", done), ("FT2", done), ("FT1", done)])
+    reading.add([("FT2", gone), ("FT2", done)])
+    assert reading.answers == {"FT1": done, "FT2": None}
