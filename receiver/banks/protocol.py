@@ -125,6 +125,8 @@ class Bank(Protocol):
     """After how many refusals in a row it stops sending, where it counts them."""
     quiet_hours: int = 0
     """After how many hours without a callback staff are warned, where the source does not say; 0 for never."""
+    why_no_lists: str = "its API has no list of payments"
+    """Why it can't be asked what it knows of a day, where it has not the ability `ListsPayments`."""
     at_work: str = business_hours.ALWAYS
     """Its business hours, where the source does not say."""
     business_days: str = business_days.EVERY_DAY

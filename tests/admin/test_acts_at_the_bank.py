@@ -206,7 +206,7 @@ def test_permissions_are_compared_with_what_is_needed(parts: Runtime, simulator:
     assert credentials.permissions(parts, "bcb").missing == []
     simulator.bank.replace_client(simulator.bank.client.with_permissions(frozenset({"manage-credentials"})))
     found = credentials.permissions(parts, "bcb")
-    assert found.missing == ["get-payment-status", "get-transactions"]
+    assert found.missing == ["get-payment-status", "get-transactions", "get-all-accounts"]
     assert [permission.key for permission in found.held] == ["manage-credentials"]
 
 

@@ -20,7 +20,7 @@ from receiver.store import sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Source, table_of
 
-MANAGES_NOTHING = frozenset({"get-payment-status", "get-transactions"})
+MANAGES_NOTHING = frozenset({"get-payment-status", "get-transactions", "get-all-accounts"})
 
 
 @pytest.fixture
@@ -227,8 +227,8 @@ def test_permissions_that_are_needed_and_not_held_fail(cli: Cli, simulator: Simu
     simulator.bank.replace_client(simulator.bank.client.with_permissions(frozenset({"manage-credentials"})))
     result = cli.run("credentials", "permissions", "bcb", "--json")
     assert result.exit_code == 1
-    assert "missing: get-payment-status, get-transactions; ask the bank" in result.stderr
-    assert [row["held"] for row in json.loads(result.stdout)] == [True, False, False]
+    assert "missing: get-payment-status, get-transactions, get-all-accounts; ask the bank" in result.stderr
+    assert [row["held"] for row in json.loads(result.stdout)] == [True, False, False, False]
     assert "fail  bcb permissions: missing: get-payment-status" in cli.run("doctor").stdout
 
 

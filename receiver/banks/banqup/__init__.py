@@ -17,6 +17,9 @@ class Banqup(Bank):
     window_seconds = 60
     # The documents say both 5 and 60 minutes; the answer is read first.
     token_seconds = 300
+    why_no_lists = (
+        "Banqup documents no list of payments: a payment is asked for by its id in its space, and no other way"
+    )
     event_types = callbacks.EVENT_TYPES
 
     check_options = staticmethod(options.check_options)

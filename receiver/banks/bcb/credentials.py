@@ -14,6 +14,7 @@ MANAGE = "manage-credentials"
 NEEDED: Mapping[str, str] = {
     "get-payment-status": "payments are checked with it",
     "get-transactions": "deposits whose callback never came are found with it",
+    "get-all-accounts": "the accounts are listed with it whose transactions are looked through",
     MANAGE: "credentials are rotated, and these permissions looked up, with it",
 }
 

@@ -29,6 +29,9 @@ class ConnectPay(Bank):
     event_types = callbacks.EVENT_TYPES
     gives_up_failures = 100
     quiet_hours = 24
+    why_no_lists = (
+        "ConnectPay documents no list of payments: a payment is asked for by its paymentOrderNo, and no other way"
+    )
     silence_means = "after 100 failed callbacks ConnectPay switches them off until its support switches them on again"
 
     check_options = staticmethod(options.check_options)

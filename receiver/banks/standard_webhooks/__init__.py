@@ -8,6 +8,7 @@ class StandardWebhooks(Bank):
     """A sender that follows Standard Webhooks, as the rest of the house sees it."""
 
     name = "standard_webhooks"
+    why_no_lists = "there is no API behind a sender of Standard Webhooks that could be asked what it knows"
 
     check_options = staticmethod(callbacks.check_options)
     check_secret = staticmethod(callbacks.check_secret)
