@@ -204,5 +204,6 @@ def tell(circle: Circle, payment: Payment, status: str) -> None:
     """Let the bank tell that a payment has come to a status."""
     for kind in kinds_of(payment, status, "after"):
         made = notification(payment, kind, circle.bank.config, circle.bank.clock())
-        (sent,) = circle.outbox.send(*circle.bank.batches([made]))
+        (message,) = circle.bank.batches([made])
+        (sent,) = circle.outbox.send(message)
         assert sent.accepted, sent.answer
