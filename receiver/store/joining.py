@@ -1,0 +1,110 @@
+"""Whether a line of a bank's list and an event tell of the same: by account, direction, amount and currency.
+
+An id alone does not say it: both sides of a transfer have the same one, and so have its fees. What one of the two does
+not tell sets them apart from nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+from receiver.store import particulars
+
+
+class Parts(NamedTuple):
+    """What tells a movement of money from another one that has the same name."""
+
+    accounts: frozenset[str]
+    """Our own, by whichever of its numbers."""
+    direction: str | None
+    """`incoming` or `outgoing`."""
+    amount: Decimal | None
+    """Without a sign."""
+    currency: str | None
+
+    def is_same(self, other: "Parts") -> bool:
+        """Tell whether nothing sets the two apart."""
+        return self.is_same_but_amount(other) and not _differ(self.amount, other.amount)
+
+    def is_same_but_amount(self, other: "Parts") -> bool:
+        """Tell whether nothing but the amount may set the two apart."""
+        if self.accounts and other.accounts and self.accounts.isdisjoint(other.accounts):
+            return False
+        return not (_differ(self.direction, other.direction) or _differ(self.currency, other.currency))
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def of_event(amount: str | None, currency: str | None, facts: Mapping[str, Any]) -> Parts:
+    """Return the parts of an event; `facts` are what else it told."""
+    accounts = frozenset(particulars.texts(facts, particulars.ACCOUNTS))
+    return Parts(accounts, particulars.direction(facts), _absolute(amount), currency)
+
+
+def of_line(account: str | None, direction: str | None, amount: str | None, currency: str | None) -> Parts:
+    """Return the parts of a line."""
+    return Parts(frozenset({account} if account else ()), direction, _absolute(amount), currency)
+
+
+def _absolute(amount: str | None) -> Decimal | None:
+    try:
+        found = Decimal(amount) if amount is not None else None
+    except InvalidOperation:
+        return None
+    return found.copy_abs() if found is not None and found.is_finite() else None
+
+
+def names_of(payment_id: str | None, subject: str | None, facts: Mapping[str, Any]) -> set[str]:
+    """Return the names by which a line may tell of what an event is about: its id, and its references."""
+    return {name for name in (payment_id, subject, *particulars.texts(facts, particulars.REFERENCES)) if name}
+
+
+class Told(NamedTuple):
+    """An event that may tell of what a line does."""
+
+    id: str
+    type: str
+    parts: Parts
+
+
+class Unjoined(NamedTuple):
+    """A line that no event is known for."""
+
+    id: int
+    type: str
+    name: str | None
+    parts: Parts
+
+
+def exact(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Told]]) -> dict[int, str]:
+    """Return which line is which event's, by their ids: nothing sets the two apart, and each is of one other alone.
+
+    `events` are those of the same payment that no line has yet, by the line's id. One of the line's own type comes
+    before others.
+    """
+    return _paired(lines, events, lambda line, event: line.parts.is_same(event.parts))
+
+
+def but_for_amount(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Told]]) -> dict[int, str]:
+    """Return the same for those whose amounts differ, and that agree in all else, direction and currency at least."""
+    return _paired(lines, events, _is_close)
+
+
+def _is_close(line: Unjoined, event: Told) -> bool:
+    is_known = None not in (line.parts.direction, line.parts.currency, event.parts.direction, event.parts.currency)
+    return is_known and line.type == event.type and line.parts.is_same_but_amount(event.parts)
+
+
+def _paired(lines: Iterable[Unjoined], events: Mapping[int, Sequence[Told]], fits: Any) -> dict[int, str]:
+    pairs: dict[int, str] = {}
+    for own_type in (True, False):
+        for line in lines:
+            if line.id in pairs:
+                continue
+            taken = set(pairs.values())
+            free = (event for event in events.get(line.id, ()) if event.id not in taken)
+            if found := next((each for each in free if (each.type == line.type) >= own_type and fits(line, each)), None):
+                pairs[line.id] = found.id
+    return pairs
