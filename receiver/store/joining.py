@@ -4,7 +4,7 @@ An id alone does not say it: both sides of a transfer have the same one, and so 
 not tell sets them apart from nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -48,6 +48,11 @@ def of_line(account: str | None, direction: str | None, amount: str | None, curr
     return Parts(frozenset({account} if account else ()), direction, _absolute(amount), currency)
 
 
+def differ_in_amount(one: str | None, other: str | None) -> bool:
+    """Tell whether two amounts, as they are written, are known and not the same."""
+    return _differ(_absolute(one), _absolute(other))
+
+
 def _absolute(amount: str | None) -> Decimal | None:
     try:
         found = Decimal(amount) if amount is not None else None
@@ -61,12 +66,14 @@ def names_of(payment_id: str | None, subject: str | None, facts: Mapping[str, An
     return {name for name in (payment_id, subject, *particulars.texts(facts, particulars.REFERENCES)) if name}
 
 
-class Told(NamedTuple):
+class Candidate(NamedTuple):
     """An event that may tell of what a line does."""
 
     id: str
     type: str
     parts: Parts
+    is_taken: bool = False
+    """Whether a line has it whose amount is another one: it has it for want of a better one."""
 
 
 class Unjoined(NamedTuple):
@@ -78,26 +85,28 @@ class Unjoined(NamedTuple):
     parts: Parts
 
 
-def exact(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Told]]) -> dict[int, str]:
+def exact(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]]) -> dict[int, str]:
     """Return which line is which event's, by their ids: nothing sets the two apart, and each is of one other alone.
 
-    `events` are those of the same payment that no line has yet, by the line's id. One of the line's own type comes
-    before others.
+    `events` are those of the same payment that no line has that tells the very same, by the line's id. One of the
+    line's own type comes before others.
     """
     return _paired(lines, events, lambda line, event: line.parts.is_same(event.parts))
 
 
-def but_for_amount(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Told]]) -> dict[int, str]:
+def but_for_amount(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]]) -> dict[int, str]:
     """Return the same for those whose amounts differ, and that agree in all else, direction and currency at least."""
     return _paired(lines, events, _is_close)
 
 
-def _is_close(line: Unjoined, event: Told) -> bool:
+def _is_close(line: Unjoined, event: Candidate) -> bool:
     is_known = None not in (line.parts.direction, line.parts.currency, event.parts.direction, event.parts.currency)
-    return is_known and line.type == event.type and line.parts.is_same_but_amount(event.parts)
+    return not event.is_taken and is_known and line.type == event.type and line.parts.is_same_but_amount(event.parts)
 
 
-def _paired(lines: Iterable[Unjoined], events: Mapping[int, Sequence[Told]], fits: Any) -> dict[int, str]:
+def _paired(
+    lines: Iterable[Unjoined], events: Mapping[int, Sequence[Candidate]], fits: Callable[[Unjoined, Candidate], bool]
+) -> dict[int, str]:
     pairs: dict[int, str] = {}
     for own_type in (True, False):
         for line in lines:
@@ -105,6 +114,7 @@ def _paired(lines: Iterable[Unjoined], events: Mapping[int, Sequence[Told]], fit
                 continue
             taken = set(pairs.values())
             free = (event for event in events.get(line.id, ()) if event.id not in taken)
-            if found := next((each for each in free if (each.type == line.type) >= own_type and fits(line, each)), None):
+            own = (event for event in free if (event.type == line.type) >= own_type)
+            if found := next((event for event in own if fits(line, event)), None):
                 pairs[line.id] = found.id
     return pairs

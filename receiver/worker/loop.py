@@ -21,6 +21,7 @@ from receiver.worker.chores import (
     SearchIndex,
     refresh_public_keys,
 )
+from receiver.worker.sweeps import Sweeps
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         ClockPutRight(reconciler, runtime.clock).look,
         SearchIndex(runtime).index,
         Exceptions(runtime).look,
+        Sweeps(runtime).step,
     )
 
 

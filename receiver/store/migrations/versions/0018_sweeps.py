@@ -67,7 +67,7 @@ def _without_delivery_on_sqlite() -> None:
     """
     connection = op.get_bind()
     dbapi = connection.connection.dbapi_connection
-    if hasattr(dbapi, "setconfig"):
+    if dbapi is not None and hasattr(dbapi, "setconfig"):
         # Python 3.12 and newer: some builds of SQLite protect the table of tables unless they are asked not to.
         dbapi.setconfig(1010, False)  # SQLITE_DBCONFIG_DEFENSIVE
     version = connection.execute(sa.text("PRAGMA schema_version")).scalar_one()
