@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bank import deposit
-from conftest import StandingClock, add_source
+from conftest import KEY, StandingClock, add_source
 from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
 from sqlalchemy import text
@@ -15,6 +15,7 @@ from receiver.admin import event_story, search
 from receiver.admin import exceptions as people
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
+from receiver.settings import Settings
 from receiver.store import events, exceptions, feed, payments, sweeps
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry as FeedEntry
@@ -22,6 +23,11 @@ from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
 from receiver.worker.sweeps import Sweeps
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
 
 
 @pytest.fixture
