@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -52,6 +52,13 @@ class ListingBank:
         """Put lines at the front of a list: the newest come first."""
         self.lists.setdefault(name, [])[0:0] = [replace(entry, account=name) for entry in entries]
 
+    @staticmethod
+    def is_in(entry: Entry, begin: datetime, end: datetime) -> bool:
+        """What is known by its day alone is in each window of it."""
+        if (entry.at.hour, entry.at.minute) == (0, 0):
+            return entry.at < end and begin < entry.at + timedelta(days=1)
+        return begin <= entry.at < end
+
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
         path, query = urlsplit(handler.path).path, parse_qs(urlsplit(handler.path).query)
         status: int = 200
@@ -70,7 +77,7 @@ class ListingBank:
         window = [
             entry
             for entry in self.lists[name]
-            if datetime.fromisoformat(begin) <= entry.at < datetime.fromisoformat(end)
+            if self.is_in(entry, datetime.fromisoformat(begin), datetime.fromisoformat(end))
         ]
         shown = [{**vars(entry), "at": entry.at.isoformat()} for entry in window[first : first + self.page_size]]
         return {"lines": shown, "next": first + self.page_size if first + self.page_size < len(window) else None}

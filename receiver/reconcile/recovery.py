@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from receiver import banks
+from receiver.banks.business_days import BusinessDays
 from receiver.projection.indexer import index_all
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -89,7 +91,7 @@ class Recoverer:
             sweeps.lock(connection, source.id, now)
             lines = bank_lines.unjoined_like(connection, source.id, line_ids)
             pairs = self._paired(connection, source, lines, now)
-            left = [line for line in lines if line.id not in pairs and self._is_ripe(connection, line, now)]
+            left = [line for line in self._ripe(connection, source, lines, now) if line.id not in pairs]
             recoveries.expect(connection, left, now)
         return len(pairs)
 
@@ -99,30 +101,41 @@ class Recoverer:
         """Join what can be joined, in the caller's transaction, and return it: lines' numbers and events' ids."""
         found = _candidates(connection, source, lines)
         pairs = joining.exact([_shown(line) for line in lines], found)
-        left = [line for line in lines if line.id not in pairs and self._is_ripe(connection, line, now)]
-        free = {number: [each for each in listed if each.id not in pairs.values()] for number, listed in found.items()}
+        lists = {line.id: line.list_name for line in lines}
+        taken = {(event_id, lists[number]) for number, event_id in pairs.items()}
+        left = [line for line in self._ripe(connection, source, lines, now) if line.id not in pairs]
+        free = {line.id: [each for each in found[line.id] if (each.id, line.list_name) not in taken] for line in left}
         pairs |= joining.but_for_amount([_shown(line) for line in left], free)
         for line_id, event_id in sorted(pairs.items()):
-            bank_lines.join(connection, line_id, event_id)
+            bank_lines.join(connection, line_id, lists[line_id], event_id)
         if pairs:
             recoveries.drop_expected(connection, sorted(pairs))
         return pairs
 
-    def _is_ripe(self, connection: Connection, line: LineRecord, now: datetime) -> bool:
-        """Tell whether no callback is on its way any more, by the bank's own time of the line."""
-        if (line.at or line.seen_at) > now - self._age:
-            return False
+    def _ripe(
+        self, connection: Connection, source: SourceRecord, lines: Sequence[LineRecord], now: datetime
+    ) -> list[LineRecord]:
+        """Return the lines whose callbacks are not on their way any more, by the bank's own time."""
+        days = banks.named(source.bank).days(source.options)
+        old = [line for line in lines if _since(line, days) <= now - self._age]
         # What is known by its reference alone can't be found among events that are not indexed.
-        return line.payment_id is not None or line.reference is None or search_index.older_left(connection) == 0
+        is_indexed = search_index.older_left(connection) == 0
+        return [line for line in old if is_indexed or line.payment_id is not None or line.reference is None]
 
     def _make_events(self, source: SourceRecord) -> Joined:
         with self._database.read() as connection:
             expected = recoveries.expected(connection, source.id)
         if not expected.ids or not self._have_ended(expected.horizon):
             return Joined()
+        with self._database.read() as connection:
+            lines = {line.id: line for line in recoveries.lines_of(connection, list(expected.ids))}
         done = Joined()
-        for start in range(0, len(expected.ids), recoveries.MADE_AT_ONCE):
-            done += self._make_some(source, expected.ids[start : start + recoveries.MADE_AT_ONCE])
+        # Another list may name by its reference what one names by its id: that is found once it is an event.
+        by_reference = {number for number, line in lines.items() if line.payment_id is None and line.reference}
+        for numbers in (sorted(lines.keys() - by_reference), sorted(by_reference)):
+            self._have_references_found([lines[number] for number in numbers])
+            for start in range(0, len(numbers), recoveries.MADE_AT_ONCE):
+                done += self._make_some(source, numbers[start : start + recoveries.MADE_AT_ONCE])
         if done.recovered:
             log.warning("source %s: %d payments were found at the bank without a callback", source.name, done.recovered)
         return done
@@ -137,23 +150,28 @@ class Recoverer:
         log.info("a transaction has been open for long; what no callback has come for is left to the next time")
         return False
 
-    def _make_some(self, source: SourceRecord, ids: Sequence[int]) -> Joined:
-        with self._database.read() as connection:
-            expected = recoveries.lines_of(connection, ids)
-        # Those that came since are committed by now, and not indexed perhaps.
-        self._have_references_found(expected)
+    def _make_some(self, source: SourceRecord, line_ids: Sequence[int]) -> Joined:
         now = self._runtime.clock()
         with self._database.write() as connection:
             sweeps.lock(connection, source.id, now)
-            lines = [line for line in recoveries.lock_expected(connection, ids) if line.event_id is None]
+            lines = [line for line in recoveries.lock_expected(connection, line_ids) if line.event_id is None]
             pairs = self._paired(connection, source, lines, now)
             made = recoveries.make_events(connection, [line for line in lines if line.id not in pairs], now)
         return Joined(len(pairs), len(made))
 
 
+def _since(line: LineRecord, days: BusinessDays) -> datetime:
+    """Return from when on a line's callback may be on its way.
+
+    The beginning of a business day says no more than the day: then it is the time when the line was first seen.
+    """
+    is_day = line.at is not None and days.window(days.day_of(line.at)).begin == line.at
+    return line.seen_at if line.at is None or is_day else line.at
+
+
 def _shown(line: LineRecord) -> Unjoined:
     parts = joining.of_line(line.account, line.direction, line.amount, line.currency)
-    return Unjoined(line.id, line.type, line.payment_id or line.reference, parts)
+    return Unjoined(line.id, line.list_name, line.type, parts)
 
 
 def _candidates(
@@ -170,7 +188,7 @@ def _candidates(
             found[line.id] = list(_referring(connection, source, line.reference))
     every = sorted({event.id for listed in found.values() for event in listed})
     taken = bank_lines.amounts_of(connection, every) if every else {}
-    return {number: list(_free(listed, taken)) for number, listed in found.items()}
+    return {line.id: list(_free(found[line.id], taken, line.list_name)) for line in lines}
 
 
 def _referring(connection: Connection, source: SourceRecord, reference: str) -> Sequence[events.EventRecord]:
@@ -178,9 +196,12 @@ def _referring(connection: Connection, source: SourceRecord, reference: str) -> 
     return search.page(connection, wanted, below=None, limit=REFERRED_MAX).events
 
 
-def _free(listed: Sequence[EventLike], taken: Mapping[str, str | None]) -> Iterator[Candidate]:
+def _free(
+    listed: Sequence[EventLike], taken: Mapping[tuple[str, str], str | None], list_name: str
+) -> Iterator[Candidate]:
+    """Yield the events that no line of the list has that tells the very same."""
     for event in listed:
-        has_line = event.id in taken
-        if not has_line or joining.differ_in_amount(event.amount, taken[event.id]):
+        has_line = (event.id, list_name) in taken
+        if not has_line or joining.differ_in_amount(event.amount, taken[event.id, list_name]):
             parts = joining.of_event(event.amount, event.currency, event.facts)
             yield Candidate(event.id, event.type, parts, is_taken=has_line)

@@ -60,6 +60,7 @@ _insert = BulkInsert(
 class _Stored(NamedTuple):
     id: int
     identity: str
+    day: date
     type: str
     bank_status: str | None
     status: Status
@@ -150,10 +151,23 @@ def _known_before(
             lines.remove(same)
             _update(connection, row, same)
     for row in left:
-        # One of this window that has another time now, since nothing else is left that it could be.
-        if lines and (row.at is None or begin <= row.at < end or lines[0].at is None):
-            _update(connection, row, lines.pop(0))
+        same = next((line for line in lines if _has_moved(row, line) or begin <= (row.at or begin) < end), None)
+        if same is not None:
+            lines.remove(same)
+            _update(connection, row, same)
     return lines
+
+
+def _has_moved(row: _Stored, line: NewLine) -> bool:
+    """Tell whether a line that is read is a stored one whose time is another one by now, and no further one like it.
+
+    So it is where it has got on, or was made at the same time, on the same business day.
+    """
+    if row.at is None or line.at is None:
+        return True
+    made = line.detail.get("created_at")
+    got_on = (row.type, row.bank_status, row.status) != (line.type, line.bank_status, line.status)
+    return row.day == line.day and (got_on or (made is not None and made == row.detail.get("created_at")))
 
 
 def _update(connection: Connection, row: _Stored, line: NewLine) -> None:
@@ -222,17 +236,21 @@ def by_ids(connection: Connection, line_ids: Sequence[int]) -> list[LineRecord]:
     return fetch_all(connection, LineRecord, query.order_by(_lines.c.id))
 
 
-def join(connection: Connection, line_id: int, event_id: str) -> None:
-    """Write down which event tells what a line does; another line that had it for want of a better one loses it."""
-    connection.execute(update(_lines).where(_lines.c.event_id == event_id).values(event_id=None))
+def join(connection: Connection, line_id: int, list_name: str, event_id: str) -> None:
+    """Write down which event tells what a line does; one of the same list that had it, as the nearest, loses it."""
+    having = (_lines.c.event_id == event_id, _lines.c.list_name == list_name)
+    connection.execute(update(_lines).where(*having).values(event_id=None))
     connection.execute(update(_lines).where(_lines.c.id == line_id).values(event_id=event_id))
 
 
-def amounts_of(connection: Connection, event_ids: Sequence[str]) -> dict[str, str | None]:
-    """Return the amounts of the lines that events have, by the events' ids; one without a line is left out."""
-    query = select(_lines.c.event_id, _lines.c.amount)
+def amounts_of(connection: Connection, event_ids: Sequence[str]) -> dict[tuple[str, str], str | None]:
+    """Return the amounts of the lines that events have, by the events' ids and the lines' lists.
+
+    Two lists may tell of the same: an event has one line of each at most.
+    """
+    query = select(_lines.c.event_id, _lines.c.list_name, _lines.c.amount)
     query = query.where(pagination.among(connection, _lines.c.event_id, event_ids))
-    return {row.event_id: row.amount for row in connection.execute(query)}
+    return {(row.event_id, row.list_name): row.amount for row in connection.execute(query)}
 
 
 def waiting(connection: Connection, source_id: int) -> int:

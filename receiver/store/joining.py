@@ -4,7 +4,7 @@ An id alone does not say it: both sides of a transfer have the same one, and so 
 not tell sets them apart from nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -39,8 +39,10 @@ def _differ(one: object, other: object) -> bool:
 
 def of_event(amount: str | None, currency: str | None, facts: Mapping[str, Any]) -> Parts:
     """Return the parts of an event; `facts` are what else it told."""
-    accounts = frozenset(particulars.texts(facts, particulars.ACCOUNTS))
-    return Parts(accounts, particulars.direction(facts), _absolute(amount), currency)
+    # Where all that is known is the bank's own id of an account, a list may call that by its number.
+    is_known = bool(particulars.texts(facts, ("account_number", "iban")))
+    accounts = particulars.texts(facts, particulars.ACCOUNTS) if is_known else ()
+    return Parts(frozenset(accounts), particulars.direction(facts), _absolute(amount), currency)
 
 
 def of_line(account: str | None, direction: str | None, amount: str | None, currency: str | None) -> Parts:
@@ -80,16 +82,16 @@ class Unjoined(NamedTuple):
     """A line that no event is known for."""
 
     id: int
+    list_name: str
     type: str
-    name: str | None
     parts: Parts
 
 
 def exact(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]]) -> dict[int, str]:
-    """Return which line is which event's, by their ids: nothing sets the two apart, and each is of one other alone.
+    """Return which line is which event's, by their ids: nothing sets the two apart.
 
-    `events` are those of the same payment that no line has that tells the very same, by the line's id. One of the
-    line's own type comes before others.
+    No event is of two lines of one list. `events` are those of the same payment that no line of its list has that tells
+    the very same, by the line's id. One of the line's own type comes before others.
     """
     return _paired(lines, events, lambda line, event: line.parts.is_same(event.parts))
 
@@ -105,14 +107,15 @@ def _is_close(line: Unjoined, event: Candidate) -> bool:
 
 
 def _paired(
-    lines: Iterable[Unjoined], events: Mapping[int, Sequence[Candidate]], fits: Callable[[Unjoined, Candidate], bool]
+    lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]], fits: Callable[[Unjoined, Candidate], bool]
 ) -> dict[int, str]:
     pairs: dict[int, str] = {}
+    lists = {line.id: line.list_name for line in lines}
     for own_type in (True, False):
         for line in lines:
             if line.id in pairs:
                 continue
-            taken = set(pairs.values())
+            taken = {event_id for other, event_id in pairs.items() if lists[other] == line.list_name}
             free = (event for event in events.get(line.id, ()) if event.id not in taken)
             own = (event for event in free if (event.type == line.type) >= own_type)
             if found := next((event for event in own if fits(line, event)), None):

@@ -68,7 +68,7 @@ class _Found(NamedTuple):
 
 
 _ANY_ON_SQLITE = text("SELECT EXISTS (SELECT 1 FROM recoveries)")
-_NAMED = select(*columns_of(_Found, _recoveries, _lines)).join_from(
+_FOUND = select(*columns_of(_Found, _recoveries, _lines)).join_from(
     _recoveries, _lines, _lines.c.id == _recoveries.c.line_id
 )
 
@@ -96,15 +96,20 @@ def met_by(connection: Connection, new: Sequence[DeliveredEvent]) -> dict[str, s
     return joined
 
 
+def named(connection: Connection, names: Sequence[str]) -> list[int]:
+    """Return the numbers of the recoveries of these names."""
+    query = select(_recoveries.c.id).where(pagination.among(connection, _recoveries.c.name, names))
+    return list(connection.execute(query).scalars())
+
+
 def _locked(connection: Connection, names: Sequence[str]) -> list[_Found]:
     """Return the recoveries of these names; others wait with them until the transaction ends."""
-    named = _NAMED.where(pagination.among(connection, _recoveries.c.name, names))
-    if not fetch_all(connection, _Found, named):
+    ids = named(connection, names)
+    if not ids:
         return []
     # In one order for all writers. What a sweep is making an event of is waited for, and is seen as that has left it.
-    return fetch_all(
-        connection, _Found, named.order_by(_recoveries.c.id).with_for_update(of=_recoveries, key_share=True)
-    )
+    query = _FOUND.where(pagination.among(connection, _recoveries.c.id, ids)).order_by(_recoveries.c.id)
+    return fetch_all(connection, _Found, query.with_for_update(of=_recoveries, key_share=True))
 
 
 def _is_met(recovery: _Found, pair: DeliveredEvent, names: Mapping[int, set[str]]) -> bool:
@@ -170,11 +175,11 @@ def _snapshot(connection: Connection, bound: str) -> int:
     return int(connection.execute(text(f"SELECT pg_snapshot_{bound}(pg_current_snapshot())::text")).scalar_one())
 
 
-def lock_expected(connection: Connection, ids: Sequence[int]) -> list[LineRecord]:
-    """Return the lines of expectations that are still there; callbacks wait with these until the transaction ends."""
+def lock_expected(connection: Connection, line_ids: Sequence[int]) -> list[LineRecord]:
+    """Return those of the lines that are still expected; callbacks wait with these until the transaction ends."""
     query = (
         select(_recoveries.c.line_id)
-        .where(pagination.among(connection, _recoveries.c.id, ids), _recoveries.c.event_id.is_(None))
+        .where(pagination.among(connection, _recoveries.c.line_id, line_ids), _recoveries.c.event_id.is_(None))
         .order_by(_recoveries.c.id)
         .with_for_update(key_share=True)
     )
@@ -196,7 +201,7 @@ def make_events(connection: Connection, lines: Sequence[LineRecord], now: dateti
     made = [(_event_of(line, now), line) for line in lines]
     _insert_events(connection, [_row(event, line, now) for event, line in made])
     for event, line in made:
-        bank_lines.join(connection, line.id, event.id)
+        bank_lines.join(connection, line.id, line.list_name, event.id)
         connection.execute(update(_recoveries).where(_recoveries.c.line_id == line.id).values(event_id=event.id))
     outbox.append_all(connection, [_entry(event, line, now) for event, line in made])
     claims.make_due(connection, [_claim(event, line, now) for event, line in made if event.kind != SubjectKind.NONE])

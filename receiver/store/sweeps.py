@@ -220,7 +220,7 @@ def _joined(
 ) -> tuple[datetime | None, datetime | None]:
     if since is not None and until is not None and until > now + SKEW:
         # A clock was ahead: nothing was read whole until a time that has not come.
-        until = max(since, min(until, end))
+        since, until = (None, None) if since > end else (since, end)
     if begin >= end:
         return since, until
     if since is None or until is None:

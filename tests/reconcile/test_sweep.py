@@ -1,6 +1,7 @@
 """A bank's own lists are read whole, what no callback came for is recovered once, and a later callback joins it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from bank import deposit
 from conftest import KEY, StandingClock, add_source
 from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from receiver.admin import event_story, search
 from receiver.admin import exceptions as people
@@ -21,6 +22,7 @@ from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry as FeedEntry
 from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
+from receiver.store.tables import Event, table_of
 from receiver.worker.loop import Worker
 from receiver.worker.sweeps import Sweeps
 
@@ -209,6 +211,35 @@ def test_equal_lines_are_as_many_as_the_bank_has_whichever_windows_they_are_read
         sweep(worker, clock)
         bank.add(Entry("FT1", ago(clock, 1)))
     assert rows(parts, "SELECT count(*), count(DISTINCT identity) FROM bank_lines") == [(5, 5)]
+    assert len(fed(parts)) == 5
+
+
+def test_two_lists_that_tell_of_the_same_payment_make_one_event(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
+) -> None:
+    """One names it by its id, the other by its reference alone, and knows no more than the day of it."""
+    tell(parts, deposit(transactionId="FT1"))
+    bank.lists["rejected"] = []
+    day = clock().replace(hour=0)
+    for number in ("1", "2"):
+        line = Entry(f"FT{number}", ago(clock), reference=f"010F{number}")
+        bank.add(line)
+        bank.lists["rejected"].append(replace(line, id=None, at=day))
+    with parts.database.write() as connection:
+        # The callback tells the reference too.
+        connection.execute(
+            update(table_of(Event)).values(
+                facts={"reference": "010F1", "account_number": ACCOUNT, "direction": "Credit"}
+            )
+        )
+    worker.run_once()
+    assert [entry.subject for entry in fed(parts)] == ["FT1", "FT2"]
+    sweep(worker, clock)
+    assert [entry.subject for entry in fed(parts)] == ["FT1", "FT2"]
+    joined = rows(parts, "SELECT coalesce(payment_id, reference), event_id FROM bank_lines")
+    by_name = dict(tuple(row) for row in joined)
+    assert by_name["FT1"] == by_name["010F1"] == fed(parts)[0].event_id
+    assert by_name["FT2"] == by_name["010F2"] == fed(parts)[1].event_id
 
 
 def test_pages_that_move_while_they_are_read_lose_and_double_nothing(
