@@ -20,6 +20,7 @@ from receiver.runtime import Runtime
 from receiver.store import bank_lines, events, joining, recoveries, search, search_index, sweeps
 from receiver.store.bank_lines import LineRecord
 from receiver.store.joining import Candidate, Unjoined
+from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class Recoverer:
     ) -> list[LineRecord]:
         """Return the lines whose callbacks are not on their way any more, by the bank's own time."""
         days = banks.named(source.bank).days(source.options)
-        old = [line for line in lines if _since(line, days) <= now - self._age]
+        old = [line for line in lines if _is_old(line, days, now - self._age, now)]
         # What is known by its reference alone can't be found among events that are not indexed.
         is_indexed = search_index.older_left(connection) == 0
         return [line for line in old if is_indexed or line.payment_id is not None or line.reference is None]
@@ -160,13 +161,15 @@ class Recoverer:
         return Joined(len(pairs), len(made))
 
 
-def _since(line: LineRecord, days: BusinessDays) -> datetime:
-    """Return from when on a line's callback may be on its way.
+def _is_old(line: LineRecord, days: BusinessDays, before: datetime, now: datetime) -> bool:
+    """Tell whether a line is from before a time.
 
-    The beginning of a business day says no more than the day: then it is the time when the line was first seen.
+    The beginning of a business day says no more than the day: then it counts when the line was first seen. What is
+    written down as seen in the future was so by a clock that was wrong.
     """
-    is_day = line.at is not None and days.window(days.day_of(line.at)).begin == line.at
-    return line.seen_at if line.at is None or is_day else line.at
+    if line.at is None or days.window(days.day_of(line.at)).begin == line.at:
+        return line.seen_at <= before or line.seen_at > now + SKEW
+    return line.at <= before
 
 
 def _shown(line: LineRecord) -> Unjoined:

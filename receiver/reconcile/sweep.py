@@ -27,6 +27,7 @@ from receiver.store import bank_lines, sweeps
 from receiver.store.bank_lines import NewLine
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
+from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
 from receiver.store.sweeps import Claimed, LeaseLost
 
@@ -91,9 +92,10 @@ def cadence(runtime: Runtime, source: SourceRecord, lists: int) -> timedelta:
     return max(timedelta(seconds=runtime.settings.sweep_seconds), window * (lists / max(1, limit // SHARE)))
 
 
-def longest_cadence(runtime: Runtime) -> timedelta:
-    """Return what no list waits longer for: what does was put off by a clock that was wrong."""
-    return max(timedelta(seconds=runtime.settings.sweep_seconds) * 2, timedelta(days=31))
+def longest_wait(runtime: Runtime, source: SourceRecord, lists: int) -> timedelta:
+    """Return what no list of a source waits longer for: what does was put off by a clock that was wrong."""
+    _, window = rate_limit(source)
+    return max(cadence(runtime, source, lists), window, AFTER_ERROR) + SKEW
 
 
 class Sweeper:
@@ -150,8 +152,7 @@ class Sweeper:
         if error is not None:
             yield Progress(claimed.list_name, error=error)
         with self._database.write() as connection:
-            lists = sum(each.gone_at is None for each in sweeps.of_source(connection, self._source.id)) - 1
-            pause = cadence(self._runtime, self._source, lists)
+            pause = cadence(self._runtime, self._source, sweeps.number(connection, self._source.id))
             next_at = self._clock() + (pause if error is None else min(pause, AFTER_ERROR))
             read_at = began if error is None else None
             sweeps.settle(connection, claimed, next_at=next_at, error=error, read_at=read_at)
@@ -260,6 +261,9 @@ class Sweeper:
             except (BudgetSpent, RateLimited) as spent:
                 until = spent.until if isinstance(spent, BudgetSpent) else self._clock() + spent.wait
                 with self._database.write() as connection:
+                    # No longer than any wait: what is stored by a clock that is wrong must be told from what is meant.
+                    longest = longest_wait(self._runtime, self._source, sweeps.number(connection, self._source.id))
+                    until = min(until, self._clock() + longest)
                     sweeps.renew(connection, claimed, self.until(), next_at=until)
                 yield Progress(claimed.list_name, paused_until=until)
             except (Unreachable, ServerFailed, AnswerUnreadable):

@@ -212,8 +212,8 @@ def unjoined(connection: Connection, source_id: int, *, behind: int, limit: int)
 
 
 def has_unjoined(connection: Connection, source_id: int, before: datetime) -> bool:
-    """Tell whether no event is known for a line of a source that happened at the bank before a time (UTC)."""
-    at = func.coalesce(_lines.c.at, _lines.c.seen_at)
+    """Tell whether no event is known for a line of a source that is from before a time (UTC), or nobody knows when."""
+    at = func.coalesce(_lines.c.at, before)
     query = select(_lines.c.id).where(_lines.c.source_id == source_id, _lines.c.event_id.is_(None), at <= before)
     return connection.execute(query.limit(1)).first() is not None
 

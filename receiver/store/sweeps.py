@@ -118,12 +118,6 @@ def ensure(connection: Connection, source_id: int, now: datetime) -> None:
     insert_or_skip(connection, _sweeps, ["source_id", "list_name"], first)
 
 
-def unknown(connection: Connection, source_ids: Collection[int]) -> list[int]:
-    """Return those of the sources that nothing was ever noted of here."""
-    query = select(_sweeps.c.source_id).where(_sweeps.c.source_id.in_(source_ids))
-    return sorted(set(source_ids) - set(connection.execute(query).scalars()))
-
-
 def lock(connection: Connection, source_id: int, now: datetime) -> None:
     """Keep others that join a source's lines to events from doing so until the transaction ends."""
     ensure(connection, source_id, now)
@@ -250,14 +244,20 @@ def _change(connection: Connection, claimed: Claimed, values: Mapping[str, objec
         raise LeaseLost(f"the list {claimed.list_name!r} is read by another worker")
 
 
-def put_off_too_far(connection: Connection, now: datetime, longest: timedelta) -> bool:
-    """Make due at once what waits for longer than anything does: a clock was wrong; tell whether there was any."""
-    ahead = update(_sweeps).where(_sweeps.c.next_at > now + longest).values(next_at=now)
-    return connection.execute(ahead).rowcount > 0
+def number(connection: Connection, source_id: int) -> int:
+    """Return how many lists a source has by now."""
+    return len(_read_lists(connection, source_id))
 
 
-def next_due(connection: Connection, source_ids: Collection[int]) -> datetime | None:
-    """Return when the first list of those sources is due (UTC); none where there is none."""
-    query = select(func.min(_sweeps.c.next_at)).where(_sweeps.c.source_id.in_(source_ids), _sweeps.c.gone_at.is_(None))
-    found: datetime | None = connection.execute(query).scalar_one()
-    return found
+def bring_forward(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> None:
+    """Make due at once what waits for longer than any list of the source does: a clock was wrong."""
+    ahead = (_sweeps.c.source_id == source_id, _sweeps.c.next_at > now + longest)
+    connection.execute(update(_sweeps).where(*ahead).values(next_at=now))
+
+
+def is_due(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> bool:
+    """Tell whether a list of a source is to be read, or nothing was ever noted of the source."""
+    query = select(func.count(), func.min(_sweeps.c.next_at), func.max(_sweeps.c.next_at))
+    row = connection.execute(query.where(_sweeps.c.source_id == source_id, _sweeps.c.gone_at.is_(None))).one()
+    lists, first, last = row
+    return bool(lists == 0 or first <= now or last > now + longest)

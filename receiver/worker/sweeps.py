@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from receiver import banks
 from receiver.banks.abilities import ListsPayments
 from receiver.reconcile.recovery import Recoverer
-from receiver.reconcile.sweep import Progress, Sweeper, longest_cadence
+from receiver.reconcile.sweep import Progress, Sweeper, longest_wait
 from receiver.runtime import Runtime
 from receiver.store import sources, sweeps
 from receiver.store.sources import SourceRecord
@@ -27,6 +27,8 @@ class _Reading:
 
     source: SourceRecord
     steps: Iterator[Progress]
+    longest: timedelta
+    """What it waits for at most."""
     paused_until: datetime | None = None
 
 
@@ -54,34 +56,36 @@ class Sweeps:
 
     def _look(self, now: datetime) -> None:
         """Begin with what is due, and leave what is of a source that is out of use."""
+        recoverer = Recoverer(self.runtime)
         with self.runtime.database.read() as connection:
-            listing = {source.id: source for source in sources.every(connection) if can_be_swept(source)}
-            new = sweeps.unknown(connection, listing) if listing else []
-            ids = listing.keys() - self._readings.keys()
-            next_at = sweeps.next_due(connection, ids) if ids else None
-            recoverer = Recoverer(self.runtime)
-            ripe = [source for source in listing.values() if recoverer.is_due(connection, source)]
-        self._readings = {number: reading for number, reading in self._readings.items() if number in listing}
+            listing = [source for source in sources.every(connection) if can_be_swept(source)]
+            longest = {
+                source.id: longest_wait(self.runtime, source, sweeps.number(connection, source.id))
+                for source in listing
+            }
+            due = [source for source in listing if sweeps.is_due(connection, source.id, now, longest[source.id])]
+            ripe = [source for source in listing if recoverer.is_due(connection, source)]
+        self._readings = {number: reading for number, reading in self._readings.items() if number in longest}
         for source in ripe:
             recoverer.run(source)
-        if new or (next_at is not None and (next_at <= now or next_at > now + longest_cadence(self.runtime))):
-            self._begin(listing, new, now)
+        for source in due:
+            if source.id not in self._readings:
+                self._begin(source, longest[source.id], now)
 
-    def _begin(self, listing: dict[int, SourceRecord], new: list[int], now: datetime) -> None:
-        until = now + timedelta(seconds=self.runtime.settings.lease_seconds)
+    def _begin(self, source: SourceRecord, longest: timedelta, now: datetime) -> None:
+        until, lease = now + timedelta(seconds=self.runtime.settings.lease_seconds), secrets.token_hex(8)
         with self.runtime.database.write() as connection:
-            for number in new:
-                sweeps.ensure(connection, number, now)
-            sweeps.put_off_too_far(connection, now, longest_cadence(self.runtime))
-            for number in sorted(listing.keys() - self._readings.keys()):
-                lease = secrets.token_hex(8)
-                claimed = sweeps.claim_due(connection, [number], now=now, until=until, lease=lease)
-                if claimed is not None:
-                    source = listing[number]
-                    self._readings[number] = _Reading(source, Sweeper(self.runtime, source).read_due(claimed))
+            sweeps.ensure(connection, source.id, now)
+            sweeps.bring_forward(connection, source.id, now, longest)
+            claimed = sweeps.claim_due(connection, [source.id], now=now, until=until, lease=lease)
+        if claimed is not None:
+            steps = Sweeper(self.runtime, source).read_due(claimed)
+            self._readings[source.id] = _Reading(source, steps, longest)
 
     def _go_on(self, reading: _Reading) -> int:
-        if reading.paused_until is not None and self.runtime.clock() < reading.paused_until:
+        now = self.runtime.clock()
+        # What waits for longer than anything does was paused by a clock that was wrong.
+        if reading.paused_until is not None and now < reading.paused_until <= now + reading.longest:
             return 0
         try:
             reading.paused_until = next(reading.steps).paused_until

@@ -304,6 +304,21 @@ def test_the_watermark_is_where_the_list_was_read_whole_and_windows_overlap(
     assert len(bank.pages) == 11, "ten days and some hours, in windows of a day"
 
 
+def test_a_clock_that_was_hours_ahead_puts_off_nothing(
+    parts: Runtime, bank: ListingBank, worker: Worker, source: SourceRecord, clock: StandingClock
+) -> None:
+    bank.lists["days"] = [Entry("FT1", ago(clock, 86400).replace(hour=0), account=ACCOUNT)]
+    clock.forward(8 * 3600)
+    worker.run_once()
+    clock.forward(-8 * 3600)
+    bank.pages.clear()
+    bank.add(Entry("FT2", ago(clock, 901)))
+    worker.run_once()
+    with parts.database.read() as connection:
+        assert sweeps.covered(connection, source.id) == clock()
+    assert sorted(entry.subject or "" for entry in fed(parts)) == ["FT1", "FT2"]
+
+
 def test_a_permission_that_is_missing_is_said_in_words(
     parts: Runtime, bank: ListingBank, worker: Worker, source: SourceRecord
 ) -> None:

@@ -109,7 +109,8 @@ def test_a_clock_that_was_ahead_holds_nothing_up(parts: Runtime, source: SourceR
     with parts.database.write() as connection:
         sweeps.advance(connection, found, now - 2 * HOUR, now, now)
         sweeps.settle(connection, found, next_at=now + timedelta(days=60), error=None, read_at=now)
-        assert sweeps.put_off_too_far(connection, now, timedelta(days=31))
+        assert sweeps.is_due(connection, source.id, now, HOUR)
+        sweeps.bring_forward(connection, source.id, now, HOUR)
         (row,) = (each for each in sweeps.of_source(connection, source.id) if each.list_name == "a")
     assert row.next_at == now
     assert (row.covered_from, row.covered_until) == (now - 2 * HOUR, now)
