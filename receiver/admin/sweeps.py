@@ -196,8 +196,10 @@ def _give_back(runtime: Runtime, claimed: Claimed, error: str | None, began: dat
 
 def hindrance(source: SourceRecord, *, is_asked_now: bool = False, is_off: bool = False) -> str | None:
     """Return in words why a source's lists are not read; none where they are."""
-    if not isinstance(banks.named(source.bank), ListsPayments):
-        return f"the bank of {source.name} offers no list of what it knows"
+    bank = banks.named(source.bank)
+    if not isinstance(bank, ListsPayments):
+        why = getattr(bank, "why_no_lists", "its API has no list of payments")
+        return f"the bank of {source.name} can't be asked what it knows: {why}"
     if reason := out_of_use(source):
         return reason
     if not source.has_credentials:
