@@ -17,7 +17,7 @@ from receiver.banks.business_days import BusinessDays
 from receiver.projection.indexer import index_all
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import bank_lines, events, joining, recoveries, search, search_index, sweeps
+from receiver.store import bank_lines, events, joining, recovered_events, recoveries, search, search_index, sweeps
 from receiver.store.bank_lines import LineRecord
 from receiver.store.joining import Candidate, Unjoined
 from receiver.store.records import SKEW
@@ -157,7 +157,7 @@ class Recoverer:
             sweeps.lock(connection, source.id, now)
             lines = [line for line in recoveries.lock_expected(connection, line_ids) if line.event_id is None]
             pairs = self._paired(connection, source, lines, now)
-            made = recoveries.make_events(connection, [line for line in lines if line.id not in pairs], now)
+            made = recovered_events.make(connection, [line for line in lines if line.id not in pairs], now)
         return Joined(len(pairs), len(made))
 
 

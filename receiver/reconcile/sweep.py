@@ -7,21 +7,19 @@ and not beyond the time at which that was read; so a kill at any instant makes s
 All of it is generators that do one request at a time: whoever drives them does what is more urgent in between.
 """
 
-import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from receiver.bank_client.session import SHARE, BankSession, BudgetSpent, rate_limit
-from receiver.banks import json_values
 from receiver.banks.abilities import Listed, ListPage, ListsPayments
-from receiver.banks.business_days import BusinessDays, Window
+from receiver.banks.business_days import Window
 from receiver.banks.errors import AnswerUnreadable, BankError, Forbidden, RateLimited, ServerFailed, Unreachable
 from receiver.banks.http import HttpClient
+from receiver.reconcile import list_lines
+from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, sweeps
 from receiver.store.bank_lines import NewLine
@@ -56,7 +54,6 @@ PAGES_MAX = 10_000
 AFTER_ERROR = timedelta(minutes=5)
 """When a list is tried once more that could not be read, unless it would be sooner anyway."""
 
-TEXT_CHARACTERS_MAX = 500
 NAME_CHARACTERS_MAX = 200
 
 
@@ -203,13 +200,13 @@ class Sweeper:
     def _read_window(self, claimed: Claimed, window: Window, before: Progress) -> Iterator[Progress]:
         """Read a window until it is known what is in it, and store that."""
         pages = before.pages
-        counts: Counter[tuple[str, datetime | None]] | None = None
+        counts: Counts | None = None
         for _ in range(READINGS_MAX):
             began = self._clock()
             reading = self._read_once(claimed, window)
             lines, number = yield from _counted(reading, before, pages)
             pages += number
-            found = Counter((line.base, line.at) for line in lines)
+            found = list_lines.counted(lines)
             # One page is one answer: nothing moves within it.
             if number == 1 or (counts is not None and counts.keys() == found.keys()):
                 break
@@ -218,7 +215,7 @@ class Sweeper:
             raise ListMoves(f"the list moved each of the {READINGS_MAX} times that it was read")
         if number > 1 and counts is not None:
             # What was on two pages at once because it had moved was so in one of the readings alone.
-            lines = _no_more_than(lines, counts & found)
+            lines = list_lines.no_more_than(lines, counts & found)
         new = self._store(claimed, window, lines, began)
         yield Progress(claimed.list_name, pages, before.lines + len(lines), before.new + new)
 
@@ -229,7 +226,7 @@ class Sweeper:
         seen: set[str] = set()
         for number in range(1, PAGES_MAX):
             page = yield from self._page(claimed, window, place)
-            lines += [self._line(claimed.list_name, line) for line in page.lines]
+            lines += [self._as_stored(line, claimed.list_name) for line in page.lines]
             yield Progress(claimed.list_name, number)
             if page.next is None:
                 return lines, number
@@ -238,6 +235,9 @@ class Sweeper:
             place = page.next
             seen.add(place)
         raise AnswerUnreadable(f"the bank's list has more than {PAGES_MAX} pages")
+
+    def _as_stored(self, line: Listed, list_name: str) -> NewLine:
+        return list_lines.as_stored(line, list_name, self._source.bank, self._days, self._clock())
 
     def _page(self, claimed: Claimed, window: Window, place: str | None) -> Generator[Progress, None, ListPage]:
         def question(client: HttpClient) -> ListPage:
@@ -287,26 +287,6 @@ class Sweeper:
                     sweeps.renew(connection, claimed, now + self._lease)
         return new
 
-    def _line(self, list_name: str, line: Listed) -> NewLine:
-        """Return a line as it is stored; whatever the bank gave, it can be."""
-        at = line.at if line.at is not None and line.at.tzinfo is not None else None
-        amount = line.amount.copy_abs() if isinstance(line.amount, Decimal) and line.amount.is_finite() else None
-        return NewLine(
-            list_name=list_name,
-            day=_day(self._days, at or self._clock(), self._clock()),
-            type=_text(line.type) or f"{self._source.bank}.unrecognised",
-            payment_id=_text(line.payment_id),
-            reference=_text(line.reference),
-            account=_text(line.account),
-            direction=line.direction if line.direction in ("incoming", "outgoing") else None,
-            amount=json_values.decimal_text(amount),
-            currency=_text(line.currency),
-            bank_status=_text(line.bank_status),
-            status=line.status,
-            at=at,
-            detail=json.loads(json.dumps(dict(line.detail), default=str)),
-        )
-
 
 def _counted(
     reading: Generator[Progress, None, tuple[list[NewLine], int]], before: Progress, pages: int
@@ -319,30 +299,6 @@ def _counted(
             found: tuple[list[NewLine], int] = ended.value
             return found
         yield Progress(step.list_name, pages + step.pages, before.lines, before.new, step.paused_until)
-
-
-def _no_more_than(lines: Sequence[NewLine], counts: Counter[tuple[str, datetime | None]]) -> list[NewLine]:
-    left = counts.copy()
-    found = []
-    for line in lines:
-        if left[line.base, line.at] > 0:
-            left[line.base, line.at] -= 1
-            found.append(line)
-    return found
-
-
-def _text(given: str | None) -> str | None:
-    """Return a text that both databases take; none for an empty one."""
-    if not isinstance(given, str) or not given:
-        return None
-    return given.replace("\0", "").encode("utf-8", "replace").decode()[:TEXT_CHARACTERS_MAX] or None
-
-
-def _day(days: BusinessDays, at: datetime, now: datetime) -> Any:
-    try:
-        return days.day_of(at)
-    except OverflowError:
-        return days.day_of(now)
 
 
 def in_words(error: Exception) -> str:

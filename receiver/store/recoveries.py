@@ -6,45 +6,28 @@ open then has ended: a callback of one of these is seen by then, and every later
 event is written, and finds it.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, select, text, update
 
-from receiver.model import ExceptionKind, OwnType, ProofStrength, SubjectKind
-from receiver.store import bank_lines, claims, exceptions, joining, outbox, pagination, particulars
+from receiver.model import ExceptionKind
+from receiver.store import bank_lines, exceptions, joining, outbox, pagination
 from receiver.store.bank_lines import LineRecord
-from receiver.store.bulk_insert import BulkInsert, RowValues
-from receiver.store.claims import NewClaim
-from receiver.store.exceptions import Opened
+from receiver.store.bulk_insert import BulkInsert
 from receiver.store.joining import Parts
-from receiver.store.outbox import NewEntry
-from receiver.store.particulars import ACCOUNTS, REFERENCES
-from receiver.store.records import DeliveredEvent, NewDelivery, NewEvent, columns_of, fetch_all, new_id
+from receiver.store.records import DeliveredEvent, NewDelivery, NewEvent, columns_of, fetch_all
 from receiver.store.tables import BankLine, Delivery, Event, PendingEvent, Recovery, table_of
 
 _recoveries, _lines, _events, _deliveries, _pending = (
     table_of(model) for model in (Recovery, BankLine, Event, Delivery, PendingEvent)
 )
 
-SWEEP = "sweep"
-"""What found such an event."""
-
 MADE_AT_ONCE = 50
 """Events in one transaction: on SQLite callbacks wait for it."""
 
 _expect = BulkInsert(_recoveries, ("line_id", "source_id", "name", "since"), unique=["line_id"]).run
-
-_insert_events = BulkInsert(
-    _events,
-    (
-        *NewEvent._fields,
-        *("source_id", "received_at", "payload_sha256", "proof_key", "conflict", "found_by"),
-    ),
-).run
 
 
 # A callback has come
@@ -192,94 +175,13 @@ def drop_expected(connection: Connection, line_ids: Sequence[int]) -> None:
     connection.execute(delete(_recoveries).where(*is_expected))
 
 
-def make_events(connection: Connection, lines: Sequence[LineRecord], now: datetime) -> list[str]:
-    """Make an event of each of these lines, in the caller's transaction, which holds them locked; return their ids.
-
-    Nothing proves it. The feed gets one entry for each, what it is about becomes due to be asked about, and a person is
-    to look at it.
-    """
-    made = [(_event_of(line, now), line) for line in lines]
-    _insert_events(connection, [_row(event, line, now) for event, line in made])
-    for event, line in made:
-        bank_lines.join(connection, line.id, line.list_name, event.id)
-        connection.execute(update(_recoveries).where(_recoveries.c.line_id == line.id).values(event_id=event.id))
-    outbox.append_all(connection, [_entry(event, line, now) for event, line in made])
-    claims.make_due(connection, [_claim(event, line, now) for event, line in made if event.kind != SubjectKind.NONE])
-    exceptions.open_all(connection, [_opened(event, line) for event, line in made], now)
+def await_callbacks(connection: Connection, event_ids: Mapping[int, str]) -> None:
+    """Have the callbacks of lines meet the events that were made of them; those are given by the lines' numbers."""
+    for line_id, event_id in sorted(event_ids.items()):
+        connection.execute(update(_recoveries).where(_recoveries.c.line_id == line_id).values(event_id=event_id))
     # What has no name can be met by no callback.
-    nameless = [line.id for _, line in made if not (line.payment_id or line.reference)]
-    connection.execute(delete(_recoveries).where(_recoveries.c.line_id.in_(nameless)))
-    return [event.id for event, _ in made]
-
-
-def _event_of(line: LineRecord, now: datetime) -> NewEvent:
-    kind = SubjectKind.PAYMENT if line.payment_id else SubjectKind.REFERENCE if line.reference else SubjectKind.NONE
-    return NewEvent(
-        id=new_id("evt", now),
-        identity=hashlib.sha256(json.dumps([SWEEP, line.identity]).encode()).digest(),
-        content_sha256=_digest(line),
-        type=line.type,
-        kind=kind,
-        subject=line.payment_id or line.reference,
-        payment_id=line.payment_id,
-        # To be listed proves no status: the bank is asked for that.
-        claimed_status=None,
-        amount=line.amount,
-        currency=line.currency,
-        facts=_facts(line),
-        proof=ProofStrength.NONE,
-    )
-
-
-def _digest(line: LineRecord) -> str:
-    """Return the SHA-256 of what the bank's list says, as JSON."""
-    said = {name: value for name, value in line._asdict().items() if name not in ("id", "source_id", "event_id")}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _facts(line: LineRecord) -> dict[str, Any]:
-    """Return what else the list told, by the names that facts of callbacks have."""
-    facts = {**line.detail, "direction": line.direction, "bank_status": line.bank_status}
-    if not any(name in facts for name in ACCOUNTS):
-        facts["account_number"] = line.account
-    if not any(name in facts for name in REFERENCES):
-        facts["reference"] = line.reference
-    if line.at is not None:
-        facts["bank_time"] = line.at.isoformat()
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _row(event: NewEvent, line: LineRecord, now: datetime) -> RowValues:
-    return (*event, line.source_id, now, event.content_sha256, "", False, SWEEP)
-
-
-def _entry(event: NewEvent, line: LineRecord, now: datetime) -> NewEntry:
-    said = {
-        "payment_id": line.payment_id,
-        "type": line.type,
-        "bank_status": line.bank_status,
-        "amount": line.amount,
-        "currency": line.currency,
-        "account": line.account,
-        "direction": line.direction,
-        "reference": line.reference or next(iter(particulars.texts(event.facts, REFERENCES)), None),
-        "bank_time": None if line.at is None else line.at.isoformat().replace("+00:00", "Z"),
-        "proof": str(ProofStrength.NONE),
-        "found_by": SWEEP,
-    }
-    data = {name: value for name, value in said.items() if value is not None or name == "payment_id"}
-    return NewEntry(OwnType.PAYMENT_RECOVERED, line.source_id, event.subject, event.id, data, now)
-
-
-def _claim(event: NewEvent, line: LineRecord, now: datetime) -> NewClaim:
-    subject = event.subject or ""
-    return NewClaim(line.source_id, event.kind, subject, None, line.amount, line.currency, event.id, now)
-
-
-def _opened(event: NewEvent, line: LineRecord) -> Opened:
-    words = "a sweep found it at the bank, and no callback has come"
-    about = ("event", event.id, event.id, None, line.amount, line.currency, 1, words)
-    return Opened(ExceptionKind.RECOVERED, line.source_id, *about)
+    of_lines = pagination.among(connection, _recoveries.c.line_id, sorted(event_ids))
+    connection.execute(delete(_recoveries).where(of_lines, _recoveries.c.name.is_(None)))
 
 
 # What follows once a callback has come
