@@ -30,7 +30,8 @@ def test_a_span_is_read_now_and_what_no_callback_came_for_is_recovered(
     edge = timedelta(seconds=1)
     bank.add(*(Entry(f"FT{number}", when) for number, when in enumerate((begin - edge, begin, at, end - edge, end))))
     words = ("sweep", "run", "bcb", "--from", "2026-03-04", "--to", "2026-03-05")
-    expected = {"lists": 1, "lines": 3, "new_lines": 3, "joined": 0, "recovered": 3, "waiting": 0}
+    # Of what is from the very beginning no more than the day may be known: it has been here for too short a time.
+    expected = {"lists": 1, "lines": 3, "new_lines": 3, "joined": 0, "recovered": 2, "waiting": 1}
     assert cli.json(*words) == expected
     assert cli.json(*words) == expected | {"new_lines": 0, "recovered": 0}
     assert {(begin, end) for _, begin, end in bank.pages} == {
