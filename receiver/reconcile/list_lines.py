@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from receiver.banks import json_values
@@ -13,17 +13,19 @@ from receiver.store.bank_lines import NewLine
 
 TEXT_CHARACTERS_MAX = 500
 
+YEARS = range(1970, 9000)
+
 Counts = Counter[tuple[str, datetime | None]]
 """How often each line is in a reading, by what makes it this one, and its time."""
 
 
 def as_stored(line: Listed, list_name: str, bank: str, days: BusinessDays, now: datetime) -> NewLine:
     """Return a line of a list as it is stored; one without a time belongs to the business day of `now`."""
-    at = line.at if line.at is not None and line.at.tzinfo is not None else None
+    at = _time(line.at)
     amount = line.amount.copy_abs() if isinstance(line.amount, Decimal) and line.amount.is_finite() else None
     return NewLine(
         list_name=list_name,
-        day=_day(days, at or now, now),
+        day=days.day_of(at or now),
         type=_text(line.type) or f"{bank}.unrecognised",
         payment_id=_text(line.payment_id),
         reference=_text(line.reference),
@@ -45,11 +47,11 @@ def _text(given: str | None) -> str | None:
     return given.replace("\0", "").encode("utf-8", "replace").decode()[:TEXT_CHARACTERS_MAX] or None
 
 
-def _day(days: BusinessDays, at: datetime, now: datetime) -> date:
-    try:
-        return days.day_of(at)
-    except OverflowError:
-        return days.day_of(now)
+def _time(given: datetime | None) -> datetime | None:
+    """Return a time that can be one of a payment; none for one that names no zone, or is out of all reckoning."""
+    if given is None or given.tzinfo is None or given.year not in YEARS:
+        return None
+    return given.astimezone(UTC)
 
 
 def counted(lines: Sequence[NewLine]) -> Counts:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from bank import deposit
+from bank import BankSigner, deposit
 from conftest import KEY, StandingClock, add_source
 from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
@@ -23,6 +23,7 @@ from receiver.store.feed import Entry as FeedEntry
 from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Event, table_of
+from receiver.web import create_app
 from receiver.worker.loop import Worker
 from receiver.worker.sweeps import Sweeps
 
@@ -150,6 +151,24 @@ def test_a_callback_that_comes_later_joins_the_event(
 
 def found_by(parts: Runtime, **wanted: Any) -> list[events.EventRecord]:
     return list(search.find_events(parts, Wanted(**wanted), place=None, limit=10).events)
+
+
+def test_a_late_callback_joins_once_it_is_confirmed(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
+) -> None:
+    bank.add(Entry("FT1", ago(clock)))
+    worker.run_once()
+    (before,) = fed(parts)
+    signed = BankSigner(clock).sign(deposit(transactionId="FT1"), timestamp=str(int(clock().timestamp()) - 3600))
+    client = create_app(parts).test_client()
+    assert client.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
+    worker.run_once()
+    assert fed(parts) == [before]
+    ((event_id, proof, late),) = rows(parts, "SELECT id, proof, late FROM events")
+    assert (event_id, proof, bool(late)) == (before.event_id, "signature", True)
+    answer = client.post(signed.path, data=signed.body, headers=signed.headers)
+    assert (answer.status_code, answer.json) == (200, {"status": "duplicate", "events": [before.event_id]})
+    assert [each.state for each in needs(parts)] == ["resolved"]
 
 
 def test_lines_and_events_are_joined_by_more_than_their_ids(
