@@ -1,6 +1,5 @@
 """A line of a bank's list: whatever the bank gave can be stored, and a line that gets on is one line all the same."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -54,9 +53,10 @@ def write(parts: Runtime, source: SourceRecord, clock: StandingClock, *lines: Li
     return new
 
 
-def rows(parts: Runtime) -> list[Mapping[str, Any]]:
+def rows(parts: Runtime) -> list[dict[str, Any]]:
     with parts.database.read() as connection:
-        return list(connection.execute(select(table_of(BankLine)).order_by("id")).mappings())
+        found = connection.execute(select(table_of(BankLine)).order_by("id"))
+        return [dict(row._mapping) for row in found]
 
 
 def test_whatever_a_bank_gives_is_stored_and_becomes_an_event(
