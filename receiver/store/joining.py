@@ -65,7 +65,13 @@ def _absolute(amount: str | None) -> Decimal | None:
 
 def names_of(payment_id: str | None, subject: str | None, facts: Mapping[str, Any]) -> set[str]:
     """Return the names by which a line may tell of what an event is about: its id, and its references."""
-    return {name for name in (payment_id, subject, *particulars.texts(facts, particulars.REFERENCES)) if name}
+    names = (payment_id, subject, *particulars.texts(facts, particulars.REFERENCES))
+    return {name for name in names if name and _is_storable(name)}
+
+
+def _is_storable(name: str) -> bool:
+    """Tell whether both databases can be asked for a text: a line has no other name, and a callback may have any."""
+    return "\0" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 class Candidate(NamedTuple):

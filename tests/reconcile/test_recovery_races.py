@@ -135,6 +135,18 @@ def test_a_callback_that_comes_before_the_event_is_made_keeps_the_sweep_from_mak
     assert state(parts)[1] == ["bcb.deposit"]
 
 
+@pytest.mark.parametrize("name", ["F\0T", "F\ud800T", "F" * 100_000, "F'T\\"])
+def test_no_name_in_a_callback_keeps_it_from_being_written_down(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, name: str
+) -> None:
+    listed(parts, source, clock, ["FT1"])
+    Recoverer(parts).run(source)
+    facts = FACTS | {"reference": name}
+    with parts.database.write() as connection:
+        recorded = intake.record(connection, delivery(parts, source), [event(parts, "FT1", facts=facts)])
+    assert not recorded.is_new
+
+
 def test_callbacks_and_sweeps_at_once_make_one_event_of_each_payment(
     parts: Runtime, source: SourceRecord, clock: StandingClock, bank: BankSigner
 ) -> None:
