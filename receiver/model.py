@@ -194,6 +194,8 @@ class ExceptionKind(StrEnum):
     """The same event came again with other content."""
     REJECTED = "rejected"
     """Deliveries that look like the bank's, well-formed and from an allowed address, were refused for one reason."""
+    RECOVERED = "recovered"
+    """A sweep found it at the bank, and no callback has come for it."""
     STALLED = "stalled"
     """A payment has not come to an end for too long. Nothing opens one of these yet."""
 

@@ -101,6 +101,8 @@ class Settings(BaseSettings):
     secret_grace_seconds: int = Field(3600, ge=0, le=30 * 86400, description="seconds, 0 to 2592000")
     recheck_seconds: float = Field(10, gt=0, le=86400, description="seconds, above 0, up to 86400")
     recheck_max_seconds: float = Field(3600, gt=0, le=86400, description="seconds, above 0, up to 86400")
+    sweep_seconds: float = Field(900, ge=0, le=7 * 86400, description="seconds, 0 (never) to 604800")
+    recover_after_seconds: float = Field(900, ge=0, le=30 * 86400, description="seconds, 0 to 2592000")
     lease_seconds: float = Field(120, ge=1, le=3600, description="seconds, 1 to 3600")
     oidc_issuer: str | None = Field(
         None,

@@ -202,7 +202,8 @@ def clock() -> StandingClock:
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
+    # What is about sweeps turns them on: banks are asked nothing that a test does not mean.
+    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url, sweep_seconds=0)
 
 
 @pytest.fixture

@@ -36,8 +36,8 @@ def environment(database_url: str, key: str, **more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("RECEIVER_", "BCB_")) and name != "PORT"
     }
-    # One process unless a test is about several: each takes a second to start.
-    given = {"RECEIVER_PROCESSES": "1", **more}
+    # One process unless a test is about several: each takes a second to start. No sweeps unless a test is about these.
+    given = {"RECEIVER_PROCESSES": "1", "RECEIVER_SWEEP_SECONDS": "0", **more}
     return {**kept, "RECEIVER_DATABASE_URL": database_url, "RECEIVER_SECRET_KEYS": key, **given}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver import banks
-from receiver.admin import conflicts, credentials, refusals, source_settings, standing, subscriptions
+from receiver.admin import conflicts, credentials, refusals, source_settings, standing, subscriptions, sweeps
 from receiver.admin.secrets import sharing
 from receiver.bank_client.session import BankSession, BudgetSpent, budget_of
 from receiver.banks import tls
@@ -167,6 +167,8 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     elif source.has_credentials:
         yield from _change(runtime, source)
         yield from _bank(runtime, source)
+        for words in sweeps.faults(runtime, source):
+            yield Finding("warn", f"{source.name} sweep", f"a list can't be read: {words}")
     else:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
 

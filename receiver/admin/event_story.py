@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -32,8 +32,8 @@ class Step(NamedTuple):
 
     at: datetime
     what: str
-    """`signed`, `received`, `proven`, `repeated`, `conflict`, `fed`, `read`, `acked`, `checked`, `sent_again` or
-    `acted`."""
+    """`signed`, `found`, `received`, `proven`, `repeated`, `conflict`, `fed`, `read`, `acked`, `checked`, `sent_again`
+    or `acted`."""
     words: str
     about: str | None = None
     """What `name` names: `delivery`, `consumer` or `replay`."""
@@ -97,7 +97,7 @@ def story(runtime: Runtime, event_id: str) -> Story:
         entries = feed.of_event(connection, event_id)
         seen = consumer_ranges.of_event(connection, event_id, event.source)
         looks = audit.about(connection, "event", event_id, limit=LOOKS_MAX)
-        first = deliveries.find(connection, event.delivery_id)
+        first = None if event.delivery_id is None else deliveries.find(connection, event.delivery_id)
         return Story(
             event=event,
             steps=_ordered(_steps(event, first, came, entries, seen, _sent(connection, entries), checks, looks)),
@@ -157,6 +157,8 @@ def _steps(
 ) -> Iterator[Step]:
     if first is not None and first.signed_at is not None:
         yield Step(first.signed_at, "signed", "The bank signed it.")
+    if event.found_by is not None:
+        yield from _of_sweep(event, came)
     for number, each in enumerate(came):
         yield from _of_delivery(event, each, is_first=number == 0)
     yield from map(_of_check, checks)
@@ -164,6 +166,27 @@ def _steps(
     yield from (_of_copy(entry, sent.get(entry.replay_id)) for entry in entries if entry.replay_id is not None)
     yield from map(_of_consumer, seen)
     yield from map(_of_look, looks)
+
+
+def _of_sweep(event: EventRecord, came: Sequence[EventDelivery]) -> Iterator[Step]:
+    yield Step(
+        event.received_at, "found", "A sweep found it at the bank: no callback had come for it. Nothing proves it."
+    )
+    if came:
+        delay = came[0].received_at - event.received_at
+        yield Step(came[0].received_at, "found", f"Its callback came after all, {_shown(delay)} after the sweep.")
+
+
+def _shown(delay: timedelta) -> str:
+    """Write how long something took, in its two largest units."""
+    minutes, seconds = divmod(max(0, round(delay.total_seconds())), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    first = next((place for place, (number, _) in enumerate(units) if number), len(units) - 1)
+    return " ".join(
+        f"{number} {unit}" for number, unit in units[first : first + 2] if number or first == len(units) - 1
+    )
 
 
 def _of_delivery(event: EventRecord, came: EventDelivery, *, is_first: bool) -> Iterator[Step]:

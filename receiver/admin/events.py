@@ -68,6 +68,8 @@ def stored(runtime: Runtime, event_id: str) -> Stored:
         size = events.raw_bytes(connection, event_id)
     if event is None:
         raise NotFound(f"there is no event {event_id!r}")
+    if event.delivery_id is None:
+        raise Gone(f"no callback has come for the event {event_id}: there is no payload")
     if size is None:
         raise Gone(f"the payload of the event {event_id} is not stored any more")
     return Stored(event, size)
@@ -85,6 +87,7 @@ def payload(runtime: Runtime, who: str, event_id: str, why: str | None = None) -
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """
     event, _ = stored(runtime, event_id)
+    assert event.delivery_id is not None  # noqa: S101 - its body is stored
     text = _opened(runtime, event, event.delivery_id)
     note(runtime, who, "payload.read", {"source": event.source, "event": event.id, "decrypted": True}, why)
     return text
@@ -112,6 +115,8 @@ def contents(runtime: Runtime, who: str, event_id: str, why: str) -> list[Conten
         came = events.deliveries_of(connection, event_id)
     if event is None:
         raise NotFound(f"there is no event {event_id!r}")
+    if not came:
+        raise NotFound(f"no callback has come for the event {event_id}")
     differing = [came[0], *[each for each in came[1:] if each.conflict]][:CONTENTS_MAX]
     found = [Content(each.id, each.received_at, _opened_or_none(runtime, event, each.id)) for each in differing]
     about = {"source": event.source, "event": event.id, "deliveries": [each.delivery_id for each in found]}

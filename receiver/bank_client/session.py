@@ -69,14 +69,19 @@ class CredentialsChanging(BudgetSpent):
         self.until = until
 
 
-def _rate_limit(source: SourceRecord) -> tuple[int, timedelta]:
+SHARE = 5
+"""A fifth of a bank's budget is left to others by what has time, and is a turn of what is read in turns."""
+
+
+def rate_limit(source: SourceRecord) -> tuple[int, timedelta]:
+    """Return how many requests a source's bank takes in a window, and how long that lasts."""
     bank = banks.named(source.bank)
     return int(source.options.get("requests_per_window", bank.requests)), timedelta(seconds=bank.window_seconds)
 
 
 def budget_of(connection: Connection, source: SourceRecord, now: datetime) -> Budget:
     """Return how a source stands with its bank's rate limit at `now` (UTC)."""
-    limit, window = _rate_limit(source)
+    limit, window = rate_limit(source)
     return bank_sessions.budget(connection, source.id, now=now, limit=limit, window=window)
 
 
@@ -157,8 +162,12 @@ class SharedToken:
 class BankSession:
     """Asks one source's bank; any number of threads and processes may, since they share what the bank counts."""
 
-    def __init__(self, runtime: Runtime, source: SourceRecord) -> None:
-        """Ask nothing yet; `bank` says how this source's bank is asked."""
+    def __init__(self, runtime: Runtime, source: SourceRecord, *, leaves_some: bool = False) -> None:
+        """Ask nothing yet; `bank` says how this source's bank is asked.
+
+        What `leaves_some` never takes the last requests of a window: those are left to checks and to people.
+        """
+        self._leaves_some = leaves_some
         self._database = runtime.database
         self._encryption = runtime.encryption
         self._clock = runtime.clock
@@ -311,8 +320,10 @@ class BankSession:
             BudgetSpent
             StoreUnavailable
         """
-        limit, window = _rate_limit(self._source)
+        limit, window = rate_limit(self._source)
         now = self._clock()
+        if self._leaves_some:
+            limit -= max(1, limit // SHARE)
         with self._database.write() as connection:
             when = bank_sessions.take_request(connection, self._source.id, now=now, limit=limit, window=window)
             words = budget_of(connection, self._source, now).hindrance(self._source.name) if when > now else None

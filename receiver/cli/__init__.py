@@ -50,6 +50,7 @@ MODULES = {
     "source": ("receiver.cli.sources", "Add and look after bank relations."),
     "staff": ("receiver.cli.staff", "Add and look after the people who use the staff pages."),
     "subscriptions": ("receiver.cli.subscriptions", "List, make and deactivate subscriptions at a bank."),
+    "sweep": ("receiver.cli.sweeps", "Read what banks know from their own lists; look at how far they were read."),
     "token": ("receiver.cli.tokens", "Create and revoke API tokens of downstream apps."),
     "worker": (
         "receiver.cli.processes",

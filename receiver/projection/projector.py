@@ -4,11 +4,12 @@ A callback is answered once its event is on disk. Whoever looks next (a reader, 
 in a transaction, one at a time under the lock of positions. So each read begins here, before its own snapshot does.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from sqlalchemy import Connection
 
-from receiver.store import claims, outbox
+from receiver.store import claims, outbox, recoveries, search_index
 from receiver.store.claims import NewClaim
 from receiver.store.database import Database
 from receiver.store.outbox import Derivable, Taken
@@ -39,12 +40,21 @@ def catch_up(database: Database) -> int:
 def _project(connection: Connection) -> Taken:
     """Derive everything from the next batch of events; whatever else is to follow from an event is added here."""
     taken = outbox.take(connection)
-    claims.make_due(connection, list(_claims_of(taken.events)))
+    # Those that a sweep had found, and whose callbacks have come after all.
+    met = [event for event in taken.events if event.found_by is not None]
+    came = recoveries.came_at(connection, [event.id for event in met]) if met else {}
+    claims.make_due(connection, list(_claims_of(taken.events, came)))
+    if met:
+        recoveries.settle_met(connection, {event.id: event.source_id for event in met}, came)
+        search_index.index_anew(connection, [event.id for event in met])
     return taken
 
 
-def _claims_of(events: Iterable[Derivable]) -> Iterable[NewClaim]:
-    """Return what events claim of that which the bank can be asked about, in their order."""
+def _claims_of(events: Iterable[Derivable], came: Mapping[str, datetime]) -> Iterable[NewClaim]:
+    """Return what events claim of that which the bank can be asked about, in their order.
+
+    `came` says when the callbacks came of those that were there before.
+    """
     for event in events:
         if event.kind in claims.SUBJECT_KINDS and event.subject is not None:
             yield NewClaim(
@@ -55,6 +65,6 @@ def _claims_of(events: Iterable[Derivable]) -> Iterable[NewClaim]:
                 amount=event.amount,
                 currency=event.currency,
                 event_id=event.id,
-                at=event.received_at,
+                at=came.get(event.id, event.received_at),
                 claimed_at=event.claimed_at,
             )

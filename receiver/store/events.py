@@ -39,7 +39,8 @@ class EventRecord(NamedTuple):
     source_id: int
     source: str
     bank: str
-    delivery_id: str
+    delivery_id: str | None
+    """The one that told it first; none where no callback has come for it."""
     type: str
     kind: SubjectKind
     subject: str | None
@@ -54,6 +55,8 @@ class EventRecord(NamedTuple):
     late: bool
     received_at: datetime
     payload_sha256: str
+    found_by: str | None
+    """`sweep` where asking the bank has shown it before any callback did."""
 
 
 class EventDelivery(NamedTuple):
@@ -124,6 +127,26 @@ def by_ids(connection: Connection, event_ids: Sequence[str]) -> list[EventRecord
     )
     by_id = {event.id: event for event in found}
     return [by_id[event_id] for event_id in event_ids if event_id in by_id]
+
+
+class PaymentEvent(NamedTuple):
+    """An event of a payment, as much of it as a line of a bank's list is compared with."""
+
+    id: str
+    type: str
+    payment_id: str
+    amount: str | None
+    currency: str | None
+    facts: dict[str, Any]
+
+
+def of_payments(connection: Connection, source_id: int, payment_ids: Sequence[str]) -> list[PaymentEvent]:
+    """Return all events of a source about these payments, oldest first."""
+    query = select(*columns_of(PaymentEvent, _events)).where(
+        pagination.among(connection, _events.c.payment_id, payment_ids),
+        *pagination.beside(_events.c.source_id, [source_id], 0),
+    )
+    return fetch_all(connection, PaymentEvent, query.order_by(_events.c.id))
 
 
 def conflicting(connection: Connection, *, limit: int) -> list[EventRecord]:

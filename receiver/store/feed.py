@@ -170,7 +170,8 @@ def _own_pending(connection: Connection, event_id: str, names: Mapping[int, str]
     query = (
         select(_events.c.type, _events.c.source_id, _events.c.subject, _events.c.received_at)
         .join_from(_events, _pending, _pending.c.event_id == _events.c.id)
-        .where(_events.c.id == event_id)
+        # What a sweep found has its entry already, and waits for what else follows from its callback.
+        .where(_events.c.id == event_id, _events.c.found_by.is_(None))
     )
     data = events.feed_data(connection, [event_id])
     return [

@@ -5,14 +5,14 @@ All that follows from an event is derived once it is committed: see `receiver.pr
 Deliveries that come in together are written together: a statement for each table, not for each delivery.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, select, update
 
 from receiver.model import Verdict
-from receiver.store import outbox, search_index
+from receiver.store import outbox, recoveries, search_index
 from receiver.store.bulk_insert import BulkInsert, LinkedInserts, RowValues
 from receiver.store.events import ids_of_delivery
 from receiver.store.records import (
@@ -75,7 +75,8 @@ def record_all(connection: Connection, deliveries: Sequence[DeliveryWithEvents])
     pairs = [(delivery, event) for delivery, events in deliveries for event in events]
     by_identity = _by_identity(pairs)
     taken, new, _ = _insert_all.run(connection, [rows, *_event_rows(pairs, by_identity)])
-    firsts = _insert_repeated(connection, [pair for pair in by_identity if _is_repeated(pair, taken, new)])
+    joined = _join_recovered(connection, by_identity, new)
+    firsts = joined | _insert_repeated(connection, [pair for pair in by_identity if _is_repeated(pair, taken, new)])
     return [
         _outcome(connection, delivery, events, firsts) if delivery.id in taken else _known(connection, delivery, events)
         for delivery, events in deliveries
@@ -92,7 +93,8 @@ def release(connection: Connection, delivery: NewDelivery, events: Sequence[NewE
     pairs = [(delivery, event) for event in events]
     by_identity = _by_identity(pairs)
     new, _ = _insert_events_alone.run(connection, _event_rows(pairs, by_identity))
-    firsts = _insert_repeated(connection, [pair for pair in by_identity if pair[1].id not in new])
+    joined = _join_recovered(connection, by_identity, new)
+    firsts = joined | _insert_repeated(connection, [pair for pair in by_identity if pair[1].id not in new])
     return _outcome(connection, delivery, events, firsts)
 
 
@@ -162,9 +164,23 @@ class _First(NamedTuple):
     """The event of the same identity that was there before; `conflict` is true where it says something else."""
 
     id: str
-    delivery_id: str
+    delivery_id: str | None
     payload_sha256: str
     conflict: bool
+
+
+def _join_recovered(
+    connection: Connection, by_identity: Sequence[DeliveredEvent], new: Collection[str]
+) -> dict[str, _First]:
+    """Have new events that a sweep has found before be these, and return those by the ids that they were to have."""
+    pairs = {event.id: (delivery, event) for delivery, event in by_identity if event.id in new}
+    # After the insert: what a sweep expects is there by then, or it waits for this transaction (`recoveries`).
+    met = recoveries.met_by(connection, list(pairs.values())) if pairs else {}
+    deliveries = {event_id: pairs[event_id][0] for event_id in met}
+    return {
+        event_id: _First(met[event_id], delivery.id, delivery.body_sha256, conflict=False)
+        for event_id, delivery in deliveries.items()
+    }
 
 
 def _insert_repeated(connection: Connection, repeated: Sequence[DeliveredEvent]) -> dict[str, _First]:
@@ -195,7 +211,7 @@ class _Stored(NamedTuple):
     id: str
     identity: bytes
     content_sha256: str
-    delivery_id: str
+    delivery_id: str | None
     payload_sha256: str
 
 
@@ -226,7 +242,7 @@ def _outcome(
 
 def _mark_duplicate(connection: Connection, delivery: NewDelivery, firsts: Sequence[_First]) -> None:
     values: dict[str, Any] = {"verdict": Verdict.DUPLICATE}
-    if all(first.payload_sha256 == delivery.body_sha256 for first in firsts):
+    if all(first.payload_sha256 == delivery.body_sha256 and first.delivery_id != delivery.id for first in firsts):
         # The same bytes are stored with the first one.
         values["body"] = None
     connection.execute(update(_deliveries).where(_deliveries.c.id == delivery.id).values(**values))

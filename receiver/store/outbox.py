@@ -100,6 +100,8 @@ class Derivable(NamedTuple):
     currency: str | None
     claimed_at: datetime | None
     received_at: datetime
+    found_by: str | None = None
+    """What found it before its callback came, for which it waits here; its entry was written then."""
 
 
 class Taken(NamedTuple):
@@ -158,7 +160,7 @@ def take(connection: Connection) -> Taken:
     new = fetch_all(connection, Derivable, _FIRST_EVENTS.params(most=BATCH))
     left = fetch_all(connection, _Entry, _FIRST_ENTRIES.params(most=BATCH))
     entries = list(merge(_entries_of(connection, new), left, key=attrgetter("time")))
-    if not entries:
+    if not (entries or new):
         return Taken(before, [], [])
     _insert_entries(connection, [(position, *entry) for position, entry in enumerate(entries, before + 1)])
     # Exactly those that were read: another writer may have committed a lower number in the meantime.
@@ -173,6 +175,7 @@ def _entries_of(connection: Connection, new: Sequence[Derivable]) -> list[_Entry
 
     The payment that a reference stands for is filled in later, and an entry once given does not change.
     """
+    new = [event for event in new if event.found_by is None]
     references = [event.id for event in new if event.kind == SubjectKind.REFERENCE]
     copied = events.feed_data(connection, references)
     return [

@@ -31,16 +31,18 @@ def of_subject(connection: Connection, source_id: int, kind: str, subject: str) 
     facts = events.facts_about(connection, source_id, subject)
     worth = {"amount": row.amount, "currency": row.currency} if row is not None else {}
     found = worth | {
-        "account": _first(facts, ACCOUNTS),
-        "direction": _direction(facts),
-        "reference": _first(facts, REFERENCES),
+        "account": next(iter(texts(facts, ACCOUNTS)), None),
+        "direction": direction(facts),
+        "reference": next(iter(texts(facts, REFERENCES)), None),
     }
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _first(facts: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
-    return next((value for name in names if isinstance(value := facts.get(name), str)), None)
+def texts(facts: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    """Return the facts of these names that are texts, in the order of the names."""
+    return [value for name in names if isinstance(value := facts.get(name), str)]
 
 
-def _direction(facts: Mapping[str, Any]) -> str | None:
+def direction(facts: Mapping[str, Any]) -> str | None:
+    """Return where the money goes: `incoming`, `outgoing`; none where that is not known."""
     return DIRECTIONS.get(str(facts.get("direction") or facts.get("classification") or "").lower())

@@ -21,16 +21,17 @@ from receiver.store.tables import (
     RequestBudget,
     SigningSecret,
     Source,
+    Sweep,
     metadata,
     table_of,
 )
 
-_sources, _deliveries, _secrets, _keys, _budgets = (
-    table_of(model) for model in (Source, Delivery, SigningSecret, PublicKeys, RequestBudget)
+_sources, _deliveries, _secrets, _keys, _budgets, _sweeps = (
+    table_of(model) for model in (Source, Delivery, SigningSecret, PublicKeys, RequestBudget, Sweep)
 )
 
 _OF_THE_SOURCE = frozenset(table_of(model) for model in (SigningSecret, PublicKeys, BankToken, RequestBudget))
-_OF_THE_SOURCE |= {table_of(CredentialChange)}
+_OF_THE_SOURCE |= {table_of(CredentialChange), table_of(Sweep)}
 """What is of no use without the source. Every other table that names a source holds what came of its callbacks."""
 
 _matters = or_(
@@ -63,7 +64,7 @@ def hide(connection: Connection, source: SourceRecord, now: datetime) -> None:
     bank_sessions.forget_token(connection, source.id)
     credential_changes.forget_set_aside(connection, source.id)
     signing_secrets.expire_now(connection, source.id, now)
-    for table in (_keys, _budgets):
+    for table in (_keys, _budgets, _sweeps):
         connection.execute(delete(table).where(table.c.source_id == source.id))
     sources.change(connection, source.id, enabled=False, credentials=None, environment_digest=None, hidden_at=now)
 

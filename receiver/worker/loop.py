@@ -22,6 +22,7 @@ from receiver.worker.chores import (
     SearchIndex,
     refresh_public_keys,
 )
+from receiver.worker.sweeps import Sweeps
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         SearchIndex(runtime).index,
         Exceptions(runtime).look,
         BulkChecks(runtime, reconciler).check_due,
+        Sweeps(runtime).step,
     )
 
 

@@ -29,6 +29,7 @@ AHEAD = timedelta(hours=8)
 HOUR = timedelta(hours=1)
 
 WAITS = {
+    "bank_lines.seen_at",
     "bank_tokens.fetching_until",
     "credential_changes.due_at",
     "credential_changes.finished_at",
@@ -40,6 +41,10 @@ WAITS = {
     "staff_sign_in_failures.failed_at",
     "subjects.due_at",
     "subjects.leased_until",
+    "sweeps.covered_from",
+    "sweeps.covered_until",
+    "sweeps.leased_until",
+    "sweeps.next_at",
 }
 """Every stored time that something waits for, or since which it waits; each has a test below."""
 
@@ -60,7 +65,6 @@ RECORDS = {
     "audit_entries.at",
     "audit_keys.created_at",
     "bank_lines.at",
-    "bank_lines.seen_at",
     "checks.at",
     "consumers.acked_at",
     "consumers.created_at",
@@ -82,6 +86,7 @@ RECORDS = {
     "exceptions.changed_at",
     "exceptions.handled_at",
     "exceptions.opened_at",
+    "recoveries.since",
     "replays.approved_at",
     "replays.created_at",
     "replays.finished_at",
@@ -100,6 +105,8 @@ RECORDS = {
     "subjects.claimed_at",
     "subjects.created_at",
     "subjects.updated_at",
+    "sweeps.gone_at",
+    "sweeps.last_read_at",
     "worker_seen.seen_at",
 }
 """When something was. Nothing is put off because of it; of `wanted_at` only whether it is set counts."""

@@ -19,12 +19,14 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import (
     audit,
+    bank_lines,
     deliveries,
     events,
     exceptions,
     feed,
     late,
     payments,
+    recoveries,
     refusals,
     replay_selection,
     schema,
@@ -38,6 +40,7 @@ from receiver.store.replay_selection import Selection
 
 NUMBER = 20_000
 FEW = re.compile(
+    r"ix_(bank_lines|recoveries)_|"
     r"ix_deliveries_(rejected|late)|ix_events_(payment|late)|ix_feed_entries_(event|subject)|pk_\w+ .* = "
     r"|PRIMARY KEY \(block=\? AND facets_id=\? AND term>\? AND term<\?\)"
 )
@@ -45,6 +48,7 @@ FEW = re.compile(
 blocks."""
 
 BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "exceptions")
+BIG += ("bank_lines", "recoveries")
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
 EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
 MANY = ("often", "seldom", "rare")
@@ -264,6 +268,16 @@ HEALTH: dict[str, Query] = {
     "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
 }
 
+SWEEPS: dict[str, Query] = {
+    "what a callback may meet": lambda connection: recoveries.named(connection, ["FT77x", "FT78x"]),
+    "what is left to be made an event": lambda connection: recoveries.expected(connection, 1),
+    "lines without an event": lambda connection: bank_lines.unjoined(connection, 1, behind=0, limit=100),
+    "whether there are any": lambda connection: bank_lines.has_unjoined(connection, 1, MIDDLE),
+    "lines of the same payments": lambda connection: bank_lines.unjoined_like(connection, 1, [77, 78]),
+    "events that have lines": lambda connection: bank_lines.amounts_of(connection, [EVENT]),
+    "events of payments": lambda connection: events.of_payments(connection, 1, ["FT77", "FT78"]),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -277,6 +291,7 @@ QUERIES = {
         ("indexing", INDEXING),
         ("exceptions", EXCEPTIONS),
         ("health", HEALTH),
+        ("sweeps", SWEEPS),
     )
     for name, query in queries.items()
 }
@@ -331,7 +346,24 @@ def open_many(parts: Runtime) -> None:
                 " created_at, 'chg' || substr(last_event_id, 4) FROM subjects"
             )
         )
-        connection.execute(text("ANALYZE exceptions"))
+        # A line about every payment, few without an event, and as many that no callback has come for.
+        connection.execute(
+            text(
+                "INSERT INTO bank_lines"
+                " (source_id, identity, list_name, day, type, payment_id, status, at, detail, seen_at, event_id)"
+                " SELECT source_id, 'line ' || id, 'list', '2026-03-04', 'bcb.deposit', subject, 'unknown',"
+                " created_at, '{}', created_at, CASE WHEN id % 100 = 3 THEN NULL ELSE last_event_id END FROM subjects"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO recoveries (source_id, line_id, name, event_id, since)"
+                " SELECT source_id, id, payment_id || 'x', CASE WHEN id % 100 = 3 THEN NULL ELSE event_id END, seen_at"
+                " FROM bank_lines"
+            )
+        )
+        for table in ("exceptions", "bank_lines", "recoveries"):
+            connection.execute(text(f"ANALYZE {table}"))
 
 
 def statements_of(parts: Runtime, query: Query) -> Iterator[Statement]:

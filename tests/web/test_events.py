@@ -59,6 +59,7 @@ def test_an_event_is_shown_to_the_letter(client: FlaskClient, bank: BankSigner, 
         "conflict": False,
         "late": False,
         "payload_sha256": hashlib.sha256(signed.body).hexdigest(),
+        "found_by": None,
     }
 
 

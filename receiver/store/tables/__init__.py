@@ -5,7 +5,7 @@ from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.exceptions import StaffException
 from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
-from receiver.store.tables.reconciliation import BankLine
+from receiver.store.tables.reconciliation import BankLine, Recovery, Sweep
 from receiver.store.tables.replays import Replay, ReplayPosition
 from receiver.store.tables.search import (
     Facets,
@@ -47,6 +47,7 @@ __all__ = [
     "OutboxEntry",
     "PendingEvent",
     "PublicKeys",
+    "Recovery",
     "Repeat",
     "Replay",
     "ReplayPosition",
@@ -64,6 +65,7 @@ __all__ = [
     "StaffSession",
     "StaffUser",
     "Subject",
+    "Sweep",
     "WorkerSeen",
     "metadata",
     "table_of",

@@ -71,7 +71,8 @@ class Event(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     source_id: int = shared_source()
-    delivery_id: str = Field(foreign_key="deliveries.id")
+    delivery_id: str | None = Field(default=None, foreign_key="deliveries.id")
+    """The one that told it first; none where no callback has come for what a sweep found."""
     identity: bytes = Field(sa_type=LargeBinary)
     """SHA-256 of what makes this event this event and no other."""
     content_sha256: str
@@ -93,6 +94,8 @@ class Event(SQLModel, table=True):
     """Whether its delivery came too late, and was accepted only once it was confirmed."""
     received_at: datetime = time()
     payload_sha256: str
+    found_by: str | None = None
+    """`sweep` where asking the bank has shown it before any callback did."""
 
 
 _events = table_of(Event).c

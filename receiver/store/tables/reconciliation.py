@@ -1,13 +1,13 @@
-"""What a bank says that it knows of a business day, line by line."""
+"""What a bank says that it knows, line by line; how far its lists were read, and what no callback has come for."""
 
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from receiver.model import Status
-from receiver.store.tables.base import key, shared_source, time, word
+from receiver.store.tables.base import BigKey, key, partial_index, shared_source, table_of, time, word
 
 
 class BankLine(SQLModel, table=True):
@@ -48,3 +48,51 @@ class BankLine(SQLModel, table=True):
     """When a sweep read it first."""
     event_id: str | None = None
     """The event that tells the same: one that came, or the one that the sweep made of this line (proof `none`)."""
+
+
+_lines = table_of(BankLine).c
+UNJOINED = partial_index("ix_bank_lines_unjoined", [_lines.source_id, _lines.id], _lines.event_id.is_(None))
+
+
+class Sweep(SQLModel, table=True):
+    """How far one of a bank's lists was read; the row without a name is the bank's list of its lists."""
+
+    __tablename__ = "sweeps"
+
+    source_id: int = Field(sa_column=Column(BigKey, ForeignKey("sources.id"), primary_key=True, autoincrement=False))
+    list_name: str = Field(primary_key=True)
+    covered_from: datetime | None = time(nullable=True)
+    """Since when, by the bank's time, all is here that the list had when it was read."""
+    covered_until: datetime | None = time(nullable=True)
+    """Until when (the watermark): never later than the list was read."""
+    last_read_at: datetime | None = time(nullable=True)
+    """When a reading of it was last begun that came to its end."""
+    error: str | None = None
+    """Why it was not read the last time, in words."""
+    next_at: datetime = time()
+    """When a worker reads it next."""
+    lease: str | None = None
+    leased_until: datetime | None = time(nullable=True)
+    gone_at: datetime | None = time(nullable=True)
+    """When the bank did not name it any more."""
+
+
+class Recovery(SQLModel, table=True):
+    """A line of a bank's list for which no callback has come: its event is about to be made, or was made.
+
+    The row is there before the event is, and goes once a callback tells of it: so whoever writes a callback down learns
+    from it that the event is there, or that the sweep must not make one.
+    """
+
+    __tablename__ = "recoveries"
+    __table_args__ = (Index("ix_recoveries_name", "name"), Index("ix_recoveries_source", "source_id", "id"))
+
+    id: int = key()
+    source_id: int = shared_source()
+    line_id: int = Field(sa_type=BigInteger, unique=True)
+    name: str | None = None
+    """The payment's id, or its reference where the list has none: what a callback is found by."""
+    event_id: str | None = None
+    """The event that the sweep made; none yet."""
+    since: datetime = time()
+    """When it was found that no callback had come."""

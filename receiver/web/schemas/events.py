@@ -132,6 +132,8 @@ class Event(Answer):
     late: bool
     """Its callback was signed too long ago or ahead, and accepted once the bank, or a person, confirmed it."""
     payload_sha256: Sha256
+    found_by: Literal["sweep"] | None
+    """`sweep` where a sweep found it at the bank before any callback came; `proof` is `none` until one comes."""
 
 
 class DeliveryStep(Answer):
@@ -144,6 +146,14 @@ class DeliveryStep(Answer):
     conflict: bool
     peer: str
     """Who sent it: an IP address."""
+
+
+class FoundStep(Answer):
+    """A sweep has found it at the bank: no callback had come for it."""
+
+    at: Time
+    what: Literal["found"]
+    by: Literal["sweep"]
 
 
 class CheckStep(Answer):
@@ -181,7 +191,7 @@ class ConsumerStep(Answer):
     """The name of the token that it was done with."""
 
 
-Step = DeliveryStep | CheckStep | FeedStep | ConsumerStep
+Step = DeliveryStep | FoundStep | CheckStep | FeedStep | ConsumerStep
 
 
 class EventWithTimeline(Event):
@@ -206,11 +216,15 @@ class EventWithTimeline(Event):
             deliveries = events.deliveries_of(connection, event_id)
             entries = feed.of_event(connection, event_id)
             seen = consumer_ranges.of_event(connection, event_id, found.source)
-        return cls(**dict(Event.of(found)), timeline=_timeline(deliveries, checks, entries, seen))
+        return cls(**dict(Event.of(found)), timeline=_timeline(found, deliveries, checks, entries, seen))
 
 
 def _timeline(
-    deliveries: Sequence[Any], checks: Sequence[Any], entries: Sequence[feed.Entry], seen: Sequence[EntrySeen]
+    event: events.EventRecord,
+    deliveries: Sequence[Any],
+    checks: Sequence[Any],
+    entries: Sequence[feed.Entry],
+    seen: Sequence[EntrySeen],
 ) -> list[Step]:
     """Order what happened around an event by its time."""
     steps: list[Step] = [
@@ -224,6 +238,8 @@ def _timeline(
         )
         for found in deliveries
     ]
+    if event.found_by is not None:
+        steps.append(FoundStep(at=event.received_at, what="found", by="sweep"))
     steps += [CheckStep(what="check", **Check.of(made).shown()) for made in checks]
     steps += [
         FeedStep(at=entry.time, what="feed", type=entry.type, position=entry.position or None) for entry in entries

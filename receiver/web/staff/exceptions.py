@@ -27,6 +27,7 @@ ABOUT = {
     "late": "Rightly signed, but too long ago or ahead: it waits for the bank, or for a person who accepts it.",
     "conflict": "The same event came again with other content. Lay both side by side.",
     "rejected": "Well-formed, from an address that is allowed, and yet refused: see what would have matched.",
+    "recovered": "A sweep found it at the bank, and no callback has come: nothing proves it but the bank's own list.",
     "stalled": "Payments that have not come to an end for too long will stand here.",
 }
 """What each kind means, and what to do."""

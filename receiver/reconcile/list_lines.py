@@ -1,0 +1,70 @@
+"""A line of a bank's list as it is stored: whatever the bank gave, it can be; and lines of two readings of one list."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from receiver.banks import json_values
+from receiver.banks.abilities import Listed
+from receiver.banks.business_days import BusinessDays
+from receiver.store.bank_lines import NewLine
+
+TEXT_CHARACTERS_MAX = 500
+
+YEARS = range(1970, 9000)
+
+Counts = Counter[tuple[str, datetime | None]]
+"""How often each line is in a reading, by what makes it this one, and its time."""
+
+
+def as_stored(line: Listed, list_name: str, bank: str, days: BusinessDays, now: datetime) -> NewLine:
+    """Return a line of a list as it is stored; one without a time belongs to the business day of `now`."""
+    at = _time(line.at)
+    amount = line.amount.copy_abs() if isinstance(line.amount, Decimal) and line.amount.is_finite() else None
+    return NewLine(
+        list_name=list_name,
+        day=days.day_of(at or now),
+        type=_text(line.type) or f"{bank}.unrecognised",
+        payment_id=_text(line.payment_id),
+        reference=_text(line.reference),
+        account=_text(line.account),
+        direction=line.direction if line.direction in ("incoming", "outgoing") else None,
+        amount=json_values.decimal_text(amount),
+        currency=_text(line.currency),
+        bank_status=_text(line.bank_status),
+        status=line.status,
+        at=at,
+        detail=json.loads(json.dumps(dict(line.detail), default=str)),
+    )
+
+
+def _text(given: str | None) -> str | None:
+    """Return a text that both databases take; none for an empty one."""
+    if not isinstance(given, str) or not given:
+        return None
+    return given.replace("\0", "").encode("utf-8", "replace").decode()[:TEXT_CHARACTERS_MAX] or None
+
+
+def _time(given: datetime | None) -> datetime | None:
+    """Return a time that can be one of a payment; none for one that names no zone, or is out of all reckoning."""
+    if given is None or given.tzinfo is None or given.year not in YEARS:
+        return None
+    return given.astimezone(UTC)
+
+
+def counted(lines: Sequence[NewLine]) -> Counts:
+    """Return how often each line is there."""
+    return Counter((line.base, line.at) for line in lines)
+
+
+def no_more_than(lines: Sequence[NewLine], counts: Counts) -> list[NewLine]:
+    """Return lines, each no more often than it is counted."""
+    left = counts.copy()
+    found = []
+    for line in lines:
+        if left[line.base, line.at] > 0:
+            left[line.base, line.at] -= 1
+            found.append(line)
+    return found

@@ -1,0 +1,308 @@
+"""The sweep: polling a bank for what it knows, list by list, so that nothing is missed that it never told.
+
+One list is read in windows that overlap with what was read before. A list of several pages may move while it is read:
+it is read until two readings agree. The watermark moves with the transaction that stores the last lines of a window,
+and not beyond the time at which that was read; so a kill at any instant makes something be read once more, and no more.
+
+All of it is generators that do one request at a time: whoever drives them does what is more urgent in between.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from receiver.bank_client.session import SHARE, BankSession, BudgetSpent, rate_limit
+from receiver.banks.abilities import Listed, ListPage, ListsPayments
+from receiver.banks.business_days import Window
+from receiver.banks.errors import AnswerUnreadable, BankError, Forbidden, RateLimited, ServerFailed, Unreachable
+from receiver.banks.http import HttpClient
+from receiver.reconcile import list_lines
+from receiver.reconcile.list_lines import Counts
+from receiver.runtime import Runtime
+from receiver.store import bank_lines, sweeps
+from receiver.store.bank_lines import NewLine
+from receiver.store.database import StoreUnavailable
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.records import SKEW
+from receiver.store.sources import SourceRecord
+from receiver.store.sweeps import Claimed, LeaseLost
+
+log = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked")
+
+OVERLAP = timedelta(hours=2)
+"""How much of what was read before is read once more: what a bank enters late with an earlier time is in it."""
+
+FIRST = timedelta(days=1)
+"""How far back a list is read the first time, but not to before the source was added."""
+
+WINDOW_MAX = timedelta(days=1)
+"""After each window the watermark moves."""
+
+READINGS_MAX = 6
+"""Of one window: a list that moves more often is left to the next time."""
+
+TRIES = 3
+"""For one page, at a bank that fails now and then."""
+
+PAGES_MAX = 10_000
+"""A bank that never ends a list must not keep us for ever."""
+
+AFTER_ERROR = timedelta(minutes=5)
+"""When a list is tried once more that could not be read, unless it would be sooner anyway."""
+
+NAME_CHARACTERS_MAX = 200
+
+
+class ListMoves(BankError):
+    """A list is another one each time that it is read."""
+
+    outcome = "moving"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the reading of a list has come."""
+
+    list_name: str
+    pages: int = 0
+    """That were asked for, those of an earlier reading of the same window too."""
+    lines: int = 0
+    """That were read whole and stored, old or new."""
+    new: int = 0
+    """Of these, those that were not known before."""
+    paused_until: datetime | None = None
+    """The bank is not asked before this time."""
+    error: str | None = None
+    """Why the list could not be read."""
+
+
+def cadence(runtime: Runtime, source: SourceRecord, lists: int) -> timedelta:
+    """Return how often each of a source's lists is read.
+
+    Where they are more than a fifth of the bank's budget, they are read in turns over several of its windows.
+    """
+    limit, window = rate_limit(source)
+    return max(timedelta(seconds=runtime.settings.sweep_seconds), window * (lists / max(1, limit // SHARE)))
+
+
+def longest_wait(runtime: Runtime, source: SourceRecord, lists: int) -> timedelta:
+    """Return what no list of a source waits longer for: what does was put off by a clock that was wrong."""
+    _, window = rate_limit(source)
+    return max(cadence(runtime, source, lists), window, AFTER_ERROR) + SKEW
+
+
+class Sweeper:
+    """Reads the lists of one source's bank."""
+
+    def __init__(self, runtime: Runtime, source: SourceRecord) -> None:
+        """Ask nothing yet.
+
+        Raises:
+            NotImplementedError: the bank lists nothing.
+        """
+        self._database = runtime.database
+        self._clock = runtime.clock
+        self._runtime = runtime
+        self._source = source
+        self._session = BankSession(runtime, source, leaves_some=True)
+        bank = self._session.bank
+        if not isinstance(bank, ListsPayments):
+            raise NotImplementedError(f"{bank.name} lists nothing")
+        self._bank: ListsPayments = bank
+        self._days = bank.days(source.options)
+        self._lease = timedelta(seconds=runtime.settings.lease_seconds)
+
+    def until(self) -> datetime:
+        """Return when a lease ends that is taken now."""
+        return self._clock() + self._lease
+
+    def read_due(self, claimed: Claimed) -> Iterator[Progress]:
+        """Read a list that is due, to its end, and say when it is read next; what fails is noted.
+
+        Raises:
+            LeaseLost
+            StoreUnavailable
+            DecryptionFailed
+        """
+        if claimed.list_name == sweeps.ALL_LISTS:
+            yield from self._settled(claimed, self.read_names(claimed))
+        else:
+            yield from self._settled(claimed, self._read_on(claimed))
+
+    def _settled(self, claimed: Claimed, reading: Iterator[Progress]) -> Iterator[Progress]:
+        began, error = self._clock(), None
+        try:
+            yield from reading
+        except (StoreUnavailable, LeaseLost):
+            raise
+        except (BankError, DecryptionFailed) as failed:
+            error = in_words(failed)
+            log.warning("the list %r of %s: %s", claimed.list_name, self._source.name, error)
+        except Exception as failed:
+            # A fault of ours, which whatever the bank has answered has brought to light.
+            error = f"it can't be read: {type(failed).__name__}"
+            log.exception("the list %r of %s", claimed.list_name, self._source.name)
+        if error is not None:
+            yield Progress(claimed.list_name, error=error)
+        with self._database.write() as connection:
+            pause = cadence(self._runtime, self._source, sweeps.number(connection, self._source.id))
+            next_at = self._clock() + (pause if error is None else min(pause, AFTER_ERROR))
+            read_at = began if error is None else None
+            sweeps.settle(connection, claimed, next_at=next_at, error=error, read_at=read_at)
+
+    def read_names(self, claimed: Claimed) -> Iterator[Progress]:
+        """Have it known which lists there are.
+
+        Raises:
+            BankError
+            LeaseLost
+        """
+        found = yield from self._patiently(claimed, lambda: self._session.ask(self._bank.lists))
+        names = [name for name in found if name and len(name) <= NAME_CHARACTERS_MAX and name.isprintable()]
+        limit, window = rate_limit(self._source)
+        share = max(1, limit // SHARE)
+        apart = window / share if len(names) > share else timedelta(0)
+        with self._database.write() as connection:
+            sweeps.name_lists(connection, self._source.id, names, self._clock(), apart)
+        yield Progress(claimed.list_name, pages=1, lines=len(names))
+
+    def _read_on(self, claimed: Claimed) -> Iterator[Progress]:
+        """Read a list from where it was read to, with an overlap, until now."""
+        now = self._clock()
+        first = max(self._source.created_at, now - FIRST)
+        mark = claimed.covered_until
+        # What was read until a time that has not come was read by a clock that was wrong.
+        begin = first if mark is None else max(min(mark, now) - OVERLAP, claimed.covered_from or first)
+        yield from self.read(claimed, Window(min(begin, now), now), WINDOW_MAX)
+
+    def read(self, claimed: Claimed, span: Window, most: timedelta) -> Iterator[Progress]:
+        """Read a list from the beginning of a span to its end, in windows that last for `most`; the future is the last.
+
+        Raises:
+            BankError
+            LeaseLost
+            StoreUnavailable
+        """
+        before = Progress(claimed.list_name)
+        begin = span.begin
+        while begin < span.end:
+            # Nothing is to be read often of what has not happened.
+            end = span.end if begin >= self._clock() else min(begin + most, span.end)
+            for progress in self._read_window(claimed, Window(begin, end), before):
+                before = progress
+                yield progress
+            begin = end
+
+    def _read_window(self, claimed: Claimed, window: Window, before: Progress) -> Iterator[Progress]:
+        """Read a window until it is known what is in it, and store that."""
+        pages = before.pages
+        counts: Counts | None = None
+        for _ in range(READINGS_MAX):
+            began = self._clock()
+            reading = self._read_once(claimed, window)
+            lines, number = yield from _counted(reading, before, pages)
+            pages += number
+            found = list_lines.counted(lines)
+            # One page is one answer: nothing moves within it.
+            if number == 1 or (counts is not None and counts.keys() == found.keys()):
+                break
+            counts = found
+        else:
+            raise ListMoves(f"the list moved each of the {READINGS_MAX} times that it was read")
+        if number > 1 and counts is not None:
+            # What was on two pages at once because it had moved was so in one of the readings alone.
+            lines = list_lines.no_more_than(lines, counts & found)
+        new = self._store(claimed, window, lines, began)
+        yield Progress(claimed.list_name, pages, before.lines + len(lines), before.new + new)
+
+    def _read_once(self, claimed: Claimed, window: Window) -> Generator[Progress, None, tuple[list[NewLine], int]]:
+        """Read all pages of a window once; each page is taken whole."""
+        lines: list[NewLine] = []
+        place: str | None = None
+        seen: set[str] = set()
+        for number in range(1, PAGES_MAX):
+            page = yield from self._page(claimed, window, place)
+            lines += [self._as_stored(line, claimed.list_name) for line in page.lines]
+            yield Progress(claimed.list_name, number)
+            if page.next is None:
+                return lines, number
+            if page.next in seen:
+                raise AnswerUnreadable("the bank's list leads back to a page that was read")
+            place = page.next
+            seen.add(place)
+        raise AnswerUnreadable(f"the bank's list has more than {PAGES_MAX} pages")
+
+    def _as_stored(self, line: Listed, list_name: str) -> NewLine:
+        return list_lines.as_stored(line, list_name, self._source.bank, self._days, self._clock())
+
+    def _page(self, claimed: Claimed, window: Window, place: str | None) -> Generator[Progress, None, ListPage]:
+        def question(client: HttpClient) -> ListPage:
+            return self._bank.list_page(client, claimed.list_name, window, place)
+
+        return (yield from self._patiently(claimed, lambda: self._session.ask(question)))
+
+    def _patiently(self, claimed: Claimed, question: Callable[[], Asked]) -> Generator[Progress, None, Asked]:
+        """Ask when the bank takes a request, and more than once where it fails; the lease is renewed each time.
+
+        Raises:
+            BankError
+            LeaseLost
+        """
+        tries = 0
+        while True:
+            with self._database.write() as connection:
+                sweeps.renew(connection, claimed, self.until())
+            try:
+                return question()
+            except (BudgetSpent, RateLimited) as spent:
+                until = spent.until if isinstance(spent, BudgetSpent) else self._clock() + spent.wait
+                with self._database.write() as connection:
+                    # No longer than any wait: what is stored by a clock that is wrong must be told from what is meant.
+                    longest = longest_wait(self._runtime, self._source, sweeps.number(connection, self._source.id))
+                    until = min(until, self._clock() + longest)
+                    sweeps.renew(connection, claimed, self.until(), next_at=until)
+                yield Progress(claimed.list_name, paused_until=until)
+            except (Unreachable, ServerFailed, AnswerUnreadable):
+                tries += 1
+                if tries == TRIES:
+                    raise
+                yield Progress(claimed.list_name)
+
+    def _store(self, claimed: Claimed, window: Window, lines: Sequence[NewLine], began: datetime) -> int:
+        """Store all lines of a window; the watermark moves with the last of them. Return how many are new."""
+        new = 0
+        parts = bank_lines.in_groups(lines)
+        for part in parts:
+            now = self._clock()
+            with self._database.write() as connection:
+                span = (window.begin, window.end)
+                new += bank_lines.write(connection, self._source.id, part, span, now)
+                if part is parts[-1]:
+                    sweeps.advance(connection, claimed, window.begin, min(window.end, began), now)
+                else:
+                    sweeps.renew(connection, claimed, now + self._lease)
+        return new
+
+
+def _counted(
+    reading: Generator[Progress, None, tuple[list[NewLine], int]], before: Progress, pages: int
+) -> Generator[Progress, None, tuple[list[NewLine], int]]:
+    """Do a reading, and say of each step how far all has come."""
+    while True:
+        try:
+            step = next(reading)
+        except StopIteration as ended:
+            found: tuple[list[NewLine], int] = ended.value
+            return found
+        yield Progress(step.list_name, pages + step.pages, before.lines, before.new, step.paused_until)
+
+
+def in_words(error: Exception) -> str:
+    """Return why a list could not be read, for a person."""
+    if isinstance(error, Forbidden):
+        return f"permission missing: {error}"
+    return str(error)

@@ -1,0 +1,260 @@
+"""The lines of banks' own lists: written down once, however often and in whatever order they are read.
+
+Lines that are equal in all that makes them one line (`_base`) are told apart by their times: the first one is the first
+of its kind for good, the next one the second. So a reading that begins in the middle of them doubles and loses none.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select, update
+
+from receiver.model import Status
+from receiver.store import pagination
+from receiver.store.bulk_insert import BulkInsert
+from receiver.store.records import columns_of, fetch_all
+from receiver.store.tables import BankLine, table_of
+
+_lines = table_of(BankLine)
+
+WRITTEN_AT_ONCE = 250
+"""Lines in one transaction: on SQLite callbacks wait for it."""
+
+
+class NewLine(NamedTuple):
+    """A line as the bank gave it, in the columns of the table; times are UTC, amounts have no sign."""
+
+    list_name: str
+    day: date
+    type: str
+    payment_id: str | None
+    reference: str | None
+    account: str | None
+    direction: str | None
+    amount: str | None
+    currency: str | None
+    bank_status: str | None
+    status: str
+    at: datetime | None
+    detail: Mapping[str, Any]
+
+    @property
+    def base(self) -> str:
+        """The SHA-256 (hex) of what makes it this line, but for the how manieth it is of lines that are equal so."""
+        name = self.payment_id or self.reference
+        # However many zeros the bank writes behind the point today.
+        worth = None if self.amount is None else f"{Decimal(self.amount).normalize():f}"
+        parts = (self.list_name, self.account, name, self.direction, worth, self.currency)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+_insert = BulkInsert(
+    _lines, ("identity", "source_id", *NewLine._fields, "seen_at"), unique=["source_id", "identity"]
+).run_for_new
+
+
+class _Stored(NamedTuple):
+    id: int
+    identity: str
+    day: date
+    type: str
+    bank_status: str | None
+    status: Status
+    at: datetime | None
+    detail: Mapping[str, Any]
+
+
+_CHANGING = ("type", "bank_status", "status", "at", "detail")
+"""What a line may say otherwise the next time that it is read."""
+
+
+def in_groups(lines: Iterable[NewLine]) -> list[dict[str, list[NewLine]]]:
+    """Return the lines of a reading by their base, in parts that each are written in a transaction of its own."""
+    by_base: dict[str, list[NewLine]] = {}
+    for line in lines:
+        by_base.setdefault(line.base, []).append(line)
+    parts: list[dict[str, list[NewLine]]] = [{}]
+    number = 0
+    # In one order for all writers, so that no two ever wait for each other in a circle.
+    for base in sorted(by_base):
+        if number and number + len(by_base[base]) > WRITTEN_AT_ONCE:
+            parts.append({})
+            number = 0
+        parts[-1][base] = by_base[base]
+        number += len(by_base[base])
+    return parts
+
+
+def write(
+    connection: Connection,
+    source_id: int,
+    groups: Mapping[str, Sequence[NewLine]],
+    window: tuple[datetime, datetime],
+    now: datetime,
+) -> int:
+    """Write down all lines of a base that a reading of a window found, in the caller's transaction; count the new ones.
+
+    What was there before says afterwards what the bank says now.
+    """
+    stored = _stored(connection, source_id, {base: len(lines) for base, lines in groups.items()})
+    rows = []
+    for base, lines in groups.items():
+        known = stored[base]
+        new = _known_before(connection, known, list(lines), window)
+        rows += [(_identity(base, number), source_id, *line, now) for number, line in enumerate(new, len(known) + 1)]
+    return len(_insert(connection, rows))
+
+
+def _identity(base: str, number: int) -> str:
+    return hashlib.sha256(f"{base}:{number}".encode()).hexdigest()
+
+
+def _stored(connection: Connection, source_id: int, numbers: Mapping[str, int]) -> dict[str, list[_Stored]]:
+    """Return all lines that are stored, by their base, the first one first; `numbers` is how many of each were read."""
+    found: dict[str, list[_Stored]] = {base: [] for base in numbers}
+    asked = dict(numbers)
+    while asked:
+        identities = {
+            _identity(base, place): base
+            for base, more in asked.items()
+            for place in range(len(found[base]) + 1, len(found[base]) + more + 2)
+        }
+        query = select(*columns_of(_Stored, _lines)).where(
+            _lines.c.source_id == source_id, pagination.among(connection, _lines.c.identity, list(identities))
+        )
+        by_identity = {row.identity: row for row in fetch_all(connection, _Stored, query)}
+        for identity, base in identities.items():
+            if identity in by_identity:
+                found[base].append(by_identity[identity])
+        # Where the last one that was asked for is there, more may be.
+        last = {base: identity for identity, base in identities.items()}
+        asked = {base: more for base, more in asked.items() if last[base] in by_identity}
+    return found
+
+
+def _known_before(
+    connection: Connection, known: Sequence[_Stored], lines: list[NewLine], window: tuple[datetime, datetime]
+) -> list[NewLine]:
+    """Have the stored lines say what was read of them now, and return the lines that are new."""
+    begin, end = window
+    lines.sort(key=lambda line: (line.at is None, line.at or begin))
+    left = []
+    for row in known:
+        same = next((line for line in lines if line.at == row.at), None)
+        if same is None:
+            left.append(row)
+        else:
+            lines.remove(same)
+            _update(connection, row, same)
+    for row in left:
+        same = next((line for line in lines if _has_moved(row, line) or begin <= (row.at or begin) < end), None)
+        if same is not None:
+            lines.remove(same)
+            _update(connection, row, same)
+    return lines
+
+
+def _has_moved(row: _Stored, line: NewLine) -> bool:
+    """Tell whether a line that is read is a stored one whose time is another one by now, and no further one like it.
+
+    So it is where it has got on, or was made at the same time, on the same business day.
+    """
+    if row.at is None or line.at is None:
+        return True
+    made = line.detail.get("created_at")
+    got_on = (row.type, row.bank_status, row.status) != (line.type, line.bank_status, line.status)
+    return row.day == line.day and (got_on or (made is not None and made == row.detail.get("created_at")))
+
+
+def _update(connection: Connection, row: _Stored, line: NewLine) -> None:
+    changed = {name: getattr(line, name) for name in _CHANGING if getattr(line, name) != getattr(row, name)}
+    if changed:
+        if "at" in changed and line.at is not None:
+            changed["day"] = line.day
+        connection.execute(update(_lines).where(_lines.c.id == row.id).values(**changed))
+
+
+class LineRecord(NamedTuple):
+    """A line as it is stored; times are UTC."""
+
+    id: int
+    source_id: int
+    identity: str
+    list_name: str
+    type: str
+    payment_id: str | None
+    reference: str | None
+    account: str | None
+    direction: str | None
+    amount: str | None
+    currency: str | None
+    bank_status: str | None
+    status: Status
+    at: datetime | None
+    detail: Mapping[str, Any]
+    seen_at: datetime
+    event_id: str | None
+
+
+def unjoined(connection: Connection, source_id: int, *, behind: int, limit: int) -> list[LineRecord]:
+    """Return lines of a source that no event is known for, in their order; `behind` is the number to go on from."""
+    query = (
+        select(*columns_of(LineRecord, _lines))
+        .where(_lines.c.source_id == source_id, _lines.c.event_id.is_(None), _lines.c.id > behind)
+        .order_by(_lines.c.id)
+        .limit(limit)
+    )
+    return fetch_all(connection, LineRecord, query)
+
+
+def has_unjoined(connection: Connection, source_id: int, before: datetime) -> bool:
+    """Tell whether no event is known for a line of a source that is from before a time (UTC), or nobody knows when."""
+    at = func.coalesce(_lines.c.at, before)
+    query = select(_lines.c.id).where(_lines.c.source_id == source_id, _lines.c.event_id.is_(None), at <= before)
+    return connection.execute(query.limit(1)).first() is not None
+
+
+def unjoined_like(connection: Connection, source_id: int, line_ids: Sequence[int]) -> list[LineRecord]:
+    """Return those of the lines that have no event, and all others without one that are about the same payments."""
+    chosen = [line for line in by_ids(connection, line_ids) if line.event_id is None]
+    ids = sorted({line.payment_id for line in chosen if line.payment_id is not None})
+    query = select(*columns_of(LineRecord, _lines)).where(
+        _lines.c.source_id == source_id, pagination.among(connection, _lines.c.payment_id, ids)
+    )
+    same = fetch_all(connection, LineRecord, query) if ids else []
+    found = {line.id: line for line in (*chosen, *same) if line.event_id is None}
+    return [found[number] for number in sorted(found)]
+
+
+def by_ids(connection: Connection, line_ids: Sequence[int]) -> list[LineRecord]:
+    """Return lines in the order of their numbers."""
+    query = select(*columns_of(LineRecord, _lines)).where(pagination.among(connection, _lines.c.id, line_ids))
+    return fetch_all(connection, LineRecord, query.order_by(_lines.c.id))
+
+
+def join(connection: Connection, line_id: int, list_name: str, event_id: str) -> None:
+    """Write down which event tells what a line does; one of the same list that had it, as the nearest, loses it."""
+    having = (_lines.c.event_id == event_id, _lines.c.list_name == list_name)
+    connection.execute(update(_lines).where(*having).values(event_id=None))
+    connection.execute(update(_lines).where(_lines.c.id == line_id).values(event_id=event_id))
+
+
+def amounts_of(connection: Connection, event_ids: Sequence[str]) -> dict[tuple[str, str], str | None]:
+    """Return the amounts of the lines that events have, by the events' ids and the lines' lists.
+
+    Two lists may tell of the same: an event has one line of each at most.
+    """
+    query = select(_lines.c.event_id, _lines.c.list_name, _lines.c.amount)
+    query = query.where(pagination.among(connection, _lines.c.event_id, event_ids))
+    return {(row.event_id, row.list_name): row.amount for row in connection.execute(query)}
+
+
+def waiting(connection: Connection, source_id: int) -> int:
+    """Return how many lines of a source no event is known for."""
+    query = select(func.count()).where(_lines.c.source_id == source_id, _lines.c.event_id.is_(None))
+    number: int = connection.execute(query).scalar_one()
+    return number

@@ -1,0 +1,129 @@
+"""Whether a line of a bank's list and an event tell of the same: by account, direction, amount and currency.
+
+An id alone does not say it: both sides of a transfer have the same one, and so have its fees. What one of the two does
+not tell sets them apart from nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, NamedTuple
+
+from receiver.store import particulars
+
+
+class Parts(NamedTuple):
+    """What tells a movement of money from another one that has the same name."""
+
+    accounts: frozenset[str]
+    """Our own, by whichever of its numbers."""
+    direction: str | None
+    """`incoming` or `outgoing`."""
+    amount: Decimal | None
+    """Without a sign."""
+    currency: str | None
+
+    def is_same(self, other: "Parts") -> bool:
+        """Tell whether nothing sets the two apart."""
+        return self.is_same_but_amount(other) and not _differ(self.amount, other.amount)
+
+    def is_same_but_amount(self, other: "Parts") -> bool:
+        """Tell whether nothing but the amount may set the two apart."""
+        if self.accounts and other.accounts and self.accounts.isdisjoint(other.accounts):
+            return False
+        return not (_differ(self.direction, other.direction) or _differ(self.currency, other.currency))
+
+
+def _differ(one: object, other: object) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def of_event(amount: str | None, currency: str | None, facts: Mapping[str, Any]) -> Parts:
+    """Return the parts of an event; `facts` are what else it told."""
+    # Where all that is known is the bank's own id of an account, a list may call that by its number.
+    is_known = bool(particulars.texts(facts, ("account_number", "iban")))
+    accounts = particulars.texts(facts, particulars.ACCOUNTS) if is_known else ()
+    return Parts(frozenset(accounts), particulars.direction(facts), _absolute(amount), currency)
+
+
+def of_line(account: str | None, direction: str | None, amount: str | None, currency: str | None) -> Parts:
+    """Return the parts of a line."""
+    return Parts(frozenset({account} if account else ()), direction, _absolute(amount), currency)
+
+
+def differ_in_amount(one: str | None, other: str | None) -> bool:
+    """Tell whether two amounts, as they are written, are known and not the same."""
+    return _differ(_absolute(one), _absolute(other))
+
+
+def _absolute(amount: str | None) -> Decimal | None:
+    try:
+        found = Decimal(amount) if amount is not None else None
+    except InvalidOperation:
+        return None
+    return found.copy_abs() if found is not None and found.is_finite() else None
+
+
+def names_of(payment_id: str | None, subject: str | None, facts: Mapping[str, Any]) -> set[str]:
+    """Return the names by which a line may tell of what an event is about: its id, and its references."""
+    names = (payment_id, subject, *particulars.texts(facts, particulars.REFERENCES))
+    return {name for name in names if name and _is_storable(name)}
+
+
+def _is_storable(name: str) -> bool:
+    """Tell whether both databases can be asked for a text: a line has no other name, and a callback may have any."""
+    return "\0" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
+
+
+class Candidate(NamedTuple):
+    """An event that may tell of what a line does."""
+
+    id: str
+    type: str
+    parts: Parts
+    is_taken: bool = False
+    """Whether a line has it whose amount is another one: it has it for want of a better one."""
+
+
+class Unjoined(NamedTuple):
+    """A line that no event is known for."""
+
+    id: int
+    list_name: str
+    type: str
+    parts: Parts
+
+
+def exact(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]]) -> dict[int, str]:
+    """Return which line is which event's, by their ids: nothing sets the two apart.
+
+    No event is of two lines of one list. `events` are those of the same payment that no line of its list has that tells
+    the very same, by the line's id. One of the line's own type comes before others.
+    """
+    return _paired(lines, events, lambda line, event: line.parts.is_same(event.parts))
+
+
+def but_for_amount(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]]) -> dict[int, str]:
+    """Return the same for those whose amounts differ, and that agree in all else, direction and currency at least."""
+    return _paired(lines, events, _is_close)
+
+
+def _is_close(line: Unjoined, event: Candidate) -> bool:
+    is_known = None not in (line.parts.direction, line.parts.currency, event.parts.direction, event.parts.currency)
+    return not event.is_taken and is_known and line.type == event.type and line.parts.is_same_but_amount(event.parts)
+
+
+def _paired(
+    lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]], fits: Callable[[Unjoined, Candidate], bool]
+) -> dict[int, str]:
+    pairs: dict[int, str] = {}
+    lists = {line.id: line.list_name for line in lines}
+    for own_type in (True, False):
+        for line in lines:
+            if line.id in pairs:
+                continue
+            taken = {event_id for other, event_id in pairs.items() if lists[other] == line.list_name}
+            free = (event for event in events.get(line.id, ()) if event.id not in taken)
+            own = (event for event in free if (event.type == line.type) >= own_type)
+            if found := next((event for event in own if fits(line, event)), None):
+                pairs[line.id] = found.id
+    return pairs

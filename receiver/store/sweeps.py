@@ -1,0 +1,263 @@
+"""How far banks' lists were read (the sweep): watermarks, which list is due, and who has the lease to read it.
+
+A source has a row for each of its lists, and one without a name for the list of these. A watermark is written in the
+transaction that stores the last lines of what was read, and never passes the time at which that was asked for.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, update
+
+from receiver.store.bulk_insert import BulkInsert, insert_or_skip
+from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
+from receiver.store.tables import Source, Sweep, table_of
+
+_sweeps, _sources = table_of(Sweep), table_of(Source)
+
+ALL_LISTS = ""
+"""The name of the row for the list of a source's lists."""
+
+_insert = BulkInsert(_sweeps, ("source_id", "list_name", "next_at"), unique=["source_id", "list_name"]).run
+
+
+class SweepRecord(NamedTuple):
+    """One list of a bank, and how far it was read; `source` is a name, times are UTC."""
+
+    source_id: int
+    source: str
+    list_name: str
+    covered_from: datetime | None
+    covered_until: datetime | None
+    last_read_at: datetime | None
+    error: str | None
+    next_at: datetime
+    leased_until: datetime | None
+    gone_at: datetime | None
+
+
+class Claimed(NamedTuple):
+    """A list that this worker alone may read until its lease ends."""
+
+    source_id: int
+    list_name: str
+    covered_from: datetime | None
+    covered_until: datetime | None
+    next_at: datetime
+    lease: str
+
+
+class LeaseLost(Exception):
+    """Another worker reads the list by now; what this one has read must not move the watermark."""
+
+
+def _all() -> Select[Any]:
+    columns = columns_of(SweepRecord, _sweeps, source=_sources.c.name)
+    return select(*columns).join_from(_sweeps, _sources, _sources.c.id == _sweeps.c.source_id)
+
+
+def of_source(connection: Connection, source_id: int) -> list[SweepRecord]:
+    """Return the lists of a source by name, the list of them first."""
+    query = _all().where(_sweeps.c.source_id == source_id).order_by(_sweeps.c.list_name)
+    return fetch_all(connection, SweepRecord, query)
+
+
+def _read_lists(connection: Connection, source_id: int) -> list[SweepRecord]:
+    return [each for each in of_source(connection, source_id) if each.list_name != ALL_LISTS and each.gone_at is None]
+
+
+def covered(connection: Connection, source_id: int) -> datetime | None:
+    """Return until when every list of a source was read whole (the watermark, UTC); none where one never was."""
+    until = [each.covered_until for each in _read_lists(connection, source_id)]
+    known = [at for at in until if at is not None]
+    return min(known) if known and len(known) == len(until) else None
+
+
+def covered_from(connection: Connection, source_id: int) -> datetime | None:
+    """Return since when every list of a source was read whole, up to `covered` (UTC); none where one never was."""
+    since = [each.covered_from for each in _read_lists(connection, source_id)]
+    known = [at for at in since if at is not None]
+    return max(known) if known and len(known) == len(since) else None
+
+
+class Span(Protocol):
+    """A window of time (UTC): `begin` belongs to it, `end` does not."""
+
+    @property
+    def begin(self) -> datetime:
+        """Its first moment."""
+
+    @property
+    def end(self) -> datetime:
+        """The first moment behind it."""
+
+
+def is_covered(connection: Connection, source_id: int, window: Span) -> bool:
+    """Tell whether every list of a source was read whole in a window."""
+    since, until = covered_from(connection, source_id), covered(connection, source_id)
+    return since is not None and until is not None and since <= window.begin and window.end <= until
+
+
+def incomplete_until(connection: Connection, source_id: int, window: Span) -> datetime | None:
+    """Return when a window that is not read whole yet will be, as far as known (UTC).
+
+    None where it was read whole already, and where it is not known: nothing of the source was ever read.
+    """
+    behind = [
+        max(each.next_at, window.end)
+        for each in _read_lists(connection, source_id)
+        if each.covered_until is None or each.covered_until < window.end
+    ]
+    return max(behind) if behind else None
+
+
+def ensure(connection: Connection, source_id: int, now: datetime) -> None:
+    """Have a row for the list of a source's lists, due at once; one that is there is left as it is (idempotent)."""
+    first = {"source_id": source_id, "list_name": ALL_LISTS, "next_at": now}
+    insert_or_skip(connection, _sweeps, ["source_id", "list_name"], first)
+
+
+def lock(connection: Connection, source_id: int, now: datetime) -> None:
+    """Keep others that join a source's lines to events from doing so until the transaction ends."""
+    ensure(connection, source_id, now)
+    query = select(_sweeps.c.source_id).where(_sweeps.c.source_id == source_id, _sweeps.c.list_name == ALL_LISTS)
+    connection.execute(query.with_for_update(key_share=True))
+
+
+def name_lists(
+    connection: Connection, source_id: int, names: Sequence[str], now: datetime, apart: timedelta = timedelta(0)
+) -> None:
+    """Write down which lists a source has by now; new ones are due one after the other, `apart` from each other.
+
+    One that was named before and is not any more stays, marked, so that it goes on where it was if it comes back.
+    """
+    # In one order for all writers, so that no two ever wait for each other in a circle.
+    known = {each.list_name for each in of_source(connection, source_id)}
+    new = sorted(set(names) - known - {ALL_LISTS})
+    _insert(connection, [(source_id, name, now + number * apart) for number, name in enumerate(new)])
+    for each in of_source(connection, source_id):
+        gone_at = None if each.list_name in names or each.list_name == ALL_LISTS else each.gone_at or now
+        if gone_at != each.gone_at:
+            connection.execute(update(_sweeps).where(*_row(source_id, each.list_name)).values(gone_at=gone_at))
+
+
+def _row(source_id: int, list_name: str) -> tuple[ColumnElement[bool], ...]:
+    return (_sweeps.c.source_id == source_id, _sweeps.c.list_name == list_name)
+
+
+def claim_due(
+    connection: Connection, source_ids: Collection[int], *, now: datetime, until: datetime, lease: str
+) -> Claimed | None:
+    """Lease the list that has been due the longest of those sources; none where none is.
+
+    A lease that ends later than one that is taken now was taken by a clock that was wrong, and is over. A list that is
+    due in a future that no worker sets is due too.
+    """
+    if not source_ids:
+        return None
+    due = select(_sweeps.c.source_id, _sweeps.c.list_name).where(
+        _sweeps.c.source_id.in_(source_ids), _sweeps.c.next_at <= now, _sweeps.c.gone_at.is_(None), _free(now, until)
+    )
+    order = due.order_by(_sweeps.c.next_at, _sweeps.c.source_id, _sweeps.c.list_name)
+    row = connection.execute(order.limit(1).with_for_update(skip_locked=True, key_share=True)).one_or_none()
+    return None if row is None else claim(connection, *row, now=now, until=until, lease=lease)
+
+
+def _free(now: datetime, until: datetime) -> ColumnElement[bool]:
+    is_over = or_(_sweeps.c.leased_until <= now, _sweeps.c.leased_until > until + SKEW)
+    return or_(_sweeps.c.leased_until.is_(None), is_over)
+
+
+def claim(
+    connection: Connection, source_id: int, list_name: str, *, now: datetime, until: datetime, lease: str
+) -> Claimed | None:
+    """Lease one list, due or not; none where another worker reads it, or there is no such list."""
+    taken = (
+        update(_sweeps)
+        .where(*_row(source_id, list_name), _free(now, until))
+        .values(lease=lease, leased_until=until)
+        .returning(*columns_of(Claimed, _sweeps))
+    )
+    return fetch_one(connection, Claimed, taken)
+
+
+def renew(connection: Connection, claimed: Claimed, until: datetime, next_at: datetime | None = None) -> None:
+    """Lease a list on; `next_at` is when to go on, where nothing can be asked until then.
+
+    Raises:
+        LeaseLost
+    """
+    _change(connection, claimed, {"leased_until": until} | ({} if next_at is None else {"next_at": next_at}))
+
+
+def advance(connection: Connection, claimed: Claimed, begin: datetime, end: datetime, now: datetime) -> None:
+    """Write down that all between `begin` and `end` was read whole and is stored (moves the watermark).
+
+    What does not adjoin what was read before moves nothing: no gap is stepped over.
+
+    Raises:
+        LeaseLost
+    """
+    query = select(_sweeps.c.covered_from, _sweeps.c.covered_until).where(
+        *_row(claimed.source_id, claimed.list_name), _sweeps.c.lease == claimed.lease
+    )
+    row = connection.execute(query.with_for_update(key_share=True)).one_or_none()
+    if row is None:
+        raise LeaseLost(f"the list {claimed.list_name!r} is read by another worker")
+    span = _joined(row.covered_from, row.covered_until, begin, end, now)
+    _change(connection, claimed, {"covered_from": span[0], "covered_until": span[1]})
+
+
+def _joined(
+    since: datetime | None, until: datetime | None, begin: datetime, end: datetime, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    if since is not None and until is not None and until > now + SKEW:
+        # A clock was ahead: nothing was read whole until a time that has not come.
+        since, until = (None, None) if since > end else (since, end)
+    if begin >= end:
+        return since, until
+    if since is None or until is None:
+        return begin, end
+    if begin > until or end < since:
+        return since, until
+    return min(since, begin), max(until, end)
+
+
+def settle(
+    connection: Connection, claimed: Claimed, *, next_at: datetime, error: str | None, read_at: datetime | None
+) -> None:
+    """End the lease of a list, and say when it is read next; `read_at` is when a reading began that was whole.
+
+    Raises:
+        LeaseLost
+    """
+    values: dict[str, object] = {"lease": None, "leased_until": None, "next_at": next_at, "error": error}
+    if read_at is not None:
+        values["last_read_at"] = read_at
+    _change(connection, claimed, values)
+
+
+def _change(connection: Connection, claimed: Claimed, values: Mapping[str, object]) -> None:
+    is_ours = (*_row(claimed.source_id, claimed.list_name), _sweeps.c.lease == claimed.lease)
+    if connection.execute(update(_sweeps).where(*is_ours).values(**values)).rowcount == 0:
+        raise LeaseLost(f"the list {claimed.list_name!r} is read by another worker")
+
+
+def number(connection: Connection, source_id: int) -> int:
+    """Return how many lists a source has by now."""
+    return len(_read_lists(connection, source_id))
+
+
+def bring_forward(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> None:
+    """Make due at once what waits for longer than any list of the source does: a clock was wrong."""
+    ahead = (_sweeps.c.source_id == source_id, _sweeps.c.next_at > now + longest)
+    connection.execute(update(_sweeps).where(*ahead).values(next_at=now))
+
+
+def is_due(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> bool:
+    """Tell whether a list of a source is to be read, or nothing was ever noted of the source."""
+    query = select(func.count(), func.min(_sweeps.c.next_at), func.max(_sweeps.c.next_at))
+    row = connection.execute(query.where(_sweeps.c.source_id == source_id, _sweeps.c.gone_at.is_(None))).one()
+    lists, first, last = row
+    return bool(lists == 0 or first <= now or last > now + longest)
