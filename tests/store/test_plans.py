@@ -47,8 +47,10 @@ FEW = re.compile(
 """What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event, or of some
 blocks."""
 
-BIG = ("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "exceptions")
-BIG += ("bank_lines", "recoveries")
+BIG = (
+    *("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "exceptions"),
+    *("bank_lines", "recoveries"),
+)
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
 EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
 MANY = ("often", "seldom", "rare")
