@@ -27,7 +27,7 @@ from receiver.worker.loop import Worker
 
 pytest.importorskip("receiver.reconcile.sweep")
 
-PAYMENTS = 1000 if "DRILLS" in os.environ else 100
+PAYMENTS, HOURS = (1000, 1) if "DRILLS" in os.environ else (40, 3)
 
 
 @pytest.fixture
@@ -82,17 +82,17 @@ def test_every_payment_of_the_day_is_there_once_with_the_banks_state(
 
     with listening(parts) as url:
         simulator.options.change({"callback_url": url})
-        day.play(work)
+        day.play(work, HOURS)
         day.tell_late(day.after_final)
-        for _ in range(8):
-            clock.forward(1800)
+        for _ in range(4):
+            clock.forward(3600)
             work()
         recovered = {name for kind, name in told(parts) if kind == "payment.recovered"}
         assert {*day.dropped, *day.day_later} <= recovered <= {*day.dropped, *day.day_later, *day.after_final}
         clock.forward(86400)
         day.tell_late(day.day_later)
-        for _ in range(8):
-            clock.forward(1800)
+        for _ in range(4):
+            clock.forward(3600)
             work()
     assert 429 not in {each.status for each in simulator.requests.entries()}
     assert states(parts) == {
@@ -131,10 +131,10 @@ def test_a_day_without_callbacks_and_hours_without_the_bank_are_made_good(
     with listening(parts) as url:
         simulator.options.change({"callback_url": url})
         simulator.outbox.activate(False)
-        day.play(work)
+        day.play(work, HOURS)
         simulator.outbox.activate(True)
-        for _ in range(8):
-            clock.forward(1800)
+        for _ in range(4):
+            clock.forward(3600)
             work()
     assert simulator.outbox.state()["missed"] == len(day.payments)
     assert states(parts) == {("completed", "confirmed"): len(day.payments)}
@@ -174,7 +174,7 @@ def test_what_a_bank_with_reports_never_told_is_there_with_its_state(
     before: dict[str, str | None] = {}
     with listening(parts, source.name) as url:
         circle.options.change({"callback_url": url})
-        for minutes in (30, 30, 60, 60, 60, 30, 540, 60, 60, 30):
+        for minutes in (30, 60, 60, 30, 570, 60):
             clock.forward(minutes * 60)
             for name, payment in made.items():
                 status = payment.status(clock())

@@ -54,7 +54,7 @@ class Fates:
 def of(payments: int) -> Fates:
     """Return the day of a thousand payments, or the same in a smaller measure."""
     dropped, doubled, after_final, other_amount, denied, day_later = (
-        round(payments / 1000 * each) for each in (100, 50, 50, 20, 30, 10)
+        max(1, round(payments / 1000 * each)) for each in (100, 50, 50, 20, 30, 10)
     )
     return Fates(payments, dropped, doubled, after_final, other_amount, denied, day_later)
 
@@ -74,8 +74,8 @@ class BankDay:
         self.denied = [f"NONE{number:05d}" for number in range(fates.denied)]
         self.payments = names
 
-    def play(self, meanwhile: Callable[[], object]) -> None:
-        """Let the day pass; `meanwhile` is what is done every hour."""
+    def play(self, meanwhile: Callable[[], object], hours: float = 1) -> None:
+        """Let the day pass; `meanwhile` is what is done each time that so many hours have passed."""
         each = DAY_SECONDS / len(self.payments)
         until = self._clock.now
         for number, name in enumerate(self.payments):
@@ -83,7 +83,7 @@ class BankDay:
             self._take_up(name)
             if number < len(self.denied):
                 self._tell(self._payment(self.denied[number]))
-            if (self._clock.now - until).total_seconds() >= 3600:
+            if (self._clock.now - until).total_seconds() >= hours * 3600:
                 until = self._clock.now
                 meanwhile()
         meanwhile()
