@@ -60,6 +60,7 @@ def _event(found: Story) -> dict[str, Any]:
         "proof": event.proof,
         "proof_key": event.proof_key,
         "late": event.late,
+        "found_by": event.found_by,
         "conflict": event.conflict,
         "received_at": _time(event.received_at),
         "body_sha256": event.payload_sha256,

@@ -26,27 +26,19 @@ ACCOUNT = "1046406142"
 FACTS = {"account_number": ACCOUNT, "direction": "Credit"}
 
 
-def listed(parts: Runtime, source: SourceRecord, clock: StandingClock, names: Sequence[str]) -> None:
+def listed(
+    parts: Runtime,
+    source: SourceRecord,
+    clock: StandingClock,
+    names: Sequence[str],
+    amount: str = "1.00",
+    currency: str = "EUR",
+) -> None:
     """Have the bank's list read, with lines about these payments."""
     at = clock() - timedelta(hours=1)
-    lines = [
-        NewLine(
-            ACCOUNT,
-            date(2026, 3, 4),
-            "bcb.deposit",
-            name,
-            None,
-            ACCOUNT,
-            "incoming",
-            "1.00",
-            "EUR",
-            None,
-            "unknown",
-            at,
-            {},
-        )
-        for name in names
-    ]
+    worth: tuple[Any, ...] = (amount, currency, None, "unknown", at, {})
+    day, kind = date(2026, 3, 4), "bcb.deposit"
+    lines = [NewLine(ACCOUNT, day, kind, name, None, ACCOUNT, "incoming", *worth) for name in names]
     (group,) = bank_lines.in_groups(lines)
     with parts.database.write() as connection:
         bank_lines.write(connection, source.id, group, (at, clock()), clock())

@@ -96,3 +96,9 @@ class Recovery(SQLModel, table=True):
     """The event that the sweep made; none yet."""
     since: datetime = time()
     """When it was found that no callback had come."""
+
+
+_recoveries = table_of(Recovery).c
+EXPECTED = partial_index(
+    "ix_recoveries_expected", [_recoveries.source_id, _recoveries.id], _recoveries.event_id.is_(None)
+)

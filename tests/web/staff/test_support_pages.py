@@ -12,12 +12,14 @@ from conftest import StandingClock, add_encrypting_source, add_source
 from flask import Flask
 from flask.testing import FlaskClient
 from reconcile.test_late_deliveries import post, tell_late
+from reconcile.test_recovery_races import listed, state
 from store.made import delivery, event, record
 from web.staff.signed_in import message, send, signed_in
 
 from receiver.admin import exceptions
 from receiver.model import ConsumerAct, Role
 from receiver.projection.projector import catch_up
+from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, consumer_ranges, consumers
 from receiver.store.consumer_ranges import Range
@@ -121,6 +123,26 @@ def test_a_payload_is_read_with_a_reason_by_who_may(operator: FlaskClient, parts
     assert "operator read what the bank sent" in operator.get(page).text
     assert "“ticket 7”" in operator.get(page).text
     assert [what for _, what, _ in noted(parts)].count("payload.read") == 1
+
+
+def test_what_a_sweep_found_is_never_shown_as_proven(
+    operator: FlaskClient, parts: Runtime, source: SourceRecord, clock: StandingClock, bank: BankSigner
+) -> None:
+    listed(parts, source, clock, ["FT7"], amount="1000.00", currency="USD")
+    Recoverer(parts).run(source)
+    ((_, _, _, event_id),) = state(parts)[0]
+    page = operator.get(f"/staff/events/{event_id}").text
+    assert "proven by nothing" in page
+    assert "The bank lists" in page
+    assert "A sweep found it at the bank: no callback had come for it." in page
+    assert "Read the payload" not in page
+    packed = json.loads(operator.get(f"/staff/events/{event_id}/evidence.json").text)
+    assert (packed["event"]["found_by"], packed["event"]["proof"], packed["deliveries"]) == ("sweep", "none", [])
+    assert told(parts, bank, transactionId="FT7") == event_id
+    page = operator.get(f"/staff/events/{event_id}").text
+    assert "proven by signature" in page
+    assert "Its callback came after all" in page
+    assert "Read the payload" in page
 
 
 def test_conflicting_contents_stand_side_by_side_with_their_differences_marked(

@@ -47,6 +47,13 @@ def upgrade() -> None:
     op.create_index("ix_recoveries_name", "recoveries", ["name"])
     op.create_index("ix_recoveries_source", "recoveries", ["source_id", "id"])
     op.create_index(
+        "ix_recoveries_expected",
+        "recoveries",
+        ["source_id", "id"],
+        sqlite_where=UNJOINED,
+        postgresql_where=UNJOINED,
+    )
+    op.create_index(
         "ix_bank_lines_unjoined",
         "bank_lines",
         ["source_id", "id"],
