@@ -213,22 +213,22 @@ class ExceptionState(StrEnum):
 
 
 class DayCategory(StrEnum):
-    """How a bank's list of a business day and our events stand to each other, for each of their lines."""
+    """How a line of a bank's list of a business day and our events stand to each other; what differs comes first."""
 
-    AGREED = "agreed"
-    """A callback came, and nothing in it differs."""
-    RECOVERED = "recovered"
-    """No callback came: the sweep found it."""
-    BANK_ALONE = "bank_alone"
-    """The bank's list has it, and no event tells of it yet."""
-    OURS_ALONE = "ours_alone"
-    """A callback tells of a payment that the bank's list has not."""
     AMOUNT_DIFFERS = "amount_differs"
     """The callback's amount or currency is another one than the bank's list has."""
     STATUS_DIFFERS = "status_differs"
     """A callback claims, or a check has found, another final state than the bank's word."""
+    OURS_ALONE = "ours_alone"
+    """A callback tells of a payment that the bank's list has not."""
+    BANK_ALONE = "bank_alone"
+    """The bank's list has it, and no event tells of it yet."""
+    RECOVERED = "recovered"
+    """No callback came: the sweep found it."""
     NOT_FINAL = "not_final"
     """The bank has not said yet what becomes of it."""
+    AGREED = "agreed"
+    """A callback came, and nothing in it differs."""
 
 
 class DayState(StrEnum):

@@ -7,7 +7,7 @@ from typing import Any
 
 from receiver.admin import sources as source_acts
 from receiver.admin.days import Day, chunks_of
-from receiver.model import DayCategory, NotFound, ReceiverError
+from receiver.model import DayCategory, NotFound, NotPossible, ReceiverError
 from receiver.runtime import Runtime, start
 from receiver.settings import Settings
 from receiver.store import day_verification, days, sources
@@ -32,13 +32,19 @@ def export(runtime: Runtime, found: Day) -> Iterator[str]:
     """Write a day as one JSON document, each line of it on a line of text; of a closed one it can be verified.
 
     Raises:
+        NotPossible: what is stored is not what was written; so does going through it.
         StoreUnavailable
     """
     stored = (chunk for category in DayCategory for chunk in chunks_of(runtime, found, category, 0))
+    header, digest = {"source": found.source.name, "day": found.day.isoformat(), "state": str(found.state)}, None
     if found.record is not None:
-        return day_verification.exported(found.record.header, found.record.digest, stored)
-    header = {"source": found.source.name, "day": found.day.isoformat(), "state": str(found.state), **found.content}
-    return day_verification.exported(header, None, stored)
+        header, digest = found.record.header, found.record.digest
+    elif found.compared is not None:
+        header |= found.compared.content
+    try:
+        yield from day_verification.exported(header, digest, stored)
+    except ValueError as error:
+        raise NotPossible("its lines are not what was written: run `receiver days verify`") from error
 
 
 def verify(runtime: Runtime, source_name: str | None = None, day: date | None = None) -> int:

@@ -1,7 +1,8 @@
 """Business days, for people: list and show them, go through their lines, close one by hand."""
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -13,15 +14,18 @@ from receiver.model import DayCategory, DayState, NotFound, NotPossible
 from receiver.reconcile import days as closing
 from receiver.reconcile.day_comparison import Compared, compare
 from receiver.runtime import Runtime
-from receiver.store import audit, day_sides, days, sources, sweeps
+from receiver.store import audit, day_sides, days, search_terms, sources, sweeps
 from receiver.store.day_lines import Chunk, DayLine, read
 from receiver.store.days import CHUNKS_AT_ONCE, DayRecord
 from receiver.store.sources import SourceRecord
+from receiver.store.thread_pool import give_way
 
 YEARS = (1971, 9997)
 """Days that still are days after a few are added or taken away."""
 
-LINES_AT_ONCE = 5000
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+LINES_AT_ONCE = 1000
 
 OPEN_LINES_MAX = 20_000
 """Of an open day that are held against our events while somebody waits."""
@@ -98,10 +102,9 @@ def a_day(text: str) -> date:
     Raises:
         ValueError
     """
-    found = date.fromisoformat(text)
-    if len(text) != len("2026-01-31") or text.count("-") != 2 or not YEARS[0] <= found.year <= YEARS[1]:
+    if not _DAY.fullmatch(text) or not YEARS[0] <= int(text[:4]) <= YEARS[1]:
         raise ValueError(text)
-    return found
+    return date.fromisoformat(text)
 
 
 def find(runtime: Runtime, source_name: str, day: date, version: int | None = None) -> Day:
@@ -184,6 +187,16 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
     return found
 
 
+def masked(line: DayLine) -> DayLine:
+    """Return a line as lists show it: of its account, which may be its list's name too, the last four characters."""
+    account, name = line.account, line.list_name
+    return replace(
+        line,
+        account=search_terms.masked(account) if account else account,
+        list_name=search_terms.masked(name) if name else name,
+    )
+
+
 def between(runtime: Runtime, source: SourceRecord, first: date, last: date) -> list[Day]:
     """Return the business days of a source from one day through another with their state, as far as they have begun.
 
@@ -237,6 +250,22 @@ def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | No
         found += [each for each in days_here if below is None or _order(each.day, source.name) > _order(*below)]
         last = begin - timedelta(days=1)
     return found[:limit]
+
+
+def is_listed(runtime: Runtime, source: SourceRecord) -> bool:
+    """Tell whether a source's bank lists what it knows.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return closing.lists(source, sweeps.covered(connection, source.id))
+
+
+def beside(found: Day) -> tuple[date, date]:
+    """Return the business days before and after a day."""
+    business = closing.calendar(found.source)
+    return business.before(found.day), business.after(found.day)
 
 
 def month(runtime: Runtime, source: SourceRecord, first: date) -> dict[date, Day]:
@@ -298,7 +327,9 @@ def chunks_of(runtime: Runtime, found: Day, category: DayCategory, place: int) -
             some = days.chunks(connection, found.record.id, category, through=place, limit=CHUNKS_AT_ONCE)
         if not some:
             return
-        yield from some
+        for chunk in some:
+            yield chunk
+            give_way()
         place = some[-1].first + some[-1].number
 
 
@@ -313,6 +344,7 @@ def every_line(runtime: Runtime, found: Day, categories: Sequence[DayCategory] =
     while rows := lines(runtime, found, categories, place=place, limit=LINES_AT_ONCE):
         yield from rows
         place += len(rows)
+        give_way()
 
 
 # Acts

@@ -14,6 +14,7 @@ from receiver.store import day_sides, particulars
 from receiver.store.database import Database
 from receiver.store.day_lines import Chunk, DayLine, Sections
 from receiver.store.day_sides import EventRecord, LineRecord, PaymentRecord, Unpaired
+from receiver.store.thread_pool import give_way
 
 EXACT = Context(prec=80)
 """No sum of amounts of 30 digits loses one."""
@@ -156,6 +157,7 @@ def _listed(database: Database, source_id: int, day: date) -> Iterator[DayLine]:
                 each.pair_with(pairs[each.line.id])
             yield each.judged(payments.get(each.payment_id or ""))
         behind = lines[-1].id
+        give_way()
 
 
 def _pairs(found: Unpaired) -> dict[int, EventRecord]:
@@ -301,6 +303,7 @@ def _ours_alone(database: Database, source_id: int, window: Window) -> Iterator[
             event = events[event_id]
             yield _alone(event, payments.get(event.payment_id or ""))
         behind = found[-1].id
+        give_way()
 
 
 def _alone(event: EventRecord, payment: PaymentRecord | None) -> DayLine:
