@@ -1,7 +1,7 @@
 """One business day: the bank's list held against our events, line by line, in batches, without asking the bank."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
@@ -13,7 +13,7 @@ from receiver.projection.projector import catch_up
 from receiver.store import day_sides, particulars
 from receiver.store.database import Database
 from receiver.store.day_lines import Chunk, DayLine, Sections
-from receiver.store.day_sides import EventRecord, LineRecord, PaymentRecord, Unpaired
+from receiver.store.day_sides import EventRecord, EventWithFacts, LineRecord, PaymentRecord, Unpaired
 from receiver.store.thread_pool import give_way
 
 EXACT = Context(prec=80)
@@ -166,12 +166,12 @@ def _pairs(found: Unpaired) -> dict[int, EventRecord]:
     It has the line's payment, account and direction, as far as these are known; of several the nearest amount counts.
     """
     ranked = sorted(
-        (abs((worth(line.amount) or Decimal(0)) - (worth(event.amount) or Decimal(0))), line.id, event.id)
+        (_distance(line, each.event), line.id, each.event.id)
         for line in found.lines
-        for event in found.events
-        if _is_about(event, line) and _amount_differs(line, event)
+        for each in found.events
+        if _is_about(each, line) and _amount_differs(line, each.event)
     )
-    events = {event.id: event for event in found.events}
+    events = {each.event.id: each.event for each in found.events}
     pairs: dict[int, EventRecord] = {}
     for _, line_id, event_id in ranked:
         if line_id not in pairs and event_id in events:
@@ -179,12 +179,15 @@ def _pairs(found: Unpaired) -> dict[int, EventRecord]:
     return pairs
 
 
-def _is_about(event: EventRecord, line: LineRecord) -> bool:
-    facts = particulars.of_facts(event.facts)
+def _distance(line: LineRecord, event: EventRecord) -> Decimal:
+    return EXACT.subtract(worth(line.amount) or Decimal(0), worth(event.amount) or Decimal(0)).copy_abs()
+
+
+def _is_about(each: EventWithFacts, line: LineRecord) -> bool:
+    facts = particulars.of_facts(each.facts)
     ways = ((facts["account"], line.account), (facts["direction"], line.direction))
-    return event.payment_id == line.payment_id and all(
-        one is None or other is None or one == other for one, other in ways
-    )
+    is_same = all(one is None or other is None or one == other for one, other in ways)
+    return each.event.payment_id == line.payment_id and is_same
 
 
 def _amount_differs(line: LineRecord, event: EventRecord) -> bool:
@@ -296,18 +299,17 @@ def _ours_alone(database: Database, source_id: int, window: Window) -> Iterator[
             dated = [each for each in found if each.dated in window]
             missing = day_sides.on_no_list(connection, source_id, {each.payment_id for each in dated}) if dated else {}
             first = [each.id for each in dated if missing.get(each.payment_id) == each.id]
-            events = day_sides.events(connection, first) if first else {}
-            names: Iterable[str] = {events[event_id].payment_id or "" for event_id in first}
-            payments = day_sides.payments(connection, source_id, names) if first else {}
-        for event_id in first:
-            event = events[event_id]
-            yield _alone(event, payments.get(event.payment_id or ""))
+            alone = day_sides.with_facts(connection, first) if first else []
+            names = {each.event.payment_id or "" for each in alone}
+            payments = day_sides.payments(connection, source_id, names) if alone else {}
+        for each in alone:
+            yield _alone(each, payments.get(each.event.payment_id or ""))
         behind = found[-1].id
         give_way()
 
 
-def _alone(event: EventRecord, payment: PaymentRecord | None) -> DayLine:
-    facts = particulars.of_facts(event.facts)
+def _alone(alone: EventWithFacts, payment: PaymentRecord | None) -> DayLine:
+    event, facts = alone.event, particulars.of_facts(alone.facts)
     return DayLine(
         DayCategory.OURS_ALONE,
         type=event.type,

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.store import pagination
-from receiver.store.records import columns_of, fetch_all, lowest_id
+from receiver.store.records import Record, columns_of, lowest_id
 from receiver.store.tables import BankLine, Event, Repeat, Subject, table_of
 
 _lines, _events, _subjects, _repeats = (table_of(model) for model in (BankLine, Event, Subject, Repeat))
@@ -51,12 +51,18 @@ class EventRecord(NamedTuple):
     proof: ProofStrength
     found_by: str | None
     received_at: datetime
-    facts: dict[str, Any]
 
     @property
     def is_of_sweep(self) -> bool:
         """Whether the sweep made it of a line."""
         return self.found_by == SWEEP
+
+
+class EventWithFacts(NamedTuple):
+    """An event of which more is looked at."""
+
+    event: EventRecord
+    facts: dict[str, Any]
 
 
 class PaymentRecord(NamedTuple):
@@ -76,7 +82,7 @@ def lines(connection: Connection, source_id: int, day: date, *, behind: int, lim
         .order_by(_lines.c.id)
         .limit(limit)
     )
-    return fetch_all(connection, LineRecord, query)
+    return _fetched(connection, LineRecord, query)
 
 
 def number_of_lines(connection: Connection, source_id: int, day: date, most: int) -> int:
@@ -95,7 +101,7 @@ def first_day(connection: Connection, source_id: int) -> date | None:
 def events(connection: Connection, ids: Iterable[str]) -> dict[str, EventRecord]:
     """Return events by their ids."""
     query = select(*columns_of(EventRecord, _events)).where(pagination.among(connection, _events.c.id, list(ids)))
-    return {event.id: event for event in fetch_all(connection, EventRecord, query)}
+    return {event.id: event for event in _fetched(connection, EventRecord, query)}
 
 
 def payments(connection: Connection, source_id: int, ids: Iterable[str]) -> dict[str, PaymentRecord]:
@@ -105,7 +111,7 @@ def payments(connection: Connection, source_id: int, ids: Iterable[str]) -> dict
         _subjects.c.kind == SubjectKind.PAYMENT,
         pagination.among(connection, _subjects.c.subject, list(ids)),
     )
-    return {payment.subject: payment for payment in fetch_all(connection, PaymentRecord, query)}
+    return {payment.subject: payment for payment in _fetched(connection, PaymentRecord, query)}
 
 
 def joined_by_callback(connection: Connection, event_ids: Iterable[str]) -> dict[str, datetime]:
@@ -122,23 +128,19 @@ class Unpaired(NamedTuple):
     """Of some payments: lines without a callback of their own, and callbacks' events that no line points at."""
 
     lines: list[LineRecord]
-    events: list[EventRecord]
+    events: list[EventWithFacts]
 
 
 def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> Unpaired:
     """Return what of some payments was not joined; of lines those whose event the sweep made are among it."""
     ids = list(payment_ids)
-    found = fetch_all(
-        connection,
-        EventRecord,
-        select(*columns_of(EventRecord, _events))
-        .where(
-            pagination.among(connection, _events.c.payment_id, ids),
-            *pagination.beside(_events.c.source_id, [source_id], 0),
-        )
-        .order_by(_events.c.id),
+    is_about = (
+        pagination.among(connection, _events.c.payment_id, ids),
+        *pagination.beside(_events.c.source_id, [source_id], 0),
     )
-    listed = fetch_all(
+    query = select(*columns_of(EventRecord, _events)).where(*is_about).order_by(_events.c.id)
+    found = _fetched(connection, EventRecord, query)
+    listed = _fetched(
         connection,
         LineRecord,
         select(*columns_of(LineRecord, _lines))
@@ -149,8 +151,25 @@ def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str])
     pointed_at = _pointed_at(connection, [event.id for event in found])
     return Unpaired(
         [line for line in listed if line.event_id is None or line.event_id in of_sweep],
-        [event for event in found if event.id not in pointed_at and not event.is_of_sweep],
+        _with_facts(connection, [each for each in found if each.id not in pointed_at and not each.is_of_sweep]),
     )
+
+
+def with_facts(connection: Connection, ids: Iterable[str]) -> list[EventWithFacts]:
+    """Return events with their facts, in the order of their ids."""
+    return _with_facts(connection, [event for _, event in sorted(events(connection, ids).items())])
+
+
+def _with_facts(connection: Connection, found: Sequence[EventRecord]) -> list[EventWithFacts]:
+    ids = [event.id for event in found]
+    query = select(_events.c.id, _events.c.facts).where(pagination.among(connection, _events.c.id, ids))
+    facts = {row.id: row.facts for row in connection.execute(query)} if ids else {}
+    return [EventWithFacts(event, facts[event.id]) for event in found]
+
+
+def _fetched(connection: Connection, record: type[Record], query: Select[Any]) -> list[Record]:
+    """Run a query for `columns_of` a record; all rows at once, which takes half as long as one by one."""
+    return [record._make(row) for row in connection.execute(query).all()]
 
 
 def _pointed_at(connection: Connection, event_ids: Sequence[str]) -> set[str]:
@@ -196,7 +215,7 @@ def claimed(
         .order_by(_events.c.id)
         .limit(limit)
     )
-    return fetch_all(connection, Claimed, query)
+    return _fetched(connection, Claimed, query)
 
 
 def on_no_list(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from cli.commands import Cli
 from conftest import KEY, add_source
 from reconcile.ledger import DAY, EVENING, MORNING, Ledger, known_day
+from servers import ROOT
 
 from receiver.runtime import Runtime
 from receiver.store import days as stored
@@ -76,6 +80,15 @@ def test_an_exported_file_proves_itself_by_the_key_alone(
     # As another program writes the same JSON.
     file.write_text(json.dumps(json.loads(file.read_text()), indent=1))
     assert cli.done("days", "verify", "--file", str(file)) == said
+
+
+@pytest.mark.usefixtures("ledger")
+def test_the_few_lines_of_the_documentation_verify_a_file_too(cli: Cli, tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/days.md").read_text(), re.DOTALL)
+    file = exported(cli, tmp_path)
+    for key, status in ((KEY, 0), ("A" * 43 + "=", 1)):
+        words = [sys.executable, "-c", program, str(file), key]
+        assert subprocess.run(words, capture_output=True, timeout=60).returncode == status
 
 
 CHANGES = {

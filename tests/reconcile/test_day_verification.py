@@ -17,6 +17,12 @@ from receiver.worker.loop import Worker
 
 
 @pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Digests are over the same bytes on both databases; `test_days.py` verifies on both."""
+    return sqlite_url
+
+
+@pytest.fixture
 def ledger(parts: Runtime, clock: StandingClock) -> Ledger:
     """A ledger of three closed days, the middle one in two versions."""
     clock.now = MORNING - timedelta(days=1)
@@ -128,7 +134,7 @@ def spoil_content(connection: Connection) -> None:
     connection.execute(lines.update().where(lines.c.version_id == record(connection, DAY)).values(content=b"x"))
 
 
-TAMPERING = {
+TAMPERING: dict[Callable[[Connection], None], str] = {
     change_line: "bcb 2026-03-02, version 1: a line of agreed was changed, or moved",
     cut_line: "bcb 2026-03-02, version 1: 3 lines of agreed were written, and 2 are there",
     swap_lines: "bcb 2026-03-02, version 1: a line of agreed was changed, or moved",

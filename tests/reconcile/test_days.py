@@ -8,7 +8,7 @@ from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
 from reconcile.ledger import DAY, EVENING, MORNING, Ledger, known_day
 
-from receiver.admin import days, exceptions
+from receiver.admin import day_verification, days, exceptions
 from receiver.admin.days import Day
 from receiver.model import DayCategory, DayState, NotFound, NotPossible, Status
 from receiver.runtime import Runtime
@@ -169,6 +169,7 @@ def test_what_changes_makes_another_version_and_the_old_one_stays(
     before = days.find(parts, "bcb", DAY, 1)
     assert numbers(before) == {"recovered": 1}
     assert [line.category for line in days.lines(parts, before, limit=5)] == [DayCategory.RECOVERED]
+    assert day_verification.verify(parts) == 4
     with pytest.raises(NotFound, match="has no version 3; it has 2"):
         days.find(parts, "bcb", DAY, 3)
 
