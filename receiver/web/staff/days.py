@@ -161,8 +161,9 @@ class Days:
         day = _day(date)
         return done(
             lambda: day_verification.verify(self._runtime, source, day),
-            url("days", source, date),
-            lambda number: f"{number} version{'s are' if number > 1 else ' is'} as closed.",
+            # Not to the day: what was changed may not be readable there.
+            url("days", source=source, month=date[:7]),
+            lambda number: f"{day} is as it was closed, in {number} version{'s' if number > 1 else ''}.",
         )
 
 
@@ -199,7 +200,7 @@ def _cell(day: date, found: Day | None) -> Cell:
     differing = sum(found.numbers[category] for category in DIFFERS)
     waiting = found.numbers[DayCategory.NOT_FINAL]
     if differing:
-        return Cell(day.day, f"{differing} differ", "bad", day)
+        return Cell(day.day, f"{differing} differ{'s' if differing == 1 else ''}", "bad", day)
     return Cell(day.day, f"{waiting} not final", "info", day) if waiting else Cell(day.day, "closed", "good", day)
 
 

@@ -10,9 +10,9 @@ from conftest import KEY, StandingClock, add_source
 from flask import Flask
 from flask.testing import FlaskClient
 from reconcile.ledger import EVENING, MORNING, Ledger, known_day
-from web.staff.signed_in import message, send, signed_in
+from web.staff.signed_in import message, send, signed_in, token_of
 
-from receiver.admin import day_verification
+from receiver.admin import day_verification, days
 from receiver.model import Role
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -53,7 +53,7 @@ def test_the_calendar_says_by_a_word_and_a_sign_how_each_day_is(viewer: FlaskCli
     add_source(parts, "quiet", secret=None)
     page = viewer.get("/staff/days?month=2026-03")
     assert page.status_code == 200
-    for label in ("2026-03-01: closed", "2026-03-02: 8 differ", "2026-03-03: incomplete", "2026-03-04: open"):
+    for label in ("2026-03-01: 1 differs", "2026-03-02: 8 differ", "2026-03-03: incomplete", "2026-03-04: open"):
         assert f'aria-label="{label}"' in page.text
     assert re.search(r'<span class="badge bad"><span aria-hidden="true">✕</span> 8 differ</span>', page.text)
     assert "This bank lists nothing of what it knows" in page.text
@@ -76,8 +76,7 @@ def test_lines_are_shown_by_category_and_page_by_page(viewer: FlaskClient, ledge
     assert viewer.get(f"{DAY}?category=recovered").text.count('<a class="open"') == 2
     for number in range(60):
         ledger.line(f"FT-many-{number}")
-    parts.clock.forward(86400)  # type: ignore[attr-defined]
-    Worker(parts).run_once()
+    days.close(parts, "cli:test", "bcb", MORNING.date())
     asked = f"{DAY}?category=bank_alone"
     page = viewer.get(asked).text
     (following,) = [link for link in links(page) if "place=" in link]
@@ -104,11 +103,13 @@ def test_an_operator_looks_anew_and_verifies(app: Flask, ledger: Ledger, parts: 
     assert message(operator, send(operator, DAY, f"{DAY}/close")) == "Nothing has changed since this version."
     ledger.line("FT-new", event_id=ledger.event("FT-new"))
     assert message(operator, send(operator, DAY, f"{DAY}/close")) == "Closed in version 2."
-    assert message(operator, send(operator, DAY, f"{DAY}/verify")) == "2 versions are as closed."
+    assert message(operator, send(operator, DAY, f"{DAY}/verify")) == "2026-03-02 is as it was closed, in 2 versions."
+    token = token_of(operator.get(DAY), f"{DAY}/verify")
     with parts.database.write() as connection:
         connection.exec_driver_sql("UPDATE day_lines SET content = x'00'")
-    assert "its lines can't be read" in message(operator, send(operator, DAY, f"{DAY}/verify"))
     assert operator.get(DAY).status_code == 409
+    answered = operator.post(f"{DAY}/verify", data={"form_token": token})
+    assert "its lines can't be read" in message(operator, answered)
     refused = send(operator, "/staff/days/bcb/2026-03-03", "/staff/days/bcb/2026-03-03/close")
     assert "was read until 2026-03-03 02:00 UTC only" in message(operator, refused)
 
