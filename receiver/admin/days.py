@@ -182,7 +182,8 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
             if not closing.lists(source, covered):
                 state = DayState.NOT_OFFERED
             elif window.end + wait <= now and (covered is None or covered < window.end + wait):
-                state, until = DayState.INCOMPLETE, sweeps.incomplete_until(connection, source.id, window)
+                needed = Window(window.begin, window.end + wait)
+                state, until = DayState.INCOMPLETE, sweeps.incomplete_until(connection, source.id, needed)
             found.append(Day(source, day, state, window, covered, until))
     return found
 

@@ -8,7 +8,7 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from receiver.banks.business_days import Window
-from receiver.model import Agreement, DayCategory, ProofStrength, Status
+from receiver.model import Agreement, DayCategory, Status
 from receiver.projection.projector import catch_up
 from receiver.store import day_sides, particulars
 from receiver.store.database import Database
@@ -213,10 +213,7 @@ class _Beside:
     @property
     def callback_at(self) -> datetime | None:
         """When the callback came; none where none did."""
-        if self.event is None or self.joined_at is not None:
-            return self.joined_at
-        is_recovered = self.event.is_of_sweep and self.event.proof == ProofStrength.NONE
-        return None if is_recovered else self.event.received_at
+        return self.joined_at if self.event is None or self.event.is_of_sweep else self.event.received_at
 
     def pair_with(self, event: EventRecord) -> None:
         self.event = event

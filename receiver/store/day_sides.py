@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, or_, select
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.store import pagination
 from receiver.store.records import Record, columns_of, lowest_id
-from receiver.store.tables import BankLine, Event, Repeat, Subject, table_of
+from receiver.store.tables import BankLine, Delivery, Event, Subject, table_of
 
-_lines, _events, _subjects, _repeats = (table_of(model) for model in (BankLine, Event, Subject, Repeat))
+_lines, _events, _subjects, _deliveries = (table_of(model) for model in (BankLine, Event, Subject, Delivery))
 
 BATCH = 1000
 
@@ -48,7 +48,6 @@ class EventRecord(NamedTuple):
     claimed_status: Status | None
     amount: str | None
     currency: str | None
-    proof: ProofStrength
     found_by: str | None
     received_at: datetime
 
@@ -115,13 +114,17 @@ def payments(connection: Connection, source_id: int, ids: Iterable[str]) -> dict
 
 
 def joined_by_callback(connection: Connection, event_ids: Iterable[str]) -> dict[str, datetime]:
-    """Return when the first callback came that tells the same as an event which was there before it, by the event."""
+    """Return when the callbacks of events came that a sweep had found, by the events' ids, where one came.
+
+    Such an event is proven by its callback, and was told by its delivery, from then on.
+    """
+    has_come = or_(_events.c.proof != ProofStrength.NONE, _deliveries.c.received_at > _events.c.received_at)
     query = (
-        select(_repeats.c.event_id, func.min(_repeats.c.received_at).label("at"))
-        .where(pagination.among(connection, _repeats.c.event_id, list(event_ids)))
-        .group_by(_repeats.c.event_id)
+        select(_events.c.id, _deliveries.c.received_at)
+        .join_from(_events, _deliveries, _deliveries.c.id == _events.c.delivery_id)
+        .where(pagination.among(connection, _events.c.id, list(event_ids)), has_come)
     )
-    return {row.event_id: row.at for row in connection.execute(query)}
+    return {row.id: row.received_at for row in connection.execute(query)}
 
 
 class Unpaired(NamedTuple):

@@ -26,7 +26,7 @@ from receiver.store.tables import table_of
 PART = 10_000
 
 SECONDS_MAX = 60
-BYTES_MAX = 150 * 1024**2
+BYTES_MAX = 150_000_000
 
 EVENTS = BulkInsert(
     table_of(tables.Event),
@@ -82,7 +82,9 @@ def fill(ledger: Ledger, number: int) -> None:
     with ledger.parts.database.read() as connection:
         delivery_id = connection.execute(text("SELECT id FROM deliveries LIMIT 1")).scalar_one()
     for first in range(0, number, PART):
-        events, lines, subjects = [], [], []
+        events: list[tuple[object, ...]] = []
+        lines: list[tuple[object, ...]] = []
+        subjects: list[tuple[object, ...]] = []
         for row in range(first, min(first + PART, number)):
             at = MORNING + timedelta(milliseconds=row * 200)
             payment, amount = f"FT{row:010d}", f"{row % 9973}.{row % 100:02d}"
@@ -97,7 +99,7 @@ def fill(ledger: Ledger, number: int) -> None:
                 known = ("completed", "confirmed", "completed", at, at, 1)
                 subjects.append((ledger.source.id, "payment", payment, *known))
             line = (digest.hexdigest(), "1046406142", DAY, "bcb.deposit", payment, "1046406142", "incoming", amount)
-            seen = ("EUR", None, "unknown", at, {}, EVENING, event_id if row % 100 else None)
+            seen: tuple[object, ...] = ("EUR", None, "unknown", at, {}, EVENING, event_id if row % 100 else None)
             lines.append((ledger.source.id, *line, *seen))
         with ledger.parts.database.write() as connection:
             EVENTS.run(connection, events)

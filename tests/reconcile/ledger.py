@@ -14,11 +14,11 @@ from receiver.model import Status
 from receiver.projection.projector import catch_up
 from receiver.reconcile.checks import Finding, Schedule, record
 from receiver.runtime import Runtime
-from receiver.store import intake, payments
+from receiver.store import intake, payments, sources
 from receiver.store.payments import SubjectRecord
 from receiver.store.records import new_id
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import BankLine, Event, Repeat, Subject, Sweep, table_of
+from receiver.store.tables import BankLine, Event, Subject, Sweep, table_of
 
 DAY = date(2026, 3, 2)
 MORNING = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -56,9 +56,7 @@ class Ledger:
         arrived = delivery(self.parts, self.source, id=new_id("dlv", at), received_at=at, signed_at=at)
         with self.parts.database.write() as connection:
             intake.record(connection, arrived, [])
-            values = {"event_id": event_id, "delivery_id": arrived.id, "conflict": False, "received_at": at}
-            connection.execute(insert(table_of(Repeat)).values(values))
-        self._update(Event, {"id": event_id}, proof="signature")
+        self._update(Event, {"id": event_id}, proof="signature", delivery_id=arrived.id)
 
     def line(self, payment: str | None, amount: str = "10.00", event_id: str | None = None, **changes: Any) -> None:
         """Have the bank's list know of a payment."""
@@ -91,7 +89,12 @@ class Ledger:
 
     def covered(self, until: datetime | None, next_at: datetime | None = None) -> None:
         """Have the sweep read the bank's list so far."""
-        values = {"source_id": self.source.id, "list_name": "1046406142", "covered_until": until, "next_at": next_at}
+        values = {
+            "source_id": self.source.id,
+            "list_name": "1046406142",
+            "covered_until": until,
+            "next_at": next_at or MORNING,
+        }
         with self.parts.database.write() as connection:
             connection.execute(delete(table_of(Sweep)))
             connection.execute(insert(table_of(Sweep)).values(values))
@@ -117,6 +120,13 @@ class Ledger:
         statement = update(table).where(*(table.c[name] == value for name, value in where.items()))
         with self.parts.database.write() as connection:
             assert connection.execute(statement.values(values)).rowcount == 1
+
+
+def add_silent(parts: Runtime, name: str) -> None:
+    """Add a source whose bank lists nothing of what it knows."""
+    given: dict[str, Any] = {"bank": "standard_webhooks", "environment": "sandbox", "base_url": None, "options": {}}
+    with parts.database.write() as connection:
+        sources.add(connection, name=name, now=parts.clock(), **given)
 
 
 def payments_of(parts: Runtime, source: str, payment: str) -> SubjectRecord:

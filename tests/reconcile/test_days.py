@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
-from reconcile.ledger import DAY, EVENING, MORNING, Ledger, known_day
+from reconcile.ledger import DAY, EVENING, MORNING, Ledger, add_silent, known_day
 
 from receiver.admin import day_verification, days, exceptions
 from receiver.admin.days import Day
@@ -129,7 +129,6 @@ def test_a_day_is_closed_once_the_bank_s_list_was_read_to_its_end_and_the_delay(
 ) -> None:
     ledger.line("FT1", event_id=ledger.event("FT1"))
     clock.now = EVENING - timedelta(seconds=1)
-    assert days.find(parts, "bcb", DAY).state == DayState.NOT_OFFERED
     ledger.covered(EVENING - timedelta(hours=1), next_at=EVENING + timedelta(hours=5))
     assert close(parts).state == DayState.OPEN
     clock.now = CLOSED_FROM
@@ -205,8 +204,10 @@ def test_a_day_is_closed_by_hand_without_the_delay_and_audited(
     ledger: Ledger, parts: Runtime, clock: StandingClock
 ) -> None:
     clock.now = EVENING - timedelta(minutes=5)
+    add_silent(parts, "silent")
+    assert days.find(parts, "silent", DAY).state == DayState.NOT_OFFERED
     with pytest.raises(NotPossible, match="this bank lists nothing"):
-        days.close(parts, WHO, "bcb", DAY)
+        days.close(parts, WHO, "silent", DAY)
     ledger.covered(EVENING - timedelta(minutes=6))
     with pytest.raises(NotPossible, match="the day lasts until 2026-03-03 00:00 UTC"):
         days.close(parts, WHO, "bcb", DAY)

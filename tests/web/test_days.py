@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
-from reconcile.ledger import EVENING, MORNING, Ledger, known_day
+from reconcile.ledger import EVENING, MORNING, Ledger, add_silent, known_day
 
 from receiver.runtime import Runtime
 from receiver.worker.loop import Worker
@@ -95,7 +95,7 @@ def test_days_are_listed_page_by_page(client: FlaskClient, token: Headers, ledge
 
 def test_what_is_no_day_is_said_in_words(client: FlaskClient, token: Headers, ledger: Ledger, parts: Runtime) -> None:
     add_source(parts, "weekly", secret=None, business_days="mon-fri,19:00,Europe/Copenhagen")
-    add_source(parts, "quiet", secret=None)
+    add_silent(parts, "quiet")
     for wrong in ("2026-3-2", "20260302", "2026-02-30", "0001-01-01", "9999-12-31", "yesterday", "2026-W10-1"):
         assert "such as 2026-01-31" in get(client, f"/api/v1/days/bcb/{wrong}", token, 400)["detail"], wrong
     saturday = get(client, "/api/v1/days/weekly/2026-02-28", token, 404)["detail"]
@@ -113,7 +113,7 @@ def test_what_is_no_day_is_said_in_words(client: FlaskClient, token: Headers, le
 
 
 def test_a_token_sees_its_own_sources_alone(client: FlaskClient, ledger: Ledger, parts: Runtime) -> None:
-    add_source(parts, "other", secret=None)
+    add_silent(parts, "other")
     other = make_token(parts, "payments:read", sources=("other",), name="other")
     get(client, DAY, other, 404)
     assert get(client, "/api/v1/days", other)["data"] == []

@@ -9,7 +9,7 @@ import pytest
 from conftest import KEY, StandingClock, add_source
 from flask import Flask
 from flask.testing import FlaskClient
-from reconcile.ledger import EVENING, MORNING, Ledger, known_day
+from reconcile.ledger import EVENING, MORNING, Ledger, add_silent, known_day
 from web.staff.signed_in import message, send, signed_in, token_of
 
 from receiver.admin import day_verification, days
@@ -50,7 +50,7 @@ def links(text: str) -> list[str]:
 
 
 def test_the_calendar_says_by_a_word_and_a_sign_how_each_day_is(viewer: FlaskClient, parts: Runtime) -> None:
-    add_source(parts, "quiet", secret=None)
+    add_silent(parts, "quiet")
     page = viewer.get("/staff/days?month=2026-03")
     assert page.status_code == 200
     for label in ("2026-03-01: 1 differs", "2026-03-02: 8 differ", "2026-03-03: incomplete", "2026-03-04: open"):
@@ -116,7 +116,7 @@ def test_an_operator_looks_anew_and_verifies(app: Flask, ledger: Ledger, parts: 
 
 def test_what_is_no_day_is_a_page_that_says_so(viewer: FlaskClient, parts: Runtime) -> None:
     add_source(parts, "weekly", secret=None, business_days="mon-fri,19:00,Europe/Copenhagen")
-    add_source(parts, "quiet", secret=None)
+    add_silent(parts, "quiet")
     saturday = viewer.get("/staff/days/weekly/2026-02-28")
     assert (saturday.status_code, "the next one is 2026-03-02" in saturday.text) == (404, True)
     quiet = viewer.get("/staff/days/quiet/2026-03-02")
