@@ -13,7 +13,7 @@ from receiver.projection.projector import catch_up
 from receiver.store import day_sides, particulars
 from receiver.store.database import Database
 from receiver.store.day_lines import Chunk, DayLine, Sections
-from receiver.store.day_sides import EventRecord, EventWithFacts, LineRecord, PaymentRecord, Unpaired
+from receiver.store.day_sides import EventRecord, EventWithFacts, LineRecord, PaymentRecord, SameEvent, Unpaired
 from receiver.store.thread_pool import give_way
 
 EXACT = Context(prec=80)
@@ -144,7 +144,9 @@ def _listed(database: Database, source_id: int, day: date) -> Iterator[DayLine]:
             lines = day_sides.lines(connection, source_id, day, behind=behind)
             if not lines:
                 return
-            events = day_sides.events(connection, {line.event_id for line in lines if line.event_id})
+            event_ids = {line.event_id for line in lines if line.event_id}
+            best = _best_of_each(day_sides.pointing_at(connection, day, event_ids)) if event_ids else {}
+            events = day_sides.events(connection, event_ids) if event_ids else {}
             of_sweep = [event.id for event in events.values() if event.is_of_sweep]
             came = day_sides.joined_by_callback(connection, of_sweep) if of_sweep else {}
             beside = [_Beside(line, events.get(line.event_id or ""), came.get(line.event_id or "")) for line in lines]
@@ -153,11 +155,22 @@ def _listed(database: Database, source_id: int, day: date) -> Iterator[DayLine]:
             names = {each.payment_id for each in beside if each.payment_id}
             payments = day_sides.payments(connection, source_id, names) if names else {}
         for each in beside:
+            if best.get(each.line.event_id or "", each.line.id) != each.line.id:
+                continue
             if each.callback_at is None and each.line.id in pairs:
                 each.pair_with(pairs[each.line.id])
             yield each.judged(payments.get(each.payment_id or ""))
         behind = lines[-1].id
         give_way()
+
+
+def _best_of_each(lines: Sequence[SameEvent]) -> dict[str, int]:
+    """Return, by the event, the number of the line that counts where several lists of a day tell the same.
+
+    It is the one that says most of the status, else the first one.
+    """
+    ranked = sorted(lines, key=lambda line: (line.status.is_final, line.status != Status.UNKNOWN, -line.id))
+    return {line.event_id: line.id for line in ranked}
 
 
 def _pairs(found: Unpaired) -> dict[int, EventRecord]:

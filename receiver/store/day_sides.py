@@ -84,6 +84,23 @@ def lines(connection: Connection, source_id: int, day: date, *, behind: int, lim
     return _fetched(connection, LineRecord, query)
 
 
+class SameEvent(NamedTuple):
+    """A line that points at an event which other lists may tell of too."""
+
+    id: int
+    event_id: str
+    status: Status
+
+
+def pointing_at(connection: Connection, day: date, event_ids: Iterable[str]) -> list[SameEvent]:
+    """Return all lines of a day that point at these events."""
+    query = select(*columns_of(SameEvent, _lines), _lines.c.day).where(
+        pagination.among(connection, _lines.c.event_id, list(event_ids))
+    )
+    # The day is looked at here: by its index a planner might walk through the whole of it.
+    return [SameEvent(*row[:-1]) for row in connection.execute(query).all() if row[-1] == day]
+
+
 def number_of_lines(connection: Connection, source_id: int, day: date, most: int) -> int:
     """Return how many lines a day has, counted to `most`."""
     some = select(_lines.c.id).where(_lines.c.source_id == source_id, _lines.c.day == day).limit(most).subquery()

@@ -115,6 +115,19 @@ def test_of_lines_that_share_a_payment_the_nearest_is_the_one_whose_amount_diffe
     assert line.why == "a callback tells of -501.00 EUR, and the bank's list has 500.00 EUR"
 
 
+def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> None:
+    event_id = ledger.event("FT1")
+    ledger.line("FT1", event_id=event_id)
+    ledger.line("FT1", event_id=event_id, list_name="rejections", status=Status.REJECTED)
+    ledger.line("FT1", event_id=event_id, list_name="others", status=Status.PENDING)
+    ledger.line("FT1", event_id=event_id, list_name="rejections", day=DAY - timedelta(days=1))
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    (line,) = days.lines(parts, found, limit=9)
+    assert (line.category, line.list_name) == (DayCategory.STATUS_DIFFERS, "rejections")
+    assert numbers(days.find(parts, "bcb", DAY - timedelta(days=1))) == {"not_final": 1}
+
+
 def test_sums_lose_nothing(ledger: Ledger, parts: Runtime) -> None:
     for amount in ("1" * 30, "0.0000000001", "2" * 30 + ".9999999999"):
         ledger.line(None, amount)
