@@ -171,6 +171,7 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
     now, business, wait = runtime.clock(), closing.calendar(source), closing.delay(runtime)
     with runtime.database.read() as connection:
         covered = sweeps.covered(connection, source.id)
+        since = sweeps.covered_from(connection, source.id)
         closed = days.latest(connection, source.id, min(wanted), max(wanted)) if wanted else {}
         found = []
         for day in wanted:
@@ -181,7 +182,9 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
             state, until = DayState.OPEN, None
             if not closing.lists(source, covered):
                 state = DayState.NOT_OFFERED
-            elif window.end + wait <= now and (covered is None or covered < window.end + wait):
+            elif window.end + wait <= now and not (
+                covered and since and since <= window.begin and window.end + wait <= covered
+            ):
                 needed = Window(window.begin, window.end + wait)
                 state, until = DayState.INCOMPLETE, sweeps.incomplete_until(connection, source.id, needed)
             found.append(Day(source, day, state, window, covered, until))
@@ -366,9 +369,14 @@ def close(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayR
         source = source_acts.named(connection, source_name)
         latest = days.find(connection, source.id, day)
         covered = sweeps.covered(connection, source.id)
+        since = sweeps.covered_from(connection, source.id)
     if latest is None:
         _check_calendar(source, day)
-    _check_over(runtime, source, closing.window_of(source, day, latest), covered)
+    window = closing.window_of(source, day, latest)
+    _check_over(runtime, source, window, covered)
+    if since is None or since > window.begin:
+        from_when = f"{since:%Y-%m-%d %H:%M} UTC" if since else "never"
+        raise NotPossible(f"the bank's list was read from {from_when} on only, after the day's beginning")
 
     def note(connection: Connection, made: DayRecord) -> None:
         about = {"source": source_name, "day": day.isoformat(), "version": made.version, "digest": made.digest}

@@ -112,10 +112,11 @@ def _unclosed(runtime: Runtime, source: SourceRecord, covered: datetime | None) 
     day, last = first_day(runtime, source), business.day_of(min(covered, runtime.clock()) - delay(runtime))
     with runtime.database.read() as connection:
         closed = days.closed_between(connection, source.id, day, last)
-    # The last one is still open: its end is behind what can be closed.
+        # The last one is still open: its end is behind what can be closed.
+        since = sweeps.covered_from(connection, source.id)
     day = day if business.is_day(day) else business.after(day)
     while day < last:
-        if day not in closed:
+        if day not in closed and since is not None and since <= business.window(day).begin:
             return day
         day = business.after(day)
     return None

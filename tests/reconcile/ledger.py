@@ -92,6 +92,7 @@ class Ledger:
         values = {
             "source_id": self.source.id,
             "list_name": "1046406142",
+            "covered_from": until and MORNING - timedelta(days=10),
             "covered_until": until,
             "next_at": next_at or MORNING,
         }

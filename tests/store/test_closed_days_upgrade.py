@@ -40,15 +40,16 @@ def test_lines_that_were_read_before_the_upgrade_are_closed_after_it(empty: Data
         )
         connection.execute(
             text(
-                "INSERT INTO bank_lines (source_id, identity, list_name, day, type, payment_id, amount, currency, status,"
-                " detail, seen_at) VALUES (7, 'x', 'one', '2026-01-02', 'bcb.deposit', 'FT1', '5.00', 'EUR', 'unknown',"
-                " '{}', '2026-01-02 12:00:00')"
+                "INSERT INTO bank_lines (source_id, identity, list_name, day, type, payment_id, amount, currency,"
+                " status, detail, seen_at) VALUES (7, 'x', 'one', '2026-01-02', 'bcb.deposit', 'FT1', '5.00', 'EUR',"
+                " 'unknown', '{}', '2026-01-02 12:00:00')"
             )
         )
     schema.upgrade(empty, ENCRYPTION)
     settings = Settings(_env_file=None, secret_keys=KEY, database_url=empty.url)
     parts = Runtime(settings, empty, ENCRYPTION, lambda: END + timedelta(hours=2))
-    sweep = {"source_id": 7, "list_name": "one", "covered_until": END, "next_at": END}
+    sweep: dict[str, object] = {"source_id": 7, "list_name": "one", "covered_from": END - timedelta(days=9)}
+    sweep |= {"covered_until": END, "next_at": END}
     with empty.write() as connection:
         connection.execute(tables.table_of(tables.Sweep).insert().values(sweep))
     made, is_new = days.close(parts, "cli:test", "bcb", DAY)
