@@ -389,6 +389,22 @@ def close(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayR
     return latest, False
 
 
+def close_short(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayRecord, bool]:
+    """Close a business day as `close` does, while somebody waits at a page.
+
+    Raises:
+        NotFound, NotPossible: as `close` does; or it has too many lines, and the text names the command for it.
+        DecryptionFailed
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        source = source_acts.named(connection, source_name)
+        number = day_sides.number_of_lines(connection, source.id, day, OPEN_LINES_MAX + 1)
+    if number > OPEN_LINES_MAX:
+        raise NotPossible(f"{day} has more than {OPEN_LINES_MAX} lines: run `receiver days close {source_name} {day}`")
+    return close(runtime, who, source_name, day)
+
+
 def _check_over(runtime: Runtime, source: SourceRecord, window: Window, covered: datetime | None) -> None:
     if not closing.lists(source, covered):
         raise NotPossible(NOT_OFFERED)

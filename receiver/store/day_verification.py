@@ -15,6 +15,7 @@ from receiver.store.day_lines import Chunk, Section, sections_of, written_fields
 from receiver.store.days import PURPOSE, DayRecord, canonical
 from receiver.store.digest_keys import DigestKeys
 from receiver.store.encryption import Encryption
+from receiver.store.thread_pool import give_way
 
 LINES_FOLLOW = '"lines":['
 """How the first line of a file ends: each further one holds a line of the day, the last one `]}`."""
@@ -89,6 +90,7 @@ def _of_sections(expected: Sequence[Section], stored: Iterator[Chunk]) -> Iterat
 
 def _lines_of(stored: Iterable[Chunk]) -> Iterator[tuple[DayCategory, bytes]]:
     for chunk in stored:
+        give_way()
         yield from ((chunk.category, line) for line in chunk.lines())
 
 

@@ -201,16 +201,16 @@ def payment_changed(connection: Connection, source_id: int, payment_id: str, now
     In the caller's transaction, as its last statement.
     """
     on_days = select(_lines.c.day).where(_lines.c.source_id == source_id, _lines.c.payment_id == payment_id)
-    make_due(connection, source_id, sorted(set(connection.execute(on_days).scalars())), now)
+    make_due(connection, source_id, list(connection.execute(on_days).scalars()), now)
 
 
 def make_due(connection: Connection, source_id: int, days: Sequence[date], now: datetime) -> None:
     """Have the latest versions of some days looked at, where they are closed; in the caller's transaction."""
-    if not days:
-        return
-    latest = and_(_versions.c.source_id == source_id, _versions.c.day.in_(days), _is_latest())
     waits = or_(_versions.c.next_look_at.is_(None), _versions.c.next_look_at > now)
-    connection.execute(update(_versions).where(latest, waits).values(next_look_at=now))
+    # In one order for all writers, so that no two ever wait for each other in a circle.
+    for day in sorted(set(days)):
+        latest = and_(_versions.c.source_id == source_id, _versions.c.day == day, _is_latest())
+        connection.execute(update(_versions).where(latest, waits).values(next_look_at=now))
 
 
 # Reading

@@ -148,7 +148,7 @@ class Days:
         """Close the day now, or look whether something has changed since."""
         day = _day(date)
         return done(
-            lambda: acts.close(self._runtime, visitor.who, source, day),
+            lambda: acts.close_short(self._runtime, visitor.who, source, day),
             url("days", source, date),
             lambda closed: (
                 f"Closed in version {closed[0].version}." if closed[1] else "Nothing has changed since this version."

@@ -98,8 +98,13 @@ def test_accounts_are_masked_for_who_may_not_read_payloads(app: Flask, viewer: F
     assert len(json.loads(file.text)["lines"]) == 14
 
 
-def test_an_operator_looks_anew_and_verifies(app: Flask, ledger: Ledger, parts: Runtime) -> None:
+def test_an_operator_looks_anew_and_verifies(
+    app: Flask, ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     operator = signed_in(app, parts, Role.OPERATOR)
+    with monkeypatch.context() as patched:
+        patched.setattr(days, "OPEN_LINES_MAX", 3)
+        assert "run `receiver days close bcb 2026-03-02`" in message(operator, send(operator, DAY, f"{DAY}/close"))
     assert message(operator, send(operator, DAY, f"{DAY}/close")) == "Nothing has changed since this version."
     ledger.line("FT-new", event_id=ledger.event("FT-new"))
     assert message(operator, send(operator, DAY, f"{DAY}/close")) == "Closed in version 2."
