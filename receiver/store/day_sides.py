@@ -158,8 +158,8 @@ def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str])
         pagination.among(connection, _events.c.payment_id, ids),
         *pagination.beside(_events.c.source_id, [source_id], 0),
     )
-    query = select(*columns_of(EventRecord, _events)).where(*is_about).order_by(_events.c.id)
-    found = _fetched(connection, EventRecord, query)
+    query = select(*columns_of(EventRecord, _events)).where(*is_about)
+    found = sorted(_fetched(connection, EventRecord, query), key=lambda event: event.id)
     listed = _fetched(
         connection,
         LineRecord,
