@@ -18,6 +18,7 @@ from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.day_lines import Chunk, Section
 from receiver.store.digest_keys import DigestKeys
 from receiver.store.encryption import Encryption
+from receiver.store.pagination import among
 from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
 from receiver.store.tables import BankLine, DayHead, DayLines, DayVersion, table_of
 
@@ -202,6 +203,18 @@ def payment_changed(connection: Connection, source_id: int, payment_id: str, now
     """
     on_days = select(_lines.c.day).where(_lines.c.source_id == source_id, _lines.c.payment_id == payment_id)
     make_due(connection, source_id, list(connection.execute(on_days).scalars()), now)
+
+
+def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
+    """Have the closed days looked at on which lines point at events whose callbacks came at last, in the transaction.
+
+    `came` says when they did, by the events' ids.
+    """
+    columns = (_lines.c.source_id, _lines.c.day, _lines.c.event_id)
+    rows = connection.execute(select(*columns).where(among(connection, _lines.c.event_id, list(came)))).all()
+    for source_id in sorted({row.source_id for row in rows}):
+        of_source = [row for row in rows if row.source_id == source_id]
+        make_due(connection, source_id, [row.day for row in of_source], max(came[row.event_id] for row in of_source))
 
 
 def make_due(connection: Connection, source_id: int, days: Sequence[date], now: datetime) -> None:
