@@ -198,6 +198,8 @@ class ExceptionKind(StrEnum):
     """A sweep found it at the bank, and no callback has come for it."""
     STALLED = "stalled"
     """A payment has not come to an end for too long. Nothing opens one of these yet."""
+    AMOUNT_DIFFERS = "amount_differs"
+    """A callback tells of another amount than the bank's own list of that day has."""
 
 
 class ExceptionState(StrEnum):
@@ -208,6 +210,37 @@ class ExceptionState(StrEnum):
     """Somebody is at it."""
     RESOLVED = "resolved"
     """By a person, or by itself, because it is no longer so."""
+
+
+class DayCategory(StrEnum):
+    """How a line of a bank's list of a business day and our events stand to each other; what differs comes first."""
+
+    AMOUNT_DIFFERS = "amount_differs"
+    """The callback's amount or currency is another one than the bank's list has."""
+    STATUS_DIFFERS = "status_differs"
+    """A callback claims, or a check has found, another final state than the bank's word."""
+    OURS_ALONE = "ours_alone"
+    """A callback tells of a payment that the bank's list has not."""
+    BANK_ALONE = "bank_alone"
+    """The bank's list has it, and no event tells of it yet."""
+    RECOVERED = "recovered"
+    """No callback came: the sweep found it."""
+    NOT_FINAL = "not_final"
+    """The bank has not said yet what becomes of it."""
+    AGREED = "agreed"
+    """A callback came, and nothing in it differs."""
+
+
+class DayState(StrEnum):
+    """How far a business day has come."""
+
+    OPEN = "open"
+    """It lasts, or the time until it is closed has not passed."""
+    INCOMPLETE = "incomplete"
+    """It is over, and the bank's list of it has not been read whole."""
+    CLOSED = "closed"
+    NOT_OFFERED = "not_offered"
+    """The bank lists nothing, so nothing can be held against our events."""
 
 
 class Severity(StrEnum):

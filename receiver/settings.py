@@ -104,6 +104,7 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(900, ge=0, le=7 * 86400, description="seconds, 0 (never) to 604800")
     recover_after_seconds: float = Field(900, ge=0, le=30 * 86400, description="seconds, 0 to 2592000")
     lease_seconds: float = Field(120, ge=1, le=3600, description="seconds, 1 to 3600")
+    day_delay_seconds: float = Field(3600, ge=0, le=7 * 86400, description="seconds, 0 to 604800")
     oidc_issuer: str | None = Field(
         None,
         pattern=r"^(https://[^/?#\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)(/[^?#\s]*)?$",

@@ -20,6 +20,10 @@ MODULES = {
         "receiver.cli.credentials",
         "Create, rotate and disable API credentials at the bank, and look at their permissions.",
     ),
+    "days": (
+        "receiver.cli.days",
+        "Look at business days, the bank's list against our events; close one, and verify closed ones.",
+    ),
     "db": ("receiver.cli.database", "Look after the database."),
     "deliveries": (
         "receiver.cli.deliveries",

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from receiver.store import claims, outbox, recoveries, search_index
+from receiver.store import claims, days, outbox, recoveries, search_index
 from receiver.store.claims import NewClaim
 from receiver.store.database import Database
 from receiver.store.outbox import Derivable, Taken
@@ -47,6 +47,7 @@ def _project(connection: Connection) -> Taken:
     if met:
         recoveries.settle_met(connection, {event.id: event.source_id for event in met}, came)
         search_index.index_anew(connection, [event.id for event in met])
+        days.events_joined(connection, came)
     return taken
 
 

@@ -18,7 +18,7 @@ from receiver.banks.protocol import Answer, Pauses
 from receiver.model import Agreement, ExceptionKind, Status, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import claims, events, exceptions, late, outbox, particulars, payments, sources
+from receiver.store import claims, days, events, exceptions, late, outbox, particulars, payments, sources
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import Due, LeaseLost, NotKnownRun, State
@@ -263,6 +263,8 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         _open_exceptions(connection, due, kinds, before, after, now)
         if due.kind != "reference":
             _write_to_feed(connection, due, kinds, before, after, finding, now)
+        if after != before and due.kind == SubjectKind.PAYMENT:
+            days.payment_changed(connection, due.source_id, due.subject, now)
 
 
 def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> None:

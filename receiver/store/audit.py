@@ -21,14 +21,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, false, insert, select, text, update
 
 from receiver.model import ReceiverError
-from receiver.store.bulk_insert import BulkInsert, insert_or_skip
+from receiver.store.bulk_insert import BulkInsert
+from receiver.store.digest_keys import DigestKeys
 from receiver.store.encryption import Encryption
 from receiver.store.records import columns_of, fetch_all, fetch_one
-from receiver.store.tables import AuditEntry, AuditHead, AuditKey, AuditSubject, table_of
+from receiver.store.tables import AuditEntry, AuditHead, AuditSubject, table_of
 
 log = logging.getLogger(__name__)
 
-_entries, _head, _keys, _subjects = (table_of(model) for model in (AuditEntry, AuditHead, AuditKey, AuditSubject))
+_entries, _head, _subjects = (table_of(model) for model in (AuditEntry, AuditHead, AuditSubject))
+
+PURPOSE = "audit log"
+"""What its keys are derived for."""
 
 READ_AT_ONCE = 1000
 PAUSE_EVERY = 100
@@ -99,7 +103,7 @@ def write(
     if connection.dialect.name == "postgresql":
         # Writers take turns, so that each entry is bound to the one before it. The number is this project's own.
         connection.execute(text("SELECT pg_advisory_xact_lock(7236102)"))
-    keys = _AuditKeys(connection, encryption)
+    keys = DigestKeys(connection, encryption, PURPOSE)
     key = keys.current(at)
     state = _trusted_head(connection, keys)
     before = _newest_digest(connection) if state is None else state.digest
@@ -124,7 +128,7 @@ def subjects_of(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def start(connection: Connection, encryption: Encryption, at: datetime) -> None:
     """Make the head over the entries that there are, in the migration that makes its table."""
-    keys = _AuditKeys(connection, encryption)
+    keys = DigestKeys(connection, encryption, PURPOSE)
     number = sum(1 for _ in connection.execute(select(_entries.c.id)))
     connection.execute(insert(_head).values(id=1, entries=0, key="", mac=""))
     _put_head(connection, keys, keys.current(at), AuditState(number, _newest_digest(connection)))
@@ -245,7 +249,7 @@ def verify(
         AuditBroken: naming the first thing that does not fit.
         DecryptionFailed: none of RECEIVER_SECRET_KEYS opens a key that entries are made with.
     """
-    keys = _AuditKeys(connection, encryption)
+    keys = DigestKeys(connection, encryption, PURPOSE)
     before: AuditRecord | None = None
     number, anchored = 0, anchor is None
     for entry in oldest_first(connection):
@@ -263,7 +267,7 @@ def verify(
     return found
 
 
-def _check_entry(entry: AuditRecord, before: AuditRecord | None, keys: "_AuditKeys") -> None:
+def _check_entry(entry: AuditRecord, before: AuditRecord | None, keys: DigestKeys) -> None:
     if entry.key is None and before is not None and before.key is not None:
         raise AuditBroken(f"entry {entry.id} names no key: it was added behind the log's back")
     if entry.key is not None and not keys.knows(entry.key):
@@ -275,7 +279,7 @@ def _check_entry(entry: AuditRecord, before: AuditRecord | None, keys: "_AuditKe
         )
 
 
-def _check_head(connection: Connection, keys: "_AuditKeys", found: AuditState) -> None:
+def _check_head(connection: Connection, keys: DigestKeys, found: AuditState) -> None:
     head = _trusted_head(connection, keys)
     if head is None:
         raise AuditBroken("the head row, which counts the entries, was changed or taken out")
@@ -294,17 +298,18 @@ def _newest_digest(connection: Connection) -> str | None:
     return found
 
 
-def _trusted_head(connection: Connection, keys: "_AuditKeys") -> AuditState | None:
+def _trusted_head(connection: Connection, keys: DigestKeys) -> AuditState | None:
     """Return what the head says; none where it is not there, or not as it was written."""
     head = fetch_one(connection, _Head, select(*columns_of(_Head, _head)))
     if head is None or not keys.knows(head.key):
         return None
     state = AuditState(head.entries, head.digest)
-    return state if hmac.compare_digest(keys.mac(head.key, ["head", *state]).encode(), head.mac.encode()) else None
+    expected = keys.mac(head.key, _canonical(["head", *state]))
+    return state if hmac.compare_digest(expected.encode(), head.mac.encode()) else None
 
 
-def _put_head(connection: Connection, keys: "_AuditKeys", key: str, state: AuditState) -> None:
-    mac = keys.mac(key, ["head", *state])
+def _put_head(connection: Connection, keys: DigestKeys, key: str, state: AuditState) -> None:
+    mac = keys.mac(key, _canonical(["head", *state]))
     connection.execute(update(_head).values(**state._asdict(), key=key, mac=mac))
 
 
@@ -316,58 +321,13 @@ def _digest(
     why: str | None,
     about: Mapping[str, Any],
     key: str | None,
-    keys: "_AuditKeys",
+    keys: DigestKeys,
 ) -> str:
     content = [before, at.astimezone(UTC).isoformat(), who, what, why, dict(about)]
     if key is None:
         return hashlib.sha256(_canonical(content)).hexdigest()
-    return keys.mac(key, ["entry", *content])
+    return keys.mac(key, _canonical(["entry", *content]))
 
 
 def _canonical(content: list[Any]) -> bytes:
     return json.dumps(content, sort_keys=True).encode()
-
-
-class _AuditKeys:
-    """The keys that digests are made with, as they are stored: each under a name that is a digest of itself."""
-
-    def __init__(self, connection: Connection, encryption: Encryption) -> None:
-        self._connection = connection
-        self._encryption = encryption
-        self._opened: dict[str, str | None] = {}
-
-    def current(self, at: datetime) -> str:
-        """Return the name of the key for what is written now; it is stored on first use."""
-        key = self._encryption.derived("audit log")
-        name = _name(key)
-        if not self.knows(name):
-            sealed = self._encryption.encrypt(_purpose(name), key)
-            insert_or_skip(self._connection, _keys, ["name"], {"name": name, "sealed": sealed, "created_at": at})
-            self._opened[name] = key
-        return name
-
-    def knows(self, name: str) -> bool:
-        """Tell whether a key of this name is stored.
-
-        Raises:
-            DecryptionFailed
-        """
-        if name not in self._opened:
-            sealed = self._connection.execute(select(_keys.c.sealed).where(_keys.c.name == name)).scalar()
-            key = None if sealed is None else self._encryption.decrypt(_purpose(name), bytes(sealed))
-            self._opened[name] = key if key is not None and _name(key) == name else None
-        return self._opened[name] is not None
-
-    def mac(self, name: str, content: list[Any]) -> str:
-        """Return the HMAC-SHA256 (RFC 2104) over content, with a key that is known."""
-        key = self._opened[name]
-        assert key is not None  # noqa: S101 - for the type checker
-        return hmac.new(key.encode(), _canonical(content), hashlib.sha256).hexdigest()
-
-
-def _name(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()[:16]
-
-
-def _purpose(name: str) -> str:
-    return f"audit key {name}"

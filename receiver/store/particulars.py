@@ -28,14 +28,18 @@ def of_subject(connection: Connection, source_id: int, kind: str, subject: str) 
             _subjects.c.source_id == source_id, _subjects.c.kind == kind, _subjects.c.subject == subject
         )
     ).one_or_none()
-    facts = events.facts_about(connection, source_id, subject)
     worth = {"amount": row.amount, "currency": row.currency} if row is not None else {}
-    found = worth | {
+    found = worth | of_facts(events.facts_about(connection, source_id, subject))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def of_facts(facts: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return account, direction (`incoming`, `outgoing`) and reference, as the facts of an event tell them."""
+    return {
         "account": next(iter(texts(facts, ACCOUNTS)), None),
         "direction": direction(facts),
         "reference": next(iter(texts(facts, REFERENCES)), None),
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def texts(facts: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:

@@ -19,6 +19,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web.auth import Tokens
     from receiver.web.callbacks import CallbackHandler, CallbackMiddleware
     from receiver.web.consumers import Consumers
+    from receiver.web.days import Days
     from receiver.web.docs_page import Reference, prose
     from receiver.web.events import Events
     from receiver.web.feed import Feed
@@ -46,6 +47,7 @@ def create_app(runtime: Runtime) -> Flask:
         "events": Events(runtime),
         "payloads": Payloads(runtime, callbacks.bodies),
         "payments": Payments(runtime),
+        "days": Days(runtime),
         "feed": Feed(runtime),
         "consumers": Consumers(runtime),
         "replays": Replays(runtime),

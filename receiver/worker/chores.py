@@ -13,6 +13,7 @@ from receiver.banks.errors import BankError
 from receiver.projection.exceptions import derive_some
 from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
+from receiver.reconcile.days import close_due
 from receiver.runtime import Clock, Runtime
 from receiver.store import audit, bank_sessions, deliveries, events, search_index, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
@@ -265,6 +266,31 @@ class Exceptions:
             # What is more than one transaction takes is left to the next rounds, without a pause.
             self._looked_at = None if derive_some(self.runtime.database, now) == AT_ONCE else now
         return 0
+
+
+DAYS_EVERY = timedelta(seconds=15)
+
+
+@dataclass
+class ClosedDays:
+    """Closes business days that are over, and looks at closed ones for what has changed."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+
+    def look(self) -> int:
+        """Close, or look at, one day of each source that is due, four times a minute; return how many there were.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if _is_within(DAYS_EVERY, self._looked_at, now):
+            return 0
+        done = close_due(self.runtime)
+        # What else is due is left to the next rounds, without a pause.
+        self._looked_at = None if done else now
+        return done
 
 
 def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:

@@ -16,6 +16,7 @@ from receiver.worker.chores import (
     AuditAnchor,
     CertificateExpiry,
     ClockPutRight,
+    ClosedDays,
     Exceptions,
     Presence,
     QuietSources,
@@ -91,6 +92,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         Exceptions(runtime).look,
         BulkChecks(runtime, reconciler).check_due,
         Sweeps(runtime).step,
+        ClosedDays(runtime).look,
     )
 
 

@@ -1,7 +1,9 @@
 """How the pages look, to whoever reads them with a screen reader, in the dark, on a phone or without JavaScript."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -9,9 +11,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
-from staff.site import Site, Visit, visit
+from reconcile.ledger import Ledger
+from staff.site import WAIT_MS, Site, Visit, visit
 
 from receiver import runtime
+from receiver.store import sources
 from receiver.web import create_app
 
 Visitor = Callable[..., Visit]
@@ -39,10 +43,29 @@ def full(site: Site, browser: Browser) -> list[str]:
     site.feed("looker")
     plan = site.post("replays", dry_run=True, reason="to look at it")["plan"]
     site.post("replays", plan=plan)
-    lists = pages(site)
+    lists = [*pages(site), closed_day(site)]
     with visit(browser, site) as admin:
         admin.sign_in("admin")
         return lists + [place for path in lists if (place := _first_of(admin.go(path).page))]
+
+
+def closed_day(site: Site) -> str:
+    """Fill both sides of a day that the worker closes, and return its page once it has."""
+    now = site.parts.clock()
+    with site.parts.database.read() as connection:
+        source = sources.find(connection, "bcb")
+    assert source is not None
+    ledger = Ledger(site.parts, source)
+    at = now - timedelta(days=2)
+    ledger.line("FT-LOOKS-5", event_id=ledger.event("FT-LOOKS-5", at=at), day=at.date(), at=at)
+    ledger.line("FT-LOOKS-6", "12.00", day=at.date(), at=at)
+    ledger.event("FT-LOOKS-7", at=at)
+    ledger.covered(now)
+    ends = time.monotonic() + WAIT_MS / 1000
+    while site.get(f"days/bcb/{at.date()}").get("state") != "closed":
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    return f"/staff/days/bcb/{at.date()}"
 
 
 def _first_of(page: Page) -> str | None:

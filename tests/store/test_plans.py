@@ -20,6 +20,7 @@ from receiver.settings import Settings
 from receiver.store import (
     audit,
     bank_lines,
+    day_sides,
     deliveries,
     events,
     exceptions,
@@ -172,6 +173,9 @@ PAYMENTS: dict[str, Query] = {
     "its checks": lambda connection: payments.checks_of(connection, 77),
 }
 
+_HOUR = timedelta(hours=1)
+_PAYMENTS = ("FT77", "FT78", "FT-none", BUSY_PAYMENT)
+
 REPLAYS: dict[str, Query] = {
     "all": again_of(),
     "an event": again_of(event_ids=[EVENT]),
@@ -280,6 +284,17 @@ SWEEPS: dict[str, Query] = {
     "events of payments": lambda connection: events.of_payments(connection, 1, ["FT77", "FT78"]),
 }
 
+DAYS: dict[str, Query] = {
+    "events by their ids": lambda connection: day_sides.with_facts(connection, [EVENT, "evt_none"]),
+    "what came on one": lambda connection: day_sides.claimed(connection, 1, MIDDLE, MIDDLE + _HOUR, behind=""),
+    "what came on one, further on": lambda connection: day_sides.claimed(
+        connection, 1, MIDDLE - _HOUR, MIDDLE + _HOUR, behind=EVENT
+    ),
+    "what is known of payments": lambda connection: day_sides.payments(connection, 1, _PAYMENTS),
+    "what no list has": lambda connection: day_sides.on_no_list(connection, 1, _PAYMENTS),
+    "what was not joined": lambda connection: day_sides.unpaired(connection, 1, _PAYMENTS),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -294,6 +309,7 @@ QUERIES = {
         ("exceptions", EXCEPTIONS),
         ("health", HEALTH),
         ("sweeps", SWEEPS),
+        ("days", DAYS),
     )
     for name, query in queries.items()
 }

@@ -5,7 +5,7 @@ from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
 from receiver.store.tables.exceptions import StaffException
 from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
-from receiver.store.tables.reconciliation import BankLine, Recovery, Sweep
+from receiver.store.tables.reconciliation import BankLine, DayHead, DayLines, DayVersion, Recovery, Sweep
 from receiver.store.tables.replays import Replay, ReplayPosition
 from receiver.store.tables.search import (
     Facets,
@@ -38,6 +38,9 @@ __all__ = [
     "Consumer",
     "ConsumerRange",
     "CredentialChange",
+    "DayHead",
+    "DayLines",
+    "DayVersion",
     "Delivery",
     "Event",
     "Facets",

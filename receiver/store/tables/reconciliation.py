@@ -1,13 +1,23 @@
-"""What a bank says that it knows, line by line; how far its lists were read, and what no callback has come for."""
+"""What a bank says that it knows, line by line; how far it was read, what no callback came for; closed days."""
 
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from receiver.model import Status
-from receiver.store.tables.base import BigKey, key, partial_index, shared_source, table_of, time, word
+from receiver.model import DayCategory, Status
+from receiver.store.tables.base import (
+    BigKey,
+    key,
+    partial_index,
+    shared_source,
+    source,
+    source_key,
+    table_of,
+    time,
+    word,
+)
 
 
 class BankLine(SQLModel, table=True):
@@ -102,3 +112,62 @@ _recoveries = table_of(Recovery).c
 EXPECTED = partial_index(
     "ix_recoveries_expected", [_recoveries.source_id, _recoveries.id], _recoveries.event_id.is_(None)
 )
+
+
+class DayVersion(SQLModel, table=True):
+    """A business day as it was closed: the bank's list held against our events.
+
+    It is never changed, but for when it is looked at; what has changed since makes another version.
+    """
+
+    __tablename__ = "day_versions"
+    __table_args__ = (
+        UniqueConstraint("source_id", "day", "version"),
+        Index("ix_day_versions_look", "next_look_at"),
+    )
+
+    id: int = key()
+    source_id: int = source()
+    day: date
+    version: int
+    """From 1."""
+    closed_at: datetime = time()
+    header: dict[str, Any] = Field(sa_type=JSON)
+    """All that is said of the day besides its lines, and what binds these and the day before to it."""
+    digest: str
+    """HMAC-SHA256 (hex) over the header."""
+    looked_at: datetime = time()
+    """When it was last held against what is so."""
+    next_look_at: datetime | None = time(nullable=True)
+    """When it is to be next; none for one that a later version has replaced, and for one of long ago."""
+
+
+class DayLines(SQLModel, table=True):
+    """Some lines of a version of a day that are of one category, compressed."""
+
+    __tablename__ = "day_lines"
+    __table_args__ = (UniqueConstraint("version_id", "category", "first"),)
+
+    id: int = key()
+    version_id: int = Field(sa_column=Column(BigKey, ForeignKey("day_versions.id"), nullable=False))
+    category: DayCategory = word(DayCategory)
+    first: int
+    """Which of the category's lines is the first one here, from 0."""
+    number: int
+    content: bytes = Field(sa_type=LargeBinary)
+    """JSON, a line each, by zlib (RFC 1950)."""
+
+
+class DayHead(SQLModel, table=True):
+    """How many versions of its days a source has, and which is the newest; and who closes a day just now."""
+
+    __tablename__ = "day_heads"
+
+    source_id: int = source_key()
+    versions: int
+    digest: str
+    key: str
+    """The name of the key of `mac`."""
+    mac: str
+    """HMAC-SHA256 (hex) over the number of versions and the newest digest."""
+    leased_until: datetime | None = time(nullable=True)

@@ -11,6 +11,7 @@ from receiver.web.staff import page, rendering
 from receiver.web.staff.audit import Audit
 from receiver.web.staff.browser import HEADERS, ROOT, Browser, is_page
 from receiver.web.staff.consumers import Consumers
+from receiver.web.staff.days import Days
 from receiver.web.staff.deliveries import Deliveries
 from receiver.web.staff.event import Event
 from receiver.web.staff.events import Events
@@ -45,6 +46,7 @@ def register(app: Flask, runtime: Runtime, outages: Outages) -> None:
         "payments": Payments(runtime),
         "consumers": Consumers(runtime),
         "sources": Sources(runtime),
+        "days": Days(runtime),
         "people": People(runtime),
         "audit": Audit(runtime),
     }

@@ -50,13 +50,13 @@ class Audit:
     def csv(self, visitor: Visitor) -> Response:
         """Export what the filters let through, as CSV for spreadsheets."""
         lines = _csv(acts.all_of(self._runtime, _asked()))
-        return _file(lines, "text/csv; charset=utf-8", "audit.csv")
+        return file_of(lines, "text/csv; charset=utf-8", "audit.csv")
 
     @Page("GET /audit/export.jsonl")
     def export(self, visitor: Visitor) -> Response:
         """Export the whole log, with the anchor to verify it by."""
         lines = (f"{json.dumps(line)}\n" for line in acts.export(self._runtime))
-        return _file(lines, "application/jsonl", "audit.jsonl")
+        return file_of(lines, "application/jsonl", "audit.jsonl")
 
     @Page("POST /audit/verify", role=Role.OPERATOR)
     def verify(self, visitor: Visitor) -> Response:
@@ -91,7 +91,7 @@ def _csv(entries: Iterator[AuditRecord]) -> Iterator[str]:
         yield spreadsheet.line(getattr(entry, name) for name in COLUMNS)
 
 
-def _file(lines: Iterator[str], kind: str, name: str) -> Response:
+def file_of(lines: Iterator[str], kind: str, name: str) -> Response:
     """Return a file that is made while it is sent; its first line before anything is, so that an error is still one."""
     first = next(lines, "")
 

@@ -28,6 +28,7 @@ ABOUT = {
     "conflict": "The same event came again with other content. Lay both side by side.",
     "rejected": "Well-formed, from an address that is allowed, and yet refused: see what would have matched.",
     "recovered": "A sweep found it at the bank, and no callback has come: nothing proves it but the bank's own list.",
+    "amount_differs": "A callback tells of another amount than the bank's own list of that day: ask the bank.",
     "stalled": "Payments that have not come to an end for too long will stand here.",
 }
 """What each kind means, and what to do."""

@@ -1,4 +1,4 @@
-"""The overview: how everything is just now; and the days, which are not closed yet."""
+"""The overview: how everything is just now."""
 
 from flask import Response
 
@@ -14,7 +14,7 @@ SERIES = (Verdict.ACCEPTED, Verdict.REJECTED, Verdict.LATE, Verdict.DUPLICATE)
 
 
 class Overview:
-    """The views of the overview and of the days."""
+    """The view of the overview."""
 
     def __init__(self, runtime: Runtime) -> None:
         """Take a process's parts."""
@@ -36,8 +36,3 @@ class Overview:
             series=[str(verdict) for verdict in SERIES],
             total=sum(sum(numbers) for _, numbers in minutes),
         )
-
-    @Page("GET /days")
-    def days(self, visitor: Visitor) -> Response:
-        """Say what will stand here."""
-        return render("days.html", "Days")

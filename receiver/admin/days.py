@@ -1,0 +1,415 @@
+"""Business days, for people: list and show them, go through their lines, close one by hand."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from receiver.admin import sources as source_acts
+from receiver.banks.business_days import Window
+from receiver.model import DayCategory, DayState, NotFound, NotPossible
+from receiver.reconcile import days as closing
+from receiver.reconcile.day_comparison import Compared, compare
+from receiver.runtime import Runtime
+from receiver.store import audit, day_sides, days, search_terms, sources, sweeps
+from receiver.store.day_lines import Chunk, DayLine, read
+from receiver.store.days import CHUNKS_AT_ONCE, DayRecord
+from receiver.store.sources import SourceRecord
+from receiver.store.thread_pool import give_way
+
+YEARS = (1971, 9997)
+"""Days that still are days after a few are added or taken away."""
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+LINES_AT_ONCE = 1000
+
+OPEN_LINES_MAX = 20_000
+"""Of an open day that are held against our events while somebody waits."""
+
+NOT_OFFERED = "this bank lists nothing of what it knows: there is no list to hold events against"
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many lines of a category have a currency, and their sums as decimal numbers: the bank's, and ours."""
+
+    category: DayCategory
+    currency: str | None
+    number: int
+    bank_amount: str
+    our_amount: str
+
+
+@dataclass(frozen=True)
+class Day:
+    """A business day of a source: as it was closed, or as it is just now where it is not closed yet. Times are UTC."""
+
+    source: SourceRecord
+    day: date
+    state: DayState
+    window: Window
+    covered_until: datetime | None = None
+    """Until when the bank's list was read, when it was closed, or by now."""
+    incomplete_until: datetime | None = None
+    """When the bank's list of an incomplete day will have been read, as far as that is known."""
+    record: DayRecord | None = None
+    versions: Sequence[DayRecord] = ()
+    compared: Compared | None = None
+    """What is so by now, of a day that is not closed."""
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What is said of the day besides its lines; empty where nothing was held against anything."""
+        if self.record is not None:
+            return self.record.header
+        return dict(self.compared.content) if self.compared is not None else {}
+
+    @property
+    def counts(self) -> list[Count]:
+        """The numbers of each category by currency, in the order of the categories."""
+        return [Count(DayCategory(name), *rest) for name, *rest in self.content.get("numbers", ())]
+
+    @property
+    def numbers(self) -> dict[DayCategory, int]:
+        """How many lines each category has."""
+        found = dict.fromkeys(DayCategory, 0)
+        for count in self.counts:
+            found[count.category] += count.number
+        return found
+
+    @property
+    def words(self) -> str:
+        """Say how far it has come."""
+        match self.state:
+            case DayState.NOT_OFFERED:
+                return NOT_OFFERED
+            case DayState.INCOMPLETE:
+                until = self.incomplete_until
+                when = "when is not known yet" if until is None else f"it is to be by {until:%Y-%m-%d %H:%M} UTC"
+                return f"the day is over, and the bank's list of it has not been read whole; {when}"
+            case DayState.OPEN:
+                return "the day is not closed yet"
+        return "closed"
+
+
+def a_day(text: str) -> date:
+    """Read a date such as `2026-01-31`.
+
+    Raises:
+        ValueError
+    """
+    if not _DAY.fullmatch(text) or not YEARS[0] <= int(text[:4]) <= YEARS[1]:
+        raise ValueError(text)
+    return date.fromisoformat(text)
+
+
+def find(runtime: Runtime, source_name: str, day: date, version: int | None = None) -> Day:
+    """Return a business day: the version asked for, or the latest one; what is so by now where it is not closed.
+
+    Raises:
+        NotFound: there is no such source, business day or version; the text names the next business day.
+        NotPossible: it is open, and too long to be held against our events while somebody waits.
+        StoreUnavailable
+    """
+    return _found(runtime, source_name, day, version, OPEN_LINES_MAX)
+
+
+def find_whole(runtime: Runtime, source_name: str, day: date, version: int | None = None) -> Day:
+    """Return a business day as `find` does, however long that takes."""
+    return _found(runtime, source_name, day, version, None)
+
+
+def _found(runtime: Runtime, source_name: str, day: date, version: int | None, most: int | None) -> Day:
+    with runtime.database.read() as connection:
+        source = source_acts.named(connection, source_name)
+        versions = days.versions(connection, source.id, day)
+    if version is not None and version not in [each.version for each in versions]:
+        raise NotFound(f"{day} of {source_name} has no version {version}; it has {len(versions)}")
+    if versions:
+        record = versions[-1] if version is None else next(each for each in versions if each.version == version)
+        return _closed(source, record, versions)
+    _check_calendar(source, day)
+    found = _states(runtime, source, [day])[0]
+    if found.state == DayState.NOT_OFFERED:
+        return found
+    if most is not None:
+        _check_length(runtime, source, day, most)
+    late_from = found.window.end + closing.delay(runtime)
+    compared = compare(runtime.database, source.id, day, found.window, late_from)
+    return Day(source, day, found.state, found.window, found.covered_until, found.incomplete_until, compared=compared)
+
+
+def _check_calendar(source: SourceRecord, day: date) -> None:
+    business = closing.calendar(source)
+    if not business.is_day(day):
+        raise NotFound(f"{day} is no business day of {source.name}; the next one is {business.after(day)}")
+
+
+def _check_length(runtime: Runtime, source: SourceRecord, day: date, most: int) -> None:
+    with runtime.database.read() as connection:
+        number = day_sides.number_of_lines(connection, source.id, day, most + 1)
+    if number > most:
+        raise NotPossible(
+            f"{day} is open and has more than {most} lines: look at it once it is closed, "
+            f"or run `receiver days show {source.name} {day}`"
+        )
+
+
+def _closed(source: SourceRecord, record: DayRecord, versions: Sequence[DayRecord] = ()) -> Day:
+    begin, end = (datetime.fromisoformat(text) for text in record.header["window"])
+    covered = record.header.get("covered_until")
+    until = datetime.fromisoformat(covered) if covered else None
+    return Day(source, record.day, DayState.CLOSED, Window(begin, end), until, None, record, versions)
+
+
+def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> list[Day]:
+    """Return business days with their state, without looking at what is not closed."""
+    now, business, wait = runtime.clock(), closing.calendar(source), closing.delay(runtime)
+    with runtime.database.read() as connection:
+        covered = sweeps.covered(connection, source.id)
+        since = sweeps.covered_from(connection, source.id)
+        closed = days.latest(connection, source.id, min(wanted), max(wanted)) if wanted else {}
+        found = []
+        for day in wanted:
+            if day in closed:
+                found.append(_closed(source, closed[day]))
+                continue
+            window = business.window(day)
+            state, until = DayState.OPEN, None
+            if not closing.lists(source, covered):
+                state = DayState.NOT_OFFERED
+            elif window.end + wait <= now and not (
+                covered and since and since <= window.begin and window.end + wait <= covered
+            ):
+                needed = Window(window.begin, window.end + wait)
+                state, until = DayState.INCOMPLETE, sweeps.incomplete_until(connection, source.id, needed)
+            found.append(Day(source, day, state, window, covered, until))
+    return found
+
+
+def masked(line: DayLine) -> DayLine:
+    """Return a line as lists show it: of its account, which may be its list's name too, the last four characters."""
+    account, name = line.account, line.list_name
+    return replace(
+        line,
+        account=search_terms.masked(account) if account else account,
+        list_name=search_terms.masked(name) if name else name,
+    )
+
+
+def between(runtime: Runtime, source: SourceRecord, first: date, last: date) -> list[Day]:
+    """Return the business days of a source from one day through another with their state, as far as they have begun.
+
+    Raises:
+        StoreUnavailable
+    """
+    business = closing.calendar(source)
+    last = min(last, business.day_of(runtime.clock()))
+    with runtime.database.read() as connection:
+        wanted = days.closed_between(connection, source.id, first, last)
+    day = max(first, closing.first_day(runtime, source))
+    day = day if business.is_day(day) else business.after(day)
+    while day <= last:
+        wanted.add(day)
+        day = business.after(day)
+    return _states(runtime, source, sorted(wanted))
+
+
+def listing(
+    runtime: Runtime, names: Sequence[str] = (), *, below: tuple[date, str] | None = None, limit: int
+) -> list[Day]:
+    """Return business days of sources whose bank lists what it knows, the latest first, those of one day by source.
+
+    `below` is the day and the source to go on from; a source of which nothing is known has no days.
+
+    Raises:
+        StoreUnavailable
+    """
+    found = [day for source in _listing_sources(runtime, names) for day in _latest(runtime, source, below, limit)]
+    return sorted(found, key=lambda each: _order(each.day, each.source.name))[:limit]
+
+
+def _order(day: date, name: str) -> tuple[int, str]:
+    return -day.toordinal(), name
+
+
+def _listing_sources(runtime: Runtime, names: Sequence[str]) -> list[SourceRecord]:
+    with runtime.database.read() as connection:
+        known = sources.shown(connection) if not names else [sources.find(connection, name) for name in set(names)]
+        return [each for each in known if each and closing.lists(each, sweeps.covered(connection, each.id))]
+
+
+def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | None, limit: int) -> list[Day]:
+    """Return up to `limit` days of a source, the latest first."""
+    last = below[0] if below else closing.calendar(source).day_of(runtime.clock())
+    first = closing.first_day(runtime, source)
+    found: list[Day] = []
+    while len(found) < limit and last >= first:
+        begin = max(first, last - timedelta(days=2 * limit + 7))
+        days_here = reversed(between(runtime, source, begin, last))
+        found += [each for each in days_here if below is None or _order(each.day, source.name) > _order(*below)]
+        last = begin - timedelta(days=1)
+    return found[:limit]
+
+
+def is_listed(runtime: Runtime, source: SourceRecord) -> bool:
+    """Tell whether a source's bank lists what it knows.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        return closing.lists(source, sweeps.covered(connection, source.id))
+
+
+def beside(found: Day) -> tuple[date, date]:
+    """Return the business days before and after a day."""
+    business = closing.calendar(found.source)
+    return business.before(found.day), business.after(found.day)
+
+
+def month(runtime: Runtime, source: SourceRecord, first: date) -> dict[date, Day]:
+    """Return the business days of the month that begins with `first`, as far as they have begun.
+
+    Raises:
+        StoreUnavailable
+    """
+    last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    return {each.day: each for each in between(runtime, source, first, last)}
+
+
+# Lines
+
+
+def lines(
+    runtime: Runtime, found: Day, categories: Sequence[DayCategory] = (), *, place: int = 0, limit: int
+) -> list[DayLine]:
+    """Return lines of a day in the order of the categories, of all or of some; `place` is how many to pass over.
+
+    Raises:
+        NotPossible: what is stored is not what was written.
+        StoreUnavailable
+    """
+    rows: list[DayLine] = []
+    for name, number, _ in found.content.get("sections", ()):
+        category = DayCategory(name)
+        if (categories and category not in categories) or len(rows) == limit:
+            continue
+        if place >= number:
+            place -= number
+            continue
+        rows += _of_category(runtime, found, category, place, limit - len(rows))
+        place = 0
+    return rows
+
+
+def _of_category(runtime: Runtime, found: Day, category: DayCategory, place: int, limit: int) -> list[DayLine]:
+    rows: list[DayLine] = []
+    for chunk in chunks_of(runtime, found, category, place):
+        try:
+            contents = chunk.lines()[max(place - chunk.first, 0) :]
+            rows += [read(content) for content in contents[: limit - len(rows)]]
+        except (ValueError, TypeError) as error:
+            raise NotPossible("its lines are not what was written: run `receiver days verify`") from error
+        if len(rows) == limit:
+            break
+    return rows
+
+
+def chunks_of(runtime: Runtime, found: Day, category: DayCategory, place: int) -> Iterator[Chunk]:
+    """Go through the chunks of a category from the one on that has the line `place`, some in each transaction."""
+    if found.record is None:
+        stored = found.compared.chunks if found.compared else ()
+        yield from (each for each in stored if each.category == category and each.first + each.number > place)
+        return
+    while True:
+        with runtime.database.read() as connection:
+            some = days.chunks(connection, found.record.id, category, through=place, limit=CHUNKS_AT_ONCE)
+        if not some:
+            return
+        for chunk in some:
+            yield chunk
+            give_way()
+        place = some[-1].first + some[-1].number
+
+
+def every_line(runtime: Runtime, found: Day, categories: Sequence[DayCategory] = ()) -> Iterator[DayLine]:
+    """Go through all lines of a day, or of some categories.
+
+    Raises:
+        NotPossible: what is stored is not what was written.
+        StoreUnavailable
+    """
+    place = 0
+    while rows := lines(runtime, found, categories, place=place, limit=LINES_AT_ONCE):
+        yield from rows
+        place += len(rows)
+        give_way()
+
+
+# Acts
+
+
+def close(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayRecord, bool]:
+    """Close a business day now, without the delay; return its latest version, and whether that is new.
+
+    Of a closed day a version is added where something has changed. Audited as `day.closed`, with the digest.
+
+    Raises:
+        NotFound: there is no such source or business day.
+        NotPossible: it is not over, its list was not read whole, or the bank lists nothing.
+        DecryptionFailed
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        source = source_acts.named(connection, source_name)
+        latest = days.find(connection, source.id, day)
+        covered = sweeps.covered(connection, source.id)
+        since = sweeps.covered_from(connection, source.id)
+    if latest is None:
+        _check_calendar(source, day)
+    window = closing.window_of(source, day, latest)
+    _check_over(runtime, source, window, covered)
+    if since is None or since > window.begin:
+        from_when = f"{since:%Y-%m-%d %H:%M} UTC" if since else "never"
+        raise NotPossible(f"the bank's list was read from {from_when} on only, after the day's beginning")
+
+    def note(connection: Connection, made: DayRecord) -> None:
+        about = {"source": source_name, "day": day.isoformat(), "version": made.version, "digest": made.digest}
+        audit.write(connection, runtime.encryption, at=made.closed_at, who=who, what="day.closed", about=about)
+
+    made = closing.close(runtime, source, day, note)
+    if made is not None:
+        return made, True
+    assert latest is not None  # noqa: S101 - what has no version gets one
+    return latest, False
+
+
+def close_short(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayRecord, bool]:
+    """Close a business day as `close` does, while somebody waits at a page.
+
+    Raises:
+        NotFound, NotPossible: as `close` does; or it has too many lines, and the text names the command for it.
+        DecryptionFailed
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        source = source_acts.named(connection, source_name)
+        number = day_sides.number_of_lines(connection, source.id, day, OPEN_LINES_MAX + 1)
+    if number > OPEN_LINES_MAX:
+        raise NotPossible(f"{day} has more than {OPEN_LINES_MAX} lines: run `receiver days close {source_name} {day}`")
+    return close(runtime, who, source_name, day)
+
+
+def _check_over(runtime: Runtime, source: SourceRecord, window: Window, covered: datetime | None) -> None:
+    if not closing.lists(source, covered):
+        raise NotPossible(NOT_OFFERED)
+    if window.end > runtime.clock():
+        raise NotPossible(f"the day lasts until {window.end:%Y-%m-%d %H:%M} UTC")
+    if covered is None or covered < window.end:
+        so_far = f"{covered:%Y-%m-%d %H:%M} UTC" if covered else "nowhere"
+        raise NotPossible(f"the bank's list was read until {so_far} only, and the day ends at {window.end:%H:%M} UTC")

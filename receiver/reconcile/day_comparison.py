@@ -1,0 +1,338 @@
+"""One business day: the bank's list held against our events, line by line, in batches, without asking the bank."""
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Context, Decimal, InvalidOperation
+from typing import Any
+
+from receiver.banks.business_days import Window
+from receiver.model import Agreement, DayCategory, Status
+from receiver.projection.projector import catch_up
+from receiver.store import day_sides, particulars
+from receiver.store.database import Database
+from receiver.store.day_lines import Chunk, DayLine, Sections
+from receiver.store.day_sides import EventRecord, EventWithFacts, LineRecord, PaymentRecord, SameEvent, Unpaired
+from receiver.store.thread_pool import give_way
+
+EXACT = Context(prec=80)
+"""No sum of amounts of 30 digits loses one."""
+
+
+@dataclass
+class _Count:
+    """How many lines of a category have a currency, and their sums: the bank's, and ours."""
+
+    number: int = 0
+    bank: Decimal = Decimal(0)
+    ours: Decimal = Decimal(0)
+
+
+@dataclass
+class Compared:
+    """A day as it is now. Its lines are compressed; so a day of any length takes a few megabytes."""
+
+    chunks: Sequence[Chunk] = ()
+    content: Mapping[str, Any] = field(default_factory=dict)
+    """What the header of a version says of it."""
+    differing: Mapping[str, DayLine] = field(default_factory=dict)
+    """Lines whose amount differs, by the event."""
+
+
+def compare(database: Database, source_id: int, day: date, window: Window, late_from: datetime) -> Compared:
+    """Hold the bank's list of a day against our events; `late_from` is when a callback counts as late.
+
+    Each batch is read on its own: what changes meanwhile is in it or not, and is found when the day is looked at next.
+
+    Raises:
+        StoreUnavailable
+    """
+    catch_up(database)
+    tally = _Tally(late_from)
+    for line in _listed(database, source_id, day):
+        tally.add(line)
+    for line in _ours_alone(database, source_id, window):
+        tally.add(line)
+    return tally.end(window)
+
+
+class _Tally:
+    """Takes the lines of a day as they come."""
+
+    def __init__(self, late_from: datetime) -> None:
+        self._late_from = late_from
+        self._sections = Sections()
+        self._counts: dict[tuple[DayCategory, str], _Count] = {}
+        self._seconds = array("d")
+        self._never = self._late = self._untimed = 0
+        self._differing: dict[str, DayLine] = {}
+
+    def add(self, line: DayLine) -> None:
+        self._sections.add(line)
+        self._count(line.category, line.currency or line.our_currency, line)
+        if line.category != DayCategory.OURS_ALONE:
+            self._time(line)
+        if line.category == DayCategory.AMOUNT_DIFFERS and line.event_id is not None:
+            self._differing[line.event_id] = line
+
+    def _count(self, category: DayCategory, currency: str | None, line: DayLine) -> None:
+        count = self._counts.setdefault((category, currency or ""), _Count())
+        count.number += 1
+        count.bank = EXACT.add(count.bank, worth(line.amount) or Decimal(0))
+        if (line.our_currency or currency) == currency:
+            count.ours = EXACT.add(count.ours, worth(line.our_amount) or Decimal(0))
+
+    def _time(self, line: DayLine) -> None:
+        if line.received_at is None:
+            self._never += 1
+            return
+        self._late += line.received_at >= self._late_from
+        if line.detection_seconds is None:
+            self._untimed += 1
+        else:
+            self._seconds.append(line.detection_seconds)
+
+    def end(self, window: Window) -> Compared:
+        sections = self._sections.end()
+        counts = sorted(self._counts.items(), key=lambda each: (list(DayCategory).index(each[0][0]), each[0][1]))
+        content = {
+            "window": [window.begin.isoformat(), window.end.isoformat()],
+            "numbers": [
+                [str(category), currency or None, count.number, f"{count.bank:f}", f"{count.ours:f}"]
+                for (category, currency), count in counts
+            ],
+            "detection": self._detection(),
+            "sections": [[str(section.category), section.number, section.sha256] for section in sections],
+        }
+        return Compared(self._sections.chunks, content, self._differing)
+
+    def _detection(self) -> dict[str, Any]:
+        ordered = sorted(self._seconds)
+        return {
+            "p50_seconds": _rank(ordered, 50),
+            "p95_seconds": _rank(ordered, 95),
+            "latest_seconds": _rank(ordered, 100),
+            "timed": len(ordered),
+            "untimed": self._untimed,
+            "late": self._late,
+            "never": self._never,
+        }
+
+
+def _rank(ordered: Sequence[float], percent: int) -> float | None:
+    """Return a percentile by its nearest rank; none where there is nothing."""
+    return ordered[max(-(-len(ordered) * percent // 100), 1) - 1] if ordered else None
+
+
+def worth(amount: str | None) -> Decimal | None:
+    """Return an amount without its sign; none where there is none, or what is no number."""
+    try:
+        found = None if amount is None else Decimal(amount).copy_abs()
+    except InvalidOperation:
+        return None
+    return found if found is not None and found.is_finite() else None
+
+
+# What the bank's list has
+
+
+def _listed(database: Database, source_id: int, day: date) -> Iterator[DayLine]:
+    behind = 0
+    while True:
+        with database.read() as connection:
+            lines = day_sides.lines(connection, source_id, day, behind=behind)
+            if not lines:
+                return
+            event_ids = {line.event_id for line in lines if line.event_id}
+            best = _best_of_each(day_sides.pointing_at(connection, day, event_ids)) if event_ids else {}
+            events = day_sides.events(connection, event_ids) if event_ids else {}
+            of_sweep = [event.id for event in events.values() if event.is_of_sweep]
+            came = day_sides.joined_by_callback(connection, of_sweep) if of_sweep else {}
+            beside = [_Beside(line, events.get(line.event_id or ""), came.get(line.event_id or "")) for line in lines]
+            alone = {each.payment_id for each in beside if each.callback_at is None and each.payment_id}
+            pairs = _pairs(day_sides.unpaired(connection, source_id, alone)) if alone else {}
+            names = {each.payment_id for each in beside if each.payment_id}
+            payments = day_sides.payments(connection, source_id, names) if names else {}
+        for each in beside:
+            if best.get(each.line.event_id or "", each.line.id) != each.line.id:
+                continue
+            if each.callback_at is None and each.line.id in pairs:
+                each.pair_with(pairs[each.line.id])
+            yield each.judged(payments.get(each.payment_id or ""))
+        behind = lines[-1].id
+        give_way()
+
+
+def _best_of_each(lines: Sequence[SameEvent]) -> dict[str, int]:
+    """Return, by the event, the number of the line that counts where several lists of a day tell the same.
+
+    It is the one that says most of the status, else the first one.
+    """
+    ranked = sorted(lines, key=lambda line: (line.status.is_final, line.status != Status.UNKNOWN, -line.id))
+    return {line.event_id: line.id for line in ranked}
+
+
+def _pairs(found: Unpaired) -> dict[int, EventRecord]:
+    """Return, by the line's number, the callback that tells of the same with another amount: each callback once.
+
+    It has the line's payment, account and direction, as far as these are known; of several the nearest amount counts.
+    """
+    ranked = sorted(
+        (_distance(line, each.event), line.id, each.event.id)
+        for line in found.lines
+        for each in found.events
+        if _is_about(each, line) and _amount_differs(line, each.event)
+    )
+    events = {each.event.id: each.event for each in found.events}
+    pairs: dict[int, EventRecord] = {}
+    for _, line_id, event_id in ranked:
+        if line_id not in pairs and event_id in events:
+            pairs[line_id] = events.pop(event_id)
+    return pairs
+
+
+def _distance(line: LineRecord, event: EventRecord) -> Decimal:
+    return EXACT.subtract(worth(line.amount) or Decimal(0), worth(event.amount) or Decimal(0)).copy_abs()
+
+
+def _is_about(each: EventWithFacts, line: LineRecord) -> bool:
+    facts = particulars.of_facts(each.facts)
+    ways = ((facts["account"], line.account), (facts["direction"], line.direction))
+    is_same = all(one is None or other is None or one == other for one, other in ways)
+    return each.event.payment_id == line.payment_id and is_same
+
+
+def _amount_differs(line: LineRecord, event: EventRecord) -> bool:
+    """Tell whether a callback's amount or currency is another one than the line's; the unknown does not differ."""
+    ours, theirs = worth(event.amount), worth(line.amount)
+    if ours is not None and theirs is not None and ours != theirs:
+        return True
+    return bool(event.currency and line.currency and event.currency.upper() != line.currency.upper())
+
+
+@dataclass
+class _Beside:
+    """A line of the bank's list beside the event that tells the same; `joined_at` is when a callback joined it."""
+
+    line: LineRecord
+    event: EventRecord | None
+    joined_at: datetime | None
+
+    @property
+    def payment_id(self) -> str | None:
+        return self.line.payment_id or (self.event.payment_id if self.event else None)
+
+    @property
+    def callback_at(self) -> datetime | None:
+        """When the callback came; none where none did."""
+        return self.joined_at if self.event is None or self.event.is_of_sweep else self.event.received_at
+
+    def pair_with(self, event: EventRecord) -> None:
+        self.event = event
+
+    def judged(self, payment: PaymentRecord | None) -> DayLine:
+        """Return the line of the day."""
+        line, event = self.line, self.event
+        claimed = (payment and payment.claimed_status) or (event.claimed_status if event else None)
+        made = DayLine(
+            DayCategory.AGREED,
+            list_name=line.list_name,
+            type=line.type,
+            payment_id=self.payment_id,
+            reference=line.reference,
+            account=line.account,
+            direction=line.direction,
+            amount=line.amount,
+            currency=line.currency,
+            bank_status=line.bank_status,
+            status=line.status,
+            at=line.at,
+            event_id=event.id if event else None,
+            our_amount=event.amount if event else None,
+            our_currency=event.currency if event else None,
+            claimed_status=claimed,
+            our_status=payment.status if payment else None,
+            agreement=payment.agreement if payment else None,
+            received_at=self.callback_at,
+        )
+        if made.received_at is not None and line.at is not None:
+            made.detection_seconds = round(max((made.received_at - line.at).total_seconds(), 0.0), 3)
+        made.category, made.why = self._category(made)
+        return made
+
+    def _category(self, made: DayLine) -> tuple[DayCategory, str | None]:
+        if self.event is None:
+            return DayCategory.BANK_ALONE, "no event tells of it yet"
+        if _amount_differs(self.line, self.event):
+            ours = f"{self.event.amount} {self.event.currency or ''}".strip()
+            theirs = f"{self.line.amount} {self.line.currency or ''}".strip()
+            return DayCategory.AMOUNT_DIFFERS, f"a callback tells of {ours}, and the bank's list has {theirs}"
+        if (why := _status_differs(made)) is not None:
+            return DayCategory.STATUS_DIFFERS, why
+        if made.received_at is None:
+            return DayCategory.RECOVERED, "no callback came: the sweep found it"
+        if not _is_final(made.status) and not _is_final(made.our_status):
+            return DayCategory.NOT_FINAL, "the bank has not said yet what becomes of it"
+        return DayCategory.AGREED, None
+
+
+def _is_final(status: Status | None) -> bool:
+    return status is not None and status.is_final
+
+
+def _status_differs(made: DayLine) -> str | None:
+    """Say where what a callback claims, or a check has found, is another final state than the bank's word."""
+    if made.agreement == Agreement.CONTRADICTED:
+        return f"a callback claims {made.claimed_status}, and the bank answers {made.our_status}"
+    if not _is_final(made.status):
+        return None
+    if _is_final(made.our_status):
+        is_other = made.our_status != made.status
+        return f"a check found {made.our_status}, and the bank's list has {made.status}" if is_other else None
+    if _is_final(made.claimed_status) and made.claimed_status != made.status:
+        return f"a callback claims {made.claimed_status}, and the bank's list has {made.status}"
+    return None
+
+
+# What we alone have
+
+
+def _ours_alone(database: Database, source_id: int, window: Window) -> Iterator[DayLine]:
+    """Yield each payment whose first event is dated on the day, and which no list of the bank has."""
+    behind = ""
+    while True:
+        with database.read() as connection:
+            found = day_sides.claimed(connection, source_id, window.begin, window.end, behind=behind)
+            if not found:
+                return
+            dated = [each for each in found if each.dated in window]
+            missing = day_sides.on_no_list(connection, source_id, {each.payment_id for each in dated}) if dated else {}
+            first = [each.id for each in dated if missing.get(each.payment_id) == each.id]
+            alone = day_sides.with_facts(connection, first) if first else []
+            names = {each.event.payment_id or "" for each in alone}
+            payments = day_sides.payments(connection, source_id, names) if alone else {}
+        for each in alone:
+            yield _alone(each, payments.get(each.event.payment_id or ""))
+        behind = found[-1].id
+        give_way()
+
+
+def _alone(alone: EventWithFacts, payment: PaymentRecord | None) -> DayLine:
+    event, facts = alone.event, particulars.of_facts(alone.facts)
+    return DayLine(
+        DayCategory.OURS_ALONE,
+        type=event.type,
+        payment_id=event.payment_id,
+        reference=facts["reference"],
+        account=facts["account"],
+        direction=facts["direction"],
+        event_id=event.id,
+        our_amount=event.amount,
+        our_currency=event.currency,
+        claimed_status=(payment and payment.claimed_status) or event.claimed_status,
+        our_status=payment.status if payment else None,
+        agreement=payment.agreement if payment else None,
+        received_at=event.received_at,
+        why="no list of the bank has it",
+    )

@@ -1,0 +1,244 @@
+"""Closing business days: when one may be, what a person has to look at since, and looking at it later."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from receiver import banks
+from receiver.banks.abilities import ListsPayments
+from receiver.banks.business_days import BusinessDays, Window
+from receiver.model import DayCategory, ExceptionKind, NotPossible
+from receiver.reconcile.day_comparison import Compared, compare
+from receiver.runtime import Runtime
+from receiver.store import day_sides, days, exceptions, sources, sweeps
+from receiver.store.database import StoreUnavailable
+from receiver.store.day_lines import DayLine, read
+from receiver.store.days import DayRecord, NewVersion, Overtaken
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.exceptions import AT_ONCE, Opened
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=10)
+"""How long one worker has the days of a source to itself."""
+
+DAYS_BACK = timedelta(days=370)
+"""Days before that many before a source was added are not looked at, whatever a bank lists."""
+
+LOOKED_AT_FOR = timedelta(days=40)
+"""How long after its end a day is looked at by itself: beyond the month for which banks take back what was final."""
+
+LOOK_PART, LOOK_LEAST, LOOK_MOST = 20, timedelta(minutes=1), timedelta(days=1)
+"""A day is looked at after a twentieth of its age, within these bounds, and so that a twentieth of the time goes."""
+
+
+class BeingClosed(NotPossible):
+    """Another process closes a day of this source just now."""
+
+
+def lists(source: SourceRecord, covered: datetime | None) -> bool:
+    """Tell whether a source's bank lists what it knows: by its package, or since a sweep has read its lists."""
+    return covered is not None or isinstance(banks.named(source.bank), ListsPayments)
+
+
+def calendar(source: SourceRecord) -> BusinessDays:
+    """Return the business days of a source's bank."""
+    return banks.named(source.bank).days(source.options)
+
+
+def delay(runtime: Runtime) -> timedelta:
+    """Return how long after its end a day is closed."""
+    return timedelta(seconds=runtime.settings.day_delay_seconds)
+
+
+def first_day(runtime: Runtime, source: SourceRecord) -> date:
+    """Return the first business day of a source: the one it was added on, or an earlier one that the bank lists.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        known = (day_sides.first_day(connection, source.id), days.first_day(connection, source.id))
+    business = calendar(source)
+    added, earliest = (business.day_of(at) for at in (source.created_at, source.created_at - DAYS_BACK))
+    return max(earliest, min([added, *(day for day in known if day is not None)]))
+
+
+def close_due(runtime: Runtime) -> int:
+    """Close, of each source, the first day that is due, or look at one that was closed; return how many were.
+
+    The trouble of one source stops no other's days.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        known = [(source, sweeps.covered(connection, source.id)) for source in sources.shown(connection)]
+    done = 0
+    for source, covered in known:
+        if not lists(source, covered):
+            continue
+        try:
+            done += _close_due_of(runtime, source, covered)
+        except (BeingClosed, DecryptionFailed) as error:
+            log.warning("closing a day of %s: %s", source.name, error)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("closing a day of %s failed", source.name)
+    return done
+
+
+def _close_due_of(runtime: Runtime, source: SourceRecord, covered: datetime | None) -> bool:
+    day = _unclosed(runtime, source, covered)
+    if day is None:
+        with runtime.database.read() as connection:
+            day = days.due(connection, source.id, runtime.clock())
+    if day is None:
+        return False
+    close(runtime, source, day)
+    return True
+
+
+def _unclosed(runtime: Runtime, source: SourceRecord, covered: datetime | None) -> date | None:
+    """Return the first business day that can be closed and is not; none where there is none."""
+    if covered is None:
+        return None
+    business = calendar(source)
+    day, last = first_day(runtime, source), business.day_of(min(covered, runtime.clock()) - delay(runtime))
+    with runtime.database.read() as connection:
+        closed = days.closed_between(connection, source.id, day, last)
+        # The last one is still open: its end is behind what can be closed.
+        since = sweeps.covered_from(connection, source.id)
+    day = day if business.is_day(day) else business.after(day)
+    while day < last:
+        if day not in closed and since is not None and since <= business.window(day).begin:
+            return day
+        day = business.after(day)
+    return None
+
+
+def close(
+    runtime: Runtime, source: SourceRecord, day: date, note: Callable[[Connection, DayRecord], None] | None = None
+) -> DayRecord | None:
+    """Write down a business day as it is now; none where its latest version says the same.
+
+    `note` is called in the transaction that writes a version down.
+
+    Raises:
+        BeingClosed
+        ValueError: it is no business day.
+        DecryptionFailed
+        StoreUnavailable
+    """
+    with runtime.database.write() as connection:
+        if not days.lease(connection, source.id, runtime.clock(), LEASE):
+            raise BeingClosed(f"a day of {source.name} is being closed: look at it in a moment")
+    try:
+        return _closed(runtime, source, day, note)
+    except Overtaken as error:
+        raise BeingClosed(f"{day} of {source.name} was closed by another process meanwhile") from error
+    finally:
+        with runtime.database.write() as connection:
+            days.release(connection, source.id)
+
+
+def _closed(
+    runtime: Runtime, source: SourceRecord, day: date, note: Callable[[Connection, DayRecord], None] | None
+) -> DayRecord | None:
+    with runtime.database.read() as connection:
+        latest = days.find(connection, source.id, day)
+        covered = sweeps.covered(connection, source.id)
+    began = time.monotonic()
+    window = window_of(source, day, latest)
+    compared = compare(runtime.database, source.id, day, window, window.end + delay(runtime))
+    now = runtime.clock()
+    next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began))
+    if latest is not None and says_the_same(latest, compared):
+        with runtime.database.write() as connection:
+            days.put_off(connection, latest.id, now, next_at)
+        return None
+    _tell_of_amounts(runtime, source.id, latest, compared, now)
+    content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
+    after = latest.version if latest else 0
+    new = NewVersion(source.id, source.name, day, now, next_at, content, compared.chunks, after)
+    with runtime.database.write() as connection:
+        made = days.add(connection, runtime.encryption, new)
+        if note is not None:
+            note(connection, made)
+    # Elsewhere than in the database, as an anchor.
+    log.info("%s: %s is closed in version %d; its digest is %s", source.name, day, made.version, made.digest)
+    return made
+
+
+def window_of(source: SourceRecord, day: date, latest: DayRecord | None = None) -> Window:
+    """Return from when to when a day lasts: as the bank's calendar says, or as it did when the day was closed.
+
+    Raises:
+        ValueError: it is no business day.
+    """
+    business = calendar(source)
+    if latest is not None and not business.is_day(day):
+        begin, end = (datetime.fromisoformat(text) for text in latest.header["window"])
+        return Window(begin, end)
+    return business.window(day)
+
+
+def says_the_same(latest: DayRecord, compared: Compared) -> bool:
+    """Tell whether a version says what is so now."""
+    return all(latest.header.get(name) == value for name, value in compared.content.items())
+
+
+def _next_look(window: Window, now: datetime, took: timedelta) -> datetime | None:
+    age = now - window.end
+    if age > LOOKED_AT_FOR:
+        return None
+    return now + max(min(max(age / LOOK_PART, LOOK_LEAST), LOOK_MOST), took * LOOK_PART)
+
+
+# What a person has to look at
+
+
+def _tell_of_amounts(
+    runtime: Runtime, source_id: int, latest: DayRecord | None, compared: Compared, now: datetime
+) -> None:
+    """Open what differs in its amount since the version before, and resolve what does so no longer.
+
+    Before the version is written: a kill in between makes it happen once more, and does no harm.
+    """
+    before = _differing(runtime, latest) if latest is not None else {}
+    opened = [
+        _opened(source_id, event_id, line)
+        for event_id, line in compared.differing.items()
+        if event_id not in before or before[event_id].why != line.why
+    ]
+    over = sorted(set(before) - set(compared.differing))
+    for start in range(0, max(len(opened), len(over)), AT_ONCE):
+        with runtime.database.write() as connection:
+            exceptions.open_all(connection, opened[start : start + AT_ONCE], now)
+            for event_id in over[start : start + AT_ONCE]:
+                kind = ExceptionKind.AMOUNT_DIFFERS
+                exceptions.resolve_about(connection, kind, source_id, "event", event_id, now)
+
+
+def _opened(source_id: int, event_id: str, line: DayLine) -> Opened:
+    kind = ExceptionKind.AMOUNT_DIFFERS
+    return Opened(kind, source_id, "event", event_id, event_id, None, line.amount, line.currency, 1, line.why)
+
+
+def _differing(runtime: Runtime, version: DayRecord) -> Mapping[str, DayLine]:
+    """Return the lines of a version whose amount differs, by the event."""
+    found: dict[str, DayLine] = {}
+    place = 0
+    while True:
+        with runtime.database.read() as connection:
+            chunks = days.chunks(connection, version.id, DayCategory.AMOUNT_DIFFERS, through=place)
+        if not chunks:
+            return found
+        lines = (read(content) for chunk in chunks for content in chunk.lines())
+        found |= {line.event_id: line for line in lines if line.event_id is not None}
+        place = chunks[-1].first + chunks[-1].number

@@ -1,0 +1,263 @@
+"""The two sides of a business day, some rows at a time: what the bank's list has, and what our events tell."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, func, or_, select
+
+from receiver.model import Agreement, ProofStrength, Status, SubjectKind
+from receiver.store import pagination
+from receiver.store.records import Record, columns_of, lowest_id
+from receiver.store.tables import BankLine, Delivery, Event, Subject, table_of
+
+_lines, _events, _subjects, _deliveries = (table_of(model) for model in (BankLine, Event, Subject, Delivery))
+
+BATCH = 1000
+
+SWEEP = "sweep"
+"""Who has found an event (`found_by`) that no callback told before."""
+
+_ABOUT_PAYMENTS = (SubjectKind.PAYMENT, SubjectKind.REFERENCE)
+
+
+class LineRecord(NamedTuple):
+    """A line of the bank's list."""
+
+    id: int
+    list_name: str
+    type: str
+    payment_id: str | None
+    reference: str | None
+    account: str | None
+    direction: str | None
+    amount: str | None
+    currency: str | None
+    bank_status: str | None
+    status: Status
+    at: datetime | None
+    event_id: str | None
+
+
+class EventRecord(NamedTuple):
+    """An event beside it."""
+
+    id: str
+    type: str
+    payment_id: str | None
+    claimed_status: Status | None
+    amount: str | None
+    currency: str | None
+    found_by: str | None
+    received_at: datetime
+
+    @property
+    def is_of_sweep(self) -> bool:
+        """Whether the sweep made it of a line."""
+        return self.found_by == SWEEP
+
+
+class EventWithFacts(NamedTuple):
+    """An event of which more is looked at."""
+
+    event: EventRecord
+    facts: dict[str, Any]
+
+
+class PaymentRecord(NamedTuple):
+    """What is known of a payment."""
+
+    subject: str
+    status: Status
+    agreement: Agreement
+    claimed_status: Status | None
+
+
+def lines(connection: Connection, source_id: int, day: date, *, behind: int, limit: int = BATCH) -> list[LineRecord]:
+    """Return lines of a day behind the one with the number `behind`, in the order of their numbers."""
+    query = (
+        select(*columns_of(LineRecord, _lines))
+        .where(_lines.c.source_id == source_id, _lines.c.day == day, _lines.c.id > behind)
+        .order_by(_lines.c.id)
+        .limit(limit)
+    )
+    return _fetched(connection, LineRecord, query)
+
+
+class SameEvent(NamedTuple):
+    """A line that points at an event which other lists may tell of too."""
+
+    id: int
+    event_id: str
+    status: Status
+
+
+def pointing_at(connection: Connection, day: date, event_ids: Iterable[str]) -> list[SameEvent]:
+    """Return all lines of a day that point at these events."""
+    query = select(*columns_of(SameEvent, _lines), _lines.c.day).where(
+        pagination.among(connection, _lines.c.event_id, list(event_ids))
+    )
+    # The day is looked at here: by its index a planner might walk through the whole of it.
+    return [SameEvent(*row[:-1]) for row in connection.execute(query).all() if row[-1] == day]
+
+
+def number_of_lines(connection: Connection, source_id: int, day: date, most: int) -> int:
+    """Return how many lines a day has, counted to `most`."""
+    some = select(_lines.c.id).where(_lines.c.source_id == source_id, _lines.c.day == day).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def first_day(connection: Connection, source_id: int) -> date | None:
+    """Return the earliest day of which the bank's list has something."""
+    query = select(_lines.c.day).where(_lines.c.source_id == source_id).order_by(_lines.c.day).limit(1)
+    found: date | None = connection.execute(query).scalar()
+    return found
+
+
+def events(connection: Connection, ids: Iterable[str]) -> dict[str, EventRecord]:
+    """Return events by their ids."""
+    query = select(*columns_of(EventRecord, _events)).where(pagination.among(connection, _events.c.id, list(ids)))
+    return {event.id: event for event in _fetched(connection, EventRecord, query)}
+
+
+def payments(connection: Connection, source_id: int, ids: Iterable[str]) -> dict[str, PaymentRecord]:
+    """Return what is known of payments of a source, by their ids."""
+    query = select(*columns_of(PaymentRecord, _subjects)).where(
+        _subjects.c.source_id == source_id,
+        _subjects.c.kind == SubjectKind.PAYMENT,
+        pagination.among(connection, _subjects.c.subject, list(ids)),
+    )
+    return {payment.subject: payment for payment in _fetched(connection, PaymentRecord, query)}
+
+
+def joined_by_callback(connection: Connection, event_ids: Iterable[str]) -> dict[str, datetime]:
+    """Return when the callbacks of events came that a sweep had found, by the events' ids, where one came.
+
+    Such an event is proven by its callback, and was told by its delivery, from then on.
+    """
+    has_come = or_(_events.c.proof != ProofStrength.NONE, _deliveries.c.received_at > _events.c.received_at)
+    query = (
+        select(_events.c.id, _deliveries.c.received_at)
+        .join_from(_events, _deliveries, _deliveries.c.id == _events.c.delivery_id)
+        .where(pagination.among(connection, _events.c.id, list(event_ids)), has_come)
+    )
+    return {row.id: row.received_at for row in connection.execute(query)}
+
+
+class Unpaired(NamedTuple):
+    """Of some payments: lines without a callback of their own, and callbacks' events that no line points at."""
+
+    lines: list[LineRecord]
+    events: list[EventWithFacts]
+
+
+def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> Unpaired:
+    """Return what of some payments was not joined; of lines those whose event the sweep made are among it."""
+    ids = list(payment_ids)
+    is_about = (
+        pagination.among(connection, _events.c.payment_id, ids),
+        *pagination.beside(_events.c.source_id, [source_id], 0),
+    )
+    query = select(*columns_of(EventRecord, _events)).where(*is_about)
+    found = sorted(_fetched(connection, EventRecord, query), key=lambda event: event.id)
+    listed = _fetched(
+        connection,
+        LineRecord,
+        select(*columns_of(LineRecord, _lines))
+        .where(_lines.c.source_id == source_id, pagination.among(connection, _lines.c.payment_id, ids))
+        .order_by(_lines.c.id),
+    )
+    of_sweep = {event.id for event in found if event.is_of_sweep}
+    pointed_at = _pointed_at(connection, [event.id for event in found])
+    return Unpaired(
+        [line for line in listed if line.event_id is None or line.event_id in of_sweep],
+        _with_facts(connection, [each for each in found if each.id not in pointed_at and not each.is_of_sweep]),
+    )
+
+
+def with_facts(connection: Connection, ids: Iterable[str]) -> list[EventWithFacts]:
+    """Return events with their facts, in the order of their ids."""
+    return _with_facts(connection, [event for _, event in sorted(events(connection, ids).items())])
+
+
+def _with_facts(connection: Connection, found: Sequence[EventRecord]) -> list[EventWithFacts]:
+    ids = [event.id for event in found]
+    query = select(_events.c.id, _events.c.facts).where(pagination.among(connection, _events.c.id, ids))
+    facts = {row.id: row.facts for row in connection.execute(query)} if ids else {}
+    return [EventWithFacts(event, facts[event.id]) for event in found]
+
+
+def _fetched(connection: Connection, record: type[Record], query: Select[Any]) -> list[Record]:
+    """Run a query for `columns_of` a record; all rows at once, which takes half as long as one by one."""
+    return [record._make(row) for row in connection.execute(query).all()]
+
+
+def _pointed_at(connection: Connection, event_ids: Sequence[str]) -> set[str]:
+    query = select(_lines.c.event_id).where(pagination.among(connection, _lines.c.event_id, event_ids))
+    return set(connection.execute(query).scalars())
+
+
+DATED_WITHIN = timedelta(days=1)
+"""An event belongs to the day of the bank's own time where it came within this of it, else to the day it came."""
+
+
+class Claimed(NamedTuple):
+    """That a callback told of a payment, and when."""
+
+    id: str
+    payment_id: str
+    received_at: datetime
+    claimed_at: datetime | None
+
+    @property
+    def dated(self) -> datetime:
+        """The time by which it belongs to a day."""
+        if self.claimed_at is None or not timedelta(0) <= self.received_at - self.claimed_at <= DATED_WITHIN:
+            return self.received_at
+        return self.claimed_at
+
+
+def claimed(
+    connection: Connection, source_id: int, begin: datetime, end: datetime, *, behind: str, limit: int = BATCH
+) -> list[Claimed]:
+    """Return events about payments that may be dated between two times, in the order of their ids behind one."""
+    bounds = (_events.c.id >= lowest_id("evt", begin), _events.c.id < lowest_id("evt", end + DATED_WITHIN))
+    query = (
+        select(*columns_of(Claimed, _events))
+        .where(
+            _events.c.source_id == source_id,
+            *bounds,
+            _events.c.id > behind,
+            _events.c.payment_id.is_not(None),
+            _events.c.kind.in_(_ABOUT_PAYMENTS),
+            _events.c.found_by.is_distinct_from(SWEEP),
+        )
+        .order_by(_events.c.id)
+        .limit(limit)
+    )
+    return _fetched(connection, Claimed, query)
+
+
+def on_no_list(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> dict[str, str]:
+    """Return those payments that no list of the bank has, on whatever day, each with the id of its first event.
+
+    A payment is on a list where a line names it, or points at any of its events.
+    """
+    listed = select(_lines.c.payment_id).where(
+        _lines.c.source_id == source_id, pagination.among(connection, _lines.c.payment_id, list(set(payment_ids)))
+    )
+    left = sorted(set(payment_ids) - set(connection.execute(listed).scalars()))
+    if not left:
+        return {}
+    query = select(_events.c.id, _events.c.payment_id).where(
+        pagination.among(connection, _events.c.payment_id, left),
+        _events.c.kind.in_(_ABOUT_PAYMENTS),
+        *pagination.beside(_events.c.source_id, [source_id], 0),
+    )
+    of_payment = {row.id: row.payment_id for row in connection.execute(query)}
+    pointed_at = {of_payment[event_id] for event_id in _pointed_at(connection, list(of_payment))}
+    first: dict[str, str] = {}
+    for event_id in sorted(of_payment):
+        if of_payment[event_id] not in pointed_at:
+            first.setdefault(of_payment[event_id], event_id)
+    return first

@@ -1,0 +1,90 @@
+"""`/api/v1/days`: business days, the bank's list against our events."""
+
+from datetime import date
+
+from receiver.admin import days as acts
+from receiver.feed.cursors import CursorInvalid, Cursors
+from receiver.model import DayCategory, NotFound, NotPossible
+from receiver.runtime import Runtime
+from receiver.store.api_tokens import TokenRecord
+from receiver.web import auth
+from receiver.web.operation import Operation
+from receiver.web.problems import Problem
+from receiver.web.schemas.days import Day, DayPath, DayQuery, DaysPage, DaysQuery, DaySummary, place_in, place_of
+
+
+class Days:
+    """The views of days."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Take a process's parts."""
+        self._runtime = runtime
+        self._days = Cursors(runtime.settings.keys, "days")
+        self._lines = Cursors(runtime.settings.keys, "day lines")
+
+    @Operation("GET /api/v1/days", scope="payments:read", query=DaysQuery, answers={200: DaysPage})
+    def list_days(self, token: TokenRecord, query: DaysQuery) -> DaysPage:
+        """Days of the calendars of banks that list what they know, the latest first, open ones too."""
+        below = place_in(self._days.read_text(query.cursor)) if query.cursor else None
+        names = auth.visible_sources(token, query.source)
+        found = acts.listing(self._runtime, names, below=below, limit=query.limit + 1)
+        following = self._days.make(place_of(found[query.limit - 1])) if len(found) > query.limit else None
+        return DaysPage(data=[DaySummary.made(day) for day in found[: query.limit]], next=following)
+
+    @Operation(
+        "GET /api/v1/days/<source>/<date>",
+        scope="payments:read",
+        path=DayPath,
+        query=DayQuery,
+        answers={200: Day},
+        problems={
+            404: "There is no such source, business day or version, or the token may not see it; of a day that is no "
+            "business day `detail` names the next one.",
+            409: "The day is open, and has too many lines to be shown before it is closed.",
+        },
+    )
+    def show_day(self, source: str, date: str, token: TokenRecord, query: DayQuery) -> Day:
+        """One business day: counts and sums, when callbacks came, and a page of its lines."""
+        day = _day(date)
+        version, place = self._place(query)
+        if not auth.may_see(token, source):
+            raise Problem(404, "There is no such source.")
+        categories = [DayCategory(word) for word in query.category]
+        try:
+            found = acts.find(self._runtime, source, day, version)
+            lines = acts.lines(self._runtime, found, categories, place=place, limit=query.limit + 1)
+        except NotFound as error:
+            raise Problem(404, _sentence(error)) from error
+        except NotPossible as error:
+            raise Problem(409, _sentence(error)) from error
+        following = None
+        if len(lines) > query.limit:
+            # In the same version: lines of another stand in other places.
+            number = found.record.version if found.record else 0
+            following = self._lines.make(f"{number} {place + query.limit}")
+        return Day.made(found, lines[: query.limit], following)
+
+    def _place(self, query: DayQuery) -> tuple[int | None, int]:
+        """Return the version that is asked for, and how many of its lines to pass over.
+
+        Raises:
+            CursorInvalid
+        """
+        if not query.cursor:
+            return query.version, 0
+        version, place = map(int, self._lines.read_text(query.cursor).split())
+        if query.version is not None and query.version != version:
+            raise CursorInvalid
+        return version or None, place
+
+
+def _day(text: str) -> date:
+    try:
+        return acts.a_day(text)
+    except ValueError as error:
+        raise Problem(400, "`date` takes a day such as 2026-01-31.") from error
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

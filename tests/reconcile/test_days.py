@@ -1,0 +1,303 @@
+"""Closed business days: the bank's list against our events, in versions, each bound by a keyed digest."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from admin.looking import WHO, noted
+from conftest import StandingClock, add_source
+from reconcile.ledger import DAY, EVENING, MORNING, Ledger, add_silent, known_day
+
+from receiver.admin import day_verification, days, exceptions
+from receiver.admin.days import Day
+from receiver.model import DayCategory, DayState, NotFound, NotPossible, Status
+from receiver.runtime import Runtime
+from receiver.store import days as stored
+from receiver.store.exceptions import Wanted
+from receiver.worker.loop import Worker
+
+CLOSED_FROM = EVENING + timedelta(hours=1)
+
+
+@pytest.fixture
+def ledger(parts: Runtime, clock: StandingClock) -> Ledger:
+    """The ledger of the source `bcb`, on the evening of the second day after."""
+    clock.now = MORNING - timedelta(days=1)
+    made = Ledger(parts, add_source(parts))
+    clock.now = EVENING + timedelta(hours=36)
+    return made
+
+
+def numbers(found: Day) -> dict[str, int]:
+    return {str(category): number for category, number in found.numbers.items() if number}
+
+
+def payments(parts: Runtime, found: Day, *categories: DayCategory) -> set[str | None]:
+    return {line.payment_id for line in days.lines(parts, found, categories, limit=100)}
+
+
+def close(parts: Runtime) -> Day:
+    """Have the worker do what is due; return the day."""
+    Worker(parts).run_once()
+    return days.find(parts, "bcb", DAY)
+
+
+def test_a_day_has_exactly_the_numbers_that_it_should(ledger: Ledger, parts: Runtime) -> None:
+    known_day(ledger)
+    found = close(parts)
+    assert (found.state, found.record and found.record.version) == (DayState.CLOSED, 1)
+    assert numbers(found) == {
+        "agreed": 3,
+        "recovered": 2,
+        "bank_alone": 1,
+        "ours_alone": 2,
+        "amount_differs": 1,
+        "status_differs": 3,
+        "not_final": 1,
+    }
+    sums = {(str(each.category), each.currency): (each.bank_amount, each.our_amount) for each in found.counts}
+    assert sums == {
+        ("agreed", "EUR"): ("30.00", "30.00"),
+        ("recovered", "EUR"): ("15.00", "15.00"),
+        ("bank_alone", "USD"): ("100.00", "0"),
+        ("ours_alone", "EUR"): ("0", "5.00"),
+        ("ours_alone", "USD"): ("0", "6.00"),
+        ("amount_differs", "EUR"): ("12.50", "12.00"),
+        ("status_differs", "EUR"): ("30.00", "30.00"),
+        ("not_final", "EUR"): ("10.00", "10.00"),
+    }
+    late = timedelta(hours=15 + 30, seconds=2).total_seconds()
+    assert found.content["detection"] == {
+        "p50_seconds": 2.0,
+        "p95_seconds": late,
+        "latest_seconds": late,
+        "timed": 8,
+        "untimed": 0,
+        "late": 1,
+        "never": 3,
+    }
+    assert payments(parts, found, DayCategory.OURS_ALONE) == {"FT-o1", "FT-o2"}
+    assert payments(parts, found, DayCategory.AMOUNT_DIFFERS) == {"FT-d1"}
+    assert payments(parts, found, DayCategory.STATUS_DIFFERS) == {"FT-s1", "FT-s2", "FT-s3"}
+    assert len(payments(parts, found)) == 13
+
+
+def test_what_a_payment_tells_counts_on_one_day_alone(ledger: Ledger, parts: Runtime) -> None:
+    # Dated by the bank before the day's end, and come after it.
+    ledger.event("FT-before", at=EVENING + timedelta(seconds=5), claimed_at=EVENING - timedelta(seconds=5))
+    ledger.event("FT-two-days", at=EVENING - timedelta(seconds=5))
+    ledger.event("FT-two-days", at=EVENING + timedelta(seconds=5))
+    ledger.event("FT-other-list", at=MORNING)
+    ledger.line("FT-other-list", day=DAY + timedelta(days=1))
+    ledger.line(None, event_id=ledger.event("FT-by-reference"), reference="R1")
+    ledger.event("FT-by-reference", at=MORNING + timedelta(seconds=5))
+    ledger.covered(EVENING + timedelta(hours=36))
+    found = close(parts)
+    assert payments(parts, found, DayCategory.OURS_ALONE) == {"FT-before", "FT-two-days"}
+    after = days.find(parts, "bcb", DAY + timedelta(days=1))
+    assert after.state == DayState.CLOSED
+    assert payments(parts, after, DayCategory.OURS_ALONE) == set()
+
+
+def test_of_lines_that_share_a_payment_the_nearest_is_the_one_whose_amount_differs(
+    ledger: Ledger, parts: Runtime
+) -> None:
+    # A fee has the id of its payment, and no callback of its own.
+    ledger.line("FT1", "500.00", ledger.swept("FT1", "500.00"))
+    ledger.line("FT1", "5.00", ledger.swept("FT1", "5.00"))
+    ledger.line("FT1", "7.00", ledger.swept("FT1", "7.00"), direction="outgoing")
+    event_id = ledger.event("FT1", "-501.00")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    assert numbers(found) == {"recovered": 2, "amount_differs": 1}
+    (line,) = days.lines(parts, found, [DayCategory.AMOUNT_DIFFERS], limit=9)
+    assert (line.amount, line.our_amount, line.event_id) == ("500.00", "-501.00", event_id)
+    assert line.why == "a callback tells of -501.00 EUR, and the bank's list has 500.00 EUR"
+
+
+def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> None:
+    event_id = ledger.event("FT1")
+    ledger.line("FT1", event_id=event_id)
+    ledger.line("FT1", event_id=event_id, list_name="rejections", status=Status.REJECTED)
+    ledger.line("FT1", event_id=event_id, list_name="others", status=Status.PENDING)
+    ledger.line("FT1", event_id=event_id, list_name="rejections", day=DAY - timedelta(days=1))
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    (line,) = days.lines(parts, found, limit=9)
+    assert (line.category, line.list_name) == (DayCategory.STATUS_DIFFERS, "rejections")
+    assert numbers(days.find(parts, "bcb", DAY - timedelta(days=1))) == {"not_final": 1}
+
+
+def test_sums_lose_nothing(ledger: Ledger, parts: Runtime) -> None:
+    for amount in ("1" * 30, "0.0000000001", "2" * 30 + ".9999999999"):
+        ledger.line(None, amount)
+    ledger.line(None, "none of a number")
+    ledger.covered(EVENING + timedelta(hours=2))
+    (count,) = close(parts).counts
+    assert (count.number, count.bank_amount) == (4, f"{'3' * 29}4.0000000000")
+
+
+def test_a_day_is_closed_once_the_bank_s_list_was_read_to_its_end_and_the_delay(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"))
+    clock.now = EVENING - timedelta(seconds=1)
+    ledger.covered(EVENING - timedelta(hours=1), next_at=EVENING + timedelta(hours=5))
+    assert close(parts).state == DayState.OPEN
+    clock.now = CLOSED_FROM
+    open_day = close(parts)
+    assert (open_day.state, open_day.incomplete_until) == (DayState.INCOMPLETE, EVENING + timedelta(hours=5))
+    assert "it is to be by 2026-03-03 05:00 UTC" in open_day.words
+    assert numbers(open_day) == {"not_final": 1}
+    ledger.covered(CLOSED_FROM - timedelta(seconds=1))
+    assert close(parts).state == DayState.INCOMPLETE
+    ledger.covered(CLOSED_FROM)
+    assert close(parts).state == DayState.CLOSED
+    before = days.find(parts, "bcb", DAY - timedelta(days=1))
+    assert (before.state, numbers(before)) == (DayState.CLOSED, {})
+
+
+def test_what_changes_makes_another_version_and_the_old_one_stays(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    event_id = ledger.swept("FT1")
+    ledger.line("FT1", event_id=event_id)
+    ledger.covered(EVENING + timedelta(hours=2))
+    clock.now = EVENING + timedelta(hours=2)
+    first = close(parts)
+    assert numbers(first) == {"recovered": 1}
+    clock.forward(3600)
+    unchanged = close(parts)
+    assert len(unchanged.versions) == 1
+    clock.forward(86400)
+    ledger.joined(event_id, clock())
+    with parts.database.write() as connection:
+        stored.payment_changed(connection, ledger.source.id, "FT1", clock())
+    second = close(parts)
+    assert [each.version for each in second.versions] == [1, 2]
+    assert (numbers(second), second.content["detection"]["late"]) == ({"not_final": 1}, 1)
+    assert first.record is not None
+    assert second.record is not None
+    assert second.record.header["written_before"] == first.record.digest
+    before = days.find(parts, "bcb", DAY, 1)
+    assert numbers(before) == {"recovered": 1}
+    assert [line.category for line in days.lines(parts, before, limit=5)] == [DayCategory.RECOVERED]
+    assert day_verification.verify(parts) == 3
+    with pytest.raises(NotFound, match="has no version 3; it has 2"):
+        days.find(parts, "bcb", DAY, 3)
+
+
+def test_an_amount_that_differs_needs_a_person_until_it_does_so_no_longer(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    event_id = ledger.event("FT-d1", "12.00")
+    ledger.line("FT-d1", "12.50", ledger.swept("FT-d1", "12.50"))
+    ledger.covered(EVENING + timedelta(hours=2))
+    close(parts)
+    (found,) = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+    assert (found.about, found.subject, found.amount, found.currency) == ("event", event_id, "12.50", "EUR")
+    assert found.detail == "a callback tells of 12.00 EUR, and the bank's list has 12.50 EUR"
+    exceptions.resolve(parts, WHO, found.id, "the bank was asked")
+    clock.forward(86400)
+    ledger.line("FT-more", event_id=ledger.event("FT-more"))
+    days.close(parts, WHO, "bcb", DAY)
+    (still,) = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+    assert (str(still.state), still.handled_by) == ("resolved", WHO)
+    ledger.event("FT-d2", "1.00")
+    ledger.line("FT-d2", "2.00")
+    days.close(parts, WHO, "bcb", DAY)
+    ledger.corrected("FT-d2", "1.00")
+    days.close(parts, WHO, "bcb", DAY)
+    states = {
+        each.detail: str(each.state) for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+    }
+    assert states["a callback tells of 1.00 EUR, and the bank's list has 2.00 EUR"] == "resolved"
+
+
+def test_a_day_is_closed_by_hand_without_the_delay_and_audited(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    clock.now = EVENING - timedelta(minutes=5)
+    add_silent(parts, "silent")
+    assert days.find(parts, "silent", DAY).state == DayState.NOT_OFFERED
+    with pytest.raises(NotPossible, match="this bank lists nothing"):
+        days.close(parts, WHO, "silent", DAY)
+    ledger.covered(EVENING - timedelta(minutes=6))
+    with pytest.raises(NotPossible, match="the day lasts until 2026-03-03 00:00 UTC"):
+        days.close(parts, WHO, "bcb", DAY)
+    clock.now = EVENING
+    with pytest.raises(NotPossible, match="was read until 2026-03-02 23:54 UTC only"):
+        days.close(parts, WHO, "bcb", DAY)
+    ledger.covered(EVENING)
+    with pytest.raises(NotPossible, match="read from 2026-02-20 09:00 UTC on only"):
+        days.close(parts, WHO, "bcb", DAY - timedelta(days=11))
+    made, is_new = days.close(parts, WHO, "bcb", DAY)
+    assert (made.version, is_new) == (1, True)
+    assert days.close(parts, WHO, "bcb", DAY) == (made._replace(next_look_at=made.next_look_at), False)
+    about = {"source": "bcb", "day": "2026-03-02", "version": 1, "digest": made.digest}
+    assert noted(parts)[-1] == (WHO, "day.closed", about)
+
+
+def test_a_bank_s_own_calendar_counts(parts: Runtime, clock: StandingClock) -> None:
+    clock.now = datetime(2026, 2, 27, 12, tzinfo=UTC)
+    ledger = Ledger(parts, add_source(parts, business_days="mon-fri,19:00,Europe/Copenhagen"))
+    clock.now = datetime(2026, 3, 2, 20, tzinfo=UTC)
+    ledger.covered(datetime(2026, 3, 2, 19, tzinfo=UTC))
+    # After Friday's end, and so Monday's.
+    ledger.event("FT-evening", at=datetime(2026, 2, 27, 18, 0, 1, tzinfo=UTC))
+    ledger.event("FT-afternoon", at=datetime(2026, 2, 27, 17, 59, tzinfo=UTC))
+    Worker(parts).run_once()
+    friday, monday = (days.find(parts, "bcb", day) for day in (date(2026, 2, 27), date(2026, 3, 2)))
+    assert (payments(parts, friday), payments(parts, monday)) == ({"FT-afternoon"}, {"FT-evening"})
+    assert monday.record is not None
+    assert monday.record.header["day_before"][:2] == ["2026-02-27", 1]
+    with pytest.raises(NotFound, match="2026-02-28 is no business day of bcb; the next one is 2026-03-02"):
+        days.find(parts, "bcb", date(2026, 2, 28))
+
+
+def test_days_are_listed_with_those_that_are_not_closed(ledger: Ledger, parts: Runtime, clock: StandingClock) -> None:
+    ledger.covered(EVENING + timedelta(hours=1))
+    Worker(parts).run_once()
+    found = days.listing(parts, limit=10)
+    states = [(each.day.isoformat(), str(each.state)) for each in found]
+    assert states == [
+        ("2026-03-04", "open"),
+        ("2026-03-03", "incomplete"),
+        ("2026-03-02", "closed"),
+        ("2026-03-01", "closed"),
+    ]
+    rest = days.listing(parts, ["bcb"], below=(found[1].day, "bcb"), limit=1)
+    assert [each.day for each in rest] == [DAY]
+    assert clock() > EVENING
+
+
+def test_workers_that_close_the_same_day_write_one_version(ledger: Ledger, parts: Runtime) -> None:
+    known_day(ledger)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: Worker(parts).run_once(), range(4)))
+    found = close(parts)
+    assert [each.version for each in found.versions] == [1]
+
+
+def test_a_worker_that_was_killed_amid_closing_is_waited_for_no_longer_than_its_lease(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    known_day(ledger)
+    with parts.database.write() as connection:
+        assert stored.lease(connection, ledger.source.id, clock(), timedelta(minutes=10))
+    assert close(parts).state == DayState.OPEN
+    with pytest.raises(NotPossible, match="is being closed"):
+        days.close(parts, WHO, "bcb", DAY)
+    clock.forward(601)
+    assert close(parts).state == DayState.CLOSED
+
+
+def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"), status=Status.PENDING)
+    ledger.covered(EVENING + timedelta(hours=2))
+    assert numbers(close(parts)) == {"not_final": 1}
+    clock.forward(30)
+    ledger.checked("FT1", "completed")
+    assert numbers(close(parts)) == {"agreed": 1}

@@ -1,0 +1,71 @@
+"""From the bank's own list to a closed day: a sweep reads it, the day is closed, and a late callback makes another."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from bank import deposit
+from conftest import KEY, StandingClock, add_source
+from listing import Entry, ListingBank, listing_bank, teach
+from reconcile.conftest import tell
+
+from receiver.admin import day_verification, days
+from receiver.model import DayState
+from receiver.runtime import Runtime
+from receiver.settings import Settings
+from receiver.worker.loop import Worker
+
+DAY = date(2026, 3, 5)
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """With sweeps, unlike those of other tests."""
+    return Settings(_env_file=None, secret_keys=KEY, database_url=database_url)
+
+
+@pytest.fixture
+def bank(monkeypatch: pytest.MonkeyPatch) -> Iterator[ListingBank]:
+    teach(monkeypatch)
+    with listing_bank() as found:
+        yield found
+
+
+def numbers(found: days.Day) -> dict[str, int]:
+    return {str(category): number for category, number in found.numbers.items() if number}
+
+
+def work(worker: Worker, clock: StandingClock) -> None:
+    """Have the worker do what is due, and what has become due by that: days are looked for four times a minute."""
+    worker.run_once()
+    clock.forward(16)
+    worker.run_once()
+
+
+def test_what_a_sweep_has_read_is_closed_and_a_late_callback_makes_another_version(
+    parts: Runtime, bank: ListingBank, clock: StandingClock
+) -> None:
+    add_source(parts, base_url=bank.server.url)
+    clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    for payment in ("FT1", "FT3", "FT4"):
+        tell(parts, deposit(transactionId=payment))
+    at = clock() - timedelta(hours=1)
+    bank.add(Entry("FT1", at), Entry("FT2", at, amount="20.50"), Entry("FT3", at, amount="999.00"))
+    worker = Worker(parts)
+    worker.run_once()
+    assert days.find(parts, "bcb", DAY).state == DayState.OPEN
+    clock.now = datetime(2026, 3, 6, 2, tzinfo=UTC)
+    work(worker, clock)
+    first = days.find(parts, "bcb", DAY)
+    assert (first.state, numbers(first)) == (
+        DayState.CLOSED,
+        {"agreed": 1, "recovered": 1, "amount_differs": 1, "ours_alone": 1},
+    )
+    clock.forward(3600)
+    tell(parts, deposit(transactionId="FT2", value={"amount": "20.50", "currency": "USD"}))
+    work(worker, clock)
+    second = days.find(parts, "bcb", DAY)
+    assert [each.version for each in second.versions] == [1, 2]
+    assert numbers(second) == {"agreed": 2, "amount_differs": 1, "ours_alone": 1}
+    assert (second.content["detection"]["late"], second.content["detection"]["never"]) == (1, 0)
+    assert day_verification.verify(parts, "bcb", DAY) == 2
