@@ -4,16 +4,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, not_, or_, select, update
+from sqlalchemy import Connection, case, delete, func, not_, or_, select, update
 
+from receiver.model import Purpose
 from receiver.store import sources
 from receiver.store.bulk_insert import insert_or_skip, upsert
 from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import BankToken, PublicKeys, RequestBudget, Source, table_of
+from receiver.store.tables import BankToken, PublicKeys, RequestBudget, RequestSpending, Source, table_of
 
-_tokens, _budgets, _keys, _sources = (table_of(model) for model in (BankToken, RequestBudget, PublicKeys, Source))
+_tokens, _budgets, _spendings, _keys, _sources = (
+    table_of(model) for model in (BankToken, RequestBudget, RequestSpending, PublicKeys, Source)
+)
 
 BLOCK_MAX = timedelta(hours=24)
 """The longest block that a bank's 429 is heeded for."""
@@ -103,8 +106,25 @@ def _purpose(source: SourceRecord) -> str:
     return f"bank token of source {source.id}"
 
 
-def take_request(connection: Connection, source_id: int, *, now: datetime, limit: int, window: timedelta) -> datetime:
+SWEEP_PART = 5
+"""Of a window's requests one in so many is for what nobody waits for, however much else there is to ask."""
+
+SWEEP_LEAVES = 2
+"""Beyond that it takes no more than leaves one in so many of the window's requests to all else."""
+
+
+def take_request(
+    connection: Connection,
+    source_id: int,
+    *,
+    now: datetime,
+    limit: int,
+    window: timedelta,
+    purpose: Purpose = Purpose.OTHER,
+) -> datetime:
     """Count one request against the bank's limit; return `now`, or when to come back where none is left.
+
+    What is swept has the lowest place: it has a part of its own, and beyond it only what is not likely to be missed.
 
     Windows are fixed: one starts with the first request after the one before it has ended. One that starts in the
     future was started by a clock that was wrong: it starts now, and a block from then is over.
@@ -119,11 +139,42 @@ def take_request(connection: Connection, source_id: int, *, now: datetime, limit
         return blocked
     begun: datetime = now if is_ahead else row.window_started_at
     started, used = (now, 0) if begun + window <= now else (begun, row.used)
-    is_left = used < limit
+    is_left = used < limit and (
+        purpose != Purpose.SWEEP or _may_sweep(connection, source_id, started, limit=limit, left=limit - used)
+    )
     changed = {"window_started_at": started, "used": used + is_left, "blocked_until": None}
     if is_left or is_ahead:
         connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(**changed))
+    if is_left:
+        _note_spending(connection, source_id, purpose, started)
     return now if is_left else started + window
+
+
+def _may_sweep(connection: Connection, source_id: int, started: datetime, *, limit: int, left: int) -> bool:
+    used = _spent(connection, source_id, started).get(Purpose.SWEEP, 0)
+    return used < max(limit // SWEEP_PART, 1) or left > limit // SWEEP_LEAVES
+
+
+def _note_spending(connection: Connection, source_id: int, purpose: Purpose, started: datetime) -> None:
+    """Count a request by its purpose; the lock on the budget's row is held."""
+    statement = upsert(connection, _spendings).values(
+        source_id=source_id, purpose=purpose, window_started_at=started, used=1
+    )
+    is_same = _spendings.c.window_started_at == started
+    changed = {"window_started_at": started, "used": case((is_same, _spendings.c.used + 1), else_=1)}
+    connection.execute(statement.on_conflict_do_update(index_elements=["source_id", "purpose"], set_=changed))
+
+
+def _spent(connection: Connection, source_id: int, started: datetime) -> dict[Purpose, int]:
+    is_of_window = (_spendings.c.source_id == source_id, _spendings.c.window_started_at == started)
+    rows = connection.execute(select(_spendings.c.purpose, _spendings.c.used).where(*is_of_window))
+    found: dict[Purpose, int] = {row.purpose: row.used for row in rows}
+    return {purpose: found[purpose] for purpose in Purpose if purpose in found}
+
+
+def spent(connection: Connection, source_id: int, budget: "Budget", window: timedelta) -> dict[Purpose, int]:
+    """Return how many requests of the present window were made for what; nothing where none has begun."""
+    return {} if budget.ends_at is None else _spent(connection, source_id, budget.ends_at - window)
 
 
 class Budget(NamedTuple):
