@@ -18,11 +18,11 @@ from receiver.worker.chores import (
     ClockPutRight,
     Exceptions,
     Presence,
-    QuietSources,
     SearchIndex,
     refresh_public_keys,
 )
 from receiver.worker.sweeps import Sweeps
+from receiver.worker.watches import GiveUpClock, QuietSources, StalledPayments, Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,9 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         Exceptions(runtime).look,
         BulkChecks(runtime, reconciler).check_due,
         Sweeps(runtime).step,
+        StalledPayments(runtime).look,
+        GiveUpClock(runtime).look,
+        Subscriptions(runtime).look,
     )
 
 
