@@ -21,6 +21,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web.consumers import Consumers
     from receiver.web.docs_page import Reference, prose
     from receiver.web.events import Events
+    from receiver.web.exceptions import Exceptions
     from receiver.web.feed import Feed
     from receiver.web.health import Operations
     from receiver.web.operation import blueprint
@@ -46,6 +47,7 @@ def create_app(runtime: Runtime) -> Flask:
         "events": Events(runtime),
         "payloads": Payloads(runtime, callbacks.bodies),
         "payments": Payments(runtime),
+        "exceptions": Exceptions(runtime),
         "feed": Feed(runtime),
         "consumers": Consumers(runtime),
         "replays": Replays(runtime),
