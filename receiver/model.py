@@ -203,8 +203,6 @@ class ExceptionKind(StrEnum):
     """A sweep found it at the bank, and no callback has come for it."""
     STALLED = "stalled"
     """A payment or job has not come to an end for too long."""
-    RECOVERED = "recovered"
-    """The bank's own list has it, and no callback came."""
     AMOUNT_DIFFERS = "amount_differs"
     """The bank has another amount than the one that a callback claimed."""
     SUBSCRIPTION_INACTIVE = "subscription_inactive"

@@ -16,7 +16,7 @@ from receiver.model import ExceptionKind, Severity, SubjectKind
 from receiver.store import events, exceptions, sources
 from receiver.store.events import EventRecord, Filter
 from receiver.store.exceptions import Opened
-from receiver.store.particulars import direction_of
+from receiver.store.particulars import direction
 from receiver.store.payments import Due
 
 EVENTS_MAX = 20
@@ -64,7 +64,7 @@ def difference(source_id: int, event: EventRecord, theirs: Iterable[Money], *, n
     """Return what is to be opened: the event's amount and the bank's, in words too."""
     has = " or ".join(" ".join(filter(None, (f"{money.amount:f}", money.currency))) for money in theirs)
     words = f"the callback claims {event.amount} {event.currency or ''}".rstrip() + f", and the bank has {has}"
-    may_be_fees = nets_fees and direction_of(event.facts) == "incoming"
+    may_be_fees = nets_fees and direction(event.facts) == "incoming"
     return Opened(
         ExceptionKind.AMOUNT_DIFFERS,
         source_id,

@@ -106,13 +106,6 @@ def _purpose(source: SourceRecord) -> str:
     return f"bank token of source {source.id}"
 
 
-SWEEP_PART = 5
-"""Of a window's requests one in so many is for what nobody waits for, however much else there is to ask."""
-
-SWEEP_LEAVES = 2
-"""Beyond that it takes no more than leaves one in so many of the window's requests to all else."""
-
-
 def take_request(
     connection: Connection,
     source_id: int,
@@ -123,8 +116,6 @@ def take_request(
     purpose: Purpose = Purpose.OTHER,
 ) -> datetime:
     """Count one request against the bank's limit; return `now`, or when to come back where none is left.
-
-    What is swept has the lowest place: it has a part of its own, and beyond it only what is not likely to be missed.
 
     Windows are fixed: one starts with the first request after the one before it has ended. One that starts in the
     future was started by a clock that was wrong: it starts now, and a block from then is over.
@@ -139,20 +130,13 @@ def take_request(
         return blocked
     begun: datetime = now if is_ahead else row.window_started_at
     started, used = (now, 0) if begun + window <= now else (begun, row.used)
-    is_left = used < limit and (
-        purpose != Purpose.SWEEP or _may_sweep(connection, source_id, started, limit=limit, left=limit - used)
-    )
+    is_left = used < limit
     changed = {"window_started_at": started, "used": used + is_left, "blocked_until": None}
     if is_left or is_ahead:
         connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(**changed))
     if is_left:
         _note_spending(connection, source_id, purpose, started)
     return now if is_left else started + window
-
-
-def _may_sweep(connection: Connection, source_id: int, started: datetime, *, limit: int, left: int) -> bool:
-    used = _spent(connection, source_id, started).get(Purpose.SWEEP, 0)
-    return used < max(limit // SWEEP_PART, 1) or left > limit // SWEEP_LEAVES
 
 
 def _note_spending(connection: Connection, source_id: int, purpose: Purpose, started: datetime) -> None:

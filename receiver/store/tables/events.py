@@ -143,6 +143,7 @@ class Subject(SQLModel, table=True):
     __tablename__ = "subjects"
     __table_args__ = (
         UniqueConstraint("source_id", "kind", "subject"),
+        Index("ix_subjects_due", "due_at"),
         Index("ix_subjects_payments", "kind", "id"),
         Index("ix_subjects_state", "kind", "status", "agreement", "id"),
         Index("ix_subjects_source", "source_id", "kind", "id"),

@@ -9,7 +9,7 @@ from alembic import op
 from receiver.store.tables.base import BigKey, UtcDateTime
 
 revision = "0019"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
@@ -21,7 +21,6 @@ def upgrade() -> None:
     op.add_column("exceptions", sa.Column("over_at", UtcDateTime(), nullable=True))
     op.add_column("subjects", sa.Column("purpose", sa.String(), server_default=sa.text("'claim'"), nullable=False))
     op.add_column("subjects", sa.Column("stalled_at", UtcDateTime(), nullable=True))
-    op.drop_index("ix_subjects_due", table_name="subjects")
     _partial("ix_subjects_plan", ["purpose", "due_at", "id"], "due_at IS NOT NULL")
     _partial("ix_subjects_open", ["source_id", "created_at"], "stalled_at IS NULL AND status IN ('pending', 'unknown')")
     _partial("ix_subjects_stalled", ["kind", "id"], "stalled_at IS NOT NULL")
