@@ -129,6 +129,7 @@ class Scope(StrEnum):
     PAYMENTS_READ = "payments:read"
     PAYMENTS_CHECK = "payments:check"
     REPLAYS_WRITE = "replays:write"
+    EXCEPTIONS_WRITE = "exceptions:write"
 
 
 class OwnType(StrEnum):
@@ -147,6 +148,10 @@ class OwnType(StrEnum):
     JOB_CONTRADICTED = "job.contradicted"
     JOB_UNKNOWN_TO_BANK = "job.unknown_to_bank"
     JOB_KNOWN_TO_BANK = "job.known_to_bank"
+    EXCEPTION_OPENED = "exception.opened"
+    """A person has to look at something: opened, or opened anew."""
+    EXCEPTION_RESOLVED = "exception.resolved"
+    """By a person, or by itself, because it is no longer so."""
 
 
 class ConsumerAct(StrEnum):
@@ -197,9 +202,32 @@ class ExceptionKind(StrEnum):
     RECOVERED = "recovered"
     """A sweep found it at the bank, and no callback has come for it."""
     STALLED = "stalled"
-    """A payment has not come to an end for too long. Nothing opens one of these yet."""
+    """A payment or job has not come to an end for too long."""
     AMOUNT_DIFFERS = "amount_differs"
-    """A callback tells of another amount than the bank's own list of that day has."""
+    """The bank, or its list of that day, has another amount than the one that a callback claimed."""
+    SUBSCRIPTION_INACTIVE = "subscription_inactive"
+    """The bank has no active subscription that sends callbacks here."""
+    SILENCE = "silence"
+    """No callback has come for longer than there should be none."""
+    GIVING_UP = "giving_up"
+    """The bank soon stops sending, because what it sends is refused or can't be taken."""
+
+
+class Purpose(StrEnum):
+    """What a bank is asked for: by it payments are put in order, and the requests of a window are counted."""
+
+    PERSON = "person"
+    """A person wants to know, now."""
+    CLAIM = "claim"
+    """A callback has named it, and the bank was not asked since."""
+    LATE = "late"
+    """A late delivery waits for the bank's answer."""
+    RECHECK = "recheck"
+    """It was asked for before, and its state may have changed."""
+    SWEEP = "sweep"
+    """What nobody waits for: the bank's own lists, and whether its subscriptions are active."""
+    OTHER = "other"
+    """All else: public keys, the bank's time, changes of credentials."""
 
 
 class ExceptionState(StrEnum):

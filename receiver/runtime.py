@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from receiver.settings import Settings
 from receiver.store.database import Database
 from receiver.store.encryption import Encryption
+from receiver.store.severity import Severities
 
 Clock = Callable[[], datetime]
 
@@ -25,7 +26,14 @@ class Runtime:
     encryption: Encryption
     clock: Clock = utc_now
 
+    @property
+    def severities(self) -> Severities:
+        """From which amount and age on something presses how much."""
+        return Severities(self.settings.severity_amounts_read, self.settings.severity_ages_read)
+
 
 def start(settings: Settings, clock: Clock = utc_now) -> Runtime:
     """Put the parts together; opens no connection yet."""
-    return Runtime(settings, Database(settings.database_url), Encryption(settings.keys), clock)
+    started = Runtime(settings, Database(settings.database_url), Encryption(settings.keys), clock)
+    started.database.press_by(started.severities)
+    return started

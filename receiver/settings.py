@@ -6,6 +6,8 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Mapping
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, Literal
@@ -22,7 +24,7 @@ from pydantic_settings import (
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from receiver.model import ReceiverError, Role
+from receiver.model import ReceiverError, Role, Severity
 from receiver.signing.pem import is_bare_pem, pem_blocks
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -105,6 +107,17 @@ class Settings(BaseSettings):
     recover_after_seconds: float = Field(900, ge=0, le=30 * 86400, description="seconds, 0 to 2592000")
     lease_seconds: float = Field(120, ge=1, le=3600, description="seconds, 1 to 3600")
     day_delay_seconds: float = Field(3600, ge=0, le=7 * 86400, description="seconds, 0 to 604800")
+    stalled_seconds: int = Field(172_800, ge=60, le=31 * 86400, description="seconds, 60 to 2678400")
+    circuit_failures: int = Field(5, ge=1, le=1000, description="failures in a row, 1 to 1000")
+    circuit_seconds: float = Field(30, gt=0, le=3600, description="seconds, above 0, up to 3600")
+    circuit_max_seconds: float = Field(600, gt=0, le=86400, description="seconds, above 0, up to 86400")
+    severity_amounts: str = Field(
+        "high=10000,medium=1000",
+        description="comma-separated SEVERITY=AMOUNT or SEVERITY:CURRENCY=AMOUNT: high, medium",
+    )
+    severity_ages: str = Field(
+        "high=86400,medium=3600", description="comma-separated SEVERITY=SECONDS: high, medium; 0 to 31536000"
+    )
     oidc_issuer: str | None = Field(
         None,
         pattern=r"^(https://[^/?#\s@]+|http://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?)(/[^?#\s]*)?$",
@@ -189,6 +202,18 @@ class Settings(BaseSettings):
             raise ValueError("not VALUE=ROLE")
         return found
 
+    @field_validator("severity_amounts")
+    @classmethod
+    def _check_amounts(cls, value: str) -> str:
+        _read_amounts(value)
+        return value
+
+    @field_validator("severity_ages")
+    @classmethod
+    def _check_ages(cls, value: str) -> str:
+        _read_ages(value)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _read_database_url(cls, value: str) -> str:
@@ -233,6 +258,16 @@ class Settings(BaseSettings):
         return [key.get_secret_value() for key in self.secret_keys]
 
     @property
+    def severity_amounts_read(self) -> list[tuple[Severity, str, Decimal]]:
+        """From which amount on something presses how much; the currency is empty where it is meant for all others."""
+        return _read_amounts(self.severity_amounts)
+
+    @property
+    def severity_ages_read(self) -> list[tuple[Severity, timedelta]]:
+        """For how long something has been open to press how much."""
+        return _read_ages(self.severity_ages)
+
+    @property
     def is_unix_socket(self) -> bool:
         """Whether it listens on a socket in the file system, instead of a TCP port."""
         return self.bind.startswith(UNIX)
@@ -247,6 +282,31 @@ class Settings(BaseSettings):
         """Where it listens, as a person on this machine would open it; a socket as nginx names it."""
         scheme = "https" if self.tls_certificate else "http"
         return f"{scheme}://{self.listens_at}" + (":" if self.is_unix_socket else "")
+
+
+_AMOUNT = re.compile(r"(high|medium)(?::([A-Z]{3}))?=([0-9]{1,15}(?:\.[0-9]{1,4})?)")
+_AGE = re.compile(r"(high|medium)=([0-9]{1,8})")
+AGE_SECONDS_MAX = 365 * 86400
+
+
+def _read_amounts(text: str) -> list[tuple[Severity, str, Decimal]]:
+    found = [_AMOUNT.fullmatch(part.strip()) for part in text.split(",") if part.strip()]
+    read = [(Severity(each[1]), each[2] or "", Decimal(each[3])) for each in found if each]
+    if len(read) != len(found):
+        raise ValueError("not SEVERITY=AMOUNT or SEVERITY:CURRENCY=AMOUNT")
+    if len({row[:2] for row in read}) != len(read):
+        raise ValueError("one is given twice")
+    return read
+
+
+def _read_ages(text: str) -> list[tuple[Severity, timedelta]]:
+    found = [_AGE.fullmatch(part.strip()) for part in text.split(",") if part.strip()]
+    read = [(Severity(each[1]), int(each[2])) for each in found if each]
+    if len(read) != len(found) or any(seconds > AGE_SECONDS_MAX for _, seconds in read):
+        raise ValueError("not SEVERITY=SECONDS")
+    if len({level for level, _ in read}) != len(read):
+        raise ValueError("one is given twice")
+    return [(level, timedelta(seconds=seconds)) for level, seconds in read]
 
 
 def _check_key(key: str) -> None:

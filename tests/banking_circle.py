@@ -12,6 +12,7 @@ from encrypting_bank import EncryptingBank
 from receiver.bank_client.session import BankSession
 from receiver.banks.abilities import Account, KeepsAccounts
 from receiver.projection.projector import catch_up
+from receiver.reconcile import plan
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
@@ -94,7 +95,7 @@ def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
     with parts.database.read() as connection:
         row = payments.find(connection, "bc", "payment", payment_id)
         assert row is not None
-        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
+        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
 
 
 def feed_types(parts: Runtime) -> list[tuple[str, str | None]]:

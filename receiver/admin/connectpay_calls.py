@@ -8,7 +8,7 @@ from receiver.admin import sources
 from receiver.admin.audit import note
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.connectpay import BANK, Call, User
-from receiver.model import NotPossible
+from receiver.model import NotPossible, Purpose
 from receiver.runtime import Runtime
 
 WAIT_SECONDS_MAX = 2.0
@@ -41,7 +41,7 @@ def make(runtime: Runtime, who: str, source_name: str, wanted: Call, user: User 
     wanted.check(user, runtime.clock())
     about: Mapping[str, Any] = {"source": source_name, "method": wanted.method, "path": wanted.path.partition("?")[0]}
     note(runtime, who, "connectpay.called", {**about, "as_user": user is not None})
-    session = BankSession(runtime, source)
+    session = BankSession(runtime, source, Purpose.PERSON)
     for _ in range(TRIES):
         try:
             return session.ask(lambda client: wanted.make(client, user))

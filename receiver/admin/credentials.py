@@ -11,7 +11,7 @@ from receiver.banks.protocol import CA_CERTIFICATE
 from receiver.credentials import outcomes
 from receiver.credentials.attempts import issuing
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
-from receiver.model import NotPossible
+from receiver.model import NotPossible, Purpose
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes, signing_secrets
 from receiver.store import sources as stored
@@ -167,7 +167,9 @@ def permissions(runtime: Runtime, source_name: str) -> Permissions:
     if own is None:
         raise CredentialsMissing(f"source {source_name} has no API credentials")
     try:
-        held = BankSession(runtime, source).ask(lambda client: bank.permissions(client, own["client_id"]))
+        held = BankSession(runtime, source, Purpose.PERSON).ask(
+            lambda client: bank.permissions(client, own["client_id"])
+        )
     except Forbidden as refused:
         raise NotPossible(outcomes.in_words(source, None, refused)) from refused
     keys = {permission.key for permission in held}
@@ -184,7 +186,7 @@ def accounts(runtime: Runtime, source_name: str) -> Sequence[Account]:
         BudgetSpent
     """
     source = sources.find(runtime, source_name)
-    session = BankSession(runtime, source)
+    session = BankSession(runtime, source, Purpose.PERSON)
     if not isinstance(session.bank, KeepsAccounts):
         raise NotPossible(f"{source.bank} has no list of accounts")
     return session.ask(session.bank.accounts)

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from receiver import banks
 from receiver.admin import conflicts, credentials, refusals, source_settings, standing, subscriptions, sweeps
 from receiver.admin.secrets import sharing
-from receiver.bank_client.session import BankSession, BudgetSpent, budget_of
+from receiver.bank_client.circuit import words_of
+from receiver.bank_client.session import BankSession, BudgetSpent, budget_of, spent_of
 from receiver.banks import tls
 from receiver.banks.abilities import KeepsAccounts, PresentsCertificate
 from receiver.banks.callback import LEAVES_OPEN, strongest_proof
@@ -22,15 +23,16 @@ from receiver.banks.errors import (
 )
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError
 from receiver.credentials.rotation import CredentialChanges
-from receiver.model import NotPossible
+from receiver.model import NotPossible, Purpose
+from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import bank_sessions, credential_changes, late, signing_secrets, worker_seen
+from receiver.store import bank_sessions, circuits, credential_changes, late, signing_secrets, worker_seen
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
 from receiver.store.sources import SourceRecord
-from receiver.worker.chores import quiet_warning
+from receiver.worker.watches import quiet_warning
 
 WEAK = "secret_weak"
 
@@ -155,10 +157,15 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     with runtime.database.read() as connection:
         quiet = quiet_warning(connection, source, runtime.clock())
         waiting = late.waiting(connection, source.id)
+        clock = give_up(connection, source, runtime.clock())
     if quiet:
         yield Finding("warn", f"{source.name} callbacks", quiet)
     if refused := refusals.warning(runtime, source):
         yield Finding("warn", f"{source.name} refused", refused)
+    if clock is not None:
+        state = "fail" if clock.is_near(runtime.clock()) else "warn"
+        since = f"{clock.number} callbacks were not taken since {clock.first_at:%Y-%m-%d %H:%M} UTC"
+        yield Finding(state, f"{source.name} gives up", f"the bank stops sending {clock.words}: {since}")
     if waiting:
         text = f"{waiting} wait for the bank, or for a person: see `receiver deliveries list --verdict late`"
         yield Finding("warn", f"{source.name} late deliveries", text)
@@ -169,6 +176,7 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield from _bank(runtime, source)
         for words in sweeps.faults(runtime, source):
             yield Finding("warn", f"{source.name} sweep", f"a list can't be read: {words}")
+        yield _requests(runtime, source)
     else:
         yield Finding("warn", f"{source.name} bank", "no API credentials, so its payments can't be checked")
 
@@ -200,14 +208,18 @@ def _weaknesses(runtime: Runtime, source: SourceRecord, secrets: Sequence[OpenSe
 
 
 def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
-    session = BankSession(runtime, source)
+    session = BankSession(runtime, source, Purpose.PERSON)
     with runtime.database.read() as connection:
-        stands = standing.of_source(connection, source, runtime.clock())
+        stands = standing.of_source(connection, runtime.settings, source, runtime.clock())
+        circuit = circuits.find(connection, source.id)
         hindrance = budget_of(connection, source, runtime.clock()).hindrance(source.name)
     if stands.proxy is not None:
         yield Finding("ok", f"{source.name} proxy", f"its API is asked through {stands.proxy} (HTTPS_PROXY, NO_PROXY)")
     if hindrance is not None:
         yield Finding("warn", f"{source.name} limit", hindrance)
+    if stands.down_since is not None:
+        words = words_of(source, circuit, stands.tried_at or runtime.clock())
+        yield Finding("warn", f"{source.name} circuit", f"{words}; it is tried now all the same")
     if isinstance(session.bank, PresentsCertificate):
         yield from _certified(runtime, source, session)
         return
@@ -229,6 +241,17 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield from _subscriptions(runtime, source)
     except (BankError, BudgetSpent, DecryptionFailed) as error:
         yield Finding("fail", f"{source.name} bank", str(error))
+
+
+def _requests(runtime: Runtime, source: SourceRecord) -> Finding:
+    """Say what is left of a source's limit, and what the rest was spent on."""
+    with runtime.database.read() as connection:
+        stands = budget_of(connection, source, runtime.clock())
+        spent = spent_of(connection, source, stands)
+    until = f" until {stands.ends_at:%Y-%m-%d %H:%M:%S} UTC" if stands.ends_at else ""
+    words = ", ".join(f"{purpose} {number}" for purpose, number in spent.items())
+    text = f"{stands.left} of {stands.limit} left{until}" + (f"; spent: {words}" if words else "")
+    return Finding("ok", f"{source.name} requests", text)
 
 
 def _subscriptions(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:

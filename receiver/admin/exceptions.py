@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
 
 from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity
 from receiver.projection.exceptions import derive_all
@@ -11,14 +10,9 @@ from receiver.runtime import Runtime
 from receiver.store import audit, exceptions
 from receiver.store.database import retried
 from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Wanted
+from receiver.store.severity import DEFAULT, Severities
 
 NOTE_CHARACTERS_MAX = 500
-
-AMOUNTS = ((Severity.HIGH, Decimal(10_000)), (Severity.MEDIUM, Decimal(1_000)))
-"""From which amount on, in whatever currency, something presses how much."""
-
-AGES = ((Severity.HIGH, timedelta(hours=24)), (Severity.MEDIUM, timedelta(hours=1)))
-"""For how long something has been open to press how much, whatever is at stake."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +32,10 @@ class Group:
         return max(self.open, self.acknowledged) <= exceptions.COUNTED_MAX
 
 
-def severity(found: ExceptionRecord, now: datetime) -> Severity:
+def severity(found: ExceptionRecord, now: datetime, severities: Severities = DEFAULT) -> Severity:
     """Return how much something presses at `now` (UTC): by the amount, or by how long it has been open."""
-    worth = _worth(found.amount)
-    for level, least in AMOUNTS:
-        if worth >= least:
-            return level
-        if found.state != ExceptionState.RESOLVED and now - found.opened_at >= dict(AGES)[level]:
-            return level
-    return Severity.LOW
-
-
-def _worth(amount: str | None) -> Decimal:
-    try:
-        found = Decimal(amount or "0").copy_abs()
-    except InvalidOperation:
-        return Decimal(0)
-    return found if found.is_finite() else Decimal(0)
+    age = None if found.state == ExceptionState.RESOLVED else now - found.opened_at
+    return severities.of(found.kind, found.amount, found.currency, age, found.presses_at_most)
 
 
 def listing(runtime: Runtime, wanted: Wanted, *, below: str | None = None, limit: int) -> list[ExceptionRecord]:

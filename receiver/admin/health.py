@@ -17,6 +17,7 @@ from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.callback import LEAVES_OPEN, strongest_proof
 from receiver.banks.errors import BankError
 from receiver.model import SecretState, Verdict
+from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, events, feed, late, payments, refusals, signing_secrets, sources, worker_seen
 from receiver.store.bank_sessions import StoredKeys
@@ -24,7 +25,7 @@ from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import CheckMade
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
-from receiver.worker.chores import quiet_warning
+from receiver.worker.watches import quiet_warning
 
 MINUTES = 60
 """How far back callbacks are counted."""
@@ -33,7 +34,7 @@ COUNTED_MAX = 20_000
 """Callbacks that are counted: where more came, the chart is of the newest."""
 
 CHECKS_LOOKED_AT = 500
-"""The newest, of all sources together: for the last success, and for what the budget is spent on."""
+"""The newest, of all sources together: for the last success."""
 
 WORKER_SEEN_WITHIN = timedelta(minutes=1)
 
@@ -54,7 +55,7 @@ class SourceHealth:
     last_check: CheckMade | None
     budget: SourceState
     spent_on: Mapping[str, int]
-    """Requests of the present window by what they asked for."""
+    """Requests of the present window by what they were made for."""
     secrets: Sequence[SecretVersion]
     needs_secret: bool
     public_keys: StoredKeys
@@ -162,7 +163,7 @@ def _of(
 ) -> SourceHealth:
     bank = banks.named(source.bank)
     proof = strongest_proof(bank.proofs(source.options))
-    stands = standing.of_source(connection, source, now)
+    stands = standing.of_source(connection, runtime.settings, source, now)
     own = [check for check in made if check.source_id == source.id]
     return SourceHealth(
         source=source,
@@ -172,40 +173,14 @@ def _of(
         last_answer_at=next((check.at for check in own if check.outcome == "answered"), None),
         last_check=own[0] if own else None,
         budget=stands,
-        spent_on=_spent_on(stands, own, timedelta(seconds=bank.window_seconds)),
+        spent_on={str(purpose): number for purpose, number in stands.requests_spent.items()},
         secrets=signing_secrets.versions(connection, source.id),
         needs_secret=bank.needs_secret(source.options),
         public_keys=bank_sessions.public_keys(connection, runtime.encryption, source),
         late=late.waiting(connection, source.id),
         quiet=quiet_warning(connection, source, now) if source.enabled else None,
-        gives_up=_gives_up(connection, source, now),
+        gives_up=None if (found := give_up(connection, source, now)) is None else found.words,
     )
-
-
-def _gives_up(connection: Connection, source: SourceRecord, now: datetime) -> str | None:
-    """Return in words when a bank stops sending what is refused, at the earliest (the give-up clock).
-
-    That another try of the same was taken since is not known here, so it may be later.
-    """
-    bank = banks.named(source.bank)
-    if bank.gives_up_after is not None:
-        first = refusals.of_bank(connection, source.id, now - bank.gives_up_after).first_at
-        return None if first is None else f"at {first + bank.gives_up_after:%Y-%m-%d %H:%M} UTC"
-    if bank.gives_up_failures is not None:
-        since = events.latest(connection, source.id) or source.created_at
-        number = refusals.of_bank(connection, source.id, since).number
-        return None if not number else f"after {max(bank.gives_up_failures - number, 0)} more refusals"
-    return None
-
-
-def _spent_on(stands: SourceState, own: Sequence[CheckMade], window: timedelta) -> dict[str, int]:
-    used = stands.requests_limit - stands.requests_left
-    if stands.requests_anew_at is None or not used:
-        return {}
-    began = stands.requests_anew_at - window
-    spent = Counter(f"{check.kind}s" for check in own if check.at >= began)
-    other = used - spent.total()
-    return {**spent, "all else": other} if other > 0 else dict(spent)
 
 
 def valid_secrets(found: SourceHealth, now: datetime) -> int:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from receiver.admin.audit import note
-from receiver.model import NotFound, NotPossible, SubjectKind
+from receiver.model import NotFound, NotPossible, Purpose, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import claims, events, exceptions, payments
 from receiver.store.events import EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
-from receiver.store.payments import CheckRecord, SubjectRecord
+from receiver.store.payments import CheckRecord, NextCheck, SubjectRecord
 
 ID_CHARACTERS_MAX = 200
 """As long as an id in a callback may be."""
@@ -43,7 +43,7 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
             # Else what nobody has named would be left behind, to be asked for when the source is enabled.
             raise NotPossible(f"the bank was not asked: {reason}")
         with runtime.database.write() as connection:
-            claims.ask_about(connection, [(source.id, kind, subject)], runtime.clock())
+            claims.ask_about(connection, [(source.id, kind, subject)], runtime.clock(), Purpose.PERSON)
             found = payments.find(connection, source_name, kind, subject)
     assert found is not None  # noqa: S101 - it was there, or was written above
     if not Reconciler(runtime).check_now(found.id):
@@ -62,6 +62,7 @@ def listing(
     names: Sequence[str] = (),
     statuses: Sequence[str] = (),
     agreements: Sequence[str] = (),
+    stalled: bool | None = None,
     below: int | None = None,
     limit: int,
 ) -> list[SubjectRecord]:
@@ -73,7 +74,14 @@ def listing(
     catch_up(runtime.database)
     with runtime.database.read() as connection:
         return payments.listing(
-            connection, kind, names=names, statuses=statuses, agreements=agreements, below=below, limit=limit
+            connection,
+            kind,
+            names=names,
+            statuses=statuses,
+            agreements=agreements,
+            stalled=stalled,
+            below=below,
+            limit=limit,
         )
 
 
@@ -109,16 +117,20 @@ def around(runtime: Runtime, found: SubjectRecord) -> Around:
 
 def with_checks(
     runtime: Runtime, source_name: str, subject: str, kind: SubjectKind = SubjectKind.PAYMENT
-) -> tuple[SubjectRecord, list[CheckRecord]]:
-    """Return a payment or job, and every check made of it, oldest first.
+) -> tuple[SubjectRecord, list[CheckRecord], NextCheck]:
+    """Return a payment or job, every check made of it, oldest first, and when and why the bank is asked next.
 
     Raises:
         NotFound
         StoreUnavailable
     """
+    # Imported here: it brings the banks' clients, which a list does without.
+    from receiver.reconcile import plan
+
     catch_up(runtime.database)
     with runtime.database.read() as connection:
         found = payments.find(connection, source_name, kind, subject)
         if found is None:
             raise NotFound(f"there is no {kind} {subject!r} of {source_name!r}")
-        return found, payments.checks_of(connection, found.id)
+        checks = payments.checks_of(connection, found.id)
+    return found, checks, plan.next_check(runtime, found)

@@ -16,7 +16,7 @@ from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import CertificateUnusable, masked
 from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
-from receiver.model import Environment, NotFound, NotPossible, ReceiverError
+from receiver.model import Environment, NotFound, NotPossible, Purpose, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import audit, bank_sessions, events, signing_secrets, sources
 from receiver.store.bank_sessions import StoredKeys
@@ -304,7 +304,7 @@ def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration
     with runtime.database.read() as connection:
         source = in_use(connection, name)
         secrets = signing_secrets.valid(connection, runtime.encryption, source.id, runtime.clock())
-    session = BankSession(runtime, source)
+    session = BankSession(runtime, source, Purpose.PERSON)
     bank = session.bank
     if bank.needs_secret(source.options) and not secrets:
         raise NotPossible(f"{name} has no secret, so its callbacks would be refused: receiver secret set {name}")

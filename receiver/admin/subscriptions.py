@@ -10,7 +10,8 @@ from receiver.admin.sources import ORIGIN, OriginWrong
 from receiver.bank_client.session import BankSession
 from receiver.banks.abilities import NewSubscription, Subscribes, Subscription
 from receiver.banks.errors import masked
-from receiver.model import NotFound, NotPossible
+from receiver.model import NotFound, NotPossible, Purpose
+from receiver.reconcile import subscriptions as at_bank
 from receiver.runtime import Runtime
 from receiver.store import signing_secrets
 from receiver.store.sources import SourceRecord
@@ -40,7 +41,7 @@ def listing(runtime: Runtime, source_name: str) -> list[Listed]:
     session, bank = _session(runtime, source)
     own = address(runtime, source)
     found = session.ask(bank.list_subscriptions)
-    return [Listed(each, None if own is None else _is_at(each.address, own)) for each in found]
+    return [Listed(each, None if own is None else at_bank.is_at(each.address, own)) for each in found]
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def address(runtime: Runtime, source: SourceRecord, origin: str | None = None) -
         return None
     if not ORIGIN.fullmatch(known):
         raise OriginWrong(f"takes https://HOST[:PORT] (http:// on loopback alone), not {known!r}")
-    return f"{known}{settings.public_path_prefix}/webhooks/{source.name}"
+    return at_bank.address(settings, source, known)
 
 
 def faults(runtime: Runtime, source: SourceRecord) -> Iterator[str]:
@@ -142,20 +143,12 @@ def faults(runtime: Runtime, source: SourceRecord) -> Iterator[str]:
         StoreUnavailable
     """
     own = address(runtime, source)
-    session = BankSession(runtime, source)
-    if own is None or not isinstance(session.bank, Subscribes):
-        return
-    listed = session.ask(session.bank.list_subscriptions)
-    ours = [each for each in listed if _is_at(each.address, own)]
-    active = [each for each in ours if each.is_active]
-    if not active:
-        inactive = f"; {', '.join(each.id for each in ours)} has, and is not active" if ours else ""
-        yield f"none that is active has the address {own}{inactive}: receiver subscriptions create {source.name}"
-    yield from (f"{each.id} names no event, so it stays silent" for each in active if not each.topics)
+    if own is not None:
+        yield from at_bank.look(BankSession(runtime, source, Purpose.PERSON), source, own)
 
 
 def _session(runtime: Runtime, source: SourceRecord) -> tuple[BankSession, Subscribes]:
-    session = BankSession(runtime, source)
+    session = BankSession(runtime, source, Purpose.PERSON)
     if not isinstance(session.bank, Subscribes):
         raise NotPossible(f"{source.bank} has no subscriptions over its API")
     return session, session.bank
@@ -165,8 +158,3 @@ def _current_secret(runtime: Runtime, source: SourceRecord) -> str | None:
     with runtime.database.read() as connection:
         secrets = signing_secrets.valid(connection, runtime.encryption, source.id, runtime.clock())
     return secrets[0].text if secrets else None
-
-
-def _is_at(found: str | None, own: str) -> bool:
-    """Tell whether an address is a source's own, or that of one of its channels."""
-    return found is not None and (found == own or found.startswith(f"{own}/"))

@@ -4,23 +4,25 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from receiver import banks
+from receiver.bank_client.circuit import Breaker
 from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Bank
 from receiver.banks.tls import ClientCertificate
-from receiver.model import CredentialChangeKind, ReceiverError
+from receiver.model import CredentialChangeKind, Purpose, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, credential_changes, sources
 from receiver.store.bank_sessions import Budget, StoredToken
+from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -61,6 +63,10 @@ class BudgetSpent(ReceiverError):
         self.until = until
 
 
+class CircuitOpen(BudgetSpent):
+    """The bank is down, and not asked until it is back; or it is just back, and spared."""
+
+
 class CredentialsChanging(BudgetSpent):
     """The credentials are being changed at the bank, and the new ones are not known here yet."""
 
@@ -77,6 +83,11 @@ def rate_limit(source: SourceRecord) -> tuple[int, timedelta]:
     """Return how many requests a source's bank takes in a window, and how long that lasts."""
     bank = banks.named(source.bank)
     return int(source.options.get("requests_per_window", bank.requests)), timedelta(seconds=bank.window_seconds)
+
+
+def spent_of(connection: Connection, source: SourceRecord, budget: Budget) -> dict[Purpose, int]:
+    """Return what the requests of the present window were made for."""
+    return bank_sessions.spent(connection, source.id, budget, rate_limit(source)[1])
 
 
 def budget_of(connection: Connection, source: SourceRecord, now: datetime) -> Budget:
@@ -162,16 +173,28 @@ class SharedToken:
 class BankSession:
     """Asks one source's bank; any number of threads and processes may, since they share what the bank counts."""
 
-    def __init__(self, runtime: Runtime, source: SourceRecord, *, leaves_some: bool = False) -> None:
-        """Ask nothing yet; `bank` says how this source's bank is asked.
+    def __init__(
+        self,
+        runtime: Runtime,
+        source: SourceRecord,
+        purpose: Purpose = Purpose.OTHER,
+        *,
+        leaves_some: bool = False,
+    ) -> None:
+        """Ask nothing yet; `bank` says how this source's bank is asked, `purpose` what its requests are counted for.
 
-        What `leaves_some` never takes the last requests of a window: those are left to checks and to people.
+        What `leaves_some` is swept, and never takes the last requests of a window: those are left to checks and to
+        people. It may be said by the purpose too.
         """
-        self._leaves_some = leaves_some
+        if leaves_some and purpose == Purpose.OTHER:
+            purpose = Purpose.SWEEP
+        self._leaves_some = leaves_some or purpose == Purpose.SWEEP
         self._database = runtime.database
         self._encryption = runtime.encryption
         self._clock = runtime.clock
         self._source = source
+        self._purpose = purpose
+        self._breaker = Breaker(runtime, source, purpose)
         self.bank: Bank = banks.named(source.bank)
         self._base_url = source.base_url or self.bank.hosts.get(source.environment, "")
         self._token = SharedToken(runtime, source, lambda: self._new_token(self._credentials()))
@@ -181,12 +204,13 @@ class BankSession:
 
         Raises:
             BankError
-            BudgetSpent: also while the credentials are being changed, and are not taken therefore.
+            BudgetSpent: also while the credentials are being changed, and are not taken therefore; `CircuitOpen` while
+                the bank is down.
             StoreUnavailable
             DecryptionFailed
         """
         self._stop_while_stuck()
-        with self._heeding_limits():
+        with self._through_circuit(), self._heeding_limits():
             try:
                 return self._ask_once(question)
             except TokenRefused:
@@ -244,7 +268,8 @@ class BankSession:
             StoreUnavailable
             DecryptionFailed
         """
-        self._token.get(is_new=True)
+        with self._through_circuit():
+            self._token.get(is_new=True)
 
     def certificate(self) -> ClientCertificate | None:
         """Return the TLS client certificate that the bank wants; none where it wants none.
@@ -325,10 +350,27 @@ class BankSession:
         if self._leaves_some:
             limit -= max(1, limit // SHARE)
         with self._database.write() as connection:
-            when = bank_sessions.take_request(connection, self._source.id, now=now, limit=limit, window=window)
+            when = bank_sessions.take_request(
+                connection, self._source.id, now=now, limit=limit, window=window, purpose=self._purpose
+            )
             words = budget_of(connection, self._source, now).hindrance(self._source.name) if when > now else None
         if when > now:
             raise BudgetSpent(when, words)
+
+    @contextmanager
+    def _through_circuit(self) -> Iterator[None]:
+        """Ask nothing while the bank is down, and note by what comes of a question whether it is."""
+        waits = self._breaker.enter()
+        if waits is not None:
+            raise CircuitOpen(*waits)
+        try:
+            yield
+        except BaseException as error:
+            # Where the database is away the lease of a probe ends by itself.
+            with suppress(StoreUnavailable):
+                self._breaker.note(error)
+            raise
+        self._breaker.note(None)
 
     @contextmanager
     def _heeding_limits(self) -> Iterator[None]:

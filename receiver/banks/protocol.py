@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from receiver.banks import business_days, business_hours, urls
 from receiver.banks.business_days import BusinessDays
@@ -22,6 +23,7 @@ __all__ = [
     "Carried",
     "Claim",
     "KeysNotKnown",
+    "Money",
     "OptionsWrong",
     "Pauses",
     "Profile",
@@ -62,6 +64,13 @@ class Pauses:
     longest: float = 0
 
 
+class Money(NamedTuple):
+    """An amount, and its currency where the bank says it."""
+
+    amount: Decimal
+    currency: str | None
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the bank says of a payment or job; `bank_status` in its own words, `status` in ours."""
@@ -77,6 +86,8 @@ class Answer:
     """The payment's own id, where it was asked for by a reference."""
     returns: str | None = None
     """The id of the payment that this one returns."""
+    amounts: Sequence[Money] = ()
+    """What the payment is worth by the bank: one amount, or one for each side where they are told apart."""
 
 
 class Bank(Protocol):
@@ -123,6 +134,8 @@ class Bank(Protocol):
     """How long after the first refusal it tries on, where that is known: then it stops sending."""
     gives_up_failures: int | None = None
     """After how many refusals in a row it stops sending, where it counts them."""
+    incoming_net_of_fees: bool = False
+    """Whether an amount that comes in may be less than what was sent, by the fees of banks on the way."""
     quiet_hours: int = 0
     """After how many hours without a callback staff are warned, where the source does not say; 0 for never."""
     why_no_lists: str = "its API has no list of payments"

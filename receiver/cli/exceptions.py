@@ -10,6 +10,7 @@ from receiver.cli.output import as_csv, as_json, limit, pages, write_fields, wri
 from receiver.model import ExceptionKind, ExceptionState
 
 if TYPE_CHECKING:
+    from receiver.runtime import Runtime
     from receiver.store.exceptions import ExceptionRecord
 
 STATES = tuple(map(str, ExceptionState))
@@ -42,7 +43,7 @@ def list_exceptions(
     found = pages(
         lambda below, size: acts.listing(runtime, wanted, below=below, limit=size), lambda row: row.place, limit
     )
-    rows = (StaffException.made(row, runtime.clock()).shown() for row in found)
+    rows = (StaffException.made(row, runtime).shown() for row in found)
     columns = ["id", "changed_at", "severity", "kind", "state", "source", "about", "subject", "amount", "currency"]
     write_list(rows, columns, as_json, "Nothing needs a person.")
 
@@ -54,7 +55,8 @@ def show(exception_id: str, as_json: bool) -> None:
     """Show one of them."""
     from receiver.admin import exceptions as acts
 
-    _write(acts.find(migrated(), exception_id), as_json)
+    runtime = migrated()
+    _write(runtime, acts.find(runtime, exception_id), as_json)
 
 
 @exceptions.command()
@@ -65,7 +67,8 @@ def acknowledge(exception_id: str, note: str | None, as_json: bool) -> None:
     """Say that you are at it."""
     from receiver.admin import exceptions as acts
 
-    _write(acts.acknowledge(migrated(), who(), exception_id, note), as_json)
+    runtime = migrated()
+    _write(runtime, acts.acknowledge(runtime, who(), exception_id, note), as_json)
 
 
 @exceptions.command()
@@ -76,14 +79,14 @@ def resolve(exception_id: str, note: str, as_json: bool) -> None:
     """Say that nothing is left to be done; it is opened anew where it is so once more."""
     from receiver.admin import exceptions as acts
 
-    _write(acts.resolve(migrated(), who(), exception_id, note), as_json)
+    runtime = migrated()
+    _write(runtime, acts.resolve(runtime, who(), exception_id, note), as_json)
 
 
-def _write(found: "ExceptionRecord", as_json: bool) -> None:
-    from receiver.runtime import utc_now
+def _write(runtime: "Runtime", found: "ExceptionRecord", as_json: bool) -> None:
     from receiver.web.schemas.exceptions import StaffException
 
-    shown = StaffException.made(found, utc_now()).shown()
+    shown = StaffException.made(found, runtime).shown()
     if as_json:
         write_json(shown)
     else:

@@ -28,16 +28,22 @@ def payments() -> None:
 @click.option(
     "--agreement", "agreements", multiple=True, type=click.Choice(tuple(map(str, Agreement))), help="Repeatable."
 )
+@click.option("--stalled", is_flag=True, help="Only those that have not come to an end for too long.")
 @limit
 @as_json
 @as_csv
 def list_payments(
-    names: tuple[str, ...], statuses: tuple[str, ...], agreements: tuple[str, ...], limit: int, as_json: bool
+    names: tuple[str, ...],
+    statuses: tuple[str, ...],
+    agreements: tuple[str, ...],
+    stalled: bool,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List payments, the latest known first."""
     from receiver.web.schemas.payments import Payment
 
-    found = _listed(migrated(), SubjectKind.PAYMENT, names, statuses, agreements, limit)
+    found = _listed(migrated(), SubjectKind.PAYMENT, names, statuses, agreements, limit, stalled=stalled or None)
     rows = (Payment.of(row).shown() for row in found)
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
@@ -106,6 +112,7 @@ def _listed(
     statuses: Sequence[str],
     agreements: Sequence[str],
     limit: int,
+    stalled: bool | None = None,
 ) -> Iterator[SubjectRecord]:
     """Go through payments or jobs, page by page."""
     from receiver.admin import payments as acts
@@ -115,7 +122,14 @@ def _listed(
 
     def read(below: int | None, size: int) -> list[SubjectRecord]:
         return acts.listing(
-            runtime, kind, names=names, statuses=statuses, agreements=agreements, below=below, limit=size
+            runtime,
+            kind,
+            names=names,
+            statuses=statuses,
+            agreements=agreements,
+            stalled=stalled,
+            below=below,
+            limit=size,
         )
 
     return pages(read, lambda row: row.id, limit)

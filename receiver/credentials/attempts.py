@@ -13,7 +13,7 @@ from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused
 from receiver.banks.http import HttpClient
 from receiver.credentials import outcomes, trial
 from receiver.credentials.outcomes import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
-from receiver.model import CredentialChangeKind, CredentialChangeState
+from receiver.model import CredentialChangeKind, CredentialChangeState, Purpose
 from receiver.runtime import Runtime
 from receiver.store import audit, credential_changes
 from receiver.store.credential_changes import ChangeRecord
@@ -61,7 +61,7 @@ class Attempts:
             BankWithoutCredentials
         """
         issuing(self.source)
-        return BankSession(self.runtime, self.source)
+        return BankSession(self.runtime, self.source, Purpose.PERSON)
 
     def retry(self, change: ChangeRecord) -> ChangeRecord:
         """Make one more attempt; return the change once it is done.

@@ -12,6 +12,7 @@ from receiver.banks.abilities import AnswerPage, AnswersInBulk
 from receiver.banks.errors import BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Answer
+from receiver.model import Purpose
 from receiver.reconcile.checks import Finding, Reconciler
 from receiver.runtime import Runtime
 from receiver.store import particulars, payments, sources
@@ -128,7 +129,7 @@ class BulkChecks:
             StoreUnavailable
             DecryptionFailed
         """
-        session = BankSession(self._runtime, source)
+        session = BankSession(self._runtime, source, Purpose.RECHECK)
         bank = session.bank
         place: str | None = None
         wanted = {due.subject for due in dues}

@@ -1,7 +1,7 @@
 """One check: ask the bank about a payment or job, record the answer, say when to ask next (backoff)."""
 
+import itertools
 import logging
-import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,55 +11,20 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver import banks
+from receiver.bank_client import circuit
 from receiver.bank_client.session import BankSession, BudgetSpent
-from receiver.banks.errors import BankError, NotKnown
-from receiver.banks.protocol import Answer, Pauses
+from receiver.banks.errors import BankError, NotKnown, ServerFailed, Unreachable
+from receiver.banks.protocol import Answer
 from receiver.model import Agreement, ExceptionKind, Status, SubjectKind
 from receiver.projection.projector import catch_up
+from receiver.reconcile import amounts
+from receiver.reconcile.plan import PLAN, Schedule, askable
 from receiver.runtime import Runtime
-from receiver.store import claims, days, events, exceptions, late, outbox, particulars, payments, sources
+from receiver.store import circuits, claims, days, events, exceptions, late, outbox, particulars, payments, sources
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
-from receiver.store.payments import Due, LeaseLost, NotKnownRun, State
+from receiver.store.payments import Due, Lease, LeaseLost, NotKnownRun, State
 from receiver.store.sources import SourceRecord
-
-JITTER = 0.1
-"""A tenth either way, so that payments that came together are not asked for together for ever."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """Doubling pauses from `first` to `longest`, both in seconds."""
-
-    first: float
-    longest: float
-    least: float = 0
-    """No pause is shorter, chance included."""
-
-    def at_least(self, pauses: Pauses) -> "Schedule":
-        """Return the same with no shorter pauses than a bank wants."""
-        return Schedule(max(self.first, pauses.first), max(self.longest, pauses.longest), pauses.first)
-
-    @property
-    def longest_pause(self) -> timedelta:
-        """With the most that chance adds."""
-        return timedelta(seconds=max(self.longest * (1 + JITTER), self.least))
-
-    def next_check(
-        self, status: Status, attempts: int, now: datetime, later: Sequence[datetime] = ()
-    ) -> datetime | None:
-        """Return when to ask again after `attempts` earlier checks.
-
-        Where the status is final that is the next of `later`, the times at which the bank's package wants another
-        look; none where there is none.
-        """
-        if status.is_final:
-            return next((at for at in later if at > now), None)
-        pause = min(self.first * 2.0 ** min(attempts, 30), self.longest)
-        chance = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
-        return now + timedelta(seconds=max(pause * chance, self.least))
-
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +34,9 @@ NOT_KNOWN_TIMES, NOT_KNOWN_FOR = 3, timedelta(hours=1)
 COUNTS = ("items", "failed")
 """What the feed says of a job besides its state: how many items it has, and how many of them failed."""
 
+DOWN = (Unreachable.outcome, ServerFailed.outcome)
+"""What comes of asking a bank that is down."""
+
 THREADS = 4
 """Questions under way at once. A bank's budget of 300 an hour is spent in minutes even so."""
 
@@ -77,18 +45,17 @@ class Reconciler:
     """Checks payments and jobs of one database; any number of processes may, since each claim is a lease."""
 
     def __init__(self, runtime: Runtime) -> None:
-        settings = runtime.settings
         self._runtime = runtime
-        self._schedule = Schedule(settings.recheck_seconds, settings.recheck_max_seconds)
-        self._lease = timedelta(seconds=settings.lease_seconds)
+        self._settings = runtime.settings
+        self._lease = timedelta(seconds=runtime.settings.lease_seconds)
 
     def check_due(self) -> int:
-        """Claim a few that are due and check them; return how many were claimed. There may be more.
+        """Claim a few that are due and check them, by the plan; return how many were claimed. There may be more.
 
         Raises:
             StoreUnavailable
         """
-        if dues := self._claim():
+        if dues := self._claim_planned():
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(self._check, dues))
         return len(dues)
@@ -126,15 +93,36 @@ class Reconciler:
 
     def _longest(self, source: SourceRecord) -> timedelta:
         """Return the longest pause before what is not final is asked for again."""
-        return self._schedule.at_least(banks.named(source.bank).pauses).longest_pause
+        return Schedule.of(self._settings, source).longest_pause
 
-    def _claim(self, subject_id: int | None = None) -> list[Due]:
+    def _claim_planned(self) -> list[Due]:
+        """Claim what the plan has next, of sources whose banks may be asked; nothing is written where none is due."""
         now = self._runtime.clock()
-        until = now + self._lease
-        lease = secrets.token_hex(8)
+        with self._runtime.database.read() as connection:
+            due = payments.purposes_due(connection, now)
+            may = askable(connection, self._settings, now) if due else None
+        if may is None or not any(may):
+            return []
+        order = [purpose for purpose in PLAN if purpose in due]
+        lease = Lease(now, now + self._lease, secrets.token_hex(8))
+        with self._runtime.database.write() as connection:
+            one_each = [
+                payments.claim_planned(connection, order, lease, limit=1, source_ids=[source_id])
+                for source_id in may.sparingly
+            ]
+            rest = payments.claim_planned(connection, order, lease, limit=THREADS, source_ids=may.freely)
+        return [*itertools.chain(*one_each), *rest]
+
+    def _claim(self, subject_id: int) -> list[Due]:
+        now = self._runtime.clock()
         with self._runtime.database.write() as connection:
             return payments.claim_due(
-                connection, now=now, until=until, lease=lease, limit=THREADS, subject_id=subject_id
+                connection,
+                now=now,
+                until=now + self._lease,
+                lease=secrets.token_hex(8),
+                limit=1,
+                subject_id=subject_id,
             )
 
     def _check(self, due: Due) -> bool:
@@ -151,7 +139,7 @@ class Reconciler:
 
     def _check_one(self, due: Due) -> bool:
         source, facts = self._source(due)
-        session = BankSession(self._runtime, source)
+        session = BankSession(self._runtime, source, due.purpose)
         try:
             finding = ask(session, due, facts)
         except BudgetSpent as spent:
@@ -179,8 +167,16 @@ class Reconciler:
             LeaseLost
             StoreUnavailable
         """
-        schedule = self._schedule.at_least(banks.named(source.bank).pauses)
-        record(self._runtime.database, due, finding, schedule, self._runtime.clock())
+        schedule, now = Schedule.of(self._settings, source), self._runtime.clock()
+        record(self._runtime.database, due, finding, schedule, now, self._down_until(source, finding, now))
+
+    def _down_until(self, source: SourceRecord, finding: "Finding", now: datetime) -> datetime | None:
+        """Return when a bank that is down is tried next; none where it is not."""
+        if finding.outcome not in DOWN:
+            return None
+        with self._runtime.database.read() as connection:
+            found = circuits.find(connection, source.id)
+        return found.next_at(now, circuit.longest(self._settings)) if found.opened_at is not None else None
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
         with self._runtime.database.read() as connection:
@@ -219,8 +215,17 @@ def ask(session: BankSession, due: Due, facts: Mapping[str, Any]) -> Finding:
     return Finding("answered", answer, answer.detail)
 
 
-def record(database: Database, due: Due, finding: Finding, schedule: Schedule, now: datetime) -> None:
+def record(
+    database: Database,
+    due: Due,
+    finding: Finding,
+    schedule: Schedule,
+    now: datetime,
+    down_until: datetime | None = None,
+) -> None:
     """Write down a check and all that follows from it, in one transaction.
+
+    Where the bank is down it is asked then, and this counts as no attempt.
 
     What it says of another payment, and what late deliveries it confirms, is written before, in transactions of their
     own: so no two writers ever wait for each other's payments in a circle. A kill in between makes the check, and
@@ -249,7 +254,7 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         since = now if after != before else before.since or now
         later = [since + pause for pause in finding.answer.recheck_after] if finding.answer else []
         is_over = _is_resolved(due, finding) or _is_nobodys(connection, due, before, finding)
-        next_at = None if is_over else schedule.next_check(pending, due.attempts, now, later)
+        next_at = None if is_over else down_until or schedule.next_check(pending, due.attempts, now, later)
         changed: dict[str, Any] = {
             "status": after.status,
             "bank_status": after.bank_status,
@@ -258,13 +263,17 @@ def record(database: Database, due: Due, finding: Finding, schedule: Schedule, n
         }
         if after != before:
             changed["updated_at"] = now
-        payments.settle(connection, due, now=now, next_at=next_at, values=changed)
+        if after.status.is_final:
+            changed["stalled_at"] = None
+        payments.settle(connection, due, now=now, next_at=next_at, values=changed, is_attempt=down_until is None)
         kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
-        _open_exceptions(connection, due, kinds, before, after, now)
         if due.kind != "reference":
             _write_to_feed(connection, due, kinds, before, after, finding, now)
         if after != before and due.kind == SubjectKind.PAYMENT:
             days.payment_changed(connection, due.source_id, due.subject, now)
+        _open_exceptions(connection, due, kinds, before, after, now)
+        if finding.answer is not None and finding.answer.amounts:
+            amounts.compare(connection, due, finding.answer.amounts, now)
 
 
 def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> None:
@@ -382,6 +391,8 @@ def _open_exceptions(
         over.append(ExceptionKind.CONTRADICTED)
     if before.agreement == Agreement.UNKNOWN_TO_BANK != after.agreement:
         over.append(ExceptionKind.UNKNOWN_TO_BANK)
+    if after.status.is_final and not before.status.is_final:
+        over.append(ExceptionKind.STALLED)
     for kind in over:
         exceptions.resolve_about(connection, kind, due.source_id, due.kind, due.subject, now)
 

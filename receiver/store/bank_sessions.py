@@ -4,16 +4,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, func, not_, or_, select, update
+from sqlalchemy import Connection, case, delete, func, not_, or_, select, update
 
+from receiver.model import Purpose
 from receiver.store import sources
 from receiver.store.bulk_insert import insert_or_skip, upsert
 from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import BankToken, PublicKeys, RequestBudget, Source, table_of
+from receiver.store.tables import BankToken, PublicKeys, RequestBudget, RequestSpending, Source, table_of
 
-_tokens, _budgets, _keys, _sources = (table_of(model) for model in (BankToken, RequestBudget, PublicKeys, Source))
+_tokens, _budgets, _spendings, _keys, _sources = (
+    table_of(model) for model in (BankToken, RequestBudget, RequestSpending, PublicKeys, Source)
+)
 
 BLOCK_MAX = timedelta(hours=24)
 """The longest block that a bank's 429 is heeded for."""
@@ -103,7 +106,15 @@ def _purpose(source: SourceRecord) -> str:
     return f"bank token of source {source.id}"
 
 
-def take_request(connection: Connection, source_id: int, *, now: datetime, limit: int, window: timedelta) -> datetime:
+def take_request(
+    connection: Connection,
+    source_id: int,
+    *,
+    now: datetime,
+    limit: int,
+    window: timedelta,
+    purpose: Purpose = Purpose.OTHER,
+) -> datetime:
     """Count one request against the bank's limit; return `now`, or when to come back where none is left.
 
     Windows are fixed: one starts with the first request after the one before it has ended. One that starts in the
@@ -123,7 +134,31 @@ def take_request(connection: Connection, source_id: int, *, now: datetime, limit
     changed = {"window_started_at": started, "used": used + is_left, "blocked_until": None}
     if is_left or is_ahead:
         connection.execute(update(_budgets).where(_budgets.c.source_id == source_id).values(**changed))
+    if is_left:
+        _note_spending(connection, source_id, purpose, started)
     return now if is_left else started + window
+
+
+def _note_spending(connection: Connection, source_id: int, purpose: Purpose, started: datetime) -> None:
+    """Count a request by its purpose; the lock on the budget's row is held."""
+    statement = upsert(connection, _spendings).values(
+        source_id=source_id, purpose=purpose, window_started_at=started, used=1
+    )
+    is_same = _spendings.c.window_started_at == started
+    changed = {"window_started_at": started, "used": case((is_same, _spendings.c.used + 1), else_=1)}
+    connection.execute(statement.on_conflict_do_update(index_elements=["source_id", "purpose"], set_=changed))
+
+
+def _spent(connection: Connection, source_id: int, started: datetime) -> dict[Purpose, int]:
+    is_of_window = (_spendings.c.source_id == source_id, _spendings.c.window_started_at == started)
+    rows = connection.execute(select(_spendings.c.purpose, _spendings.c.used).where(*is_of_window))
+    found: dict[Purpose, int] = {row.purpose: row.used for row in rows}
+    return {purpose: found[purpose] for purpose in Purpose if purpose in found}
+
+
+def spent(connection: Connection, source_id: int, budget: "Budget", window: timedelta) -> dict[Purpose, int]:
+    """Return how many requests of the present window were made for what; nothing where none has begun."""
+    return {} if budget.ends_at is None else _spent(connection, source_id, budget.ends_at - window)
 
 
 class Budget(NamedTuple):

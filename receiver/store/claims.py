@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from receiver.model import Agreement, OwnType, Status, SubjectKind
+from receiver.model import Agreement, OwnType, Purpose, Status, SubjectKind
 from receiver.store import outbox, particulars
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
 from receiver.store.payments import Due
@@ -26,7 +26,7 @@ _make_due = BulkInsert(
     _subjects,
     [
         *("source_id", "kind", "subject", "claimed_status", "amount", "currency", "last_event_id", "created_at"),
-        *("claimed_at", "status", "agreement", "updated_at", "due_at", "attempts"),
+        *("claimed_at", "status", "agreement", "updated_at", "due_at", "attempts", "purpose"),
     ],
     unique=["source_id", "kind", "subject"],
     otherwise="""
@@ -45,15 +45,28 @@ _make_due = BulkInsert(
         currency = CASE WHEN subjects.amount IS NULL THEN coalesce(excluded.currency, subjects.currency)
             ELSE subjects.currency END,
         amount = coalesce(subjects.amount, excluded.amount),
-        last_event_id = excluded.last_event_id, due_at = excluded.due_at, attempts = 0
+        last_event_id = excluded.last_event_id, due_at = excluded.due_at, attempts = 0, purpose = excluded.purpose
     """,
 )
 
 _ask_about = BulkInsert(
     _subjects,
-    [*("source_id", "kind", "subject", "status", "agreement", "created_at", "updated_at", "due_at", "attempts")],
+    [
+        *(
+            "source_id",
+            "kind",
+            "subject",
+            "status",
+            "agreement",
+            "created_at",
+            "updated_at",
+            "due_at",
+            "attempts",
+            "purpose",
+        )
+    ],
     unique=["source_id", "kind", "subject"],
-    otherwise="due_at = excluded.due_at, attempts = 0",
+    otherwise="due_at = excluded.due_at, attempts = 0, purpose = excluded.purpose",
 )
 
 
@@ -89,13 +102,16 @@ def make_due(connection: Connection, new_claims: Sequence[NewClaim]) -> None:
 
 
 def _row(claim: NewClaim) -> tuple[object, ...]:
-    return (*claim, *_AT_FIRST, claim.at, claim.at, 0)
+    return (*claim, *_AT_FIRST, claim.at, claim.at, 0, str(Purpose.CLAIM))
 
 
-def ask_about(connection: Connection, subjects: Iterable[tuple[int, str, str]], now: datetime) -> None:
+def ask_about(
+    connection: Connection, subjects: Iterable[tuple[int, str, str]], now: datetime, purpose: Purpose
+) -> None:
     """Make subjects due at once, each given as source, kind and id, without a claim of what they are."""
     # In one order for all writers, so that no two ever wait for each other in a circle.
-    _ask_about.run(connection, [(*subject, *_AT_FIRST, now, now, now, 0) for subject in sorted(set(subjects))])
+    rows = [(*subject, *_AT_FIRST, now, now, now, 0, str(purpose)) for subject in sorted(set(subjects))]
+    _ask_about.run(connection, rows)
 
 
 def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: datetime) -> None:

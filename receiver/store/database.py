@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.model import ReceiverError
 from receiver.store.checkpointer import Checkpointer
+from receiver.store.severity import OPTION, Severities
 from receiver.store.sqlite import BUSY_SECONDS, sqlite_engine
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
 from receiver.store.thread_pool import run_in_thread
@@ -183,6 +184,10 @@ class Database:
     def commits(self) -> int:
         """How many transactions this process has committed."""
         return self._commits
+
+    def press_by(self, severities: Severities) -> None:
+        """Have what is opened say how much it presses by this table, in place of the default one."""
+        self.engine.update_execution_options(**{OPTION: severities})
 
     def wait_for_commit(self, beyond: int, seconds: float) -> bool:
         """Wait until this process has committed more than `beyond` times; false where it has not in time."""

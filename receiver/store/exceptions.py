@@ -4,16 +4,17 @@ One row for each thing, by its kind, its source and what it is about. One that w
 so once more. Nothing here is on the way of a callback: what asks the bank, indexes events, or looks, opens these.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, literal_column, or_, select, update
 
-from receiver.model import ExceptionKind, ExceptionState, Verdict
+from receiver.model import ExceptionKind, ExceptionState, Severity, Verdict
+from receiver.store import exception_entries as entries
 from receiver.store import pagination, sources
-from receiver.store.bulk_insert import BulkInsert
+from receiver.store.bulk_insert import BulkInsert, RowValues
 from receiver.store.records import columns_of, fetch_all, fetch_one, new_id
 from receiver.store.tables import Delivery, Event, HeldEvent, Repeat, Source, StaffException, Subject, table_of
 
@@ -42,6 +43,7 @@ class Opened(NamedTuple):
     currency: str | None = None
     number: int = 1
     detail: str | None = None
+    presses_at_most: Severity | None = None
 
 
 class ExceptionRecord(NamedTuple):
@@ -65,6 +67,7 @@ class ExceptionRecord(NamedTuple):
     note: str | None
     handled_by: str | None
     handled_at: datetime | None
+    presses_at_most: Severity | None
 
 
 @dataclass(frozen=True)
@@ -76,35 +79,59 @@ class Wanted:
     sources: Sequence[str] = ()
 
 
+WATCHED = (
+    ExceptionKind.STALLED,
+    ExceptionKind.RECOVERED,
+    ExceptionKind.AMOUNT_DIFFERS,
+    ExceptionKind.SUBSCRIPTION_INACTIVE,
+    ExceptionKind.SILENCE,
+    ExceptionKind.GIVING_UP,
+)
+"""Kinds that are so over and over: what a person has resolved stays so until it was otherwise in the meantime."""
+
+_IS_WATCHED = ", ".join(f"'{kind}'" for kind in WATCHED)
+
 # One that is unresolved is left as it is, but for refused deliveries, of which more have come. One that was resolved is
-# opened anew, but for refused deliveries that were there then.
+# opened anew, but for refused deliveries that were there then, and for what has been so ever since.
 _open_all = BulkInsert(
     _exceptions,
-    [*("id", "place", "state", "opened_at", "changed_at"), *Opened._fields],
+    [*("id", "place", "state", "opened_at", "changed_at", "opening"), *Opened._fields],
     unique=["kind", "source_id", "about", "subject"],
-    otherwise="""
+    otherwise=f"""
         state = CASE WHEN exceptions.state = 'resolved' THEN 'open' ELSE exceptions.state END,
         opened_at = CASE WHEN exceptions.state = 'resolved' THEN excluded.opened_at ELSE exceptions.opened_at END,
         note = CASE WHEN exceptions.state = 'resolved' THEN NULL ELSE exceptions.note END,
         handled_by = CASE WHEN exceptions.state = 'resolved' THEN NULL ELSE exceptions.handled_by END,
         handled_at = CASE WHEN exceptions.state = 'resolved' THEN NULL ELSE exceptions.handled_at END,
+        opening = CASE WHEN exceptions.state = 'resolved' THEN excluded.opening ELSE exceptions.opening END,
+        over_at = NULL,
         changed_at = excluded.changed_at, place = excluded.place, event_id = excluded.event_id,
         delivery_id = excluded.delivery_id, amount = excluded.amount, currency = excluded.currency,
-        number = excluded.number, detail = excluded.detail
+        number = excluded.number, detail = excluded.detail, presses_at_most = excluded.presses_at_most
         WHERE exceptions.state = 'resolved' AND excluded.kind <> 'rejected'
+            AND (excluded.kind NOT IN ({_IS_WATCHED}) OR exceptions.over_at IS NOT NULL)
             OR coalesce(exceptions.delivery_id, '') < coalesce(excluded.delivery_id, '')
     """,
 )
 
 
-def open_all(connection: Connection, opened: Iterable[Opened], now: datetime) -> None:
-    """Open what a person has to look at, in the caller's transaction; what is unresolved already stays as it is."""
-    rows = [
-        (new_id("exc", now), new_id("chg", now), str(ExceptionState.OPEN), now, now, str(each.kind), *each[1:])
-        for each in sorted(opened, key=lambda each: each[:4])
-    ]
+def open_all(
+    connection: Connection, opened: Iterable[Opened], now: datetime, *, entry_at: datetime | None = None
+) -> None:
+    """Open what a person has to look at, in the caller's transaction; what is unresolved already stays as it is.
+
+    The feed has an entry for each that is opened, or opened anew; `entry_at` is its time where that is not `now`.
+    """
     # In one order for all writers, so that no two ever wait for each other in a circle.
+    rows = [_row(each, now) for each in sorted(opened, key=lambda each: each[:4])]
     _open_all.run(connection, rows)
+    # Which of them these are is known by the rows alone: another writer may have opened the same.
+    entries.write_opened(connection, [row[1] for row in rows], entry_at or now)
+
+
+def _row(opened: Opened, now: datetime) -> RowValues:
+    place = new_id("chg", now)
+    return (new_id("exc", now), place, str(ExceptionState.OPEN), now, now, place, str(opened.kind), *opened[1:])
 
 
 def open_about(connection: Connection, kind: ExceptionKind, subject_id: int, detail: str | None, now: datetime) -> None:
@@ -133,7 +160,8 @@ def open_conflicts(connection: Connection, event_ids: Sequence[str]) -> None:
         query.where(_events.c.id.in_(event_ids))
     ).all():
         made = Opened(ExceptionKind.CONFLICT, source_id, "event", id_, id_, None, amount, currency, 1, words)
-        open_all(connection, [made], at or received_at)
+        since_then = at or received_at
+        open_all(connection, [made], since_then, entry_at=entries.not_before_the_last(connection, since_then))
 
 
 def resolve_about(
@@ -141,7 +169,11 @@ def resolve_about(
 ) -> None:
     """Resolve what is no longer so, in the caller's transaction; nothing happens where nothing was open."""
     is_about = (_exceptions.c.about == about, _exceptions.c.subject == subject)
-    _resolve(connection, and_(_exceptions.c.kind == kind, _exceptions.c.source_id == source_id, *is_about), now)
+    which = and_(_exceptions.c.kind == kind, _exceptions.c.source_id == source_id, *is_about)
+    _resolve(connection, which, now)
+    if kind in WATCHED:
+        # Where a person has resolved it, it may be opened anew from now on.
+        connection.execute(update(_exceptions).where(which, _exceptions.c.over_at.is_(None)).values(over_at=now))
 
 
 def resolve_refused(connection: Connection, seen: "Known", now: datetime) -> None:
@@ -154,10 +186,64 @@ def resolve_refused(connection: Connection, seen: "Known", now: datetime) -> Non
     _resolve(connection, and_(_exceptions.c.kind == ExceptionKind.REJECTED, *is_about, *is_same), now)
 
 
-def _resolve(connection: Connection, which: ColumnElement[bool], now: datetime) -> int:
+def _resolve(connection: Connection, which: ColumnElement[bool], now: datetime) -> None:
     values = {"state": ExceptionState.RESOLVED, "changed_at": now, "place": new_id("chg", now), "handled_by": None}
-    unresolved = _exceptions.c.state.in_(UNRESOLVED)
-    return connection.execute(update(_exceptions).where(which, unresolved).values(**values, handled_at=None)).rowcount
+    changed = update(_exceptions).where(which, _exceptions.c.state.in_(UNRESOLVED))
+    ids = connection.execute(changed.values(**values, handled_at=None).returning(_exceptions.c.id)).scalars().all()
+    entries.write_resolved(connection, ids, now)
+
+
+class Standing(NamedTuple):
+    """One of what is watched, as it stands."""
+
+    source_id: int
+    about: str
+    subject: str
+    state: ExceptionState
+    handled_by: str | None
+    over_at: datetime | None
+
+
+def standing(connection: Connection, kind: ExceptionKind) -> dict[tuple[int, str, str], Standing]:
+    """Return all of a kind of which there are few: one for a source at the most."""
+    query = select(*columns_of(Standing, _exceptions)).where(_exceptions.c.kind == _text(kind))
+    return {row[:3]: row for row in fetch_all(connection, Standing, query)}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to be opened and resolved of one kind; nothing is where it is false."""
+
+    kind: ExceptionKind
+    opened: Sequence[Opened]
+    over: Sequence[Standing]
+
+    def __bool__(self) -> bool:
+        return bool(self.opened or self.over)
+
+
+def changes(
+    connection: Connection, kind: ExceptionKind, found: Sequence[Opened], undecided: Collection[int]
+) -> Changes:
+    """Compare what is so with what is stored of a kind; what is `undecided` (sources) stays as it stands."""
+    known = standing(connection, kind)
+    so = {each[1:4] for each in found}
+    opened = [each for each in found if (row := known.get(each[1:4])) is None or _may_open(row)]
+    over = [
+        row for key, row in known.items() if key not in so and row.over_at is None and row.source_id not in undecided
+    ]
+    return Changes(kind, opened, sorted(over))
+
+
+def _may_open(row: Standing) -> bool:
+    return row.state == ExceptionState.RESOLVED and row.over_at is not None
+
+
+def apply(connection: Connection, changed: Changes, now: datetime) -> None:
+    """Open and resolve what `changes` found, in the caller's transaction."""
+    open_all(connection, changed.opened, now)
+    for row in changed.over:
+        resolve_about(connection, changed.kind, row.source_id, row.about, row.subject, now)
 
 
 # What is derived by looking through deliveries
@@ -334,3 +420,5 @@ def handle(
     values = {"state": state, "changed_at": now, "place": new_id("chg", now), "note": note}
     changed = update(_exceptions).where(_exceptions.c.id == exception_id)
     connection.execute(changed.values(**values, handled_by=who, handled_at=now))
+    if state == ExceptionState.RESOLVED:
+        entries.write_resolved(connection, [exception_id], now)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, literal_column, select, update
 
-from receiver.model import Status, SubjectKind, Verdict
+from receiver.model import Purpose, Status, SubjectKind, Verdict
 from receiver.store import claims, intake, pagination
 from receiver.store.bulk_insert import BulkInsert, RowValues
 from receiver.store.claims import SUBJECT_KINDS
@@ -77,7 +77,7 @@ def hold_all(connection: Connection, arrived: Sequence[NewLate]) -> list[Recorde
         if event.kind in SUBJECT_KINDS and event.subject is not None
     ]
     if subjects:
-        claims.ask_about(connection, subjects, max(delivery.received_at for delivery, _ in pairs))
+        claims.ask_about(connection, subjects, max(delivery.received_at for delivery, _ in pairs), Purpose.LATE)
     return [_outcome(connection, late.delivery, is_new=late.delivery.id in new) for late in arrived]
 
 

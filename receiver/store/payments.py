@@ -5,9 +5,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Select, and_, case, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    case,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
-from receiver.model import Agreement, Status, SubjectKind
+from receiver.model import Agreement, Purpose, Status, SubjectKind
 from receiver.store import pagination, sources
 from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
 from receiver.store.tables import Check, Source, Subject, table_of
@@ -56,6 +69,17 @@ class SubjectRecord(NamedTuple):
     updated_at: datetime
     due_at: datetime | None
     attempts: int
+    purpose: Purpose
+    """What the bank is asked for next."""
+    stalled_at: datetime | None
+
+
+class NextCheck(NamedTuple):
+    """When the bank is asked next about a payment or job (UTC), and why in words."""
+
+    at: datetime | None
+    """None where it is not asked for any more, or nobody knows when."""
+    why: str
 
 
 class CheckRecord(NamedTuple):
@@ -79,6 +103,15 @@ class Due(NamedTuple):
     last_event_id: str | None
     due_at: datetime
     lease: str
+    purpose: Purpose
+
+
+class Lease(NamedTuple):
+    """The right to ask that one worker takes (UTC); its `name` is new each time."""
+
+    now: datetime
+    until: datetime
+    name: str
 
 
 @dataclass(frozen=True)
@@ -95,10 +128,64 @@ class State:
     """When it last changed."""
 
 
+def purposes_due(connection: Connection, now: datetime) -> list[Purpose]:
+    """Return what anything is due for; next to nothing where nothing is."""
+    # In the index's order: one that only asks whether there is any might be looked for among all that is settled.
+    first = [
+        select(_subjects.c.due_at)
+        .where(_subjects.c.purpose == _text(purpose), _subjects.c.due_at.is_not(None))
+        .order_by(_subjects.c.due_at)
+        .limit(1)
+        .scalar_subquery()
+        for purpose in Purpose
+    ]
+    row = connection.execute(select(*first)).one()
+    return [purpose for purpose, due_at in zip(Purpose, row, strict=True) if due_at is not None and due_at <= now]
+
+
+def claim_planned(
+    connection: Connection, order: Sequence[Purpose], lease: Lease, *, limit: int, source_ids: Sequence[int]
+) -> list[Due]:
+    """Lease up to `limit` subjects of these sources: the one that is longest due of each purpose, then more in `order`.
+
+    So none waits for another purpose to be through with all that it has.
+    """
+    taken: list[Due] = []
+    left = list(order)
+    for most in (1, limit):
+        for purpose in list(left):
+            room = min(most, limit - len(taken))
+            if room <= 0 or not source_ids:
+                return taken
+            found = claim_due(
+                connection,
+                now=lease.now,
+                until=lease.until,
+                lease=lease.name,
+                limit=room,
+                purpose=purpose,
+                source_ids=source_ids,
+            )
+            taken += found
+            if len(found) < room:
+                left.remove(purpose)
+    return taken
+
+
 def claim_due(
-    connection: Connection, *, now: datetime, until: datetime, lease: str, limit: int, subject_id: int | None = None
+    connection: Connection,
+    *,
+    now: datetime,
+    until: datetime,
+    lease: str,
+    limit: int,
+    subject_id: int | None = None,
+    purpose: Purpose | None = None,
+    source_ids: Sequence[int] | None = None,
 ) -> list[Due]:
     """Lease up to `limit` subjects that are due until `until`, the longest due first; `lease` is new at each call.
+
+    Those of all sources that are enabled, where none are named.
 
     A lease that ends later than one that is taken now was taken by a clock that was wrong, and is over.
     """
@@ -108,10 +195,14 @@ def claim_due(
     due = (
         select(_subjects.c.id)
         .where(_subjects.c.due_at <= now, free, _subjects.c.source_id.in_(enabled))
-        .order_by(_subjects.c.due_at)
+        .order_by(_subjects.c.due_at, _subjects.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True, key_share=True)
     )
+    if source_ids is not None:
+        due = due.where(_subjects.c.source_id.in_(source_ids))
+    if purpose is not None:
+        due = due.where(_subjects.c.purpose == _text(purpose))
     if subject_id is not None:
         due = due.where(_subjects.c.id == subject_id)
     # A CTE, so that PostgreSQL takes the limited, locked rows once and never plans them anew for each row.
@@ -170,6 +261,7 @@ def settle(
     now: datetime,
     next_at: datetime | None,
     values: Mapping[str, Any],
+    is_attempt: bool = True,
 ) -> None:
     """Write what a check changed, end the lease, and say when to ask again.
 
@@ -187,7 +279,8 @@ def settle(
             lease=None,
             leased_until=None,
             due_at=case((unchanged, next_at), else_=now),
-            attempts=case((unchanged, _subjects.c.attempts + 1), else_=0),
+            attempts=case((unchanged, _subjects.c.attempts + int(is_attempt)), else_=0),
+            purpose=case((unchanged, _text(Purpose.RECHECK)), else_=_subjects.c.purpose),
         )
     )
 
@@ -257,8 +350,52 @@ def bring_forward(connection: Connection, subject_ids: Sequence[int], now: datet
 
 
 def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:
-    """Make a subject due at once."""
-    connection.execute(update(_subjects).where(_subjects.c.id == subject_id).values(due_at=now, attempts=0))
+    """Make a subject due at once, for a person."""
+    changed = update(_subjects).where(_subjects.c.id == subject_id)
+    connection.execute(changed.values(due_at=now, attempts=0, purpose=Purpose.PERSON))
+
+
+class Stalled(NamedTuple):
+    """A payment or job that has not come to an end for too long; times are UTC."""
+
+    source_id: int
+    kind: SubjectKind
+    subject: str
+    last_event_id: str | None
+    amount: str | None
+    currency: str | None
+    status: Status
+    bank_status: str | None
+    created_at: datetime
+
+
+def _unstalled(source_id: int, before: datetime) -> list[ColumnElement[bool]]:
+    """Return the conditions for what is known since before `before`, has not come to an end, and is still asked for."""
+    # As text, so that any plan goes by the index over those that are open.
+    is_open = _subjects.c.status.in_([_text(status) for status in (Status.PENDING, Status.UNKNOWN)])
+    is_subject = _subjects.c.kind.in_([SubjectKind.PAYMENT, SubjectKind.JOB])
+    is_due = _subjects.c.due_at.is_not(None)
+    is_old = (_subjects.c.source_id == source_id, _subjects.c.created_at <= before)
+    return [_subjects.c.stalled_at.is_(None), is_open, *is_old, is_subject, is_due]
+
+
+def has_stalled(connection: Connection, source_id: int, before: datetime) -> bool:
+    """Tell whether anything of a source has not come to an end since before `before` that was not noted yet."""
+    query = select(_subjects.c.id).where(*_unstalled(source_id, before)).order_by(_subjects.c.created_at).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def stall(connection: Connection, source_id: int, before: datetime, now: datetime, *, limit: int) -> list[Stalled]:
+    """Note up to `limit` of those, and return them."""
+    some = select(_subjects.c.id).where(*_unstalled(source_id, before)).order_by(_subjects.c.created_at).limit(limit)
+    chosen = some.with_for_update(skip_locked=True, key_share=True).cte("stalled")
+    noted = update(_subjects).where(_subjects.c.id.in_(select(chosen.c.id))).values(stalled_at=now)
+    return fetch_all(connection, Stalled, noted.returning(*columns_of(Stalled, _subjects)))
+
+
+def _text(word: Purpose | Status) -> ColumnElement[str]:
+    """Return a word as part of the statement: a plan for any of them would not go by the index over the few."""
+    return literal_column(f"'{word}'")
 
 
 _COLUMNS = [column for column in _subjects.c if column.name in SubjectRecord._fields]
@@ -283,6 +420,7 @@ def listing(
     names: Sequence[str] = (),
     statuses: Sequence[str] = (),
     agreements: Sequence[str] = (),
+    stalled: bool | None = None,
     below: int | None = None,
     limit: int,
 ) -> list[SubjectRecord]:
@@ -293,13 +431,20 @@ def listing(
     source_ids = sources.ids(connection, names)
     if names and not source_ids:
         return []
+    where = [_subjects.c.kind == kind, *([_subjects.c.id < below] if below is not None else [])]
+    if stalled:
+        # Few are: they have an index of their own.
+        where += [_subjects.c.stalled_at.is_not(None), *pagination.beside(_subjects.c.source_id, source_ids, 0)]
+        where += [*pagination.beside(_subjects.c.status, statuses, "")]
+        where += [*pagination.beside(_subjects.c.agreement, agreements, "")]
+        few = select(*_COLUMNS).where(*where).order_by(_subjects.c.id.desc()).limit(limit).subquery()
+        return fetch_all(connection, SubjectRecord, _named(few).order_by(few.c.id.desc()))
+    if stalled is not None:
+        where.append(_subjects.c.stalled_at.is_(None))
     # One index leads with status and agreement in this order: where one of them is wanted, all of the other are named.
     filtered = bool(statuses or agreements)
     statuses = statuses or (STATUSES if filtered else ())
     agreements = agreements or (AGREEMENTS if filtered else ())
-    where = [_subjects.c.kind == kind]
-    if below is not None:
-        where.append(_subjects.c.id < below)
     page = pagination.page(
         _COLUMNS,
         pagination.combinations(

@@ -61,6 +61,15 @@ def of_bank(connection: Connection, source_id: int, since: datetime) -> OfBank:
     return OfBank(number, None if first is None else moment_of(first, "0"))
 
 
+def latest_of_bank(connection: Connection, source_id: int) -> datetime | None:
+    """Return when the latest of a source's stored refused deliveries came that look like the bank's (UTC)."""
+    looks_so = or_(_deliveries.c.likely.is_(True), _deliveries.c.proven.is_(True))
+    is_refused = _deliveries.c.verdict == literal_column(f"'{Verdict.REJECTED}'")
+    query = select(func.max(_deliveries.c.id)).where(_deliveries.c.source_id == source_id, is_refused, looks_so)
+    latest: str | None = connection.execute(query).scalar_one()
+    return None if latest is None else moment_of(latest, "0")
+
+
 def arrived(connection: Connection, since: datetime, *, limit: int) -> list[tuple[datetime, Verdict]]:
     """Return when the newest deliveries came, to the millisecond, and what became of each, newest first.
 

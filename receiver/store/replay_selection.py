@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, select, update
 
-from receiver.model import Verdict
+from receiver.model import Purpose, Verdict
 from receiver.store import feed, pagination, sources
 from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.deliveries import DeliveryRecord
@@ -213,4 +213,4 @@ def make_due(connection: Connection, entries: Sequence[OriginalEntry], now: date
     # In the order in which callbacks touch them, so that the two never wait for each other in a circle.
     for source_id, kind, subject in sorted(about):
         one = (_subjects.c.source_id == source_id, _subjects.c.kind == kind, _subjects.c.subject == subject)
-        connection.execute(update(_subjects).where(*one).values(due_at=now, attempts=0))
+        connection.execute(update(_subjects).where(*one).values(due_at=now, attempts=0, purpose=Purpose.RECHECK))

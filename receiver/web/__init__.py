@@ -22,6 +22,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web.days import Days
     from receiver.web.docs_page import Reference, prose
     from receiver.web.events import Events
+    from receiver.web.exceptions import Exceptions
     from receiver.web.feed import Feed
     from receiver.web.health import Operations
     from receiver.web.operation import blueprint
@@ -48,6 +49,7 @@ def create_app(runtime: Runtime) -> Flask:
         "payloads": Payloads(runtime, callbacks.bodies),
         "payments": Payments(runtime),
         "days": Days(runtime),
+        "exceptions": Exceptions(runtime),
         "feed": Feed(runtime),
         "consumers": Consumers(runtime),
         "replays": Replays(runtime),

@@ -16,10 +16,12 @@ from pydantic import Field
 from receiver import banks
 from receiver.banks.callback import Callback
 from receiver.inbox.inbox import Inbox
+from receiver.inbox.missed import Missed
 from receiver.inbox.source_cache import SourceUnknown
 from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing import addresses
+from receiver.store.database import StoreUnavailable
 from receiver.web.operation import Content, Operation
 from receiver.web.problems import Outages, answer, problem
 from receiver.web.request_body import RequestBodies, declared_bytes
@@ -81,6 +83,7 @@ class CallbackHandler:
     def __init__(self, runtime: Runtime, outages: Outages) -> None:
         """Take a process's parts, and the log of outages, which a success ends."""
         self._inbox = Inbox(runtime)
+        self._missed = Missed(runtime)
         self._rejected_bytes = runtime.settings.rejected_body_bytes
         # One byte more tells whether that was all.
         self.bodies = RequestBodies(
@@ -118,8 +121,15 @@ class CallbackHandler:
             raise SourceUnknown(path)
         source, slash, channel = path[len(ROOT) :].partition("/")
         name = unquote(source) if "%" in source else source
+        try:
+            return self._take(environ, name, path, channel if slash else None)
+        except StoreUnavailable:
+            self._missed.note(name)
+            raise
+
+    def _take(self, environ: WSGIEnvironment, name: str, path: str, channel: str | None) -> WSGIApplication:
         limit = self._inbox.body_limit(name)
-        head = self._head(environ, path, channel if slash else None)
+        head = self._head(environ, path, channel)
         length = declared_bytes(environ, limit)
         # What is no longer than is kept of a rejected delivery is read in any case.
         is_long = length is None or length > self._rejected_bytes
@@ -161,6 +171,8 @@ class CallbackHandler:
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
         if self._outages.since is not None:
             self._outages.succeeded()
+        if self._missed:
+            self._missed.is_over()
         if verdict.acknowledgement is not None:
             return _ok(verdict.acknowledgement.encode(), "text/plain")
         return _ok(orjson.dumps({"status": verdict.kind, "events": verdict.event_ids}), "application/json")

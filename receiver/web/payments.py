@@ -7,7 +7,7 @@ from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments
 from receiver.store.api_tokens import TokenRecord
-from receiver.store.payments import CheckRecord, SubjectRecord
+from receiver.store.payments import CheckRecord, NextCheck, SubjectRecord
 from receiver.web import auth
 from receiver.web.operation import Operation
 from receiver.web.problems import Problem
@@ -44,6 +44,7 @@ class Payments:
                 names=names,
                 statuses=query.status,
                 agreements=query.agreement,
+                stalled=query.stalled,
                 below=below,
                 limit=query.limit + 1,
             )
@@ -99,7 +100,7 @@ class Payments:
 
     def _found(
         self, source: str, subject: str, token: TokenRecord, kind: SubjectKind
-    ) -> tuple[SubjectRecord, list[CheckRecord]]:
+    ) -> tuple[SubjectRecord, list[CheckRecord], NextCheck]:
         try:
             if auth.may_see(token, source):
                 return acts.with_checks(self._runtime, source, subject, kind)

@@ -4,8 +4,6 @@ import logging
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
-
 from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
@@ -15,10 +13,11 @@ from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.days import close_due
 from receiver.runtime import Clock, Runtime
-from receiver.store import audit, bank_sessions, deliveries, events, search_index, sources, worker_seen
+from receiver.store import audit, bank_sessions, search_index, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
+from receiver.worker.watches import is_within
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +58,6 @@ def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
         bank_sessions.put_public_keys(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=error)
 
 
-def _is_within(pause: timedelta, before: datetime | None, now: datetime) -> bool:
-    """Tell whether a pause since `before` is not over; it is where the clock was ahead then, and has been put right."""
-    return before is not None and timedelta(0) <= now - before < pause
-
-
 LOOKED_AT_EVERY = timedelta(hours=24)
 
 
@@ -81,7 +75,7 @@ class CertificateExpiry:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if _is_within(LOOKED_AT_EVERY, self._looked_at, now):
+        if is_within(LOOKED_AT_EVERY, self._looked_at, now):
             return 0
         self._looked_at = now
         with self.runtime.database.read() as connection:
@@ -117,46 +111,10 @@ class ClockPutRight:
             StoreUnavailable
         """
         now = self.clock()
-        if _is_within(CLOCK_LOOKED_AT_EVERY, self._looked_at, now):
+        if is_within(CLOCK_LOOKED_AT_EVERY, self._looked_at, now):
             return 0
         self._looked_at = now
         return self.reconciler.bring_forward()
-
-
-LOOKED_EVERY = timedelta(minutes=1)
-WARNED_EVERY = timedelta(hours=1)
-
-
-@dataclass
-class QuietSources:
-    """The worker's watch over quiet sources; each process keeps its own count of what it has said."""
-
-    runtime: Runtime
-    _looked_at: datetime | None = None
-    _warned_at: dict[int, datetime] = field(default_factory=dict)
-
-    def look(self) -> int:
-        """Warn of quiet sources, of each once an hour at most. Returns 0: nothing that anybody waits for was done.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if _is_within(LOOKED_EVERY, self._looked_at, now):
-            return 0
-        self._looked_at = now
-        with self.runtime.database.read() as connection:
-            quiet = {
-                source.id: words
-                for source in sources.every(connection)
-                if source.enabled and (words := quiet_warning(connection, source, now))
-            }
-        self._warned_at = {known: at for known, at in self._warned_at.items() if known in quiet}
-        for source_id, words in quiet.items():
-            if not _is_within(WARNED_EVERY, self._warned_at.get(source_id), now):
-                self._warned_at[source_id] = now
-                log.warning(words)
-        return 0
 
 
 SEEN_EVERY = timedelta(seconds=15)
@@ -176,7 +134,7 @@ class Presence:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if _is_within(SEEN_EVERY, self._noted_at, now):
+        if is_within(SEEN_EVERY, self._noted_at, now):
             return 0
         self._noted_at = now
         with self.runtime.database.write() as connection:
@@ -202,7 +160,7 @@ class AuditAnchor:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if _is_within(ANCHORED_EVERY, self._looked_at, now):
+        if is_within(ANCHORED_EVERY, self._looked_at, now):
             return 0
         self._looked_at = now
         with self.runtime.database.read() as connection:
@@ -262,7 +220,7 @@ class Exceptions:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if not _is_within(EXCEPTIONS_EVERY, self._looked_at, now):
+        if not is_within(EXCEPTIONS_EVERY, self._looked_at, now):
             # What is more than one transaction takes is left to the next rounds, without a pause.
             self._looked_at = None if derive_some(self.runtime.database, now) == AT_ONCE else now
         return 0
@@ -285,32 +243,9 @@ class ClosedDays:
             StoreUnavailable
         """
         now = self.runtime.clock()
-        if _is_within(DAYS_EVERY, self._looked_at, now):
+        if is_within(DAYS_EVERY, self._looked_at, now):
             return 0
         done = close_due(self.runtime)
         # What else is due is left to the next rounds, without a pause.
         self._looked_at = None if done else now
         return done
-
-
-def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:
-    """Return in words that a source is quiet for longer than it should be; none where it is not.
-
-    What was rejected does not count: it was not the bank's.
-    """
-    bank = banks.named(source.bank)
-    since = bank.silent_since(source.options, now)
-    if since is None:
-        return None
-    latest = events.latest(connection, source.id)
-    if max(latest or source.created_at, source.created_at) > since:
-        return None
-    # No new event; the bank may still have repeated one.
-    if deliveries.latest_genuine(connection, source.id, since=since) is not None:
-        return None
-    last = (
-        f"since {latest:%Y-%m-%d %H:%M} UTC"
-        if latest
-        else f"since it was added at {source.created_at:%Y-%m-%d %H:%M} UTC"
-    )
-    return f"no callback for source {source.name} {last}: {bank.silence_means}"

@@ -19,11 +19,11 @@ from receiver.worker.chores import (
     ClosedDays,
     Exceptions,
     Presence,
-    QuietSources,
     SearchIndex,
     refresh_public_keys,
 )
 from receiver.worker.sweeps import Sweeps
+from receiver.worker.watches import GiveUpClock, QuietSources, StalledPayments, Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +93,9 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         BulkChecks(runtime, reconciler).check_due,
         Sweeps(runtime).step,
         ClosedDays(runtime).look,
+        StalledPayments(runtime).look,
+        GiveUpClock(runtime).look,
+        Subscriptions(runtime).look,
     )
 
 

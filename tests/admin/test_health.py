@@ -7,10 +7,10 @@ from store.made import delivery, event, record
 from store.test_rejected_deliveries import reject_within
 
 from receiver.admin import health
-from receiver.model import Verdict
+from receiver.model import Purpose, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import payments, sources
+from receiver.store import bank_sessions, payments, sources
 from receiver.store.sources import SourceRecord
 
 
@@ -44,15 +44,21 @@ def test_the_overview_counts_by_minute_and_says_what_the_budget_is_spent_on(
         (due,) = payments.claim_due(connection, now=clock(), until=clock(), lease="a", limit=1)
         for outcome in ("not_found", "answered", "not_found"):
             payments.add_check(connection, due.id, at=clock(), outcome=outcome, bank_status=None, detail={})
+        for purpose in (Purpose.CLAIM, Purpose.RECHECK, Purpose.CLAIM):
+            bank_sessions.take_request(
+                connection, source.id, now=clock(), limit=300, window=timedelta(hours=1), purpose=purpose
+            )
     found = health.overview(parts)
     assert found.is_whole
     assert len(found.minutes) == 60
     counted = {minute.at: dict(minute.numbers) for minute in found.minutes if minute.numbers}
     minute = clock().replace(second=0, microsecond=0)
     assert counted == {minute - timedelta(minutes=10): {Verdict.ACCEPTED: 1}, minute: {Verdict.REJECTED: 2}}
-    assert (found.unresolved, found.position, found.is_worker_there) == (1, 1, False)
+    # The second entry says that a person has to look at what was refused.
+    assert (found.unresolved, found.position, found.is_worker_there) == (1, 2, False)
     (one,) = found.sources
     assert (one.last_answer_at, one.secret and one.secret.version, one.gives_up) == (clock(), 1, None)
+    assert (one.budget.requests_left, one.spent_on) == (297, {"claim": 2, "recheck": 1})
     assert one.last_check is not None
     assert (one.last_check.outcome, one.last_check.subject) == ("not_found", "FT1")
 

@@ -15,7 +15,7 @@ from receiver.banks.http import HttpClient
 from receiver.banks.json_values import NotUnderstood
 from receiver.banks.protocol import Claim, OptionsWrong, Proof
 from receiver.model import Status
-from receiver.reconcile.checks import Schedule
+from receiver.reconcile.plan import Schedule
 from receiver.simulator.connectpay import Config, Simulator
 from receiver.simulator.connectpay.bank import TYPES
 

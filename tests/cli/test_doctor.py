@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import re
+from datetime import timedelta
 
 import others
 import pytest
@@ -13,6 +15,8 @@ from others import TOKEN, message
 
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
+from receiver.store import circuits, outages
+from receiver.store.outages import Outage
 from receiver.store.sources import SourceRecord
 
 
@@ -29,7 +33,9 @@ def test_all_is_well_where_the_bank_takes_the_credentials(cli: Cli, live: Runtim
         ["ok", "bcb clock"],
         ["ok", "bcb public keys"],
         ["ok", "bcb permissions"],
+        ["ok", "bcb requests"],
     ]
+    assert re.search("ok    bcb requests: 29[0-9] of 300 left until .* UTC; spent: person [1-9]", result.stdout)
 
 
 def test_nothing_set_up_yet_is_a_warning(cli: Cli) -> None:
@@ -75,8 +81,6 @@ def test_a_bank_that_is_not_reachable_fails(cli: Cli, live: Runtime) -> None:
 
 
 def test_a_clock_that_is_off_fails(cli: Cli, live: Runtime) -> None:
-    from datetime import timedelta
-
     from receiver.runtime import utc_now
 
     with Simulator(clock=lambda: utc_now() + timedelta(minutes=4)) as simulator:
@@ -131,6 +135,11 @@ def test_findings_are_written_as_json_for_programs(cli: Cli, known: SourceRecord
         "requests_left": 300,
         "requests_anew_at": None,
         "blocked_until": None,
+        "requests_spent": {},
+        "down_since": None,
+        "tried_at": None,
+        "gives_up_at": None,
+        "gives_up_failures_left": None,
         "proxy": None,
     }
     assert told == {"worker_seen_at": None, "sources": [stands]}
@@ -159,6 +168,23 @@ def test_a_limit_that_is_spent_is_said(cli: Cli, live: Runtime) -> None:
     assert "warn  bcb limit: the limit of bcb, 1 requests, is spent: no request before" in said
     assert told["sources"][0]["requests_left"] == 0
     assert told["sources"][0]["requests_anew_at"] is not None
+
+
+def test_a_bank_that_is_down_and_one_that_is_about_to_give_up_are_said(cli: Cli, live: Runtime) -> None:
+    down = add_source(live, base_url="http://127.0.0.1:1")
+    gives_up = others.add(live, "connectpay", others.TOKEN)
+    now = live.clock()
+    with live.database.write() as connection:
+        pauses = (timedelta(minutes=5), timedelta(minutes=5))
+        circuits.fail(connection, down.id, now=now, most=1, pauses=pauses, error="gone")
+        outages.note(connection, {gives_up.id: Outage(now, now, 85)})
+    result = cli.run("doctor")
+    assert result.exit_code == 1
+    assert f"warn  bcb circuit: the bank of bcb is down since {now:%Y-%m-%d %H:%M:%S} UTC (gone)" in result.stdout
+    assert "fail  connectpay gives up: the bank stops sending after 15 more refusals: 85 callbacks" in result.stdout
+    shown = {each["source"]: each for each in json.loads(cli.run("doctor", "--json").stdout)["sources"]}
+    assert shown["bcb"]["down_since"] is not None
+    assert shown["connectpay"]["gives_up_failures_left"] == 15
 
 
 def test_a_proxy_on_the_way_to_the_bank_is_shown_without_its_password(

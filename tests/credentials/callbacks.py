@@ -28,7 +28,8 @@ def told(parts: Runtime) -> list[str | None]:
     """The payments that the feed tells of, in its order."""
     catch_up(parts.database)
     with parts.database.read() as connection:
-        return [entry.subject for entry in feed.read(connection, after=0, limit=1000).entries]
+        entries = feed.read(connection, after=0, limit=1000).entries
+    return [entry.subject for entry in entries if not entry.type.startswith("exception.")]
 
 
 def kept(parts: Runtime) -> list[tuple[str, str]]:

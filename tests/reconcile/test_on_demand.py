@@ -95,11 +95,11 @@ def test_the_feed_says_that_the_bank_does_not_know_after_three_answers_over_an_h
     for _ in range(2):
         clock.forward(30)
         client.post(CHECK, headers=token)
-    assert types(parts) == ["bcb.deposit", "payment.unknown_to_bank"]
+    assert types(parts) == ["bcb.deposit", "payment.unknown_to_bank", "exception.opened"]
     book(simulator, clock, ("Completed", 0))
     client.post(CHECK, headers=token)
     worker.run_once()
-    assert types(parts)[2:] == ["payment.status_changed", "payment.known_to_bank"]
+    assert types(parts)[3:] == ["payment.status_changed", "payment.known_to_bank", "exception.resolved"]
 
 
 def test_what_the_feed_says_of_a_payment_needs_no_second_call(

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from receiver.model import Status
 from receiver.projection.projector import catch_up
-from receiver.reconcile import checks
+from receiver.reconcile import checks, plan
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
@@ -29,7 +29,7 @@ def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: s
     with parts.database.read() as connection:
         row = payments.find(connection, source, kind, subject)
         assert row is not None
-        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id)).shown()
+        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
 
 
 def feed_types(parts: Runtime) -> list[str]:
@@ -129,7 +129,8 @@ def test_a_claim_that_the_bank_contradicts_is_told(
     worker.run_once()
     found = state(parts)
     assert (found["status"], found["agreement"]) == ("reversed", "contradicted")
-    assert feed_types(parts) == ["bcb.deposit", "payment.status_changed", "payment.contradicted"]
+    told = ["bcb.deposit", "payment.status_changed", "payment.contradicted", "exception.opened"]
+    assert feed_types(parts) == told
 
 
 def test_a_payment_that_the_bank_does_not_know_yet_is_asked_for_again(

@@ -17,11 +17,19 @@ from receiver.inbox.verification import KEYS_REFRESHED_EVERY
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import bank_sessions, credential_changes, payments, replays, sign_in_failures
+from receiver.store import (
+    bank_sessions,
+    circuits,
+    credential_changes,
+    payments,
+    replays,
+    sign_in_failures,
+    source_watches,
+)
 from receiver.store.bank_sessions import BLOCK_MAX
 from receiver.store.credential_changes import Intent
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import RequestBudget, Subject, metadata, table_of
+from receiver.store.tables import Circuit, RequestBudget, Subject, metadata, table_of
 from receiver.store.tables.base import UtcDateTime
 from receiver.worker.loop import Worker
 
@@ -31,6 +39,9 @@ HOUR = timedelta(hours=1)
 WAITS = {
     "bank_lines.seen_at",
     "bank_tokens.fetching_until",
+    "circuits.closed_at",
+    "circuits.probing_until",
+    "circuits.retry_at",
     "credential_changes.due_at",
     "credential_changes.finished_at",
     "public_keys.fetched_at",
@@ -38,6 +49,7 @@ WAITS = {
     "replays.due_at",
     "request_budgets.blocked_until",
     "request_budgets.window_started_at",
+    "source_watches.looked_at",
     "staff_sign_in_failures.failed_at",
     "subjects.due_at",
     "subjects.leased_until",
@@ -66,6 +78,7 @@ RECORDS = {
     "audit_keys.created_at",
     "bank_lines.at",
     "checks.at",
+    "circuits.opened_at",
     "consumers.acked_at",
     "consumers.created_at",
     "consumers.read_at",
@@ -87,9 +100,13 @@ RECORDS = {
     "exceptions.handled_at",
     "exceptions.opened_at",
     "recoveries.since",
+    "exceptions.over_at",
+    "outages.began_at",
+    "outages.ended_at",
     "replays.approved_at",
     "replays.created_at",
     "replays.finished_at",
+    "request_spendings.window_started_at",
     "search_blocks.first_at",
     "search_blocks.last_at",
     "search_events.received_at",
@@ -104,6 +121,7 @@ RECORDS = {
     "sources.hidden_at",
     "subjects.claimed_at",
     "subjects.created_at",
+    "subjects.stalled_at",
     "subjects.updated_at",
     "sweeps.gone_at",
     "sweeps.last_read_at",
@@ -231,6 +249,45 @@ def test_a_window_of_requests_that_begins_in_the_future_begins_now(
     assert take(parts, source, 2) == HOUR
     ahead.forward(3600)
     assert take(parts, source, 2) == timedelta(0)
+
+
+def test_a_bank_that_was_down_or_just_back_under_the_wrong_clock_is_asked(
+    parts: Runtime, ahead: StandingClock, source: SourceRecord
+) -> None:
+    longest = timedelta(minutes=10)
+
+    def entered() -> datetime | None:
+        with parts.database.write() as connection:
+            return circuits.enter(connection, source.id, now=ahead(), longest=longest, is_person=False)
+
+    with parts.database.write() as connection:
+        circuits.fail(connection, source.id, now=ahead(), most=1, pauses=(longest, longest), error="gone")
+    assert entered() == ahead() + longest
+    put_right(ahead)
+    assert entered() is None
+    # The probe of a clock that is ahead holds nobody back either.
+    with parts.database.write() as connection:
+        connection.execute(update(table_of(Circuit)).values(probing_until=ahead() + AHEAD))
+    assert entered() is None
+    with parts.database.write() as connection:
+        assert circuits.succeed(connection, source.id, now=ahead() + AHEAD)
+    assert [entered() for _ in range(9)] == [None] * 9
+
+
+def test_what_was_looked_at_under_the_wrong_clock_is_looked_at(
+    parts: Runtime, ahead: StandingClock, source: SourceRecord
+) -> None:
+    def claimed() -> bool:
+        with parts.database.write() as connection:
+            return source_watches.claim(connection, source.id, "subscriptions", now=ahead(), every=HOUR)
+
+    assert (claimed(), claimed()) == (True, False)
+    put_right(ahead)
+    with parts.database.read() as connection:
+        assert source_watches.is_due(connection, source.id, "subscriptions", now=ahead(), every=HOUR)
+    assert (claimed(), claimed()) == (True, False)
+    ahead.forward(3600)
+    assert claimed()
 
 
 def test_a_block_from_the_wrong_clock_is_over(parts: Runtime, ahead: StandingClock, source: SourceRecord) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver import runtime
+from receiver.model import ExceptionKind
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import (
@@ -23,6 +24,7 @@ from receiver.store import (
     day_sides,
     deliveries,
     events,
+    exception_entries,
     exceptions,
     feed,
     late,
@@ -43,10 +45,11 @@ NUMBER = 20_000
 FEW = re.compile(
     r"ix_(bank_lines|recoveries)_|"
     r"ix_deliveries_(rejected|late)|ix_events_(payment|late)|ix_feed_entries_(event|subject)|pk_\w+ .* = "
+    r"|uq_exceptions_kind_source_id_about_subject|ix_subjects_stalled"
     r"|PRIMARY KEY \(block=\? AND facets_id=\? AND term>\? AND term<\?\)"
 )
 """What finds few rows, which may be sorted: rejected and late deliveries, what is of one payment or event, or of some
-blocks."""
+blocks; exceptions of a kind of which a source has hardly any, where PostgreSQL knows that; stalled payments."""
 
 BIG = (
     *("deliveries", "events", "feed_entries", "subjects", "checks", "search_keys", "search_events", "exceptions"),
@@ -171,6 +174,11 @@ PAYMENTS: dict[str, Query] = {
     "several sources and both": payments_of(names=list(MANY), statuses=["completed"], agreements=["confirmed"]),
     "one": lambda connection: payments.find(connection, "often", "payment", "FT77"),
     "its checks": lambda connection: payments.checks_of(connection, 77),
+    "stalled ones": payments_of(stalled=True),
+    "stalled ones of a source and a status": payments_of(stalled=True, names=["often"], statuses=["pending"]),
+    "others than stalled ones": payments_of(stalled=False, below=NUMBER // 2),
+    "whether any stalls": lambda connection: payments.has_stalled(connection, 1, MIDDLE),
+    "what is due": lambda connection: payments.purposes_due(connection, MIDDLE),
 }
 
 _HOUR = timedelta(hours=1)
@@ -264,6 +272,8 @@ EXCEPTIONS: dict[str, Query] = {
     "what is known of them": exceptions.known_refused,
     "late deliveries that are new": exceptions.late_unopened,
     "late deliveries that are none any more": exceptions.has_late_over,
+    "what is watched": lambda connection: exceptions.standing(connection, ExceptionKind.SILENCE),
+    "what was opened": lambda connection: exception_entries.opened_at(connection, [f"chg_{EVENT}"]),
 }
 
 HEALTH: dict[str, Query] = {

@@ -69,6 +69,8 @@ def test_a_payment_is_shown_to_the_letter(
         "created_at": "2026-03-04T12:00:00.000000Z",
         "updated_at": "2026-03-04T12:00:03.000000Z",
         "next_check_at": None,
+        "stalled_at": None,
+        "next_check_why": "its state is final",
         "checks": [
             {
                 "at": "2026-03-04T12:00:03.000000Z",
@@ -78,7 +80,7 @@ def test_a_payment_is_shown_to_the_letter(
             }
         ],
     }
-    del payment["checks"]
+    del payment["checks"], payment["next_check_why"]
     assert got(client, PAYMENTS, token) == {"data": [payment], "next": None}
 
 

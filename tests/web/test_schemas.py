@@ -176,13 +176,14 @@ def payment(**fields: Any) -> Payment:
         "created_at": NOON,
         "updated_at": NOON,
         "due_at": None,
+        "stalled_at": None,
     }
     return Payment.of(SimpleNamespace(**{**stored, **fields}))
 
 
 def test_an_answer_is_made_of_what_is_stored_under_other_names_and_its_nulls_are_shown() -> None:
     shown = payment().shown()
-    assert list(shown) == [name for name in PaymentWithChecks.model_fields if name != "checks"]
+    assert list(shown) == [name for name in PaymentWithChecks.model_fields if name not in ("next_check_why", "checks")]
     assert (shown["payment_id"], shown["amount"]) == ("FT1", "1000.00")
     assert (shown["returns"], shown["next_check_at"]) == (None, None)
     assert json.loads(payment().written()) == shown

@@ -13,8 +13,8 @@ from web.connectpay import send
 from receiver.runtime import Runtime
 from receiver.store import sources
 from receiver.store.sources import SourceRecord
-from receiver.worker.chores import QuietSources
 from receiver.worker.loop import Worker
+from receiver.worker.watches import QuietSources
 
 HOUR = 3600
 
@@ -37,7 +37,7 @@ def silence(parts: Runtime, source: SourceRecord) -> QuietSources:  # noqa: ARG0
 
 def warnings(silence: QuietSources, caplog: pytest.LogCaptureFixture) -> list[str]:
     caplog.clear()
-    with caplog.at_level(logging.WARNING, "receiver.worker.chores"):
+    with caplog.at_level(logging.WARNING, "receiver.worker.watches"):
         silence.look()
     return caplog.messages
 
@@ -97,7 +97,7 @@ def test_the_worker_looks_by_itself(
     source: SourceRecord, parts: Runtime, clock: StandingClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock.forward(25 * HOUR)
-    with caplog.at_level(logging.WARNING, "receiver.worker.chores"):
+    with caplog.at_level(logging.WARNING, "receiver.worker.watches"):
         Worker(parts).run_once()
     assert [source.name in words for words in caplog.messages] == [True]
 

@@ -12,7 +12,7 @@ from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
 from receiver.banks.http import HttpClient
-from receiver.banks.protocol import FINAL_STATUSES, Answer, status_in
+from receiver.banks.protocol import FINAL_STATUSES, Answer, Money, status_in
 
 PAYMENT_STATUSES = {
     "pendingprocessing": "pending",
@@ -94,7 +94,12 @@ def _payment(client: HttpClient, payment_id: str) -> Answer:
     except (AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed) as error:
         # The state is known; the rest is an extra.
         return Answer(bank_status, status, {"payment": str(error)}, later)
-    return Answer(bank_status, status, _detail(fields), later, returns=returned)
+    return Answer(bank_status, status, _detail(fields), later, returns=returned, amounts=_amounts(fields))
+
+
+def _amounts(fields: Mapping[str, Any]) -> Sequence[Money]:
+    found = json_values.amount(money(fields), "amount")
+    return () if found is None else (Money(abs(found), json_values.text(money(fields), "currency")),)
 
 
 def _recheck_after(bank_status: str) -> Sequence[timedelta]:

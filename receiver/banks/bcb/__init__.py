@@ -19,6 +19,7 @@ class Bcb(Bank):
     publishes_keys = True
     signs_path = True
     codings = ("gzip", "deflate")
+    incoming_net_of_fees = True
 
     check_options = staticmethod(options.check_options)
     check_secret = staticmethod(options.check_secret)

@@ -12,7 +12,7 @@ from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.listing import Place
-from receiver.banks.protocol import FINAL_STATUSES, Answer, status_in
+from receiver.banks.protocol import FINAL_STATUSES, Answer, Money, status_in
 from receiver.signing import rsa_pss
 from receiver.signing.errors import Refusal
 
@@ -87,7 +87,18 @@ def answer(fields: Mapping[str, Any]) -> Answer | None:
     names = ("transactionId", "type", "externalReference", "valueDate")
     detail = {name: json_values.text(fields, name) for name in names}
     detail |= {name: _amount(fields, name) for name in ("debitAmount", "creditAmount")}
-    return Answer(bank_status, status_in(PAYMENT_STATUSES, bank_status), known_facts(**detail))
+    amounts = [money for name in ("debitAmount", "creditAmount") if (money := _money(fields, name)) is not None]
+    # With an exchange between two currencies that are not told, no amount can be compared.
+    is_exchanged = json_values.amount(fields, "exchangeRate") is not None and any(not each.currency for each in amounts)
+    status = status_in(PAYMENT_STATUSES, bank_status)
+    return Answer(bank_status, status, known_facts(**detail), amounts=() if is_exchanged else amounts)
+
+
+def _money(fields: Mapping[str, Any], name: str) -> Money | None:
+    """Return an amount, with its currency where it stands in an object with one."""
+    whole = json_values.inner(fields, name)
+    found = json_values.amount(whole, "amount") if whole else json_values.amount(fields, name)
+    return None if found is None else Money(abs(found), json_values.text(whole, "currency"))
 
 
 def _amount(fields: Mapping[str, Any], name: str) -> str | None:

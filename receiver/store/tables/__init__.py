@@ -17,11 +17,15 @@ from receiver.store.tables.search import (
 )
 from receiver.store.tables.sources import (
     BankToken,
+    Circuit,
     CredentialChange,
+    Outage,
     PublicKeys,
     RequestBudget,
+    RequestSpending,
     SigningSecret,
     Source,
+    SourceWatch,
     WorkerSeen,
 )
 from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSubject
@@ -35,6 +39,7 @@ __all__ = [
     "BankLine",
     "BankToken",
     "Check",
+    "Circuit",
     "Consumer",
     "ConsumerRange",
     "CredentialChange",
@@ -47,6 +52,7 @@ __all__ = [
     "FeedEntry",
     "FeedHead",
     "HeldEvent",
+    "Outage",
     "OutboxEntry",
     "PendingEvent",
     "PublicKeys",
@@ -55,6 +61,7 @@ __all__ = [
     "Replay",
     "ReplayPosition",
     "RequestBudget",
+    "RequestSpending",
     "SearchBlock",
     "SearchConflict",
     "SearchEvent",
@@ -63,6 +70,7 @@ __all__ = [
     "SignInFailures",
     "SigningSecret",
     "Source",
+    "SourceWatch",
     "StaffException",
     "StaffForm",
     "StaffSession",

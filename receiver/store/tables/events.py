@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, UniqueConstraint, false, text
+from sqlalchemy import JSON, Column, ForeignKey, Index, LargeBinary, UniqueConstraint, and_, false, text
 from sqlmodel import Field, SQLModel
 
-from receiver.model import Agreement, ProofStrength, Status, SubjectKind, Verdict
+from receiver.model import Agreement, ProofStrength, Purpose, Status, SubjectKind, Verdict
 from receiver.store.tables.base import BigKey, key, partial_index, shared_source, source, table_of, time, word
 
 
@@ -175,6 +175,22 @@ class Subject(SQLModel, table=True):
     """Checks since the last claim came."""
     lease: str | None = None
     leased_until: datetime | None = time(nullable=True)
+    purpose: Purpose = word(Purpose, default=Purpose.CLAIM, sa_column_kwargs={"server_default": text("'claim'")})
+    """What the bank is asked for next."""
+    stalled_at: datetime | None = time(nullable=True)
+    """When it was found not to have come to an end for too long; none again once it has."""
+
+
+_subjects = table_of(Subject).c
+DUE = partial_index(
+    "ix_subjects_plan", [_subjects.purpose, _subjects.due_at, _subjects.id], _subjects.due_at.is_not(None)
+)
+OPEN = partial_index(
+    "ix_subjects_open",
+    [_subjects.source_id, _subjects.created_at],
+    and_(_subjects.stalled_at.is_(None), _subjects.status.in_([Status.PENDING, Status.UNKNOWN])),
+)
+STALLED = partial_index("ix_subjects_stalled", [_subjects.kind, _subjects.id], _subjects.stalled_at.is_not(None))
 
 
 class Check(SQLModel, table=True):

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from receiver.model import ExceptionKind, ExceptionState
+from receiver.model import ExceptionKind, ExceptionState, Severity
 from receiver.store.tables.base import source, time, word
 
 
@@ -24,7 +24,7 @@ class StaffException(SQLModel, table=True):
     state: ExceptionState = word(ExceptionState)
     source_id: int = source()
     about: str
-    """What `subject` names: `payment`, `job`, `reference`, `event`, `delivery`, or `reason` of a refusal."""
+    """What `subject` names: `payment`, `job`, `reference`, `event`, `delivery`, `reason` of a refusal, or `source`."""
     subject: str
     event_id: str | None = None
     """An event to look at."""
@@ -46,3 +46,9 @@ class StaffException(SQLModel, table=True):
     handled_by: str | None = None
     """Who acknowledged or resolved it; none where nobody did, or where it was resolved by itself."""
     handled_at: datetime | None = time(nullable=True)
+    presses_at_most: Severity | None = word(Severity, nullable=True)
+    """However much money is at stake, and for however long."""
+    opening: str | None = None
+    """The `place` that it had when it was opened last: by it the one who opened it knows that it was them."""
+    over_at: datetime | None = time(nullable=True)
+    """Since when it is no longer so, where that is looked at over and over."""

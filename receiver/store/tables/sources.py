@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, Column, Index, Integer, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from receiver.model import CredentialChangeKind, CredentialChangeState
+from receiver.model import CredentialChangeKind, CredentialChangeState, Purpose
 from receiver.store.tables.base import UtcDateTime, key, source, source_key, table_of, time, word
 
 
@@ -86,6 +86,63 @@ class RequestBudget(SQLModel, table=True):
     used: int
     blocked_until: datetime | None = time(nullable=True)
     """From the bank's own 429."""
+
+
+class RequestSpending(SQLModel, table=True):
+    """What the requests of a window were made for: a row for each purpose."""
+
+    __tablename__ = "request_spendings"
+
+    source_id: int = source_key()
+    purpose: Purpose = word(Purpose, primary_key=True)
+    window_started_at: datetime = time()
+    """Of the window that was counted last; what was spent in one before it is spent no longer."""
+    used: int
+
+
+class Circuit(SQLModel, table=True):
+    """Whether a source's bank answers at all (circuit breaker), as all processes see it."""
+
+    __tablename__ = "circuits"
+
+    source_id: int = source_key()
+    failures: int = 0
+    """In a row, by which the bank seems to be down."""
+    opened_at: datetime | None = time(nullable=True)
+    """Since when it is down, and not asked but to see whether it is back; none while it is not."""
+    retry_at: datetime | None = time(nullable=True)
+    """When one question may be put to see whether it is back (a probe)."""
+    probes: int = 0
+    """Of those how many have failed since it was opened."""
+    probing_until: datetime | None = time(nullable=True)
+    """While one process puts that question, the others wait."""
+    closed_at: datetime | None = time(nullable=True)
+    """When the bank was back: from then on the number of questions grows step by step."""
+    asked: int = 0
+    """Questions since it was back."""
+    error: str | None = None
+    """The bank's last failure, in words."""
+
+
+class SourceWatch(SQLModel, table=True):
+    """When something about a source was looked at last, by whichever process."""
+
+    __tablename__ = "source_watches"
+
+    source_id: int = source_key()
+    what: str = Field(primary_key=True)
+    looked_at: datetime = time()
+
+
+class Outage(SQLModel, table=True):
+    """Callbacks of a source that could not be taken (503), as far as they were counted: written once that is over."""
+
+    __tablename__ = "outages"
+
+    source_id: int = source_key()
+    began_at: datetime = time()
+    ended_at: datetime = time()
+    number: int
 
 
 class CredentialChange(SQLModel, table=True):

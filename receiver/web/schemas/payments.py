@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_serializer
 
-from receiver.store.payments import AGREEMENTS, EACH_ITEM, STATUSES, CheckRecord, items_of
+from receiver.store.payments import AGREEMENTS, EACH_ITEM, STATUSES, CheckRecord, NextCheck, items_of
 from receiver.web.schemas.base import (
     PAGE,
     Agreement,
@@ -20,6 +20,7 @@ from receiver.web.schemas.base import (
     SourceName,
     Status,
     Time,
+    Truth,
     left_out,
     one_of,
 )
@@ -34,6 +35,8 @@ class PaymentQuery(Query):
     """What the bank's API said. Repeatable."""
     agreement: list[Annotated[Agreement, one_of(AGREEMENTS)]] = Field(default_factory=list)
     """Whether that confirms what callbacks claimed. Repeatable."""
+    stalled: LeftOut[Truth] = left_out()
+    """`true`: only payments that have not come to an end for too long; `false`: only the others."""
     limit: Limit = Field(PAGE, examples=[10])
     """Payments in a page."""
     cursor: LeftOut[str] = left_out()
@@ -71,6 +74,8 @@ class Payment(Answer):
     updated_at: Time
     next_check_at: Time | None = Field(validation_alias="due_at")
     """When the bank is asked next; null where the state is final."""
+    stalled_at: Time | None
+    """When it was found not to have come to an end for too long; null where it has, or is not known for so long."""
 
 
 class Check(Answer):
@@ -91,13 +96,16 @@ class Check(Answer):
 class PaymentWithChecks(Payment):
     """A payment and every check made."""
 
+    next_check_why: str
+    """Why the bank is asked then, and not before; or why it is not asked any more."""
     checks: list[Check]
     """Oldest first."""
 
     @classmethod
-    def made(cls, payment: object, checks: Sequence[object]) -> Self:
-        """Put a payment and its checks together."""
-        return cls(**dict(Payment.of(payment)), checks=[Check.of(check) for check in checks])
+    def made(cls, payment: object, checks: Sequence[object], following: NextCheck) -> Self:
+        """Put a payment and its checks together; `following` is when and why the bank is asked next."""
+        fields = {**dict(Payment.of(payment)), "next_check_at": following.at, "next_check_why": following.why}
+        return cls(**fields, checks=[Check.of(check) for check in checks])
 
 
 class PaymentPage(ListPage):
@@ -145,11 +153,15 @@ class Job(Answer):
     updated_at: Time
     next_check_at: Time | None = Field(validation_alias="due_at")
     """When the bank is asked next; null where the state is final."""
+    stalled_at: Time | None
+    """When it was found not to have come to an end for too long; null where it has, or is not known for so long."""
 
 
 class JobWithItems(Job):
     """A job with every item and every check made."""
 
+    next_check_why: str
+    """Why the bank is asked then, and not before; or why it is not asked any more."""
     failed: int | None
     """How many items failed; null before the bank has told."""
     items: list[JobItem]
@@ -158,8 +170,9 @@ class JobWithItems(Job):
     """Oldest first."""
 
     @classmethod
-    def made(cls, job: object, checks: Sequence[CheckRecord]) -> Self:
-        """Put a job, its checks and what they tell of its items together."""
+    def made(cls, job: object, checks: Sequence[CheckRecord], following: NextCheck) -> Self:
+        """Put a job, its checks and what they tell of its items together; `following` is when it is asked for next."""
         items = [JobItem(**item) for item in items_of(checks)]
         failed = sum(item.status == "failed" for item in items) if items else None
-        return cls(**dict(Job.of(job)), failed=failed, items=items, checks=[Check.of(check) for check in checks])
+        fields = {**dict(Job.of(job)), "next_check_at": following.at, "next_check_why": following.why}
+        return cls(**fields, failed=failed, items=items, checks=[Check.of(check) for check in checks])

@@ -6,9 +6,9 @@ from flask import Response
 
 from receiver.admin import exceptions as acts
 from receiver.admin.sessions import Visitor
-from receiver.model import ExceptionKind, ExceptionState, Role
+from receiver.model import ExceptionKind, ExceptionState, Role, Severity
 from receiver.runtime import Runtime
-from receiver.store.exceptions import UNRESOLVED, Wanted
+from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Wanted
 from receiver.web.staff import lists
 from receiver.web.staff.forms import field
 from receiver.web.staff.page import Page, done
@@ -27,9 +27,12 @@ ABOUT = {
     "late": "Rightly signed, but too long ago or ahead: it waits for the bank, or for a person who accepts it.",
     "conflict": "The same event came again with other content. Lay both side by side.",
     "rejected": "Well-formed, from an address that is allowed, and yet refused: see what would have matched.",
+    "stalled": "It has not come to an end for too long. Ask the bank what keeps it.",
     "recovered": "A sweep found it at the bank, and no callback has come: nothing proves it but the bank's own list.",
-    "amount_differs": "A callback tells of another amount than the bank's own list of that day: ask the bank.",
-    "stalled": "Payments that have not come to an end for too long will stand here.",
+    "amount_differs": "The bank has another amount than the one that a callback claimed.",
+    "subscription_inactive": "The bank has no active subscription that sends callbacks here.",
+    "silence": "No callback has come for longer than there should be none.",
+    "giving_up": "The bank soon stops sending, because what it sends is refused. See what would have matched.",
 }
 """What each kind means, and what to do."""
 
@@ -41,6 +44,9 @@ class Exceptions:
         """Take a process's parts."""
         self._runtime = runtime
 
+    def _severity(self, found: ExceptionRecord) -> Severity:
+        return acts.severity(found, self._runtime.clock(), self._runtime.severities)
+
     @Page("GET /exceptions")
     def exceptions(self, visitor: Visitor) -> Response:
         """List what needs a person: some of each kind, or all of one."""
@@ -48,7 +54,7 @@ class Exceptions:
         wanted = Wanted(states or UNRESOLVED, lists.several("kind", KINDS), lists.several("source"))
         shared: dict[str, Any] = {
             "about": ABOUT,
-            "severity": lambda found: acts.severity(found, self._runtime.clock()),
+            "severity": self._severity,
             "chips": lists.chips("state", "kind", "source"),
             "sources": names(self._runtime),
             "states": STATES,
@@ -72,7 +78,7 @@ class Exceptions:
             f"{str(found.kind).replace('_', ' ').capitalize()}: {found.subject}",
             found=found,
             about=ABOUT.get(str(found.kind), ""),
-            severity=acts.severity(found, self._runtime.clock()),
+            severity=self._severity(found),
             may_act=visitor.may(Role.OPERATOR),
         )
 

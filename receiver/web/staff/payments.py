@@ -48,6 +48,7 @@ class Payments:
             names=chosen,
             statuses=lists.several("status", STATUSES),
             agreements=lists.several("agreement", AGREEMENTS),
+            stalled=lists.one("stalled") == "true" or None,
             below=below,
             limit=lists.PAGE + 1,
         )
@@ -59,7 +60,7 @@ class Payments:
             rows=rows[: lists.PAGE],
             following=rows[lists.PAGE - 1].id if lists.split(rows, lists.PAGE) else None,
             below=below,
-            chips=lists.chips("source", "status", "agreement"),
+            chips=lists.chips("source", "status", "agreement", "stalled"),
             statuses=STATUSES,
             agreements=AGREEMENTS,
             sources=names(self._runtime),
@@ -77,7 +78,7 @@ class Payments:
         return self._show(visitor, source, job_id, SubjectKind.JOB)
 
     def _show(self, visitor: Visitor, source: str, subject: str, kind: SubjectKind) -> Response:
-        found, checks = acts.with_checks(self._runtime, source, subject, kind)
+        found, checks, following = acts.with_checks(self._runtime, source, subject, kind)
         around = acts.around(self._runtime, found)
         shared: dict[str, Any] = {"checks": checks, "items": items_of(checks), "exceptions": around.exceptions}
         return render(
@@ -86,6 +87,7 @@ class Payments:
             fragment="checks",
             kind=str(kind),
             found=found,
+            following=following,
             events=shown_to(visitor, around.events),
             may_act=visitor.may(Role.OPERATOR),
             **shared,

@@ -17,13 +17,13 @@ from store.made import delivery, event, record
 from web.staff.signed_in import message, send, signed_in
 
 from receiver.admin import exceptions
-from receiver.model import ConsumerAct, Role
+from receiver.model import ConsumerAct, ExceptionKind, Role
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
-from receiver.store import api_tokens, consumer_ranges, consumers
+from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments
 from receiver.store.consumer_ranges import Range
-from receiver.store.exceptions import UNRESOLVED, Wanted
+from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
 from receiver.store.sources import SourceRecord
 
 SCRIPT = "<script>alert(1)</script>\"'"
@@ -358,3 +358,28 @@ def test_a_page_that_refreshes_by_itself_holds_no_session(viewer: FlaskClient, c
         clock.forward(600)
         last = viewer.get("/staff/overview", headers={"HX-Request": "true"}).status_code
     assert last == 401
+
+
+def test_a_bank_that_is_down_and_what_concerns_a_whole_source_is_shown(
+    viewer: FlaskClient, parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    pauses = (timedelta(minutes=5), timedelta(minutes=5))
+    with parts.database.write() as connection:
+        circuits.fail(connection, source.id, now=clock(), most=1, pauses=pauses, error=SCRIPT)
+        words = f"no callback: {SCRIPT}"
+        opened = [Opened(ExceptionKind.SILENCE, source.id, "source", source.name, detail=words)]
+        open_all(connection, opened, clock())
+    assert "down since" in viewer.get("/staff/overview").text
+    assert "Tried next" in viewer.get("/staff/sources/bcb").text
+    asked_next = viewer.get("/staff/payments/bcb/FT1").text
+    assert "a callback names it, and the bank was not asked since, though bcb has no API credentials" in asked_next
+    assert "; the bank of bcb is down since" in asked_next
+    (page,) = links(viewer.get("/staff/exceptions?kind=silence").text)
+    shown = viewer.get(page).text
+    assert "presses medium" in shown
+    assert '<a class="button" href="/staff/sources/bcb">' in shown
+    assert not any(SCRIPT in text for text in (asked_next, shown))
+    with parts.database.write() as connection:
+        payments.stall(connection, source.id, clock(), clock(), limit=9)
+    assert links(viewer.get("/staff/payments?stalled=true").text) == ["/staff/payments/bcb/FT1"]

@@ -1,0 +1,63 @@
+"""Callbacks that found no database (503), counted in memory and written down once that is over: for the give-up clock.
+
+Nothing is written while it lasts, and nothing on the way of a callback that is taken. Who sent them is not known then:
+they count whether they were the bank's or not.
+"""
+
+import logging
+import threading
+from datetime import timedelta
+
+from receiver.runtime import Runtime
+from receiver.store import outages, sources
+from receiver.store.database import StoreUnavailable
+from receiver.store.outages import Outage
+
+log = logging.getLogger(__name__)
+
+NAMES_MAX = 1000
+"""Names that are counted: anybody may make one up."""
+
+QUIET = timedelta(seconds=5)
+"""It is over when a callback is taken, and none was missed for so long: in an overload both take turns."""
+
+
+class Missed:
+    """What one process has missed; any number of threads may count."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Start no thread yet: a process that is forked would not have it."""
+        self._database = runtime.database
+        self._clock = runtime.clock
+        self._lock = threading.Lock()
+        self._found: dict[str, Outage] = {}
+
+    def __bool__(self) -> bool:
+        """Whether anything is to be written down, which costs a callback nothing to see."""
+        return bool(self._found)
+
+    def note(self, name: str) -> None:
+        """Count a callback for a source of this name, which there may be or not."""
+        now = self._clock()
+        with self._lock:
+            if name in self._found or len(self._found) < NAMES_MAX:
+                before = self._found.get(name, Outage(now, now, 0))
+                self._found[name] = Outage(before.began_at, now, before.number + 1)
+
+    def is_over(self) -> None:
+        """Have it written down in a thread, now that a callback was taken, once none was missed for a while."""
+        with self._lock:
+            now = self._clock()
+            if not self._found or now - max(each.ended_at for each in self._found.values()) < QUIET:
+                return
+            found, self._found = self._found, {}
+        threading.Thread(target=self.write, args=(found,), name="missed", daemon=True).start()
+
+    def write(self, found: dict[str, Outage]) -> None:
+        """Write down what was missed, of the sources that there are."""
+        try:
+            with self._database.write() as connection:
+                ids = {name: number for number, name in sources.names(connection).items()}
+                outages.note(connection, {ids[name]: each for name, each in found.items() if name in ids})
+        except StoreUnavailable as error:
+            log.warning("how many callbacks were missed is not written down: %s", error)

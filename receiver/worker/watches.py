@@ -1,0 +1,239 @@
+"""What the worker watches about whole sources: silence, payments that do not end, the give-up clock, subscriptions.
+
+What is so over and over is opened once, and resolved by itself once it is so no longer.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from receiver import banks
+from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.banks.abilities import Subscribes
+from receiver.banks.errors import BankError
+from receiver.model import ExceptionKind, Purpose
+from receiver.reconcile import give_up, subscriptions
+from receiver.runtime import Runtime
+from receiver.store import deliveries, events, exceptions, payments, source_watches, sources
+from receiver.store.encryption import DecryptionFailed
+from receiver.store.exceptions import AT_ONCE, Opened
+from receiver.store.payments import Stalled
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
+
+
+def is_within(pause: timedelta, before: datetime | None, now: datetime) -> bool:
+    """Tell whether a pause since `before` is not over; it is where the clock was ahead then, and has been put right."""
+    return before is not None and timedelta(0) <= now - before < pause
+
+
+LOOKED_EVERY = timedelta(minutes=1)
+WARNED_EVERY = timedelta(hours=1)
+
+
+@dataclass
+class QuietSources:
+    """The worker's watch over quiet sources; each process keeps its own count of what it has said."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+    _warned_at: dict[int, datetime] = field(default_factory=dict)
+
+    def look(self) -> int:
+        """Warn of quiet sources, of each once an hour at most, and open that they are. Returns 0: nobody waits for it.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if is_within(LOOKED_EVERY, self._looked_at, now):
+            return 0
+        self._looked_at = now
+        with self.runtime.database.read() as connection:
+            known = {source.id: source for source in sources.every(connection) if source.enabled}
+            quiet = {
+                source_id: words
+                for source_id, source in known.items()
+                if (words := quiet_warning(connection, source, now))
+            }
+        self._warned_at = {each: at for each, at in self._warned_at.items() if each in quiet}
+        for source_id, words in quiet.items():
+            if not is_within(WARNED_EVERY, self._warned_at.get(source_id), now):
+                self._warned_at[source_id] = now
+                log.warning(words)
+        found = [_about_source(ExceptionKind.SILENCE, known[source_id], words) for source_id, words in quiet.items()]
+        follow(self.runtime, ExceptionKind.SILENCE, found)
+        return 0
+
+
+def _about_source(kind: ExceptionKind, source: SourceRecord, words: str) -> Opened:
+    return Opened(kind, source.id, "source", source.name, detail=words)
+
+
+def follow(runtime: Runtime, kind: ExceptionKind, found: Sequence[Opened], undecided: Collection[int] = ()) -> None:
+    """Open what is so by now of a kind, and resolve what is so no longer; of sources that are undecided neither.
+
+    Nothing is written where nothing has changed.
+
+    Raises:
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        changed = exceptions.changes(connection, kind, found, undecided)
+    if changed:
+        with runtime.database.write() as connection:
+            exceptions.apply(connection, changed, runtime.clock())
+
+
+STALLED_LOOKED_EVERY = timedelta(minutes=1)
+
+
+@dataclass
+class StalledPayments:
+    """Finds payments and jobs that have not come to an end for too long, where there is a bank to ask about them."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+
+    def look(self) -> int:
+        """Open one for each, once a minute, some at a time. Returns 0: nobody waits for it.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if is_within(STALLED_LOOKED_EVERY, self._looked_at, now):
+            return 0
+        before = now - timedelta(seconds=self.runtime.settings.stalled_seconds)
+        with self.runtime.database.read() as connection:
+            asked = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
+            found = [source.id for source in asked if payments.has_stalled(connection, source.id, before)]
+        most = max((self._stall(source_id, before, now) for source_id in found), default=0)
+        # What is more than one transaction takes is left to the next rounds, without a pause.
+        self._looked_at = None if most == AT_ONCE else now
+        return 0
+
+    def _stall(self, source_id: int, before: datetime, now: datetime) -> int:
+        with self.runtime.database.write() as connection:
+            noted = payments.stall(connection, source_id, before, now, limit=AT_ONCE)
+            exceptions.open_all(connection, [_stalled(each) for each in noted], now)
+        return len(noted)
+
+
+def _stalled(found: Stalled) -> Opened:
+    says = f"the bank says {found.bank_status}" if found.bank_status else "the bank has not said how it stands"
+    words = f"it is known since {found.created_at:%Y-%m-%d %H:%M} UTC and has not come to an end: {says}"
+    about = (str(found.kind), found.subject, found.last_event_id, None)
+    return Opened(ExceptionKind.STALLED, found.source_id, *about, found.amount, found.currency, 1, words)
+
+
+GIVE_UP_LOOKED_EVERY = timedelta(minutes=1)
+
+
+@dataclass
+class GiveUpClock:
+    """Tells a person a day before a bank stops sending, or when few failures are left."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+
+    def look(self) -> int:
+        """Look at the clock of every source, once a minute. Returns 0: nobody waits for it.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if is_within(GIVE_UP_LOOKED_EVERY, self._looked_at, now):
+            return 0
+        self._looked_at = now
+        found, undecided = [], set()
+        with self.runtime.database.read() as connection:
+            for source in sources.every(connection):
+                clock = give_up.give_up(connection, source, now) if source.enabled else None
+                if clock is not None and clock.is_near(now):
+                    found.append(give_up.warning(source, clock))
+                elif clock is None and source.enabled and give_up.is_undecided(connection, source):
+                    undecided.add(source.id)
+        follow(self.runtime, ExceptionKind.GIVING_UP, found, undecided)
+        return 0
+
+
+SUBSCRIPTIONS_LOOKED_EVERY = timedelta(hours=1)
+
+SUBSCRIPTIONS = "subscriptions"
+
+
+@dataclass
+class Subscriptions:
+    """Asks the banks, once an hour and last of all, whether a subscription is active that sends callbacks here."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = field(default=None, init=False)
+
+    def look(self) -> int:
+        """Ask about the sources that no worker has asked about for an hour. Returns 0: nobody waits for it.
+
+        Nothing is asked where this receiver's own address is not set.
+
+        Raises:
+            StoreUnavailable
+        """
+        now, origin = self.runtime.clock(), self.runtime.settings.public_url
+        if origin is None or is_within(STALLED_LOOKED_EVERY, self._looked_at, now):
+            return 0
+        self._looked_at = now
+        with self.runtime.database.read() as connection:
+            due = [source for source in sources.every(connection) if self._is_due(connection, source, now)]
+        for source in due:
+            with self.runtime.database.write() as connection:
+                every = SUBSCRIPTIONS_LOOKED_EVERY
+                is_ours = source_watches.claim(connection, source.id, SUBSCRIPTIONS, now=now, every=every)
+            if is_ours:
+                self._ask(source, origin)
+        return 0
+
+    def _is_due(self, connection: Connection, source: SourceRecord, now: datetime) -> bool:
+        if not (source.enabled and source.has_credentials and isinstance(banks.named(source.bank), Subscribes)):
+            return False
+        return source_watches.is_due(connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_LOOKED_EVERY)
+
+    def _ask(self, source: SourceRecord, origin: str) -> None:
+        own = subscriptions.address(self.runtime.settings, source, origin)
+        try:
+            faults = subscriptions.look(BankSession(self.runtime, source, Purpose.SWEEP), source, own)
+        except (BankError, BudgetSpent, DecryptionFailed) as error:
+            log.info("the subscriptions of %s can't be looked at: %s", source.name, error)
+            return
+        kind = ExceptionKind.SUBSCRIPTION_INACTIVE
+        found = [_about_source(kind, source, "; ".join(faults))] if faults else []
+        with self.runtime.database.read() as connection:
+            others = {each.id for each in sources.every(connection)} - {source.id}
+        follow(self.runtime, kind, found, others)
+
+
+def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:
+    """Return in words that a source is quiet for longer than it should be; none where it is not.
+
+    What was rejected does not count: it was not the bank's.
+    """
+    bank = banks.named(source.bank)
+    since = bank.silent_since(source.options, now)
+    if since is None:
+        return None
+    latest = events.latest(connection, source.id)
+    if max(latest or source.created_at, source.created_at) > since:
+        return None
+    # No new event; the bank may still have repeated one.
+    if deliveries.latest_genuine(connection, source.id, since=since) is not None:
+        return None
+    last = (
+        f"since {latest:%Y-%m-%d %H:%M} UTC"
+        if latest
+        else f"since it was added at {source.created_at:%Y-%m-%d %H:%M} UTC"
+    )
+    return f"no callback for source {source.name} {last}: {bank.silence_means}"

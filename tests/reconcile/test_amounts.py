@@ -1,0 +1,92 @@
+"""A callback's amount against the bank's answer: exact, and only where the two can be compared."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bank import deposit
+from conftest import StandingClock
+from reconcile.conftest import book, tell
+
+from receiver.admin import exceptions
+from receiver.banks.bcb.api import _money
+from receiver.banks.protocol import Money
+from receiver.model import ExceptionKind
+from receiver.reconcile.amounts import NET_OF_FEES
+from receiver.runtime import Runtime
+from receiver.simulator.bcb import Simulator
+from receiver.store.exceptions import ExceptionRecord, Wanted
+from receiver.worker.loop import Worker
+
+
+def differing(parts: Runtime, *states: str) -> list[ExceptionRecord]:
+    kinds = [ExceptionKind.AMOUNT_DIFFERS]
+    return exceptions.listing(parts, Wanted(states or ("open",), kinds), limit=9)
+
+
+def tell_amount(parts: Runtime, amount: str, currency: str = "USD", **more: Any) -> str:
+    told = tell(parts, deposit(transactionId="FT1", value={"amount": amount, "currency": currency}, **more))
+    return str(told["events"][0])
+
+
+def test_another_amount_is_opened_once_and_says_that_it_may_be_net_of_fees(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Pending", 60), ("Completed", 0))
+    event_id = tell_amount(parts, "20000.01")
+    worker.run_once()
+    clock.forward(61)
+    worker.run_once()
+    (found,) = differing(parts)
+    assert (found.about, found.subject, found.event_id, found.amount) == ("event", event_id, event_id, "20000.01")
+    words = "the callback claims 20000.01 USD, and the bank has 1000.00 USD"
+    assert found.detail == f"{words}; {NET_OF_FEES}"
+    assert exceptions.severity(found, clock()) == "low"
+
+
+def test_the_same_amount_however_it_is_written_is_none(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_amount(parts, "1000.0")
+    worker.run_once()
+    assert differing(parts, "open", "resolved") == []
+
+
+def test_another_currency_is_not_compared(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_amount(parts, "5.00", "BMD")
+    worker.run_once()
+    assert differing(parts) == []
+
+
+def test_one_of_several_events_that_has_it_is_enough_and_resolves_the_others(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_amount(parts, "2.50")
+    worker.run_once()
+    assert len(differing(parts)) == 1
+    # Fees share the payment's id.
+    tell_amount(parts, "1000.00")
+    worker.run_once()
+    assert differing(parts) == []
+    (resolved,) = differing(parts, "resolved")
+    assert (resolved.amount, resolved.handled_by) == ("2.50", None)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"amount": "5.00", "currency": "USD"}, Money(Decimal("5.00"), "USD")),
+        ({"amount": Decimal("-5.00")}, Money(Decimal("5.00"), None)),
+        (Decimal("7"), Money(Decimal("7"), None)),
+        ("seven", None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_an_amount_of_the_banks_is_read_in_every_shape(given: Any, found: Money | None) -> None:
+    assert _money({"creditAmount": given}, "creditAmount") == found
