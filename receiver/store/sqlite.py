@@ -27,6 +27,9 @@ CACHE_KIB = 32 * 1024
 LEAST_VERSION = (3, 35)
 """The first that knows `RETURNING`."""
 
+INCREMENTAL = 2
+"""SQLite's word for a file that can give back what it does not need, a little at a time (`auto_vacuum`)."""
+
 PRAGMAS: dict[str, tuple[str | int, str | int]] = {
     "journal_mode": ("WAL", "wal"),
     "synchronous": ("FULL", 2),
@@ -92,6 +95,8 @@ def sqlite_engine(url: str) -> Engine:
     def prepare(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not open transactions of its own: `begin` below chooses their kind.
         dbapi_connection.isolation_level = None
+        # It takes effect in a file that is empty yet, and so before all else; in another one it does nothing.
+        dbapi_connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}").close()
         for name, (value, read) in PRAGMAS.items():
             dbapi_connection.execute(f"PRAGMA {name}={value}").close()
             if (found := dbapi_connection.execute(f"PRAGMA {name}").fetchone()) != (read,):

@@ -19,6 +19,7 @@ from receiver.worker.chores import (
     Exceptions,
     Presence,
     QuietSources,
+    Retention,
     SearchIndex,
     refresh_public_keys,
 )
@@ -91,6 +92,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         Exceptions(runtime).look,
         BulkChecks(runtime, reconciler).check_due,
         Sweeps(runtime).step,
+        Retention(runtime).look,
     )
 
 

@@ -7,6 +7,7 @@ from receiver.store.tables.exceptions import StaffException
 from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
 from receiver.store.tables.reconciliation import BankLine, Recovery, Sweep
 from receiver.store.tables.replays import Replay, ReplayPosition
+from receiver.store.tables.retention import EventHold, RetentionLeft, RetentionProgress, RetentionTurn
 from receiver.store.tables.search import (
     Facets,
     SearchBlock,
@@ -40,6 +41,7 @@ __all__ = [
     "CredentialChange",
     "Delivery",
     "Event",
+    "EventHold",
     "Facets",
     "FeedEntry",
     "FeedHead",
@@ -52,6 +54,9 @@ __all__ = [
     "Replay",
     "ReplayPosition",
     "RequestBudget",
+    "RetentionLeft",
+    "RetentionProgress",
+    "RetentionTurn",
     "SearchBlock",
     "SearchConflict",
     "SearchEvent",

@@ -1,0 +1,153 @@
+"""Runs of retention: part by part, with pauses in which callbacks have the database to themselves.
+
+Nothing is remembered between two parts but what is in the database, so a kill at any instant costs nothing, and any
+number of workers may run this: one of them removes at a time.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from receiver.model import RetentionKind
+from receiver.retention import policy
+from receiver.runtime import Runtime
+from receiver.store import retention, retention_parts, sources
+from receiver.store.database import Contended
+from receiver.store.retention import Limits, Part, Progress, Rule, Taken
+
+LEFT_EVERY = timedelta(hours=1)
+"""How often what was held back is looked at once more."""
+
+REST = 2.0
+"""How long to pause after a transaction, as a multiple of how long that took: callbacks have the rest of the time."""
+
+REST_SECONDS_MAX = 0.5
+
+Rest = Callable[[float], None]
+
+
+class Step(NamedTuple):
+    """What a part came to; `left` were held back, and is none of those that were before."""
+
+    source_id: int
+    kind: RetentionKind
+    removed: int
+    left: int
+
+
+@dataclass
+class Run:
+    """Removes all that is due at one time, one part after the other."""
+
+    runtime: Runtime
+    now: datetime
+    names: Sequence[str] = ()
+    """The sources whose own things are removed; none for all, and the feed."""
+    counts_only: bool = False
+    looks_at_left: bool = False
+    """Whether what was held back is looked at once more however soon that is."""
+    rest: Rest = time.sleep
+    _is_busy: bool = field(default=False, init=False)
+
+    def steps(self) -> Iterator[Step]:
+        """Do one part after the other, until nothing is left to do or another worker is at it.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self.runtime.database.read() as connection:
+            known = sources.every(connection)
+        rules = policy.rules(self.runtime.settings, known, self.now, self.names)
+        for rule in rules:
+            yield from self._of_rule(rule)
+            if self._is_busy:
+                return
+        if rules and not self.counts_only:
+            yield from self._give_back()
+            self._note_end()
+
+    def _note_end(self) -> None:
+        if not self.names:
+            with self.runtime.database.write() as connection:
+                retention.note_looked_at(connection, self.now)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it ended because another worker removes just now."""
+        return self._is_busy
+
+    def _of_rule(self, rule: Rule) -> Iterator[Step]:
+        at = self._progress(rule)
+        if self._wants_left(at):
+            begins = at._replace(left_through="") if self.counts_only else at
+            yield from self._parts(rule, begins, retention_parts.look_left)
+        if not self._is_busy:
+            yield from self._parts(rule, self._progress(rule), retention_parts.look)
+
+    def _wants_left(self, at: Progress) -> bool:
+        if not at.through or at.kind == RetentionKind.REJECTED:
+            return False
+        is_long_ago = at.left_at is None or not timedelta(0) <= self.now - at.left_at < LEFT_EVERY
+        return self.looks_at_left or bool(at.left_through) or is_long_ago
+
+    def _progress(self, rule: Rule) -> Progress:
+        with self.runtime.database.read() as connection:
+            return retention.progress(connection, rule.source_id, rule.kind)
+
+    def _parts(self, rule: Rule, at: Progress, look: "Look") -> Iterator[Step]:
+        is_last = False
+        while not is_last:
+            with self.runtime.database.read() as connection:
+                limits = policy.limits(connection, self.runtime.settings, self.now, counts_only=self.counts_only)
+                part = look(connection, rule, limits, at)
+            is_last = part.is_last
+            if self.counts_only:
+                at = _behind(part)
+                yield Step(rule.source_id, rule.kind, len(part.remove), len(part.left))
+                continue
+            if _changes(part):
+                taken = self._take(part)
+                if taken is None:
+                    return
+                yield Step(rule.source_id, rule.kind, taken.removed, taken.left)
+            at = self._progress(rule)
+
+    def _take(self, part: Part) -> Taken | None:
+        """Do a part, and pause; none where another worker is at it."""
+        started = time.monotonic()
+        try:
+            with self.runtime.database.write() as connection:
+                taken = retention.take(connection, part, self.now)
+        except Contended:
+            # Callbacks go first: another time, it is looked up anew.
+            taken = None
+        self._is_busy = taken is None
+        self.rest(min(REST_SECONDS_MAX, REST * (time.monotonic() - started)))
+        return taken
+
+    def _give_back(self) -> Iterator[Step]:
+        """Give back what of the file is not needed any more, where it is one of SQLite."""
+        while self.runtime.database.is_sqlite and self.runtime.database.give_back():
+            self.rest(REST_SECONDS_MAX / 10)
+            yield Step(retention.FEED, RetentionKind.FEED, 0, 0)
+
+
+Look = Callable[[Connection, Rule, Limits, Progress], Part]
+
+
+def _behind(part: Part) -> Progress:
+    """Return how far it would be, had it been done."""
+    if part.is_left:
+        return part.before._replace(left_through=part.through)
+    return part.before._replace(through=part.through)
+
+
+def _changes(part: Part) -> bool:
+    """Tell whether there is anything to write down."""
+    at = part.before
+    is_elsewhere = (at.through, at.stopped_by) != (part.through, part.stopped_by)
+    return bool(part.is_left or part.remove or part.left or is_elsewhere)
