@@ -134,9 +134,7 @@ def url(name: str) -> Option:
 
 
 def watch() -> tuple[Option, ...]:
-    """Make the options of every bank: after how many quiet hours to warn, which hours count, its business days, and
-    for how many days to store what came.
-    """
+    """Make the options of every bank: when to warn that it is quiet, its business days, how long to store what came."""
 
     def hours(value: Any) -> str:
         business_hours.read(str(value))

@@ -184,7 +184,7 @@ class _Refused(NamedTuple):
     proven: bool
 
 
-def _look_at_rejected(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
+def _look_at_rejected(connection: Connection, rule: Rule, _limits: Limits, at: Progress) -> Part:
     """Look through them all each time: they are bounded in number."""
     is_of = pagination.beside(_deliveries.c.source_id, [rule.source_id], 0)
     query = (
