@@ -66,20 +66,22 @@ def test_payloads_go_after_their_days_and_a_hold_spares_one(
 
 def test_wrong_use_of_holds_and_retention(cli: Cli, known: SourceRecord, event_id: str) -> None:
     assert known.name == "bcb"
-    for words in (
+    wrong: tuple[tuple[str, ...], ...] = (
         ("events", "hold", event_id),
         ("events", "hold", "--release"),
         ("retention", "run", "bcc"),
         ("db", "copy"),
         ("db", "copy", "--to", "postgresql+psycopg://a:secret@127.0.0.1/x"),
-    ):
+    )
+    for words in wrong:
         assert cli.run(*words).exit_code == 2, words
-    for words, reason in (
+    failing: tuple[tuple[tuple[str, ...], str], ...] = (
         (("events", "hold", "evt_none", "--reason", "x"), "there is no event"),
         (("events", "hold", event_id, "--release"), "is not on hold"),
         (("events", "hold", event_id, "--reason", " "), "give a reason"),
         (("db", "copy", "--to", "mysql://x"), "neither sqlite"),
-    ):
+    )
+    for words, reason in failing:
         found = cli.run(*words)
         assert (found.exit_code, reason in found.stderr) == (1, True), words
 

@@ -6,7 +6,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from store.made import delivery, event, record
 from store.test_retention import DAY, run, stored_for
-from web.reading import got
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -37,7 +36,7 @@ def test_a_payload_that_is_gone_is_410_and_all_else_of_the_event_is_there(
         gone = client.get(f"/api/v1/events/{old[0]}/{ending}", headers=token)
         assert (gone.status_code, "is not stored any more" in gone.text) == (410, True)
     assert client.get(f"/api/v1/events/{old[3]}/raw", headers=token).status_code == 200
-    shown = got(client, f"/api/v1/events/{old[0]}", token)
+    shown = client.get(f"/api/v1/events/{old[0]}", headers=token).get_json()
     assert (shown["subject"], shown["on_hold"], len(shown["payload_sha256"])) == ("FT0", False, 64)
 
 
@@ -46,9 +45,9 @@ def test_the_list_says_what_is_on_hold(
 ) -> None:
     with parts.database.write() as connection:
         holds.put(connection, old[1], "a court asks", "cli:ann", clock())
-    listed = got(client, "/api/v1/events", token)["data"]
+    listed = client.get("/api/v1/events", headers=token).get_json()["data"]
     assert [each["id"] for each in listed if each["on_hold"]] == [old[1]]
-    searched = got(client, "/api/v1/events?q=FT1", token)["data"]
+    searched = client.get("/api/v1/events?q=FT1", headers=token).get_json()["data"]
     assert [each["on_hold"] for each in searched] == [True]
 
 
@@ -56,11 +55,11 @@ def test_the_feed_begins_with_what_is_stored_and_older_cursors_are_410(
     parts: Runtime, client: FlaskClient, token: dict[str, str], source: SourceRecord, clock: StandingClock
 ) -> None:
     stored_for(parts, feed=1)
-    beginning = got(client, "/api/v1/feed", token)["next"]
+    beginning = client.get("/api/v1/feed", headers=token).get_json()["next"]
     for number in range(3):
         record(parts, delivery(parts, source), event(parts, f"FT{number}"))
-    first = got(client, f"/api/v1/feed?after={beginning}&limit=1", token)["next"]
-    all_read = got(client, "/api/v1/feed", token)["next"]
+    first = client.get(f"/api/v1/feed?after={beginning}&limit=1", headers=token).get_json()["next"]
+    all_read = client.get("/api/v1/feed", headers=token).get_json()["next"]
     clock.forward(2 * DAY)
     record(parts, delivery(parts, source), event(parts, "FT9"))
     assert run(parts) == {"feed": 3}
@@ -71,7 +70,7 @@ def test_the_feed_begins_with_what_is_stored_and_older_cursors_are_410(
         assert "all up to position 3 were removed" in gone.text
         assert "Begin anew" in gone.text
     for address in ("/api/v1/feed", f"/api/v1/feed?after={all_read}", "/api/v1/feed?limit=1"):
-        page = got(client, address, token)
+        page = client.get(address, headers=token).get_json()
         assert [entry["position"] for entry in page["data"]] == [4]
         assert client.get(f"/api/v1/feed?after={page['next']}", headers=token).status_code == 200
 
@@ -80,7 +79,7 @@ def test_a_new_consumer_begins_with_what_is_stored_and_an_idle_one_that_was_pass
     parts: Runtime, client: FlaskClient, token: dict[str, str], old: list[str]
 ) -> None:
     assert old
-    page = got(client, "/api/v1/consumers/new/feed", token)
+    page = client.get("/api/v1/consumers/new/feed", headers=token).get_json()
     assert [entry["position"] for entry in page["data"]] == [4]
     with parts.database.write() as connection:
         connection.execute(text("UPDATE consumers SET position = 1"))
@@ -89,7 +88,7 @@ def test_a_new_consumer_begins_with_what_is_stored_and_an_idle_one_that_was_pass
     for to, status in (("2026-03-01T00:00:00Z", 410), ("beginning", 200), ("2026-03-06T12:00:00Z", 200)):
         moved = client.post("/api/v1/consumers/new/seek", headers=token, json={"to": to})
         assert moved.status_code == status, moved.text
-    assert [e["position"] for e in got(client, "/api/v1/consumers/new/feed", token)["data"]] == [4]
+    assert [e["position"] for e in client.get("/api/v1/consumers/new/feed", headers=token).get_json()["data"]] == [4]
 
 
 def test_a_plan_of_a_replay_says_what_is_gone(client: FlaskClient, token: dict[str, str], old: list[str]) -> None:

@@ -336,3 +336,20 @@ def test_a_page_that_refreshes_by_itself_holds_no_session(viewer: FlaskClient, c
         clock.forward(600)
         last = viewer.get("/staff/overview", headers={"HX-Request": "true"}).status_code
     assert last == 401
+
+
+def test_an_operator_holds_an_event_and_releases_it_on_its_page(
+    operator: FlaskClient, viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    address = f"/staff/events/{told(parts, bank)}"
+    assert "Hold" not in viewer.get(address).text
+    assert send(viewer, f"{address}/hold", address, reason="a court asks").status_code == 403
+    assert send(operator, f"{address}/hold", address, reason=" ").status_code == 303
+    assert "Give a reason" in message(operator)
+    send(operator, f"{address}/hold", address, reason=SCRIPT)
+    page = operator.get(address).text
+    assert "Nothing of it is removed" in page
+    assert "on hold" in page
+    assert "<script>alert" not in page
+    send(operator, f"{address}/release", address, reason="")
+    assert "Release" not in operator.get(address).text
