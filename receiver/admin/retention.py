@@ -15,6 +15,9 @@ from receiver.store import feed, held_back, holds, retention, sources
 from receiver.store.held_back import ConsumerFloor
 from receiver.store.retention import FEED
 
+TURN_SECONDS = 0.1
+"""How long to wait where another one removes just now."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -86,8 +89,8 @@ def status(runtime: Runtime) -> Status:
 def run(runtime: Runtime, who: str, names: Sequence[str] = (), *, counts_only: bool = False) -> Iterator[Step]:
     """Remove what is due now, or only count it, part by part; audited as `retention.run` before anything is removed.
 
-    `names` are the sources whose own things are removed; none for all, and the feed. It ends early, without an error,
-    where a worker removes just now: that goes on by itself.
+    `names` are the sources whose own things are removed; none for all, and the feed. Where a worker removes just now the
+    two take turns.
 
     Raises:
         NameUnknown
@@ -98,4 +101,10 @@ def run(runtime: Runtime, who: str, names: Sequence[str] = (), *, counts_only: b
     index_all(runtime.database)
     if not counts_only:
         note(runtime, who, "retention.run", {"sources": list(names)})
-    yield from Run(runtime, runtime.clock(), names, counts_only, looks_at_left=True).steps()
+    now = runtime.clock()
+    made = Run(runtime, now, names, counts_only, looks_at_left=True)
+    yield from made.steps()
+    while made.is_busy:
+        made.rest(TURN_SECONDS)
+        made = Run(runtime, now, names)
+        yield from made.steps()

@@ -109,3 +109,12 @@ def test_who_may_not_read_payloads_is_not_told_whether_they_are_there(
     assert client.get(f"/api/v1/events/{old[0]}/raw", headers=reader).status_code == 403
     other = make_token(parts, "payloads:read", sources=("other",), name="other")
     assert client.get(f"/api/v1/events/{old[0]}/raw", headers=other).status_code == 404
+
+
+def test_a_search_by_the_banks_answer_finds_events_whose_entries_are_gone(
+    parts: Runtime, client: FlaskClient, token: dict[str, str], old: list[str]
+) -> None:
+    with parts.database.write() as connection:
+        connection.execute(text("UPDATE subjects SET agreement = 'contradicted' WHERE subject = 'FT1'"))
+    found = client.get("/api/v1/events?agreement=contradicted", headers=token).get_json()["data"]
+    assert [each["id"] for each in found] == [old[1]]
