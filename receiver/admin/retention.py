@@ -89,8 +89,8 @@ def status(runtime: Runtime) -> Status:
 def run(runtime: Runtime, who: str, names: Sequence[str] = (), *, counts_only: bool = False) -> Iterator[Step]:
     """Remove what is due now, or only count it, part by part; audited as `retention.run` before anything is removed.
 
-    `names` are the sources whose own things are removed; none for all, and the feed. Where a worker removes just now the
-    two take turns.
+    `names` are the sources whose own things are removed; none for all, and the feed. Where a worker removes at the same
+    time the two take turns.
 
     Raises:
         NameUnknown

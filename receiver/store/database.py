@@ -195,8 +195,10 @@ class Database:
         if mode != INCREMENTAL or surplus <= 0:
             return False
         with self.write() as connection:
-            # It goes on for as long as it is asked for rows.
-            connection.exec_driver_sql(f"PRAGMA incremental_vacuum({min(surplus, GIVEN_BACK_PAGES)})").fetchall()
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+            # It goes on for as long as it is asked for rows, though it has none to show.
+            driver.execute(f"PRAGMA incremental_vacuum({min(surplus, GIVEN_BACK_PAGES)})").fetchall()
         return surplus > GIVEN_BACK_PAGES
 
     def readable_by_others(self) -> str | None:
