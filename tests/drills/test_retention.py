@@ -110,7 +110,7 @@ def test_900_000_payloads_go_while_200_callbacks_a_second_are_answered_in_50_ms(
     kind = live.database.engine.dialect.name
     _made_durable(live)
     old = filled(live, MANY)
-    load = Generator(tmp_path)
+    load, sizes = Generator(tmp_path), _sizes(live)
     before = _callbacks(load, server, tmp_path)
     print(f"{kind}: without retention p50 {before['p50']:.1f} ms, p99 {before['p99']:.1f} ms")
     sent, slowest = before["ok"], 0.0
@@ -125,6 +125,7 @@ def test_900_000_payloads_go_while_200_callbacks_a_second_are_answered_in_50_ms(
                 f"{kind}: {gone / SECONDS:.0f} payloads a second, p50 {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms"
             )
     print(f"{kind}: {removed(live)} payloads in {time.monotonic() - started:.0f} s, p99 {slowest:.1f} ms at most")
+    print(f"{kind}: {sizes}, and {_sizes(live)} afterwards")
     assert slowest < P99_MS
     assert_only_what_is_old_is_gone(live, int(sent))
 
@@ -137,6 +138,22 @@ def _callbacks(load: Generator, server: WebServer, folder: Path) -> dict[str, fl
     assert found.errors == 0, found.load
     assert not found.load["ran_dry"]
     return found.load
+
+
+def _sizes(parts: Runtime) -> str:
+    """How much the database takes, and how much of that is free for what comes next."""
+    with parts.database.read() as connection:
+        if parts.database.is_sqlite:
+            pages, unused = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "freelist_count")
+            )
+            return f"{pages * 4096 / 1e6:.0f} MB, {unused * 4096 / 1e6:.0f} MB of them free"
+        query = (
+            "SELECT pg_total_relation_size(relid), n_dead_tup, autovacuum_count FROM pg_stat_user_tables"
+            " WHERE relname = 'deliveries'"
+        )
+        size, dead, vacuumed = connection.execute(text(query)).one()
+        return f"{size / 1e6:.0f} MB of deliveries, {dead} dead rows, vacuumed {vacuumed} times"
 
 
 def _made_durable(parts: Runtime) -> None:
