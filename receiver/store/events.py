@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, exists, select, union
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, select, union
 
 from receiver.model import ProofStrength, Status, SubjectKind, Verdict
 from receiver.store import pagination, sources
@@ -95,9 +95,10 @@ def listing(connection: Connection, wanted: Filter, *, below: str | None, limit:
 
 def _named(rows: FromClause) -> Select[Any]:
     """Select the records of rows of the table, each with its source's name and bank."""
-    on_hold = exists(select(_holds.c.event_id)).where(_holds.c.event_id == rows.c.id)
+    on_hold = _holds.c.event_id.is_not(None)
     columns = columns_of(EventRecord, rows, source=_sources.c.name, bank=_sources.c.bank, on_hold=on_hold)
-    return select(*columns).join_from(rows, _sources, _sources.c.id == rows.c.source_id)
+    named = select(*columns).join_from(rows, _sources, _sources.c.id == rows.c.source_id)
+    return named.outerjoin(_holds, _holds.c.event_id == rows.c.id)
 
 
 def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -85,18 +86,23 @@ def sqlite_engine(url: str) -> Engine:
         hide_parameters=True,
     )
 
+    made_by: set[int] = set()
+
     @event.listens_for(engine, "do_connect")
     def make(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
         # SQLite would make it as the umask has it; its log gets the mode of the database. It opens it afterwards.
         with suppress(OSError):
             os.close(open_private(Path(path or "")))
+            made_by.add(threading.get_ident())
 
     @event.listens_for(engine, "connect")
     def prepare(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not open transactions of its own: `begin` below chooses their kind.
         dbapi_connection.isolation_level = None
-        # It takes effect in a file that is empty yet, and so before all else; in another one it does nothing.
-        dbapi_connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}").close()
+        if threading.get_ident() in made_by:
+            # It takes effect in a file that is empty yet, and so before all else; in another one it waits for writers.
+            made_by.discard(threading.get_ident())
+            dbapi_connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}").close()
         for name, (value, read) in PRAGMAS.items():
             dbapi_connection.execute(f"PRAGMA {name}={value}").close()
             if (found := dbapi_connection.execute(f"PRAGMA {name}").fetchone()) != (read,):

@@ -83,7 +83,7 @@ class Event:
         """Release an event that is on hold; the audit log notes it."""
         message = "Released: it goes as everything else of its age."
         return done(
-            lambda: acts.release(self._runtime, visitor.who, event_id, field("reason") or None),
+            lambda: acts.release(self._runtime, visitor.who, event_id, field("reason", needed=False) or None),
             url("events", event_id),
             message,
         )
