@@ -6,7 +6,7 @@ number of workers may run this: one of them removes at a time.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -26,6 +26,9 @@ REST = 2.0
 """How long to pause after a transaction, as a multiple of how long that took: callbacks have the rest of the time."""
 
 REST_SECONDS_MAX = 0.5
+
+PASSED_MAX = 50
+"""Parts in a row with nothing to do after which how far it is is written down all the same."""
 
 Rest = Callable[[float], None]
 
@@ -98,23 +101,26 @@ class Run:
         with self.runtime.database.read() as connection:
             return retention.progress(connection, rule.source_id, rule.kind)
 
-    def _parts(self, rule: Rule, at: Progress, look: "Look") -> Iterator[Step]:
-        is_last = False
+    def _parts(self, rule: Rule, stored: Progress, look: "Look") -> Iterator[Step]:
+        """Do one part after the other, from how far it is stored to be."""
+        at, passed, is_last = stored, 0, False
         while not is_last:
             with self.runtime.database.read() as connection:
                 limits = policy.limits(connection, self.runtime.settings, self.now, counts_only=self.counts_only)
                 part = look(connection, rule, limits, at)
-            is_last = part.is_last
+            at, is_last = _behind(part), part.is_last
             if self.counts_only:
-                at = _behind(part)
                 yield Step(rule.source_id, rule.kind, len(part.remove), len(part.left))
-                continue
-            if _changes(part):
+            elif _is_empty(part) and not is_last and passed < PASSED_MAX:
+                # What is another source's takes no transaction.
+                passed += 1
+            elif _changes(part := replace(part, before=stored)):
                 taken = self._take(part)
                 if taken is None:
                     return
                 yield Step(rule.source_id, rule.kind, taken.removed, taken.left)
-            at = self._progress(rule)
+                at, passed = self._progress(rule), 0
+                stored = at
 
     def _take(self, part: Part) -> Taken | None:
         """Do a part, and pause; none where another worker is at it."""
@@ -146,8 +152,13 @@ def _behind(part: Part) -> Progress:
     return part.before._replace(through=part.through)
 
 
+def _is_empty(part: Part) -> bool:
+    """Tell whether nothing is to be done but to note how far it is."""
+    return not (part.remove or part.left or part.cleared)
+
+
 def _changes(part: Part) -> bool:
     """Tell whether there is anything to write down."""
     at = part.before
     is_elsewhere = (at.through, at.stopped_by) != (part.through, part.stopped_by)
-    return bool(part.is_left or part.remove or part.left or is_elsewhere)
+    return part.is_left or is_elsewhere or not _is_empty(part)

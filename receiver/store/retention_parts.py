@@ -20,7 +20,7 @@ from receiver.store.tables import Check, Delivery, FeedEntry, RetentionLeft, Sea
 _deliveries, _checks, _entries, _subjects = (table_of(model) for model in (Delivery, Check, FeedEntry, Subject))
 _left, _indexed = table_of(RetentionLeft), table_of(SearchProgress)
 
-PART = 200
+PART = 100
 """Rows that are looked at for one transaction: on SQLite callbacks wait for it, a few milliseconds."""
 
 
