@@ -29,8 +29,7 @@ class EntriesRemoved(Gone):
     def __init__(self, removed: int) -> None:
         super().__init__(
             f"entries behind this place are stored no longer: all up to position {removed} were removed for their age. "
-            "Begin anew from what is stored (without a cursor; a consumer: `seek` to `beginning`), and find out "
-            "otherwise what came in between"
+            "Begin anew without a cursor (a consumer: `seek` to `beginning`), and look up what came in between"
         )
 
 
