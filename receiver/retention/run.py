@@ -23,7 +23,8 @@ LEFT_EVERY = timedelta(hours=1)
 """How often what was held back is looked at once more."""
 
 REST = 2.0
-"""How long to pause after a transaction, as a multiple of how long that took: callbacks have the rest of the time."""
+"""How long to pause after a part, as a multiple of how long it took to look it up and do it: of the processor, and of
+the database, callbacks have two thirds at least."""
 
 REST_SECONDS_MAX = 0.5
 
@@ -103,7 +104,7 @@ class Run:
 
     def _parts(self, rule: Rule, stored: Progress, look: "Look") -> Iterator[Step]:
         """Do one part after the other, from how far it is stored to be."""
-        at, passed, is_last = stored, 0, False
+        at, passed, is_last, began = stored, 0, False, time.monotonic()
         while not is_last:
             with self.runtime.database.read() as connection:
                 limits = policy.limits(connection, self.runtime.settings, self.now, counts_only=self.counts_only)
@@ -116,15 +117,15 @@ class Run:
                 passed += 1
             elif _changes(part := replace(part, before=stored)):
                 taken = self._take(part)
+                self.rest(min(REST_SECONDS_MAX, REST * (time.monotonic() - began)))
                 if taken is None:
                     return
                 yield Step(rule.source_id, rule.kind, taken.removed, taken.left)
                 at, passed = self._progress(rule), 0
-                stored = at
+                stored, began = at, time.monotonic()
 
     def _take(self, part: Part) -> Taken | None:
-        """Do a part, and pause; none where another worker is at it."""
-        started = time.monotonic()
+        """Do a part; none where another worker is at it."""
         try:
             with self.runtime.database.write() as connection:
                 taken = retention.take(connection, part, self.now)
@@ -132,7 +133,6 @@ class Run:
             # Callbacks go first: another time, it is looked up anew.
             taken = None
         self._is_busy = taken is None
-        self.rest(min(REST_SECONDS_MAX, REST * (time.monotonic() - started)))
         return taken
 
     def _give_back(self) -> Iterator[Step]:
