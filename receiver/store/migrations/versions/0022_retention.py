@@ -9,7 +9,7 @@ from alembic import op
 from receiver.store.tables.base import BigKey, UtcDateTime
 
 revision = "0022"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
