@@ -186,6 +186,36 @@ class ReplayState(StrEnum):
         return self in (ReplayState.DONE, ReplayState.CANCELLED)
 
 
+class RetentionKind(StrEnum):
+    """What is removed once it is old enough, each with a number of days of its own; the audit log never is."""
+
+    PAYLOAD = "payload"
+    """The bodies of deliveries that were proven genuine."""
+    HEADERS = "headers"
+    """Their headers; a delivery's body goes before them."""
+    REJECTED = "rejected"
+    """Rejected deliveries, as a whole."""
+    CHECKS = "checks"
+    """Questions to banks, and their answers; a payment keeps its status."""
+    FEED = "feed"
+    """Entries of the feed, from its beginning on."""
+
+
+class HeldBack(StrEnum):
+    """Why something stays though it is old enough to be removed."""
+
+    ON_HOLD = "on_hold"
+    """A person holds its event."""
+    UNREAD = "unread"
+    """A consumer has not acknowledged it."""
+    NOT_FINAL = "not_final"
+    """The bank has given no final answer about its payment or job."""
+    EXCEPTION = "exception"
+    """A person has to look at it."""
+    WAITING = "waiting"
+    """A late or rejected delivery, of which events may still be made; or a body that goes first."""
+
+
 class ExceptionKind(StrEnum):
     """Why a person has to look at something; more kinds may come, and need no migration."""
 

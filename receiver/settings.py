@@ -130,6 +130,12 @@ class Settings(BaseSettings):
     oidc_roles: Annotated[tuple[tuple[str, str], ...], NoDecode] = Field(
         (), description="comma-separated VALUE=ROLE: viewer, operator, approver, admin, or payloads"
     )
+    retention_payload_days: int = Field(0, ge=0, le=36500, description="days, 0 to 36500; 0 for ever")
+    retention_headers_days: int = Field(0, ge=0, le=36500, description="days, 0 to 36500; 0 for ever")
+    retention_rejected_days: int = Field(0, ge=0, le=36500, description="days, 0 to 36500; 0 for ever")
+    retention_checks_days: int = Field(0, ge=0, le=36500, description="days, 0 to 36500; 0 for ever")
+    retention_feed_days: int = Field(0, ge=0, le=36500, description="days, 0 to 36500; 0 for ever")
+    consumer_idle_days: int = Field(30, ge=1, le=36500, description="days, 1 to 36500")
     replay_approval_above: int = Field(1000, ge=0, le=10**9, description="entries or deliveries, 0 to 1000000000")
     bcb_client_id: str | None = Field(None, validation_alias=AliasChoices("BCB_CLIENT_ID"), description="text")
     bcb_client_secret: SecretStr | None = Field(

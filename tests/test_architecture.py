@@ -26,7 +26,7 @@ LEVELS = (
     ("banks",),
     ("projection", "bank_client"),
     ("inbox", "feed", "reconcile"),
-    ("credentials", "replay"),
+    ("credentials", "replay", "retention"),
     ("worker",),
     ("admin",),
     ("web",),
@@ -47,7 +47,7 @@ HOMES = {
     "werkzeug": {"web", "server", SIMULATOR},
     "gunicorn": {"server"},
     "click": {"cli", "demo", SIMULATOR},
-    "sqlalchemy": {"settings", "store", "inbox", "reconcile", "credentials", "replay", "worker", "admin"},
+    "sqlalchemy": {"settings", "store", "inbox", "reconcile", "credentials", "replay", "retention", "worker", "admin"},
     "sqlmodel": {"store"},
 }
 """Where a library may be imported: rooms, or single modules."""

@@ -1,6 +1,7 @@
 """A production set-up: what requirements.lock names, and nothing besides, is enough to take callbacks."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -108,3 +109,29 @@ def test_a_production_environment_takes_callbacks(
     answer = requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=60)
     assert server.stop() == 0
     assert answer.json()["status"] == "accepted"
+
+
+UNITS = sorted((ROOT / "docs" / "operations" / "systemd").glob("*.service"))
+EXPOSURE_MAX = 20
+"""In tenths, as `systemd-analyze security` measures how much of the system a service can reach: 10.0 is all of it."""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_systemd_takes_the_units_and_finds_them_hardened(unit: Path, tmp_path: Path) -> None:
+    # It looks for the program, which is not installed here.
+    copy = tmp_path / unit.name
+    copy.write_text(re.sub(r"/opt/receiver/\.venv/bin/\w+", sys.executable, unit.read_text()))
+    for command in (["verify", str(copy)], ["security", "--offline=true", f"--threshold={EXPOSURE_MAX}", str(copy)]):
+        found = subprocess.run(["systemd-analyze", *command], capture_output=True, text=True, timeout=60)
+        assert (found.returncode, found.stderr) == (0, ""), found.stdout
+
+
+def test_the_units_run_what_the_docs_say() -> None:
+    commands = {unit.stem: re.findall(r"^ExecStart=(.+)$", unit.read_text(), re.MULTILINE) for unit in UNITS}
+    place = "/opt/receiver/.venv/bin"
+    assert commands == {
+        "receiver": [f"{place}/receiver run"],
+        "receiver-web": [f"{place}/gunicorn wsgi:app"],
+        "receiver-worker": [f"{place}/receiver worker"],
+    }

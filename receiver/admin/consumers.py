@@ -92,6 +92,7 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
 
     Raises:
         PositionUnknown: it was not given out by this database.
+        EntriesRemoved: entries behind it are stored no longer; the beginning is that of what is stored.
         ConsumerOfOther
         ConsumersTooMany
         StoreUnavailable
@@ -99,8 +100,7 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
     catch_up(runtime.database)
     with runtime.database.write() as connection:
         head = feed.head(connection)
-        position = feed.position_at(connection, to) if isinstance(to, datetime) else head if to is None else to
-        check_given_out(position, head)
+        position = _place(connection, to, head)
         before = consumers.position_of(connection, name)
         now = runtime.clock()
         if token is not None:
@@ -109,6 +109,24 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
         about = {"consumer": name, "from": before, "to": position}
         audit.write(connection, runtime.encryption, at=now, who=who, what="consumer.moved", about=about)
     return position
+
+
+def _place(connection: Connection, to: int | datetime | None, head: int) -> int:
+    """Return the position that is meant by a position, a time, 0 for the beginning, or none for the end.
+
+    Raises:
+        PositionUnknown
+        EntriesRemoved
+    """
+    if to is None:
+        return head
+    if isinstance(to, int):
+        check_given_out(to, head)
+        return feed.check_stored(connection, to) if to else feed.removed(connection)
+    begins, oldest = feed.removed(connection), feed.oldest_time(connection)
+    if begins and oldest is not None and to < oldest:
+        raise feed.EntriesRemoved(begins)
+    return max(begins, feed.position_at(connection, to))
 
 
 def standing(runtime: Runtime, name: str) -> Standing | None:

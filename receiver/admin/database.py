@@ -1,12 +1,20 @@
-"""The database as a whole: copy it to a file (backup)."""
+"""The database as a whole: copy it to a file (backup) or into another database, look whether it is whole."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from receiver.admin.audit import note
 from receiver.runtime import Runtime
-from receiver.store import backup as copying
-from receiver.store.database import StoreUnavailable
+from receiver.store import audit, copying, integrity
+from receiver.store import backup as backups
+from receiver.store.copying import Copied, CopyRefused
+from receiver.store.database import Database, StoreUnavailable
+from receiver.store.encryption import DecryptionFailed
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,92 @@ def backup(runtime: Runtime, who: str, to: Path) -> Backup:
         BackupRefused: it is no SQLite database, or the file exists already.
         StoreUnavailable: it can't be copied.
     """
-    size = copying.copy(runtime.database, to)
+    size = backups.copy(runtime.database, to)
     about = {"file": to.name, "bytes": size}
     try:
         note(runtime, who, "database.backed_up", about)
     except StoreUnavailable:
         return Backup(to, size, is_audited=False)
     return Backup(to, size, is_audited=True)
+
+
+class Checked(NamedTuple):
+    """One thing that was looked at, and what is wrong with it, in words; nothing where all is well."""
+
+    what: str
+    faults: tuple[str, ...]
+
+
+def _audit_log(connection: Connection, runtime: Runtime) -> Iterator[str]:
+    try:
+        audit.verify(connection, runtime.encryption)
+    except (audit.AuditBroken, DecryptionFailed) as error:
+        yield str(error)
+
+
+CHECKS: tuple[tuple[str, Callable[[Connection, Runtime], Iterator[str]]], ...] = (
+    ("storage", lambda connection, _: integrity.storage(connection)),
+    ("references", lambda connection, _: integrity.references(connection)),
+    ("feed", lambda connection, _: integrity.positions(connection)),
+    ("audit log", _audit_log),
+)
+"""What `receiver db check` looks at, in this order; another check is one more line."""
+
+
+def check(runtime: Runtime) -> Iterator[Checked]:
+    """Look whether the database is whole, one thing after the other, each in a snapshot of its own.
+
+    Raises:
+        StoreUnavailable
+    """
+    for what, look in CHECKS:
+        with runtime.database.read() as connection:
+            try:
+                faults = tuple(look(connection, runtime))
+            except SQLAlchemyError as error:
+                # A damaged page ends the look at all of them.
+                faults = (" ".join(str(getattr(error, "orig", error)).split())[:300],)
+        yield Checked(what, faults)
+
+
+def target_of(url: str) -> Database:
+    """Return the database of a URL, such as RECEIVER_DATABASE_URL takes.
+
+    Raises:
+        CopyRefused: it is none.
+        StoreUnavailable
+    """
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        raise CopyRefused("the target is neither sqlite:///PATH nor postgresql+psycopg://…")
+    try:
+        name = make_url(url).database
+    except (ArgumentError, ValueError):
+        # The library's own text repeats the URL, which may hold a password.
+        raise CopyRefused("the target is no URL") from None
+    if not name or name == ":memory:":
+        raise CopyRefused("the target names no database")
+    return Database(url)
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a password stands in a URL."""
+    try:
+        return make_url(url).password is not None
+    except (ArgumentError, ValueError):
+        return False
+
+
+def copy(runtime: Runtime, who: str, target: Database) -> Iterator[Copied]:
+    """Copy everything into an empty database, of the other kind too, as it is when this begins.
+
+    Cursors, consumers, tokens and secrets go on working there, with the same keys. Audited as `database.copied` before
+    it begins, so that the copy's own log says so too. It is there once this has come to its end.
+
+    Raises:
+        CopyRefused: the target is not empty; or what was written is not what was read, and nothing is left of it.
+        StoreUnavailable
+    """
+    copying.prepare(target, runtime.encryption)
+    kind = "sqlite" if target.is_sqlite else "postgresql"
+    note(runtime, who, "database.copied", {"to": kind, "database": make_url(target.url).database})
+    yield from copying.copy(runtime.database, target)

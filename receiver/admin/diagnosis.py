@@ -25,9 +25,18 @@ from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsErr
 from receiver.credentials.rotation import CredentialChanges
 from receiver.model import NotPossible, Purpose
 from receiver.reconcile.give_up import give_up
+from receiver.retention import policy
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import bank_sessions, circuits, credential_changes, late, signing_secrets, worker_seen
+from receiver.store import (
+    bank_sessions,
+    circuits,
+    credential_changes,
+    held_back,
+    late,
+    signing_secrets,
+    worker_seen,
+)
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
@@ -92,6 +101,7 @@ def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Findin
             yield Finding("warn", source.name, "disabled; its callbacks get 404")
     if source_name is None:
         yield from _conflicts(runtime)
+        yield from _idle_consumers(runtime)
 
 
 def _worker(seen_at: datetime | None, now: datetime) -> Finding:
@@ -122,6 +132,16 @@ def _conflicts(runtime: Runtime) -> Iterator[Finding]:
         )
     elif found.looked_at and not found.in_money:
         yield Finding("ok", "conflicts", f"{found.looked_at} events have other content, none of them in money")
+
+
+def _idle_consumers(runtime: Runtime) -> Iterator[Finding]:
+    """Name the consumers that nobody uses: what they have not read may be removed for its age."""
+    since = policy.idle_since(runtime.settings, runtime.clock())
+    with runtime.database.read() as connection:
+        idle = held_back.idle_consumers(connection, since)
+    if idle:
+        words = f"idle for {runtime.settings.consumer_idle_days} days and more, so they hold nothing back: "
+        yield Finding("warn", "consumers", f"{words}{', '.join(idle)}; remove one that is not used")
 
 
 def _reached(runtime: Runtime) -> Iterator[Finding]:

@@ -10,13 +10,25 @@ from sqlalchemy import Connection
 from receiver.model import ConsumerAct, NotFound, OwnType, SubjectKind, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import audit, consumer_ranges, deliveries, events, exceptions, feed, payments, replays, search_terms
+from receiver.store import (
+    audit,
+    consumer_ranges,
+    deliveries,
+    events,
+    exceptions,
+    feed,
+    holds,
+    payments,
+    replays,
+    search_terms,
+)
 from receiver.store.audit import AuditRecord
 from receiver.store.consumer_ranges import EntrySeen
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.events import EventDelivery, EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry
+from receiver.store.holds import HoldRecord
 from receiver.store.payments import EACH_ITEM, CheckRecord, SubjectRecord
 from receiver.store.replays import ReplayRecord
 
@@ -60,6 +72,13 @@ class Story:
     looks: Sequence[AuditRecord]
     entries: Sequence[Entry]
     """What stems from it in the feed."""
+    hold: HoldRecord | None
+    """Who holds it, so that nothing of it is removed."""
+
+    @property
+    def has_payload(self) -> bool:
+        """Whether what the bank sent is still stored."""
+        return self.delivery is not None and self.delivery.body is not None
 
     @property
     def answer(self) -> CheckRecord | None:
@@ -109,6 +128,7 @@ def story(runtime: Runtime, event_id: str) -> Story:
             exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subject, came)),
             looks=looks,
             entries=entries,
+            hold=holds.find(connection, event_id),
         )
 
 

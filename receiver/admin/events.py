@@ -1,13 +1,16 @@
-"""Events: hand out what a bank sent, and note who was given it."""
+"""Events: hand out what a bank sent, and note who was given it; hold one, so that nothing of it is removed."""
 
 from datetime import datetime
 from typing import NamedTuple
+
+from sqlalchemy import Connection
 
 from receiver.admin.audit import note
 from receiver.inbox import payload as payloads
 from receiver.model import Gone, NotFound, NotPossible
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, signing_secrets, sources
+from receiver.store import audit, deliveries, events, holds, signing_secrets, sources
+from receiver.store.database import retried
 from receiver.store.events import EventRecord
 
 REASON_CHARACTERS_MAX = 500
@@ -33,7 +36,8 @@ def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> by
     It is handed out once the entry is on disk: a payload holds personal data, and who read it must be known.
 
     Raises:
-        NotFound: there is no such event, or its body is not stored.
+        NotFound: there is no such event.
+        Gone: its body is stored no longer.
         StoreUnavailable: the entry can't be written.
     """
     with runtime.database.read() as connection:
@@ -42,7 +46,7 @@ def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> by
     if found is None:
         raise NotFound(f"there is no event {event_id!r}")
     if body is None:
-        raise NotFound(f"the raw payload of the event {event_id} is not kept")
+        raise Gone(f"the payload of the event {event_id} is not stored any more")
     about = {"source": found.source, "event": event_id}
     note(runtime, who, "payload.read", about, why)
     return body
@@ -147,3 +151,49 @@ def _opened(runtime: Runtime, event: EventRecord, delivery_id: str) -> str:
         raise Gone(f"the payload of the event {event.id} is not stored any more")
     secrets = [(str(secret.version), secret.text) for secret in opened]
     return payloads.payload(source, secrets, row, bytes(row.body), identity)
+
+
+@retried
+def hold(runtime: Runtime, who: str, event_id: str, why: str) -> EventRecord:
+    """Put an event on hold, so that nothing of it is removed (legal hold); audited as `event.held`.
+
+    One that is on hold already stays as it is, and nothing is written down.
+
+    Raises:
+        NotFound: there is no such event.
+        NotPossible: there is no reason.
+        StoreUnavailable
+    """
+    reason, now = reason_given(why), runtime.clock()
+    with runtime.database.write() as connection:
+        event = _found(connection, event_id)
+        if holds.put(connection, event_id, reason, who, now):
+            about = {"source": event.source, "event": event_id}
+            audit.write(connection, runtime.encryption, at=now, who=who, what="event.held", about=about, why=reason)
+    return event._replace(on_hold=True)
+
+
+@retried
+def release(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> EventRecord:
+    """Release an event that was on hold; audited as `event.released`.
+
+    Raises:
+        NotFound: there is no such event.
+        NotPossible: it is not on hold, or the reason is too long.
+        StoreUnavailable
+    """
+    reason, now = reason_given(why) if why else None, runtime.clock()
+    with runtime.database.write() as connection:
+        event = _found(connection, event_id)
+        if not holds.release(connection, event_id):
+            raise NotPossible(f"the event {event_id} is not on hold")
+        about = {"source": event.source, "event": event_id}
+        audit.write(connection, runtime.encryption, at=now, who=who, what="event.released", about=about, why=reason)
+    return event._replace(on_hold=False)
+
+
+def _found(connection: Connection, event_id: str) -> EventRecord:
+    event = events.find(connection, event_id)
+    if event is None:
+        raise NotFound(f"there is no event {event_id!r}")
+    return event

@@ -7,6 +7,7 @@ from typing import Any
 
 from receiver.banks import business_days, business_hours, urls
 from receiver.banks.protocol import OptionsWrong
+from receiver.model import RetentionKind
 from receiver.signing import addresses
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,100}")
@@ -132,8 +133,8 @@ def url(name: str) -> Option:
     return Option(name, read, "URL")
 
 
-def watch() -> tuple[Option, Option, Option]:
-    """Make the options of every bank: after how many quiet hours to warn, which hours count, and its business days."""
+def watch() -> tuple[Option, ...]:
+    """Make the options of every bank: when to warn that it is quiet, its business days, how long to store what came."""
 
     def hours(value: Any) -> str:
         business_hours.read(str(value))
@@ -147,6 +148,7 @@ def watch() -> tuple[Option, Option, Option]:
         number("quiet_hours", least=0),
         Option("business_hours", hours, "DAYS,HH:MM-HH:MM,ZONE"),
         Option("business_days", days, "DAYS,HH:MM,ZONE"),
+        *(number(f"retention_{kind}_days", least=0) for kind in RetentionKind),
     )
 
 

@@ -42,6 +42,10 @@ MODULES = {
     "jobs": ("receiver.cli.payments", "Look at jobs, and ask the bank about one."),
     "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
     "replay": ("receiver.cli.replays", "Plan, run and watch replays."),
+    "retention": (
+        "receiver.cli.retention",
+        "Remove what is older than it is to be stored; see what holds things back.",
+    ),
     "run": (
         "receiver.cli.processes",
         "Migrate the database, then run the web server and the reconciler together until Ctrl-C.",

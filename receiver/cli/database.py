@@ -1,10 +1,12 @@
-"""`receiver db`: the tables."""
+"""`receiver db`: the tables; whether they are whole; a copy of them."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from receiver.cli.context import Group, migrated, who
+from receiver.cli.output import as_json, write_json
 
 
 @click.group(cls=Group)
@@ -43,3 +45,49 @@ def backup(to: Path) -> None:
     click.echo(f"Wrote {to} ({made.size} bytes). Keep RECEIVER_SECRET_KEYS with it, apart: it can't be read without.")
     if not made.is_audited:
         click.echo("The database can't be written, so the audit log does not name this copy.", err=True)
+
+
+@db.command()
+@as_json
+def check(as_json: bool) -> None:
+    """Look whether the database is whole: storage, references, the feed's positions, the audit log."""
+    from receiver.admin import database
+
+    found = []
+    for checked in database.check(migrated()):
+        found.append(checked)
+        if not as_json:
+            click.echo(f"{'fail' if checked.faults else 'ok':<5} {checked.what}")
+            for fault in checked.faults:
+                click.echo(f"      {fault}")
+    if as_json:
+        write_json([{"what": each.what, "ok": not each.faults, "faults": list(each.faults)} for each in found])
+    wrong = [each.what for each in found if each.faults]
+    if wrong:
+        raise click.ClickException(f"something is wrong: {', '.join(wrong)}")
+
+
+@db.command()
+@click.option("--to", "url", required=True, metavar="URL", help="The empty database; - reads it from standard input.")
+def copy(url: str) -> None:
+    """Copy everything into an empty database, such as from SQLite to PostgreSQL; stop the receiver first."""
+    from receiver.admin import database
+    from receiver.store import copying
+
+    if url == "-":
+        url = sys.stdin.readline().strip()
+    elif database.has_password(url):
+        raise click.UsageError("a password on the command line can be seen by others: give --to - and type the URL")
+    runtime = migrated()
+    target = database.target_of(url)
+    click.get_current_context().call_on_close(target.close)
+    rows: dict[str, int] = {}
+    for copied in database.copy(runtime, who(), target):
+        rows[copied.table] = copied.rows
+        if copied.is_whole and copied.rows:
+            click.echo(f"{copied.table}: {copied.rows}", err=True)
+    click.echo(f"Copied {sum(rows.values())} rows of {len(rows)} tables; numbers and digests are the same.")
+    if later := copying.later(runtime.database, rows):
+        words = ", ".join(f"{number:+} {name}" for name, number in later.items())
+        raise click.ClickException(f"the receiver went on writing ({words}): stop it, and copy anew into an empty one")
+    click.echo("Set RECEIVER_DATABASE_URL to it, leave RECEIVER_SECRET_KEYS as they are, and start.")

@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from receiver.cli.context import Group, migrated, who
-from receiver.cli.output import as_csv, as_json, cell, limit, most, write_bytes, write_fields, write_json, write_list
+from receiver.cli.output import (
+    as_csv,
+    as_json,
+    cell,
+    in_rfc3339,
+    limit,
+    most,
+    write_bytes,
+    write_fields,
+    write_json,
+    write_list,
+)
 from receiver.cli.times import Time
 from receiver.model import Agreement, ProofStrength, Status
 
@@ -24,6 +35,9 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 POLL_SECONDS = 0.5
+
+HOLDS_MAX = 10_000
+"""Holds that are listed, the latest."""
 
 
 @click.group(cls=Group)
@@ -138,6 +152,36 @@ def payload(event_id: str) -> None:
 
 
 @events.command()
+@click.argument("event_id", required=False)
+@click.option("--reason", help="Why; it is stored with the hold and in the audit log.")
+@click.option("--release", is_flag=True, help="End the hold.")
+@as_json
+def hold(event_id: str | None, reason: str | None, release: bool, as_json: bool) -> None:
+    """Hold an event, so that nothing of it is removed; without one, list what is on hold."""
+    from receiver.admin import events as acts
+    from receiver.store import holds
+
+    runtime = migrated()
+    if event_id is None:
+        if reason is not None or release:
+            raise click.UsageError("name the event")
+        with runtime.database.read() as connection:
+            found = [in_rfc3339(each._asdict()) for each in holds.listing(connection, limit=HOLDS_MAX)]
+        write_list(found, ["event_id", "held_at", "held_by", "reason"], as_json, "Nothing is on hold.")
+        return
+    if not release and reason is None:
+        raise click.UsageError("--reason is needed to hold an event")
+    if release:
+        event = acts.release(runtime, who(), event_id, reason)
+    else:
+        event = acts.hold(runtime, who(), event_id, reason or "")
+    if as_json:
+        write_json({"event_id": event.id, "on_hold": event.on_hold})
+    else:
+        click.echo(f"The event {event.id} is {'on hold' if event.on_hold else 'released'}.")
+
+
+@events.command()
 @click.option("--from-start", is_flag=True, help="Begin with the oldest entry, not with what comes next.")
 @as_json
 def tail(from_start: bool, as_json: bool) -> None:
@@ -145,12 +189,12 @@ def tail(from_start: bool, as_json: bool) -> None:
     from receiver.projection.projector import catch_up
 
     runtime = migrated()
-    after = 0 if from_start else catch_up(runtime.database)
+    after = None if from_start else catch_up(runtime.database)
     with suppress(KeyboardInterrupt):
         _follow(runtime, after, as_json)
 
 
-def _follow(runtime: Runtime, after: int, as_json: bool) -> None:
+def _follow(runtime: Runtime, after: int | None, as_json: bool) -> None:
     from receiver.projection.projector import catch_up
     from receiver.store import feed
     from receiver.web.schemas.feed import cloud_event

@@ -92,8 +92,10 @@ def plan(
     if as_json:
         write_json(shown)
         return
-    token, sample = shown.pop("plan"), shown.pop("sample")
+    token, sample, notes = shown.pop("plan"), shown.pop("sample"), shown.pop("notes")
     write_fields(shown)
+    for note in notes:
+        click.echo(note, err=True)
     click.echo()
     write_list(sample, ["time", "source", "type", "subject"], False, "Nothing matches.")
     click.echo(f"\nTo run exactly this:\n  receiver replay run {token}")

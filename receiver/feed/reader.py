@@ -56,21 +56,26 @@ class Reader:
         self._look = Look(database)
         self._turns = Turns()
 
-    def read(self, who: int, after: int, wanted: Wanted, limit: int, wait: float) -> Page:
+    def read(self, who: int, after: int | None, wanted: Wanted, limit: int, wait: float) -> Page:
         """Return up to `limit` entries behind `after`; where there is none, wait for one for `wait` seconds.
+
+        Without a place to go on from it begins with the oldest entry that is stored.
 
         Raises:
             PositionUnknown
+            EntriesRemoved
             StoreUnavailable
         """
         # Before the look: what is committed during it must not be slept over.
         seen = self._database.commits
         # Who does not wait must see what any process has committed by now; who waits may hear of it soon.
         last = self._look.at(seen) if wait else self._look.now()
-        if after > last:
+        if after is not None and after > last:
             check_given_out(after, self._look.now())
-        is_news = after < last or not wait
-        page = self._read_now(who, after, limit, wanted) if is_news else Page([], after, has_more=False)
+        if after is None or after < last or not wait:
+            page = self._read_now(who, after, limit, wanted)
+        else:
+            page = Page([], after, has_more=False)
         if page.entries or page.has_more or not wait or not self._seats.take(who):
             return page
         try:
@@ -90,17 +95,18 @@ class Reader:
                 page = self._read_now(who, page.through, limit, wanted)
         return page
 
-    def _read_now(self, who: int, after: int, limit: int, wanted: Wanted) -> Page:
-        page = Page([], after, has_more=True)
+    def _read_now(self, who: int, after: int | None, limit: int, wanted: Wanted) -> Page:
         with self._pages.turn_of(who):
+            page = self._slice(after, limit, wanted)
             while page.has_more and len(page.entries) < limit:
-                if page.entries:
-                    time.sleep(SLICE_PAUSE_SECONDS)
-                size = min(SLICE, limit - len(page.entries))
-                with self._database.read() as connection:
-                    more = feed.read(connection, after=page.through, limit=size, wanted=wanted)
+                time.sleep(SLICE_PAUSE_SECONDS)
+                more = self._slice(page.through, limit - len(page.entries), wanted)
                 page = Page([*page.entries, *more.entries], more.through, more.has_more)
         return page
+
+    def _slice(self, after: int | None, limit: int, wanted: Wanted) -> Page:
+        with self._database.read() as connection:
+            return feed.read(connection, after=after, limit=min(SLICE, limit), wanted=wanted)
 
 
 def check_given_out(position: int, last: int) -> None:

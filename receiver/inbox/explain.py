@@ -95,6 +95,8 @@ def _body(connection: Connection, row: DeliveryRecord, *, is_signed: bool) -> by
         NotExplained
     """
     body = body_of(connection, row)
+    if row.verdict != Verdict.REJECTED and (not row.headers or (is_signed and body is None)):
+        raise NotExplained("its body or its headers are stored no longer (retention), and the proof is over them")
     if is_signed and (body is None or len(body) < row.body_bytes):
         stored = f"only {len(body or b'')} of {row.body_bytes} bytes were kept"
         raise NotExplained(f"{stored} (see RECEIVER_REJECTED_BODY_BYTES), and the signature is over all of them")

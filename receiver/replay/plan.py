@@ -1,6 +1,6 @@
 """Plans: what a replay would do, before it does it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -70,6 +70,8 @@ class Plan:
     sample: Sequence[SampleItem]
     token: str
     expires_at: datetime
+    notes: Sequence[str] = ()
+    """What of it is stored no longer, in words."""
 
 
 class Planner:
@@ -87,6 +89,7 @@ class Planner:
             PlanWrong: there is no reason, a wrong target, or a filter that is too long.
         """
         _check(request)
+        notes: list[str] = []
         if request.target == ReplayTarget.VERIFICATION:
             through = replay_selection.last_rejected(connection)
             matched = replay_selection.matching_rejected(connection, request.selection, through)
@@ -96,6 +99,7 @@ class Planner:
             through = str(head)
             matched = replay_selection.matching_entries(connection, request.selection, head)
             sample = _sample_of_entries(connection, request.selection, head)
+            notes = list(_gone(connection, request, head))
         expires_at = now + VALID
         content = {
             "plan": request.selection.chosen or new_id("pln", now),
@@ -111,7 +115,7 @@ class Planner:
         token = self._texts.make(content)
         if len(token) > TOKEN_CHARACTERS_MAX:
             raise PlanWrong("The filter is too long: name fewer, and make several plans.")
-        return Plan(matched, sample, token, expires_at)
+        return Plan(matched, sample, token, expires_at, notes)
 
     def start(self, connection: Connection, encryption: Encryption, token: str, who: str, now: datetime) -> str:
         """Start a plan's run and return its id; the same plan again names the same run. A large one awaits approval.
@@ -165,6 +169,21 @@ def _sample_of_rejected(connection: Connection, selection: Selection, through: s
     return [
         SampleItem(delivery.source_id, "delivery.rejected", delivery.id, delivery.received_at) for delivery in rejected
     ]
+
+
+def _gone(connection: Connection, request: Request, through: int) -> Iterator[str]:
+    """Yield in words what retention has removed of what a plan asks for."""
+    chosen = request.selection
+    begins, oldest = feed.removed(connection), feed.oldest_time(connection)
+    is_later = bool(chosen.received_after and oldest and chosen.received_after >= oldest)
+    if begins and not is_later:
+        since = f"; the first that is stored is of {oldest:%Y-%m-%d %H:%M} UTC" if oldest else ""
+        yield f"Entries of the feed up to position {begins} were removed for their age, and can't be sent again{since}."
+    if request.target == ReplayTarget.FEED:
+        number, is_all = replay_selection.without_payload(connection, chosen, through)
+        if number:
+            least = "" if is_all else "at least "
+            yield f"Of {least}{number} the payload is not stored any more: asked for it, we answer 410 (Gone)."
 
 
 def _check(request: Request) -> None:

@@ -105,7 +105,8 @@ def lag(connection: Connection, consumer: ConsumerRecord, now: datetime) -> Lag:
 
 def create(connection: Connection, name: str, now: datetime, owner: str | None = None) -> bool:
     """Make a consumer at the beginning of the feed, unless it is there already (idempotent); tell whether it is new."""
-    values = {"name": name, "position": 0, "created_at": now, "owner": owner, "shared_with": []}
+    begins = feed.removed(connection)
+    values = {"name": name, "position": begins, "created_at": now, "owner": owner, "shared_with": []}
     return insert_or_skip(connection, _consumers, ["name"], values)
 
 

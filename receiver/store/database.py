@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from receiver.model import ReceiverError
 from receiver.store.checkpointer import Checkpointer
 from receiver.store.severity import OPTION, Severities
-from receiver.store.sqlite import BUSY_SECONDS, sqlite_engine
+from receiver.store.sqlite import BUSY_SECONDS, INCREMENTAL, sqlite_engine
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
 from receiver.store.thread_pool import run_in_thread
 
@@ -28,6 +28,12 @@ ANSWER_SECONDS = 4.5
 
 TRIES = 5
 """How often in all a person's act is tried that others are in the way of; each waits `BUSY_SECONDS` for a lock."""
+
+SPARE_PAGES = 2500
+"""10 MB of a SQLite file that stay for what comes in next."""
+
+GIVEN_BACK_PAGES = 250
+"""1 MB that is given back in one transaction: callbacks wait for it."""
 
 CONTENDED = {
     "55P03": "others had locked the rows for too long (lock time-out)",
@@ -172,6 +178,29 @@ class Database:
     def notice(self) -> str | None:
         """What an operator should know of how the database is reached, once it was; none where there is nothing."""
         return None if self._sessions is None else self._sessions.notice
+
+    def give_back(self) -> bool:
+        """Give back to the system some of what SQLite's file holds and does not need; true where more is left to give.
+
+        Some of it stays for what comes in next. A file of an earlier release gives back nothing: `compact` changes it.
+
+        Raises:
+            StoreUnavailable
+        """
+        with self.read() as connection:
+            unused, pages, mode = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
+                for name in ("freelist_count", "page_count", "auto_vacuum")
+            )
+        surplus = unused - max(SPARE_PAGES, pages // 10)
+        if mode != INCREMENTAL or surplus <= 0:
+            return False
+        with self.write() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+            # It goes on for as long as it is asked for rows, though it has none to show.
+            driver.execute(f"PRAGMA incremental_vacuum({min(surplus, GIVEN_BACK_PAGES)})").fetchall()
+        return surplus > GIVEN_BACK_PAGES
 
     def readable_by_others(self) -> str | None:
         """Return the path of the SQLite file, where users other than its owner may read it; none otherwise."""

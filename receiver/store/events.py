@@ -10,9 +10,10 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, select, un
 from receiver.model import ProofStrength, Status, SubjectKind, Verdict
 from receiver.store import pagination, sources
 from receiver.store.records import columns_of, fetch_all, fetch_one, lowest_id
-from receiver.store.tables import Delivery, Event, Repeat, Source, table_of
+from receiver.store.tables import Delivery, Event, EventHold, Repeat, Source, table_of
 
 _events, _deliveries, _repeats, _sources = (table_of(model) for model in (Event, Delivery, Repeat, Source))
+_holds = table_of(EventHold)
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class EventRecord(NamedTuple):
     payload_sha256: str
     found_by: str | None
     """`sweep` where asking the bank has shown it before any callback did."""
+    on_hold: bool
+    """Whether somebody holds it: nothing of it is removed then, whatever its age."""
 
 
 class EventDelivery(NamedTuple):
@@ -92,8 +95,10 @@ def listing(connection: Connection, wanted: Filter, *, below: str | None, limit:
 
 def _named(rows: FromClause) -> Select[Any]:
     """Select the records of rows of the table, each with its source's name and bank."""
-    columns = columns_of(EventRecord, rows, source=_sources.c.name, bank=_sources.c.bank)
-    return select(*columns).join_from(rows, _sources, _sources.c.id == rows.c.source_id)
+    on_hold = _holds.c.event_id.is_not(None)
+    columns = columns_of(EventRecord, rows, source=_sources.c.name, bank=_sources.c.bank, on_hold=on_hold)
+    named = select(*columns).join_from(rows, _sources, _sources.c.id == rows.c.source_id)
+    return named.outerjoin(_holds, _holds.c.event_id == rows.c.id)
 
 
 def _conditions(wanted: Filter, below: str | None) -> list[ColumnElement[bool]]:

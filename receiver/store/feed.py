@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Select, bindparam, literal, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Select, bindparam, literal, or_, select, update
 
+from receiver.model import Gone
 from receiver.store import events, pagination, sources
 from receiver.store.tables import Event, FeedEntry, FeedHead, OutboxEntry, PendingEvent, table_of
 
@@ -19,6 +20,17 @@ OVERTAKING = timedelta(minutes=1)
 """Writers overtake one another by less: one that waits for longer is refused."""
 
 _HEAD = select(_head.c.position)
+_ENDS = select(_head.c.removed, _head.c.position)
+
+
+class EntriesRemoved(Gone):
+    """Entries behind a place were removed for their age (retention): who went on from there would miss them."""
+
+    def __init__(self, removed: int) -> None:
+        super().__init__(
+            f"entries behind this place are stored no longer: all up to position {removed} were removed for their age. "
+            "Begin anew without a cursor (a consumer: `seek` to `beginning`), and look up what came in between"
+        )
 
 
 class Entry(NamedTuple):
@@ -59,17 +71,23 @@ class Page:
     has_more: bool
 
 
-def read(connection: Connection, *, after: int, limit: int, wanted: Wanted = EVERYTHING) -> Page:
-    """Return up to `limit` entries behind position `after`, oldest first.
+def read(connection: Connection, *, after: int | None, limit: int, wanted: Wanted = EVERYTHING) -> Page:
+    """Return up to `limit` entries behind position `after`, oldest first; none is the beginning of what is stored.
 
     Where all that is wanted was found, the page goes through to the head, so that a reader with a narrow filter does
     not walk over the same foreign entries over and over.
+
+    Raises:
+        EntriesRemoved
     """
+    begins, through = connection.execute(_ENDS).one()
+    after = begins if after is None else after
+    if after < begins:
+        raise EntriesRemoved(begins)
     names = sources.names(connection)
     ids = [number for number, name in names.items() if name in wanted.sources]
     if wanted.sources and not ids:
-        return Page([], max(after, head(connection)), has_more=False)
-    through = head(connection)
+        return Page([], max(after, through), has_more=False)
     query = _query(tuple(ids), tuple(wanted.types), wanted.consumer)
     given = {"after": after, "through": through, "most": limit + 1}
     found = _entries_of(connection, query, names, given)
@@ -116,6 +134,36 @@ def head(connection: Connection) -> int:
     """Return the last position given; 0 where there is none."""
     position: int = connection.execute(_HEAD).scalar_one()
     return position
+
+
+def removed(connection: Connection) -> int:
+    """Return the last position up to which entries were removed for their age; 0 where none were."""
+    position: int = connection.execute(select(_head.c.removed)).scalar_one()
+    return position
+
+
+def note_removed(connection: Connection, position: int) -> None:
+    """Write down that entries up to a position were removed, in the transaction that removes them."""
+    connection.execute(update(_head).where(_head.c.removed < position).values(removed=position))
+
+
+def check_stored(connection: Connection, position: int) -> int:
+    """Return a position behind which no entry was removed.
+
+    Raises:
+        EntriesRemoved
+    """
+    begins = removed(connection)
+    if position < begins:
+        raise EntriesRemoved(begins)
+    return position
+
+
+def oldest_time(connection: Connection) -> datetime | None:
+    """Return the time of the oldest entry that a reader is given (UTC); none where there is none."""
+    query = select(_entries.c.time).where(_entries.c.position > removed(connection))
+    found: datetime | None = connection.execute(query.order_by(_entries.c.position).limit(1)).scalar()
+    return found
 
 
 def position_at(connection: Connection, time: datetime) -> int:

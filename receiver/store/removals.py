@@ -19,6 +19,8 @@ from receiver.store.tables import (
     Delivery,
     PublicKeys,
     RequestBudget,
+    RetentionLeft,
+    RetentionProgress,
     SigningSecret,
     Source,
     Sweep,
@@ -31,7 +33,7 @@ _sources, _deliveries, _secrets, _keys, _budgets, _sweeps = (
 )
 
 _OF_THE_SOURCE = frozenset(table_of(model) for model in (SigningSecret, PublicKeys, BankToken, RequestBudget))
-_OF_THE_SOURCE |= {table_of(CredentialChange), table_of(Sweep)}
+_OF_THE_SOURCE |= {table_of(model) for model in (CredentialChange, Sweep, RetentionProgress, RetentionLeft)}
 """What is of no use without the source. Every other table that names a source holds what came of its callbacks."""
 
 _matters = or_(

@@ -7,25 +7,32 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, select, update
 
-from receiver.model import Purpose, Verdict
+from receiver.model import Purpose, RetentionKind, Verdict
 from receiver.store import feed, pagination, sources
 from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.records import columns_of, fetch_all
 from receiver.store.tables import (
     Delivery,
+    Event,
     FeedEntry,
     OutboxEntry,
     Replay,
     ReplayPosition,
+    RetentionProgress,
     Source,
     Subject,
     table_of,
 )
 
+_events, _progress = table_of(Event), table_of(RetentionProgress)
 _entries, _outbox, _deliveries, _sources, _subjects, _chosen, _replays = (
     table_of(model) for model in (FeedEntry, OutboxEntry, Delivery, Source, Subject, ReplayPosition, Replay)
 )
+
+
+LOOKED_AT_ONCE, LOOKED_AT_PAGES = 500, 20
+"""Entries in a page, and pages, of which it is looked up whether their payload is still stored."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,31 @@ def matching_entries(connection: Connection, selection: Selection, through: int)
         select(func.count(), func.min(_entries.c.time), func.max(_entries.c.time)).where(*where)
     ).one()
     return Matched(*row)
+
+
+def without_payload(connection: Connection, selection: Selection, through: int) -> tuple[int, bool]:
+    """Count the entries of a selection whose event's body is stored no longer, and tell whether all were looked at.
+
+    Of a large one the first `LOOKED_AT_PAGES` pages are looked at; of a database from which nothing was removed none.
+    """
+    removed = select(_progress.c.source_id).where(_progress.c.kind == RetentionKind.PAYLOAD, _progress.c.removed > 0)
+    if connection.execute(removed.limit(1)).first() is None:
+        return 0, True
+    number, behind = 0, 0
+    for _ in range(LOOKED_AT_PAGES):
+        found = entries(connection, selection, behind=behind, through=through, limit=LOOKED_AT_ONCE)
+        event_ids = [entry.event_id for entry in found if entry.event_id is not None]
+        gone = (
+            select(func.count())
+            .select_from(_events)
+            .join(_deliveries, _deliveries.c.id == _events.c.delivery_id)
+            .where(pagination.among(connection, _events.c.id, event_ids), _deliveries.c.body.is_(None))
+        )
+        number += connection.execute(gone).scalar_one()
+        if len(found) < LOOKED_AT_ONCE:
+            return number, True
+        behind = found[-1].position
+    return number, False
 
 
 def entries(

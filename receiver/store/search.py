@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select
 
 from receiver.model import Agreement, Status, SubjectKind
-from receiver.store import pagination, search_terms, sources
+from receiver.store import feed, pagination, search_terms, sources
 from receiver.store.events import EventRecord, by_ids
 from receiver.store.pagination import among
 from receiver.store.records import SKEW, moment_of
@@ -257,12 +257,28 @@ def _in_agreement(connection: Connection, agreements: Sequence[str]) -> list[int
     ids = connection.execute(query).scalars().all()
     if len(ids) > FEW_SUBJECTS:
         return None
-    names = (
-        connection.execute(select(_subjects.c.subject).where(among(connection, _subjects.c.id, ids))).scalars().all()
-    )
+    about = select(_subjects.c.subject, _subjects.c.kind).where(among(connection, _subjects.c.id, ids))
+    subjects = connection.execute(about).all()
+    names = [subject for subject, _ in subjects]
     # Among them are entries that are no event's own; these are indexed as no event.
     placed = select(_entries.c.position).where(among(connection, _entries.c.subject, names))
-    return list(connection.execute(placed).scalars())
+    found = set(connection.execute(placed).scalars())
+    if feed.removed(connection):
+        # Entries of old events are gone, and only payments lead to their events by an index.
+        if any(kind != SubjectKind.PAYMENT for _, kind in subjects):
+            return None
+        found |= _of_payments(connection, names)
+    return sorted(found)
+
+
+def _of_payments(connection: Connection, payment_ids: Sequence[str]) -> set[int]:
+    """Return the positions of events that are about payments, whether or not their entries are still stored."""
+    query = (
+        select(_found.c.position)
+        .join_from(_events, _found, _found.c.event_id == _events.c.id)
+        .where(among(connection, _events.c.payment_id, payment_ids), _events.c.subject == _events.c.payment_id)
+    )
+    return set(connection.execute(query).scalars())
 
 
 def _fulfilling(

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,9 @@ CACHE_KIB = 32 * 1024
 
 LEAST_VERSION = (3, 35)
 """The first that knows `RETURNING`."""
+
+INCREMENTAL = 2
+"""SQLite's word for a file that can give back what it does not need, a little at a time (`auto_vacuum`)."""
 
 PRAGMAS: dict[str, tuple[str | int, str | int]] = {
     "journal_mode": ("WAL", "wal"),
@@ -82,16 +86,23 @@ def sqlite_engine(url: str) -> Engine:
         hide_parameters=True,
     )
 
+    made_by: set[int] = set()
+
     @event.listens_for(engine, "do_connect")
     def make(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
         # SQLite would make it as the umask has it; its log gets the mode of the database. It opens it afterwards.
         with suppress(OSError):
             os.close(open_private(Path(path or "")))
+            made_by.add(threading.get_ident())
 
     @event.listens_for(engine, "connect")
     def prepare(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not open transactions of its own: `begin` below chooses their kind.
         dbapi_connection.isolation_level = None
+        if threading.get_ident() in made_by:
+            # It takes effect in a file that is empty yet, and so before all else; in another one it waits for writers.
+            made_by.discard(threading.get_ident())
+            dbapi_connection.execute(f"PRAGMA auto_vacuum={INCREMENTAL}").close()
         for name, (value, read) in PRAGMAS.items():
             dbapi_connection.execute(f"PRAGMA {name}={value}").close()
             if (found := dbapi_connection.execute(f"PRAGMA {name}").fetchone()) != (read,):

@@ -5,7 +5,7 @@ from flask import Response
 from receiver.admin import events as acts
 from receiver.admin import search
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound, Scope
+from receiver.model import Scope
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
@@ -59,7 +59,7 @@ class Events:
         scope="payloads:read",
         path=EventPath,
         answers={200: RAW},
-        problems=NO_EVENT,
+        problems=NO_EVENT | {410: "The payload is not stored any more."},
     )
     def show_raw(self, event_id: str, token: TokenRecord) -> Response:
         """Return the bytes that the proof covers, as the bank sent them; the audit log notes it."""
@@ -67,9 +67,6 @@ class Events:
             found = events.find(connection, event_id)
         if found is None or not auth.may_see(token, found.source):
             raise Problem(404, "There is no such event.")
-        try:
-            raw = acts.raw(self._runtime, f"token:{token.name}", event_id)
-        except NotFound as error:
-            raise Problem(404, "The raw payload of this event is not kept.") from error
+        raw = acts.raw(self._runtime, f"token:{token.name}", event_id)
         headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename={event_id}"}
         return Response(raw, content_type="application/octet-stream", headers=headers)

@@ -36,6 +36,9 @@ ENTRIES = Content(
     {"application/json": FeedPage, BATCH_TYPE: Batch, **AS_CSV},
     LINK,
 )
+REMOVED = {
+    410: "Entries behind the cursor, or the consumer's position, were removed for their age; `detail` says what to do."
+}
 NO_CONSUMER = {
     400: "The name or the cursor is not what is taken; `detail` says why.",
     404: "The name holds a slash.",
@@ -54,10 +57,12 @@ class Feed:
         self._cursors = Cursors(runtime.settings.keys, "feed")
         self._notes = ReadNotes(runtime.database)
 
-    @Operation("GET /api/v1/feed", scope="feed:read", query=FeedQuery, answers={200: ENTRIES}, waits=True)
+    @Operation(
+        "GET /api/v1/feed", scope="feed:read", query=FeedQuery, answers={200: ENTRIES}, problems=REMOVED, waits=True
+    )
     def read_feed(self, token: TokenRecord, query: FeedQuery) -> FeedPage | Response:
         """Entries behind a cursor, oldest first."""
-        after = self._cursors.read_number(query.after) if query.after else 0
+        after = self._cursors.read_number(query.after) if query.after else None
         wanted = Wanted(auth.visible_sources(token, query.source), query.type)
         return self._answer(self._reader.read(token.id, after, wanted, query.limit, query.wait), self._cursors)
 
@@ -67,7 +72,7 @@ class Feed:
         path=ConsumerPath,
         query=ConsumerQuery,
         answers={200: ENTRIES},
-        problems=NO_CONSUMER,
+        problems=NO_CONSUMER | REMOVED,
         waits=True,
     )
     def read_as_consumer(self, name: str, token: TokenRecord, query: ConsumerQuery) -> FeedPage | Response:
@@ -108,7 +113,7 @@ class Feed:
         path=ConsumerPath,
         body=[Place],
         answers={200: Position},
-        problems=NO_CONSUMER,
+        problems=NO_CONSUMER | REMOVED,
     )
     def seek(self, name: str, token: TokenRecord, body: Place) -> Position:
         """Move a consumer on purpose: to the beginning, the end, a cursor or a time; the audit log notes it."""

@@ -1,6 +1,8 @@
-"""What the worker does beside checks: public keys, warnings, the audit's anchor, the index of searches."""
+"""What the worker does beside checks: public keys, warnings, the audit's anchor, the index of searches, retention."""
 
 import logging
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -12,8 +14,10 @@ from receiver.projection.exceptions import derive_some
 from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.days import close_due
+from receiver.retention.run import Run, Step
 from receiver.runtime import Clock, Runtime
 from receiver.store import audit, bank_sessions, search_index, sources, worker_seen
+from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
@@ -201,6 +205,45 @@ class SearchIndex:
             return 0
         with self.runtime.database.write() as connection:
             return search_index.index_older(connection, search_index.BATCH)
+
+
+RETENTION_EVERY = timedelta(minutes=1)
+"""How often it is looked whether anything has become old enough, where nothing was left to do."""
+
+RETENTION_SECONDS = 0.5
+"""Of a round: payments wait for it to be checked."""
+
+
+@dataclass
+class Retention:
+    """Removes what is old enough, in each round a little."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+    _steps: Iterator[Step] | None = None
+
+    def look(self) -> int:
+        """Remove some of what is due; return how many things that were, and 0 once nothing is left for now.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if self._steps is None and is_within(RETENTION_EVERY, self._looked_at, now):
+            return 0
+        if self._steps is None:
+            self._looked_at, self._steps = now, Run(self.runtime, now).steps()
+        ends, removed = time.monotonic() + RETENTION_SECONDS, 0
+        try:
+            for step in self._steps:
+                removed += step.removed
+                if time.monotonic() >= ends:
+                    return max(1, removed)
+        except StoreUnavailable:
+            self._steps = None
+            raise
+        self._steps = None
+        return removed
 
 
 EXCEPTIONS_EVERY = timedelta(seconds=15)

@@ -19,6 +19,7 @@ from receiver.worker.chores import (
     ClosedDays,
     Exceptions,
     Presence,
+    Retention,
     SearchIndex,
     refresh_public_keys,
 )
@@ -96,6 +97,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         StalledPayments(runtime).look,
         GiveUpClock(runtime).look,
         Subscriptions(runtime).look,
+        Retention(runtime).look,
     )
 
 

@@ -6,7 +6,7 @@ from servers import ROOT
 
 ROOMS = ("admin", "credentials", "replay")
 WRITTEN = re.compile(
-    r'"((?:source|secrets?|token|deliveries|replay|payment|job|payload|consumer|database|connectpay|subscription|exception|evidence|staff|sweep|day)\.[a-z_]+)"'
+    r'"((?:source|secrets?|token|deliveries|replay|payment|job|payload|consumer|database|connectpay|subscription|exception|evidence|staff|sweep|day|event|retention)\.[a-z_]+)"'
 )
 CHANGES = {f"credentials.{kind}" for kind in ("create", "issue", "rotate", "disable")}
 

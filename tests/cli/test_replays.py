@@ -59,7 +59,7 @@ def test_a_plan_is_shown_and_run_as_it_says(cli: Cli, live: Runtime) -> None:
 @pytest.mark.usefixtures("told")
 def test_json_tells_the_same_as_the_api(cli: Cli, live: Runtime) -> None:
     plan = cli.json("replay", "plan", "--source", "bcb", "--type", "bcb.deposit", *REASON)
-    assert set(plan) == {"matched", "from", "to", "sample", "plan", "expires_at"}
+    assert set(plan) == {"matched", "from", "to", "sample", "plan", "expires_at", "notes"}
     assert (plan["matched"], [row["subject"] for row in plan["sample"]]) == (3, ["FT0", "FT1", "FT2"])
     started = cli.json("replay", "run", plan["plan"])
     assert (started["state"], started["matched"], started["reason"]) == ("running", 3, REASON[1])

@@ -12,7 +12,8 @@ from store.made import delivery, event
 from receiver.banks.protocol import Answer
 from receiver.model import Status
 from receiver.projection.projector import catch_up
-from receiver.reconcile.checks import Finding, Schedule, record
+from receiver.reconcile.checks import Finding, record
+from receiver.reconcile.plan import Schedule
 from receiver.runtime import Runtime
 from receiver.store import intake, payments, sources
 from receiver.store.payments import SubjectRecord

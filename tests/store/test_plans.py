@@ -15,7 +15,7 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver import runtime
-from receiver.model import ExceptionKind
+from receiver.model import ExceptionKind, RetentionKind
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import (
@@ -32,6 +32,7 @@ from receiver.store import (
     recoveries,
     refusals,
     replay_selection,
+    retention_parts,
     schema,
     search,
     search_index,
@@ -40,6 +41,7 @@ from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
 from receiver.store.replay_selection import Selection
+from receiver.store.retention import Limits, Progress, Rule, place_of
 
 NUMBER = 20_000
 FEW = re.compile(
@@ -276,6 +278,33 @@ EXCEPTIONS: dict[str, Query] = {
     "what was opened": lambda connection: exception_entries.opened_at(connection, [f"chg_{EVENT}"]),
 }
 
+RETENTION_DAY = START + timedelta(days=1)
+LIMITS = Limits(asked={1, 2, 3}, floor=NUMBER, before={1: RETENTION_DAY, 2: RETENTION_DAY, 3: RETENTION_DAY})
+
+
+def removal_of(kind: RetentionKind, source_id: int = 1, through: str = "") -> Query:
+    rule, at = Rule(source_id, kind, RETENTION_DAY, START), Progress(source_id, kind, through, "", None, 0, None)
+    return lambda connection: retention_parts.look(connection, rule, LIMITS, at)
+
+
+def second_look_of(kind: RetentionKind) -> Query:
+    rule, at = Rule(1, kind, RETENTION_DAY, START), Progress(1, kind, "x", "", None, 0, None)
+    return lambda connection: retention_parts.look_left(connection, rule, LIMITS, at)
+
+
+RETENTION: dict[str, Query] = {
+    "payloads": removal_of(RetentionKind.PAYLOAD),
+    "payloads from the middle": removal_of(RetentionKind.PAYLOAD, through=EVENT.replace("evt", "dlv")),
+    "payloads of a rare source": removal_of(RetentionKind.PAYLOAD, source_id=3),
+    "headers": removal_of(RetentionKind.HEADERS),
+    "rejected ones": removal_of(RetentionKind.REJECTED),
+    "checks": removal_of(RetentionKind.CHECKS, through=place_of(NUMBER // 2)),
+    "the feed": removal_of(RetentionKind.FEED, source_id=0, through=place_of(NUMBER // 2)),
+    "what was held back": second_look_of(RetentionKind.PAYLOAD),
+    "checks that were held back": second_look_of(RetentionKind.CHECKS),
+    "entries that were held back": second_look_of(RetentionKind.FEED),
+}
+
 HEALTH: dict[str, Query] = {
     "what is due at every bank": lambda connection: payments.due_payments(connection, MIDDLE, 200),
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
@@ -317,6 +346,7 @@ QUERIES = {
         ("search", SEARCHES),
         ("indexing", INDEXING),
         ("exceptions", EXCEPTIONS),
+        ("retention", RETENTION),
         ("health", HEALTH),
         ("sweeps", SWEEPS),
         ("days", DAYS),

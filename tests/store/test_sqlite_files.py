@@ -140,3 +140,36 @@ def test_a_sqlite_that_does_not_take_what_is_relied_on_is_unavailable_and_says_s
         is_writable(database)
     database.close()
     assert sqlite3.sqlite_version_info >= sqlite.LEAST_VERSION
+
+
+def test_a_new_file_gives_back_what_it_does_not_need_any_more(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.store.database.SPARE_PAGES", 50)
+    monkeypatch.setattr("receiver.store.database.GIVEN_BACK_PAGES", 200)
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE big (content BLOB)")
+        connection.exec_driver_sql("INSERT INTO big VALUES (zeroblob(4000000))")
+    with database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM big")
+    turns = 1
+    while database.give_back():
+        turns += 1
+    assert turns > 2
+    database.close()
+    assert (tmp_path / "srv/receiver/receiver.db").stat().st_size < 2_000_000
+
+
+def test_a_file_of_an_earlier_release_keeps_its_size_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with sqlite3.connect(path) as made:
+        made.execute("CREATE TABLE big (content BLOB)")
+        made.execute("INSERT INTO big VALUES (zeroblob(40000000))")
+        made.execute("DELETE FROM big")
+    made.close()
+    size = path.stat().st_size
+    database = Database(f"sqlite:///{path}")
+    schema.upgrade(database, ENCRYPTION)
+    assert not database.give_back()
+    database.close()
+    assert path.stat().st_size == size

@@ -60,6 +60,7 @@ def test_an_event_is_shown_to_the_letter(client: FlaskClient, bank: BankSigner, 
         "late": False,
         "payload_sha256": hashlib.sha256(signed.body).hexdigest(),
         "found_by": None,
+        "on_hold": False,
     }
 
 
@@ -234,13 +235,13 @@ def test_raw_bytes_need_a_scope_of_their_own(client: FlaskClient, bank: BankSign
     assert get(client, f"{EVENTS}/{event_id}", reader).status_code == 200
 
 
-def test_raw_bytes_that_are_not_kept_are_not_found(
+def test_raw_bytes_that_are_not_stored_any_more_are_gone(
     client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
 ) -> None:
     event_id = send(client, bank.sign(deposit()))
     with parts.database.write() as connection:
         connection.execute(update(table_of(Delivery)).values(body=None))
-    assert_problem(get(client, f"{EVENTS}/{event_id}/raw", token), 404, "not kept")
+    assert_problem(get(client, f"{EVENTS}/{event_id}/raw", token), 410, "not stored any more")
 
 
 def test_the_timeline_tells_what_happened_in_the_order_of_time(

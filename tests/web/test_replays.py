@@ -64,6 +64,7 @@ def test_a_plan_says_what_it_would_come_to(
             for subject in ("FT0", "FT1")
         ],
         "expires_at": "2026-03-04T12:16:00.000000Z",
+        "notes": [],
     }
 
 

@@ -7,6 +7,7 @@ from receiver.store.tables.exceptions import StaffException
 from receiver.store.tables.people import SignInFailures, StaffForm, StaffSession, StaffUser
 from receiver.store.tables.reconciliation import BankLine, DayHead, DayLines, DayVersion, Recovery, Sweep
 from receiver.store.tables.replays import Replay, ReplayPosition
+from receiver.store.tables.retention import EventHold, RetentionLeft, RetentionProgress, RetentionTurn
 from receiver.store.tables.search import (
     Facets,
     SearchBlock,
@@ -48,6 +49,7 @@ __all__ = [
     "DayVersion",
     "Delivery",
     "Event",
+    "EventHold",
     "Facets",
     "FeedEntry",
     "FeedHead",
@@ -62,6 +64,9 @@ __all__ = [
     "ReplayPosition",
     "RequestBudget",
     "RequestSpending",
+    "RetentionLeft",
+    "RetentionProgress",
+    "RetentionTurn",
     "SearchBlock",
     "SearchConflict",
     "SearchEvent",

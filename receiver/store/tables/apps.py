@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index
+from sqlalchemy import JSON, BigInteger, Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from receiver.model import ConsumerAct
@@ -65,12 +65,14 @@ class FeedEntry(SQLModel, table=True):
 
 
 class FeedHead(SQLModel, table=True):
-    """The last position given: one row, and the lock under which positions are given."""
+    """The last position given, and how much was removed: one row, and the lock under which positions are given."""
 
     __tablename__ = "feed_head"
 
     id: int = Field(primary_key=True)
     position: int = Field(sa_type=BigKey)
+    removed: int = Field(default=0, sa_type=BigKey, sa_column_kwargs={"server_default": text("0")})
+    """Up to here entries were removed for their age (retention): a reader begins behind it."""
 
 
 class ApiToken(SQLModel, table=True):

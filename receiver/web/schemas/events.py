@@ -134,6 +134,8 @@ class Event(Answer):
     payload_sha256: Sha256
     found_by: Literal["sweep"] | None
     """`sweep` where a sweep found it at the bank before any callback came; `proof` is `none` until one comes."""
+    on_hold: bool
+    """Somebody holds it: nothing of it is removed, whatever its age."""
 
 
 class DeliveryStep(Answer):

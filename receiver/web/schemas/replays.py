@@ -155,6 +155,8 @@ class Plan(Answer):
     plan: str
     """Send it to run exactly this."""
     expires_at: Time
+    notes: list[str]
+    """What of it is stored no longer, in words."""
 
     @classmethod
     def made(cls, plan: plans.Plan, names: Mapping[int, str]) -> Self:
@@ -166,6 +168,7 @@ class Plan(Answer):
             sample=[_sample(found, names[found.source_id]) for found in plan.sample],
             plan=plan.token,
             expires_at=plan.expires_at,
+            notes=list(plan.notes),
         )
 
 

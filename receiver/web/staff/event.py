@@ -14,7 +14,7 @@ from receiver.web.problems import Problem
 from receiver.web.schemas.times import rfc3339
 from receiver.web.staff.events import shown_to
 from receiver.web.staff.forms import field
-from receiver.web.staff.page import Page
+from receiver.web.staff.page import Page, done
 from receiver.web.staff.rendering import render, url
 
 MARKS = {
@@ -68,6 +68,24 @@ class Event:
             text=text[:SHOWN_CHARACTERS_MAX],
             about=cut,
             back=url("events", event_id),
+        )
+
+    @Page("POST /events/<event_id>/hold", role=Role.OPERATOR)
+    def hold(self, visitor: Visitor, event_id: str) -> Response:
+        """Put an event on hold with a reason, so that nothing of it is removed; the audit log notes it."""
+        message = "On hold: nothing of it is removed."
+        return done(
+            lambda: acts.hold(self._runtime, visitor.who, event_id, field("reason")), url("events", event_id), message
+        )
+
+    @Page("POST /events/<event_id>/release", role=Role.OPERATOR)
+    def release(self, visitor: Visitor, event_id: str) -> Response:
+        """Release an event that is on hold; the audit log notes it."""
+        message = "Released: it goes as everything else of its age."
+        return done(
+            lambda: acts.release(self._runtime, visitor.who, event_id, field("reason", needed=False) or None),
+            url("events", event_id),
+            message,
         )
 
     @Page("POST /events/<event_id>/contents", payloads=True)

@@ -383,3 +383,19 @@ def test_a_bank_that_is_down_and_what_concerns_a_whole_source_is_shown(
     with parts.database.write() as connection:
         payments.stall(connection, source.id, clock(), clock(), limit=9)
     assert links(viewer.get("/staff/payments?stalled=true").text) == ["/staff/payments/bcb/FT1"]
+
+
+def test_an_operator_holds_an_event_and_releases_it_on_its_page(
+    operator: FlaskClient, viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    address = f"/staff/events/{told(parts, bank)}"
+    assert "/hold" not in viewer.get(address).text
+    assert viewer.post(f"{address}/hold").status_code == 403
+    assert send(operator, address, f"{address}/hold", {"reason": " "}).status_code == 400
+    held = send(operator, address, f"{address}/hold", {"reason": SCRIPT})
+    assert message(operator, held) == "On hold: nothing of it is removed."
+    page = operator.get(address).text
+    assert "On hold since" in page
+    assert "<script>alert" not in page
+    send(operator, address, f"{address}/release")
+    assert "On hold since" not in operator.get(address).text

@@ -1,0 +1,1 @@
+"""Retention: for how long to store what came, and the runs that remove what is older."""

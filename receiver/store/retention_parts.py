@@ -1,0 +1,281 @@
+"""What is to be removed next (retention): what is old enough of each kind, and what of it is held back.
+
+Everything is walked through in the order in which it came, from a watermark on, so that nothing is looked at twice but
+what was held back. Nothing is locked or changed here: `receiver.store.retention` takes away what was found.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from receiver.model import HeldBack, RetentionKind, Verdict
+from receiver.store import feed, held_back, pagination
+from receiver.store.held_back import About
+from receiver.store.records import columns_of, fetch_all, lowest_id
+from receiver.store.retention import Limits, Part, Progress, Rule, place_of, progress
+from receiver.store.tables import Check, Delivery, FeedEntry, RetentionLeft, SearchProgress, Subject, table_of
+
+_deliveries, _checks, _entries, _subjects = (table_of(model) for model in (Delivery, Check, FeedEntry, Subject))
+_left, _indexed = table_of(RetentionLeft), table_of(SearchProgress)
+
+PART = 100
+"""Rows that are looked at for one transaction: on SQLite callbacks wait for it, a few milliseconds."""
+
+
+def look(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
+    """Return the next part behind `at`: what is old enough, and what of it is held back. It locks and changes nothing.
+
+    `at` is how far it has come; somebody who only counts goes on from where each part ends.
+    """
+    return _LOOKS[rule.kind](connection, rule, limits, at)
+
+
+def look_left(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
+    """Return the next part of what was held back, to see whether it still is."""
+    mine = (_left.c.source_id == at.source_id, _left.c.kind == at.kind, _left.c.place > at.left_through)
+    query = select(_left.c.place, _left.c.reason).where(*mine).order_by(_left.c.place).limit(PART)
+    before: dict[str, HeldBack] = {row.place: row.reason for row in connection.execute(query)}
+    places = list(before)
+    abouts, why, gone = _RELOOKS[rule.kind](connection, rule, limits, places)
+    remove = [place for place in places if place not in why and place not in gone]
+    changed = [(place, reason) for place, reason in why.items() if before.get(place) != reason]
+    is_last = len(places) < PART
+    through = "" if is_last else places[-1]
+    return Part(at, through, True, remove, changed, [*remove, *gone], abouts, at.stopped_by, is_last)
+
+
+class _Arrived(NamedTuple):
+    id: str
+    source_id: int
+    verdict: Verdict
+    is_stored: bool
+
+
+def _look_at_deliveries(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
+    through = at.through or lowest_id("dlv", rule.since)
+    end = lowest_id("dlv", rule.before)
+    columns = columns_of(_Arrived, _deliveries, is_stored=_deliveries.c.body.is_not(None))
+    query = select(*columns).where(_deliveries.c.id > through, _deliveries.c.id < end)
+    if rule.kind == RetentionKind.HEADERS and not limits.counts_only:
+        bodies = progress(connection, rule.source_id, RetentionKind.PAYLOAD)
+        query = query.where(_deliveries.c.id <= bodies.through)
+    came = fetch_all(connection, _Arrived, query.order_by(_deliveries.c.id).limit(PART))
+    own = [each for each in came if each.source_id == rule.source_id]
+    abouts, why = _why_deliveries(connection, rule, limits, own)
+    stop = _first_unread(connection, abouts, why, limits)
+    looked_at = [each for each in came if stop is None or each.id < stop]
+    remove, left = _sorted_out([each.id for each in own if _is_due(each, rule, why)], why, stop)
+    last = looked_at[-1].id if looked_at else through
+    is_last = stop is not None or len(came) < PART
+    return Part(at, last, False, remove, left, (), abouts, HeldBack.UNREAD if stop else None, is_last)
+
+
+def _is_due(each: _Arrived, rule: Rule, why: Mapping[str, HeldBack]) -> bool:
+    return rule.kind == RetentionKind.HEADERS or each.is_stored or each.id in why
+
+
+def _why_deliveries(
+    connection: Connection, rule: Rule, limits: Limits, came: Sequence[_Arrived]
+) -> tuple[list[About], dict[str, HeldBack]]:
+    """Return what deliveries are about, and why some of them are held back."""
+    is_body = rule.kind == RetentionKind.PAYLOAD
+    genuine = [each for each in came if each.verdict in (Verdict.ACCEPTED, Verdict.DUPLICATE)]
+    looked_up = [each.id for each in genuine if each.is_stored or not is_body]
+    abouts = held_back.of_deliveries(connection, looked_up) if looked_up else []
+    why = {each.id: HeldBack.WAITING for each in came if each.verdict in (Verdict.LATE, Verdict.REJECTED)}
+    if not is_body and not limits.counts_only:
+        why |= {each.id: HeldBack.WAITING for each in genuine if each.is_stored}
+    return abouts, why | held_back.reasons(connection, abouts, asked=limits.asked, floor=limits.floor)
+
+
+def _first_unread(
+    connection: Connection, abouts: Sequence[About], why: Mapping[str, HeldBack], limits: Limits
+) -> str | None:
+    """Return the first delivery of which not even the first entry was read: all behind it will be unread too."""
+    unread = {about.event_id: about.place for about in abouts if why.get(about.place) == HeldBack.UNREAD}
+    if not unread or limits.floor is None:
+        return None
+    event_ids = [event_id for event_id in unread if event_id is not None]
+    query = (
+        select(_entries.c.event_id)
+        .where(pagination.among(connection, _entries.c.event_id, event_ids))
+        .group_by(_entries.c.event_id)
+        .having(func.min(_entries.c.position) > limits.floor)
+    )
+    return min((unread[event_id] for event_id in connection.execute(query).scalars()), default=None)
+
+
+def _sorted_out(
+    places: Sequence[str], why: Mapping[str, HeldBack], stop: str | None
+) -> tuple[list[str], list[tuple[str, HeldBack]]]:
+    """Return which places go, and which are held back and why, of those before `stop`."""
+    looked_at = [place for place in places if stop is None or place < stop]
+    return [place for place in looked_at if place not in why], [(p, why[p]) for p in looked_at if p in why]
+
+
+Relook = tuple[Sequence[About], Mapping[str, HeldBack], Sequence[str]]
+"""What places are about, why some of them are held back, and which of them there are not any more."""
+
+
+def _relook_at_deliveries(connection: Connection, rule: Rule, limits: Limits, places: Sequence[str]) -> Relook:
+    columns = columns_of(_Arrived, _deliveries, is_stored=_deliveries.c.body.is_not(None))
+    query = select(*columns).where(pagination.among(connection, _deliveries.c.id, places))
+    came = fetch_all(connection, _Arrived, query) if places else []
+    abouts, why = _why_deliveries(connection, rule, limits, came)
+    end = lowest_id("dlv", rule.before)
+    young = {each.id: HeldBack.WAITING for each in came if each.id >= end}
+    return abouts, young | why, sorted(set(places) - {each.id for each in came})
+
+
+class _Made(NamedTuple):
+    id: int
+    at: datetime
+    source_id: int
+    kind: str
+    subject: str
+    due_at: datetime | None
+
+
+_MADE = select(*columns_of(_Made, _checks, _subjects, id=_checks.c.id, kind=_subjects.c.kind)).join_from(
+    _checks, _subjects, _subjects.c.id == _checks.c.subject_id
+)
+
+
+def _look_at_checks(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
+    query = _MADE.where(_checks.c.id > int(at.through or 0)).order_by(_checks.c.id).limit(PART)
+    made = fetch_all(connection, _Made, query)
+    # They are nearly in the order of their times.
+    looked_at = made[: next((n for n, each in enumerate(made) if each.at >= rule.before), len(made))]
+    own = [each for each in looked_at if each.source_id == rule.source_id]
+    abouts, why = _why_checks(connection, limits, own)
+    remove, left = _sorted_out([place_of(each.id) for each in own], why, None)
+    through = place_of(looked_at[-1].id) if looked_at else at.through
+    return Part(at, through, False, remove, left, (), abouts, None, len(looked_at) < PART)
+
+
+def _why_checks(
+    connection: Connection, limits: Limits, made: Sequence[_Made]
+) -> tuple[list[About], dict[str, HeldBack]]:
+    abouts = [About(place_of(each.id), each.source_id, None, str(each.kind), each.subject) for each in made]
+    why = held_back.reasons(connection, abouts, asked=limits.asked, floor=None)
+    for each in made:
+        if each.due_at is not None and each.source_id in limits.asked:
+            why.setdefault(place_of(each.id), HeldBack.NOT_FINAL)
+    for source_id in {each.source_id for each in made}:
+        held = held_back.held_subjects(connection, source_id)
+        why |= {about.place: HeldBack.ON_HOLD for about in abouts if (about.kind, about.subject) in held}
+    return abouts, why
+
+
+def _relook_at_checks(connection: Connection, rule: Rule, limits: Limits, places: Sequence[str]) -> Relook:
+    query = _MADE.where(_checks.c.id.in_([int(place) for place in places]))
+    made = fetch_all(connection, _Made, query) if places else []
+    abouts, why = _why_checks(connection, limits, made)
+    young = {place_of(each.id): HeldBack.WAITING for each in made if each.at >= rule.before}
+    return abouts, young | why, sorted(set(places) - {place_of(each.id) for each in made})
+
+
+class _Refused(NamedTuple):
+    id: str
+    reason: str | None
+    likely: bool
+    proven: bool
+
+
+def _look_at_rejected(connection: Connection, rule: Rule, _limits: Limits, at: Progress) -> Part:
+    """Look through them all each time: they are bounded in number."""
+    is_of = pagination.beside(_deliveries.c.source_id, [rule.source_id], 0)
+    query = (
+        select(*columns_of(_Refused, _deliveries))
+        .where(_deliveries.c.verdict == Verdict.REJECTED, *is_of)
+        .where(_deliveries.c.id > at.through, _deliveries.c.id < lowest_id("dlv", rule.before))
+    )
+    refused = fetch_all(connection, _Refused, query.order_by(_deliveries.c.id).limit(PART))
+    open_ = held_back.open_reasons(connection, rule.source_id)
+    why = {r.id: HeldBack.EXCEPTION for r in refused if (r.likely or r.proven) and (r.reason or "unknown") in open_}
+    remove, _ = _sorted_out([each.id for each in refused], why, None)
+    is_last = len(refused) < PART
+    through = "" if is_last else refused[-1].id
+    return Part(at, through, False, remove, (), (), (), HeldBack.EXCEPTION if why else None, is_last)
+
+
+class _Entry(NamedTuple):
+    position: int
+    source_id: int
+    time: datetime
+    event_id: str | None
+    subject: str | None
+
+
+def _look_at_feed(connection: Connection, _rule: Rule, limits: Limits, at: Progress) -> Part:
+    begins = max(int(at.through or 0), feed.removed(connection))
+    last, stopped_by = _feed_ends(connection, limits)
+    query = select(*columns_of(_Entry, _entries)).where(_entries.c.position > begins)
+    found = fetch_all(connection, _Entry, query.order_by(_entries.c.position).limit(PART))
+    old = found[: next((n for n, each in enumerate(found) if not _is_old(each, limits)), len(found))]
+    entries = [each for each in old if each.position <= last]
+    abouts, why = _why_entries(connection, limits, entries)
+    remove, left = _sorted_out([place_of(each.position) for each in entries], why, None)
+    through = place_of(entries[-1].position if entries else begins)
+    is_stopped = len(entries) < len(old)
+    return Part(at, through, False, remove, left, (), abouts, stopped_by if is_stopped else None, len(entries) < PART)
+
+
+def _is_old(entry: _Entry, limits: Limits) -> bool:
+    before = limits.before.get(entry.source_id)
+    return before is not None and entry.time < before
+
+
+def _feed_ends(connection: Connection, limits: Limits) -> tuple[int, HeldBack]:
+    """Return the last position that may be removed whatever its age, and why no further one may."""
+    indexed = connection.execute(select(_indexed.c.through, _indexed.c.below)).one()
+    ends = [(indexed.through if indexed.below <= 1 else 0, HeldBack.WAITING)]
+    if limits.floor is not None:
+        ends.append((limits.floor, HeldBack.UNREAD))
+    replayed = held_back.replays_through(connection)
+    if replayed is not None:
+        ends.append((replayed, HeldBack.WAITING))
+    return min(ends)
+
+
+def _why_entries(
+    connection: Connection, limits: Limits, entries: Sequence[_Entry]
+) -> tuple[list[About], dict[str, HeldBack]]:
+    kinds = held_back.kinds_of(connection, sorted({each.event_id for each in entries if each.event_id}))
+    abouts = []
+    for each in entries:
+        kind, subject = kinds.get(each.event_id or "", ("payment", each.subject))
+        abouts.append(About(place_of(each.position), each.source_id, each.event_id, kind, subject))
+    return abouts, held_back.reasons(connection, abouts, asked=limits.asked, floor=limits.floor)
+
+
+def _relook_at_feed(connection: Connection, _rule: Rule, limits: Limits, places: Sequence[str]) -> Relook:
+    query = select(*columns_of(_Entry, _entries)).where(_entries.c.position.in_([int(place) for place in places]))
+    entries = fetch_all(connection, _Entry, query) if places else []
+    abouts, why = _why_entries(connection, limits, entries)
+    young = {place_of(each.position): HeldBack.WAITING for each in entries if not _is_old(each, limits)}
+    return abouts, young | why, sorted(set(places) - {place_of(each.position) for each in entries})
+
+
+_LOOKS = {
+    RetentionKind.PAYLOAD: _look_at_deliveries,
+    RetentionKind.HEADERS: _look_at_deliveries,
+    RetentionKind.REJECTED: _look_at_rejected,
+    RetentionKind.CHECKS: _look_at_checks,
+    RetentionKind.FEED: _look_at_feed,
+}
+
+
+def _no_relook(_connection: Connection, _rule: Rule, _limits: Limits, places: Sequence[str]) -> Relook:
+    return (), {}, places
+
+
+_RELOOKS = {
+    RetentionKind.PAYLOAD: _relook_at_deliveries,
+    RetentionKind.HEADERS: _relook_at_deliveries,
+    RetentionKind.REJECTED: _no_relook,
+    RetentionKind.CHECKS: _relook_at_checks,
+    RetentionKind.FEED: _relook_at_feed,
+}

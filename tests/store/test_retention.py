@@ -1,0 +1,387 @@
+"""What is older than it is to be stored goes, part by part; what is unread, not final or on hold stays."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+from conftest import StandingClock, add_source
+from sqlalchemy import func, select
+from store.made import delivery, event, record
+
+from receiver.model import Agreement, ExceptionKind, HeldBack, RetentionKind, Status, Verdict
+from receiver.projection.indexer import index_all
+from receiver.projection.projector import catch_up
+from receiver.retention import policy
+from receiver.retention.run import Run
+from receiver.runtime import Runtime
+from receiver.store import (
+    consumers,
+    deliveries,
+    events,
+    exceptions,
+    feed,
+    holds,
+    intake,
+    payments,
+    replay_selection,
+    retention,
+    retention_parts,
+    sources,
+)
+from receiver.store.exceptions import Opened
+from receiver.store.replay_selection import Selection
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import Check, Delivery, FeedEntry, Subject, table_of
+
+DAY = 86_400
+
+_deliveries, _checks, _entries, _subjects = (table_of(model) for model in (Delivery, Check, FeedEntry, Subject))
+
+
+def no_rest(_: float) -> None:
+    """Callbacks are not waited for where there are none."""
+
+
+def run(parts: Runtime, *names: str, looks_at_left: bool = True, counts_only: bool = False) -> dict[str, int]:
+    """Remove all that is due, and return how many of each kind that were."""
+    index_all(parts.database)
+    removed: Counter[str] = Counter()
+    made = Run(parts, parts.clock(), names, counts_only, looks_at_left, no_rest)
+    for step in made.steps():
+        removed[str(step.kind)] += step.removed
+    return {kind: number for kind, number in removed.items() if number}
+
+
+def stored_for(parts: Runtime, name: str = "bcb", **days: int) -> None:
+    """Say for how many days what is of a source is stored, by kind."""
+    with parts.database.write() as connection:
+        source = sources.find(connection, name)
+        assert source is not None
+        options = {**source.options, **{f"retention_{kind}_days": number for kind, number in days.items()}}
+        sources.change(connection, source.id, options=options)
+
+
+def told(parts: Runtime, source: SourceRecord, name: str) -> str:
+    """Take an event in, and return its id."""
+    made = event(parts, name)
+    record(parts, delivery(parts, source), made)
+    catch_up(parts.database)
+    # What comes in the same millisecond comes in any order.
+    cast(StandingClock, parts.clock).forward(0.001)
+    return made.id
+
+
+def has_payload(parts: Runtime, event_id: str) -> bool:
+    with parts.database.read() as connection:
+        return events.raw(connection, event_id) is not None
+
+
+def left(parts: Runtime) -> dict[str, int]:
+    with parts.database.read() as connection:
+        numbers = retention.left_numbers(connection).values()
+    found: Counter[str] = Counter()
+    for reasons in numbers:
+        found.update({str(reason): number for reason, number in reasons.items()})
+    return dict(found)
+
+
+@pytest.fixture
+def settled(parts: Runtime) -> Callable[[str], None]:
+    """Have the bank's final answer about a payment agree with what was claimed."""
+
+    def settle(payment: str) -> None:
+        with parts.database.write() as connection:
+            found = _subjects.c.subject == payment
+            values = {"status": Status.COMPLETED, "agreement": Agreement.CONFIRMED, "due_at": None}
+            connection.execute(_subjects.update().where(found).values(**values))
+
+    return settle
+
+
+def test_nothing_goes_unless_somebody_says_for_how_long_to_store_it(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    event_id = told(parts, source, "FT1")
+    clock.forward(10_000 * DAY)
+    assert run(parts) == {}
+    assert has_payload(parts, event_id)
+
+
+def test_a_payload_goes_on_its_day_and_a_duplicate_is_known_for_ever(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=30)
+    body = b'{"id": "FT1"}'
+    first = delivery(parts, source, body=body)
+    record(parts, first, event(parts, "FT1"))
+    clock.forward(30 * DAY)
+    assert run(parts) == {}
+    clock.forward(1)
+    assert run(parts) == {"payload": 1}
+    assert run(parts) == {}
+    with parts.database.read() as connection:
+        found = deliveries.find(connection, first.id)
+    assert found is not None
+    assert (found.body, found.body_bytes, found.body_sha256) == (None, len(body), first.body_sha256)
+    assert found.headers == first.headers
+    again = record(parts, delivery(parts, source, body=body), event(parts, "FT1"))
+    assert not again.is_new
+    assert not again.has_conflict
+    assert not record(parts, first, event(parts, "FT1")).is_new
+    other = record(parts, delivery(parts, source), event(parts, "FT1", says="something else"))
+    assert other.has_conflict
+
+
+def test_what_is_not_final_or_before_a_persons_eyes_stays_until_it_is_not(
+    parts: Runtime, clock: StandingClock, settled: Callable[[str], None]
+) -> None:
+    asked = add_source(parts, base_url="http://127.0.0.1:9")
+    stored_for(parts, payload=30)
+    pending, contradicted, fine = (told(parts, asked, name) for name in ("FT1", "FT2", "FT3"))
+    settled("FT2")
+    settled("FT3")
+    about = Opened(ExceptionKind.CONTRADICTED, asked.id, "payment", "FT2", contradicted)
+    with parts.database.write() as connection:
+        exceptions.open_all(connection, [about], clock())
+    clock.forward(31 * DAY)
+    assert run(parts) == {"payload": 1}
+    assert [has_payload(parts, each) for each in (pending, contradicted, fine)] == [True, True, False]
+    assert left(parts) == {"not_final": 1, "exception": 1}
+    # What was held back is looked at once more after an hour, or when somebody asks for it.
+    assert run(parts) == {}
+    settled("FT1")
+    assert run(parts, looks_at_left=False) == {}
+    with parts.database.write() as connection:
+        exceptions.resolve_about(connection, ExceptionKind.CONTRADICTED, asked.id, "payment", "FT2", clock())
+    clock.forward(3601)
+    assert run(parts, looks_at_left=False) == {"payload": 2}
+    assert left(parts) == {}
+
+
+def test_what_a_consumer_has_not_acknowledged_stays_until_it_is_idle(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=1, feed=1)
+    read, unread = told(parts, source, "FT1"), told(parts, source, "FT2")
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "ledger", 1, clock())
+    clock.forward(2 * DAY)
+    assert run(parts) == {"payload": 1, "feed": 1}
+    assert (has_payload(parts, read), has_payload(parts, unread)) == (False, True)
+    with parts.database.read() as connection:
+        stopped = {each.kind: each.stopped_by for each in retention.every_progress(connection)}
+    assert stopped == {RetentionKind.PAYLOAD: HeldBack.UNREAD, RetentionKind.FEED: HeldBack.UNREAD}
+    # Nothing that comes behind it is looked at, so nothing is noted as held back.
+    assert left(parts) == {}
+    clock.forward(29 * DAY)
+    assert run(parts) == {"payload": 1, "feed": 1}
+
+
+def test_a_copy_that_is_unread_holds_an_old_event_back(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=1)
+    old, next_one = told(parts, source, "FT1"), told(parts, source, "FT2")
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "ledger", 2, clock())
+        (own,) = replay_selection.entries(connection, Selection(event_ids=[old]), behind=0, through=2, limit=1)
+        replay_selection.append_replayed(connection, [own], "rpl_1", None)
+    catch_up(parts.database)
+    clock.forward(2 * DAY)
+    assert run(parts) == {"payload": 1}
+    assert (has_payload(parts, old), has_payload(parts, next_one)) == (True, False)
+    assert left(parts) == {"unread": 1}
+
+
+def test_an_event_on_hold_loses_nothing_until_it_is_released(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=1, headers=1, checks=1, feed=1)
+    held, other = told(parts, source, "FT1"), told(parts, source, "FT2")
+    with parts.database.write() as connection:
+        for payment in ("FT1", "FT2"):
+            found = payments.find(connection, "bcb", "payment", payment)
+            assert found is not None
+            payments.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="Done", detail={})
+        assert holds.put(connection, held, "a court asks", "cli:ann", clock())
+        assert not holds.put(connection, held, "another reason", "cli:bob", clock())
+    clock.forward(2 * DAY)
+    assert run(parts) == {"payload": 1, "headers": 1, "checks": 1, "feed": 1}
+    assert (has_payload(parts, held), has_payload(parts, other)) == (True, False)
+    with parts.database.read() as connection:
+        assert [entry.position for entry in feed.of_event(connection, held)] == [1]
+        assert feed.removed(connection) == 2
+        kept = [each.on_hold for each in events.by_ids(connection, [held, other])]
+    assert kept == [True, False]
+    assert left(parts) == {"on_hold": 4}
+    with parts.database.write() as connection:
+        assert holds.release(connection, held)
+    assert run(parts) == {"payload": 1, "headers": 1, "checks": 1, "feed": 1}
+    assert left(parts) == {}
+
+
+def test_a_hold_that_comes_while_a_part_is_looked_up_wins(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=1)
+    held = told(parts, source, "FT1")
+    clock.forward(2 * DAY)
+    with parts.database.read() as connection:
+        (rule,) = policy.rules(parts.settings, sources.every(connection), clock())
+        at = retention.progress(connection, source.id, RetentionKind.PAYLOAD)
+        limits = policy.limits(connection, parts.settings, clock())
+        part = retention_parts.look(connection, rule, limits, at)
+    assert len(part.remove) == 1
+    with parts.database.write() as connection:
+        holds.put(connection, held, "a court asks", "cli:ann", clock())
+    with parts.database.write() as connection:
+        assert retention.take(connection, part, clock()) == (0, 1, True)
+    with parts.database.write() as connection:
+        # Somebody has been at it: what was looked up is not what is so any more.
+        assert retention.take(connection, part, clock()) is None
+    assert has_payload(parts, held)
+    assert left(parts) == {"on_hold": 1}
+
+
+def test_headers_stay_as_long_as_the_body(parts: Runtime, source: SourceRecord, clock: StandingClock) -> None:
+    stored_for(parts, headers=1)
+    told(parts, source, "FT1")
+    clock.forward(5 * DAY)
+    # The body is stored for ever, and what it is proven by with it.
+    assert run(parts) == {}
+    stored_for(parts, payload=10)
+    assert run(parts) == {}
+    clock.forward(6 * DAY)
+    assert run(parts, counts_only=True) == {"payload": 1, "headers": 1}
+    assert run(parts) == {"payload": 1, "headers": 1}
+    with parts.database.read() as connection:
+        (headers,) = connection.execute(select(_deliveries.c.headers)).scalars()
+    assert headers == {}
+
+
+def test_rejected_deliveries_go_unless_a_person_has_to_look_at_them(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, rejected=7)
+    with parts.database.write() as connection:
+        for reason, likely in (("signature_mismatch", True), ("signature_mismatch", False), ("stale", True)):
+            new = delivery(parts, source)
+            deliveries.store_rejected(
+                connection, new, reason=reason, detail="", proven=False, likely=likely, most=10, body_bytes=100
+            )
+        about = Opened(ExceptionKind.REJECTED, source.id, "reason", "signature_mismatch")
+        exceptions.open_all(connection, [about], clock())
+    clock.forward(8 * DAY)
+    assert run(parts) == {"rejected": 2}
+    with parts.database.read() as connection:
+        (stays,) = deliveries.rejected(connection, None, below=None, limit=10)
+    assert stays.reason == "signature_mismatch"
+    assert stays.verdict == Verdict.REJECTED
+
+
+def test_checks_go_once_the_bank_is_done_with_the_payment(
+    parts: Runtime, clock: StandingClock, settled: Callable[[str], None]
+) -> None:
+    asked = add_source(parts, base_url="http://127.0.0.1:9")
+    stored_for(parts, checks=7)
+    for payment in ("FT1", "FT2"):
+        told(parts, asked, payment)
+        with parts.database.write() as connection:
+            found = payments.find(connection, "bcb", "payment", payment)
+            assert found is not None
+            for _ in range(3):
+                payments.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="?", detail={})
+    settled("FT1")
+    clock.forward(8 * DAY)
+    assert run(parts) == {"checks": 3}
+    assert left(parts) == {"not_final": 3}
+    with parts.database.read() as connection:
+        assert connection.execute(select(func.count()).select_from(_checks)).scalar_one() == 3
+        done = payments.find(connection, "bcb", "payment", "FT1")
+    assert done is not None
+    assert done.status == Status.COMPLETED
+
+
+def test_the_feed_goes_from_its_beginning_on_as_far_as_every_source_lets_it(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    other = add_source(parts, "other", secret=None)
+    stored_for(parts, feed=1)
+    stored_for(parts, "other", feed=100)
+    for name, whose in (("FT1", source), ("FT2", source), ("FT3", other), ("FT4", source)):
+        told(parts, whose, name)
+    clock.forward(2 * DAY)
+    assert run(parts) == {"feed": 2}
+    with parts.database.read() as connection:
+        assert [entry.position for entry in feed.read(connection, after=None, limit=10).entries] == [3, 4]
+        with pytest.raises(feed.EntriesRemoved):
+            feed.read(connection, after=1, limit=10)
+        assert [entry.position for entry in feed.read(connection, after=2, limit=10).entries] == [3, 4]
+    clock.forward(100 * DAY)
+    assert run(parts) == {"feed": 2}
+    told(parts, source, "FT5")
+    with parts.database.read() as connection:
+        assert [entry.position for entry in feed.read(connection, after=None, limit=10).entries] == [5]
+        assert connection.execute(select(_entries.c.position)).scalars().all() == [5]
+
+
+def test_of_two_that_remove_at_once_each_thing_is_removed_by_one(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=1)
+    number = 2 * retention_parts.PART + 7
+    with parts.database.write() as connection:
+        pairs = [(delivery(parts, source), [event(parts, f"FT{n}", kind="none")]) for n in range(number)]
+        intake.record_all(connection, pairs)
+    catch_up(parts.database)
+    clock.forward(2 * DAY)
+    removed: list[int] = []
+
+    def work() -> None:
+        while True:
+            made = Run(parts, clock(), rest=no_rest)
+            removed.extend(step.removed for step in made.steps())
+            if not made.is_busy:
+                return
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(removed) == number
+    with parts.database.read() as connection:
+        assert connection.execute(select(func.count()).where(_deliveries.c.body.is_not(None))).scalar_one() == 0
+        assert retention.progress(connection, source.id, RetentionKind.PAYLOAD).removed == number
+
+
+def test_a_part_that_fails_half_way_leaves_nothing_behind(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored_for(parts, payload=1)
+    event_id = told(parts, source, "FT1")
+    clock.forward(2 * DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(retention, "_advance", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run(parts)
+    assert has_payload(parts, event_id)
+    assert run(parts) == {"payload": 1}
+
+
+def test_storing_for_longer_spares_what_was_held_back(
+    parts: Runtime, clock: StandingClock, settled: Callable[[str], None]
+) -> None:
+    asked = add_source(parts, base_url="http://127.0.0.1:9")
+    stored_for(parts, payload=1)
+    event_id = told(parts, asked, "FT1")
+    clock.forward(2 * DAY)
+    assert run(parts) == {}
+    settled("FT1")
+    stored_for(parts, payload=100)
+    assert run(parts) == {}
+    assert has_payload(parts, event_id)
+    clock.forward(99 * DAY)
+    assert run(parts) == {"payload": 1}

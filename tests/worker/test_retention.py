@@ -1,0 +1,71 @@
+"""The worker removes what is old enough a little at a time, and looks once a minute whether anything is."""
+
+from collections.abc import Callable
+
+import pytest
+from conftest import StandingClock
+from store.made import delivery, event
+from store.test_retention import DAY, has_payload, stored_for
+
+from receiver.projection.projector import catch_up
+from receiver.runtime import Runtime
+from receiver.store import intake, retention, retention_parts
+from receiver.store.sources import SourceRecord
+from receiver.worker import chores
+from receiver.worker.loop import Worker
+
+Taking = Callable[[int], list[str]]
+
+
+@pytest.fixture
+def taken(parts: Runtime, source: SourceRecord, clock: StandingClock) -> Taking:
+    """Take so many events in, and let two days pass."""
+
+    def take(number: int) -> list[str]:
+        made = [(delivery(parts, source), [event(parts, f"FT{n}", kind="none")]) for n in range(number)]
+        with parts.database.write() as connection:
+            intake.record_all(connection, made)
+        catch_up(parts.database)
+        clock.forward(2 * DAY)
+        return [events[0].id for _, events in made]
+
+    return take
+
+
+def test_a_worker_does_all_that_is_due_and_then_waits_a_minute(
+    parts: Runtime, clock: StandingClock, taken: Taking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A round ends with each part.
+    monkeypatch.setattr(chores, "RETENTION_SECONDS", 0)
+    stored_for(parts, payload=1)
+    first = taken(retention_parts.PART + 5)
+    chore = chores.Retention(parts)
+    assert chore.look() == retention_parts.PART
+    while chore.look():
+        pass
+    assert not any(has_payload(parts, each) for each in first)
+    with parts.database.read() as connection:
+        assert retention.looked_at(connection) == clock()
+    # What becomes old enough within the minute waits for its end.
+    stored_for(parts, payload=0, headers=0)
+    assert chore.look() == 0
+    stored_for(parts, payload=1, headers=1)
+    assert chore.look() == 0
+    clock.forward(61)
+    assert chore.look() > 0
+
+
+def test_worker_once_ends_when_nothing_is_left_to_remove(parts: Runtime, taken: Taking) -> None:
+    stored_for(parts, payload=1)
+    made = taken(7)
+    assert Worker(parts).run_once() >= 7
+    assert not any(has_payload(parts, each) for each in made)
+
+
+def test_nothing_is_written_where_everything_is_stored_for_ever(
+    parts: Runtime, taken: Taking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = taken(3)
+    monkeypatch.setattr(retention, "take", lambda *_: pytest.fail("nothing is to be taken away"))
+    assert chores.Retention(parts).look() == 0
+    assert all(has_payload(parts, each) for each in made)
