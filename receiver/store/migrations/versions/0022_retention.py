@@ -9,7 +9,7 @@ from alembic import op
 from receiver.store.tables.base import BigKey, UtcDateTime
 
 revision = "0022"
-down_revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
