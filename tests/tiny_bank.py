@@ -1,6 +1,7 @@
 """A bank of a few lines: a real server that answers as a test says, and keeps what it was asked, to the byte."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,11 @@ class TinyBank(ThreadingHTTPServer):
         self.lines: list[str] = []
         """The first line of each request, as it was sent."""
         self.answer: Callable[[BaseHTTPRequestHandler], None] = lambda handler: answer(handler, 200, b"{}")
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of whoever hung up, or was killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

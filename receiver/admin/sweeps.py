@@ -15,7 +15,7 @@ from receiver.banks.errors import BankError
 from receiver.model import NotPossible
 from receiver.reconcile.hindrances import out_of_use
 from receiver.reconcile.recovery import Recoverer
-from receiver.reconcile.sweep import WINDOW_MAX, Progress, Sweeper, in_words
+from receiver.reconcile.sweep import WINDOW_MAX, Progress, Sweeper, in_words, lease_of
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, recoveries, sources, sweeps
 from receiver.store.encryption import DecryptionFailed
@@ -148,7 +148,7 @@ def _read(
 
 def _claimed(runtime: Runtime, source: SourceRecord, name: str, sweeper: Sweeper) -> Claimed:
     """Lease a list, once the worker that reads it just now is done."""
-    ends = time.monotonic() + 2 * runtime.settings.lease_seconds
+    ends = time.monotonic() + 2 * lease_of(runtime).total_seconds()
     while True:
         now = runtime.clock()
         with runtime.database.write() as connection:

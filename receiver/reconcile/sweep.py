@@ -51,6 +51,9 @@ TRIES = 3
 PAGES_MAX = 10_000
 """A bank that never ends a list must not keep us for ever."""
 
+LEASES = 3
+"""Of those that a payment has while it is asked about."""
+
 AFTER_ERROR = timedelta(minutes=5)
 """When a list is tried once more that could not be read, unless it would be sooner anyway."""
 
@@ -89,6 +92,11 @@ def cadence(runtime: Runtime, source: SourceRecord, lists: int) -> timedelta:
     return max(timedelta(seconds=runtime.settings.sweep_seconds), window * (lists / max(1, limit // SHARE)))
 
 
+def lease_of(runtime: Runtime) -> timedelta:
+    """Return for how long a list is one worker's, from each request on: what is more urgent is done between two."""
+    return LEASES * timedelta(seconds=runtime.settings.lease_seconds)
+
+
 def longest_wait(runtime: Runtime, source: SourceRecord, lists: int) -> timedelta:
     """Return what no list of a source waits longer for: what does was put off by a clock that was wrong."""
     _, window = rate_limit(source)
@@ -114,7 +122,7 @@ class Sweeper:
             raise NotImplementedError(f"{bank.name} lists nothing")
         self._bank: ListsPayments = bank
         self._days = bank.days(source.options)
-        self._lease = timedelta(seconds=runtime.settings.lease_seconds)
+        self._lease = lease_of(runtime)
 
     def until(self) -> datetime:
         """Return when a lease ends that is taken now."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from receiver import banks
 from receiver.banks.abilities import ListsPayments
 from receiver.reconcile.recovery import Recoverer
-from receiver.reconcile.sweep import Progress, Sweeper, longest_wait
+from receiver.reconcile.sweep import Progress, Sweeper, lease_of, longest_wait
 from receiver.runtime import Runtime
 from receiver.store import sources, sweeps
 from receiver.store.sources import SourceRecord
@@ -73,7 +73,7 @@ class Sweeps:
                 self._begin(source, longest[source.id], now)
 
     def _begin(self, source: SourceRecord, longest: timedelta, now: datetime) -> None:
-        until, lease = now + timedelta(seconds=self.runtime.settings.lease_seconds), secrets.token_hex(8)
+        until, lease = now + lease_of(self.runtime), secrets.token_hex(8)
         with self.runtime.database.write() as connection:
             sweeps.ensure(connection, source.id, now)
             sweeps.bring_forward(connection, source.id, now, longest)

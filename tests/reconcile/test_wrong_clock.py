@@ -37,6 +37,11 @@ AHEAD = timedelta(hours=8)
 HOUR = timedelta(hours=1)
 
 WAITS = {
+    "day_heads.leased_until",
+    "day_versions.looked_at",
+    "day_versions.next_look_at",
+    "retention_progress.left_at",
+    "retention_turn.looked_at",
     "bank_lines.seen_at",
     "bank_tokens.fetching_until",
     "circuits.closed_at",
@@ -71,6 +76,8 @@ ENDS = {
 """The end of something good: nothing waits for it. A bank's token that is used beyond it is refused, and made anew."""
 
 RECORDS = {
+    "day_versions.closed_at",
+    "event_holds.held_at",
     "api_tokens.created_at",
     "api_tokens.last_used_at",
     "api_tokens.revoked_at",
