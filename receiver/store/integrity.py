@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Table, func, select, text
 
 from receiver.store.tables import (
+    BankLine,
     Event,
     FeedEntry,
     FeedHead,
@@ -32,6 +33,7 @@ _LOOSE = (
     (table_of(PendingEvent), "event_id"),
     (table_of(OutboxEntry), "event_id"),
     (table_of(StaffException), "event_id"),
+    (table_of(BankLine), "event_id"),
 )
 """References to events that have no foreign key, since callbacks would pay for it."""
 

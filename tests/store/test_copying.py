@@ -81,8 +81,8 @@ def test_everything_goes_on_in_the_copy(
     assert [checked.faults for checked in acts.check(other)] == [()] * len(acts.CHECKS)
 
 
-def test_some_thousands_of_events_are_the_same_there(parts: Runtime, other: Runtime) -> None:
-    fill(parts, 3000)
+def test_a_thousand_events_are_the_same_there(parts: Runtime, other: Runtime) -> None:
+    fill(parts, 1000)
     index(parts)
     rows = copied(parts, other.database)
     assert {name for name, number in rows.items() if number} >= {"events", "feed_entries", "search_keys", "checks"}
