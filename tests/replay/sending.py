@@ -3,7 +3,6 @@
 from typing import Any
 
 from bank import BankSigner, Signed, deposit
-from conftest import app_over
 from flask.testing import FlaskClient
 from store.race import append
 
@@ -17,6 +16,7 @@ from receiver.store.feed import Entry, Wanted
 from receiver.store.replay_selection import Selection
 from receiver.store.replays import ReplayRecord
 from receiver.store.sources import SourceRecord
+from receiver.web import create_app
 
 REASON = "the ledger lost a day"
 
@@ -91,7 +91,7 @@ def again(parts: Runtime, reader: str | None = None) -> list[str | None]:
 
 def post(parts: Runtime, signed: Signed) -> int:
     """Deliver a callback; return the status that it is answered."""
-    client: FlaskClient = app_over(parts).test_client()
+    client: FlaskClient = create_app(parts).test_client()
     return client.post(signed.path, data=signed.body, headers=signed.headers).status_code
 
 
