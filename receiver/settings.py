@@ -2,12 +2,14 @@
 
 import base64
 import binascii
+import hashlib
 import ipaddress
+import os
 import re
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
@@ -89,6 +91,9 @@ class Settings(BaseSettings):
     waiting_readers_max: int = Field(
         100, ge=1, le=10_000, description="readers of the feed that a process lets wait, 1 to 10000"
     )
+    metrics_token: SecretStr | None = Field(None, min_length=1, description="text, in an Authorization: Bearer header")
+    metrics_directory: Path | None = Field(None, description="a directory that this user can make and write")
+    log_format: Literal["text", "json"] | None = Field(None, description="text or json")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     rejected_max: int = Field(
         1000,
@@ -228,6 +233,16 @@ class Settings(BaseSettings):
     def keys(self) -> list[str]:
         """The secret keys, newest first, as URL-safe Base64."""
         return [key.get_secret_value() for key in self.secret_keys]
+
+    @property
+    def metrics_directories(self) -> list[Path]:
+        """Where processes may count together: as set, else beside the database's file or in `var/`, or the system's."""
+        if self.metrics_directory is not None:
+            return [self.metrics_directory.absolute()]
+        url = make_url(self.database_url)
+        near = f"{url.database}-metrics" if url.get_backend_name() == "sqlite" else "var/metrics"
+        digest = hashlib.sha256(self.database_url.encode()).hexdigest()[:16]
+        return [Path(near).absolute(), Path(gettempdir()) / f"receiver-metrics-{os.geteuid()}-{digest}"]
 
     @property
     def is_unix_socket(self) -> bool:

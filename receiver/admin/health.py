@@ -17,6 +17,7 @@ from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.callback import LEAVES_OPEN, strongest_proof
 from receiver.banks.errors import BankError
 from receiver.model import SecretState, Verdict
+from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.store import bank_sessions, events, feed, late, payments, refusals, signing_secrets, sources, worker_seen
 from receiver.store.bank_sessions import StoredKeys
@@ -178,24 +179,8 @@ def _of(
         public_keys=bank_sessions.public_keys(connection, runtime.encryption, source),
         late=late.waiting(connection, source.id),
         quiet=quiet_warning(connection, source, now) if source.enabled else None,
-        gives_up=_gives_up(connection, source, now),
+        gives_up=None if (found := give_up(connection, source, now)) is None else found.words,
     )
-
-
-def _gives_up(connection: Connection, source: SourceRecord, now: datetime) -> str | None:
-    """Return in words when a bank stops sending what is refused, at the earliest (the give-up clock).
-
-    That another try of the same was taken since is not known here, so it may be later.
-    """
-    bank = banks.named(source.bank)
-    if bank.gives_up_after is not None:
-        first = refusals.of_bank(connection, source.id, now - bank.gives_up_after).first_at
-        return None if first is None else f"at {first + bank.gives_up_after:%Y-%m-%d %H:%M} UTC"
-    if bank.gives_up_failures is not None:
-        since = events.latest(connection, source.id) or source.created_at
-        number = refusals.of_bank(connection, source.id, since).number
-        return None if not number else f"after {max(bank.gives_up_failures - number, 0)} more refusals"
-    return None
 
 
 def _spent_on(stands: SourceState, own: Sequence[CheckMade], window: timedelta) -> dict[str, int]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -162,6 +163,7 @@ class BankSession:
         self._database = runtime.database
         self._encryption = runtime.encryption
         self._clock = runtime.clock
+        self._counters = runtime.counters
         self._source = source
         self.bank: Bank = banks.named(source.bank)
         self._base_url = source.base_url or self.bank.hosts.get(source.environment, "")
@@ -293,6 +295,7 @@ class BankSession:
             url,
             clock=self._clock,
             before_request=self._take_request,
+            after_request=partial(self._counters.asked, self._source.name),
             token=token,
             authorization=None if token is None else self.bank.authorization(token, options),
             options=options,

@@ -5,6 +5,7 @@ import ssl
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -37,6 +38,8 @@ PART_MIN = 16
 WAIT_DEFAULT = timedelta(minutes=5)
 """After a 429 that does not say how long."""
 WAIT_MAX = timedelta(hours=24)
+ANSWERED = "answered"
+"""How a request has ended that the bank answered as was hoped for."""
 
 
 class _Session(requests.Session):
@@ -55,6 +58,7 @@ class HttpClient:
         *,
         clock: Callable[[], datetime],
         before_request: Callable[[], None] = lambda: None,
+        after_request: Callable[[str], None] = lambda _: None,
         token: str | None = None,
         authorization: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -63,6 +67,8 @@ class HttpClient:
         read_seconds: float = READ_SECONDS,
     ) -> None:
         """Take the API's address; `before_request` may raise to forbid a request (a spent budget).
+
+        `after_request` gets how each that was made has ended: `ANSWERED`, or the outcome of a `BankError`.
 
         `authorization` are the headers that show the token, where it is no bearer token (RFC 6750); `options` are the
         source's own, for the bank's package to look at. `trusting` is what checks the bank's own certificate where no
@@ -77,6 +83,7 @@ class HttpClient:
         self._authorization = authorization or ({} if token is None else {"Authorization": f"Bearer {token}"})
         self.clock = clock
         self._before_request = before_request
+        self._after_request = after_request
         self._read_seconds = read_seconds
         self._session = _Session()
         # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
@@ -175,24 +182,37 @@ class HttpClient:
         shown = self._authorization if headers is None else headers
         in_headers = [value for name, value in shown.items() if name.lower() != "content-type"]
         secrets = _confidential([self.token, *_texts_in(body), *confidential, *in_headers])
+        with self._noting_outcome():
+            try:
+                with self._session.request(
+                    method,
+                    self.base_url + path,
+                    json=None if as_form else body,
+                    data=body if as_form else None,
+                    headers={"Accept": "application/json", **shown},
+                    timeout=(CONNECT_SECONDS, self._read_seconds),
+                    # A redirect would carry the token to wherever it points.
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    content = self._content(response)
+            except (requests.RequestException, HTTPError, UnicodeError) as error:
+                raise _unreached(f"{method} {path}", self.base_url, error) from error
+            if not wants_json and response.ok and response.status_code < 300:
+                return None
+            return self._read(f"{method} {path}", response, content, secrets)
+
+    @contextmanager
+    def _noting_outcome(self) -> Iterator[None]:
+        outcome = BankError.outcome
         try:
-            with self._session.request(
-                method,
-                self.base_url + path,
-                json=None if as_form else body,
-                data=body if as_form else None,
-                headers={"Accept": "application/json", **shown},
-                timeout=(CONNECT_SECONDS, self._read_seconds),
-                # A redirect would carry the token to wherever it points.
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                content = self._content(response)
-        except (requests.RequestException, HTTPError, UnicodeError) as error:
-            raise _unreached(f"{method} {path}", self.base_url, error) from error
-        if not wants_json and response.ok and response.status_code < 300:
-            return None
-        return self._read(f"{method} {path}", response, content, secrets)
+            yield
+            outcome = ANSWERED
+        except BankError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._after_request(outcome)
 
     def _content(self, response: requests.Response) -> bytes:
         """Read what fits, and no longer than the time for an answer, however slowly it drips."""

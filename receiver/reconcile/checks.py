@@ -15,6 +15,7 @@ from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, NotKnown
 from receiver.banks.protocol import Answer, Pauses
+from receiver.logs import ids
 from receiver.model import Agreement, ExceptionKind, Status, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -163,6 +164,9 @@ class Reconciler:
             return False
         schedule = self._schedule.at_least(session.bank.pauses)
         record(self._runtime.database, due, finding, schedule, self._runtime.clock())
+        if finding.answer is not None:
+            about = ids(source=source.name, kind=due.kind, id=due.subject, status=finding.answer.status)
+            log.info("%s %s of %s: %s", due.kind, due.subject, source.name, finding.answer.status, extra=about)
         return True
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
@@ -197,7 +201,8 @@ def ask(session: BankSession, due: Due, facts: Mapping[str, Any]) -> Finding:
     try:
         answer = session.ask(lambda client: session.bank.ask(client, due.kind, due.subject, facts))
     except BankError as error:
-        log.info("%s %s: %s", due.kind, due.subject, error)
+        about = ids(kind=due.kind, id=due.subject, outcome=error.outcome)
+        log.info("%s %s: %s", due.kind, due.subject, error, extra=about)
         return Finding(error.outcome, detail={"error": str(error)})
     return Finding("answered", answer, answer.detail)
 

@@ -23,6 +23,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web.events import Events
     from receiver.web.feed import Feed
     from receiver.web.health import Operations
+    from receiver.web.metrics import Metrics
     from receiver.web.operation import blueprint
     from receiver.web.payloads import Payloads
     from receiver.web.payments import Payments
@@ -43,6 +44,7 @@ def create_app(runtime: Runtime) -> Flask:
     rooms = {
         "callbacks": callbacks,
         "operations": Operations(runtime, outages),
+        "metrics": Metrics(runtime),
         "events": Events(runtime),
         "payloads": Payloads(runtime, callbacks.bodies),
         "payments": Payments(runtime),

@@ -19,6 +19,7 @@ from receiver.worker.chores import (
     Presence,
     QuietSources,
     SearchIndex,
+    Tallies,
     refresh_public_keys,
 )
 
@@ -87,6 +88,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         ClockPutRight(reconciler, runtime.clock).look,
         SearchIndex(runtime).index,
         Exceptions(runtime).look,
+        Tallies(runtime).look,
     )
 
 

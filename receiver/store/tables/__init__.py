@@ -25,6 +25,7 @@ from receiver.store.tables.sources import (
     WorkerSeen,
 )
 from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSubject
+from receiver.store.tables.tallies import Tally
 
 __all__ = [
     "ApiToken",
@@ -64,6 +65,7 @@ __all__ = [
     "StaffSession",
     "StaffUser",
     "Subject",
+    "Tally",
     "WorkerSeen",
     "metadata",
     "table_of",
