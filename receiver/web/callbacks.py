@@ -25,7 +25,7 @@ from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing import addresses
 from receiver.web.operation import Content, Operation
-from receiver.web.problems import DATABASE, Outages, answer, problem, told_by
+from receiver.web.problems import DATABASE, Outages, answer, problem, verdict_on
 from receiver.web.request_body import RequestBodies, declared_bytes
 from receiver.web.schemas.base import LeftOut, Path, Shape
 from receiver.web.schemas.events import Taken
@@ -125,7 +125,7 @@ class CallbackHandler:
         try:
             outcome = self._take(environ, counted)
         except Exception as error:
-            counted.verdict, counted.reason = told_by(error)
+            counted.verdict, counted.reason = verdict_on(error)
             counted.log()
             raise
         else:

@@ -126,7 +126,7 @@ def answer(error: Exception, outages: Outages) -> Response:
             return _unexpected(error)
 
 
-def told_by(error: Exception) -> tuple[str, str]:
+def verdict_on(error: Exception) -> tuple[str, str]:
     """Return the verdict and the reason that a callback is counted by for which an error was raised."""
     match error:
         case SourceUnknown():

@@ -263,6 +263,14 @@ HEALTH: dict[str, Query] = {
     "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
 }
 
+METRICS: dict[str, Query] = {
+    "since the last callbacks": figures.last_callbacks,
+    "the oldest unconfirmed": figures.oldest_unconfirmed,
+    "how far consumers are behind": figures.consumer_lags,
+    "current secrets": figures.current_secrets,
+    "how many payments": lambda connection: tallies.numbers(connection, "subjects"),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -276,6 +284,7 @@ QUERIES = {
         ("indexing", INDEXING),
         ("exceptions", EXCEPTIONS),
         ("health", HEALTH),
+        ("metrics", METRICS),
     )
     for name, query in queries.items()
 }
