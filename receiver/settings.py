@@ -91,6 +91,9 @@ class Settings(BaseSettings):
     waiting_readers_max: int = Field(
         100, ge=1, le=10_000, description="readers of the feed that a process lets wait, 1 to 10000"
     )
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="addresses that apprise knows, such as mailto://…, with a comma or blank between them"
+    )
     metrics_token: SecretStr | None = Field(None, min_length=1, description="text, in an Authorization: Bearer header")
     metrics_directory: Path | None = Field(None, description="a directory that this user can make and write")
     log_format: Literal["text", "json"] | None = Field(None, description="text or json")
@@ -171,6 +174,12 @@ class Settings(BaseSettings):
     @classmethod
     def _read_networks(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _read_alert_urls(cls, value: Any) -> Any:
+        # A comma within an address, as between two recipients, is followed by no scheme.
+        return re.split(r"[\s,]+(?=[A-Za-z0-9+.-]+://)", value.strip(" ,")) if isinstance(value, str) else value
 
     @field_validator("public_path_prefix")
     @classmethod

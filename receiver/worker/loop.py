@@ -11,6 +11,7 @@ from receiver.replay.run import Runner
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
+from receiver.worker.alarms import Alarms
 from receiver.worker.chores import (
     AuditAnchor,
     CertificateExpiry,
@@ -89,6 +90,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         SearchIndex(runtime).index,
         Exceptions(runtime).look,
         Tallies(runtime).look,
+        Alarms(runtime).look,
     )
 
 

@@ -23,6 +23,7 @@ from receiver.store import (
     events,
     exceptions,
     feed,
+    figures,
     late,
     payments,
     refusals,
@@ -30,6 +31,7 @@ from receiver.store import (
     schema,
     search,
     search_index,
+    tallies,
 )
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted

@@ -1,5 +1,6 @@
 """The tables, by subject. A column is explained where its name alone does not."""
 
+from receiver.store.tables.alarms import AlarmProgress
 from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
@@ -28,6 +29,7 @@ from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSu
 from receiver.store.tables.tallies import Tally
 
 __all__ = [
+    "AlarmProgress",
     "ApiToken",
     "AuditEntry",
     "AuditHead",

@@ -1,4 +1,4 @@
-"""How many payments, jobs and exceptions there are in each state, kept up to date by triggers for the metrics.
+"""How many payments, jobs and exceptions there are in each state, kept by triggers; how far alarms were told.
 
 Revision 0021. By triggers, so that a server of the release before counts too, which goes on during the upgrade.
 """
@@ -6,7 +6,7 @@ Revision 0021. By triggers, so that a server of the release before counts too, w
 import sqlalchemy as sa
 from alembic import op
 
-from receiver.store.tables.base import BigKey
+from receiver.store.tables.base import BigKey, UtcDateTime
 
 revision = "0021"
 down_revision = "0017"
@@ -23,7 +23,7 @@ COUNTED = {
 
 
 def upgrade() -> None:
-    """Make the table and the triggers, and count what there is."""
+    """Make the tables and the triggers, and count what there is."""
     op.create_table(
         "tallies",
         sa.Column("id", BigKey, autoincrement=True, nullable=False),
@@ -34,6 +34,15 @@ def upgrade() -> None:
         sa.Column("agreement", sa.String(), nullable=False),
         sa.Column("number", BigKey, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tallies")),
+    )
+    op.create_table(
+        "alarm_progress",
+        sa.Column("address", sa.String(), nullable=False),
+        sa.Column("position", BigKey, nullable=False),
+        sa.Column("leased_until", UtcDateTime(), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("retry_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("address", name=op.f("pk_alarm_progress")),
     )
     op.create_index("ix_tallies_words", "tallies", ["counted", *WORDS])
     # The triggers first: on PostgreSQL to make them keeps writers away until all is counted.
