@@ -25,7 +25,7 @@ LOOKED_EVERY = timedelta(seconds=2)
 LEASE = timedelta(minutes=2)
 """Longer than `alarms.AT_ONCE` messages take that just escape the services' time-outs; the first failure ends it."""
 
-TOLD_WITHIN = timedelta(days=1)
+NEWS_FOR = timedelta(days=1)
 """What is older than that when its service is there once more is not told: it would be a flood of old news."""
 
 INSTALL = "pip install 'bank-callback-receiver[alerts]'"
@@ -148,7 +148,7 @@ class Alarms:
 
     def _tell_one(self, address: Address, entry: Entry, failures: int) -> bool:
         now = self.runtime.clock()
-        if now - entry.time > TOLD_WITHIN:
+        if now - entry.time > NEWS_FOR:
             log.warning("%s was not told of %s in time", address.name, entry.data.get("exception_id"))
         elif not address.tell(self._message(entry)):
             with self.runtime.database.write() as connection:

@@ -28,6 +28,7 @@ def test_a_server_that_is_ready_is_healthy(cli: Cli, web: WebServer, monkeypatch
         assert cli.done("healthcheck") == ""
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_over_https_no_certificate_is_asked_for(cli: Cli, database_url: str, tmp_path: Path) -> None:
     certificate, key = new_certificate(tmp_path)
     more = {"RECEIVER_TLS_CERTIFICATE": str(certificate), "RECEIVER_TLS_KEY": str(key)}

@@ -18,7 +18,7 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.store import alarms, outbox
 from receiver.store.sources import SourceRecord
-from receiver.worker.alarms import LEASE, LOOKED_EVERY, TOLD_WITHIN, Alarms
+from receiver.worker.alarms import LEASE, LOOKED_EVERY, NEWS_FOR, Alarms
 
 PASSWORD = "t0ken-of-the-service"
 
@@ -193,7 +193,7 @@ def test_old_news_is_not_told(
     told = Alarms(alerting)
     look(told, clock)
     change(alerting, source, 1)
-    clock.forward(TOLD_WITHIN.total_seconds())
+    clock.forward(NEWS_FOR.total_seconds())
     look(told, clock)
     change(alerting, source, 2)
     look(told, clock)
