@@ -5,7 +5,6 @@ import ssl
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -167,7 +166,21 @@ class HttpClient:
         headers = {**self._authorization, "Idempotency-Key": idempotency_key}
         return self._call(method, path, body, headers=headers, wants_json=wants_json)
 
-    def _call(
+    def _call(self, *what: Any, **how: Any) -> Any:
+        """Do what `_exchange` does, if a request may be made, and tell how it ended."""
+        self._before_request()
+        outcome = BankError.outcome
+        try:
+            found = self._exchange(*what, **how)
+            outcome = ANSWERED
+        except BankError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._after_request(outcome)
+        return found
+
+    def _exchange(
         self,
         method: str,
         path: str,
@@ -178,41 +191,27 @@ class HttpClient:
         confidential: Sequence[str] = (),
         wants_json: bool = True,
     ) -> Any:
-        self._before_request()
         shown = self._authorization if headers is None else headers
         in_headers = [value for name, value in shown.items() if name.lower() != "content-type"]
         secrets = _confidential([self.token, *_texts_in(body), *confidential, *in_headers])
-        with self._noting_outcome():
-            try:
-                with self._session.request(
-                    method,
-                    self.base_url + path,
-                    json=None if as_form else body,
-                    data=body if as_form else None,
-                    headers={"Accept": "application/json", **shown},
-                    timeout=(CONNECT_SECONDS, self._read_seconds),
-                    # A redirect would carry the token to wherever it points.
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
-                    content = self._content(response)
-            except (requests.RequestException, HTTPError, UnicodeError) as error:
-                raise _unreached(f"{method} {path}", self.base_url, error) from error
-            if not wants_json and response.ok and response.status_code < 300:
-                return None
-            return self._read(f"{method} {path}", response, content, secrets)
-
-    @contextmanager
-    def _noting_outcome(self) -> Iterator[None]:
-        outcome = BankError.outcome
         try:
-            yield
-            outcome = ANSWERED
-        except BankError as error:
-            outcome = error.outcome
-            raise
-        finally:
-            self._after_request(outcome)
+            with self._session.request(
+                method,
+                self.base_url + path,
+                json=None if as_form else body,
+                data=body if as_form else None,
+                headers={"Accept": "application/json", **shown},
+                timeout=(CONNECT_SECONDS, self._read_seconds),
+                # A redirect would carry the token to wherever it points.
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                content = self._content(response)
+        except (requests.RequestException, HTTPError, UnicodeError) as error:
+            raise _unreached(f"{method} {path}", self.base_url, error) from error
+        if not wants_json and response.ok and response.status_code < 300:
+            return None
+        return self._read(f"{method} {path}", response, content, secrets)
 
     def _content(self, response: requests.Response) -> bytes:
         """Read what fits, and no longer than the time for an answer, however slowly it drips."""
