@@ -20,6 +20,9 @@ from receiver.store import alarms, outbox
 from receiver.store.sources import SourceRecord
 from receiver.worker.alarms import LEASE, LOOKED_EVERY, NEWS_FOR, Alarms
 
+# apprise imports what Python will have no longer, where it is there.
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+
 PASSWORD = "t0ken-of-the-service"
 
 
