@@ -35,8 +35,8 @@ def healthcheck(url: str | None, timeout: float) -> None:
     connection = _connection(_listening() if url is None else url, timeout)
     try:
         connection.request("GET", PATH, headers={"Connection": "close"})
-        answer = connection.getresponse()
-        said = answer.read(SHOWN_CHARACTERS).decode("utf-8", "replace")
+        with connection.getresponse() as answer:
+            said = answer.read(SHOWN_CHARACTERS).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as error:
         raise click.ClickException(f"{PATH}: no answer ({str(error) or type(error).__name__})") from error
     finally:
