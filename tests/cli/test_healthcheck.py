@@ -72,7 +72,7 @@ def test_a_server_that_is_not_ready_is_not_healthy_and_why_is_said(cli: Cli, tmp
         server: HTTPServer = ThreadingHTTPServer(("127.0.0.1", 0), Unready)
         url = f"http://127.0.0.1:{server.server_port}"
     else:
-        server = OverSocket(f"{tmp_path}/web.sock", Unready)  # type: ignore[arg-type]
+        server = OverSocket(f"{tmp_path}/web.sock", Unready)
         url = f"unix:{tmp_path}/web.sock"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

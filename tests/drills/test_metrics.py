@@ -72,7 +72,7 @@ def test_metrics_among_a_million_events_are_written_in_20_ms(
         client = create_app(counting).test_client()
         # Each look anew, where all who ask in one second would share one.
         monkeypatch.setattr("receiver.web.metrics.LOOK_SECONDS", 0.0)
-        took = []
+        took: list[float] = []
         while len(took) < TRIES and (not took or min(took) > MOST_MS):
             answer, milliseconds = percentile(lambda: client.get("/metrics"))
             assert answer.status_code == 200
