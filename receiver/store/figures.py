@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, ScalarSelect, Select, func, select
@@ -22,8 +23,16 @@ class ConsumerLag(NamedTuple):
     since: datetime | None
 
 
+# Statements are built once: to build one takes longer than to run it.
+
+
 def last_callbacks(connection: Connection) -> dict[int, datetime]:
     """Return when the newest event of each source came by a callback (UTC), by the source's number."""
+    return _earliest(connection, [_newest()])
+
+
+@cache
+def _newest() -> Select[Any]:
     newest = (
         select(_events.c.received_at)
         .where(_events.c.source_id == _sources.c.id, _events.c.delivery_id.is_not(None))
@@ -31,7 +40,7 @@ def last_callbacks(connection: Connection) -> dict[int, datetime]:
         .limit(1)
         .scalar_subquery()
     )
-    return _earliest(connection, [_of_sources(newest)])
+    return _of_sources(newest)
 
 
 def oldest_unconfirmed(connection: Connection) -> dict[int, datetime]:
@@ -42,6 +51,7 @@ def oldest_unconfirmed(connection: Connection) -> dict[int, datetime]:
     return _earliest(connection, [_oldest(status) for status in Status if not status.is_final])
 
 
+@cache
 def _oldest(status: Status) -> Select[Any]:
     oldest = (
         select(_subjects.c.created_at)
@@ -64,8 +74,13 @@ def _of_sources(found: ScalarSelect[Any]) -> Select[Any]:
 
 def current_secrets(connection: Connection) -> dict[int, datetime]:
     """Return when the current signing secret of each source that has one was set (UTC)."""
+    return _earliest(connection, [_current()])
+
+
+@cache
+def _current() -> Select[Any]:
     newest = select(_secrets.c.source_id, func.max(_secrets.c.created_at))
-    return _earliest(connection, [newest.where(_secrets.c.expires_at.is_(None)).group_by(_secrets.c.source_id)])
+    return newest.where(_secrets.c.expires_at.is_(None)).group_by(_secrets.c.source_id)
 
 
 def _earliest(connection: Connection, queries: Iterable[Select[Any]]) -> dict[int, datetime]:
@@ -79,6 +94,12 @@ def _earliest(connection: Connection, queries: Iterable[Select[Any]]) -> dict[in
 
 def consumer_lags(connection: Connection) -> list[ConsumerLag]:
     """Return how far each consumer is behind, by name; positions that are not given yet count for nothing."""
+    head = feed.head(connection)
+    return [ConsumerLag(name, max(head - position, 0), since) for name, position, since in connection.execute(_lags())]
+
+
+@cache
+def _lags() -> Select[Any]:
     first = (
         select(_entries.c.time)
         .where(_entries.c.position > _consumers.c.position)
@@ -86,6 +107,4 @@ def consumer_lags(connection: Connection) -> list[ConsumerLag]:
         .limit(1)
         .scalar_subquery()
     )
-    head = feed.head(connection)
-    rows = connection.execute(select(_consumers.c.name, _consumers.c.position, first).order_by(_consumers.c.name))
-    return [ConsumerLag(name, max(head - position, 0), since) for name, position, since in rows]
+    return select(_consumers.c.name, _consumers.c.position, first).order_by(_consumers.c.name)

@@ -1,8 +1,9 @@
 """How many rows there are of what metrics tell, without counting them: triggers keep the numbers (migration 0021)."""
 
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, cast, func, select, text
+from sqlalchemy import BigInteger, Connection, Select, cast, func, select, text
 
 from receiver.store.database import Database
 from receiver.store.records import columns_of, fetch_all
@@ -37,10 +38,15 @@ class Number(NamedTuple):
 
 def numbers(connection: Connection, counted: str) -> list[Number]:
     """Return how many rows of a table, `subjects` or `exceptions`, there are with each of the words that they have."""
+    return fetch_all(connection, Number, _sums(counted))
+
+
+@cache
+def _sums(counted: str) -> Select[Any]:
     words = (_tallies.c.source_id, _tallies.c.kind, _tallies.c.state, _tallies.c.agreement)
     total = cast(func.sum(_tallies.c.number), BigInteger)
     query = select(*columns_of(Number, _tallies, number=total)).where(_tallies.c.counted == counted)
-    return fetch_all(connection, Number, query.group_by(*words).order_by(*words))
+    return query.group_by(*words).order_by(*words)
 
 
 def put_together(database: Database) -> int:
