@@ -49,7 +49,7 @@ format: .venv/.complete ## Format the code
 
 lock: ## Write requirements.lock (production) and requirements-dev.lock (tests and linters besides) anew (needs `uv`)
 	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --group dev --extra simulator --extra oidc --constraint requirements.lock --output-file requirements-dev.lock \
+	$(COMPILE) --group dev --extra simulator --extra oidc --extra alerts --constraint requirements.lock --output-file requirements-dev.lock \
 		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
 clean: ## Remove what the set-up made, but never .env or var/

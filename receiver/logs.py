@@ -4,7 +4,9 @@ import json
 import logging
 import sys
 import time
-from typing import Any
+from typing import Any, Literal
+
+Format = Literal["text", "json"]
 
 
 class JsonLines(logging.Formatter):
@@ -18,16 +20,29 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= getattr(record, IDS, {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line)
 
 
-def configure(level: str) -> None:
-    """Log to standard error from `level` on."""
+IDS = "ids"
+"""The attribute of a record that holds what JSON has as fields of its own."""
+
+
+def ids(**named: Any) -> dict[str, Any]:
+    """Return what a line is about, for the argument `extra`: JSON has it as fields, text in its message alone."""
+    return {IDS: named}
+
+
+def configure(level: str, written_as: Format | None = None) -> None:
+    """Log to standard error from `level` on; unless it is said, as text to a terminal and else as JSON."""
     handler = logging.StreamHandler(sys.stderr)
-    as_text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
-    handler.setFormatter(as_text if sys.stderr.isatty() else JsonLines())
+    # A person at a terminal knows which day it is.
+    when = "%H:%M:%S" if sys.stderr.isatty() else "%Y-%m-%dT%H:%M:%S%z"
+    as_text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", datefmt=when)
+    is_text = sys.stderr.isatty() if written_as is None else written_as == "text"
+    handler.setFormatter(as_text if is_text else JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

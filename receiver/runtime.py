@@ -1,13 +1,17 @@
 """What every process starts from: settings, database, encryption and clock, put together once."""
 
+import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from receiver.settings import Settings
+from receiver.metrics.base import NOTHING, Counters
+from receiver.settings import Settings, SettingsError, wrong
 from receiver.store.database import Database
 from receiver.store.encryption import Encryption
 from receiver.store.severity import Severities
+
+log = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
 
@@ -25,6 +29,7 @@ class Runtime:
     database: Database
     encryption: Encryption
     clock: Clock = utc_now
+    counters: Counters = NOTHING
 
     @property
     def severities(self) -> Severities:
@@ -37,3 +42,26 @@ def start(settings: Settings, clock: Clock = utc_now) -> Runtime:
     started = Runtime(settings, Database(settings.database_url), Encryption(settings.keys), clock)
     started.database.press_by(started.severities)
     return started
+
+
+def counting(started: Runtime) -> Runtime:
+    """Return the same parts for a process that `/metrics` tells of: it counts together with all on this machine.
+
+    Where no directory can be made for that it counts for itself alone, and says so: callbacks are taken all the same.
+
+    Raises:
+        SettingsError: one was set, and can't be made or written.
+    """
+    from receiver.metrics.counters import Counted
+
+    given = started.settings.metrics_directory
+    error: OSError | None = None
+    for directory in started.settings.metrics_directories:
+        try:
+            return replace(started, counters=Counted(directory))
+        except OSError as found:
+            error = found
+    if given is not None:
+        raise SettingsError(wrong("metrics_directory", str(error)))
+    log.warning("the counters of /metrics are those of one process, as there is no room to share them: %s", error)
+    return replace(started, counters=Counted())

@@ -2,14 +2,16 @@
 
 import base64
 import binascii
+import hashlib
 import ipaddress
+import os
 import re
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
@@ -91,6 +93,12 @@ class Settings(BaseSettings):
     waiting_readers_max: int = Field(
         100, ge=1, le=10_000, description="readers of the feed that a process lets wait, 1 to 10000"
     )
+    alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="addresses that apprise knows, such as mailto://…, with a comma or blank between them"
+    )
+    metrics_token: SecretStr | None = Field(None, min_length=1, description="text, in an Authorization: Bearer header")
+    metrics_directory: Path | None = Field(None, description="a directory that this user can make and write")
+    log_format: Literal["text", "json"] | None = Field(None, description="text or json")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
     rejected_max: int = Field(
         1000,
@@ -189,6 +197,12 @@ class Settings(BaseSettings):
     def _read_networks(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("alert_urls", mode="before")
+    @classmethod
+    def _read_alert_urls(cls, value: Any) -> Any:
+        # A comma within an address, as between two recipients, is followed by no scheme.
+        return re.split(r"[\s,]+(?=[A-Za-z0-9+.-]+://)", value.strip(" ,")) if isinstance(value, str) else value
+
     @field_validator("public_path_prefix")
     @classmethod
     def _read_prefix(cls, value: str) -> str:
@@ -272,6 +286,16 @@ class Settings(BaseSettings):
     def severity_ages_read(self) -> list[tuple[Severity, timedelta]]:
         """For how long something has been open to press how much."""
         return _read_ages(self.severity_ages)
+
+    @property
+    def metrics_directories(self) -> list[Path]:
+        """Where processes may count together: as set, else beside the database's file or in `var/`, or the system's."""
+        if self.metrics_directory is not None:
+            return [self.metrics_directory.absolute()]
+        url = make_url(self.database_url)
+        near = f"{url.database}-metrics" if url.get_backend_name() == "sqlite" else "var/metrics"
+        digest = hashlib.sha256(self.database_url.encode()).hexdigest()[:16]
+        return [Path(near).absolute(), Path(gettempdir()) / f"receiver-metrics-{os.geteuid()}-{digest}"]
 
     @property
     def is_unix_socket(self) -> bool:

@@ -20,7 +20,7 @@ LEVELS = (
     ("__init__", "client"),
     ("model",),
     ("signing",),
-    ("settings", "logs"),
+    ("settings", "logs", "metrics"),
     ("store",),
     ("runtime",),
     ("banks",),
@@ -49,6 +49,7 @@ HOMES = {
     "click": {"cli", "demo", SIMULATOR},
     "sqlalchemy": {"settings", "store", "inbox", "reconcile", "credentials", "replay", "retention", "worker", "admin"},
     "sqlmodel": {"store"},
+    "prometheus_client": {"metrics"},
 }
 """Where a library may be imported: rooms, or single modules."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -192,6 +193,7 @@ class BankSession:
         self._database = runtime.database
         self._encryption = runtime.encryption
         self._clock = runtime.clock
+        self._counters = runtime.counters
         self._source = source
         self._purpose = purpose
         self._breaker = Breaker(runtime, source, purpose)
@@ -327,6 +329,7 @@ class BankSession:
             url,
             clock=self._clock,
             before_request=self._take_request,
+            after_request=partial(self._counters.asked, self._source.name),
             token=token,
             authorization=None if token is None else self.bank.authorization(token, options),
             options=options,

@@ -37,6 +37,8 @@ PART_MIN = 16
 WAIT_DEFAULT = timedelta(minutes=5)
 """After a 429 that does not say how long."""
 WAIT_MAX = timedelta(hours=24)
+ANSWERED = "answered"
+"""How a request has ended that the bank answered as was hoped for."""
 
 
 class _Session(requests.Session):
@@ -55,6 +57,7 @@ class HttpClient:
         *,
         clock: Callable[[], datetime],
         before_request: Callable[[], None] = lambda: None,
+        after_request: Callable[[str], None] = lambda _: None,
         token: str | None = None,
         authorization: Mapping[str, str] | None = None,
         options: Mapping[str, Any] | None = None,
@@ -63,6 +66,8 @@ class HttpClient:
         read_seconds: float = READ_SECONDS,
     ) -> None:
         """Take the API's address; `before_request` may raise to forbid a request (a spent budget).
+
+        `after_request` gets how each that was made has ended: `ANSWERED`, or the outcome of a `BankError`.
 
         `authorization` are the headers that show the token, where it is no bearer token (RFC 6750); `options` are the
         source's own, for the bank's package to look at. `trusting` is what checks the bank's own certificate where no
@@ -77,6 +82,7 @@ class HttpClient:
         self._authorization = authorization or ({} if token is None else {"Authorization": f"Bearer {token}"})
         self.clock = clock
         self._before_request = before_request
+        self._after_request = after_request
         self._read_seconds = read_seconds
         self._session = _Session()
         # Without an `auth` of its own, requests takes one from ~/.netrc and puts it over the bank's token.
@@ -160,7 +166,21 @@ class HttpClient:
         headers = {**self._authorization, "Idempotency-Key": idempotency_key}
         return self._call(method, path, body, headers=headers, wants_json=wants_json)
 
-    def _call(
+    def _call(self, *what: Any, **how: Any) -> Any:
+        """Do what `_exchange` does, if a request may be made, and tell how it ended."""
+        self._before_request()
+        outcome = BankError.outcome
+        try:
+            found = self._exchange(*what, **how)
+            outcome = ANSWERED
+        except BankError as error:
+            outcome = error.outcome
+            raise
+        finally:
+            self._after_request(outcome)
+        return found
+
+    def _exchange(
         self,
         method: str,
         path: str,
@@ -171,7 +191,6 @@ class HttpClient:
         confidential: Sequence[str] = (),
         wants_json: bool = True,
     ) -> Any:
-        self._before_request()
         # What is asked for may be long, and holds nothing that staff need to read in an error.
         name = f"{method} {path.partition('?')[0]}"
         shown = self._authorization if headers is None else headers

@@ -39,6 +39,10 @@ MODULES = {
     ),
     "events": ("receiver.cli.events", "Look at events."),
     "exceptions": ("receiver.cli.exceptions", "Look at what needs a person; acknowledge and resolve it."),
+    "healthcheck": (
+        "receiver.cli.healthcheck",
+        "Ask the server on this machine whether it is ready; exit 0 where it is, else 1 with the reason.",
+    ),
     "jobs": ("receiver.cli.payments", "Look at jobs, and ask the bank about one."),
     "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
     "replay": ("receiver.cli.replays", "Plan, run and watch replays."),

@@ -20,7 +20,7 @@ def run() -> None:
     from receiver.store import schema
 
     started = runtime.start(load_settings())
-    logs.configure(started.settings.log_level)
+    logs.configure(started.settings.log_level, started.settings.log_format)
     schema.upgrade(started.database, started.encryption)
     start.prepare(started)
     click.echo(f"Callbacks at {started.settings.base_url}/webhooks/<source>, the API at /api/v1", err=True)
@@ -31,11 +31,12 @@ def run() -> None:
 @click.option("--once", is_flag=True, help="Do what is due, then end.")
 def worker(once: bool) -> None:
     """Run the reconciler: ask the banks about payments that are due, and fetch public keys ahead."""
-    from receiver import logs
+    from receiver import logs, runtime
     from receiver.worker.loop import Worker
 
     started = migrated()
-    logs.configure(started.settings.log_level)
+    logs.configure(started.settings.log_level, started.settings.log_format)
+    started = runtime.counting(started)
     if once:
         done = Worker(started).run_once()
         click.echo(f"Done: {done}.")

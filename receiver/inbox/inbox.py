@@ -12,6 +12,7 @@ from receiver.banks.protocol import KeysNotKnown
 from receiver.inbox.decompression import CodingNotSupported, unpacked_bytes_max
 from receiver.inbox.source_cache import KnownSource, SourceCache
 from receiver.inbox.verification import CODING_NOT_SUPPORTED, Genuine, Late, Refused, check_head, judge
+from receiver.logs import ids
 from receiver.model import Verdict
 from receiver.projection.backlog import Backlog
 from receiver.runtime import Runtime
@@ -41,7 +42,14 @@ _NO_SECRET_FITS = NO_USABLE_SECRET | {"signature_mismatch"}
 
 
 class TryLater(Exception):
-    """Whether the delivery is genuine can't be told just now: the bank must send it again."""
+    """Whether the delivery is genuine can't be told just now: the bank must send it again.
+
+    `reason` is one word for why, to be counted by.
+    """
+
+    def __init__(self, text: str, reason: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Outcome(NamedTuple):
@@ -51,6 +59,8 @@ class Outcome(NamedTuple):
     event_ids: Sequence[str] = ()
     acknowledgement: str | None = None
     """The text that the bank takes for "I have it"; none where it takes any."""
+    reason: str = ""
+    """Why it was rejected, or is late: one word."""
 
 
 class Inbox:
@@ -86,20 +96,20 @@ class Inbox:
         now = self._clock()
         known = self._sources.find(name, now)
         if callback.is_partial and _passes(known, callback):
-            raise TryLater("the source was changed while the request came in")
+            raise TryLater("the source was changed while the request came in", "source_changed")
         try:
             judged = self._judge(callback, known, now)
         except KeysNotKnown as unknown:
             self._want_keys(known, now)
-            raise TryLater(str(unknown)) from unknown
+            raise TryLater(str(unknown), "keys_not_known") from unknown
         if isinstance(judged, Genuine):
             recorded = self._commits.run(judged)
             self._backlog.grew(len(judged.events))
             return self._settle(judged, recorded, known)
         if isinstance(judged, Late):
             return self._hold(judged, known)
-        self._hold_back_without_secret(judged, now)
-        outcome = self._reject(judged)
+        self._hold_back_without_secret(judged, known, now)
+        outcome = self._reject(judged, known)
         _check_coding(known, judged.refusal)
         return outcome
 
@@ -164,7 +174,7 @@ class Inbox:
             bank_sessions.want_public_keys(connection, known.source.id, now)
         self._sources.forget(known.source.name)
 
-    def _hold_back_without_secret(self, refused: Refused, now: datetime) -> None:
+    def _hold_back_without_secret(self, refused: Refused, known: KnownSource, now: datetime) -> None:
         """Have a delivery sent again that can't be judged for want of a secret, and store it, once.
 
         Either the source has no usable one, or none fits while the secrets are being changed at the bank. That is held
@@ -187,8 +197,8 @@ class Inbox:
                 return
             is_stored = deliveries.is_rejected_for(connection, delivery, reason.reason)
         if not is_stored:
-            self._reject(refused._replace(refusal=reason))
-        raise TryLater(str(reason)) from refusal
+            self._reject(refused._replace(refusal=reason), known)
+        raise TryLater(str(reason), reason.reason) from refusal
 
     def _hold(self, late: Late, known: KnownSource) -> Outcome:
         """Store a late delivery until it is confirmed; the bank's retry of one that was accepted may stop.
@@ -198,27 +208,32 @@ class Inbox:
         with self._database.read(ANSWER_SECONDS) as connection:
             found = find_before(connection, late.delivery)
         if found is None and not late.refusal.has_one_cut:
-            return self._reject(Refused(late.delivery, late.refusal))
+            return self._reject(Refused(late.delivery, late.refusal), known)
         return self._settle(late, self._commits.run(late) if found is None else found, known)
 
     def _settle(self, judged: Genuine | Late, recorded: Recorded | NonceReused, known: KnownSource) -> Outcome:
         delivery = judged.delivery
         if isinstance(recorded, NonceReused):
-            return self._reject(Refused(delivery, Refusal("nonce_reused", str(recorded), proven=True)))
+            return self._reject(Refused(delivery, Refusal("nonce_reused", str(recorded), proven=True)), known)
         if recorded.waits:
             level = logging.WARNING if recorded.is_new else logging.INFO
-            log.log(level, "delivery %s from %s is late, and waits to be confirmed", delivery.id, delivery.peer)
-            return Outcome(Verdict.LATE)
+            about = ids(delivery=delivery.id, source=known.source.name, verdict=Verdict.LATE)
+            words = "delivery %s from %s is late, and waits to be confirmed"
+            log.log(level, words, delivery.id, delivery.peer, extra=about)
+            return Outcome(Verdict.LATE, reason=judged.refusal.reason if isinstance(judged, Late) else "")
         kind = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
         conflict = ", with other content than before" if recorded.has_conflict else ""
-        log.info("delivery %s %s%s: %s", delivery.id, kind, conflict, " ".join(recorded.event_ids))
+        about = ids(delivery=delivery.id, source=known.source.name, verdict=kind, events=recorded.event_ids)
+        log.info("delivery %s %s%s: %s", delivery.id, kind, conflict, " ".join(recorded.event_ids), extra=about)
         return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
 
-    def _reject(self, refused: Refused) -> Outcome:
+    def _reject(self, refused: Refused, known: KnownSource) -> Outcome:
         """Store a rejected delivery for staff to look at."""
         self._rejections.run(refused)
-        log.info("delivery %s from %s rejected: %s", refused.delivery.id, refused.delivery.peer, refused.refusal.reason)
-        return Outcome(Verdict.REJECTED)
+        delivery, reason = refused.delivery, refused.refusal.reason
+        about = ids(delivery=delivery.id, source=known.source.name, verdict=Verdict.REJECTED, reason=reason)
+        log.info("delivery %s from %s rejected: %s", delivery.id, delivery.peer, reason, extra=about)
+        return Outcome(Verdict.REJECTED, reason=reason)
 
     def _write(self, connection: Connection, judged: Sequence[Genuine | Late]) -> list[Recorded | NonceReused]:
         """Write deliveries that came together, in the transaction that they share (group commit)."""

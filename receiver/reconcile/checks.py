@@ -15,6 +15,7 @@ from receiver.bank_client import circuit
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, NotKnown, ServerFailed, Unreachable
 from receiver.banks.protocol import Answer
+from receiver.logs import ids
 from receiver.model import Agreement, ExceptionKind, Status, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.reconcile import amounts
@@ -146,6 +147,9 @@ class Reconciler:
             self.put_off(source, [due], spent)
             return False
         self.record(source, due, finding)
+        if finding.answer is not None:
+            about = ids(source=source.name, kind=due.kind, id=due.subject, status=finding.answer.status)
+            log.info("%s %s of %s: %s", due.kind, due.subject, source.name, finding.answer.status, extra=about)
         return True
 
     def put_off(self, source: SourceRecord, dues: Sequence[Due], spent: BudgetSpent) -> None:
@@ -210,7 +214,8 @@ def ask(session: BankSession, due: Due, facts: Mapping[str, Any]) -> Finding:
     try:
         answer = session.ask(lambda client: session.bank.ask(client, due.kind, due.subject, facts))
     except BankError as error:
-        log.info("%s %s: %s", due.kind, due.subject, error)
+        about = ids(kind=due.kind, id=due.subject, outcome=error.outcome)
+        log.info("%s %s: %s", due.kind, due.subject, error, extra=about)
         return Finding(error.outcome, detail={"error": str(error)})
     return Finding("answered", answer, answer.detail)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from receiver.inbox import reverify
+from receiver.logs import ids
 from receiver.model import ReplayState, ReplayTarget
 from receiver.replay.plan import from_filter
 from receiver.runtime import Runtime
@@ -107,7 +108,10 @@ class Runner:
                 why=replay.reason,
                 about=about,
             )
-            log.info("replay %s is done: %s sent again, %s failed", replay.id, done, failed)
-        elif replay.per_second is not None:
-            changed["due_at"] = now + timedelta(seconds=part.number / replay.per_second)
+            log.info("replay %s is done: %s sent again, %s failed", replay.id, done, failed, extra=ids(**about))
+        else:
+            about = ids(replay=replay.id, done=done, failed=failed)
+            log.info("replay %s: %s of %s sent again", replay.id, done, replay.total, extra=about)
+            if replay.per_second is not None:
+                changed["due_at"] = now + timedelta(seconds=part.number / replay.per_second)
         replays.advance(connection, replay.id, changed)

@@ -31,8 +31,9 @@ def wsgi_app() -> "Flask":
 
     try:
         started = runtime.start(load_settings())
-        logs.configure(started.settings.log_level)
+        logs.configure(started.settings.log_level, started.settings.log_format)
         prepare(started)
+        started = runtime.counting(started)
     except ReceiverError as error:
         sys.stderr.write(f"receiver: {error}\n")
         sys.exit(NOT_LOADED)
@@ -64,9 +65,10 @@ def development_server() -> None:
 
     try:
         started = runtime.start(load_settings())
-        logs.configure(started.settings.log_level)
+        logs.configure(started.settings.log_level, started.settings.log_format)
         schema.upgrade(started.database, started.encryption)
         prepare(started)
+        started = runtime.counting(started)
     except ReceiverError as error:
         sys.exit(f"receiver: {error}")
     started.database.checkpoint_aside()

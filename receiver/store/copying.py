@@ -41,6 +41,7 @@ from receiver.store.tables import (
     FeedHead,
     RetentionTurn,
     SearchProgress,
+    Tally,
     metadata,
     table_of,
 )
@@ -52,6 +53,9 @@ TURN_SECONDS = 600
 
 SEEDED = frozenset(table_of(model) for model in (FeedHead, SearchProgress, RetentionTurn, AuditHead, AuditKey))
 """Tables that hold something as soon as they are made."""
+
+KEPT_BY_TRIGGERS = frozenset({table_of(Tally)})
+"""Tables that fill themselves while others are written."""
 
 UNKEYED = "audit_entries_refuse_unkeyed"
 """The trigger that refuses entries of the audit log as earlier releases wrote them, of which there may be some."""
@@ -115,7 +119,8 @@ def copy(source: Database, target: Database) -> Iterator[Copied]:
             writing.execute(delete(each))
         with _unkeyed_allowed(writing):
             for each in metadata().sorted_tables:
-                yield from _table(reading, writing, each)
+                if each not in KEPT_BY_TRIGGERS:
+                    yield from _table(reading, writing, each)
         _set_sequences(writing)
 
 

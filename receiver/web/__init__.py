@@ -25,6 +25,7 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web.exceptions import Exceptions
     from receiver.web.feed import Feed
     from receiver.web.health import Operations
+    from receiver.web.metrics import Metrics
     from receiver.web.operation import blueprint
     from receiver.web.payloads import Payloads
     from receiver.web.payments import Payments
@@ -45,6 +46,7 @@ def create_app(runtime: Runtime) -> Flask:
     rooms = {
         "callbacks": callbacks,
         "operations": Operations(runtime, outages),
+        "metrics": Metrics(runtime),
         "events": Events(runtime),
         "payloads": Payloads(runtime, callbacks.bodies),
         "payments": Payments(runtime),

@@ -1,8 +1,10 @@
 """`POST /webhooks/<source>[/<channel…>]`: banks' callbacks, by Flask's route or past it (middleware, PEP 3333)."""
 
+import logging
 import re
+import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
 from urllib.parse import quote, unquote, urlsplit
@@ -15,18 +17,22 @@ from pydantic import Field
 
 from receiver import banks
 from receiver.banks.callback import Callback
-from receiver.inbox.inbox import Inbox
+from receiver.inbox.inbox import Inbox, Outcome
 from receiver.inbox.missed import Missed
 from receiver.inbox.source_cache import SourceUnknown
+from receiver.logs import ids
+from receiver.metrics.names import UNAVAILABLE
 from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing import addresses
 from receiver.store.database import StoreUnavailable
 from receiver.web.operation import Content, Operation
-from receiver.web.problems import Outages, answer, problem
+from receiver.web.problems import DATABASE, Outages, answer, problem, verdict_on
 from receiver.web.request_body import RequestBodies, declared_bytes
 from receiver.web.schemas.base import LeftOut, Path, Shape
 from receiver.web.schemas.events import Taken
+
+log = logging.getLogger(__name__)
 
 ROOT = "/webhooks/"
 
@@ -92,6 +98,7 @@ class CallbackHandler:
         self._prefix = runtime.settings.public_path_prefix.encode()
         self._proxies = runtime.settings.trusted_proxies
         self._outages = outages
+        self._counters = runtime.counters
 
     @Operation(
         f"POST {ROOT}<path:_rest>",
@@ -116,19 +123,39 @@ class CallbackHandler:
         Raises:
             Exception: any that `receiver.web.problems.answer` has an answer to.
         """
+        began = time.perf_counter()
+        counted = _Counted()
+        try:
+            outcome = self._take(environ, counted)
+        except Exception as error:
+            counted.verdict, counted.reason = verdict_on(error)
+            counted.log()
+            raise
+        else:
+            counted.verdict, counted.reason = outcome.kind, outcome.reason
+        finally:
+            seconds = time.perf_counter() - began
+            self._counters.delivered(counted.source, counted.verdict, counted.reason, seconds)
+        return self._written(outcome)
+
+    def _take(self, environ: WSGIEnvironment, counted: "_Counted") -> Outcome:
         path = _raw_path(environ)
         if not path.startswith(ROOT):
             raise SourceUnknown(path)
         source, slash, channel = path[len(ROOT) :].partition("/")
         name = unquote(source) if "%" in source else source
         try:
-            return self._take(environ, name, path, channel if slash else None)
+            return self._take_from(environ, name, path, channel if slash else None, counted)
         except StoreUnavailable:
             self._missed.note(name)
             raise
 
-    def _take(self, environ: WSGIEnvironment, name: str, path: str, channel: str | None) -> WSGIApplication:
+    def _take_from(
+        self, environ: WSGIEnvironment, name: str, path: str, channel: str | None, counted: "_Counted"
+    ) -> Outcome:
         limit = self._inbox.body_limit(name)
+        # Only now: until it is found it is what anybody may have made up.
+        counted.source = name
         head = self._head(environ, path, channel)
         length = declared_bytes(environ, limit)
         # What is no longer than is kept of a rejected delivery is read in any case.
@@ -140,13 +167,13 @@ class CallbackHandler:
             callback = replace(head, body=held.read(environ, length, limit))
             if "content-encoding" in head.headers:
                 held.more(self._inbox.unpacked_bytes(name, callback))
-            return self._answer(name, callback)
+            return self._inbox.accept(name, callback)
 
-    def _refuse(self, environ: WSGIEnvironment, name: str, head: Callback) -> WSGIApplication:
-        """Answer a callback whose head shows that it can't be genuine; the beginning of its body is stored with it."""
+    def _refuse(self, environ: WSGIEnvironment, name: str, head: Callback) -> Outcome:
+        """Take a callback whose head shows that it can't be genuine; the beginning of its body is stored with it."""
         with self.bodies.holding_unproven(head.peer) as held:
             body = held.read_beginning(environ, self._rejected_bytes + 1)
-            return self._answer(name, replace(head, body=body, is_partial=len(body) > self._rejected_bytes))
+            return self._inbox.accept(name, replace(head, body=body, is_partial=len(body) > self._rejected_bytes))
 
     def _head(self, environ: WSGIEnvironment, path: str, channel: str | None) -> Callback:
         remote, forwarded_for = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR")
@@ -164,8 +191,7 @@ class CallbackHandler:
             peer=addresses.sender(remote, forwarded_for, self._proxies) if forwarded_for else remote,
         )
 
-    def _answer(self, name: str, callback: Callback) -> WSGIApplication:
-        verdict = self._inbox.accept(name, callback)
+    def _written(self, verdict: Outcome) -> WSGIApplication:
         if verdict.kind not in (Verdict.ACCEPTED, Verdict.DUPLICATE):
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
@@ -176,6 +202,21 @@ class CallbackHandler:
         if verdict.acknowledgement is not None:
             return _ok(verdict.acknowledgement.encode(), "text/plain")
         return _ok(orjson.dumps({"status": verdict.kind, "events": verdict.event_ids}), "application/json")
+
+
+@dataclass
+class _Counted:
+    """What is counted of a callback; `source` is empty until it is known to be one."""
+
+    source: str = ""
+    verdict: str = UNAVAILABLE
+    reason: str = "interrupted"
+
+    def log(self) -> None:
+        """Log what is not taken: of a source that there is, and one by one where not everything is refused."""
+        if self.source and self.reason != DATABASE:
+            about = ids(source=self.source, verdict=self.verdict, reason=self.reason)
+            log.info("a delivery to %s is not taken (%s): %s", self.source, self.verdict, self.reason, extra=about)
 
 
 class CallbackMiddleware:

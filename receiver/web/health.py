@@ -25,7 +25,7 @@ INDEX = Index(
         "callbacks": "POST /webhooks/<source>",
         "api": ["/api/v1/events", "/api/v1/payments", "/api/v1/feed"],
         "description": ["/docs", "/openapi.json"],
-        "health": ["/healthz", "/readyz"],
+        "health": ["/healthz", "/readyz", "/metrics"],
     },
 )
 

@@ -16,7 +16,9 @@ from receiver.feed.reader import PositionUnknown
 from receiver.inbox.decompression import BodyTooLarge, CodingNotSupported
 from receiver.inbox.inbox import TryLater
 from receiver.inbox.source_cache import SourceUnknown
-from receiver.model import Gone, NameUnknown
+from receiver.inbox.verification import CODING_NOT_SUPPORTED
+from receiver.metrics.names import REFUSED, UNAVAILABLE
+from receiver.model import Gone, NameUnknown, Verdict
 from receiver.replay.plan import PlanWrong
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
@@ -67,6 +69,9 @@ class Outages:
             seconds, self.since = self._last - self.since, None
         log.warning("the database is available again: %d requests were refused within %.0f s", self._refused, seconds)
 
+
+DATABASE = "database"
+"""The reason for which callbacks are counted that the database stood in the way of."""
 
 RETRY_AFTER_SECONDS = 5
 KEYS_RETRY_AFTER_SECONDS = 20
@@ -119,6 +124,27 @@ def answer(error: Exception, outages: Outages) -> Response:
             return _later("The database is unavailable.")
         case _:
             return _unexpected(error)
+
+
+def verdict_on(error: Exception) -> tuple[str, str]:
+    """Return the verdict and the reason that a callback is counted by for which an error was raised."""
+    match error:
+        case SourceUnknown():
+            return REFUSED, "source_unknown"
+        case BodyTooLarge():
+            return REFUSED, "body_too_large"
+        case CodingNotSupported():
+            return Verdict.REJECTED, CODING_NOT_SUPPORTED
+        case Problem() if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return REFUSED, "body_unreadable"
+        case TryLater():
+            return UNAVAILABLE, error.reason
+        case StoreUnavailable():
+            return UNAVAILABLE, DATABASE
+        case DecryptionFailed():
+            return UNAVAILABLE, "key_unknown"
+        case _:
+            return UNAVAILABLE, "fault"
 
 
 def register(app: Flask, outages: Outages) -> None:

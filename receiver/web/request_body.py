@@ -22,6 +22,9 @@ sends little holds little."""
 SHARE = 16
 """One client address may hold the sixteenth part of the quota besides its largest body, and small ones in any case."""
 
+BUSY = "busy"
+"""The reason for which a callback is to be sent again that there is no room for."""
+
 UNPROVEN_AT_ONCE = 80
 """How many beginnings of bodies a process reads at a time though their heads were refused: each is written down."""
 
@@ -46,11 +49,11 @@ class Quota:
         """
         with self._lock:
             if self._held + size > self._most:
-                raise TryLater("too many bytes of callbacks at once")
+                raise TryLater("too many bytes of callbacks at once", BUSY)
             holders = self._holders.setdefault(holder.party, set())
             holders.add(holder)
             if holder.size + size > FIRST_BYTES and self._is_beyond(holders, holder, size) and self._has_share(holder):
-                raise TryLater("too many bytes of callbacks from one address at once")
+                raise TryLater("too many bytes of callbacks from one address at once", BUSY)
             self._held += size
             holder.size += size
 
@@ -196,4 +199,4 @@ def _check_uncut(environ: WSGIEnvironment) -> None:
     """
     was_cut: Callable[[], bool] | None = environ.get(CUT_SHORT)
     if was_cut is not None and was_cut():
-        raise TryLater("the server has stopped reading the request")
+        raise TryLater("the server has stopped reading the request", "cut_short")

@@ -10,13 +10,14 @@ from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.errors import BankError
+from receiver.logs import ids
 from receiver.projection.exceptions import derive_some
 from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.days import close_due
 from receiver.retention.run import Run, Step
 from receiver.runtime import Clock, Runtime
-from receiver.store import audit, bank_sessions, search_index, sources, worker_seen
+from receiver.store import audit, bank_sessions, search_index, sources, tallies, worker_seen
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
@@ -57,7 +58,9 @@ def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
         jwks = session.ask(session.bank.fetch_public_keys)
     except (BankError, BudgetSpent, DecryptionFailed) as failure:
         error = str(failure)
-        log.warning("no public keys for %s: %s", source.name, failure)
+        log.warning("no public keys for %s: %s", source.name, failure, extra=ids(source=source.name))
+    else:
+        log.info("the public keys of %s were fetched", source.name, extra=ids(source=source.name))
     with runtime.database.write() as connection:
         bank_sessions.put_public_keys(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=error)
 
@@ -244,6 +247,29 @@ class Retention:
             raise
         self._steps = None
         return removed
+
+
+TALLIES_EVERY = timedelta(minutes=1)
+
+
+@dataclass
+class Tallies:
+    """Keeps the numbers that metrics tell short to read."""
+
+    runtime: Runtime
+    _looked_at: datetime | None = None
+
+    def look(self) -> int:
+        """Put their parts together where they are many, once a minute. Returns 0: nobody waits for it.
+
+        Raises:
+            StoreUnavailable
+        """
+        now = self.runtime.clock()
+        if not is_within(TALLIES_EVERY, self._looked_at, now):
+            self._looked_at = now
+            tallies.put_together(self.runtime.database)
+        return 0
 
 
 EXCEPTIONS_EVERY = timedelta(seconds=15)

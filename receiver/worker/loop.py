@@ -12,6 +12,7 @@ from receiver.replay.run import Runner
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
+from receiver.worker.alarms import Alarms
 from receiver.worker.chores import (
     AuditAnchor,
     CertificateExpiry,
@@ -21,6 +22,7 @@ from receiver.worker.chores import (
     Presence,
     Retention,
     SearchIndex,
+    Tallies,
     refresh_public_keys,
 )
 from receiver.worker.sweeps import Sweeps
@@ -98,6 +100,8 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         GiveUpClock(runtime).look,
         Subscriptions(runtime).look,
         Retention(runtime).look,
+        Tallies(runtime).look,
+        Alarms(runtime).look,
     )
 
 

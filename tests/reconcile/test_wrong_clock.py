@@ -18,6 +18,7 @@ from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.store import (
+    alarms,
     bank_sessions,
     circuits,
     credential_changes,
@@ -31,6 +32,7 @@ from receiver.store.credential_changes import Intent
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Circuit, RequestBudget, Subject, metadata, table_of
 from receiver.store.tables.base import UtcDateTime
+from receiver.worker.alarms import LEASE
 from receiver.worker.loop import Worker
 
 AHEAD = timedelta(hours=8)
@@ -43,6 +45,8 @@ WAITS = {
     "retention_progress.left_at",
     "retention_turn.looked_at",
     "bank_lines.seen_at",
+    "alarm_progress.leased_until",
+    "alarm_progress.retry_at",
     "bank_tokens.fetching_until",
     "circuits.closed_at",
     "circuits.probing_until",
@@ -393,3 +397,23 @@ def test_a_replay_whose_next_part_was_put_off_by_the_wrong_clock_is_due(
     with parts.database.read() as connection:
         found = replays.find(connection, replay)
     assert found is not None
+
+
+def test_an_address_is_told_though_the_clock_was_ahead_when_it_was_leased_or_put_off(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    def claim(now: datetime) -> bool:
+        with parts.database.write() as connection:
+            return alarms.claim(connection, "one", 0, now, now + LEASE)
+
+    with parts.database.write() as connection:
+        alarms.begin(connection, "one")
+    assert claim(clock() + AHEAD)
+    assert claim(clock())
+    with parts.database.write() as connection:
+        alarms.put_off(connection, "one", 99, clock() + AHEAD)
+    assert claim(clock())
+    with parts.database.write() as connection:
+        alarms.put_off(connection, "one", 99, clock())
+    assert not claim(clock())
+    assert claim(clock() + alarms.PAUSE_MAX)

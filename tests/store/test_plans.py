@@ -27,6 +27,7 @@ from receiver.store import (
     exception_entries,
     exceptions,
     feed,
+    figures,
     late,
     payments,
     recoveries,
@@ -36,6 +37,7 @@ from receiver.store import (
     schema,
     search,
     search_index,
+    tallies,
 )
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
@@ -334,6 +336,14 @@ DAYS: dict[str, Query] = {
     "what was not joined": lambda connection: day_sides.unpaired(connection, 1, _PAYMENTS),
 }
 
+METRICS: dict[str, Query] = {
+    "since the last callbacks": figures.last_callbacks,
+    "the oldest unconfirmed": figures.oldest_unconfirmed,
+    "how far consumers are behind": figures.consumer_lags,
+    "current secrets": figures.current_secrets,
+    "how many payments": lambda connection: tallies.numbers(connection, "subjects"),
+}
+
 QUERIES = {
     f"{room}: {name}": query
     for room, queries in (
@@ -350,6 +360,7 @@ QUERIES = {
         ("health", HEALTH),
         ("sweeps", SWEEPS),
         ("days", DAYS),
+        ("metrics", METRICS),
     )
     for name, query in queries.items()
 }

@@ -1,5 +1,6 @@
 """The tables, by subject. A column is explained where its name alone does not."""
 
+from receiver.store.tables.alarms import AlarmProgress
 from receiver.store.tables.apps import ApiToken, Consumer, ConsumerRange, FeedEntry, FeedHead, OutboxEntry, PendingEvent
 from receiver.store.tables.base import metadata, table_of
 from receiver.store.tables.events import Check, Delivery, Event, HeldEvent, Repeat, Subject
@@ -30,8 +31,10 @@ from receiver.store.tables.sources import (
     WorkerSeen,
 )
 from receiver.store.tables.staff import AuditEntry, AuditHead, AuditKey, AuditSubject
+from receiver.store.tables.tallies import Tally
 
 __all__ = [
+    "AlarmProgress",
     "ApiToken",
     "AuditEntry",
     "AuditHead",
@@ -82,6 +85,7 @@ __all__ = [
     "StaffUser",
     "Subject",
     "Sweep",
+    "Tally",
     "WorkerSeen",
     "metadata",
     "table_of",

@@ -1,0 +1,69 @@
+"""Counters of what happens: none, those of one process, or those of all processes that share a directory.
+
+Processes share by files that each maps into its memory (prometheus-client's multiprocess mode), so that to count costs
+no more than a write to memory, and whoever is asked adds them all up.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, values
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from receiver.metrics import names, shared_files
+from receiver.metrics.base import Counters
+
+
+class Counted(Counters):
+    """Counters that count; any number of threads may."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        """Count together with all processes that share `directory`, or for this process alone.
+
+        Raises:
+            OSError: the directory can't be made or written, is another user's, or its file system is full.
+        """
+        self._directory = directory
+        if directory is not None:
+            shared_files.prepare(directory)
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
+            values.ValueClass = values.MultiProcessValue()
+        else:
+            values.ValueClass = values.MutexValue
+        disable_created_metrics()
+        self._own = CollectorRegistry()
+        self._counters = {
+            name: Counter(name, metric.about, metric.labels, registry=self._own)
+            for name, metric in names.COUNTERS.items()
+        }
+        about = names.HISTOGRAMS[names.ANSWER_SECONDS].about
+        self._seconds = Histogram(names.ANSWER_SECONDS, about, buckets=names.BUCKETS, registry=self._own)
+        self._children: dict[tuple[str, ...], Counter] = {}
+
+    def delivered(self, source: str, verdict: str, reason: str, seconds: float) -> None:
+        """Count a callback that was answered within `seconds`."""
+        self._child(names.DELIVERIES, source, verdict, reason).inc()
+        self._seconds.observe(seconds)
+
+    def asked(self, source: str, outcome: str) -> None:
+        """Count a request to a bank."""
+        self._child(names.BANK_REQUESTS, source, outcome).inc()
+
+    def _child(self, name: str, *labels: str) -> Counter:
+        """Return one counter: prometheus-client's own way to it takes longer than to count."""
+        key = (name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            if len(self._children) >= shared_files.SERIES_MAX:
+                labels = ("", labels[1], "")[: len(labels)]
+            child = self._children[key[:1] + labels] = self._counters[name].labels(*labels)
+        return child
+
+    def collect(self) -> Iterable[Metric]:
+        """Return what all processes have counted by now."""
+        if self._directory is None:
+            return list(self._own.collect())
+        with shared_files.looking(self._directory):
+            return list(MultiProcessCollector(None, str(self._directory)).collect())

@@ -1,0 +1,110 @@
+"""Times and lags of all sources and consumers at once, each by one statement that goes by an index."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, ScalarSelect, Select, func, select
+
+from receiver.model import Agreement, Status, SubjectKind
+from receiver.store import feed
+from receiver.store.tables import Consumer, Event, FeedEntry, SigningSecret, Source, Subject, table_of
+
+_consumers, _entries, _events = table_of(Consumer), table_of(FeedEntry), table_of(Event)
+_secrets, _sources, _subjects = table_of(SigningSecret), table_of(Source), table_of(Subject)
+
+
+class ConsumerLag(NamedTuple):
+    """How far a consumer is behind: positions that it has not acknowledged, and the time of the first, if any."""
+
+    name: str
+    entries: int
+    since: datetime | None
+
+
+# Statements are built once: to build one takes longer than to run it.
+
+
+def last_callbacks(connection: Connection) -> dict[int, datetime]:
+    """Return when the newest event of each source came by a callback (UTC), by the source's number."""
+    return _earliest(connection, [_newest()])
+
+
+@cache
+def _newest() -> Select[Any]:
+    newest = (
+        select(_events.c.received_at)
+        .where(_events.c.source_id == _sources.c.id, _events.c.delivery_id.is_not(None))
+        .order_by(_events.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return _of_sources(newest)
+
+
+def oldest_unconfirmed(connection: Connection) -> dict[int, datetime]:
+    """Return when the oldest payment of each source became known that its bank has not confirmed (UTC).
+
+    What is final is confirmed or contradicted, so only what is not has to be looked at.
+    """
+    return _earliest(connection, [_oldest(status) for status in Status if not status.is_final])
+
+
+@cache
+def _oldest(status: Status) -> Select[Any]:
+    oldest = (
+        select(_subjects.c.created_at)
+        .where(
+            _subjects.c.source_id == _sources.c.id,
+            _subjects.c.kind == SubjectKind.PAYMENT,
+            _subjects.c.status == status,
+            _subjects.c.agreement == Agreement.UNCONFIRMED,
+        )
+        .order_by(_subjects.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return _of_sources(oldest)
+
+
+def _of_sources(found: ScalarSelect[Any]) -> Select[Any]:
+    return select(_sources.c.id, found).where(_sources.c.hidden_at.is_(None))
+
+
+def current_secrets(connection: Connection) -> dict[int, datetime]:
+    """Return when the current signing secret of each source that has one was set (UTC)."""
+    return _earliest(connection, [_current()])
+
+
+@cache
+def _current() -> Select[Any]:
+    newest = select(_secrets.c.source_id, func.max(_secrets.c.created_at))
+    return newest.where(_secrets.c.expires_at.is_(None)).group_by(_secrets.c.source_id)
+
+
+def _earliest(connection: Connection, queries: Iterable[Select[Any]]) -> dict[int, datetime]:
+    found: dict[int, datetime] = {}
+    for query in queries:
+        for source_id, at in connection.execute(query):
+            if at is not None:
+                found[source_id] = min(at, found.get(source_id, at))
+    return found
+
+
+def consumer_lags(connection: Connection) -> list[ConsumerLag]:
+    """Return how far each consumer is behind, by name; positions that are not given yet count for nothing."""
+    head = feed.head(connection)
+    return [ConsumerLag(name, max(head - position, 0), since) for name, position, since in connection.execute(_lags())]
+
+
+@cache
+def _lags() -> Select[Any]:
+    first = (
+        select(_entries.c.time)
+        .where(_entries.c.position > _consumers.c.position)
+        .order_by(_entries.c.position)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return select(_consumers.c.name, _consumers.c.position, first).order_by(_consumers.c.name)

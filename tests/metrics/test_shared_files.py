@@ -1,0 +1,128 @@
+"""Processes that count together: nothing is lost or doubled when one ends, and nothing is left when all have."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+COUNTING = """
+import sys
+from pathlib import Path
+from receiver.metrics.counters import Counted
+counters = Counted(Path(sys.argv[1]))
+for line in sys.stdin:
+    for _ in range(int(line)):
+        counters.delivered("bcb", "accepted", "", 0.003)
+    print("done", flush=True)
+"""
+
+READING = """
+import sys
+from pathlib import Path
+from receiver.metrics.counters import Counted
+from receiver.metrics.exposition import exposition
+sys.stdout.buffer.write(exposition(Counted(Path(sys.argv[1])), [], "")[0])
+"""
+
+
+class Process:
+    """One that counts when it is told to."""
+
+    def __init__(self, directory: Path) -> None:
+        command = [sys.executable, "-c", COUNTING, str(directory)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def count(self, number: int) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "done\n"
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.communicate()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "below" / "metrics"
+
+
+@pytest.fixture
+def start() -> Iterator[list[Process]]:
+    started: list[Process] = []
+    yield started
+    for each in started:
+        each.kill()
+
+
+def counted(directory: Path) -> tuple[float, float, float]:
+    """What is told of the deliveries: how many, how many answers, and how many of these within 5 ms."""
+    command = [sys.executable, "-c", READING, str(directory)]
+    written = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = {
+        (sample.name, sample.labels.get("le", "")): sample.value
+        for family in text_string_to_metric_families(written)
+        for sample in family.samples
+    }
+    return (
+        found.get(("receiver_deliveries_total", ""), 0),
+        found["receiver_answer_seconds_count", ""],
+        found["receiver_answer_seconds_bucket", "0.005"],
+    )
+
+
+def test_what_each_process_counts_is_told_together_and_stays_when_one_is_killed(
+    directory: Path, start: list[Process]
+) -> None:
+    first, second = Process(directory), Process(directory)
+    start += [first, second]
+    first.count(3)
+    second.count(4)
+    assert counted(directory) == (7, 7, 7)
+    first.kill()
+    # Whoever is next puts what it has counted aside; and the one after it does not do so twice.
+    assert counted(directory) == counted(directory) == (7, 7, 7)
+    third = Process(directory)
+    start.append(third)
+    third.count(5)
+    second.count(1)
+    assert counted(directory) == (13, 13, 13)
+    third.kill()
+    assert counted(directory) == (13, 13, 13)
+    # Of the dead ones nothing is left but what they have counted.
+    living = {f"{kind}_{number}.db" for kind in ("counter", "histogram") for number in (0, second.process.pid)}
+    readers = {name for name in os.listdir(directory) if name.endswith(".db")} - living
+    assert len(readers) <= 2
+
+
+def test_where_nobody_is_left_all_begins_anew(directory: Path, start: list[Process]) -> None:
+    first = Process(directory)
+    start.append(first)
+    first.count(9)
+    first.kill()
+    assert counted(directory) == (0, 0, 0)
+
+
+def test_the_directory_is_for_this_user_alone(directory: Path, start: list[Process]) -> None:
+    directory.mkdir(parents=True)
+    directory.chmod(0o777)
+    start.append(Process(directory))
+    start[0].count(1)
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_files_that_were_cut_off_or_are_none_stop_nobody(directory: Path, start: list[Process]) -> None:
+    first = Process(directory)
+    start.append(first)
+    first.count(2)
+    (directory / "counter_999999999.db").write_bytes(b"\x07")
+    (directory / "counter_999999998.db").write_bytes(b"\xff\xff\xff\x7f" + b"\xff" * 100)
+    (directory / "histogram_999999997.db").touch()
+    assert counted(directory) == (2, 2, 2)

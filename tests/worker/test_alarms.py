@@ -1,0 +1,265 @@
+"""Alarms to people: each change of what needs one is told once, to each address, and no service holds anything up."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from conftest import KEY, StandingClock, add_source
+from pydantic import SecretStr
+
+from receiver.projection.projector import catch_up
+from receiver.runtime import Runtime
+from receiver.settings import Settings, SettingsError
+from receiver.store import alarms, outbox
+from receiver.store.sources import SourceRecord
+from receiver.worker.alarms import LEASE, LOOKED_EVERY, NEWS_FOR, Alarms
+
+# apprise imports what Python will have no longer, where it is there.
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+
+PASSWORD = "t0ken-of-the-service"
+
+
+@dataclass
+class Service:
+    """A service on loopback that takes messages, fails or hangs."""
+
+    status: int = 200
+    got: list[dict[str, Any]] = field(default_factory=list)
+    hanging: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        self.hanging.set()
+
+    @property
+    def url(self) -> str:
+        return f"json://user:{PASSWORD}@127.0.0.1:{self.port}/here"
+
+    @property
+    def titles(self) -> list[str]:
+        return [message["title"] for message in self.got]
+
+
+def serving(service: Service) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            service.hanging.wait(60)
+            if service.status == 200:
+                service.got.append(json.loads(body))
+            self.send_response(service.status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def services() -> Iterator[list[Service]]:
+    made = [Service(), Service()]
+    servers = []
+    for service in made:
+        server = serving(service)
+        service.port = server.server_port
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        servers.append((server, thread))
+    yield made
+    for (server, thread), service in zip(servers, made, strict=True):
+        service.hanging.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def alerting(parts: Runtime, services: list[Service]) -> Runtime:
+    urls = tuple(SecretStr(service.url) for service in services)
+    changed = {"alert_urls": urls, "public_url": "https://callbacks.example.com", "public_path_prefix": "/bank"}
+    return replace(parts, settings=parts.settings.model_copy(update=changed))
+
+
+@pytest.fixture
+def source(parts: Runtime) -> SourceRecord:
+    return add_source(parts)
+
+
+def change(parts: Runtime, source: SourceRecord, number: int, type_: str = alarms.OPENED, **more: Any) -> None:
+    """Write the entry of the feed that tells of a change."""
+    data = {
+        "exception_id": f"exc_{number}",
+        "kind": "contradicted",
+        "about": "payment",
+        "about_id": f"FT{number}",
+        "severity": "high",
+        "amount": "1234.56",
+        "currency": "USD",
+        "number": 1,
+        "detail": "a callback claims completed, and the bank answers rejected",
+        **more,
+    }
+    with parts.database.write() as connection:
+        outbox.append(
+            connection,
+            type=type_,
+            source_id=source.id,
+            subject=f"FT{number}",
+            event_id=None,
+            data=data,
+            now=parts.clock(),
+        )
+    catch_up(parts.database)
+
+
+def look(told: Alarms, clock: StandingClock, seconds: float = LOOKED_EVERY.total_seconds()) -> None:
+    clock.forward(seconds)
+    told.look()
+    told.wait()
+
+
+def test_each_change_is_told_once_to_each_address(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    change(alerting, source, 0)
+    told = Alarms(alerting)
+    look(told, clock)
+    for number in range(1, 25):
+        change(alerting, source, number)
+    change(alerting, source, 1, alarms.RESOLVED, resolved_by="cli:somebody")
+    for _ in range(6):
+        look(told, clock)
+        look(Alarms(alerting), clock)
+    for service in services:
+        # What was open before anybody was to be told is not told.
+        assert service.titles == ["[high] contradicted: bcb"] * 24 + ["[resolved] contradicted: bcb"]
+    first, last = services[0].got[0], services[0].got[-1]
+    assert (first["type"], last["type"]) == ("warning", "success")
+    assert first["message"].splitlines() == [
+        "payment FT1 of bcb: contradicted",
+        "a callback claims completed, and the bank answers rejected",
+        "https://callbacks.example.com/bank/staff/exceptions/exc_1",
+    ]
+    assert "resolved by cli:somebody" in last["message"]
+    assert "1234.56" not in json.dumps(services[0].got)
+
+
+def test_several_workers_at_once_tell_each_change_once(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    look(Alarms(alerting), clock)
+    for number in range(8):
+        change(alerting, source, number)
+    workers = [Alarms(alerting) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda told: (told.look(), told.wait()), workers))
+    look(workers[0], clock)
+    assert [len(service.got) for service in services] == [8, 8]
+
+
+def test_a_service_that_fails_or_hangs_holds_up_neither_the_worker_nor_another_one(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    broken, well = services
+    told = Alarms(alerting)
+    look(told, clock)
+    broken.status = 500
+    change(alerting, source, 1)
+    look(told, clock)
+    look(told, clock)
+    assert (broken.got, len(well.got)) == ([], 1)
+    broken.status = 200
+    look(told, clock, 10)
+    assert len(broken.got) == 1
+    well.hanging.clear()
+    change(alerting, source, 2)
+    clock.forward(LOOKED_EVERY.total_seconds())
+    told.look()
+    told._at_work[told._addresses[0].digest].result()
+    assert (len(broken.got), len(well.got)) == (2, 1)
+    well.hanging.set()
+    told.wait()
+
+
+def test_old_news_is_not_told(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    told = Alarms(alerting)
+    look(told, clock)
+    change(alerting, source, 1)
+    clock.forward(NEWS_FOR.total_seconds())
+    look(told, clock)
+    change(alerting, source, 2)
+    look(told, clock)
+    assert ["FT2" in message["message"] for message in services[0].got] == [True]
+
+
+def test_a_worker_that_was_killed_amid_a_message_is_followed_by_another_one(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    told = Alarms(alerting)
+    look(told, clock)
+    change(alerting, source, 1)
+    with alerting.database.write() as connection:
+        for address in told._addresses:
+            known = alarms.progress(connection, address.digest)
+            assert known is not None
+            assert alarms.claim(connection, address.digest, known.position, clock(), clock() + LEASE)
+    look(told, clock)
+    assert services[0].got == []
+    look(told, clock, LEASE.total_seconds())
+    assert len(services[0].got) == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_address_is_shown_or_stored(
+    alerting: Runtime,
+    source: SourceRecord,
+    services: list[Service],
+    clock: StandingClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    services[0].status = 500
+    told = Alarms(alerting)
+    look(told, clock)
+    change(alerting, source, 1)
+    look(told, clock)
+    assert "address 1 of RECEIVER_ALERT_URLS was not reached" in caplog.text
+    assert PASSWORD not in caplog.text
+    assert PASSWORD not in repr(alerting.settings)
+    with alerting.database.read() as connection:
+        stored = connection.exec_driver_sql("SELECT address FROM alarm_progress").scalars().all()
+    assert all(PASSWORD not in each and str(services[0].port) not in each for each in stored)
+
+
+def read(urls: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("RECEIVER_ALERT_URLS", urls)
+    settings = Settings(_env_file=None, secret_keys=KEY)
+    return [url.get_secret_value() for url in settings.alert_urls]
+
+
+def test_addresses_are_divided_by_commas_or_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read("json://a, json://b\tmailto://c?to=x@y,z@y", monkeypatch) == [
+        "json://a",
+        "json://b",
+        "mailto://c?to=x@y,z@y",
+    ]
+    assert read("", monkeypatch) == []
+
+
+def test_an_address_that_is_none_stops_the_worker_and_is_not_repeated(parts: Runtime) -> None:
+    urls = (SecretStr("json://127.0.0.1/"), SecretStr(f"nonsense://{PASSWORD}"))
+    wrong = replace(parts, settings=parts.settings.model_copy(update={"alert_urls": urls}))
+    with pytest.raises(SettingsError, match="RECEIVER_ALERT_URLS is wrong \\(number 2") as raised:
+        Alarms(wrong)
+    assert PASSWORD not in str(raised.value)
