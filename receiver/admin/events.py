@@ -46,7 +46,7 @@ def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> by
     if found is None:
         raise NotFound(f"there is no event {event_id!r}")
     if body is None:
-        raise Gone(f"the payload of the event {event_id} is not stored any more")
+        raise _gone(found)
     about = {"source": found.source, "event": event_id}
     note(runtime, who, "payload.read", about, why)
     return body
@@ -72,11 +72,15 @@ def stored(runtime: Runtime, event_id: str) -> Stored:
         size = events.raw_bytes(connection, event_id)
     if event is None:
         raise NotFound(f"there is no event {event_id!r}")
-    if event.delivery_id is None:
-        raise Gone(f"no callback has come for the event {event_id}: there is no payload")
     if size is None:
-        raise Gone(f"the payload of the event {event_id} is not stored any more")
+        raise _gone(event)
     return Stored(event, size)
+
+
+def _gone(event: EventRecord) -> Gone:
+    if event.delivery_id is None:
+        return Gone(f"no callback has come for the event {event.id}: there is no payload")
+    return Gone(f"the payload of the event {event.id} is not stored any more")
 
 
 def payload(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> str:
@@ -148,7 +152,7 @@ def _opened(runtime: Runtime, event: EventRecord, delivery_id: str) -> str:
         opened = signing_secrets.every(connection, runtime.encryption, source.id)
         identity = events.identity_of(connection, event.id)
     if row is None or row.body is None:
-        raise Gone(f"the payload of the event {event.id} is not stored any more")
+        raise _gone(event)
     secrets = [(str(secret.version), secret.text) for secret in opened]
     return payloads.payload(source, secrets, row, bytes(row.body), identity)
 

@@ -21,7 +21,7 @@ from receiver.banks.http import HttpClient
 from receiver.reconcile import list_lines
 from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
-from receiver.store import bank_lines, sweeps
+from receiver.store import bank_lines, days, sweeps
 from receiver.store.bank_lines import NewLine
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
@@ -288,7 +288,12 @@ class Sweeper:
             now = self._clock()
             with self._database.write() as connection:
                 span = (window.begin, window.end)
-                new += bank_lines.write(connection, self._source.id, part, span, now)
+                written = bank_lines.write(connection, self._source.id, part, span, now)
+                if written:
+                    # A day that is closed already gets another version.
+                    of_days = [line.day for group in part.values() for line in group]
+                    days.make_due(connection, self._source.id, of_days, now)
+                new += written
                 if part is parts[-1]:
                     sweeps.advance(connection, claimed, window.begin, min(window.end, began), now)
                 else:

@@ -54,7 +54,7 @@ TURN_SECONDS = 600
 SEEDED = frozenset(table_of(model) for model in (FeedHead, SearchProgress, RetentionTurn, AuditHead, AuditKey))
 """Tables that hold something as soon as they are made."""
 
-KEPT_BY_TRIGGERS = frozenset({table_of(Tally)})
+FILLED_BY_TRIGGERS = frozenset({table_of(Tally)})
 """Tables that fill themselves while others are written."""
 
 UNKEYED = "audit_entries_refuse_unkeyed"
@@ -118,10 +118,14 @@ def copy(source: Database, target: Database) -> Iterator[Copied]:
         for each in SEEDED:
             writing.execute(delete(each))
         with _unkeyed_allowed(writing):
-            for each in metadata().sorted_tables:
-                if each not in KEPT_BY_TRIGGERS:
-                    yield from _table(reading, writing, each)
+            for each in _tables():
+                yield from _table(reading, writing, each)
         _set_sequences(writing)
+
+
+def _tables() -> list[Table]:
+    """Return the tables to copy, each behind those that it refers to."""
+    return [each for each in metadata().sorted_tables if each not in FILLED_BY_TRIGGERS]
 
 
 def _count(connection: Connection, which: Table) -> int:
@@ -237,5 +241,5 @@ def later(source: Database, copied: Mapping[str, int]) -> dict[str, int]:
         StoreUnavailable
     """
     with source.read() as connection:
-        found = {each.name: _count(connection, each) - copied[each.name] for each in metadata().sorted_tables}
+        found = {each.name: _count(connection, each) - copied[each.name] for each in _tables()}
     return {name: number for name, number in found.items() if number}

@@ -28,7 +28,7 @@ def put(connection: Connection, event_id: str, reason: str, who: str, now: datet
 
     What is being removed just then is waited for: once this is committed, nothing more of the event is removed.
     """
-    connection.execute(select(_turn.c.id).with_for_update())
+    connection.execute(select(_turn.c.id).with_for_update(key_share=True))
     values = {"event_id": event_id, "reason": reason, "held_by": who, "held_at": now}
     return insert_or_skip(connection, _holds, ["event_id"], values)
 

@@ -142,7 +142,7 @@ def expect(connection: Connection, lines: Sequence[LineRecord], now: datetime) -
 def expected(connection: Connection, source_id: int) -> Expected:
     """Return what is left to be made an event of, of one source; to be called in a transaction of its own."""
     query = select(_recoveries.c.id).where(_recoveries.c.source_id == source_id, _recoveries.c.event_id.is_(None))
-    ids = list(connection.execute(query.order_by(_recoveries.c.id)).scalars())
+    ids = sorted(connection.execute(query).scalars())
     return Expected(ids, _snapshot(connection, "xmax"))
 
 

@@ -151,7 +151,7 @@ def note_looked_at(connection: Connection, now: datetime) -> None:
 
 def take(connection: Connection, part: Part, now: datetime) -> Taken | None:
     """Do what a part says, in the caller's transaction; none where another worker is at it, or has been."""
-    if connection.execute(select(_turn.c.id).with_for_update(skip_locked=True)).first() is None:
+    if connection.execute(select(_turn.c.id).with_for_update(skip_locked=True, key_share=True)).first() is None:
         return None
     at = part.before
     if progress(connection, at.source_id, at.kind) != at:

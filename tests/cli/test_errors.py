@@ -25,6 +25,7 @@ SIGNALS = {
     "NotDescribed",
     "NotOurs",
     "NotUnderstood",
+    "Overtaken",
     "Problem",
     "SourceUnknown",
     "StepFailed",

@@ -49,7 +49,8 @@ def state(parts: Runtime) -> tuple[list[Any], list[str], list[Any]]:
     catch_up(parts.database)
     with parts.database.read() as connection:
         events = list(connection.execute(text("SELECT payment_id, proof, found_by, id FROM events ORDER BY id")).all())
-        types = [entry.type for entry in feed.read(connection, after=0, limit=1000).entries]
+        entries = feed.read(connection, after=0, limit=1000).entries
+        types = [entry.type for entry in entries if not entry.type.startswith("exception.")]
         lines = list(connection.execute(text("SELECT payment_id, event_id FROM bank_lines")).all())
     return events, types, lines
 

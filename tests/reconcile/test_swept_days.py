@@ -9,7 +9,7 @@ from conftest import KEY, StandingClock, add_source
 from listing import Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
 
-from receiver.admin import day_verification, days
+from receiver.admin import day_verification, days, sweeps
 from receiver.model import DayState
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -69,3 +69,10 @@ def test_what_a_sweep_has_read_is_closed_and_a_late_callback_makes_another_versi
     assert numbers(second) == {"agreed": 2, "amount_differs": 1, "ours_alone": 1}
     assert (second.content["detection"]["late"], second.content["detection"]["never"]) == (1, 0)
     assert day_verification.verify(parts, "bcb", DAY) == 2
+    # What the bank lists of it later, or what was not read before, is in the next version.
+    bank.add(Entry("FT5", at, amount="7.00"))
+    sweeps.run(parts, "cli:ann", "bcb", sweeps.span(parts, "bcb", DAY, DAY + timedelta(days=1)), lambda _: None)
+    work(worker, clock)
+    third = days.find(parts, "bcb", DAY)
+    assert [each.version for each in third.versions] == [1, 2, 3]
+    assert numbers(third) == {"agreed": 2, "recovered": 1, "amount_differs": 1, "ours_alone": 1}

@@ -19,6 +19,7 @@ from receiver.store.tables import metadata
 NEWER = base64.urlsafe_b64encode(bytes(32)).decode()
 
 PLAIN = {("deliveries", "body"), ("events", "identity"), ("search_events", "terms"), ("search_keys", "term")}
+PLAIN |= {("day_lines", "content")}
 """Columns of bytes that hold nothing secret."""
 
 

@@ -78,6 +78,7 @@ def test_no_lock_is_stronger_than_needed() -> None:
     assert sorted(calls) == [
         "deliveries.py: with_for_update(skip_locked=True)",
         "removals.py: with_for_update(nowait=True)",
+        "retention.py: with_for_update(skip_locked=True)",
     ]
 
 
