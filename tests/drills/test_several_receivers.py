@@ -95,9 +95,9 @@ def assert_told_once(parts: Runtime, results: list[Sent], payments: int) -> None
 
 
 def assert_reconciled_once(parts: Runtime, simulator: Simulator, payments: int) -> None:
-    """The bank was asked about each payment once, and each answer was written down once."""
+    """The bank was asked about no payment twice, but with others of its account; each answer was written down once."""
     asked = Counter(entry.path for entry in simulator.requests.entries() if entry.path.endswith("/status"))
-    assert (len(asked), asked.total()) == (payments, payments)
+    assert len(asked) == asked.total() <= payments
     with parts.database.read() as connection:
         checks = Counter(connection.execute(select(_checks.c.subject_id)).scalars())
     assert (len(checks), checks.total()) == (payments, payments)
@@ -131,7 +131,7 @@ def drill(database_url: str, parts: Runtime, bank: BankSigner, *, payments: int)
     assert [entry["position"] for entry in entries] == list(range(1, 2 * payments + 1))
     print(
         f"{len(results)} callbacks over two servers, {len(results) - payments} of them duplicates: {payments} events, "
-        f"{len(entries)} feed entries, {payments} status requests by two workers, {time.monotonic() - started:.0f} s"
+        f"{len(entries)} feed entries, {payments} answers of the bank to two workers, {time.monotonic() - started:.0f} s"
     )
 
 
