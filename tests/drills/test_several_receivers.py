@@ -131,7 +131,7 @@ def drill(database_url: str, parts: Runtime, bank: BankSigner, *, payments: int)
     assert [entry["position"] for entry in entries] == list(range(1, 2 * payments + 1))
     print(
         f"{len(results)} callbacks over two servers, {len(results) - payments} of them duplicates: {payments} events, "
-        f"{len(entries)} feed entries, {payments} answers of the bank to two workers, {time.monotonic() - started:.0f} s"
+        f"{len(entries)} feed entries, {payments} answers to two workers, {time.monotonic() - started:.0f} s"
     )
 
 
