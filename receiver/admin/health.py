@@ -16,6 +16,7 @@ from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.callback import LEAVES_OPEN, strongest_proof
 from receiver.banks.errors import BankError
+from receiver.metrics.base import AnswerTimes, answer_times
 from receiver.model import SecretState, Verdict
 from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
@@ -93,6 +94,8 @@ class Overview:
     consumers: Sequence[Standing]
     unresolved: int
     """How much needs a person."""
+    answers: AnswerTimes | None
+    """How fast callbacks are answered; none where none was counted yet."""
     worker_seen_at: datetime | None
     is_worker_there: bool
     sources: Sequence[SourceHealth]
@@ -117,6 +120,7 @@ def overview(runtime: Runtime) -> Overview:
             position=feed.head(connection),
             consumers=reading,
             unresolved=unresolved,
+            answers=answer_times(runtime.counters),
             worker_seen_at=seen_at,
             is_worker_there=seen_at is not None and abs(now - seen_at) <= WORKER_SEEN_WITHIN,
             sources=[_of(connection, runtime, source, made, now) for source in sources.shown(connection)],

@@ -5,6 +5,7 @@ present one with other parameters, `static("staff.css")` a file, `form_token(pat
 """
 
 import hashlib
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from jinja2_fragments.flask import render_block
 from markupsafe import Markup, escape
 
 from receiver.admin.sessions import Visitor
+from receiver.metrics.names import BUCKETS
 from receiver.runtime import Runtime
 from receiver.store.particulars import ACCOUNTS
 from receiver.web.staff.browser import ROOT, Browser, relative
@@ -166,6 +168,7 @@ def register(app: Flask) -> None:
         "account": account,
         "count": count,
         "duration": duration,
+        "within": within,
         "words": words,
     }
 
@@ -217,6 +220,11 @@ def duration(seconds: float | None) -> str:
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86400:.0f} days"
+
+
+def within(seconds: float) -> str:
+    """Write a time that was not exceeded; where it is infinite, it was longer than any that is told apart."""
+    return f"within {duration(seconds)}" if math.isfinite(seconds) else f"in more than {duration(BUCKETS[-1])}"
 
 
 def words(text: object) -> Markup:

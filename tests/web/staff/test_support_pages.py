@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from store.made import delivery, event, record
 from web.staff.signed_in import message, send, signed_in
 
 from receiver.admin import exceptions
+from receiver.metrics.counters import Counted
 from receiver.model import ConsumerAct, ExceptionKind, Role
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
@@ -25,6 +27,7 @@ from receiver.store import api_tokens, circuits, consumer_ranges, consumers, pay
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
 from receiver.store.sources import SourceRecord
+from receiver.web import create_app
 
 SCRIPT = "<script>alert(1)</script>\"'"
 OTHER = "A" * 43 + "="
@@ -263,9 +266,23 @@ def test_the_overview_counts_callbacks_and_says_that_no_worker_is_there(
     told(parts, bank)
     post(parts, BankSigner(bank.clock, secret=OTHER).sign(deposit()))
     page = viewer.get("/staff/overview").text
+    assert "No callback was counted yet." in page
     assert "accepted 1, rejected 1, late 0, duplicate 0" in page
     assert "not at work" in page
     assert '<a class="figure" href="/staff/exceptions">1</a>' in page
+
+
+def test_the_overview_says_how_fast_callbacks_are_answered(viewer: FlaskClient, parts: Runtime) -> None:
+    counters = Counted()
+    for seconds in [0.004] * 94 + [0.2] * 5 + [60]:
+        counters.delivered("bcb", "accepted", "", seconds)
+    counted = signed_in(create_app(replace(parts, counters=counters)), parts, Role.VIEWER, name="clock")
+    page = counted.get("/staff/overview").text
+    assert '<span class="figure">within 250 ms</span> 95 in 100 callbacks, half within 5 ms' in page
+    for _ in range(200):
+        counters.delivered("bcb", "accepted", "", 60)
+    assert "in more than 10 s" in counted.get("/staff/overview").text
+    assert "within 5 ms" not in viewer.get("/staff/overview").text
 
 
 def test_what_a_bank_or_an_app_may_set_runs_nowhere(
