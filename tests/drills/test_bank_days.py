@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import banking_circle
 import pytest
@@ -11,6 +12,8 @@ from encrypting_bank import KEY as AES_KEY
 from reconcile.bank_day import BankDay, Fates, listening, of
 from sqlalchemy import select
 
+from receiver.admin import day_verification, days
+from receiver.model import DayState
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -25,7 +28,8 @@ from receiver.store import feed, payments
 from receiver.store.tables import BankLine, Event, Subject, table_of
 from receiver.worker.loop import Worker
 
-pytest.importorskip("receiver.reconcile.sweep")
+MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)
+"""The beginning of the day: the business days of this bank are those of UTC."""
 
 PAYMENTS, HOURS = (1000, 1) if "DRILLS" in os.environ else (40, 3)
 
@@ -61,6 +65,10 @@ def told(parts: Runtime) -> Counter[tuple[str, str]]:
     return found
 
 
+def numbers(found: days.Day) -> dict[str, int]:
+    return {str(category): number for category, number in found.numbers.items() if number}
+
+
 def proofs(parts: Runtime) -> dict[str, list[str]]:
     events = table_of(Event)
     found: dict[str, list[str]] = {}
@@ -80,6 +88,9 @@ def test_every_payment_of_the_day_is_there_once_with_the_banks_state(
         clock.forward(1)
         worker.run_once()
 
+    work()
+    clock.now = MIDNIGHT - timedelta(minutes=1)
+
     with listening(parts) as url:
         simulator.options.change({"callback_url": url})
         day.play(work, HOURS)
@@ -89,11 +100,30 @@ def test_every_payment_of_the_day_is_there_once_with_the_banks_state(
             work()
         recovered = {name for kind, name in told(parts) if kind == "payment.recovered"}
         assert {*day.dropped, *day.day_later} <= recovered <= {*day.dropped, *day.day_later, *day.after_final}
+        told_a_day_later = days.find(parts, "bcb", MIDNIGHT.date())
+        assert (told_a_day_later.state, numbers(told_a_day_later)) == (
+            DayState.CLOSED,
+            {
+                "agreed": PAYMENTS - len([*day.dropped, *day.day_later, *day.other_amount]),
+                "recovered": len([*day.dropped, *day.day_later]),
+                "amount_differs": len(day.other_amount),
+                "ours_alone": len(day.denied),
+            },
+        )
         clock.forward(86400)
         day.tell_late(day.day_later)
         for _ in range(4):
             clock.forward(3600)
             work()
+    closed = days.find(parts, "bcb", MIDNIGHT.date())
+    assert len(closed.versions) > len(told_a_day_later.versions)
+    assert numbers(closed) == {
+        "agreed": PAYMENTS - len([*day.dropped, *day.other_amount]),
+        "recovered": len(day.dropped),
+        "amount_differs": len(day.other_amount),
+        "ours_alone": len(day.denied),
+    }
+    assert day_verification.verify(parts, "bcb", MIDNIGHT.date()) == len(closed.versions)
     assert 429 not in {each.status for each in simulator.requests.entries()}
     assert states(parts) == {
         ("completed", "confirmed"): PAYMENTS,
