@@ -46,8 +46,9 @@ def begin(connection: Connection, address: str) -> None:
 
 
 def left(connection: Connection, position: int) -> Page:
-    """Return some of what is to be told behind a position."""
-    return feed.read(connection, after=position, limit=AT_ONCE, wanted=WANTED)
+    """Return some of what is to be told behind a position, and was not removed for its age."""
+    stored = max(position, feed.removed(connection))
+    return feed.read(connection, after=stored, limit=AT_ONCE, wanted=WANTED)
 
 
 def claim(connection: Connection, address: str, position: int, now: datetime, until: datetime) -> bool:
@@ -67,6 +68,12 @@ def advance(connection: Connection, address: str, position: int) -> None:
     behind = (_progress.c.address == address, _progress.c.position < position)
     values = {"position": position, "failures": 0, "retry_at": None}
     connection.execute(update(_progress).where(*behind).values(**values))
+
+
+def pass_over(connection: Connection, address: str, position: int, through: int) -> None:
+    """Write down that nothing is to be told up to `through`, where an address is at a position still."""
+    unchanged = (_progress.c.address == address, _progress.c.position == position)
+    connection.execute(update(_progress).where(*unchanged).values(position=through))
 
 
 def give_back(connection: Connection, address: str) -> None:

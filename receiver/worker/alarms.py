@@ -136,6 +136,9 @@ class Alarms:
                 alarms.begin(connection, address.digest)
             return
         if not page.entries:
+            if page.through > known.position:
+                with database.write() as connection:
+                    alarms.pass_over(connection, address.digest, known.position, page.through)
             return
         with database.write() as connection:
             if not alarms.claim(connection, address.digest, known.position, now, now + LEASE):

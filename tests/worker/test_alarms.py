@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from conftest import KEY, StandingClock, add_source
 from pydantic import SecretStr
+from sqlalchemy import text
 
+from receiver.model import OwnType
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
-from receiver.store import alarms, outbox
+from receiver.store import alarms, feed, outbox
 from receiver.store.sources import SourceRecord
 from receiver.worker.alarms import LEASE, LOOKED_EVERY, NEWS_FOR, Alarms
 
@@ -121,6 +123,12 @@ def change(parts: Runtime, source: SourceRecord, number: int, type_: str = alarm
     catch_up(parts.database)
 
 
+def positions(parts: Runtime, told: Alarms) -> list[alarms.Progress]:
+    with parts.database.read() as connection:
+        found = [alarms.progress(connection, address.digest) for address in told._addresses]
+    return [each for each in found if each is not None]
+
+
 def look(told: Alarms, clock: StandingClock, seconds: float = LOOKED_EVERY.total_seconds()) -> None:
     clock.forward(seconds)
     told.look()
@@ -201,6 +209,25 @@ def test_old_news_is_not_told(
     change(alerting, source, 2)
     look(told, clock)
     assert ["FT2" in message["message"] for message in services[0].got] == [True]
+
+
+def test_what_retention_removes_stops_no_alarm(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    told = Alarms(alerting)
+    look(told, clock)
+    for number in (1, 2):
+        change(alerting, source, number, OwnType.PAYMENT_RECOVERED)
+    look(told, clock)
+    # What is not told is passed over, so that its removal is of no account.
+    assert [each.position for each in positions(alerting, told)] == [2, 2]
+    change(alerting, source, 3, OwnType.PAYMENT_RECOVERED)
+    change(alerting, source, 4)
+    with alerting.database.write() as connection:
+        connection.execute(text("DELETE FROM feed_entries WHERE position <= 3"))
+        feed.note_removed(connection, 3)
+    look(told, clock)
+    assert services[0].titles == services[1].titles == ["[high] contradicted: bcb"]
 
 
 def test_a_worker_that_was_killed_amid_a_message_is_followed_by_another_one(
