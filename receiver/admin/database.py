@@ -77,6 +77,7 @@ def check(runtime: Runtime) -> Iterator[Checked]:
     """
     for what, look in CHECKS:
         with runtime.database.read() as connection:
+            integrity.take_time(connection)
             try:
                 faults = tuple(look(connection, runtime))
             except SQLAlchemyError as error:

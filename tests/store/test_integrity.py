@@ -1,17 +1,21 @@
 """What is wrong with a database is found and named: lost references, holes in the feed, a changed audit log."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.event import listen
 from store.made import delivery, event, record
 
 from receiver.admin import database
 from receiver.admin.audit import note
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import feed
+from receiver.store import feed, integrity
 from receiver.store.sources import SourceRecord
+
+Look = Callable[[Connection, Runtime], Iterator[str]]
 
 
 @pytest.fixture
@@ -89,6 +93,34 @@ def test_what_is_wrong_is_named(filled: Runtime, spoil: Callable[[Connection], N
         with filled.database.write() as connection:
             spoil(connection)
     assert words in faults(filled)[what]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_check_of_postgresql_has_a_time_limit(filled: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A healthy database of any size is whole: a statement that was ended for its length would be a fault."""
+    limits = []
+
+    def noting(look: Look) -> Look:
+        def looked(connection: Connection, runtime: Runtime) -> Iterator[str]:
+            limits.append(connection.execute(text("SHOW statement_timeout")).scalar_one())
+            return look(connection, runtime)
+
+        return looked
+
+    monkeypatch.setattr(database, "CHECKS", [(what, noting(look)) for what, look in database.CHECKS])
+    assert faults(filled) == {}
+    assert limits == ["0"] * 4
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_postgresql_reads_all_events_once_to_look_for_lost_ones(filled: Runtime) -> None:
+    with filled.database.read() as connection:
+        asked: list[tuple[str, dict[str, Any]]] = []
+        listen(connection, "before_cursor_execute", lambda *given: asked.append((given[2], given[3])))
+        assert list(integrity.references(connection)) == []
+        plans = [connection.exec_driver_sql(f"EXPLAIN {sql}", given).scalars().all() for sql, given in list(asked)]
+    assert len(plans) > len(integrity._LOOSE)
+    assert [plan for plan in plans if "SubPlan" in "".join(plan)] == []
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
