@@ -16,7 +16,7 @@ _progress = table_of(AlarmProgress)
 OPENED, RESOLVED = "exception.opened", "exception.resolved"
 """The types of the feed's entries that people are told of."""
 
-WANTED = Wanted(types=(OPENED, RESOLVED))
+WANTED = Wanted(types=(OPENED, RESOLVED), replayed=False)
 
 AT_ONCE = 10
 

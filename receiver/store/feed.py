@@ -6,7 +6,19 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Integer, Select, bindparam, literal, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from receiver.model import Gone
 from receiver.store import events, pagination, sources
@@ -57,6 +69,8 @@ class Wanted:
     sources: Sequence[str] = ()
     types: Sequence[str] = ()
     consumer: str | None = None
+    replayed: bool = True
+    """Whether what a replay brought once more is among them."""
 
 
 EVERYTHING = Wanted()
@@ -88,7 +102,7 @@ def read(connection: Connection, *, after: int | None, limit: int, wanted: Wante
     ids = [number for number, name in names.items() if name in wanted.sources]
     if wanted.sources and not ids:
         return Page([], max(after, through), has_more=False)
-    query = _query(tuple(ids), tuple(wanted.types), wanted.consumer)
+    query = _query(tuple(ids), tuple(wanted.types), wanted.consumer, replayed=wanted.replayed)
     given = {"after": after, "through": through, "most": limit + 1}
     found = _entries_of(connection, query, names, given)
     if len(found) > limit:
@@ -97,7 +111,7 @@ def read(connection: Connection, *, after: int | None, limit: int, wanted: Wante
 
 
 @lru_cache(maxsize=256)
-def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | None) -> Select[Any]:
+def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | None, *, replayed: bool) -> Select[Any]:
     """Return the statement for a page: to build it costs more than to run it, and readers ask the same again."""
     for_reader: ColumnElement[bool] = _entries.c.consumer.is_(None)
     if consumer is not None:
@@ -109,6 +123,7 @@ def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | 
             _entries.c.position > bindparam("after", type_=BigInteger),
             _entries.c.position <= bindparam("through", type_=BigInteger),
             for_reader,
+            true() if replayed else _entries.c.replay_id.is_(None),
         ],
         order=_entries.c.position,
         limit=bindparam("most", type_=Integer),

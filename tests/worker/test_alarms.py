@@ -211,6 +211,30 @@ def test_old_news_is_not_told(
     assert ["FT2" in message["message"] for message in services[0].got] == [True]
 
 
+def test_what_a_replay_brings_once_more_is_not_told_again(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    told = Alarms(alerting)
+    look(told, clock)
+    change(alerting, source, 1)
+    look(told, clock)
+    change(alerting, source, 2)
+    for number in range(alarms.AT_ONCE + 3):
+        change(alerting, source, number)
+    with alerting.database.write() as connection:
+        connection.execute(text("UPDATE feed_entries SET replay_id = 'rpl_1' WHERE position > 2"))
+    change(alerting, source, 99)
+    for _ in range(2):
+        look(told, clock)
+    assert ["FT99" in message["message"] for message in services[0].got] == [False, False, True]
+    change(alerting, source, 100)
+    with alerting.database.write() as connection:
+        connection.execute(text("UPDATE feed_entries SET replay_id = 'rpl_1' WHERE subject = 'FT100'"))
+    look(told, clock)
+    assert len(services[0].got) == 3
+    assert len({each.position for each in positions(alerting, told)} | {alarms.AT_ONCE + 7}) == 1
+
+
 def test_what_retention_removes_stops_no_alarm(
     alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
 ) -> None:
