@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from receiver.logs import ids
+from receiver.model import ExceptionKind, SubjectKind
 from receiver.runtime import Runtime
 from receiver.settings import SettingsError, wrong
 from receiver.store import alarms, exceptions
@@ -166,14 +167,18 @@ class Alarms:
         return True
 
     def _message(self, entry: Entry) -> Message:
-        """Return what is so, where, since when, and where to look; nothing of what a callback holds."""
+        """Return what is so, where, since when, and where to look: no payload, no amount, no words of a payer."""
         given, is_over = entry.data, entry.type == alarms.RESOLVED
         with self.runtime.database.read() as connection:
             found = exceptions.find(connection, str(given.get("exception_id")))
         kind = str(given.get("kind")).replace("_", " ")
         state = "resolved" if is_over else str(given.get("severity") or "open")
-        lines = [f"{given.get('about')} {given.get('about_id')} of {entry.source}: {kind}"]
-        lines += [str(given["detail"])] if given.get("detail") else []
+        # A reference is the payer's own words.
+        name = "" if given.get("about") == SubjectKind.REFERENCE else f" {given.get('about_id')}"
+        lines = [f"{given.get('about')}{name} of {entry.source}: {kind}"]
+        # What is said of amounts that differ names them both.
+        has_amounts = given.get("kind") == ExceptionKind.AMOUNT_DIFFERS
+        lines += [str(given["detail"])] if given.get("detail") and not has_amounts else []
         lines += [f"since {found.opened_at:%Y-%m-%d %H:%M:%S} UTC"] if found is not None else []
         lines += [f"resolved by {given['resolved_by']}"] if given.get("resolved_by") else []
         settings = self.runtime.settings

@@ -211,6 +211,45 @@ def test_old_news_is_not_told(
     assert ["FT2" in message["message"] for message in services[0].got] == [True]
 
 
+@pytest.mark.parametrize(
+    ("kind", "about", "detail", "lines"),
+    [
+        (
+            "amount_differs",
+            "event",
+            "the callback claims 1234.56 USD, and the bank has 1200.00 USD",
+            ["event FT1 of bcb: amount differs"],
+        ),
+        (
+            "unknown_to_bank",
+            "reference",
+            "the bank does not know it",
+            ["reference of bcb: unknown to bank", "the bank does not know it"],
+        ),
+    ],
+)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_amount_and_no_words_of_a_payer_are_told(
+    alerting: Runtime,
+    source: SourceRecord,
+    services: list[Service],
+    clock: StandingClock,
+    kind: str,
+    about: str,
+    detail: str,
+    lines: list[str],
+) -> None:
+    told = Alarms(alerting)
+    look(told, clock)
+    change(alerting, source, 1, kind=kind, about=about, detail=detail)
+    change(alerting, source, 1, alarms.RESOLVED, kind=kind, about=about, detail=detail)
+    look(told, clock)
+    for message in services[0].got:
+        *said, page = message["message"].splitlines()
+        assert (said, page.rpartition("/")[2]) == (lines, "exc_1")
+    assert len(services[0].got) == 2
+
+
 def test_what_a_replay_brings_once_more_is_not_told_again(
     alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
 ) -> None:
