@@ -10,36 +10,72 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
 
-from receiver.model import Verdict
+from receiver.model import OwnType, Verdict
 from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import (
     BankToken,
+    Circuit,
     CredentialChange,
+    DayHead,
     Delivery,
+    FeedEntry,
+    Outage,
+    OutboxEntry,
     PublicKeys,
     RequestBudget,
+    RequestSpending,
     RetentionLeft,
     RetentionProgress,
     SigningSecret,
     Source,
+    SourceWatch,
+    StaffException,
     Sweep,
+    Tally,
     metadata,
     table_of,
 )
 
-_sources, _deliveries, _secrets, _keys, _budgets, _sweeps = (
-    table_of(model) for model in (Source, Delivery, SigningSecret, PublicKeys, RequestBudget, Sweep)
+_sources, _deliveries, _heads, _exceptions, _entries, _outbox = (
+    table_of(model) for model in (Source, Delivery, DayHead, StaffException, FeedEntry, OutboxEntry)
 )
 
-_OF_THE_SOURCE = frozenset(table_of(model) for model in (SigningSecret, PublicKeys, BankToken, RequestBudget))
-_OF_THE_SOURCE |= {table_of(model) for model in (CredentialChange, Sweep, RetentionProgress, RetentionLeft)}
+_GOES_AT_ONCE = tuple(
+    table_of(model) for model in (PublicKeys, RequestBudget, RequestSpending, Circuit, Sweep, SourceWatch)
+)
+"""What is there to ask the bank by."""
+
+_GOES_LAST = tuple(table_of(model) for model in (SigningSecret, Outage, RetentionProgress, RetentionLeft))
+"""What is of use for as long as anything that came is there."""
+
+_OF_THE_SOURCE = frozenset({*_GOES_AT_ONCE, *_GOES_LAST, *map(table_of, (BankToken, CredentialChange, Tally))})
 """What is of no use without the source. Every other table that names a source holds what came of its callbacks."""
 
 _matters = or_(
     _deliveries.c.verdict != Verdict.REJECTED, _deliveries.c.proven.is_(True), _deliveries.c.likely.is_(True)
 )
 """A rejected delivery that looks like the bank's may be genuine: it can be verified again."""
+
+
+def _not_of_the_source_alone(table: Table) -> ColumnElement[bool]:
+    """Return the condition for entries of the feed, but those for an exception of the source itself, silence say.
+
+    What needs a person for a delivery or a reason has no event either: its row among the exceptions stands for it.
+    """
+    is_other = table.c.type.not_in([OwnType.EXCEPTION_OPENED, OwnType.EXCEPTION_RESOLVED])
+    return or_(is_other, table.c.subject.is_not(None), table.c.event_id.is_not(None))
+
+
+_WHERE = {
+    _deliveries: _matters,
+    # A worker makes the row before there is a day to close.
+    _heads: _heads.c.versions > 0,
+    _exceptions: _exceptions.c.about != "source",
+    _entries: _not_of_the_source_alone(_entries),
+    _outbox: _not_of_the_source_alone(_outbox),
+}
+"""Which rows matter of tables that have others too: those come to be without any callback."""
 
 
 def remaining(connection: Connection, source_id: int) -> list[str]:
@@ -50,7 +86,7 @@ def remaining(connection: Connection, source_id: int) -> list[str]:
 def _tables() -> Iterator[tuple[Table, ColumnElement[bool]]]:
     for table in metadata().sorted_tables:
         if "source_id" in table.c and table not in _OF_THE_SOURCE:
-            yield table, _matters if table is _deliveries else true()
+            yield table, _WHERE.get(table, true())
 
 
 def _has(connection: Connection, table: Table, source_id: int, condition: ColumnElement[bool]) -> bool:
@@ -66,7 +102,7 @@ def hide(connection: Connection, source: SourceRecord, now: datetime) -> None:
     bank_sessions.forget_token(connection, source.id)
     credential_changes.forget_set_aside(connection, source.id)
     signing_secrets.expire_now(connection, source.id, now)
-    for table in (_keys, _budgets, _sweeps):
+    for table in _GOES_AT_ONCE:
         connection.execute(delete(table).where(table.c.source_id == source.id))
     sources.change(connection, source.id, enabled=False, credentials=None, environment_digest=None, hidden_at=now)
 
@@ -78,7 +114,9 @@ def clear(connection: Connection, source: SourceRecord) -> str:
     else wants it would wait behind; then this fails (`Contended`).
     """
     connection.execute(select(_sources.c.id).where(_sources.c.id == source.id).with_for_update(nowait=True))
-    connection.execute(delete(_secrets).where(_secrets.c.source_id == source.id))
+    for table in _GOES_LAST:
+        connection.execute(delete(table).where(table.c.source_id == source.id))
+    connection.execute(delete(_heads).where(_heads.c.source_id == source.id, ~_WHERE[_heads]))
     is_noise = (_deliveries.c.source_id == source.id, _deliveries.c.verdict == Verdict.REJECTED)
     connection.execute(delete(_deliveries).where(*is_noise, ~_matters))
     former = f"{source.name}~{source.id}"

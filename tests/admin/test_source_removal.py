@@ -1,26 +1,46 @@
 """Removing a source: what goes, what stays, and what a callback that comes at the same time leaves behind."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from admin.looking import WHO, noted
 from bank import BankSigner, deposit
 from conftest import KEY, StandingClock, add_source
 from flask.testing import FlaskClient
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
+from sqlmodel import SQLModel
 from store import made
 
 from receiver import runtime
 from receiver.admin import bcb_from_environment, secrets, source_removal, source_settings, sources
 from receiver.admin.source_removal import Removed
 from receiver.admin.source_settings import NewSettings
-from receiver.model import NotFound, NotPossible
+from receiver.model import ExceptionKind, HeldBack, NotFound, NotPossible, Purpose, RetentionKind
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import intake, signing_secrets
+from receiver.store import exceptions, intake, signing_secrets
 from receiver.store import sources as stored
+from receiver.store.exceptions import Opened
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Delivery, table_of
+from receiver.store.tables import (
+    BankToken,
+    Circuit,
+    DayHead,
+    Delivery,
+    Outage,
+    PublicKeys,
+    RequestBudget,
+    RequestSpending,
+    RetentionLeft,
+    RetentionProgress,
+    SourceWatch,
+    Sweep,
+    table_of,
+)
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def send(client: FlaskClient, bank: BankSigner, **changes: str) -> int:
@@ -50,6 +70,50 @@ def test_a_source_that_nothing_came_of_frees_its_name(parts: Runtime, source: So
     with parts.database.read() as connection:
         assert signing_secrets.versions(connection, source.id) == []
         assert [found.name for found in stored.shown(connection)] == ["bcb"]
+
+
+ALONE: dict[type[SQLModel], dict[str, object]] = {
+    PublicKeys: {"failures": 3},
+    BankToken: {},
+    RequestBudget: {"window_started_at": AT, "used": 1},
+    RequestSpending: {"window_started_at": AT, "used": 1, "purpose": Purpose.OTHER},
+    Circuit: {"failures": 9, "probes": 0, "asked": 0},
+    SourceWatch: {"what": "keys", "looked_at": AT},
+    Outage: {"began_at": AT, "ended_at": AT, "number": 2},
+    Sweep: {"list_name": "all", "next_at": AT},
+    RetentionProgress: {"kind": RetentionKind.PAYLOAD, "through": "", "left_through": "", "removed": 0},
+    RetentionLeft: {"kind": RetentionKind.PAYLOAD, "place": "1", "reason": HeldBack.ON_HOLD},
+    DayHead: {"versions": 0, "digest": "", "key": "", "mac": ""},
+}
+"""What comes to be of a source of which no callback ever came."""
+
+
+def test_what_comes_to_be_without_any_callback_does_not_keep_the_name(parts: Runtime, source: SourceRecord) -> None:
+    silent = Opened(ExceptionKind.SILENCE, source.id, "source", "bcb", detail="no callback has come")
+    inactive = silent._replace(kind=ExceptionKind.SUBSCRIPTION_INACTIVE)
+    with parts.database.write() as connection:
+        for model, values in ALONE.items():
+            connection.execute(insert(table_of(model)).values(source_id=source.id, **values))
+        exceptions.open_all(connection, [silent], parts.clock())
+    catch_up(parts.database)
+    with parts.database.write() as connection:
+        exceptions.open_all(connection, [inactive], parts.clock())
+    assert source_removal.remove(parts, WHO, "bcb") == Removed(f"bcb~{source.id}", [])
+    with parts.database.read() as connection:
+        left = [
+            model.__name__
+            for model in ALONE
+            if connection.execute(select(table_of(model)).where(table_of(model).c.source_id == source.id)).first()
+        ]
+    assert left == []
+    assert add_source(parts).id != source.id
+
+
+def test_a_day_that_was_closed_keeps_the_name(parts: Runtime, source: SourceRecord) -> None:
+    with parts.database.write() as connection:
+        closed = {**ALONE[DayHead], "versions": 1}
+        connection.execute(insert(table_of(DayHead)).values(source_id=source.id, **closed))
+    assert source_removal.remove(parts, WHO, "bcb").holds == ["day_heads"]
 
 
 def test_one_with_events_is_hidden_and_its_name_stays_taken(
