@@ -127,6 +127,14 @@ def test_systemd_takes_the_units_and_finds_them_hardened(unit: Path, tmp_path: P
         assert (found.returncode, found.stderr) == (0, ""), found.stdout
 
 
+def test_the_units_count_in_one_directory_that_they_can_write() -> None:
+    """With PostgreSQL too, where there is no file to count beside."""
+    for unit in UNITS:
+        given = dict(re.findall(r"^Environment=(\w+)=(.+)$", unit.read_text(), re.MULTILINE))
+        (state,) = re.findall(r"^StateDirectory=(.+)$", unit.read_text(), re.MULTILINE)
+        assert given["RECEIVER_METRICS_DIRECTORY"] == f"/var/lib/{state}/metrics", unit.name
+
+
 def test_the_units_run_what_the_docs_say() -> None:
     commands = {unit.stem: re.findall(r"^ExecStart=(.+)$", unit.read_text(), re.MULTILINE) for unit in UNITS}
     place = "/opt/receiver/.venv/bin"
