@@ -21,7 +21,7 @@ from receiver.banks.http import HttpClient
 from receiver.reconcile import list_lines
 from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
-from receiver.store import bank_lines, days, sweeps
+from receiver.store import bank_lines, days, search_terms, sweeps
 from receiver.store.bank_lines import NewLine
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
@@ -149,11 +149,11 @@ class Sweeper:
             raise
         except (BankError, DecryptionFailed) as failed:
             error = in_words(failed)
-            log.warning("the list %r of %s: %s", claimed.list_name, self._source.name, error)
+            log.warning("the list %r of %s: %s", _shown(claimed), self._source.name, error)
         except Exception as failed:
             # A fault of ours, which whatever the bank has answered has brought to light.
             error = f"it can't be read: {type(failed).__name__}"
-            log.exception("the list %r of %s", claimed.list_name, self._source.name)
+            log.exception("the list %r of %s", _shown(claimed), self._source.name)
         if error is not None:
             yield Progress(claimed.list_name, error=error)
         with self._database.write() as connection:
@@ -312,6 +312,11 @@ def _counted(
             found: tuple[list[NewLine], int] = ended.value
             return found
         yield Progress(step.list_name, pages + step.pages, before.lines, before.new, step.paused_until)
+
+
+def _shown(claimed: Claimed) -> str:
+    """Return a list's name as logs have it: it may be an account's number."""
+    return search_terms.masked(claimed.list_name) if claimed.list_name else ""
 
 
 def in_words(error: Exception) -> str:

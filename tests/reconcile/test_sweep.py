@@ -12,6 +12,7 @@ from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
 from sqlalchemy import text, update
 
+from receiver import banks
 from receiver.admin import event_story, search
 from receiver.admin import exceptions as people
 from receiver.projection.projector import catch_up
@@ -294,6 +295,27 @@ def test_a_list_that_never_holds_still_moves_no_watermark_and_is_said(
         assert sweeps.covered(connection, source.id) is None
         error = sweeps.of_source(connection, source.id)[1].error
     assert error == "the list moved each of the 6 times that it was read"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("fault", ["the bank's", "ours"])
+def test_no_log_names_an_account_whole(
+    bank: ListingBank,
+    worker: Worker,
+    clock: StandingClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    fault: str,
+) -> None:
+    """A list's name may be an account's number."""
+    bank.add(Entry("FT1", ago(clock)))
+    if fault == "ours":
+        monkeypatch.setattr(banks.named("bcb"), "list_page", lambda *_: 1 / 0)
+    else:
+        bank.page_size = 0
+    worker.run_once()
+    assert "the list '…6142' of bcb" in caplog.text
+    assert ACCOUNT not in caplog.text
 
 
 def test_the_watermark_is_where_the_list_was_read_whole_and_windows_overlap(
