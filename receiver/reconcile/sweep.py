@@ -39,6 +39,9 @@ OVERLAP = timedelta(hours=2)
 FIRST = timedelta(days=1)
 """How far back a list is read the first time, but not to before the source was added."""
 
+NEW = timedelta(days=2)
+"""How far before what all other lists were read to a new one is read, at least."""
+
 WINDOW_MAX = timedelta(days=1)
 """After each window the watermark moves."""
 
@@ -181,11 +184,25 @@ class Sweeper:
     def _read_on(self, claimed: Claimed) -> Iterator[Progress]:
         """Read a list from where it was read to, with an overlap, until now."""
         now = self._clock()
-        first = max(self._source.created_at, now - FIRST)
+        first = self._first(now)
         mark = claimed.covered_until
         # What was read until a time that has not come was read by a clock that was wrong.
         begin = first if mark is None else max(min(mark, now) - OVERLAP, claimed.covered_from or first)
         yield from self.read(claimed, Window(min(begin, now), now), WINDOW_MAX)
+
+    def _first(self, now: datetime) -> datetime:
+        """Return from when on a list is read the first time: where other lists were read, days wait to be closed.
+
+        So a new one is read from before all of these on, with a day to spare, or they would stay open for good.
+        """
+        with self._database.read() as connection:
+            covered = sweeps.covered_but_for_new(connection, self._source.id)
+        first = now - FIRST
+        if covered is not None:
+            # Days of no business are part of the next one, which begins as much earlier.
+            unclosed = self._days.day_of(covered - timedelta(seconds=self._runtime.settings.day_delay_seconds))
+            first = min(first, covered - NEW, self._days.window(self._days.before(unclosed)).begin)
+        return max(self._source.created_at, first)
 
     def read(self, claimed: Claimed, span: Window, most: timedelta) -> Iterator[Progress]:
         """Read a list from the beginning of a span to its end, in windows that last for `most`; the future is the last.

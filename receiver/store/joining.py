@@ -74,6 +74,13 @@ def _is_storable(name: str) -> bool:
     return "\0" not in name and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
+_STEPS = ("_booked", "_processed", ".payment_status", ".unrecognised")
+"""How types end that tell of steps of one movement of money, or do not say of what."""
+
+_REVERSED = ".reversed"
+"""A movement of its own, of the same amount."""
+
+
 class Candidate(NamedTuple):
     """An event that may tell of what a line does."""
 
@@ -99,7 +106,18 @@ def exact(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]]) 
     No event is of two lines of one list. `events` are those of the same payment that no line of its list has that tells
     the very same, by the line's id. One of the line's own type comes before others.
     """
-    return _paired(lines, events, lambda line, event: line.parts.is_same(event.parts))
+    return _paired(lines, events, _is_exact)
+
+
+def _is_exact(line: Unjoined, event: Candidate) -> bool:
+    return _may_tell(line, event) and line.parts.is_same(event.parts)
+
+
+def _may_tell(line: Unjoined, event: Candidate) -> bool:
+    """Tell whether an event of its type may be the line's: what tells of no amount may be about anything."""
+    if line.type == event.type or (line.type.endswith(_STEPS) and event.type.endswith(_STEPS)):
+        return True
+    return event.parts.amount is not None and not (line.type.endswith(_REVERSED) or event.type.endswith(_REVERSED))
 
 
 def but_for_amount(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Candidate]]) -> dict[int, str]:

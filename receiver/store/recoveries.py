@@ -62,6 +62,9 @@ _FOUND = select(*columns_of(_Found, _recoveries, _lines)).join_from(
 def met_by(connection: Connection, new: Sequence[DeliveredEvent]) -> dict[str, str]:
     """Have events that were just written in this transaction meet what was recovered.
 
+    An event that was recovered is met by its own type alone: one of another type is another notification. What is only
+    expected is met by any, and looked at once more.
+
     It returns, by the id of an event that is not needed, that of the recovered one that tells the same: the new one is
     gone, and the recovered one says what the callback does, and is proven by what proves that. Where nothing was
     recovered it is one look for rows that are not there.
@@ -71,9 +74,12 @@ def met_by(connection: Connection, new: Sequence[DeliveredEvent]) -> dict[str, s
     names = {id(event): joining.names_of(event.payment_id, event.subject, event.facts) for _, event in new}
     asked = sorted(set().union(*names.values())) if names else []
     found = _locked(connection, asked) if asked else []
+    types = _types(connection, [recovery.event_id for recovery in found if recovery.event_id is not None])
     joined: dict[str, str] = {}
     for recovery in found:
-        pair = next((pair for pair in new if pair[1].id not in joined and _is_met(recovery, pair, names)), None)
+        type_ = types.get(recovery.event_id or "")
+        fitting = (pair for pair in new if pair[1].id not in joined and pair[1].type == (type_ or pair[1].type))
+        pair = next((pair for pair in fitting if _is_met(recovery, pair, names)), None)
         if pair is not None:
             connection.execute(delete(_recoveries).where(_recoveries.c.id == recovery.id))
             if recovery.event_id is not None:
@@ -99,6 +105,13 @@ def _locked(connection: Connection, names: Sequence[str]) -> list[_Found]:
     # In one order for all writers. What a sweep is making an event of is waited for, and is seen as that has left it.
     query = _FOUND.where(pagination.among(connection, _recoveries.c.id, ids)).order_by(_recoveries.c.id)
     return fetch_all(connection, _Found, query.with_for_update(of=_recoveries, key_share=True))
+
+
+def _types(connection: Connection, event_ids: Sequence[str]) -> dict[str, str]:
+    """Return the types of recovered events, by their ids; a line may be of another type by now than its event."""
+    # In a statement of its own: the one that waits for a lock does not see what was committed elsewhere meanwhile.
+    query = select(_events.c.id, _events.c.type).where(pagination.among(connection, _events.c.id, event_ids))
+    return {row.id: row.type for row in connection.execute(query)} if event_ids else {}
 
 
 def _is_met(recovery: _Found, pair: DeliveredEvent, names: Mapping[int, set[str]]) -> bool:

@@ -74,6 +74,12 @@ def covered(connection: Connection, source_id: int) -> datetime | None:
     return min(known) if known and len(known) == len(until) else None
 
 
+def covered_but_for_new(connection: Connection, source_id: int) -> datetime | None:
+    """Return `covered` as it was before there were lists that were never read (UTC); none where all are such."""
+    known = [each.covered_until for each in _read_lists(connection, source_id) if each.covered_until is not None]
+    return min(known) if known else None
+
+
 def covered_from(connection: Connection, source_id: int) -> datetime | None:
     """Return since when every list of a source was read whole, up to `covered` (UTC); none where one never was."""
     since = [each.covered_from for each in _read_lists(connection, source_id)]

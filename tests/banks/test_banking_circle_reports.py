@@ -153,7 +153,9 @@ def test_a_reversal_is_a_second_line_on_the_day_of_the_reversal(ledger: Ledger) 
     ledger.pay("p1", script=Script.of(("Processed", 86400), ("Reversed", 0)), amount=Decimal("27.00"))
     ledger.forward(days=1, hours=1)
     (first,) = ledger.read()
-    (second,) = ledger.read(window=DAYS.window(date(2026, 3, 5)))
+    # The payment's own row changed on that day too, and is on its own day all the same.
+    changed, second = sorted(ledger.read(window=DAYS.window(date(2026, 3, 5))), key=lambda line: line.at or NOW)
+    assert (changed.at, changed.type) == (first.at, first.type)
     assert (first.type, first.status) == ("banking_circle.outgoing_payment_processed", Status.COMPLETED)
     assert (second.type, second.status, second.detail["is_reversal"]) == (
         "banking_circle.reversed",
@@ -264,6 +266,20 @@ def test_a_user_without_the_reports_is_told_so_in_words(ledger: Ledger, name: st
 def test_a_row_is_on_the_banks_own_transaction_date(more: dict[str, Any], at: str | None) -> None:
     (line,) = read_made_up(row(**more))
     assert line.at == (None if at is None else datetime.fromisoformat(at).replace(tzinfo=UTC))
+
+
+LATE = Window(datetime(2026, 3, 4, 14, tzinfo=UTC), datetime(2026, 3, 4, 16, 15, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("name", ["processedTimestamp", "latestStatusChangedTimestamp"])
+def test_a_row_that_was_booked_hours_after_it_was_made_is_of_the_window_of_that_too(name: str) -> None:
+    """Before it was booked the report had no such row: the windows of when it was made have been read without it."""
+    assert read_made_up(row(), window=LATE) == []
+    (line,) = read_made_up(row(**{name: "2026-03-04T15:30:00Z"}), window=LATE)
+    assert line.at == datetime(2026, 3, 4, 9, tzinfo=UTC)
+    (line,) = read_made_up(row(**{name: "2026-03-04T15:30:00Z"}, pTxnDate=None), window=LATE)
+    assert line.at == datetime(2026, 3, 4, 9, tzinfo=UTC)
+    assert read_made_up(row(**{name: "2026-03-04T16:15:00Z"}), window=LATE) == []
 
 
 @pytest.mark.parametrize(

@@ -76,3 +76,22 @@ def test_what_a_sweep_has_read_is_closed_and_a_late_callback_makes_another_versi
     third = days.find(parts, "bcb", DAY)
     assert [each.version for each in third.versions] == [1, 2, 3]
     assert numbers(third) == {"agreed": 2, "recovered": 1, "amount_differs": 1, "ours_alone": 1}
+
+
+def test_an_account_that_is_new_just_after_midnight_leaves_no_day_open(
+    parts: Runtime, bank: ListingBank, clock: StandingClock
+) -> None:
+    """Yesterday is closed an hour after its end: until then a list was named of which nothing had been read."""
+    add_source(parts, base_url=bank.server.url)
+    worker = Worker(parts)
+    clock.now = datetime(2026, 3, 6, 12, tzinfo=UTC)
+    work(worker, clock)
+    clock.now = datetime(2026, 3, 8, 0, 10, tzinfo=UTC)
+    bank.add(Entry("FT1", clock() - timedelta(hours=1), account="2046406142"), name="2046406142")
+    work(worker, clock)
+    for _ in range(12):
+        clock.forward(901)
+        work(worker, clock)
+    closed = {day: days.find(parts, "bcb", day).state for day in (date(2026, 3, 6), date(2026, 3, 7))}
+    assert closed == dict.fromkeys(closed, DayState.CLOSED)
+    assert numbers(days.find(parts, "bcb", date(2026, 3, 7))) == {"recovered": 1}

@@ -183,17 +183,20 @@ class Report:
         """Return a time on the transaction date that the bank gives a row, and whether it may belong to the window.
 
         That is when it was made, where that is on this date; else when it was processed or changed, where that is; else
-        the beginning of this date's business day.
+        the beginning of this date's business day. It belongs to the window by any of these times: one that is booked
+        hours after it was made is not in the report before.
         """
         made, day = moment(json_values.text(fields, "createdat")), self._day(fields)
+        texts = (json_values.text(fields, f"{name}timestamp") for name in ("processed", "lateststatuschanged"))
+        later = [time for text in texts if (time := moment(text)) is not None]
+        belongs = any(time.is_in(self.window) for time in (made, *later) if time is not None)
         if day is None:
-            return (made.begin, made.is_in(self.window)) if made is not None else (None, True)
+            return (made.begin, belongs) if made is not None else (None, True)
         if made is not None and made.end is None and self.days.day_of(made.begin) == day:
-            return made.begin, made.is_in(self.window)
+            return made.begin, belongs
         span = self.days.window(day)
-        belongs = Moment(span.begin, span.end).is_in(self.window) or (made is not None and made.is_in(self.window))
-        later = (moment(json_values.text(fields, f"{name}timestamp")) for name in ("processed", "lateststatuschanged"))
-        return next((time.begin for time in later if time is not None and time.begin in span), span.begin), belongs
+        belongs = belongs or Moment(span.begin, span.end).is_in(self.window)
+        return next((time.begin for time in later if time.begin in span), span.begin), belongs
 
     def _day(self, fields: Mapping[str, Any]) -> date | None:
         """Return the business day that a row's transaction date means, which may be a day that is none here."""
