@@ -26,8 +26,8 @@ from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.bcb import Config, Simulator
-from receiver.store import exceptions as stored
 from receiver.store import bank_lines, feed, outages, payments, recovered_events
+from receiver.store import exceptions as stored
 from receiver.store.exceptions import ExceptionRecord, Wanted
 from receiver.store.outages import Outage
 from receiver.store.sources import SourceRecord
