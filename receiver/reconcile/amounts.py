@@ -28,7 +28,8 @@ NET_OF_FEES = "what comes in may be net of the fees of banks on the way"
 def compare(connection: Connection, due: Due, theirs: Sequence[Money], now: datetime) -> None:
     """Open that the bank has another amount than the callbacks about a payment, and resolve it where one has the same.
 
-    In the caller's transaction. Of several events about a payment one is enough: others may tell of its fees.
+    In the caller's transaction. Of several events about a payment one is enough: others may tell of its fees. What a
+    sweep has made of the bank's own list has the bank's amount, and says nothing of callbacks.
     """
     if due.kind != SubjectKind.PAYMENT:
         return
@@ -36,6 +37,7 @@ def compare(connection: Connection, due: Due, theirs: Sequence[Money], now: date
     about = events.listing(
         connection, Filter(sources=[source.name], payment_ids=[due.subject]), below=None, limit=EVENTS_MAX
     )
+    about = [event for event in about if event.delivery_id is not None]
     agreed = {event.id: is_same(event, theirs) for event in about}
     if True in agreed.values():
         _resolve(connection, due, [event.id for event in about], now)

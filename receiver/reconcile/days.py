@@ -160,12 +160,12 @@ def _closed(
     next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began))
     if latest is not None and says_the_same(latest, compared):
         with runtime.database.write() as connection:
-            days.put_off(connection, latest.id, now, next_at)
+            days.put_off(connection, latest, now, next_at)
         return None
     _tell_of_amounts(runtime, source.id, latest, compared, now)
     content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
-    after = latest.version if latest else 0
-    new = NewVersion(source.id, source.name, day, now, next_at, content, compared.chunks, after)
+    after, seen = (latest.version, latest.next_look_at) if latest else (0, None)
+    new = NewVersion(source.id, source.name, day, now, next_at, content, compared.chunks, after, seen)
     with runtime.database.write() as connection:
         made = days.add(connection, runtime.encryption, new)
         if note is not None:

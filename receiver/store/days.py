@@ -73,6 +73,8 @@ class NewVersion(NamedTuple):
     chunks: Sequence[Chunk]
     after: int
     """The version that was the latest when it was looked at; 0 for none."""
+    seen: datetime | None = None
+    """When that one was to be looked at, as it was read before the day was: another time means that something came."""
 
 
 class Head(NamedTuple):
@@ -127,16 +129,18 @@ def add(connection: Connection, encryption: Encryption, new: NewVersion) -> DayR
         DecryptionFailed: the head is made with a key that none of RECEIVER_SECRET_KEYS opens.
     """
     head = _locked_head(connection, new.source_id)
-    latest = find(connection, new.source_id, new.day)
+    latest = _locked_latest(connection, new.source_id, new.day)
     if (latest.version if latest else 0) != new.after:
         raise Overtaken
+    if latest is not None and latest.next_look_at != new.seen:
+        new = new._replace(next_look_at=latest.next_look_at)
     keys = DigestKeys(connection, encryption, PURPOSE)
     key = keys.current(new.closed_at)
     header = _header(connection, new, head, key)
     digest = keys.mac(key, signed(header))
     version_id = _insert(connection, new, header, digest)
     if latest is not None:
-        put_off(connection, latest.id, new.closed_at, None)
+        put_off(connection, latest, new.closed_at, None)
     state = (head.versions + 1, digest)
     values = {"versions": state[0], "digest": digest, "key": key, "mac": _head_mac(keys, key, new.source_id, state)}
     connection.execute(update(_heads).where(_heads.c.source_id == new.source_id).values(**values))
@@ -150,6 +154,14 @@ def _locked_head(connection: Connection, source_id: int) -> Head:
     found = fetch_one(connection, Head, query.with_for_update(key_share=True))
     assert found is not None  # noqa: S101 - inserted above, in this transaction
     return found
+
+
+def _locked_latest(connection: Connection, source_id: int, day: date) -> DayRecord | None:
+    """Return the latest version; whoever would have it looked at waits until the transaction ends."""
+    latest = find(connection, source_id, day)
+    if latest is None:
+        return None
+    return _one(connection, _all().where(_versions.c.id == latest.id).with_for_update(key_share=True))
 
 
 def _header(connection: Connection, new: NewVersion, head: Head, key: str) -> dict[str, Any]:
@@ -190,9 +202,13 @@ def _head_mac(keys: DigestKeys, key: str, source_id: int, state: tuple[int, str]
     return keys.mac(key, canonical(["days", source_id, *state]))
 
 
-def put_off(connection: Connection, version_id: int, now: datetime, next_at: datetime | None) -> None:
-    """Write down that a version was looked at, and when it is to be next."""
-    looked = update(_versions).where(_versions.c.id == version_id)
+def put_off(connection: Connection, seen: DayRecord, now: datetime, next_at: datetime | None) -> None:
+    """Write down that a version was looked at, and when it is to be next; not where something came since it was read.
+
+    `seen` is the version as it was read before the day was compared.
+    """
+    is_unchanged = _versions.c.next_look_at.is_not_distinct_from(seen.next_look_at)
+    looked = update(_versions).where(_versions.c.id == seen.id, is_unchanged)
     connection.execute(looked.values(looked_at=now, next_look_at=next_at))
 
 
@@ -218,12 +234,17 @@ def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
 
 
 def make_due(connection: Connection, source_id: int, days: Sequence[date], now: datetime) -> None:
-    """Have the latest versions of some days looked at, where they are closed; in the caller's transaction."""
-    waits = or_(_versions.c.next_look_at.is_(None), _versions.c.next_look_at > now)
+    """Have the latest versions of some days looked at, where they are closed; in the caller's transaction.
+
+    The time is written even where they are due: by it whoever looks at one just now sees that something came.
+    """
+    is_other = _versions.c.next_look_at.is_distinct_from(now)
     # In one order for all writers, so that no two ever wait for each other in a circle.
     for day in sorted(set(days)):
         latest = and_(_versions.c.source_id == source_id, _versions.c.day == day, _is_latest())
-        connection.execute(update(_versions).where(latest, waits).values(next_look_at=now))
+        # PostgreSQL may have waited for whoever replaced the version by another: the second time that one is seen.
+        for _ in range(2):
+            connection.execute(update(_versions).where(latest, is_other).values(next_look_at=now))
 
 
 # Reading
@@ -286,7 +307,8 @@ def closed_between(connection: Connection, source_id: int, first: date, last: da
 
 def due(connection: Connection, source_id: int, now: datetime) -> date | None:
     """Return the closed day of a source that is to be looked at first; none where none is."""
-    query = select(_versions.c.day).where(_versions.c.next_look_at <= now, _versions.c.source_id == source_id)
+    is_due = (_versions.c.next_look_at <= now, _versions.c.source_id == source_id, _is_latest())
+    query = select(_versions.c.day).where(*is_due)
     found: date | None = connection.execute(query.order_by(_versions.c.next_look_at).limit(1)).scalar()
     return found
 

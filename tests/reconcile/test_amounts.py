@@ -7,6 +7,7 @@ import pytest
 from bank import deposit
 from conftest import StandingClock
 from reconcile.conftest import book, tell
+from reconcile.ledger import Ledger
 
 from receiver.admin import exceptions
 from receiver.banks.bcb.api import _money
@@ -15,7 +16,9 @@ from receiver.model import ExceptionKind
 from receiver.reconcile.amounts import NET_OF_FEES
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
+from receiver.store import bank_lines, recovered_events
 from receiver.store.exceptions import ExceptionRecord, Wanted
+from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
 
 
@@ -75,6 +78,19 @@ def test_one_of_several_events_that_has_it_is_enough_and_resolves_the_others(
     assert differing(parts) == []
     (resolved,) = differing(parts, "resolved")
     assert (resolved.amount, resolved.handled_by) == ("2.50", None)
+
+
+def test_what_a_sweep_has_made_of_the_bank_s_own_list_does_not_agree_in_a_callback_s_place(
+    parts: Runtime, source: SourceRecord, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_amount(parts, "20000.01")
+    Ledger(parts, source).line("FT1", "1000.00", currency="USD")
+    with parts.database.write() as connection:
+        recovered_events.make(connection, bank_lines.unjoined(connection, source.id, behind=0, limit=9), clock())
+    worker.run_once()
+    (found,) = differing(parts)
+    assert found.amount == "20000.01"
 
 
 @pytest.mark.parametrize(

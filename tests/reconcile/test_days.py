@@ -1,16 +1,21 @@
 """Closed business days: the bank's list against our events, in versions, each bound by a keyed digest."""
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
 from reconcile.ledger import DAY, EVENING, MORNING, Ledger, add_silent, known_day
+from sqlalchemy import text
 
 from receiver.admin import day_verification, days, exceptions
 from receiver.admin.days import Day
 from receiver.model import DayCategory, DayState, NotFound, NotPossible, Status
+from receiver.reconcile import days as closing
+from receiver.reconcile.day_comparison import Compared
 from receiver.runtime import Runtime
 from receiver.store import days as stored
 from receiver.store.exceptions import Wanted
@@ -301,3 +306,81 @@ def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
     clock.forward(30)
     ledger.checked("FT1", "completed")
     assert numbers(close(parts)) == {"agreed": 1}
+
+
+def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
+    ledger: Ledger, parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"))
+    ledger.covered(EVENING + timedelta(hours=2))
+    close(parts)
+    compare = closing.compare
+
+    def change_behind(*given: Any) -> Compared:
+        found = compare(*given)
+        clock.forward(1)
+        with parts.database.write() as connection:
+            stored.payment_changed(connection, ledger.source.id, "FT1", clock())
+        clock.forward(1)
+        return found
+
+    def is_due() -> bool:
+        record = days.find(parts, "bcb", DAY).record
+        return record is not None and record.next_look_at is not None and record.next_look_at <= clock()
+
+    assert not is_due()
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "compare", change_behind)
+        # It is due already when the change comes, and says the same ...
+        clock.forward(86400)
+        with parts.database.write() as connection:
+            stored.make_due(connection, ledger.source.id, [DAY], clock())
+        assert closing.close(parts, ledger.source, DAY) is None
+        assert is_due()
+        # ... or something else.
+        ledger.line("FT2", event_id=ledger.event("FT2"))
+        made = closing.close(parts, ledger.source, DAY)
+        assert made is not None
+        assert (made.version, is_due()) == (2, True)
+    assert closing.close(parts, ledger.source, DAY) is None
+    assert not is_due()
+
+
+def test_who_waits_for_another_version_has_that_one_looked_at_and_a_replaced_one_is_never_due(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"))
+    ledger.covered(EVENING + timedelta(hours=2))
+    close(parts)
+    ledger.line("FT2", event_id=ledger.event("FT2"))
+
+    def change() -> None:
+        with parts.database.write() as connection:
+            stored.payment_changed(connection, ledger.source.id, "FT1", clock())
+
+    def wait_for_it(*_: Any) -> None:
+        waiting.append(pool.submit(change))
+        # On SQLite nobody else reads what is not committed either: there it comes after.
+        while not (parts.database.is_sqlite or waiting[0].done() or is_waited_for(parts)):
+            threading.Event().wait(0.01)
+
+    waiting: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        assert closing.close(parts, ledger.source, DAY, wait_for_it) is not None
+    assert waiting[0].result() is None
+    second = days.find(parts, "bcb", DAY)
+    assert second.record is not None
+    assert (second.record.version, second.record.next_look_at) == (2, clock())
+    with parts.database.write() as connection:
+        connection.execute(text("UPDATE day_versions SET next_look_at = NULL WHERE version = 2"))
+        query = text("UPDATE day_versions SET next_look_at = closed_at WHERE version = 1 AND day = '2026-03-02'")
+        assert connection.execute(query).rowcount == 1
+    with parts.database.read() as connection:
+        assert stored.due(connection, ledger.source.id, clock()) is None
+
+
+def is_waited_for(parts: Runtime) -> bool:
+    """Tell whether somebody waits for a lock of this database."""
+    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with parts.database.read() as connection:
+        return bool(connection.execute(text(f"SELECT EXISTS ({waits})")).scalar())

@@ -415,3 +415,24 @@ def sweeps_window(end: datetime) -> Any:
     from receiver.banks.business_days import Window
 
     return Window(end - timedelta(hours=1), end)
+
+
+def test_what_sweeps_alone_recover_does_not_end_the_silence(
+    parts: Runtime, bank: ListingBank, clock: StandingClock
+) -> None:
+    add_source(parts, base_url=bank.server.url, quiet_hours=24)
+    worker = Worker(parts)
+    clock.forward(25 * 3600)
+    bank.add(Entry("FT1", ago(clock)))
+    worker.run_once()
+    sweep(worker, clock)
+    clock.forward(61)
+    worker.run_once()
+    wanted = exceptions.Wanted(states=["open"], kinds=["recovered", "silence"])
+    found = {str(each.kind): each.detail or "" for each in people.listing(parts, wanted, limit=10)}
+    assert set(found) == {"recovered", "silence"}
+    assert "no callback for source bcb since it was added" in found["silence"]
+    tell(parts, deposit(transactionId="FT1"))
+    clock.forward(61)
+    worker.run_once()
+    assert people.listing(parts, wanted, limit=10) == []

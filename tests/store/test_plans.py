@@ -308,6 +308,8 @@ RETENTION: dict[str, Query] = {
 }
 
 HEALTH: dict[str, Query] = {
+    "when a source last called back": lambda connection: events.latest(connection, 1),
+    "when a silent source did": lambda connection: events.latest(connection, 4),
     "what is due at every bank": lambda connection: payments.due_payments(connection, MIDDLE, 200),
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
     "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),

@@ -11,6 +11,7 @@ from conftest import StandingClock, add_encrypting_source, add_source, make_toke
 from flask.testing import FlaskClient
 from others import TOKEN, outgoing
 from reconcile.conftest import book, tell_deposit
+from reconcile.ledger import Ledger
 from sqlalchemy import delete
 from store.made import delivery, event, record
 from store.test_rejected_deliveries import reject_within
@@ -25,8 +26,8 @@ from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.bcb import Config, Simulator
+from receiver.store import bank_lines, feed, outages, payments, recovered_events
 from receiver.store import exceptions as stored
-from receiver.store import feed, outages, payments
 from receiver.store.exceptions import ExceptionRecord, Wanted
 from receiver.store.outages import Outage
 from receiver.store.sources import SourceRecord
@@ -201,6 +202,22 @@ def test_what_could_not_be_taken_counts_until_it_must_have_come_once_more(parts:
     assert (by_time.number, by_number) == (9, None)
     clock.forward(2 * HOUR)
     assert clocks() == (None, None)
+
+
+def test_what_a_sweep_has_found_makes_no_outage_good(parts: Runtime, clock: StandingClock) -> None:
+    timed, counting = add_encrypting_source(parts), others.add(parts, "connectpay", TOKEN)
+    began = clock()
+    clock.forward(HOUR)
+    with parts.database.write() as connection:
+        outages.note(connection, {each.id: Outage(began, clock(), 7) for each in (timed, counting)})
+    clock.forward(3 * HOUR)
+    for each in (timed, counting):
+        Ledger(parts, each).line("FT1")
+        with parts.database.write() as connection:
+            recovered_events.make(connection, bank_lines.unjoined(connection, each.id, behind=0, limit=9), clock())
+    with parts.database.read() as connection:
+        clocks = [give_up(connection, each, clock()) for each in (timed, counting)]
+    assert [found and found.number for found in clocks] == [7, 7]
 
 
 @pytest.fixture
