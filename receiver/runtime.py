@@ -1,5 +1,6 @@
 """What every process starts from: settings, database, encryption and clock, put together once."""
 
+import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -50,7 +51,7 @@ def counting(started: Runtime) -> Runtime:
     Where no directory can be made for that it counts for itself alone, and says so: callbacks are taken all the same.
 
     Raises:
-        SettingsError: one was set, and can't be made or written.
+        SettingsError: one was set, and can't be made or written for another reason than that its disk is full.
     """
     from receiver.metrics.counters import Counted
 
@@ -61,7 +62,7 @@ def counting(started: Runtime) -> Runtime:
             return replace(started, counters=Counted(directory))
         except OSError as found:
             error = found
-    if given is not None:
+    if given is not None and (error is None or error.errno not in (errno.ENOSPC, errno.EDQUOT)):
         raise SettingsError(wrong("metrics_directory", str(error)))
     log.warning("the counters of /metrics are those of one process, as there is no room to share them: %s", error)
     return replace(started, counters=Counted())

@@ -90,13 +90,18 @@ def _is_alive(file: Path) -> bool:
 
 
 def _put_together(files: Iterable[Path], into: Path) -> None:
-    """Write the sums of what stands in files of one type into one of them, all at once."""
+    """Write the sums of what stands in files of one type into one of them, all at once.
+
+    Raises:
+        OSError: there is no room.
+    """
     sums: dict[str, float] = {}
     for file in files:
         for key, value in _read(file):
             sums[key] = sums.get(key, 0.0) + value
     new = into.with_suffix(".new")
-    new.unlink(missing_ok=True)
+    # Each has its key, padded to 8 bytes, its length and two numbers; before them all stands how much is in use.
+    _reserve(new, max(BYTES[into.stem.partition("_")[0]], 8 + sum(len(key.encode()) + 28 for key in sums)))
     written = MmapedDict(str(new))
     for key, value in sums.items():
         written.write_value(key, value, 0.0)
@@ -118,8 +123,12 @@ def _reserve(file: Path, size: int) -> None:
     Raises:
         OSError: there is no room.
     """
-    with file.open("wb") as opened:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(opened.fileno(), 0, size)
-        else:
-            opened.write(bytes(size))
+    try:
+        with file.open("wb") as opened:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(opened.fileno(), 0, size)
+            else:
+                opened.write(bytes(size))
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise

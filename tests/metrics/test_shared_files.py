@@ -1,5 +1,6 @@
 """Processes that count together: nothing is lost or doubled when one ends, and nothing is left when all have."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,7 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import KEY
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.parser import text_string_to_metric_families
+
+from receiver import runtime
+from receiver.metrics import shared_files
+from receiver.settings import Settings
 
 COUNTING = """
 import sys
@@ -108,6 +115,50 @@ def test_where_nobody_is_left_all_begins_anew(directory: Path, start: list[Proce
     first.count(9)
     first.kill()
     assert counted(directory) == (0, 0, 0)
+
+
+def test_what_dead_ones_have_counted_is_put_where_room_was_set_aside(directory: Path, start: list[Process]) -> None:
+    """To write to memory that a full disk has no room for would kill whoever starts then (SIGBUS)."""
+    first, second = Process(directory), Process(directory)
+    start += [first, second]
+    first.count(2)
+    second.count(1)
+    # One that has counted more than any file had room for when it was begun.
+    many = MmapedDict(str(directory / "counter_999999999.db"))
+    for number in range(10_000):
+        key = f"receiver_deliveries_total of {number}" + "x" * (number % 9)
+        many.write_value(mmap_key("receiver_deliveries_total", "receiver_deliveries_total", ["n"], [key], ""), 1.0, 0)
+    many.close()
+    first.kill()
+    assert counted(directory)[1:] == (3, 3)
+    found = {file.name: os.stat(file) for file in directory.glob("*_0.db")}
+    assert {name: status.st_blocks * 512 >= status.st_size for name, status in found.items()} == {
+        "counter_0.db": True,
+        "histogram_0.db": True,
+    }
+
+
+def test_where_a_disk_is_full_no_file_is_left_half_made(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    with pytest.raises(OSError, match=r"(?i)too large|no space"):
+        shared_files._reserve(directory / "counter_1.db", 1 << 62)
+    assert list(directory.iterdir()) == []
+
+
+def test_a_disk_that_is_full_stops_no_process_whose_directory_was_set(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(_env_file=None, secret_keys=KEY, metrics_directory=directory)
+    started = runtime.start(settings)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    counters = runtime.counting(started).counters
+    counters.delivered("bcb", "accepted", "", 0.003)
+    assert "those of one process" in caplog.text
+    assert [path.name for path in directory.iterdir()] == ["lock"]
 
 
 def test_the_directory_is_for_this_user_alone(directory: Path, start: list[Process]) -> None:
