@@ -4,7 +4,7 @@ from datetime import date
 
 from receiver.admin import days as acts
 from receiver.feed.cursors import CursorInvalid, Cursors
-from receiver.model import DayCategory, NotFound, NotPossible
+from receiver.model import DayCategory, NotFound, NotPossible, Scope
 from receiver.runtime import Runtime
 from receiver.store.api_tokens import TokenRecord
 from receiver.web import auth
@@ -62,7 +62,10 @@ class Days:
             # In the same version: lines of another stand in other places.
             number = found.record.version if found.record else 0
             following = self._lines.make(f"{number} {place + query.limit}")
-        return Day.made(found, lines[: query.limit], following)
+        shown = lines[: query.limit]
+        if Scope.PAYLOADS_READ not in token.scopes:
+            shown = [acts.masked(line) for line in shown]
+        return Day.made(found, shown, following)
 
     def _place(self, query: DayQuery) -> tuple[int | None, int]:
         """Return the version that is asked for, and how many of its lines to pass over.

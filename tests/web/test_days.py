@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -80,6 +80,23 @@ def test_a_day_is_answered_as_csv_without_a_formula(client: FlaskClient, token: 
     ledger.event("@SUM(1)", "3.00", at=EVENING + timedelta(hours=1))
     (row,) = csv.DictReader(io.StringIO(get(client, "/api/v1/days/bcb/2026-03-03", token, Accept="text/csv")))
     assert row["payment_id"] == "'@SUM(1)"
+
+
+def test_accounts_are_shown_whole_to_a_token_that_may_read_payloads_alone(
+    client: FlaskClient, token: Headers, ledger: Ledger, parts: Runtime
+) -> None:
+    few = make_token(parts, "payments:read", name="few")
+    ledger.line("FT-open", day=date(2026, 3, 3))
+    for path in (DAY, "/api/v1/days/bcb/2026-03-03"):
+        whole, masked = get(client, path, token)["data"], get(client, path, few)["data"]
+        assert "1046406142" in {line["account"] for line in whole}
+        assert {line["account"] for line in masked} <= {"…6142", None}
+        assert "1046406142" not in json.dumps(masked)
+        hidden = {"account", "list_name"}
+        assert [{k: v for k, v in line.items() if k not in hidden} for line in masked] == [
+            {k: v for k, v in line.items() if k not in hidden} for line in whole
+        ]
+    assert "1046406142" not in get(client, DAY, few, Accept="text/csv")
 
 
 def test_days_are_listed_page_by_page(client: FlaskClient, token: Headers, ledger: Ledger) -> None:
