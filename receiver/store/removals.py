@@ -49,7 +49,8 @@ _GOES_AT_ONCE = tuple(
 _GOES_LAST = tuple(table_of(model) for model in (SigningSecret, Outage, RetentionProgress, RetentionLeft))
 """What is of use for as long as anything that came is there."""
 
-_OF_THE_SOURCE = frozenset({*_GOES_AT_ONCE, *_GOES_LAST, *map(table_of, (BankToken, CredentialChange, Tally))})
+_OF_THE_SOURCE = frozenset({*_GOES_AT_ONCE, *_GOES_LAST})
+_OF_THE_SOURCE |= {table_of(model) for model in (BankToken, CredentialChange, Tally)}
 """What is of no use without the source. Every other table that names a source holds what came of its callbacks."""
 
 _matters = or_(

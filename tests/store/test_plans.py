@@ -68,7 +68,8 @@ Statement = tuple[str, Any]
 
 
 def feed_of(after: int = 0, consumer: str | None = None, **wanted: tuple[str, ...]) -> Query:
-    return lambda connection: feed.read(connection, after=after, limit=101, wanted=Wanted(consumer=consumer, **wanted))
+    asked = Wanted(wanted.get("sources", ()), wanted.get("types", ()), consumer)
+    return lambda connection: feed.read(connection, after=after, limit=101, wanted=asked)
 
 
 def events_of(below: str | None = None, **wanted: Any) -> Query:
