@@ -6,13 +6,14 @@ and presses little.
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.protocol import Money
 from receiver.model import ExceptionKind, Severity, SubjectKind
+from receiver.reconcile.day_comparison import worth
 from receiver.store import events, exceptions, sources
 from receiver.store.events import EventRecord, Filter
 from receiver.store.exceptions import Opened
@@ -28,6 +29,7 @@ NET_OF_FEES = "what comes in may be net of the fees of banks on the way"
 def compare(connection: Connection, due: Due, theirs: Sequence[Money], now: datetime) -> None:
     """Open that the bank has another amount than the callbacks about a payment, and resolve it where one has the same.
 
+    It is about the payment, and what a closed day finds is about the event: each is resolved by who has opened it.
     In the caller's transaction. Of several events about a payment one is enough: others may tell of its fees. What a
     sweep has made of the bank's own list has the bank's amount, and says nothing of callbacks.
     """
@@ -40,50 +42,64 @@ def compare(connection: Connection, due: Due, theirs: Sequence[Money], now: date
     about = [event for event in about if event.delivery_id is not None]
     agreed = {event.id: is_same(event, theirs) for event in about}
     if True in agreed.values():
-        _resolve(connection, due, [event.id for event in about], now)
+        _resolve(connection, due, now)
         return
-    nets_fees = banks.named(source.bank).incoming_net_of_fees
+    # One line for the payment, about the event with the most at stake; the newest of those.
     differing = [event for event in about if agreed[event.id] is False]
-    opened = [difference(due.source_id, event, theirs, nets_fees=nets_fees) for event in differing]
-    exceptions.open_all(connection, opened, now)
+    if differing:
+        most = max(differing, key=lambda event: worth(event.amount) or Decimal(0))
+        exceptions.open_all(connection, [_difference(due, most, theirs, source.bank)], now)
 
 
-def _resolve(connection: Connection, due: Due, event_ids: Sequence[str], now: datetime) -> None:
-    known = exceptions.of_subject(connection, due.source_id, [("event", event_id) for event_id in event_ids])
-    for each in sorted(known, key=lambda each: each.subject):
-        if each.kind == ExceptionKind.AMOUNT_DIFFERS:
-            exceptions.resolve_about(connection, each.kind, due.source_id, "event", each.subject, now)
+def _resolve(connection: Connection, due: Due, now: datetime) -> None:
+    kind, about = ExceptionKind.AMOUNT_DIFFERS, str(SubjectKind.PAYMENT)
+    # Looked for first: most payments have none, and then nothing is written.
+    known = exceptions.of_subject(connection, due.source_id, [(about, due.subject)])
+    if any(each.kind == kind for each in known):
+        exceptions.resolve_about(connection, kind, due.source_id, about, due.subject, now)
 
 
 def is_same(event: EventRecord, theirs: Iterable[Money]) -> bool | None:
     """Tell whether the bank has an event's amount; none where the two can't be compared, in another currency say."""
-    claimed = _amount(event)
+    claimed = worth(event.amount)
     comparable = [money for money in theirs if event.currency is None or money.currency in (None, event.currency)]
     return None if claimed is None or not comparable else claimed in (money.amount for money in comparable)
 
 
-def difference(source_id: int, event: EventRecord, theirs: Iterable[Money], *, nets_fees: bool) -> Opened:
-    """Return what is to be opened: the event's amount and the bank's, in words too."""
-    has = " or ".join(" ".join(filter(None, (f"{money.amount:f}", money.currency))) for money in theirs)
-    words = f"the callback claims {event.amount} {event.currency or ''}".rstrip() + f", and the bank has {has}"
-    may_be_fees = nets_fees and direction(event.facts) == "incoming"
+def may_be_fees(bank: str, way: str | None) -> bool:
+    """Tell whether an amount of a bank, by its name, may differ by fees alone; `way` is `incoming` or `outgoing`."""
+    return banks.named(bank).incoming_net_of_fees and way == "incoming"
+
+
+def differs(
+    source_id: int,
+    about: tuple[str, str],
+    event_id: str,
+    amount: str | None,
+    currency: str | None,
+    words: str,
+    *,
+    fees: bool,
+) -> Opened:
+    """Return what is to be opened; where the difference may be `fees`, it says so and presses little."""
     return Opened(
         ExceptionKind.AMOUNT_DIFFERS,
         source_id,
-        "event",
-        event.id,
-        event.id,
+        *about,
+        event_id,
         None,
-        event.amount,
-        event.currency,
+        amount,
+        currency,
         1,
-        f"{words}; {NET_OF_FEES}" if may_be_fees else words,
-        Severity.LOW if may_be_fees else None,
+        f"{words}; {NET_OF_FEES}" if fees else words,
+        Severity.LOW if fees else None,
     )
 
 
-def _amount(event: EventRecord) -> Decimal | None:
-    try:
-        return None if event.amount is None else Decimal(event.amount).copy_abs()
-    except InvalidOperation:
-        return None
+def _difference(due: Due, event: EventRecord, theirs: Iterable[Money], bank: str) -> Opened:
+    """Return what is to be opened about a payment: the event's amount and the bank's, in words too."""
+    has = " or ".join(" ".join(filter(None, (f"{money.amount:f}", money.currency))) for money in theirs)
+    words = f"the callback claims {event.amount} {event.currency or ''}".rstrip() + f", and the bank has {has}"
+    about = (str(SubjectKind.PAYMENT), due.subject)
+    fees = may_be_fees(bank, direction(event.facts))
+    return differs(due.source_id, about, event.id, event.amount, event.currency, words, fees=fees)

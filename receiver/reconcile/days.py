@@ -11,6 +11,7 @@ from receiver import banks
 from receiver.banks.abilities import ListsPayments
 from receiver.banks.business_days import BusinessDays, Window
 from receiver.model import DayCategory, ExceptionKind, NotPossible
+from receiver.reconcile import amounts
 from receiver.reconcile.day_comparison import Compared, compare
 from receiver.runtime import Runtime
 from receiver.store import day_sides, days, exceptions, sources, sweeps
@@ -162,7 +163,7 @@ def _closed(
         with runtime.database.write() as connection:
             days.put_off(connection, latest, now, next_at)
         return None
-    _tell_of_amounts(runtime, source.id, latest, compared, now)
+    _tell_of_amounts(runtime, source, latest, compared, now)
     content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
     after, seen = (latest.version, latest.next_look_at) if latest else (0, None)
     new = NewVersion(source.id, source.name, day, now, next_at, content, compared.chunks, after, seen)
@@ -204,7 +205,7 @@ def _next_look(window: Window, now: datetime, took: timedelta) -> datetime | Non
 
 
 def _tell_of_amounts(
-    runtime: Runtime, source_id: int, latest: DayRecord | None, compared: Compared, now: datetime
+    runtime: Runtime, source: SourceRecord, latest: DayRecord | None, compared: Compared, now: datetime
 ) -> None:
     """Open what differs in its amount since the version before, and resolve what does so no longer.
 
@@ -212,7 +213,7 @@ def _tell_of_amounts(
     """
     before = _differing(runtime, latest) if latest is not None else {}
     opened = [
-        _opened(source_id, event_id, line)
+        _opened(source, event_id, line)
         for event_id, line in compared.differing.items()
         if event_id not in before or before[event_id].why != line.why
     ]
@@ -222,12 +223,13 @@ def _tell_of_amounts(
             exceptions.open_all(connection, opened[start : start + AT_ONCE], now)
             for event_id in over[start : start + AT_ONCE]:
                 kind = ExceptionKind.AMOUNT_DIFFERS
-                exceptions.resolve_about(connection, kind, source_id, "event", event_id, now)
+                exceptions.resolve_about(connection, kind, source.id, "event", event_id, now)
 
 
-def _opened(source_id: int, event_id: str, line: DayLine) -> Opened:
-    kind = ExceptionKind.AMOUNT_DIFFERS
-    return Opened(kind, source_id, "event", event_id, event_id, None, line.amount, line.currency, 1, line.why)
+def _opened(source: SourceRecord, event_id: str, line: DayLine) -> Opened:
+    fees = amounts.may_be_fees(source.bank, line.direction)
+    about = ("event", event_id)
+    return amounts.differs(source.id, about, event_id, line.amount, line.currency, line.why or "", fees=fees)
 
 
 def _differing(runtime: Runtime, version: DayRecord) -> Mapping[str, DayLine]:

@@ -5,11 +5,11 @@ those entries were there before there was an index. A batch and its watermark ar
 nothing half done, and whoever comes next goes on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, delete, exists, func, literal, or_, select, update
 
 from receiver.model import OwnType
 from receiver.store import exceptions
@@ -200,17 +200,14 @@ def _placed(connection: Connection, after: int, through: int) -> list[Placed]:
     A replay's entry is no event's own, nor is what we tell of a payment that an event is about. What a sweep found has
     an entry of our own type.
     """
-    return _placed_where(connection, _entries.c.position > after, _entries.c.position <= through)
-
-
-def _placed_where(connection: Connection, *where: ColumnElement[bool]) -> list[Placed]:
+    is_within = (_entries.c.position > after, _entries.c.position <= through)
     columns = columns_of(Placed, _events, position=_entries.c.position)
     is_recovered = and_(_entries.c.type == OwnType.PAYMENT_RECOVERED, _events.c.found_by.is_not(None))
     is_own = or_(and_(_entries.c.type == _events.c.type, _events.c.found_by.is_(None)), is_recovered)
     query = (
         select(*columns)
         .join_from(_entries, _events, _events.c.id == _entries.c.event_id)
-        .where(*where, _entries.c.replay_id.is_(None), is_own)
+        .where(*is_within, _entries.c.replay_id.is_(None), is_own)
         .order_by(_entries.c.position)
     )
     return fetch_all(connection, Placed, query)
@@ -219,17 +216,24 @@ def _placed_where(connection: Connection, *where: ColumnElement[bool]) -> list[P
 def index_anew(connection: Connection, event_ids: Sequence[str]) -> None:
     """Have events that are indexed be found by what they say now, in the caller's transaction, which holds the head.
 
-    One that is not indexed yet will be with what it says then.
+    One that is not indexed yet will be with what it says then. Each keeps its position; its feed entry may be gone.
     """
-    columns = (_found.c.position, _found.c.facets_id, _found.c.terms)
+    columns = (_found.c.event_id, _found.c.position, _found.c.facets_id, _found.c.terms)
     rows = connection.execute(select(*columns).where(_found.c.event_id.in_(event_ids))).all()
     for row in rows:
         of_event = (_keys.c.block == block_of(row.position), _keys.c.facets_id == row.facets_id)
         is_own = (_keys.c.term.in_(row.terms.split(SEPARATOR)), _keys.c.position == row.position)
         connection.execute(delete(_keys).where(*of_event, *is_own))
         connection.execute(delete(_found).where(_found.c.position == row.position))
-    positions = [row.position for row in rows]
-    index_events(connection, _placed_where(connection, _entries.c.position.in_(positions)) if positions else [])
+    index_events(connection, _as_before(connection, {row.event_id: row.position for row in rows}))
+
+
+def _as_before(connection: Connection, positions: Mapping[str, int]) -> list[Placed]:
+    """Return events as they are now, each at its position."""
+    columns = columns_of(Placed, _events, position=literal(0))
+    found = fetch_all(connection, Placed, select(*columns).where(_events.c.id.in_(positions))) if positions else []
+    placed = [event._replace(position=positions[event.id]) for event in found]
+    return sorted(placed, key=lambda event: event.position)
 
 
 def note_conflicts(connection: Connection, event_ids: Sequence[str]) -> None:

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
 from sqlalchemy import delete, insert, update
 from store.made import delivery, event
 
-from receiver.banks.protocol import Answer
+from receiver.banks.protocol import Answer, Money
 from receiver.model import Status
 from receiver.projection.projector import catch_up
 from receiver.reconcile.checks import Finding, record
@@ -105,7 +106,7 @@ class Ledger:
         """Have the bank's list name another amount."""
         self._update(BankLine, {"payment_id": payment}, amount=amount)
 
-    def checked(self, payment: str, status: str) -> None:
+    def checked(self, payment: str, status: str, *amounts: str) -> None:
         """Have the worker ask the bank about a payment, as far as what is written down of the answer."""
         catch_up(self.parts.database)
         found = payments_of(self.parts, self.source.name, payment)
@@ -114,7 +115,9 @@ class Ledger:
             payments.ask_now(connection, found.id, now)
             until = now + timedelta(seconds=60)
             (due,) = payments.claim_due(connection, now=now, until=until, lease="l", limit=1, subject_id=found.id)
-        finding = Finding("answered", Answer(status.capitalize(), status))
+        finding = Finding(
+            "answered", Answer(status.capitalize(), status, amounts=[Money(Decimal(each), "EUR") for each in amounts])
+        )
         record(self.parts.database, due, finding, Schedule(10, 3600), now)
 
     def _update(self, model: Any, where: Mapping[str, Any], **values: Any) -> None:

@@ -41,7 +41,7 @@ def test_another_amount_is_opened_once_and_says_that_it_may_be_net_of_fees(
     clock.forward(61)
     worker.run_once()
     (found,) = differing(parts)
-    assert (found.about, found.subject, found.event_id, found.amount) == ("event", event_id, event_id, "20000.01")
+    assert (found.about, found.subject, found.event_id, found.amount) == ("payment", "FT1", event_id, "20000.01")
     words = "the callback claims 20000.01 USD, and the bank has 1000.00 USD"
     assert found.detail == f"{words}; {NET_OF_FEES}"
     assert exceptions.severity(found, clock()) == "low"

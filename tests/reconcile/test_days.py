@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
-from reconcile.ledger import DAY, EVENING, MORNING, Ledger, add_silent, known_day
+from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day
 from sqlalchemy import text
 
 from receiver.admin import day_verification, days, exceptions
 from receiver.admin.days import Day
 from receiver.model import DayCategory, DayState, NotFound, NotPossible, Status
+from receiver.reconcile import day_comparison
 from receiver.reconcile import days as closing
+from receiver.reconcile.amounts import NET_OF_FEES
 from receiver.reconcile.day_comparison import Compared
 from receiver.runtime import Runtime
 from receiver.store import days as stored
@@ -201,7 +203,7 @@ def test_an_amount_that_differs_needs_a_person_until_it_does_so_no_longer(
     close(parts)
     (found,) = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
     assert (found.about, found.subject, found.amount, found.currency) == ("event", event_id, "12.50", "EUR")
-    assert found.detail == "a callback tells of 12.00 EUR, and the bank's list has 12.50 EUR"
+    assert found.detail == f"a callback tells of 12.00 EUR, and the bank's list has 12.50 EUR; {NET_OF_FEES}"
     exceptions.resolve(parts, WHO, found.id, "the bank was asked")
     clock.forward(86400)
     ledger.line("FT-more", event_id=ledger.event("FT-more"))
@@ -216,7 +218,37 @@ def test_an_amount_that_differs_needs_a_person_until_it_does_so_no_longer(
     states = {
         each.detail: str(each.state) for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
     }
-    assert states["a callback tells of 1.00 EUR, and the bank's list has 2.00 EUR"] == "resolved"
+    assert states[f"a callback tells of 1.00 EUR, and the bank's list has 2.00 EUR; {NET_OF_FEES}"] == "resolved"
+
+
+def test_what_the_list_and_what_the_answer_has_are_told_and_resolved_apart(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    def open_ones() -> set[tuple[str, str, str]]:
+        found = exceptions.listing(parts, Wanted(states=["open"], kinds=["amount_differs"]), limit=9)
+        return {(each.about, each.subject, exceptions.severity(each, clock())) for each in found}
+
+    def compared() -> set[tuple[str, str, str]]:
+        days.close(parts, WHO, "bcb", DAY)
+        return open_ones()
+
+    # The bank's answers name what was sent and what came in, its list only the latter.
+    event_id = ledger.event("FT1", "1000000.00")
+    ledger.line("FT1", "900000.00", ledger.swept("FT1", "900000.00"))
+    facts = {**FACTS, "direction": "Debit"}
+    outgoing = ledger.event("FT2", "1000000.00", facts=facts)
+    ledger.line("FT2", "900000.00", direction="outgoing")
+    ledger.covered(EVENING + timedelta(hours=2))
+    # An incoming one may be net of fees.
+    listed = {("event", event_id, "low"), ("event", outgoing, "high")}
+    assert compared() == listed
+    ledger.checked("FT1", "completed", "1000000.00", "900000.00")
+    ledger.checked("FT2", "completed", "800000.00")
+    assert open_ones() == {*listed, ("payment", "FT2", "high")}
+    ledger.corrected("FT2", "1000000.00")
+    assert compared() == {("event", event_id, "low"), ("payment", "FT2", "high")}
+    ledger.checked("FT2", "completed", "1000000.00")
+    assert open_ones() == {("event", event_id, "low")}
 
 
 def test_a_day_is_closed_by_hand_without_the_delay_and_audited(
@@ -314,7 +346,7 @@ def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
     ledger.line("FT1", event_id=ledger.event("FT1"))
     ledger.covered(EVENING + timedelta(hours=2))
     close(parts)
-    compare = closing.compare
+    compare = day_comparison.compare
 
     def change_behind(*given: Any) -> Compared:
         found = compare(*given)

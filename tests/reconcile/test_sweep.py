@@ -10,7 +10,7 @@ from bank import BankSigner, deposit
 from conftest import KEY, StandingClock, add_source
 from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
-from sqlalchemy import text, update
+from sqlalchemy import delete, text, update
 
 from receiver import banks
 from receiver.admin import event_story, search
@@ -24,6 +24,7 @@ from receiver.store.feed import Entry as FeedEntry
 from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Event, table_of
+from receiver.store.tables import FeedEntry as FeedRow
 from receiver.web import create_app
 from receiver.worker.loop import Worker
 from receiver.worker.sweeps import Sweeps
@@ -436,3 +437,20 @@ def test_what_sweeps_alone_recover_does_not_end_the_silence(
     clock.forward(61)
     worker.run_once()
     assert people.listing(parts, wanted, limit=10) == []
+
+
+def test_what_joins_once_the_feed_s_entry_is_removed_is_found_as_before(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
+) -> None:
+    bank.add(Entry("FT1", ago(clock)))
+    worker.run_once()
+    sweep(worker, clock)
+    (before,) = search.find_events(parts, Wanted(question="FT1"), place=None, limit=10).events
+    # As retention does.
+    with parts.database.write() as connection:
+        assert connection.execute(delete(table_of(FeedRow)).where(table_of(FeedRow).c.event_id == before.id)).rowcount
+    tell(parts, deposit(transactionId="FT1"))
+    for wanted in (Wanted(question="FT1"), Wanted(question="FT1", proof=["signature"])):
+        (found,) = search.find_events(parts, wanted, place=None, limit=10).events
+        assert (found.id, found.proof) == (before.id, "signature")
+    assert rows(parts, "SELECT count(*) FROM search_events") == [(1,)]
