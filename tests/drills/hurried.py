@@ -25,6 +25,9 @@ class Hurried:
     bank: BankSigner
     answered: list[str] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
+    not_taken_in: list[str] = field(default_factory=list)
+    """Requests over connections that the system had opened when the listener was closed: it resets them (RST)."""
+    _used: set[http.client.HTTPConnection] = field(default_factory=set)
     idle: list[http.client.HTTPConnection] = field(default_factory=list)
 
     def send_anew(self, name: str) -> None:
@@ -81,8 +84,10 @@ class Hurried:
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            self.cut.append(f"{name}: {error!r}")
+            is_new = isinstance(error, ConnectionResetError) and connection not in self._used
+            (self.not_taken_in if is_new else self.cut).append(f"{name}: {error!r}")
             return False
+        self._used.add(connection)
         assert answer.status == 200, (answer.status, body)
         self.answered += json.loads(body)["events"]
         return not answer.will_close

@@ -22,7 +22,7 @@ from servers import RECEIVER, WebServer, environment
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import schema
+from receiver.store import schema, worker_seen
 
 BACK_SECONDS = 10
 """Within this callbacks go on, once there is a primary at the address."""
@@ -58,11 +58,23 @@ def receiver(address: Address) -> Iterator[Receiver]:
     served = environment(address.url, KEY, RECEIVER_LOG_LEVEL="ERROR", RECEIVER_PROCESSES="2")
     web = WebServer(served).start()
     worker = subprocess.Popen([*RECEIVER, "worker"], env=served)
+    wait_until_at_work(parts)
     yield Receiver(parts, web, psutil.Process(worker.pid))
     worker.terminate()
     worker.wait(40)
     web.stop()
     parts.database.close()
+
+
+def wait_until_at_work(parts: Runtime) -> None:
+    """Wait until the worker has begun: one that finds no database when it starts ends at once, and says so."""
+    ends = time.monotonic() + 120
+    while True:
+        with parts.database.read() as connection:
+            if worker_seen.last(connection) is not None:
+                return
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 class Drill:
