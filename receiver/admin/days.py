@@ -28,7 +28,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LINES_AT_ONCE = 1000
 
 OPEN_LINES_MAX = 20_000
-"""Of an open day that are held against our events while somebody waits."""
+"""Lines of an open day, and events of ours, that are held against each other while somebody waits."""
 
 NOT_OFFERED = "this bank lists nothing of what it knows: there is no list to hold events against"
 
@@ -136,8 +136,11 @@ def _found(runtime: Runtime, source_name: str, day: date, version: int | None, m
     found = _states(runtime, source, [day])[0]
     if found.state == DayState.NOT_OFFERED:
         return found
-    if most is not None:
-        _check_length(runtime, source, day, most)
+    if most is not None and _is_longer(runtime, source, day, found.window, most):
+        raise NotPossible(
+            f"{day} is open and has more than {most} lines or events: look at it once it is closed, "
+            f"or run `receiver days show {source.name} {day}`"
+        )
     late_from = found.window.end + closing.delay(runtime)
     compared = compare(runtime.database, source.id, day, found.window, late_from)
     return Day(source, day, found.state, found.window, found.covered_until, found.incomplete_until, compared=compared)
@@ -149,14 +152,12 @@ def _check_calendar(source: SourceRecord, day: date) -> None:
         raise NotFound(f"{day} is no business day of {source.name}; the next one is {business.after(day)}")
 
 
-def _check_length(runtime: Runtime, source: SourceRecord, day: date, most: int) -> None:
+def _is_longer(runtime: Runtime, source: SourceRecord, day: date, window: Window, most: int) -> bool:
+    """Tell whether a day has more lines, or more events of ours that may belong to it, than somebody can wait for."""
     with runtime.database.read() as connection:
-        number = day_sides.number_of_lines(connection, source.id, day, most + 1)
-    if number > most:
-        raise NotPossible(
-            f"{day} is open and has more than {most} lines: look at it once it is closed, "
-            f"or run `receiver days show {source.name} {day}`"
-        )
+        lines_here = day_sides.number_of_lines(connection, source.id, day, most + 1)
+        ours = day_sides.number_claimed(connection, source.id, window.begin, window.end, most + 1)
+    return max(lines_here, ours) > most
 
 
 def _closed(source: SourceRecord, record: DayRecord, versions: Sequence[DayRecord] = ()) -> Day:
@@ -393,15 +394,18 @@ def close_short(runtime: Runtime, who: str, source_name: str, day: date) -> tupl
     """Close a business day as `close` does, while somebody waits at a page.
 
     Raises:
-        NotFound, NotPossible: as `close` does; or it has too many lines, and the text names the command for it.
+        NotFound, NotPossible: as `close` does; or it is too long, and the text names the command for it.
         DecryptionFailed
         StoreUnavailable
     """
     with runtime.database.read() as connection:
         source = source_acts.named(connection, source_name)
-        number = day_sides.number_of_lines(connection, source.id, day, OPEN_LINES_MAX + 1)
-    if number > OPEN_LINES_MAX:
-        raise NotPossible(f"{day} has more than {OPEN_LINES_MAX} lines: run `receiver days close {source_name} {day}`")
+        latest = days.find(connection, source.id, day)
+    if latest is None:
+        _check_calendar(source, day)
+    if _is_longer(runtime, source, day, closing.window_of(source, day, latest), OPEN_LINES_MAX):
+        most = f"{OPEN_LINES_MAX} lines or events"
+        raise NotPossible(f"{day} has more than {most}: run `receiver days close {source_name} {day}`")
     return close(runtime, who, source_name, day)
 
 

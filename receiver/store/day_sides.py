@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.store import pagination
@@ -221,21 +221,30 @@ def claimed(
     connection: Connection, source_id: int, begin: datetime, end: datetime, *, behind: str, limit: int = BATCH
 ) -> list[Claimed]:
     """Return events about payments that may be dated between two times, in the order of their ids behind one."""
-    bounds = (_events.c.id >= lowest_id("evt", begin), _events.c.id < lowest_id("evt", end + DATED_WITHIN))
     query = (
         select(*columns_of(Claimed, _events))
-        .where(
-            _events.c.source_id == source_id,
-            *bounds,
-            _events.c.id > behind,
-            _events.c.payment_id.is_not(None),
-            _events.c.kind.in_(_ABOUT_PAYMENTS),
-            _events.c.found_by.is_distinct_from(SWEEP),
-        )
+        .where(*_may_be_dated(source_id, begin, end), _events.c.id > behind)
         .order_by(_events.c.id)
         .limit(limit)
     )
     return _fetched(connection, Claimed, query)
+
+
+def number_claimed(connection: Connection, source_id: int, begin: datetime, end: datetime, most: int) -> int:
+    """Return how many events `claimed` returns in all, counted to `most`."""
+    some = select(_events.c.id).where(*_may_be_dated(source_id, begin, end)).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
+
+
+def _may_be_dated(source_id: int, begin: datetime, end: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        _events.c.source_id == source_id,
+        _events.c.id >= lowest_id("evt", begin),
+        _events.c.id < lowest_id("evt", end + DATED_WITHIN),
+        _events.c.payment_id.is_not(None),
+        _events.c.kind.in_(_ABOUT_PAYMENTS),
+        _events.c.found_by.is_distinct_from(SWEEP),
+    )
 
 
 def on_no_list(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> dict[str, str]:

@@ -334,6 +334,7 @@ DAYS: dict[str, Query] = {
     "what came on one, further on": lambda connection: day_sides.claimed(
         connection, 1, MIDDLE - _HOUR, MIDDLE + _HOUR, behind=EVENT
     ),
+    "how much came on one": lambda connection: day_sides.number_claimed(connection, 1, MIDDLE, MIDDLE + _HOUR, 9),
     "what is known of payments": lambda connection: day_sides.payments(connection, 1, _PAYMENTS),
     "what no list has": lambda connection: day_sides.on_no_list(connection, 1, _PAYMENTS),
     "what was not joined": lambda connection: day_sides.unpaired(connection, 1, _PAYMENTS),

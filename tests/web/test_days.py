@@ -147,5 +147,10 @@ def test_an_open_day_that_is_long_is_shown_once_it_is_closed(
     ledger.line("FT1", day=day)
     assert get(client, f"/api/v1/days/bcb/{day}", token)["state"] == "incomplete"
     ledger.line("FT2", day=day)
-    assert "more than 1 lines" in get(client, f"/api/v1/days/bcb/{day}", token, 409)["detail"]
+    assert "more than 1 lines or events" in get(client, f"/api/v1/days/bcb/{day}", token, 409)["detail"]
+    # As are events that the bank's list has nothing of; one came on this day before.
+    day += timedelta(days=1)
+    assert get(client, f"/api/v1/days/bcb/{day}", token)["state"] == "open"
+    ledger.event("FT3", at=EVENING + timedelta(hours=26))
+    assert "more than 1 lines or events" in get(client, f"/api/v1/days/bcb/{day}", token, 409)["detail"]
     assert json.dumps(get(client, DAY, token))
