@@ -188,7 +188,10 @@ def _candidates(
     found = {line.id: of_payment.get(line.payment_id or "", []) for line in lines}
     for line in lines:
         if line.reference is not None and not found[line.id]:
-            found[line.id] = list(_referring(connection, source, line.reference))
+            referring = _referring(connection, source, line.reference)
+            # Payments of different ids may have one reference.
+            same = {None, line.payment_id}
+            found[line.id] = [event for event in referring if line.payment_id is None or event.payment_id in same]
     every = sorted({event.id for listed in found.values() for event in listed})
     taken = bank_lines.amounts_of(connection, every) if every else {}
     return {line.id: list(_free(found[line.id], taken, line.list_name)) for line in lines}

@@ -130,3 +130,12 @@ def test_a_step_of_the_same_movement_that_was_told_is_the_lines(
     listed(parts, source, clock, line)
     assert Recoverer(parts).run(source) == Joined(joined=1)
     assert fed(parts) == [callback]
+
+
+def test_a_line_with_an_id_of_its_own_is_no_other_payments_by_its_reference(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    told(parts, source, PROCESSED, payment="Q")
+    listed(parts, source, clock, PROCESSED)
+    assert Recoverer(parts).run(source) == Joined(recovered=1)
+    assert fed(parts) == [PROCESSED, "payment.recovered"]
