@@ -304,6 +304,8 @@ class Sweeper:
         for part in parts:
             now = self._clock()
             with self._database.write() as connection:
+                # Before any line: what joins lines to events locks them in another order.
+                sweeps.lock(connection, self._source.id, now)
                 span = (window.begin, window.end)
                 written = bank_lines.write(connection, self._source.id, part, span, now)
                 if written:

@@ -125,7 +125,10 @@ def ensure(connection: Connection, source_id: int, now: datetime) -> None:
 
 
 def lock(connection: Connection, source_id: int, now: datetime) -> None:
-    """Keep others that join a source's lines to events from doing so until the transaction ends."""
+    """Keep others that store a source's lines, or join them to events, from doing so until the transaction ends.
+
+    To be called before any other row of the source's lists or lines is locked.
+    """
     ensure(connection, source_id, now)
     query = select(_sweeps.c.source_id).where(_sweeps.c.source_id == source_id, _sweeps.c.list_name == ALL_LISTS)
     connection.execute(query.with_for_update(key_share=True))

@@ -75,7 +75,8 @@ class Sweeps:
     def _begin(self, source: SourceRecord, longest: timedelta, now: datetime) -> None:
         until, lease = now + lease_of(self.runtime), secrets.token_hex(8)
         with self.runtime.database.write() as connection:
-            sweeps.ensure(connection, source.id, now)
+            # What stores lines locks the row of the list of lists first, too, and then that of its own list.
+            sweeps.lock(connection, source.id, now)
             sweeps.bring_forward(connection, source.id, now, longest)
             claimed = sweeps.claim_due(connection, [source.id], now=now, until=until, lease=lease)
         if claimed is not None:

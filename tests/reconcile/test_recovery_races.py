@@ -4,22 +4,27 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from bank import BankSigner, deposit
-from conftest import StandingClock
-from sqlalchemy import text
+from conftest import StandingClock, add_source
+from listing import Entry, listing_bank, teach
+from sqlalchemy import Connection, text, update
 from store.made import delivery, event
 
+from receiver.admin import sweeps
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Joined, Recoverer
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, feed, intake, recoveries
+from receiver.store import sweeps as store_sweeps
 from receiver.store.bank_lines import NewLine
 from receiver.store.sources import SourceRecord
+from receiver.store.tables import BankLine, table_of
 from receiver.web import create_app
 
 ACCOUNT = "1046406142"
@@ -36,12 +41,16 @@ def listed(
 ) -> None:
     """Have the bank's list read, with lines about these payments."""
     at = clock() - timedelta(hours=1)
-    worth: tuple[Any, ...] = (amount, currency, None, "unknown", at, {})
-    day, kind = date(2026, 3, 4), "bcb.deposit"
-    lines = [NewLine(ACCOUNT, day, kind, name, None, ACCOUNT, "incoming", *worth) for name in names]
-    (group,) = bank_lines.in_groups(lines)
+    (group,) = bank_lines.in_groups(new_lines(clock, names, amount, currency))
     with parts.database.write() as connection:
         bank_lines.write(connection, source.id, group, (at, clock()), clock())
+
+
+def new_lines(clock: StandingClock, names: Sequence[str], amount: str = "1.00", currency: str = "EUR") -> list[NewLine]:
+    """Lines of an hour ago."""
+    worth: tuple[Any, ...] = (amount, currency, None, "unknown", clock() - timedelta(hours=1), {})
+    day, kind = date(2026, 3, 4), "bcb.deposit"
+    return [NewLine(ACCOUNT, day, kind, name, None, ACCOUNT, "incoming", *worth) for name in names]
 
 
 def state(parts: Runtime) -> tuple[list[Any], list[str], list[Any]]:
@@ -186,3 +195,46 @@ def test_callbacks_and_sweeps_at_once_make_one_event_of_each_payment(
     assert sorted(lines) == sorted((payment, event_id) for payment, _, _, event_id in events)
     with parts.database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM recoveries")).scalar_one() == 0
+
+
+def test_lines_that_are_read_and_joined_at_once_wait_for_each_other_in_no_circle(
+    parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stores lines has them in one order, and who joins them in another: neither is given up by the database."""
+    teach(monkeypatch)
+    with listing_bank() as bank, ThreadPoolExecutor(1) as pool:
+        source = add_source(parts, base_url=bank.server.url)
+        span = sweeps.span(parts, "bcb", clock().date(), None)
+        bank.add(*(Entry(f"FT{number}", clock() - timedelta(hours=1)) for number in range(2)))
+        sweeps.run(parts, "cli:ann", "bcb", span, lambda _: None)
+        bank.lists[ACCOUNT] = [replace(entry, at=entry.at + timedelta(minutes=1)) for entry in bank.lists[ACCOUNT]]
+        with parts.database.write() as connection:
+            store_sweeps.lock(connection, source.id, clock())
+            (group,) = bank_lines.in_groups(new_lines(clock, ["FT0", "FT1"], "1000.00", "USD"))
+            first, second = [line.payment_id for lines in group.values() for line in lines]
+            _touch(connection, second)
+            storing = pool.submit(sweeps.run, parts, "cli:ann", "bcb", span, lambda _: None)
+            # On SQLite one writes at a time anyway.
+            if not parts.database.is_sqlite:
+                _wait_until_waited_for(parts, storing)
+            _touch(connection, first)
+        assert storing.result().lines == 2
+    assert len(state(parts)[2]) == 2
+
+
+def _touch(connection: Connection, payment_id: str | None) -> None:
+    """Have a line locked, as whoever joins it has."""
+    lines = table_of(BankLine)
+    connection.execute(update(lines).where(lines.c.payment_id == payment_id).values(event_id=lines.c.event_id))
+
+
+def _wait_until_waited_for(parts: Runtime, storing: Future[Any]) -> None:
+    query = text("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        with parts.database.read() as connection:
+            if connection.execute(query).first():
+                return
+        assert not storing.done(), storing.result()
+        time.sleep(0.01)
+    raise AssertionError("nobody waits")
