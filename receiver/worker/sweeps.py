@@ -12,6 +12,7 @@ from receiver.reconcile.recovery import Recoverer
 from receiver.reconcile.sweep import Progress, Sweeper, lease_of, longest_wait
 from receiver.runtime import Runtime
 from receiver.store import sources, sweeps
+from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.store.sweeps import LeaseLost
 
@@ -67,10 +68,19 @@ class Sweeps:
             ripe = [source for source in listing if recoverer.is_due(connection, source)]
         self._readings = {number: reading for number, reading in self._readings.items() if number in longest}
         for source in ripe:
-            recoverer.run(source)
+            self._recover(recoverer, source)
         for source in due:
             if source.id not in self._readings:
                 self._begin(source, longest[source.id], now)
+
+    def _recover(self, recoverer: Recoverer, source: SourceRecord) -> None:
+        """Join a source's lines, or make events of them; the trouble of one source stops no other's sweeps."""
+        try:
+            recoverer.run(source)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("joining the lines of %s to events failed", source.name)
 
     def _begin(self, source: SourceRecord, longest: timedelta, now: datetime) -> None:
         until, lease = now + lease_of(self.runtime), secrets.token_hex(8)

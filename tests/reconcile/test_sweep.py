@@ -16,6 +16,7 @@ from receiver import banks
 from receiver.admin import event_story, search
 from receiver.admin import exceptions as people
 from receiver.projection.projector import catch_up
+from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import events, exceptions, feed, payments, sweeps
@@ -410,6 +411,25 @@ def test_a_sweep_leaves_a_fifth_of_the_budget_and_goes_on_when_it_is_renewed(
     assert until is not None
     assert later.end < until <= clock() + timedelta(hours=8)
     assert len({name for name, _, _ in bank.pages}) == 30
+
+
+def test_trouble_with_what_one_source_has_read_stops_no_sweep(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank.add(Entry("FT1", ago(clock)))
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(Recoverer, "run", fail)
+    worker.run_once()
+    asked = len(bank.pages)
+    sweep(worker, clock)
+    assert len(bank.pages) > asked >= 1
+    monkeypatch.undo()
+    teach(monkeypatch)
+    sweep(worker, clock)
+    assert [entry.subject for entry in fed(parts)] == ["FT1"]
 
 
 def sweeps_window(end: datetime) -> Any:
