@@ -19,6 +19,7 @@ from store.made import delivery, event
 from receiver.admin import sweeps
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Joined, Recoverer
+from receiver.reconcile.sweep import Sweeper
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, feed, intake, recoveries
 from receiver.store import sweeps as store_sweeps
@@ -208,17 +209,22 @@ def test_lines_that_are_read_and_joined_at_once_wait_for_each_other_in_no_circle
         bank.add(*(Entry(f"FT{number}", clock() - timedelta(hours=1)) for number in range(2)))
         sweeps.run(parts, "cli:ann", "bcb", span, lambda _: None)
         bank.lists[ACCOUNT] = [replace(entry, at=entry.at + timedelta(minutes=1)) for entry in bank.lists[ACCOUNT]]
+        until = clock() + timedelta(minutes=5)
+        with parts.database.write() as connection:
+            claimed = store_sweeps.claim(connection, source.id, ACCOUNT, now=clock(), until=until, lease="l")
+        assert claimed is not None
+        steps = Sweeper(parts, source).read(claimed, span, timedelta(days=1))
         with parts.database.write() as connection:
             store_sweeps.lock(connection, source.id, clock())
             (group,) = bank_lines.in_groups(new_lines(clock, ["FT0", "FT1"], "1000.00", "USD"))
             first, second = [line.payment_id for lines in group.values() for line in lines]
             _touch(connection, second)
-            storing = pool.submit(sweeps.run, parts, "cli:ann", "bcb", span, lambda _: None)
+            storing = pool.submit(list, steps)
             # On SQLite one writes at a time anyway.
             if not parts.database.is_sqlite:
                 _wait_until_waited_for(parts, storing)
             _touch(connection, first)
-        assert storing.result().lines == 2
+        assert storing.result()[-1].lines == 2
     assert len(state(parts)[2]) == 2
 
 
