@@ -105,7 +105,7 @@ def test_a_payment_status_leads_to_its_payment_by_the_banks_reference(parts: Run
         ("banking_circle.payment_status", "010F103220030044"),
         ("payment.status_changed", "p1"),
         # Of the amount that the bank has: it is another one.
-        ("exception.opened", None),
+        ("exception.opened", "p1"),
     ]
 
 
