@@ -198,8 +198,7 @@ def hindrance(source: SourceRecord, *, is_asked_now: bool = False, is_off: bool 
     """Return in words why a source's lists are not read; none where they are."""
     bank = banks.named(source.bank)
     if not isinstance(bank, ListsPayments):
-        why = getattr(bank, "why_no_lists", "its API has no list of payments")
-        return f"the bank of {source.name} can't be asked what it knows: {why}"
+        return f"the bank of {source.name} can't be asked what it knows: {bank.why_no_lists}"
     if reason := out_of_use(source):
         return reason
     if not source.has_credentials:

@@ -13,7 +13,7 @@ from receiver.projection.projector import catch_up
 from receiver.store import day_sides, particulars
 from receiver.store.database import Database
 from receiver.store.day_lines import Chunk, DayLine, Sections
-from receiver.store.day_sides import EventRecord, EventWithFacts, LineRecord, PaymentRecord, SameEvent, Unpaired
+from receiver.store.day_sides import BankSide, EventWithFacts, OurSide, PaymentRecord, SameEvent, Unpaired
 from receiver.store.thread_pool import give_way
 
 EXACT = Context(prec=80)
@@ -173,7 +173,7 @@ def _best_of_each(lines: Sequence[SameEvent]) -> dict[str, int]:
     return {line.event_id: line.id for line in ranked}
 
 
-def _pairs(found: Unpaired) -> dict[int, EventRecord]:
+def _pairs(found: Unpaired) -> dict[int, OurSide]:
     """Return, by the line's number, the callback that tells of the same with another amount: each callback once.
 
     It has the line's payment, account and direction, as far as these are known; of several the nearest amount counts.
@@ -185,25 +185,25 @@ def _pairs(found: Unpaired) -> dict[int, EventRecord]:
         if _is_about(each, line) and _amount_differs(line, each.event)
     )
     events = {each.event.id: each.event for each in found.events}
-    pairs: dict[int, EventRecord] = {}
+    pairs: dict[int, OurSide] = {}
     for _, line_id, event_id in ranked:
         if line_id not in pairs and event_id in events:
             pairs[line_id] = events.pop(event_id)
     return pairs
 
 
-def _distance(line: LineRecord, event: EventRecord) -> Decimal:
+def _distance(line: BankSide, event: OurSide) -> Decimal:
     return EXACT.subtract(worth(line.amount) or Decimal(0), worth(event.amount) or Decimal(0)).copy_abs()
 
 
-def _is_about(each: EventWithFacts, line: LineRecord) -> bool:
+def _is_about(each: EventWithFacts, line: BankSide) -> bool:
     facts = particulars.of_facts(each.facts)
     ways = ((facts["account"], line.account), (facts["direction"], line.direction))
     is_same = all(one is None or other is None or one == other for one, other in ways)
     return each.event.payment_id == line.payment_id and is_same
 
 
-def _amount_differs(line: LineRecord, event: EventRecord) -> bool:
+def _amount_differs(line: BankSide, event: OurSide) -> bool:
     """Tell whether a callback's amount or currency is another one than the line's; the unknown does not differ."""
     ours, theirs = worth(event.amount), worth(line.amount)
     if ours is not None and theirs is not None and ours != theirs:
@@ -215,8 +215,8 @@ def _amount_differs(line: LineRecord, event: EventRecord) -> bool:
 class _Beside:
     """A line of the bank's list beside the event that tells the same; `joined_at` is when a callback joined it."""
 
-    line: LineRecord
-    event: EventRecord | None
+    line: BankSide
+    event: OurSide | None
     joined_at: datetime | None
 
     @property
@@ -228,7 +228,7 @@ class _Beside:
         """When the callback came; none where none did."""
         return self.joined_at if self.event is None or self.event.is_of_sweep else self.event.received_at
 
-    def pair_with(self, event: EventRecord) -> None:
+    def pair_with(self, event: OurSide) -> None:
         self.event = event
 
     def judged(self, payment: PaymentRecord | None) -> DayLine:

@@ -18,6 +18,7 @@ from receiver.banks.abilities import Listed, ListPage, ListsPayments
 from receiver.banks.business_days import Window
 from receiver.banks.errors import AnswerUnreadable, BankError, Forbidden, RateLimited, ServerFailed, Unreachable
 from receiver.banks.http import HttpClient
+from receiver.model import NotPossible
 from receiver.reconcile import list_lines
 from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
@@ -113,7 +114,7 @@ class Sweeper:
         """Ask nothing yet.
 
         Raises:
-            NotImplementedError: the bank lists nothing.
+            NotPossible: the bank lists nothing.
         """
         self._database = runtime.database
         self._clock = runtime.clock
@@ -122,7 +123,7 @@ class Sweeper:
         self._session = BankSession(runtime, source, leaves_some=True)
         bank = self._session.bank
         if not isinstance(bank, ListsPayments):
-            raise NotImplementedError(f"{bank.name} lists nothing")
+            raise NotPossible(f"{bank.name}: {bank.why_no_lists}")
         self._bank: ListsPayments = bank
         self._days = bank.days(source.options)
         self._lease = lease_of(runtime)

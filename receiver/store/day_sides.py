@@ -9,19 +9,17 @@ from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.store import pagination
 from receiver.store.records import Record, columns_of, lowest_id
+from receiver.store.recovered_events import SWEEP
 from receiver.store.tables import BankLine, Delivery, Event, Subject, table_of
 
 _lines, _events, _subjects, _deliveries = (table_of(model) for model in (BankLine, Event, Subject, Delivery))
 
 BATCH = 1000
 
-SWEEP = "sweep"
-"""Who has found an event (`found_by`) that no callback told before."""
-
 _ABOUT_PAYMENTS = (SubjectKind.PAYMENT, SubjectKind.REFERENCE)
 
 
-class LineRecord(NamedTuple):
+class BankSide(NamedTuple):
     """A line of the bank's list."""
 
     id: int
@@ -39,7 +37,7 @@ class LineRecord(NamedTuple):
     event_id: str | None
 
 
-class EventRecord(NamedTuple):
+class OurSide(NamedTuple):
     """An event beside it."""
 
     id: str
@@ -60,7 +58,7 @@ class EventRecord(NamedTuple):
 class EventWithFacts(NamedTuple):
     """An event of which more is looked at."""
 
-    event: EventRecord
+    event: OurSide
     facts: dict[str, Any]
 
 
@@ -73,15 +71,15 @@ class PaymentRecord(NamedTuple):
     claimed_status: Status | None
 
 
-def lines(connection: Connection, source_id: int, day: date, *, behind: int, limit: int = BATCH) -> list[LineRecord]:
+def lines(connection: Connection, source_id: int, day: date, *, behind: int, limit: int = BATCH) -> list[BankSide]:
     """Return lines of a day behind the one with the number `behind`, in the order of their numbers."""
     query = (
-        select(*columns_of(LineRecord, _lines))
+        select(*columns_of(BankSide, _lines))
         .where(_lines.c.source_id == source_id, _lines.c.day == day, _lines.c.id > behind)
         .order_by(_lines.c.id)
         .limit(limit)
     )
-    return _fetched(connection, LineRecord, query)
+    return _fetched(connection, BankSide, query)
 
 
 class SameEvent(NamedTuple):
@@ -114,10 +112,10 @@ def first_day(connection: Connection, source_id: int) -> date | None:
     return found
 
 
-def events(connection: Connection, ids: Iterable[str]) -> dict[str, EventRecord]:
+def events(connection: Connection, ids: Iterable[str]) -> dict[str, OurSide]:
     """Return events by their ids."""
-    query = select(*columns_of(EventRecord, _events)).where(pagination.among(connection, _events.c.id, list(ids)))
-    return {event.id: event for event in _fetched(connection, EventRecord, query)}
+    query = select(*columns_of(OurSide, _events)).where(pagination.among(connection, _events.c.id, list(ids)))
+    return {event.id: event for event in _fetched(connection, OurSide, query)}
 
 
 def payments(connection: Connection, source_id: int, ids: Iterable[str]) -> dict[str, PaymentRecord]:
@@ -147,7 +145,7 @@ def joined_by_callback(connection: Connection, event_ids: Iterable[str]) -> dict
 class Unpaired(NamedTuple):
     """Of some payments: lines without a callback of their own, and callbacks' events that no line points at."""
 
-    lines: list[LineRecord]
+    lines: list[BankSide]
     events: list[EventWithFacts]
 
 
@@ -158,12 +156,12 @@ def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str])
         pagination.among(connection, _events.c.payment_id, ids),
         *pagination.beside(_events.c.source_id, [source_id], 0),
     )
-    query = select(*columns_of(EventRecord, _events)).where(*is_about)
-    found = sorted(_fetched(connection, EventRecord, query), key=lambda event: event.id)
+    query = select(*columns_of(OurSide, _events)).where(*is_about)
+    found = sorted(_fetched(connection, OurSide, query), key=lambda event: event.id)
     listed = _fetched(
         connection,
-        LineRecord,
-        select(*columns_of(LineRecord, _lines))
+        BankSide,
+        select(*columns_of(BankSide, _lines))
         .where(_lines.c.source_id == source_id, pagination.among(connection, _lines.c.payment_id, ids))
         .order_by(_lines.c.id),
     )
@@ -180,7 +178,7 @@ def with_facts(connection: Connection, ids: Iterable[str]) -> list[EventWithFact
     return _with_facts(connection, [event for _, event in sorted(events(connection, ids).items())])
 
 
-def _with_facts(connection: Connection, found: Sequence[EventRecord]) -> list[EventWithFacts]:
+def _with_facts(connection: Connection, found: Sequence[OurSide]) -> list[EventWithFacts]:
     ids = [event.id for event in found]
     query = select(_events.c.id, _events.c.facts).where(pagination.among(connection, _events.c.id, ids))
     facts = {row.id: row.facts for row in connection.execute(query)} if ids else {}
