@@ -264,7 +264,8 @@ def facts_about(connection: Connection, source_id: int, payment_id: str) -> dict
 
 def latest(connection: Connection, source_id: int) -> datetime | None:
     """Return when the latest event of a source came by a callback; what only asking the bank has shown came by none."""
-    has_come = (_events.c.source_id == source_id, _events.c.delivery_id.is_not(None))
-    query = select(_events.c.received_at).where(*has_come).order_by(_events.c.id.desc()).limit(1)
+    has_come = (pagination.leading(_events.c.source_id, source_id), _events.c.delivery_id.is_not(None))
+    newest_first = (_events.c.source_id.desc(), _events.c.id.desc())
+    query = select(_events.c.received_at).where(*has_come).order_by(*newest_first).limit(1)
     found: datetime | None = connection.execute(query).scalar_one_or_none()
     return found

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, ScalarSelect, Select, func, select
 
 from receiver.model import Agreement, Status, SubjectKind
-from receiver.store import feed
+from receiver.store import feed, pagination
 from receiver.store.tables import Consumer, Event, FeedEntry, SigningSecret, Source, Subject, table_of
 
 _consumers, _entries, _events = table_of(Consumer), table_of(FeedEntry), table_of(Event)
@@ -35,8 +35,8 @@ def last_callbacks(connection: Connection) -> dict[int, datetime]:
 def _newest() -> Select[Any]:
     newest = (
         select(_events.c.received_at)
-        .where(_events.c.source_id == _sources.c.id, _events.c.delivery_id.is_not(None))
-        .order_by(_events.c.id.desc())
+        .where(pagination.leading(_events.c.source_id, _sources.c.id), _events.c.delivery_id.is_not(None))
+        .order_by(_events.c.source_id.desc(), _events.c.id.desc())
         .limit(1)
         .scalar_subquery()
     )
@@ -59,9 +59,9 @@ def _oldest(status: Status) -> Select[Any]:
             _subjects.c.source_id == _sources.c.id,
             _subjects.c.kind == SubjectKind.PAYMENT,
             _subjects.c.status == status,
-            _subjects.c.agreement == Agreement.UNCONFIRMED,
+            pagination.leading(_subjects.c.agreement, Agreement.UNCONFIRMED),
         )
-        .order_by(_subjects.c.id)
+        .order_by(_subjects.c.agreement, _subjects.c.id)
         .limit(1)
         .scalar_subquery()
     )

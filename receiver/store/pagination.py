@@ -77,6 +77,15 @@ def beside(column: ColumnElement[Any], values: Sequence[Any], neutral: Any) -> l
     return [func.coalesce(column, neutral).in_(list(values))] if values else []
 
 
+def leading(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    """Return the condition that a column has a value, worded so that only an index that begins with it gives an order.
+
+    For the first row of a query that is ordered by this column before all else. PostgreSQL may think of any other
+    index with that order that it comes to such a row soon, and walks over all there is where there is none.
+    """
+    return column.between(value, value)
+
+
 def among(connection: Connection, column: ColumnElement[Any], values: Sequence[Any]) -> ColumnElement[bool]:
     """Return the condition that a column has one of many values, which go to the database as one parameter.
 

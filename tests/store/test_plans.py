@@ -470,6 +470,24 @@ def test_each_query_goes_by_an_index_where_sqlite_knows_nothing_of_its_tables(un
     assert {name: found for name, query in QUERIES.items() if (found := sqlite_faults(unanalyzed, query))} == {}
 
 
+@pytest.mark.parametrize("filled", ["postgresql"], indirect=True)
+def test_the_first_of_a_source_is_not_looked_for_among_those_of_all(filled: Runtime) -> None:
+    """Where a source has none, any other index in that order would be walked over to its end."""
+    asked = {"since the last callbacks": 0, "the oldest unconfirmed": 0}
+    for name in asked:
+        for statement, parameters in statements_of(filled, METRICS[name]):
+            with filled.database.read() as connection:
+                explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
+                asked[name] += removed_by_filters(explained.scalar_one()[0]["Plan"])
+    assert all(removed < NUMBER / 100 for removed in asked.values()), asked
+
+
+def removed_by_filters(plan: dict[str, Any]) -> int:
+    """How many rows were looked at in vain."""
+    below = sum(removed_by_filters(part) for part in plan.get("Plans", ()))
+    return below + int(plan.get("Rows Removed by Filter", 0) * plan["Actual Loops"])
+
+
 def querying(statement: str) -> Query:
     return lambda connection: connection.execute(text(statement)).all()
 
