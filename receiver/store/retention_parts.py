@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from receiver.model import HeldBack, RetentionKind, Verdict
 from receiver.store import feed, held_back, pagination
@@ -22,6 +22,9 @@ _left, _indexed = table_of(RetentionLeft), table_of(SearchProgress)
 
 PART = 100
 """Rows that are looked at for one transaction: on SQLite callbacks wait for it, a few milliseconds."""
+
+NEAR = 5000
+"""Deliveries, of whatever source, among which those of one are looked for at once: a few milliseconds of reading."""
 
 
 def look(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
@@ -56,20 +59,30 @@ class _Arrived(NamedTuple):
 def _look_at_deliveries(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
     through = at.through or lowest_id("dlv", rule.since)
     end = lowest_id("dlv", rule.before)
-    columns = columns_of(_Arrived, _deliveries, is_stored=_deliveries.c.body.is_not(None))
-    query = select(*columns).where(_deliveries.c.id > through, _deliveries.c.id < end)
+    in_order = [_deliveries.c.id > through, _deliveries.c.id < end]
     if rule.kind == RetentionKind.HEADERS and not limits.counts_only:
         bodies = progress(connection, rule.source_id, RetentionKind.PAYLOAD)
-        query = query.where(_deliveries.c.id <= bodies.through)
-    came = fetch_all(connection, _Arrived, query.order_by(_deliveries.c.id).limit(PART))
-    own = [each for each in came if each.source_id == rule.source_id]
+        in_order.append(_deliveries.c.id <= bodies.through)
+    # Those of all sources, by their ids alone, so that it ends soon however few of them are the source's own.
+    near = select(_deliveries.c.id).where(*in_order).order_by(_deliveries.c.id).limit(NEAR).subquery()
+    number, farthest = connection.execute(select(func.count(), func.max(near.c.id))).one()
+    own = _own_among(connection, rule.source_id, [*in_order, _deliveries.c.id <= farthest]) if number else []
+    is_cut = len(own) == PART
     abouts, why = _why_deliveries(connection, rule, limits, own)
     stop = _first_unread(connection, abouts, why, limits)
-    looked_at = [each for each in came if stop is None or each.id < stop]
+    looked_at = [each.id for each in own if stop is None or each.id < stop]
     remove, left = _sorted_out([each.id for each in own if _is_due(each, rule, why)], why, stop)
-    last = looked_at[-1].id if looked_at else through
-    is_last = stop is not None or len(came) < PART
+    is_through = stop is None and not is_cut
+    last = farthest if is_through and number else looked_at[-1] if looked_at else through
+    is_last = stop is not None or (is_through and number < NEAR)
     return Part(at, last, False, remove, left, (), abouts, HeldBack.UNREAD if stop else None, is_last)
+
+
+def _own_among(connection: Connection, source_id: int, where: Sequence[ColumnElement[bool]]) -> list[_Arrived]:
+    """Return the first `PART` of a source's deliveries of those in a stretch that is walked in the order of ids."""
+    columns = columns_of(_Arrived, _deliveries, is_stored=_deliveries.c.body.is_not(None))
+    query = select(*columns).where(*where, *pagination.beside(_deliveries.c.source_id, [source_id], 0))
+    return fetch_all(connection, _Arrived, query.order_by(_deliveries.c.id).limit(PART))
 
 
 def _is_due(each: _Arrived, rule: Rule, why: Mapping[str, HeldBack]) -> bool:

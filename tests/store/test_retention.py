@@ -327,6 +327,29 @@ def test_the_feed_goes_from_its_beginning_on_as_far_as_every_source_lets_it(
         assert connection.execute(select(_entries.c.position)).scalars().all() == [5]
 
 
+def test_what_is_rare_among_others_is_found_stretch_by_stretch(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_parts, "NEAR", 3)
+    monkeypatch.setattr(retention_parts, "PART", 2)
+    rare, silent = add_source(parts, "rare", secret=None), add_source(parts, "silent", secret=None)
+    stored_for(parts, "rare", payload=1)
+    stored_for(parts, "silent", payload=1)
+    own = []
+    for number in range(1, 18):
+        told(parts, source, f"FT{number}")
+        if number in (1, 9, 10, 11, 17):
+            own.append(told(parts, rare, f"RARE{number}"))
+    clock.forward(2 * DAY)
+    assert run(parts) == {"payload": 5}
+    assert not any(has_payload(parts, event_id) for event_id in own)
+    with parts.database.read() as connection:
+        assert connection.execute(select(func.count()).where(_deliveries.c.body.is_not(None))).scalar_one() == 17
+        newest = connection.execute(select(func.max(_deliveries.c.id))).scalar_one()
+        for each in (rare, silent):
+            assert retention.progress(connection, each.id, RetentionKind.PAYLOAD).through == newest
+
+
 def test_of_two_that_remove_at_once_each_thing_is_removed_by_one(
     parts: Runtime, source: SourceRecord, clock: StandingClock
 ) -> None:
