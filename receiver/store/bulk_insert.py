@@ -128,9 +128,7 @@ def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     if isinstance(column.type, Enum):
         return _word
     if isinstance(column.type, UtcDateTime):
-        bind = column.type.dialect_impl(dialect).bind_processor(dialect)
-        # The rows of a group share most of their times.
-        return lru_cache(maxsize=64)(bind) if bind is not None else None
+        return column.type.dialect_impl(dialect).bind_processor(dialect)
     return None
 
 

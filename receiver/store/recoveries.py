@@ -51,7 +51,7 @@ class _Found(NamedTuple):
         return joining.of_line(self.account, self.direction, self.amount, self.currency)
 
 
-_ANY_ON_SQLITE = text("SELECT EXISTS (SELECT 1 FROM recoveries)")
+_ANY_ON_SQLITE = "SELECT EXISTS (SELECT 1 FROM recoveries)"
 _NAMED_ON_SQLITE = "SELECT id FROM recoveries WHERE name IN (SELECT value FROM json_each(?))"
 _NAMED_ON_POSTGRESQL = "SELECT id FROM recoveries WHERE name = ANY(%(names)s::text[])"
 _FOUND = select(*columns_of(_Found, _recoveries, _lines)).join_from(
@@ -69,7 +69,7 @@ def met_by(connection: Connection, new: Sequence[DeliveredEvent]) -> dict[str, s
     gone, and the recovered one says what the callback does, and is proven by what proves that. Where nothing was
     recovered it is one look for rows that are not there.
     """
-    if connection.dialect.name == "sqlite" and not connection.execute(_ANY_ON_SQLITE).scalar():
+    if connection.dialect.name == "sqlite" and not connection.exec_driver_sql(_ANY_ON_SQLITE).scalar():
         return {}
     names = {id(event): joining.names_of(event.payment_id, event.subject, event.facts) for _, event in new}
     asked = sorted(set().union(*names.values())) if names else []

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -124,6 +125,18 @@ def test_another_content_is_another_canonical_writing(body: bytes) -> None:
 @given(JSON)
 def test_what_is_canonical_is_ascii(value: Any) -> None:
     assert json_values.canonical(json_values.parse(json.dumps(value).encode())).isascii()
+
+
+@given(JSON)
+@example({"a": "\x7f", "b": '\t\u00e9\u2028/"\\<\x1f', "\ud800": 2**70, "n": [1.50, -0.0, None, True]})
+def test_what_is_canonical_is_what_the_standard_library_writes(value: Any) -> None:
+    parsed = json_values.parse(json.dumps(value).encode())
+    assert json_values.canonical(parsed) == json.dumps(parsed, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def test_a_time_is_written_as_before() -> None:
+    at = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    assert json_values.canonical([at, Decimal("1.50")]) == '["2026-03-04 12:00:00+00:00","1.50"]'
 
 
 def test_what_is_nested_too_deep_has_no_canonical_writing() -> None:

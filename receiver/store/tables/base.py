@@ -1,5 +1,6 @@
 """What all tables share: column types that mean the same on both databases, names of constraints, recurring columns."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -17,11 +18,27 @@ from sqlalchemy import (
     MetaData,
     Table,
 )
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import Field, SQLModel
 
 BigKey = BigInteger().with_variant(Integer(), "sqlite")
 """A 64-bit whole number that SQLite can count up by itself (it does so for `INTEGER` alone)."""
+
+
+class _WrittenDateTime(sqlite.DATETIME):
+    """A time as SQLAlchemy writes it for SQLite, `2026-03-04 12:00:00.000000`."""
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:  # noqa: ARG002
+        """Return what writes a time that is known to be in UTC."""
+        return _written
+
+
+_WRITTEN: TypeEngine[Any] = _WrittenDateTime()  # type: ignore[no-untyped-call]
+
+
+def _written(value: datetime | None) -> str | None:
+    return None if value is None else value.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -29,6 +46,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Write times to SQLite by Python's own way to write them: SQLAlchemy's takes ten times as long."""
+        return dialect.type_descriptor(_WRITTEN if dialect.name == "sqlite" else self.impl_instance)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Refuse what has no zone rather than guess one."""
