@@ -71,7 +71,12 @@ def measure(given: Namespace, wanted: list[str]) -> dict[str, Any]:
         raw["machine"] = machine.describe(stage, contest.missing)
         with_contest(contest, plan, wanted, raw)
         contest.check()
-    for section, run in (("slow", sections.slow), ("memory", sections.memory), ("verification", sections.verification)):
+    for section, run in (
+        ("slow", sections.slow),
+        ("projection", sections.projection),
+        ("memory", sections.memory),
+        ("verification", sections.verification),
+    ):
         if section in wanted:
             raw[section] = run(plan)
             file.write_text(json.dumps(raw))

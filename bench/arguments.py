@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.field import CONTESTANTS
 from bench.sections import EVENTS
 
-CALLBACKS = ("closed", "fresh", "fixed", "seventy", "slow", "memory", "verification")
+CALLBACKS = ("closed", "fresh", "fixed", "seventy", "slow", "projection", "memory", "verification")
 
 
 def full() -> Namespace:
@@ -35,7 +35,7 @@ def quick() -> Namespace:
 
 
 def _add_common(parser: ArgumentParser) -> None:
-    who = f"comma-separated, of {', '.join(CONTESTANTS)}; slow and memory have their own"
+    who = f"comma-separated, of {', '.join(CONTESTANTS)}; slow, projection and memory have their own"
     parser.add_argument("--contestants", default=",".join(CONTESTANTS), metavar="NAMES", help=who)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5, help="of each round")

@@ -3,12 +3,12 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 
 from bank import SECRET
 from conftest import KEY, add_source
-from servers import ROOT, as_committed, environment
+from servers import RECEIVER, ROOT, as_committed, environment
 from sqlalchemy import create_engine, text
 
 from bench.stage import Serving, Stage
@@ -32,6 +32,8 @@ class Contestant:
     path: str = "/webhooks/bcb"
     signer: str = "bcb"
     stored: Callable[[], int | None] = field(default=lambda: None)
+    url: str | None = None
+    """Its database, of ours alone."""
 
 
 Start = Callable[[Stage], AbstractContextManager[Contestant]]
@@ -69,22 +71,39 @@ def bare(path: str, kind: str) -> Start:
     return start
 
 
-def ours(kind: str) -> Start:
-    """Serve the receiver, over a database of its own."""
+def ours(
+    kind: str, *, app: str = "wsgi:app", gunicorn: Sequence[str] = (), has_worker: bool = False, name: str = "ours"
+) -> Start:
+    """Serve the receiver over a database of its own, alone or with its worker beside it, as people run it.
+
+    Its source has no credentials: the worker gives positions and writes the index of the search; no bank is asked.
+    """
 
     @contextmanager
     def start(stage: Stage) -> Iterator[Contestant]:
-        url = stage.database(kind, "ours")
+        url = stage.database(kind, name)
         parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=url))
         try:
             schema.upgrade(parts.database, parts.encryption)
             add_source(parts)
         finally:
             parts.database.close()
-        with stage.served("wsgi:app", given_to(url)) as serving:
-            yield Contestant(f"ours-{kind}", serving, stored=count(url, "events"))
+        with stage.served(app, given_to(url), more=gunicorn) as serving, ExitStack() as beside:
+            pid = beside.enter_context(_worker(url)) if has_worker else None
+            serving = replace(serving, beside=pid)
+            yield Contestant(f"{name}-{kind}", serving, stored=count(url, "events"), url=url)
 
     return start
+
+
+@contextmanager
+def _worker(url: str) -> Iterator[int]:
+    process = subprocess.Popen([*RECEIVER, "worker"], cwd=ROOT, env=given_to(url), start_new_session=True)
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 def textbook(kind: str, gunicorn: Sequence[str] = ()) -> Start:

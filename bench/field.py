@@ -8,12 +8,20 @@ from bench.others import djstripe, hook
 TWO_BY_EIGHT = ("--worker-class", "gthread", "--workers", "2", "--threads", "8")
 """How people run a receiver like the textbook's on two cores."""
 
+UNSHARED = ("--worker-class", "bench.unshared.UnsharedWorker")
+
 CONTESTANTS: dict[str, Start] = {
     "bare": bare("/webhooks/bcb", SQLITE),
     "bare-postgresql": bare("/webhooks/bcb", POSTGRESQL),
     "bare-verified": bare("/verified", SQLITE),
     "ours-sqlite": ours(SQLITE),
     "ours-postgresql": ours(POSTGRESQL),
+    "ours-worker-sqlite": ours(SQLITE, has_worker=True, name="ours_worker"),
+    "ours-worker-postgresql": ours(POSTGRESQL, has_worker=True, name="ours_worker"),
+    "ours-flask-sqlite": ours(SQLITE, app="bench.by_flask:app", name="ours_flask"),
+    "ours-flask-postgresql": ours(POSTGRESQL, app="bench.by_flask:app", name="ours_flask"),
+    "ours-unshared-sqlite": ours(SQLITE, gunicorn=UNSHARED, name="ours_unshared"),
+    "ours-unshared-postgresql": ours(POSTGRESQL, gunicorn=UNSHARED, name="ours_unshared"),
     "textbook-sqlite": textbook(SQLITE),
     "textbook-postgresql": textbook(POSTGRESQL),
     "textbook2x8-sqlite": textbook(SQLITE, TWO_BY_EIGHT),
@@ -30,6 +38,12 @@ LABELS = {
     "bare-verified": "bare Flask view with HMAC and JSON",
     "ours-sqlite": "ours, SQLite",
     "ours-postgresql": "ours, PostgreSQL",
+    "ours-worker-sqlite": "ours, its worker beside it, SQLite",
+    "ours-worker-postgresql": "ours, its worker beside it, PostgreSQL",
+    "ours-flask-sqlite": "ours, by Flask's route, SQLite",
+    "ours-flask-postgresql": "ours, by Flask's route, PostgreSQL",
+    "ours-unshared-sqlite": "ours, connections not shared, SQLite",
+    "ours-unshared-postgresql": "ours, connections not shared, PostgreSQL",
     "textbook-sqlite": "textbook, SQLite",
     "textbook-postgresql": "textbook, PostgreSQL",
     "textbook2x8-sqlite": "textbook under gthread 2x8, SQLite",

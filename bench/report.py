@@ -11,6 +11,19 @@ Rounds = Sequence[Mapping[str, float]]
 SATURATION = ("", "of the bare view", "callbacks/s", "p50 ms", "p95 ms", "p99 ms", "max ms", "errors", "CPU", "load")
 NONE = "-"
 
+VARIANTS = {
+    "": "",
+    "-worker": "its worker beside it, ",
+    "-flask": "by Flask's route, ",
+    "-unshared": "connections not shared, ",
+}
+"""Of ours, by the middle of their names: what a ratio says of each."""
+
+PROJECTION = (
+    *("", "callbacks/s", "waiting, first third", "waiting, last third", "most"),
+    *("delay p50 s", "delay p99 s"),
+)
+
 RATE = ("callbacks/s", "", "p50 ms", "p95 ms", "p99 ms", "max ms", "over 250 ms", "errors", "load")
 
 
@@ -24,6 +37,8 @@ def markdown(raw: Mapping[str, Any]) -> str:
         parts.append(f"### Saturation, each fsync {milliseconds} ms slower\n\n{_slowed(measured)}")
     if "fixed" in raw or "seventy" in raw:
         parts.append(f"### Fixed rates\n\n{_rates(raw)}")
+    if "projection" in raw:
+        parts.append(f"### The projection at saturation\n\n{_projection(raw['projection'])}")
     if "memory" in raw:
         parts.append(f"### Memory\n\n{_memory(raw['memory'])}")
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -73,7 +88,8 @@ def _ratios(raw: Mapping[str, Any]) -> str:
     rows = []
     for section, words in (("closed", "connections kept"), ("fresh", "a connection each")):
         measured = raw.get(section, {})
-        rows.append([f"of the bare view, {words}", *_against(measured, None)])
+        for variant, what in VARIANTS.items():
+            rows.append([f"{what}of the bare view, {words}", *_against(measured, None, f"ours{variant}")])
         for other in ("textbook", "textbook2x8", "djstripe", "webhook-waits", "webhook"):
             name = LABELS.get(other) or LABELS[f"{other}-sqlite"].partition(",")[0]
             rows.append([f"times {name}, {words}", *_against(measured, other)])
@@ -91,11 +107,11 @@ def _ratios(raw: Mapping[str, Any]) -> str:
     return "### Ratios\n\n" + table(("ours", "SQLite", "PostgreSQL"), rows) if rows else ""
 
 
-def _against(measured: Mapping[str, Rounds], other: str | None) -> list[str]:
+def _against(measured: Mapping[str, Rounds], other: str | None, who: str = "ours") -> list[str]:
     """Ours on each database by the bare view, or by another, who may have a variant for each database."""
     cells = []
     for kind in ("sqlite", "postgresql"):
-        ours = f"ours-{kind}"
+        ours = f"{who}-{kind}"
         name = yardstick(ours, measured) if other is None else other if other in measured else f"{other}-{kind}"
         found = ratio(measured[ours], measured[name]) if ours in measured and name in measured else []
         cells.append(spread(found, ".2f") if found else NONE)
@@ -180,6 +196,18 @@ def _rates(raw: Mapping[str, Any]) -> str:
             over = f"{sum(values(rounds, 'above_250ms')):.0f}"
             rows.append([rate, LABELS[name], *_latencies(rounds), over, _errors(rounds), _load(rounds)])
     return table(RATE, rows)
+
+
+def _projection(projection: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = []
+    for name, found in projection.items():
+        backlog, delay = found["backlog"], sorted(found["delay"])
+        third = max(1, len(backlog) // 3)
+        waits = [f"{median(part):,.0f}" for part in (backlog[:third], backlog[-third:])] + [f"{max(backlog):,.0f}"]
+        delays = [f"{delay[int(share * (len(delay) - 1))]:.2f}" for share in (0.5, 0.99)]
+        rows.append([LABELS[name], f"{found['rate']:,.0f}", *waits, *delays])
+    said = "For so many seconds: how many events waited to be projected, and how old the first of them was.\n\n"
+    return said.replace("so many", f"{next(iter(projection.values()))['seconds']:.0f}") + table(PROJECTION, rows)
 
 
 def _memory(memory: Mapping[str, Sequence[Sequence[float]]]) -> str:

@@ -1,6 +1,7 @@
 """The parts of the benchmark; each returns what is written down as its raw results."""
 
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from bank import BankSigner
 from conftest import KEY, add_source
+from sqlalchemy import Connection, func, select
 
 from bench.disk import SlowDisk
 from bench.field import yardstick
@@ -21,6 +23,8 @@ from receiver.banks.protocol import Callback
 from receiver.inbox.source_cache import profile_of
 from receiver.settings import Settings
 from receiver.store import schema
+from receiver.store.database import Database
+from receiver.store.tables import Event, PendingEvent, table_of
 
 RATES = (50, 200, 1000)
 REACHABLE = 0.9
@@ -31,6 +35,9 @@ MINUTE = 60
 
 SLOW_MILLISECONDS = (1, 5)
 SLOW = ("ours-sqlite", "textbook-sqlite", "ours-postgresql", "textbook-postgresql")
+
+PROJECTED = ("ours-sqlite", "ours-worker-sqlite", "ours-postgresql", "ours-worker-postgresql")
+LOOKED_EVERY = 0.25
 
 MEMORY = ("bare", "ours-sqlite", "ours-postgresql")
 EVENTS, PART = 200_000, 20_000
@@ -113,6 +120,56 @@ def slow(plan: Plan) -> Raw:
             disk.slow_down(0)
             contest.check()
     return made
+
+
+def projection(plan: Plan) -> Raw:
+    """How many events wait to be projected at saturation, for a minute where a full run is made, and for how long."""
+    made: Raw = {}
+    for name in PROJECTED:
+        with tempfile.TemporaryDirectory(prefix="receiver-bench-") as place:
+            folder = Path(place)
+            with Stage(folder, plan.gunicorn) as stage, Contest(stage, Generator(folder)) as contest:
+                contest.start([name])
+                made[name] = _projection_of(contest, plan)
+                contest.check()
+    return made
+
+
+def _projection_of(contest: Contest, plan: Plan) -> Raw:
+    contestant = contest.contestants[0]
+    assert contestant.url is not None
+    seconds = MINUTE if plan.rounds >= 5 else plan.shape.seconds
+    waiting: list[tuple[int, float]] = []
+    database, is_over = Database(contestant.url), threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(LOOKED_EVERY):
+            with database.read() as connection:
+                waiting.append(_waiting(connection))
+
+    watching = threading.Thread(target=look)
+    watching.start()
+    try:
+        measured = contest.measure(contestant, replace(plan.shape, seconds=seconds))
+    finally:
+        is_over.set()
+        watching.join()
+        database.close()
+    # What is looked at before the first callback and after the last tells nothing.
+    rows = [(number, age) for number, age in waiting if number] or [(0, 0.0)]
+    backlog, delay = zip(*rows, strict=True)
+    return {"rate": measured.load["rate"], "seconds": seconds, "backlog": backlog, "delay": delay}
+
+
+def _waiting(connection: Connection) -> tuple[int, float]:
+    """Return how many events wait to be projected, at most, and for how many seconds the first of them has."""
+    pending, events = table_of(PendingEvent), table_of(Event)
+    first, last = connection.execute(select(func.min(pending.c.id), func.max(pending.c.id))).one()
+    if first is None:
+        return 0, 0.0
+    came = select(events.c.received_at).join(pending, pending.c.event_id == events.c.id).where(pending.c.id == first)
+    received_at = connection.execute(came).scalar_one()
+    return last - first + 1, (runtime.utc_now() - received_at).total_seconds()
 
 
 def memory(plan: Plan) -> Raw:

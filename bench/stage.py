@@ -124,10 +124,12 @@ class Serving:
 
     port: int
     pid: int
+    beside: int | None = None
+    """The process that works beside it, if any."""
 
     def cpu(self) -> float:
-        """CPU seconds that its processes have used so far."""
-        return cpu_seconds(self.pid)
+        """CPU seconds that its processes, and the one beside it, have used so far."""
+        return cpu_seconds(self.pid) + (0.0 if self.beside is None else cpu_seconds(self.beside))
 
     def memory(self) -> int:
         """Bytes of resident memory of all its processes."""
