@@ -18,6 +18,7 @@ from receiver.settings import SettingsError, wrong
 from receiver.store import alarms, exceptions
 from receiver.store.database import StoreUnavailable
 from receiver.store.feed import Entry
+from receiver.worker.chore import is_within
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +98,7 @@ class Alarms:
     def look(self) -> int:
         """Have each address told what it was not told yet, beside the worker. Returns 0: nobody waits for it."""
         now = self.runtime.clock()
-        is_recent = self._looked_at is not None and timedelta(0) <= now - self._looked_at < LOOKED_EVERY
-        if not self._addresses or is_recent:
+        if not self._addresses or is_within(LOOKED_EVERY, self._looked_at, now):
             return 0
         self._looked_at = now
         if self._pool is None:

@@ -16,13 +16,12 @@ from receiver.projection.indexer import index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.days import close_due
 from receiver.retention.run import Run, Step
-from receiver.runtime import Clock, Runtime
+from receiver.runtime import Runtime
 from receiver.store import audit, bank_sessions, search_index, sources, tallies, worker_seen
-from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
-from receiver.worker.watches import is_within
+from receiver.worker.chore import Chore
 
 log = logging.getLogger(__name__)
 
@@ -65,26 +64,12 @@ def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
         bank_sessions.put_public_keys(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=error)
 
 
-LOOKED_AT_EVERY = timedelta(hours=24)
+class CertificateExpiry(Chore):
+    """Looks at every enabled source's certificate, and logs what ends within 30 days."""
 
+    every = timedelta(hours=24)
 
-@dataclass
-class CertificateExpiry:
-    """Looks at every enabled source's certificate, once a day in each process."""
-
-    runtime: Runtime
-    _looked_at: datetime | None = field(default=None, init=False)
-
-    def look(self) -> int:
-        """Log what ends within 30 days, where a day has passed; it is no work that a worker waits for, so always 0.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if is_within(LOOKED_AT_EVERY, self._looked_at, now):
-            return 0
-        self._looked_at = now
+    def _do(self, now: datetime) -> int:
         with self.runtime.database.read() as connection:
             known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
         for source in known:
@@ -100,76 +85,38 @@ class CertificateExpiry:
         return 0
 
 
-CLOCK_LOOKED_AT_EVERY = timedelta(minutes=1)
-
-
 @dataclass
-class ClockPutRight:
-    """Looks once a minute, and first at the start, for what a clock that was ahead has put off for too long."""
+class ClockPutRight(Chore):
+    """Makes due what a clock that was ahead has put off for too long; first of all at the start."""
+
+    every = timedelta(minutes=1)
 
     reconciler: Reconciler
-    clock: Clock
-    _looked_at: datetime | None = field(default=None, init=False)
 
-    def look(self) -> int:
-        """Make it due, where a minute has passed; return how many payments and jobs that were.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.clock()
-        if is_within(CLOCK_LOOKED_AT_EVERY, self._looked_at, now):
-            return 0
-        self._looked_at = now
+    def _do(self, _now: datetime) -> int:
         return self.reconciler.bring_forward()
 
 
-SEEN_EVERY = timedelta(seconds=15)
-
-
-@dataclass
-class Presence:
+class Presence(Chore):
     """Writes down that a worker is at work, so that `receiver doctor` can say when none is."""
 
-    runtime: Runtime
-    _noted_at: datetime | None = None
+    every = timedelta(seconds=15)
 
-    def look(self) -> int:
-        """Write it down, four times a minute. Returns 0: nobody waits for it.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if is_within(SEEN_EVERY, self._noted_at, now):
-            return 0
-        self._noted_at = now
+    def _do(self, now: datetime) -> int:
         with self.runtime.database.write() as connection:
             worker_seen.note(connection, now)
         return 0
 
 
-ANCHORED_EVERY = timedelta(minutes=1)
-
-
 @dataclass
-class AuditAnchor:
+class AuditAnchor(Chore):
     """Notes the audit log's newest digest in the log of the process, which is stored elsewhere than the database."""
 
-    runtime: Runtime
-    _looked_at: datetime | None = None
-    _noted: str | None = None
+    every = timedelta(minutes=1)
 
-    def look(self) -> int:
-        """Log the digest where it is another than before, once a minute at most. Returns 0: nobody waits for it.
+    _noted: str | None = field(default=None, init=False)
 
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if is_within(ANCHORED_EVERY, self._looked_at, now):
-            return 0
-        self._looked_at = now
+    def _do(self, _now: datetime) -> int:
         with self.runtime.database.read() as connection:
             state = audit.state(connection)
         if state is not None and state.digest not in (None, self._noted):
@@ -210,111 +157,57 @@ class SearchIndex:
             return search_index.index_older(connection, search_index.BATCH)
 
 
-RETENTION_EVERY = timedelta(minutes=1)
-"""How often it is looked whether anything has become old enough, where nothing was left to do."""
-
 RETENTION_SECONDS = 0.5
 """Of a round: payments wait for it to be checked."""
 
 
 @dataclass
-class Retention:
+class Retention(Chore):
     """Removes what is old enough, in each round a little."""
 
-    runtime: Runtime
-    _looked_at: datetime | None = None
-    _steps: Iterator[Step] | None = None
+    every = timedelta(minutes=1)
 
-    def look(self) -> int:
-        """Remove some of what is due; return how many things that were, and 0 once nothing is left for now.
+    _steps: Iterator[Step] | None = field(default=None, init=False)
 
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if self._steps is None and is_within(RETENTION_EVERY, self._looked_at, now):
-            return 0
-        if self._steps is None:
-            self._looked_at, self._steps = now, Run(self.runtime, now).steps()
+    def _do(self, now: datetime) -> int:
+        """Remove some of what is due; return how many things that were, and 0 once nothing is left for now."""
+        steps, self._steps = self._steps or Run(self.runtime, now).steps(), None
         ends, removed = time.monotonic() + RETENTION_SECONDS, 0
-        try:
-            for step in self._steps:
-                removed += step.removed
-                if time.monotonic() >= ends:
-                    return max(1, removed)
-        except StoreUnavailable:
-            self._steps = None
-            raise
-        self._steps = None
+        for step in steps:
+            removed += step.removed
+            if time.monotonic() >= ends:
+                self._steps, self._is_more_left = steps, True
+                return max(1, removed)
         return removed
 
 
-TALLIES_EVERY = timedelta(minutes=1)
+class Tallies(Chore):
+    """Keeps the numbers that metrics tell short to read: puts their parts together where they are many."""
 
+    every = timedelta(minutes=1)
 
-@dataclass
-class Tallies:
-    """Keeps the numbers that metrics tell short to read."""
-
-    runtime: Runtime
-    _looked_at: datetime | None = None
-
-    def look(self) -> int:
-        """Put their parts together where they are many, once a minute. Returns 0: nobody waits for it.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if not is_within(TALLIES_EVERY, self._looked_at, now):
-            self._looked_at = now
-            tallies.put_together(self.runtime.database)
+    def _do(self, _now: datetime) -> int:
+        tallies.put_together(self.runtime.database)
         return 0
 
 
-EXCEPTIONS_EVERY = timedelta(seconds=15)
+class Exceptions(Chore):
+    """Opens what a person has to look at among refused and late deliveries, and resolves what is no longer so."""
 
+    every = timedelta(seconds=15)
 
-@dataclass
-class Exceptions:
-    """Opens what a person has to look at among deliveries, and resolves what is no longer so."""
-
-    runtime: Runtime
-    _looked_at: datetime | None = None
-
-    def look(self) -> int:
-        """Look through refused and late deliveries, four times a minute. Returns 0: nobody waits for it.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if not is_within(EXCEPTIONS_EVERY, self._looked_at, now):
-            # What is more than one transaction takes is left to the next rounds, without a pause.
-            self._looked_at = None if derive_some(self.runtime.database, now) == AT_ONCE else now
+    def _do(self, now: datetime) -> int:
+        self._is_more_left = derive_some(self.runtime.database, now) == AT_ONCE
         return 0
 
 
-DAYS_EVERY = timedelta(seconds=15)
-
-
-@dataclass
-class ClosedDays:
+class ClosedDays(Chore):
     """Closes business days that are over, and looks at closed ones for what has changed."""
 
-    runtime: Runtime
-    _looked_at: datetime | None = None
+    every = timedelta(seconds=15)
 
-    def look(self) -> int:
-        """Close, or look at, one day of each source that is due, four times a minute; return how many there were.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if is_within(DAYS_EVERY, self._looked_at, now):
-            return 0
+    def _do(self, _now: datetime) -> int:
+        """Close, or look at, one day of each source that is due; return how many there were."""
         done = close_due(self.runtime)
-        # What else is due is left to the next rounds, without a pause.
-        self._looked_at = None if done else now
+        self._is_more_left = done > 0
         return done

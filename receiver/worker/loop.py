@@ -90,7 +90,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         Presence(runtime).look,
         QuietSources(runtime).look,
         AuditAnchor(runtime).look,
-        ClockPutRight(reconciler, runtime.clock).look,
+        ClockPutRight(runtime, reconciler).look,
         SearchIndex(runtime).index,
         Exceptions(runtime).look,
         BulkChecks(runtime, reconciler).check_due,

@@ -15,6 +15,7 @@ from receiver.store import sources, sweeps
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.store.sweeps import LeaseLost
+from receiver.worker.chore import is_within
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Sweeps:
         if not self.runtime.settings.sweep_seconds:
             return 0
         now = self.runtime.clock()
-        if self._looked_at is None or not timedelta(0) <= now - self._looked_at < LOOKED_EVERY:
+        if not is_within(LOOKED_EVERY, self._looked_at, now):
             self._look(now)
             self._looked_at = now
         return sum(self._go_on(reading) for reading in list(self._readings.values()))

@@ -22,37 +22,23 @@ from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE, Opened
 from receiver.store.payments import Stalled
 from receiver.store.sources import SourceRecord
+from receiver.worker.chore import Chore, is_within
 
 log = logging.getLogger(__name__)
 
 
-def is_within(pause: timedelta, before: datetime | None, now: datetime) -> bool:
-    """Tell whether a pause since `before` is not over; it is where the clock was ahead then, and has been put right."""
-    return before is not None and timedelta(0) <= now - before < pause
-
-
-LOOKED_EVERY = timedelta(minutes=1)
 WARNED_EVERY = timedelta(hours=1)
 
 
 @dataclass
-class QuietSources:
-    """The worker's watch over quiet sources; each process keeps its own count of what it has said."""
+class QuietSources(Chore):
+    """Warns of quiet sources, of each once an hour at most in each process, and opens that they are."""
 
-    runtime: Runtime
-    _looked_at: datetime | None = None
-    _warned_at: dict[int, datetime] = field(default_factory=dict)
+    every = timedelta(minutes=1)
 
-    def look(self) -> int:
-        """Warn of quiet sources, of each once an hour at most, and open that they are. Returns 0: nobody waits for it.
+    _warned_at: dict[int, datetime] = field(default_factory=dict, init=False)
 
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if is_within(LOOKED_EVERY, self._looked_at, now):
-            return 0
-        self._looked_at = now
+    def _do(self, now: datetime) -> int:
         with self.runtime.database.read() as connection:
             known = {source.id: source for source in sources.every(connection) if source.enabled}
             quiet = {
@@ -89,32 +75,18 @@ def follow(runtime: Runtime, kind: ExceptionKind, found: Sequence[Opened], undec
             exceptions.apply(connection, changed, runtime.clock())
 
 
-STALLED_LOOKED_EVERY = timedelta(minutes=1)
+class StalledPayments(Chore):
+    """Opens payments and jobs that have not come to an end for too long, where there is a bank to ask about them."""
 
+    every = timedelta(minutes=1)
 
-@dataclass
-class StalledPayments:
-    """Finds payments and jobs that have not come to an end for too long, where there is a bank to ask about them."""
-
-    runtime: Runtime
-    _looked_at: datetime | None = None
-
-    def look(self) -> int:
-        """Open one for each, once a minute, some at a time. Returns 0: nobody waits for it.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if is_within(STALLED_LOOKED_EVERY, self._looked_at, now):
-            return 0
+    def _do(self, now: datetime) -> int:
         before = now - timedelta(seconds=self.runtime.settings.stalled_seconds)
         with self.runtime.database.read() as connection:
             asked = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
             found = [source.id for source in asked if payments.has_stalled(connection, source.id, before)]
         most = max((self._stall(source_id, before, now) for source_id in found), default=0)
-        # What is more than one transaction takes is left to the next rounds, without a pause.
-        self._looked_at = None if most == AT_ONCE else now
+        self._is_more_left = most == AT_ONCE
         return 0
 
     def _stall(self, source_id: int, before: datetime, now: datetime) -> int:
@@ -131,26 +103,12 @@ def _stalled(found: Stalled) -> Opened:
     return Opened(ExceptionKind.STALLED, found.source_id, *about, found.amount, found.currency, 1, words)
 
 
-GIVE_UP_LOOKED_EVERY = timedelta(minutes=1)
-
-
-@dataclass
-class GiveUpClock:
+class GiveUpClock(Chore):
     """Tells a person a day before a bank stops sending, or when few failures are left."""
 
-    runtime: Runtime
-    _looked_at: datetime | None = None
+    every = timedelta(minutes=1)
 
-    def look(self) -> int:
-        """Look at the clock of every source, once a minute. Returns 0: nobody waits for it.
-
-        Raises:
-            StoreUnavailable
-        """
-        now = self.runtime.clock()
-        if is_within(GIVE_UP_LOOKED_EVERY, self._looked_at, now):
-            return 0
-        self._looked_at = now
+    def _do(self, now: datetime) -> int:
         found, undecided = [], set()
         with self.runtime.database.read() as connection:
             for source in sources.every(connection):
@@ -163,35 +121,28 @@ class GiveUpClock:
         return 0
 
 
-SUBSCRIPTIONS_LOOKED_EVERY = timedelta(hours=1)
+SUBSCRIPTIONS_ASKED_EVERY = timedelta(hours=1)
 
 SUBSCRIPTIONS = "subscriptions"
 
 
-@dataclass
-class Subscriptions:
-    """Asks the banks, once an hour and last of all, whether a subscription is active that sends callbacks here."""
+class Subscriptions(Chore):
+    """Asks the banks, once an hour and last of all, whether a subscription is active that sends callbacks here.
 
-    runtime: Runtime
-    _looked_at: datetime | None = field(default=None, init=False)
+    Nothing is asked where this receiver's own address is not set.
+    """
 
-    def look(self) -> int:
-        """Ask about the sources that no worker has asked about for an hour. Returns 0: nobody waits for it.
+    every = timedelta(minutes=1)
 
-        Nothing is asked where this receiver's own address is not set.
-
-        Raises:
-            StoreUnavailable
-        """
-        now, origin = self.runtime.clock(), self.runtime.settings.public_url
-        if origin is None or is_within(STALLED_LOOKED_EVERY, self._looked_at, now):
+    def _do(self, now: datetime) -> int:
+        origin = self.runtime.settings.public_url
+        if origin is None:
             return 0
-        self._looked_at = now
         with self.runtime.database.read() as connection:
             due = [source for source in sources.every(connection) if self._is_due(connection, source, now)]
         for source in due:
             with self.runtime.database.write() as connection:
-                every = SUBSCRIPTIONS_LOOKED_EVERY
+                every = SUBSCRIPTIONS_ASKED_EVERY
                 is_ours = source_watches.claim(connection, source.id, SUBSCRIPTIONS, now=now, every=every)
             if is_ours:
                 self._ask(source, origin)
@@ -200,7 +151,7 @@ class Subscriptions:
     def _is_due(self, connection: Connection, source: SourceRecord, now: datetime) -> bool:
         if not (source.enabled and source.has_credentials and isinstance(banks.named(source.bank), Subscribes)):
             return False
-        return source_watches.is_due(connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_LOOKED_EVERY)
+        return source_watches.is_due(connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_ASKED_EVERY)
 
     def _ask(self, source: SourceRecord, origin: str) -> None:
         own = subscriptions.address(self.runtime.settings, source, origin)

@@ -1,0 +1,68 @@
+"""A chore is looked at once in a while; at once where the database was unavailable, or more is left."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from conftest import StandingClock
+
+from receiver.runtime import Runtime
+from receiver.store.database import StoreUnavailable
+from receiver.worker.chore import Chore
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing is asked of it."""
+    return sqlite_url
+
+
+@dataclass
+class Noted(Chore):
+    """Notes when it looked; `left` is how often there is more than it does at once."""
+
+    every = timedelta(minutes=1)
+
+    left: int = 0
+    is_unavailable: bool = False
+    looks: list[datetime] = field(default_factory=list)
+
+    def _do(self, now: datetime) -> int:
+        self.looks.append(now)
+        if self.is_unavailable:
+            raise StoreUnavailable("not now")
+        self.left, self._is_more_left = max(self.left - 1, 0), self.left > 0
+        return 7
+
+
+def test_it_looks_at_the_start_and_once_a_pause_is_over(parts: Runtime, clock: StandingClock) -> None:
+    chore = Noted(parts)
+    assert (chore.look(), chore.look()) == (7, 0)
+    clock.forward(59)
+    assert chore.look() == 0
+    clock.forward(1)
+    assert chore.look() == 7
+    assert len(chore.looks) == 2
+
+
+def test_what_is_left_is_gone_on_with_without_a_pause(parts: Runtime) -> None:
+    chore = Noted(parts, left=2)
+    assert [chore.look() for _ in range(5)] == [7, 7, 7, 0, 0]
+
+
+def test_what_the_database_did_not_take_is_looked_at_once_it_is_back(parts: Runtime) -> None:
+    chore = Noted(parts, is_unavailable=True)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            chore.look()
+    chore.is_unavailable = False
+    assert [chore.look() for _ in range(2)] == [7, 0]
+    assert len(chore.looks) == 3
+
+
+def test_a_clock_that_was_ahead_and_is_put_right_holds_nothing_back(parts: Runtime, clock: StandingClock) -> None:
+    chore = Noted(parts)
+    clock.forward(86400)
+    chore.look()
+    clock.forward(-86400)
+    assert chore.look() == 7
