@@ -59,6 +59,16 @@ def counted(lines: Sequence[NewLine]) -> Counts:
     return Counter((line.base, line.at) for line in lines)
 
 
+def agree(one: Counts, lines: Sequence[NewLine]) -> bool:
+    """Tell whether two readings have the same lines; what has a name may be there more often, since pages move.
+
+    What has none is known by how many there are alone: these have to be as many in both.
+    """
+    other = counted(lines)
+    nameless = {(line.base, line.at) for line in lines if line.is_nameless}
+    return one.keys() == other.keys() and all(one[each] == other[each] for each in nameless)
+
+
 def no_more_than(lines: Sequence[NewLine], counts: Counts) -> list[NewLine]:
     """Return lines, each no more often than it is counted."""
     left = counts.copy()

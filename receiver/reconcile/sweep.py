@@ -232,16 +232,15 @@ class Sweeper:
             reading = self._read_once(claimed, window)
             lines, number = yield from _counted(reading, before, pages)
             pages += number
-            found = list_lines.counted(lines)
             # One page is one answer: nothing moves within it.
-            if number == 1 or (counts is not None and counts.keys() == found.keys()):
+            if number == 1 or (counts is not None and list_lines.agree(counts, lines)):
                 break
-            counts = found
+            counts = list_lines.counted(lines)
         else:
             raise ListMoves(f"the list moved each of the {READINGS_MAX} times that it was read")
         if number > 1 and counts is not None:
             # What was on two pages at once because it had moved was so in one of the readings alone.
-            lines = list_lines.no_more_than(lines, counts & found)
+            lines = list_lines.no_more_than(lines, counts)
         new = self._store(claimed, window, lines, began)
         yield Progress(claimed.list_name, pages, before.lines + len(lines), before.new + new)
 

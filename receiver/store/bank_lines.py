@@ -2,12 +2,15 @@
 
 Lines that are equal in all that makes them one line (`_base`) are told apart by their times: the first one is the first
 of its kind for good, the next one the second. So a reading that begins in the middle of them doubles and loses none.
+
+What the list names neither by an id nor by a reference has nothing else to be known by: lines of it that are equal are
+as many payments as any one reading of a window has, and one that was read in another window is none of them.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -23,6 +26,11 @@ _lines = table_of(BankLine)
 
 WRITTEN_AT_ONCE = 250
 """Lines in one transaction: on SQLite callbacks wait for it."""
+
+UNTIMED_FOR = timedelta(days=7)
+"""A line without name and time that was first read so long before a window begins is none of the window's.
+
+Banks list by dates: what has no time here may be from a day, or a long week-end, before the window."""
 
 
 class NewLine(NamedTuple):
@@ -41,6 +49,11 @@ class NewLine(NamedTuple):
     status: str
     at: datetime | None
     detail: Mapping[str, Any]
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether nothing but its worth and its time tells it from others."""
+        return self.payment_id is None and self.reference is None
 
     @property
     def base(self) -> str:
@@ -66,6 +79,7 @@ class _Stored(NamedTuple):
     status: Status
     at: datetime | None
     detail: Mapping[str, Any]
+    seen_at: datetime
 
 
 _CHANGING = ("type", "bank_status", "status", "at", "detail")
@@ -140,34 +154,43 @@ def _known_before(
     connection: Connection, known: Sequence[_Stored], lines: list[NewLine], window: tuple[datetime, datetime]
 ) -> list[NewLine]:
     """Have the stored lines say what was read of them now, and return the lines that are new."""
-    begin, end = window
-    lines.sort(key=lambda line: (line.at is None, line.at or begin))
+    lines.sort(key=lambda line: (line.at is None, line.at or window[0]))
     left = []
     for row in known:
-        same = next((line for line in lines if line.at == row.at), None)
+        same = next((line for line in lines if line.at == row.at and _may_be_same(row, line, window)), None)
         if same is None:
             left.append(row)
         else:
             lines.remove(same)
             _update(connection, row, same)
     for row in left:
-        same = next((line for line in lines if _has_moved(row, line) or begin <= (row.at or begin) < end), None)
+        same = next((line for line in lines if _has_moved(row, line, window)), None)
         if same is not None:
             lines.remove(same)
             _update(connection, row, same)
     return lines
 
 
-def _has_moved(row: _Stored, line: NewLine) -> bool:
+def _may_be_same(row: _Stored, line: NewLine, window: tuple[datetime, datetime]) -> bool:
+    """Tell whether lines of one time, or of none, may be the same; without name and time an old one is not."""
+    return line.at is not None or not line.is_nameless or row.seen_at >= window[0] - UNTIMED_FOR
+
+
+def _has_moved(row: _Stored, line: NewLine, window: tuple[datetime, datetime]) -> bool:
     """Tell whether a line that is read is a stored one whose time is another one by now, and no further one like it.
 
-    So it is where it has got on, or was made at the same time, on the same business day.
+    So it is where the stored one belongs to the window that was read; elsewhere where it has got on, or was made at the
+    same time, on the same business day. That one has got on is no sign where neither has a name.
     """
-    if row.at is None or line.at is None:
+    begin, end = window
+    if row.at is not None and begin <= row.at < end:
         return True
+    if row.at is None or line.at is None:
+        return not line.is_nameless or (row.at is None and row.seen_at >= begin - UNTIMED_FOR)
     made = line.detail.get("created_at")
     got_on = (row.type, row.bank_status, row.status) != (line.type, line.bank_status, line.status)
-    return row.day == line.day and (got_on or (made is not None and made == row.detail.get("created_at")))
+    is_same = made is not None and made == row.detail.get("created_at")
+    return row.day == line.day and (is_same or (got_on and not line.is_nameless))
 
 
 def _update(connection: Connection, row: _Stored, line: NewLine) -> None:

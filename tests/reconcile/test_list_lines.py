@@ -1,12 +1,20 @@
-"""A line of a bank's list: whatever the bank gave can be stored, and a line that gets on is one line all the same."""
+"""A line of a bank's list: whatever the bank gave can be stored, and a line that gets on is one line all the same.
 
+What has no name is as many payments as a reading of the list has, and reading it once more makes none more.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from conftest import StandingClock
-from sqlalchemy import select
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import delete, select
 
 from receiver import banks
 from receiver.banks.abilities import Listed
@@ -84,3 +92,89 @@ def test_a_line_whose_time_changes_as_it_gets_on_is_the_same_line(
     # However many zeros stand behind the point; another one at another time is another line.
     assert write(parts, source, clock, replace(done, amount=Decimal(5))) == 0
     assert write(parts, source, clock, done, replace(done, at=clock() - timedelta(minutes=1))) == 1
+
+
+NAMELESS = replace(LINE, payment_id=None, status=Status.UNKNOWN)
+
+
+def read(parts: Runtime, source: SourceRecord, lines: Sequence[Listed], begin: datetime, end: datetime) -> int:
+    """Write what a reading of a window found, at its end; return how many lines are new."""
+    new = 0
+    for part in bank_lines.in_groups([stored(line, end) for line in lines]):
+        with parts.database.write() as connection:
+            new += bank_lines.write(connection, source.id, part, (begin, end), end)
+    return new
+
+
+def test_equal_lines_without_a_name_are_as_many_as_one_reading_has(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    at = clock() - timedelta(hours=1)
+    for line in (replace(NAMELESS, at=at), replace(NAMELESS, amount=Decimal(7))):
+        assert write(parts, source, clock, line) == 1
+        assert write(parts, source, clock, line, line) == 1
+        assert write(parts, source, clock, line, line) == 0
+        assert write(parts, source, clock, line) == 0
+        assert write(parts, source, clock, *[line] * 5) == 3
+    assert len(rows(parts)) == 10
+
+
+def test_an_equal_line_without_a_name_that_is_further_on_is_another_payment(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    """By its status alone, which says of a line with an id that it has got on."""
+    morning = clock() - timedelta(hours=3)
+    pending = replace(NAMELESS, at=morning, status=Status.PENDING)
+    done = replace(NAMELESS, at=clock() - timedelta(minutes=5), status=Status.COMPLETED)
+    assert read(parts, source, [pending], morning - timedelta(hours=1), morning + timedelta(hours=1)) == 1
+    assert read(parts, source, [done], clock() - timedelta(hours=1), clock()) == 1
+    # Where it was made at the same time, or is gone from where it was, it is the same.
+    assert read(parts, source, [done], morning - timedelta(hours=1), clock()) == 0
+    assert read(parts, source, [replace(pending, at=morning + timedelta(minutes=1))], morning, clock()) == 0
+    assert len(rows(parts)) == 2
+
+
+def test_a_line_without_name_and_time_is_another_payment_a_week_later(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    assert write(parts, source, clock, NAMELESS) == 1
+    clock.forward(4 * 86400)
+    assert write(parts, source, clock, NAMELESS) == 0
+    clock.forward(4 * 86400)
+    assert write(parts, source, clock, NAMELESS) == 1
+    assert write(parts, source, clock, NAMELESS) == 0
+    named = replace(NAMELESS, reference="R1")
+    assert write(parts, source, clock, named) == 1
+    clock.forward(30 * 86400)
+    assert write(parts, source, clock, named) == 0
+
+
+HOUR = timedelta(hours=1)
+
+PAYMENTS = st.lists(
+    st.tuples(st.integers(0, 23), st.sampled_from([Status.UNKNOWN, Status.PENDING, Status.COMPLETED])), max_size=8
+)
+"""The hour of each, and what the bank says of it: all are equal but for that."""
+
+WINDOWS = st.lists(st.tuples(st.integers(0, 22), st.integers(1, 24)), min_size=1, max_size=6)
+"""The first hour of each window, and how many it lasts."""
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(payments=PAYMENTS, windows=WINDOWS)
+def test_lines_without_a_name_are_never_fewer_nor_more_than_the_bank_has_whatever_is_read(
+    parts: Runtime, source: SourceRecord, payments: list[tuple[int, Status]], windows: list[tuple[int, int]]
+) -> None:
+    with parts.database.write() as connection:
+        connection.execute(delete(table_of(BankLine)))
+    midnight = datetime(2026, 3, 4, tzinfo=UTC)
+    seen: set[int] = set()
+    for first, hours in (*windows, (0, 24), (0, 24)):
+        here = range(first, min(first + hours, 24))
+        listed = [(midnight + hour * HOUR, status) for hour, status in payments if hour in here]
+        window = midnight + here.start * HOUR, midnight + here.stop * HOUR
+        read(parts, source, [replace(NAMELESS, at=at, status=status) for at, status in listed], *window)
+        seen |= {*here}
+        known = Counter((midnight + hour * HOUR, status) for hour, status in payments if hour in seen)
+        assert Counter((row["at"], row["status"]) for row in rows(parts)) == known

@@ -286,6 +286,24 @@ def test_pages_that_move_while_they_are_read_lose_and_double_nothing(
     assert set(known) <= set(found) <= {*known, "late 1"}
 
 
+def test_equal_lines_without_a_name_are_counted_while_pages_move(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
+) -> None:
+    """One of two is on no page of the first reading: a line before it has gone meanwhile, whose like is there still."""
+    bank.page_size = 2
+    named, other = Entry("FT1", ago(clock, 9999)), Entry("FT2", ago(clock, 4000))
+    bank.lists[ACCOUNT] = [named, Entry(None, ago(clock, 3600)), Entry(None, ago(clock, 3600)), named, other]
+
+    def move(asked: int) -> None:
+        if asked == 1:
+            bank.lists[ACCOUNT].pop(0)
+
+    bank.between = move
+    worker.run_once()
+    found = rows(parts, "SELECT coalesce(payment_id, '-'), count(*) FROM bank_lines GROUP BY 1 ORDER BY 1")
+    assert found == [("-", 2), ("FT1", 1), ("FT2", 1)]
+
+
 def test_a_list_that_never_holds_still_moves_no_watermark_and_is_said(
     parts: Runtime, bank: ListingBank, worker: Worker, source: SourceRecord, clock: StandingClock
 ) -> None:
