@@ -174,22 +174,29 @@ def _best_of_each(lines: Sequence[SameEvent]) -> dict[str, int]:
 
 
 def _pairs(found: Unpaired) -> dict[int, OurSide]:
-    """Return, by the line's number, the callback that tells of the same with another amount: each callback once.
+    """Return, by the line's number, the callback that tells of the same as a line for which none had come by its type.
 
-    It has the line's payment, account and direction, as far as these are known; of several the nearest amount counts.
+    It has the line's payment, account and direction, as far as these are known. It is one of the type that the line has
+    by now, where the sweep had found it at an earlier step (a payment without funds that was rejected then); else one
+    that tells of another amount, of several the nearest. Each callback is one line's.
     """
     ranked = sorted(
-        (_distance(line, each.event), line.id, each.event.id)
+        (differs, _distance(line, each.event), line.id, each.event.id)
         for line in found.lines
         for each in found.events
-        if _is_about(each, line) and _amount_differs(line, each.event)
+        if _is_about(each, line)
+        and ((differs := _amount_differs(line, each.event)) or _has_got_on_to(line, each.event))
     )
     events = {each.event.id: each.event for each in found.events}
     pairs: dict[int, OurSide] = {}
-    for _, line_id, event_id in ranked:
+    for _, _, line_id, event_id in ranked:
         if line_id not in pairs and event_id in events:
             pairs[line_id] = events.pop(event_id)
     return pairs
+
+
+def _has_got_on_to(line: BankSide, event: OurSide) -> bool:
+    return line.event_id is not None and line.type == event.type
 
 
 def _distance(line: BankSide, event: OurSide) -> Decimal:

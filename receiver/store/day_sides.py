@@ -150,7 +150,10 @@ class Unpaired(NamedTuple):
 
 
 def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> Unpaired:
-    """Return what of some payments was not joined; of lines those whose event the sweep made are among it."""
+    """Return what of some payments was not joined; of lines those whose event the sweep made are among it.
+
+    A line that names no payment is the one's that its event turned out to be about.
+    """
     ids = list(payment_ids)
     is_about = (
         pagination.among(connection, _events.c.payment_id, ids),
@@ -158,17 +161,22 @@ def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str])
     )
     query = select(*columns_of(OurSide, _events)).where(*is_about)
     found = sorted(_fetched(connection, OurSide, query), key=lambda event: event.id)
-    listed = _fetched(
-        connection,
-        BankSide,
-        select(*columns_of(BankSide, _lines))
-        .where(_lines.c.source_id == source_id, pagination.among(connection, _lines.c.payment_id, ids))
-        .order_by(_lines.c.id),
-    )
-    of_sweep = {event.id for event in found if event.is_of_sweep}
+    of_sweep = {event.id: event.payment_id for event in found if event.is_of_sweep}
+    by_event = [_lines.c.payment_id.is_(None), pagination.among(connection, _lines.c.event_id, list(of_sweep))]
+    by_id = [_lines.c.source_id == source_id, pagination.among(connection, _lines.c.payment_id, ids)]
+    listed = [
+        line
+        for where in (by_id, by_event if of_sweep else None)
+        if where is not None
+        for line in _fetched(connection, BankSide, select(*columns_of(BankSide, _lines)).where(*where))
+    ]
     pointed_at = _pointed_at(connection, [event.id for event in found])
     return Unpaired(
-        [line for line in listed if line.event_id is None or line.event_id in of_sweep],
+        [
+            line._replace(payment_id=line.payment_id or of_sweep[line.event_id or ""])
+            for line in sorted(listed, key=lambda line: line.id)
+            if line.event_id is None or line.event_id in of_sweep
+        ],
         _with_facts(connection, [each for each in found if each.id not in pointed_at and not each.is_of_sweep]),
     )
 
