@@ -91,7 +91,7 @@ class BankDay:
     def tell_late(self, names: list[str]) -> None:
         """Send the callbacks that have not come."""
         for name in names:
-            self._tell(self._known(name))
+            self._tell(self.known(name))
 
     def _take_up(self, name: str) -> None:
         payment = self._payment(name)
@@ -106,7 +106,8 @@ class BankDay:
     def _payment(self, name: str, amount: Decimal = Decimal("1000.00")) -> Payment:
         return Payment(name, ACCOUNT, amount, "USD", Script.of(("Pending", 60), ("Completed", 0)), self._clock())
 
-    def _known(self, name: str) -> Payment:
+    def known(self, name: str) -> Payment:
+        """Return a payment as the bank knows it."""
         found = self._simulator.bank.payments.get(name)
         assert found is not None
         return found
