@@ -6,7 +6,8 @@ from datetime import date
 from typing import Any
 
 from receiver.admin import sources as source_acts
-from receiver.admin.days import Day, chunks_of
+from receiver.admin.day_lines import chunks_of
+from receiver.admin.days import Day
 from receiver.model import DayCategory, NotFound, NotPossible, ReceiverError
 from receiver.runtime import Runtime, start
 from receiver.settings import Settings

@@ -1,8 +1,8 @@
-"""Business days, for people: list and show them, go through their lines, close one by hand."""
+"""Business days, for people: list and show them, close one by hand."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -14,18 +14,15 @@ from receiver.model import DayCategory, DayState, NotFound, NotPossible
 from receiver.reconcile import days as closing
 from receiver.reconcile.day_comparison import Compared, compare
 from receiver.runtime import Runtime
-from receiver.store import audit, day_sides, days, search_terms, sources, sweeps
-from receiver.store.day_lines import Chunk, DayLine, read
-from receiver.store.days import CHUNKS_AT_ONCE, DayRecord
+from receiver.store import audit, day_sides, days, sources, sweeps
+from receiver.store.days import DayRecord
 from receiver.store.sources import SourceRecord
-from receiver.store.thread_pool import give_way
 
 YEARS = (1971, 9997)
 """Days that still are days after a few are added or taken away."""
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
-LINES_AT_ONCE = 1000
 
 OPEN_LINES_MAX = 20_000
 """Lines of an open day, and events of ours, that are held against each other while somebody waits."""
@@ -192,16 +189,6 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
     return found
 
 
-def masked(line: DayLine) -> DayLine:
-    """Return a line as lists show it: of its account, which may be its list's name too, the last four characters."""
-    account, name = line.account, line.list_name
-    return replace(
-        line,
-        account=search_terms.masked(account) if account else account,
-        list_name=search_terms.masked(name) if name else name,
-    )
-
-
 def between(runtime: Runtime, source: SourceRecord, first: date, last: date) -> list[Day]:
     """Return the business days of a source from one day through another with their state, as far as they have begun.
 
@@ -281,75 +268,6 @@ def month(runtime: Runtime, source: SourceRecord, first: date) -> dict[date, Day
     """
     last = (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
     return {each.day: each for each in between(runtime, source, first, last)}
-
-
-# Lines
-
-
-def lines(
-    runtime: Runtime, found: Day, categories: Sequence[DayCategory] = (), *, place: int = 0, limit: int
-) -> list[DayLine]:
-    """Return lines of a day in the order of the categories, of all or of some; `place` is how many to pass over.
-
-    Raises:
-        NotPossible: what is stored is not what was written.
-        StoreUnavailable
-    """
-    rows: list[DayLine] = []
-    for name, number, _ in found.content.get("sections", ()):
-        category = DayCategory(name)
-        if (categories and category not in categories) or len(rows) == limit:
-            continue
-        if place >= number:
-            place -= number
-            continue
-        rows += _of_category(runtime, found, category, place, limit - len(rows))
-        place = 0
-    return rows
-
-
-def _of_category(runtime: Runtime, found: Day, category: DayCategory, place: int, limit: int) -> list[DayLine]:
-    rows: list[DayLine] = []
-    for chunk in chunks_of(runtime, found, category, place):
-        try:
-            contents = chunk.lines()[max(place - chunk.first, 0) :]
-            rows += [read(content) for content in contents[: limit - len(rows)]]
-        except (ValueError, TypeError) as error:
-            raise NotPossible("its lines are not what was written: run `receiver days verify`") from error
-        if len(rows) == limit:
-            break
-    return rows
-
-
-def chunks_of(runtime: Runtime, found: Day, category: DayCategory, place: int) -> Iterator[Chunk]:
-    """Go through the chunks of a category from the one on that has the line `place`, some in each transaction."""
-    if found.record is None:
-        stored = found.compared.chunks if found.compared else ()
-        yield from (each for each in stored if each.category == category and each.first + each.number > place)
-        return
-    while True:
-        with runtime.database.read() as connection:
-            some = days.chunks(connection, found.record.id, category, through=place, limit=CHUNKS_AT_ONCE)
-        if not some:
-            return
-        for chunk in some:
-            yield chunk
-            give_way()
-        place = some[-1].first + some[-1].number
-
-
-def every_line(runtime: Runtime, found: Day, categories: Sequence[DayCategory] = ()) -> Iterator[DayLine]:
-    """Go through all lines of a day, or of some categories.
-
-    Raises:
-        NotPossible: what is stored is not what was written.
-        StoreUnavailable
-    """
-    place = 0
-    while rows := lines(runtime, found, categories, place=place, limit=LINES_AT_ONCE):
-        yield from rows
-        place += len(rows)
-        give_way()
 
 
 # Acts

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from receiver.admin import source_settings, sources
+from receiver.admin import source_changes, sources
 from receiver.admin.audit import note
-from receiver.admin.source_settings import NewSettings
+from receiver.admin.source_changes import NewSettings
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
@@ -165,7 +165,7 @@ def put_right(runtime: Runtime, who: str, delivery_id: str) -> Reverified:
     if not found.report.commands or not found.report.fits_now:
         raise NotPossible("no option of the source would have taken it by itself: see what was found out about it")
     if found.report.changes:
-        source_settings.change(runtime, who, found.delivery.source, NewSettings(options=found.report.changes))
+        source_changes.change(runtime, who, found.delivery.source, NewSettings(options=found.report.changes))
     return reverify(runtime, who, source_name=found.delivery.source)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver import banks
-from receiver.admin import conflicts, credentials, refusals, source_settings, standing, subscriptions, sweeps
+from receiver.admin import conflicts, credentials, refusals, source_changes, standing, subscriptions, sweeps
 from receiver.admin.secrets import sharing
 from receiver.bank_client.circuit import words_of
 from receiver.bank_client.session import BankSession, BudgetSpent, budget_of, spent_of
@@ -223,7 +223,7 @@ def _weaknesses(runtime: Runtime, source: SourceRecord, secrets: Sequence[OpenSe
         if others:
             words = f"{version} is one of {', '.join(others)} too: each callback of the one is new at the other"
             yield Finding("warn", f"{source.name} secrets", f"{words}; ask the bank for a secret of its own")
-    for words in source_settings.outdated(source):
+    for words in source_changes.outdated(source):
         yield Finding("warn", f"{source.name} options", f"{words}. Put it right with `receiver source set`")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity
-from receiver.projection.exceptions import derive_all
+from receiver.projection.projector import derive_all
 from receiver.runtime import Runtime
 from receiver.store import audit, exceptions
 from receiver.store.database import retried

@@ -15,7 +15,7 @@ from receiver.metrics.names import Figure
 from receiver.model import ExceptionState, SubjectKind
 from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
-from receiver.store import feed, figures, sources, tallies, worker_seen
+from receiver.store import feed, figures, sources, worker_seen
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -43,7 +43,7 @@ class Gauges:
         return [*found, Figure("receiver_database_up", 1)]
 
     def _of_database(self) -> list[Figure]:
-        tallies.put_together(self._runtime.database)
+        figures.put_together(self._runtime.database)
         now = self._runtime.clock()
         with self._runtime.database.read() as connection:
             known = sources.shown(connection)
@@ -73,11 +73,11 @@ def _of_all(connection: Connection, now: datetime) -> Iterator[Figure]:
 
 def _counts(connection: Connection, known: list[SourceRecord]) -> Iterator[Figure]:
     names = {source.id: source.name for source in known}
-    for row in tallies.numbers(connection, "subjects"):
+    for row in figures.numbers(connection, "subjects"):
         if row.kind == SubjectKind.PAYMENT and row.source_id in names:
             yield Figure("receiver_payments", row.number, [names[row.source_id], row.state, row.agreement])
     unresolved: dict[tuple[str, str], int] = {}
-    for row in tallies.numbers(connection, "exceptions"):
+    for row in figures.numbers(connection, "exceptions"):
         if row.source_id in names:
             key = (row.kind, names[row.source_id])
             number = 0 if row.state == ExceptionState.RESOLVED else row.number

@@ -7,7 +7,7 @@ from datetime import datetime
 from receiver.admin.audit import note
 from receiver.admin.names import Names
 from receiver.model import HeldBack, RetentionKind
-from receiver.projection.indexer import index_all
+from receiver.projection.projector import index_all
 from receiver.retention import policy
 from receiver.retention.run import Run, Step
 from receiver.runtime import Runtime

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from receiver.feed.cursors import CursorInvalid
-from receiver.projection.indexer import index_all
+from receiver.projection.projector import index_all
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, search, search_index, search_terms
 from receiver.store.deliveries import DeliveryRecord, Listed

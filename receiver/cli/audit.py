@@ -7,9 +7,8 @@ from typing import TextIO
 
 import click
 
-from receiver.cli.context import Group, migrated
+from receiver.cli.context import Group, Time, migrated
 from receiver.cli.output import as_csv, as_json, limit, pages, write_list
-from receiver.cli.times import Time
 
 
 @click.group(cls=Group)

@@ -26,7 +26,7 @@ def consumers() -> None:
 def list_consumers(limit: int, as_json: bool) -> None:
     """List consumers by name, with how far each is behind."""
     from receiver.admin import consumers as acts
-    from receiver.web.schemas.consumers import Consumer
+    from receiver.web.schemas.feed import Consumer
 
     runtime = migrated()
     found = pages(
@@ -113,7 +113,7 @@ def remove(name: str) -> None:
 
 def _show(runtime: Runtime, name: str, as_json: bool) -> None:
     from receiver.admin import consumers as acts
-    from receiver.web.schemas.consumers import Consumer
+    from receiver.web.schemas.feed import Consumer
 
     acts.find(runtime, name)
     found = acts.standing(runtime, name)

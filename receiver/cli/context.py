@@ -1,10 +1,12 @@
 """What every command starts from: how it is read and fails, the process's parts over a migrated database, who is there.
 
-All commands are of the classes here, so that a promise of the whole command line is made in one place.
+All commands are of the classes here, so that a promise of the whole command line is made in one place. Times are read
+in one way by all of them.
 """
 
 import getpass
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -94,3 +96,20 @@ def migrated() -> "Runtime":
 def who() -> str:
     """Return who uses the command line, as the audit log names them: `cli:` and the operating system's user."""
     return f"cli:{getpass.getuser()}"
+
+
+class Time(click.ParamType[datetime]):
+    """A time with its zone (RFC 3339)."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Read it."""
+        try:
+            found = datetime.fromisoformat(str(value))
+            found.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time such as 2026-01-31T12:00:00Z", param, ctx)
+        if found.tzinfo is None:
+            self.fail(f"{value!r} has no zone; write it like 2026-01-31T12:00:00Z", param, ctx)
+        return found

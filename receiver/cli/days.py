@@ -74,7 +74,7 @@ def show(source: str, day: date, version: int | None, categories: Sequence[str],
 
     What --json writes of a closed day is the file that `receiver days verify --file` takes: always whole.
     """
-    from receiver.admin import day_verification
+    from receiver.admin import day_lines, day_verification
     from receiver.admin import days as acts
     from receiver.web.schemas.days import DayLine
 
@@ -90,7 +90,7 @@ def show(source: str, day: date, version: int | None, categories: Sequence[str],
     chosen = [DayCategory(word) for word in categories]
 
     def numbered(below: int | None, size: int) -> list[tuple[int, "Line"]]:
-        rows = acts.lines(runtime, found, chosen, place=below or 0, limit=size)
+        rows = day_lines.lines(runtime, found, chosen, place=below or 0, limit=size)
         return list(enumerate(rows, (below or 0) + 1))
 
     lines = (DayLine.of(line).shown() for _, line in pages(numbered, lambda row: row[0], limit))

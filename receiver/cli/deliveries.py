@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from receiver.cli.context import Group, migrated, who
+from receiver.cli.context import Group, Time, migrated, who
 from receiver.cli.output import (
     as_csv,
     as_json,
@@ -17,7 +17,6 @@ from receiver.cli.output import (
     write_json,
     write_list,
 )
-from receiver.cli.times import Time
 from receiver.model import Verdict
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from receiver.cli.context import Group, migrated, who
+from receiver.cli.context import Group, Time, migrated, who
 from receiver.cli.output import (
     as_csv,
     as_json,
@@ -26,7 +26,6 @@ from receiver.cli.output import (
     write_json,
     write_list,
 )
-from receiver.cli.times import Time
 from receiver.model import Agreement, ProofStrength, Status
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from receiver.cli.context import Group, migrated, who
+from receiver.cli.context import Group, Time, migrated, who
 from receiver.cli.output import as_csv, as_json, write_fields, write_json, write_list
-from receiver.cli.times import Time
 from receiver.model import ReplayState, ReplayTarget
 
 if TYPE_CHECKING:

@@ -102,8 +102,8 @@ def set_source(
     name: str, options: Sequence[str], unset: Sequence[str], base_url: str | None, environment: str | None
 ) -> None:
     """Change a source's options, the address of its bank's API or its environment; in use within a second."""
-    from receiver.admin import refusals, source_settings
-    from receiver.admin.source_settings import NewSettings
+    from receiver.admin import refusals, source_changes
+    from receiver.admin.source_changes import NewSettings
 
     if not options and not unset and base_url is None and environment is None:
         raise click.UsageError("nothing to set: give --option, --unset, --base-url or --environment")
@@ -112,7 +112,7 @@ def set_source(
     new = NewSettings(_options(options), unset, base_url, environment)
     runtime = migrated()
     with _wrong_use():
-        changed = source_settings.change(runtime, who(), name, new)
+        changed = source_changes.change(runtime, who(), name, new)
     where_to = f" Its API credentials go to {_places(changed)} alone." if changed.has_credentials else ""
     click.echo(f"Source {name} is changed.{where_to}")
     if refused := refusals.stored(runtime, changed):
@@ -249,9 +249,9 @@ def enable(name: str) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Remove a source for good; what its bank told stays, and so does its name then."""
-    from receiver.admin import source_removal
+    from receiver.admin import source_changes
 
-    removed = source_removal.remove(migrated(), who(), name)
+    removed = source_changes.remove(migrated(), who(), name)
     click.echo(f"Source {name} is removed: its callbacks get 404, its API credentials are destroyed.")
     if removed.holds:
         click.echo(f"What came of its callbacks stays, and {name} goes on naming it: it is hidden (source list --all).")

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from receiver.cli.context import Group, migrated, who
+from receiver.cli.context import Group, Time, migrated, who
 from receiver.cli.output import as_json, cell, in_rfc3339, write_fields, write_json, write_list
-from receiver.cli.times import Time
 
 if TYPE_CHECKING:
     from receiver.admin.sweeps import SourceSweeps

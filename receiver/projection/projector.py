@@ -1,17 +1,19 @@
-"""From committed events to what follows from them: entries of the feed with positions, payments and jobs to ask for.
+"""From committed events to what follows from them: the feed, payments and jobs to ask for, searches, exceptions.
 
 A callback is answered once its event is on disk. Whoever looks next (a reader, the worker) derives the rest, a batch
 in a transaction, one at a time under the lock of positions. So each read begins here, before its own snapshot does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from receiver.store import claims, days, outbox, recoveries, search_index
+from receiver.model import ExceptionState
+from receiver.store import claims, days, exceptions, outbox, recoveries, search_index
 from receiver.store.claims import NewClaim
 from receiver.store.database import Database
+from receiver.store.exceptions import AT_ONCE, Known, Opened
 from receiver.store.outbox import Derivable, Taken
 
 
@@ -69,3 +71,87 @@ def _claims_of(events: Iterable[Derivable], came: Mapping[str, datetime]) -> Ite
                 at=came.get(event.id, event.received_at),
                 claimed_at=event.claimed_at,
             )
+
+
+def index_all(database: Database) -> None:
+    """Have searches find every event that is committed by now; costs two small queries where none is new.
+
+    Raises:
+        StoreUnavailable
+    """
+    last = catch_up(database)
+    is_behind = _is_behind(database)
+    while is_behind:
+        with database.write() as connection:
+            # What comes in meanwhile is left to the next who looks, as in `catch_up`.
+            is_behind = search_index.follow(connection, last)
+
+
+def index_some(database: Database) -> int:
+    """Index the next few of the events that have their position; return 0 where there are none.
+
+    Raises:
+        StoreUnavailable
+    """
+    if not _is_behind(database):
+        return 0
+    with database.write() as connection:
+        search_index.follow(connection)
+    return 1
+
+
+def _is_behind(database: Database) -> bool:
+    with database.read() as connection:
+        return search_index.is_behind(connection)
+
+
+def derive_all(database: Database, now: datetime) -> None:
+    """Have everything opened that a person has to look at by now, conflicts too, and resolved what is no longer so.
+
+    Raises:
+        StoreUnavailable
+    """
+    index_all(database)
+    # Conflicts of events that were indexed just now.
+    index_some(database)
+    while derive_some(database, now) == AT_ONCE:
+        pass
+
+
+def derive_some(database: Database, now: datetime) -> int:
+    """Open and resolve what has changed among deliveries; return how many late ones were opened, up to `AT_ONCE`.
+
+    It writes only what it must. What is refused meanwhile, in a flood perhaps, is left to who looks next.
+
+    Raises:
+        StoreUnavailable
+    """
+    with database.read() as connection:
+        refused, known = exceptions.refused(connection), exceptions.known_refused(connection)
+        late = exceptions.late_unopened(connection)
+        opened = [*_anew(refused, known), *late]
+        gone = _gone(refused, known)
+        is_late_over = exceptions.has_late_over(connection)
+    if not (opened or gone or is_late_over):
+        return 0
+    with database.write() as connection:
+        exceptions.open_all(connection, opened, now)
+        for each in gone:
+            exceptions.resolve_refused(connection, each, now)
+        if is_late_over:
+            exceptions.resolve_late(connection, now)
+    return len(late)
+
+
+def _anew(refused: Sequence[Opened], known: Mapping[tuple[int, str], Known]) -> Iterator[Opened]:
+    """Yield the refused deliveries that nobody was told of, or of which more have come since."""
+    for each in refused:
+        before = known.get((each.source_id, each.subject))
+        if before is None or (before.delivery_id or "") < (each.delivery_id or ""):
+            yield each
+
+
+def _gone(refused: Sequence[Opened], known: Mapping[tuple[int, str], Known]) -> list[Known]:
+    """Return what is open about refused deliveries none of which is stored any more: they were accepted, or dropped."""
+    there = {(each.source_id, each.subject) for each in refused}
+    return [known[key] for key in sorted(known.keys() - there) if known[key].state != ExceptionState.RESOLVED]

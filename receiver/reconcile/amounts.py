@@ -17,8 +17,8 @@ from receiver.reconcile.day_comparison import worth
 from receiver.store import events, exceptions, sources
 from receiver.store.events import EventRecord, Filter
 from receiver.store.exceptions import Opened
+from receiver.store.leases import Due
 from receiver.store.particulars import direction
-from receiver.store.payments import Due
 
 EVENTS_MAX = 20
 """Of one payment that are compared, the latest; no bank sends more."""

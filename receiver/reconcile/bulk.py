@@ -13,11 +13,12 @@ from receiver.banks.errors import BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Answer
 from receiver.model import Purpose
-from receiver.reconcile.checks import Finding, Reconciler
+from receiver.reconcile.checks import Reconciler
+from receiver.reconcile.findings import Finding
 from receiver.runtime import Runtime
-from receiver.store import particulars, payments, sources
+from receiver.store import leases, particulars, sources
 from receiver.store.encryption import DecryptionFailed
-from receiver.store.payments import Due, LeaseLost
+from receiver.store.leases import Due, LeaseLost
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class BulkChecks:
         now = self._runtime.clock()
         found: dict[tuple[int, str], list[int]] = {}
         with self._runtime.database.read() as connection:
-            due = payments.due_payments(connection, now, AT_ONCE)
+            due = leases.due_payments(connection, now, AT_ONCE)
             if len(due) < MANY:
                 return []
             asked = {source.id: source for source in sources.every(connection) if _answers_in_bulk(source)}
@@ -115,7 +116,7 @@ class BulkChecks:
             return [
                 due
                 for subject_id in sorted(subject_ids)
-                for due in payments.claim_due(
+                for due in leases.claim_due(
                     connection, now=now, until=until, lease=lease, limit=1, subject_id=subject_id
                 )
             ]
@@ -154,7 +155,7 @@ class BulkChecks:
             except LeaseLost as error:
                 log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
             with self._runtime.database.write() as connection:
-                payments.put_off(connection, [due], due.due_at)
+                leases.put_off(connection, [due], due.due_at)
         return done
 
 

@@ -14,8 +14,7 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.business_days import BusinessDays
-from receiver.projection.indexer import index_all
-from receiver.projection.projector import catch_up
+from receiver.projection.projector import catch_up, index_all
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, events, joining, recovered_events, recoveries, search, search_index, sweeps
 from receiver.store.bank_lines import LineRecord

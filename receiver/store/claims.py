@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 from receiver.model import Agreement, OwnType, Purpose, Status, SubjectKind
 from receiver.store import outbox, particulars
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
-from receiver.store.payments import Due
+from receiver.store.leases import Due
 from receiver.store.tables import Event, Subject, table_of
 
 _subjects, _events = table_of(Subject), table_of(Event)

@@ -18,16 +18,14 @@ def create_app(runtime: Runtime) -> Flask:
     from receiver.web import problems
     from receiver.web.auth import Tokens
     from receiver.web.callbacks import CallbackHandler, CallbackMiddleware
-    from receiver.web.consumers import Consumers
     from receiver.web.days import Days
     from receiver.web.docs_page import Reference, prose
-    from receiver.web.events import Events
+    from receiver.web.events import Events, Payloads
     from receiver.web.exceptions import Exceptions
-    from receiver.web.feed import Feed
+    from receiver.web.feed import Consumers, Feed
     from receiver.web.health import Operations
     from receiver.web.metrics import Metrics
     from receiver.web.operation import blueprint
-    from receiver.web.payloads import Payloads
     from receiver.web.payments import Payments
     from receiver.web.replays import Replays
     from receiver.web.staff import register as register_staff

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from receiver.admin import day_lines
 from receiver.admin import days as acts
 from receiver.feed.cursors import CursorInvalid, Cursors
 from receiver.model import DayCategory, NotFound, NotPossible, Scope
@@ -52,7 +53,7 @@ class Days:
         categories = [DayCategory(word) for word in query.category]
         try:
             found = acts.find(self._runtime, source, day, version)
-            lines = acts.lines(self._runtime, found, categories, place=place, limit=query.limit + 1)
+            lines = day_lines.lines(self._runtime, found, categories, place=place, limit=query.limit + 1)
         except NotFound as error:
             raise Problem(404, _sentence(error)) from error
         except NotPossible as error:
@@ -64,7 +65,7 @@ class Days:
             following = self._lines.make(f"{number} {place + query.limit}")
         shown = lines[: query.limit]
         if Scope.PAYLOADS_READ not in token.scopes:
-            shown = [acts.masked(line) for line in shown]
+            shown = [day_lines.masked(line) for line in shown]
         return Day.made(found, shown, following)
 
     def _place(self, query: DayQuery) -> tuple[int | None, int]:

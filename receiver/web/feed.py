@@ -1,4 +1,4 @@
-"""`/api/v1/feed` and `/api/v1/consumers/<name>/…`: the ordered log, by cursor or by named consumer."""
+"""`/api/v1/feed` and `/api/v1/consumers`: the ordered log, by cursor or by consumer, and how far each has come."""
 
 from datetime import datetime
 
@@ -16,12 +16,16 @@ from receiver.store.consumer_ranges import Range
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth
 from receiver.web.operation import AS_CSV, LINK, Content, Operation, link_to_next
+from receiver.web.problems import Problem
 from receiver.web.schemas.base import json_text
 from receiver.web.schemas.feed import (
     Acknowledgement,
     Batch,
+    Consumer,
+    ConsumerPage,
     ConsumerPath,
     ConsumerQuery,
+    ConsumersQuery,
     FeedPage,
     FeedQuery,
     Place,
@@ -137,3 +141,38 @@ class Feed:
             return shown
         link = link_to_next(self._runtime.settings.public_path_prefix, shown)
         return Response(json_text(entries), headers={"Link": link}, content_type=BATCH_TYPE)
+
+
+class Consumers:
+    """The views of consumers."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Take a process's parts."""
+        self._runtime = runtime
+        self._cursors = Cursors(runtime.settings.keys, "consumers")
+
+    @Operation("GET /api/v1/consumers", scope="feed:read", query=ConsumersQuery, answers={200: ConsumerPage})
+    def list_consumers(self, token: TokenRecord, query: ConsumersQuery) -> ConsumerPage:
+        """Consumers that the token may use, by name."""
+        behind = self._cursors.read_text(query.cursor) if query.cursor else None
+        found = acts.listing(self._runtime, behind=behind, limit=query.limit + 1, token=token.name)
+        following = self._cursors.make(found[query.limit - 1].consumer.name) if len(found) > query.limit else None
+        return ConsumerPage(data=[self._shown(each) for each in found[: query.limit]], next=following)
+
+    @Operation(
+        "GET /api/v1/consumers/<name>",
+        scope="feed:read",
+        path=ConsumerPath,
+        answers={200: Consumer},
+        problems={404: "There is no such consumer."},
+    )
+    def show_consumer(self, name: str, token: TokenRecord) -> Consumer:
+        """One consumer: its position, how far it is behind, and whom it belongs to."""
+        found = acts.standing(self._runtime, name)
+        if found is None:
+            raise Problem(404, "There is no such consumer.")
+        acts.check_open(found.consumer, token.name)
+        return self._shown(found)
+
+    def _shown(self, found: acts.Standing) -> Consumer:
+        return Consumer.made(found, self._runtime.settings.keys)

@@ -11,7 +11,7 @@ from flask import Response, request
 from pydantic import Field
 
 from receiver.admin.figures import Gauges
-from receiver.metrics.exposition import exposition
+from receiver.metrics.counters import exposition
 from receiver.metrics.names import Figure
 from receiver.runtime import Runtime
 from receiver.signing import addresses

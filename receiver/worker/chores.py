@@ -11,13 +11,12 @@ from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks import tls
 from receiver.banks.errors import BankError
 from receiver.logs import ids
-from receiver.projection.exceptions import derive_some
-from receiver.projection.indexer import index_some
+from receiver.projection.projector import derive_some, index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.days import close_due
 from receiver.retention.run import Run, Step
 from receiver.runtime import Runtime
-from receiver.store import audit, bank_sessions, search_index, sources, tallies, worker_seen
+from receiver.store import audit, bank_sessions, figures, search_index, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
@@ -187,7 +186,7 @@ class Tallies(Chore):
     every = timedelta(minutes=1)
 
     def _do(self, _now: datetime) -> int:
-        tallies.put_together(self.runtime.database)
+        figures.put_together(self.runtime.database)
         return 0
 
 

@@ -10,7 +10,7 @@ from receiver.admin import health
 from receiver.model import Purpose, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, payments, sources
+from receiver.store import bank_sessions, leases, sources
 from receiver.store.sources import SourceRecord
 
 
@@ -41,9 +41,9 @@ def test_the_overview_counts_by_minute_and_says_what_the_budget_is_spent_on(
     refused(parts, source, 2)
     catch_up(parts.database)
     with parts.database.write() as connection:
-        (due,) = payments.claim_due(connection, now=clock(), until=clock(), lease="a", limit=1)
+        (due,) = leases.claim_due(connection, now=clock(), until=clock(), lease="a", limit=1)
         for outcome in ("not_found", "answered", "not_found"):
-            payments.add_check(connection, due.id, at=clock(), outcome=outcome, bank_status=None, detail={})
+            leases.add_check(connection, due.id, at=clock(), outcome=outcome, bank_status=None, detail={})
         for purpose in (Purpose.CLAIM, Purpose.RECHECK, Purpose.CLAIM):
             bank_sessions.take_request(
                 connection, source.id, now=clock(), limit=300, window=timedelta(hours=1), purpose=purpose

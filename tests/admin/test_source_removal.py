@@ -13,9 +13,8 @@ from sqlmodel import SQLModel
 from store import made
 
 from receiver import runtime
-from receiver.admin import bcb_from_environment, secrets, source_removal, source_settings, sources
-from receiver.admin.source_removal import Removed
-from receiver.admin.source_settings import NewSettings
+from receiver.admin import bcb_from_environment, secrets, source_changes, sources
+from receiver.admin.source_changes import NewSettings, Removed
 from receiver.model import ExceptionKind, HeldBack, NotFound, NotPossible, Purpose, RetentionKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -60,7 +59,7 @@ def deliveries(parts: Runtime) -> int:
 
 
 def test_a_source_that_nothing_came_of_frees_its_name(parts: Runtime, source: SourceRecord) -> None:
-    removed = source_removal.remove(parts, WHO, "bcb")
+    removed = source_changes.remove(parts, WHO, "bcb")
     assert (removed.name, removed.holds) == (f"bcb~{source.id}", [])
     assert known(parts, "bcb") is None
     second = add_source(parts)
@@ -98,7 +97,7 @@ def test_what_comes_to_be_without_any_callback_does_not_keep_the_name(parts: Run
     catch_up(parts.database)
     with parts.database.write() as connection:
         exceptions.open_all(connection, [inactive], parts.clock())
-    assert source_removal.remove(parts, WHO, "bcb") == Removed(f"bcb~{source.id}", [])
+    assert source_changes.remove(parts, WHO, "bcb") == Removed(f"bcb~{source.id}", [])
     with parts.database.read() as connection:
         left = [
             model.__name__
@@ -113,14 +112,14 @@ def test_a_day_that_was_closed_keeps_the_name(parts: Runtime, source: SourceReco
     with parts.database.write() as connection:
         closed = {**ALONE[DayHead], "versions": 1}
         connection.execute(insert(table_of(DayHead)).values(source_id=source.id, **closed))
-    assert source_removal.remove(parts, WHO, "bcb").holds == ["day_heads"]
+    assert source_changes.remove(parts, WHO, "bcb").holds == ["day_heads"]
 
 
 def test_one_with_events_is_hidden_and_its_name_stays_taken(
     parts: Runtime, source: SourceRecord, client: FlaskClient, bank: BankSigner
 ) -> None:
     assert send(client, bank) == 200
-    removed = source_removal.remove(parts, WHO, "bcb")
+    removed = source_changes.remove(parts, WHO, "bcb")
     assert (removed.name, "events" in removed.holds) == ("bcb", True)
     hidden = known(parts, "bcb")
     assert hidden is not None
@@ -132,7 +131,7 @@ def test_one_with_events_is_hidden_and_its_name_stays_taken(
 def test_the_credentials_are_destroyed_and_the_secret_that_opens_what_is_stored_is_not(parts: Runtime) -> None:
     source = add_source(parts, base_url="https://bank.example")
     made.record(parts, made.delivery(parts, source), made.event(parts, "FT1"))
-    source_removal.remove(parts, WHO, "bcb")
+    source_changes.remove(parts, WHO, "bcb")
     with parts.database.read() as connection:
         hidden = stored.find(connection, "bcb")
         assert hidden is not None
@@ -151,7 +150,7 @@ def test_of_what_was_refused_only_what_may_be_the_banks_stays(
 ) -> None:
     add_source(parts, encoding="utf8")
     assert send(client, bank, **headers) == 401
-    assert source_removal.remove(parts, WHO, "bcb").holds == holds
+    assert source_changes.remove(parts, WHO, "bcb").holds == holds
     assert deliveries(parts) == len(holds)
 
 
@@ -159,20 +158,20 @@ def test_of_what_was_refused_only_what_may_be_the_banks_stays(
 def test_a_late_delivery_stays(parts: Runtime, client: FlaskClient, bank: BankSigner) -> None:
     signed = bank.sign(deposit(), timestamp=str(int(parts.clock().timestamp()) - 1000))
     assert client.post(signed.path, data=signed.body, headers=signed.headers).status_code == 401
-    assert source_removal.remove(parts, WHO, "bcb").holds[0] == "deliveries"
+    assert source_changes.remove(parts, WHO, "bcb").holds[0] == "deliveries"
 
 
 def test_nothing_is_done_any_more_to_one_that_was_removed(
     parts: Runtime, source: SourceRecord, client: FlaskClient, bank: BankSigner
 ) -> None:
     made.record(parts, made.delivery(parts, source), made.event(parts, "FT1"))
-    source_removal.remove(parts, WHO, "bcb")
+    source_changes.remove(parts, WHO, "bcb")
     for act in (
-        lambda: source_removal.remove(parts, WHO, "bcb"),
+        lambda: source_changes.remove(parts, WHO, "bcb"),
         lambda: sources.enable(parts, WHO, "bcb"),
         lambda: sources.set_credentials(parts, WHO, "bcb", {"client_id": "a", "client_secret": "b"}),
         lambda: secrets.put(parts, WHO, "bcb", "A" * 43 + "="),
-        lambda: source_settings.change(parts, WHO, "bcb", NewSettings({"encoding": "utf8"})),
+        lambda: source_changes.change(parts, WHO, "bcb", NewSettings({"encoding": "utf8"})),
     ):
         with pytest.raises(NotPossible, match="removed"):
             act()
@@ -185,7 +184,7 @@ def test_variables_of_the_environment_do_not_bring_it_back(
     parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     made.record(parts, made.delivery(parts, source), made.event(parts, "FT1"))
-    source_removal.remove(parts, WHO, "bcb")
+    source_changes.remove(parts, WHO, "bcb")
     monkeypatch.setattr(parts.settings, "bcb_client_id", "a")
     assert bcb_from_environment.apply(parts) is False
     assert "was removed" in caplog.text
@@ -195,7 +194,7 @@ def test_a_callback_judged_before_and_written_after_belongs_to_the_source_that_i
     parts: Runtime, source: SourceRecord
 ) -> None:
     arrived, told = made.delivery(parts, source), made.event(parts, "FT1")
-    removed = source_removal.remove(parts, WHO, "bcb")
+    removed = source_changes.remove(parts, WHO, "bcb")
     second = add_source(parts)
     made.record(parts, arrived, told)
     with parts.database.read() as connection:
@@ -218,7 +217,7 @@ def test_a_callback_that_is_being_written_meanwhile_is_not_waited_for_and_stays_
     with on_postgresql.database.write() as connection:
         intake.record(connection, made.delivery(on_postgresql, source), [made.event(on_postgresql, "FT1")])
         # In a transaction of its own, beside the one that is open.
-        assert source_removal.remove(on_postgresql, WHO, "bcb") == Removed(f"bcb~{source.id}", [])
+        assert source_changes.remove(on_postgresql, WHO, "bcb") == Removed(f"bcb~{source.id}", [])
     assert deliveries(on_postgresql) == 1
     with on_postgresql.database.read() as connection:
         (left,) = stored.every(connection)
@@ -228,8 +227,8 @@ def test_a_callback_that_is_being_written_meanwhile_is_not_waited_for_and_stays_
 def test_a_removal_that_was_cut_short_is_finished_by_the_next(
     parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_removal, "TRIES", 0)
-    assert source_removal.remove(parts, WHO, "bcb").name == "bcb"
+    monkeypatch.setattr(source_changes, "TRIES", 0)
+    assert source_changes.remove(parts, WHO, "bcb").name == "bcb"
     monkeypatch.undo()
-    assert source_removal.remove(parts, WHO, "bcb").name == f"bcb~{source.id}"
+    assert source_changes.remove(parts, WHO, "bcb").name == f"bcb~{source.id}"
     assert len(noted(parts)) == 1

@@ -11,8 +11,8 @@ from credentials.callbacks import known_secrets, post
 from sqlalchemy import select
 
 from receiver.admin import credentials as acts
-from receiver.admin import source_settings
-from receiver.admin.source_settings import NewSettings
+from receiver.admin import source_changes
+from receiver.admin.source_changes import NewSettings
 from receiver.bank_client.session import BankSession
 from receiver.credentials import trial
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeUnfinished, NothingUnderWay
@@ -193,11 +193,11 @@ def test_one_for_another_app_is_shown_once_and_leaves_the_source_as_it_is(
 def test_what_is_set_aside_goes_with_the_source_where_it_is_moved(
     parts: Runtime, simulator: Simulator, waiting: Client, changes: CredentialChanges
 ) -> None:
-    moved = source_settings.change(parts, WHO, "bcb", NewSettings(options={"encoding": "utf8"}))
+    moved = source_changes.change(parts, WHO, "bcb", NewSettings(options={"encoding": "utf8"}))
     allow_all(simulator)
     changes.make(moved, CREATE, pauses=())
     assert uses(parts, waiting)
-    source_settings.change(parts, WHO, "bcb", NewSettings(unset=["encoding"]))
+    source_changes.change(parts, WHO, "bcb", NewSettings(unset=["encoding"]))
     acts.undo(parts, WHO, "bcb")
     assert own(parts)["client_id"] == FIRST
 

@@ -32,7 +32,7 @@ READING = """
 import sys
 from pathlib import Path
 from receiver.metrics.counters import Counted
-from receiver.metrics.exposition import exposition
+from receiver.metrics.counters import exposition
 sys.stdout.buffer.write(exposition(Counted(Path(sys.argv[1])), [], "")[0])
 """
 

@@ -13,10 +13,10 @@ from store.made import delivery, event
 from receiver.banks.protocol import Answer, Money
 from receiver.model import Status
 from receiver.projection.projector import catch_up
-from receiver.reconcile.checks import Finding, record
+from receiver.reconcile.findings import Finding, record
 from receiver.reconcile.plan import Schedule
 from receiver.runtime import Runtime
-from receiver.store import intake, payments, sources
+from receiver.store import intake, leases, payments, sources
 from receiver.store.payments import SubjectRecord
 from receiver.store.records import new_id
 from receiver.store.sources import SourceRecord
@@ -112,9 +112,9 @@ class Ledger:
         found = payments_of(self.parts, self.source.name, payment)
         now = self.parts.clock()
         with self.parts.database.write() as connection:
-            payments.ask_now(connection, found.id, now)
+            leases.ask_now(connection, found.id, now)
             until = now + timedelta(seconds=60)
-            (due,) = payments.claim_due(connection, now=now, until=until, lease="l", limit=1, subject_id=found.id)
+            (due,) = leases.claim_due(connection, now=now, until=until, lease="l", limit=1, subject_id=found.id)
         finding = Finding(
             "answered", Answer(status.capitalize(), status, amounts=[Money(Decimal(each), "EUR") for each in amounts])
         )

@@ -15,7 +15,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.faults import Fault
-from receiver.store import payments
+from receiver.store import leases, payments
 from receiver.store.payments import SubjectRecord
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Check, Subject, table_of
@@ -90,7 +90,7 @@ def test_a_list_that_can_not_be_had_is_left_alone_for_an_hour(
     assert [bulk.check_due() for _ in range(2)] == [0, 0]
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
-        assert len(payments.due_payments(connection, clock(), 100)) == 12
+        assert len(leases.due_payments(connection, clock(), 100)) == 12
     simulator.faults.clear()
     clock.forward(3601)
     assert bulk.check_due() == 12
@@ -117,7 +117,7 @@ def test_a_budget_that_is_spent_puts_them_all_off(
     assert [each.check_due() for each in (bulk, other)] == [0, 0]
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
-        assert payments.due_payments(connection, clock(), 100) == []
+        assert leases.due_payments(connection, clock(), 100) == []
     clock.forward(601)
     assert other.check_due() == 12
 
@@ -131,7 +131,7 @@ def test_two_workers_check_each_payment_once(
         done = sum(pool.map(lambda each: each.check_due(), (bulk, other)))
     # They may share the payments in any way: one that got but a single payment leaves it for a question of its own.
     with parts.database.read() as connection:
-        left = len(payments.due_payments(connection, clock(), 100))
+        left = len(leases.due_payments(connection, clock(), 100))
     assert (done + left, left <= 1) == (30, True)
     worker.run_once()
     checks, subjects = table_of(Check), table_of(Subject)
@@ -156,7 +156,7 @@ def test_a_payment_that_is_claimed_while_the_list_is_read_is_asked_for_once_more
     monkeypatch.setattr(BulkChecks, "_read", claim_meanwhile)
     assert bulk.check_due() == 12
     with parts.database.read() as connection:
-        assert [due.subject for due in payments.due_payments(connection, clock(), 100)] == ["FT0"]
+        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT0"]
 
 
 def test_an_id_with_several_answers_has_none() -> None:

@@ -11,7 +11,7 @@ from conftest import StandingClock, add_source
 from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day
 from sqlalchemy import text
 
-from receiver.admin import day_verification, days, exceptions
+from receiver.admin import day_lines, day_verification, days, exceptions
 from receiver.admin.days import Day
 from receiver.model import DayCategory, DayState, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
@@ -40,7 +40,7 @@ def numbers(found: Day) -> dict[str, int]:
 
 
 def payments(parts: Runtime, found: Day, *categories: DayCategory) -> set[str | None]:
-    return {line.payment_id for line in days.lines(parts, found, categories, limit=100)}
+    return {line.payment_id for line in day_lines.lines(parts, found, categories, limit=100)}
 
 
 def close(parts: Runtime) -> Day:
@@ -117,7 +117,7 @@ def test_of_lines_that_share_a_payment_the_nearest_is_the_one_whose_amount_diffe
     ledger.covered(EVENING + timedelta(hours=2))
     found = close(parts)
     assert numbers(found) == {"recovered": 2, "amount_differs": 1}
-    (line,) = days.lines(parts, found, [DayCategory.AMOUNT_DIFFERS], limit=9)
+    (line,) = day_lines.lines(parts, found, [DayCategory.AMOUNT_DIFFERS], limit=9)
     assert (line.amount, line.our_amount, line.event_id) == ("500.00", "-501.00", event_id)
     assert line.why == "a callback tells of -501.00 EUR, and the bank's list has 500.00 EUR"
 
@@ -130,7 +130,7 @@ def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> 
     ledger.line("FT1", event_id=event_id, list_name="rejections", day=DAY - timedelta(days=1))
     ledger.covered(EVENING + timedelta(hours=2))
     found = close(parts)
-    (line,) = days.lines(parts, found, limit=9)
+    (line,) = day_lines.lines(parts, found, limit=9)
     assert (line.category, line.list_name) == (DayCategory.STATUS_DIFFERS, "rejections")
     assert numbers(days.find(parts, "bcb", DAY - timedelta(days=1))) == {"not_final": 1}
 
@@ -188,7 +188,7 @@ def test_what_changes_makes_another_version_and_the_old_one_stays(
     assert second.record.header["written_before"] == first.record.digest
     before = days.find(parts, "bcb", DAY, 1)
     assert numbers(before) == {"recovered": 1}
-    assert [line.category for line in days.lines(parts, before, limit=5)] == [DayCategory.RECOVERED]
+    assert [line.category for line in day_lines.lines(parts, before, limit=5)] == [DayCategory.RECOVERED]
     assert day_verification.verify(parts) == 3
     with pytest.raises(NotFound, match="has no version 3; it has 2"):
         days.find(parts, "bcb", DAY, 3)

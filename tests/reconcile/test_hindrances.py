@@ -9,7 +9,7 @@ from conftest import add_source
 from sqlalchemy import update
 from store import made
 
-from receiver.admin import payments, source_removal, sources
+from receiver.admin import payments, source_changes, sources
 from receiver.model import CredentialChangeKind, NotPossible
 from receiver.projection.projector import catch_up
 from receiver.reconcile import hindrances
@@ -57,7 +57,7 @@ REASONS: dict[str, tuple[Callable[[Runtime, SourceRecord], object], str]] = {
         lambda parts, _: sources.disable(parts, WHO, "bcb"),
         "source bcb is disabled; `receiver source enable bcb` enables it",
     ),
-    "removed": (lambda parts, _: source_removal.remove(parts, WHO, "bcb"), "source bcb was removed"),
+    "removed": (lambda parts, _: source_changes.remove(parts, WHO, "bcb"), "source bcb was removed"),
     "spent": (spend, "the limit of bcb, 1 requests, is spent: no request before 2026-03-04 13:00:00 UTC"),
     "blocked": (block, r"the bank of bcb has said to wait \(429\): no request before 2026-03-04 12:05:00 UTC"),
     "leased": (lease, r"a worker is asking about it just now \(its lease ends by 2026-03-04 12:01:00 UTC\)"),
@@ -83,7 +83,7 @@ def test_credentials_that_are_being_changed_are_a_reason(parts: Runtime, known: 
 
 
 @pytest.mark.usefixtures("known")
-@pytest.mark.parametrize("end", [sources.disable, source_removal.remove])
+@pytest.mark.parametrize("end", [sources.disable, source_changes.remove])
 def test_a_payment_that_nobody_named_is_not_written_down_where_nothing_is_asked(
     parts: Runtime, end: Callable[[Runtime, str, str], object]
 ) -> None:

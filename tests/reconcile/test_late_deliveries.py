@@ -23,7 +23,7 @@ from werkzeug.test import TestResponse
 
 from receiver.admin import deliveries as acts
 from receiver.model import NotPossible
-from receiver.reconcile import checks
+from receiver.reconcile import findings
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan, Payment
@@ -425,15 +425,15 @@ def test_a_late_one_that_comes_during_a_check_is_asked_for_once_more(
     """Else nobody would ask again about a payment whose state is final."""
     book(simulator, clock, ("Completed", 0))
     post(parts, BankSigner(clock).sign(deposit(transactionId="FT1")))
-    real, fee = checks._confirm_late, deposit(transactionId="FT1", type="Debit")
+    real, fee = findings._confirm_late, deposit(transactionId="FT1", type="Debit")
 
     def come_in_between(*given: Any) -> None:
         real(*given)
-        monkeypatch.setattr(checks, "_confirm_late", real)
+        monkeypatch.setattr(findings, "_confirm_late", real)
         clock.forward(0.001)
         tell_late(parts, fee)
 
-    monkeypatch.setattr(checks, "_confirm_late", come_in_between)
+    monkeypatch.setattr(findings, "_confirm_late", come_in_between)
     worker.run_once()
     assert sorted(row.late for row in rows(parts, Event)) == [False, True]
 
@@ -452,7 +452,7 @@ main(["worker", "--once"])
 
 
 @pytest.mark.parametrize(
-    ("module", "name", "function"), [("store", "late", "confirm"), ("reconcile", "checks", "_confirm_late")]
+    ("module", "name", "function"), [("store", "late", "confirm"), ("reconcile", "findings", "_confirm_late")]
 )
 def test_a_worker_killed_anywhere_in_a_confirmation_doubles_and_loses_nothing(
     live: Runtime, database_url: str, module: str, name: str, function: str

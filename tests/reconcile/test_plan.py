@@ -16,8 +16,8 @@ from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.plan import PLAN
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import bank_sessions, claims, payments, sources
-from receiver.store.payments import Due, Lease
+from receiver.store import bank_sessions, claims, leases, sources
+from receiver.store.leases import Due, Lease
 from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
 
@@ -33,7 +33,7 @@ def due_for(parts: Runtime, source: SourceRecord, purpose: Purpose, *names: str)
 def claim(parts: Runtime, source_ids: list[int], limit: int = 4, name: str = "a") -> list[Due]:
     lease = Lease(parts.clock(), parts.clock() + timedelta(minutes=2), name)
     with parts.database.write() as connection:
-        return payments.claim_planned(connection, list(PLAN), lease, limit=limit, source_ids=source_ids)
+        return leases.claim_planned(connection, list(PLAN), lease, limit=limit, source_ids=source_ids)
 
 
 def test_of_each_purpose_the_longest_due_comes_first_and_the_rest_in_the_order_of_the_plan(
@@ -49,7 +49,7 @@ def test_of_each_purpose_the_longest_due_comes_first_and_the_rest_in_the_order_o
     due_for(parts, other, Purpose.PERSON, "elsewhere")
     due_for(parts, source, Purpose.LATE, "late")
     with parts.database.read() as connection:
-        assert set(payments.purposes_due(connection, clock())) == set(PLAN)
+        assert set(leases.purposes_due(connection, clock())) == set(PLAN)
     taken = [{due.subject for due in claim(parts, [source.id], name=f"worker {number}")} for number in range(4)]
     assert taken == [
         # One of each, and what is left of the turn goes to the first of them.
@@ -65,7 +65,7 @@ def test_of_each_purpose_the_longest_due_comes_first_and_the_rest_in_the_order_o
 @pytest.mark.usefixtures("source")
 def test_nothing_is_due_where_nothing_is(parts: Runtime) -> None:
     with parts.database.read() as connection:
-        assert payments.purposes_due(connection, parts.clock()) == []
+        assert leases.purposes_due(connection, parts.clock()) == []
     assert Reconciler(parts).check_due() == 0
 
 

@@ -15,9 +15,9 @@ from reconcile.conftest import book, tell_by_rsa, tell_deposit
 from sqlalchemy import update
 from tiny_bank import TinyBank, gives, serving
 
-from receiver.admin import credentials, diagnosis, source_settings
+from receiver.admin import credentials, diagnosis, source_changes
 from receiver.admin import sources as acts
-from receiver.admin.source_settings import NewSettings
+from receiver.admin.source_changes import NewSettings
 from receiver.bank_client.session import BankSession
 from receiver.model import CredentialChangeKind, NotPossible, ReceiverError
 from receiver.runtime import Runtime
@@ -94,8 +94,8 @@ ACTS: list[Callable[[Runtime], Any]] = [
     lambda parts: credentials.permissions(parts, "bcb"),
     lambda parts: credentials.accounts(parts, "bcb"),
     lambda parts: acts.register(parts, WHO, "bcb", "https://receiver.example"),
-    lambda parts: source_settings.change(parts, WHO, "bcb", NewSettings({"encoding": "base64"})),
-    lambda parts: source_settings.change(parts, WHO, "bcb", NewSettings(environment="production")),
+    lambda parts: source_changes.change(parts, WHO, "bcb", NewSettings({"encoding": "base64"})),
+    lambda parts: source_changes.change(parts, WHO, "bcb", NewSettings(environment="production")),
 ]
 
 
@@ -230,7 +230,7 @@ def test_a_change_by_the_command_is_no_tampering(
     parts: Runtime, simulator: Simulator, worker: Worker, clock: StandingClock
 ) -> None:
     book(simulator, clock, ("Completed", 0))
-    source_settings.change(parts, WHO, "bcb", NewSettings({"allowed_addresses": "127.0.0.1"}, environment="production"))
+    source_changes.change(parts, WHO, "bcb", NewSettings({"allowed_addresses": "127.0.0.1"}, environment="production"))
     tell_deposit(parts)
     worker.run_once()
     with parts.database.read() as connection:
@@ -243,7 +243,7 @@ def test_what_cannot_be_set_is_refused_and_changes_nothing(parts: Runtime, sourc
     with parts.database.write() as connection:
         sources.change(connection, source.id, environment="production")
     with pytest.raises(NotPossible, match="receiver source credentials bcb"):
-        source_settings.change(parts, WHO, "bcb", NewSettings({"encoding": "utf8"}))
+        source_changes.change(parts, WHO, "bcb", NewSettings({"encoding": "utf8"}))
     with parts.database.read() as connection:
         found = sources.find(connection, "bcb")
     assert found is not None

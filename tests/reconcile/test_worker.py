@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from receiver.model import Status
 from receiver.projection.projector import catch_up
-from receiver.reconcile import checks, plan
+from receiver.reconcile import checks, findings, plan
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
@@ -371,7 +371,7 @@ def test_an_answer_that_comes_after_the_lease_was_lost_changes_nothing(
     tell_deposit(parts)
     ask = checks.ask
 
-    def ask_slowly(*given: Any) -> checks.Finding:
+    def ask_slowly(*given: Any) -> findings.Finding:
         found = ask(*given)
         clock.forward(parts.settings.lease_seconds + 1)
         monkeypatch.setattr(checks, "ask", ask)
@@ -391,7 +391,7 @@ def test_a_claim_that_comes_during_a_check_is_checked_too(
     tell_deposit(parts)
     ask = checks.ask
 
-    def ask_while_another_comes(*given: Any) -> checks.Finding:
+    def ask_while_another_comes(*given: Any) -> findings.Finding:
         found = ask(*given)
         monkeypatch.setattr(checks, "ask", ask)
         tell(parts, deposit(transactionId="FT1", value={"amount": "3", "currency": "USD"}))
@@ -453,4 +453,4 @@ def test_a_forged_rsa_signature_is_refused_once_the_keys_are_fresh(parts: Runtim
     ],
 )
 def test_what_confirms_a_late_claim(claimed: str | None, status: str, is_confirmed: bool) -> None:
-    assert checks.is_confirmed(Status(claimed) if claimed else None, Status(status)) is is_confirmed
+    assert findings.is_confirmed(Status(claimed) if claimed else None, Status(status)) is is_confirmed

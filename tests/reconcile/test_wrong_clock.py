@@ -22,6 +22,7 @@ from receiver.store import (
     bank_sessions,
     circuits,
     credential_changes,
+    leases,
     payments,
     replays,
     sign_in_failures,
@@ -235,12 +236,12 @@ def test_a_lease_from_the_wrong_clock_is_over(parts: Runtime, ahead: StandingClo
     catch_up(parts.database)
     lease = timedelta(seconds=parts.settings.lease_seconds)
     with parts.database.write() as connection:
-        assert payments.claim_due(connection, now=ahead(), until=ahead() + lease, lease="a", limit=1)
+        assert leases.claim_due(connection, now=ahead(), until=ahead() + lease, lease="a", limit=1)
         connection.execute(update(table_of(Subject)).values(due_at=ahead() - AHEAD))
     put_right(ahead)
     with parts.database.write() as connection:
-        assert payments.claim_due(connection, now=ahead(), until=ahead() + lease, lease="b", limit=1)
-        assert not payments.claim_due(connection, now=ahead(), until=ahead() + lease, lease="c", limit=1)
+        assert leases.claim_due(connection, now=ahead(), until=ahead() + lease, lease="b", limit=1)
+        assert not leases.claim_due(connection, now=ahead(), until=ahead() + lease, lease="c", limit=1)
     assert source.name == "bcb"
 
 

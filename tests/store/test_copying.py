@@ -14,7 +14,7 @@ from receiver.admin.audit import note, verify
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import audit, consumers, copying, holds, schema, signing_secrets, tallies
+from receiver.store import audit, consumers, copying, figures, holds, schema, signing_secrets
 from receiver.store.copying import CopyRefused
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
@@ -88,9 +88,9 @@ def test_a_thousand_events_are_the_same_there(parts: Runtime, other: Runtime) ->
     assert {name for name, number in rows.items() if number} >= {"events", "feed_entries", "search_keys", "checks"}
     assert set(rows) == set(metadata().tables) - {"tallies"}
     with parts.database.read() as here, other.database.read() as there:
-        numbers = tallies.numbers(here, "subjects")
+        numbers = figures.numbers(here, "subjects")
         assert numbers
-        assert sorted(tallies.numbers(there, "subjects")) == sorted(numbers)
+        assert sorted(figures.numbers(there, "subjects")) == sorted(numbers)
     assert copying.later(other.database, rows) == {}
     assert [checked.faults for checked in acts.check(other)] == [()] * len(acts.CHECKS)
 

@@ -11,9 +11,8 @@ from store.made import delivery, event, record
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import payments as stored
-from receiver.store import sources
-from receiver.store.payments import Due, LeaseLost
+from receiver.store import leases, sources
+from receiver.store.leases import Due, LeaseLost
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Subject, table_of
 
@@ -30,15 +29,15 @@ def claim(parts: Runtime, lease: str = "lease", limit: int = 10, subject_id: int
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as connection:
-        return stored.claim_due(connection, now=now, until=until, lease=lease, limit=limit, subject_id=subject_id)
+        return leases.claim_due(connection, now=now, until=until, lease=lease, limit=limit, subject_id=subject_id)
 
 
 def settle(parts: Runtime, due: Due, in_seconds: float | None, **values: str) -> None:
     now = parts.clock()
     next_at = None if in_seconds is None else now + timedelta(seconds=in_seconds)
     with parts.database.write() as connection:
-        stored.locked_state(connection, due)
-        stored.settle(connection, due, now=now, next_at=next_at, values=values)
+        leases.locked_state(connection, due)
+        leases.settle(connection, due, now=now, next_at=next_at, values=values)
 
 
 def rows(parts: Runtime) -> list[Row[tuple[object, ...]]]:
@@ -99,8 +98,8 @@ def test_two_open_claims_on_postgresql_do_not_wait_for_each_other(parts: Runtime
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as one, parts.database.write() as two:
-        first = stored.claim_due(one, now=now, until=until, lease="one", limit=1)
-        second = stored.claim_due(two, now=now, until=until, lease="two", limit=5)
+        first = leases.claim_due(one, now=now, until=until, lease="one", limit=1)
+        second = leases.claim_due(two, now=now, until=until, lease="two", limit=5)
     assert (names(first), names(second)) == (["a"], ["b"])
 
 
@@ -175,7 +174,7 @@ def test_a_lost_lease_writes_nothing(parts: Runtime, source: SourceRecord, clock
     with pytest.raises(LeaseLost, match="payment a was taken over"):
         settle(parts, slow, in_seconds=None, status="rejected")
     with parts.database.write() as connection:
-        stored.put_off(connection, [slow], clock() + timedelta(days=1))
+        leases.put_off(connection, [slow], clock() + timedelta(days=1))
     assert rows(parts) == before
     settle(parts, quick, in_seconds=None, status="completed")
     assert [row.status for row in rows(parts)] == ["completed"]
@@ -195,7 +194,7 @@ def test_what_is_put_off_is_due_then_and_counts_no_attempt(
     tell(parts, source, "a", "b")
     dues = claim(parts)
     with parts.database.write() as connection:
-        stored.put_off(connection, dues, clock() + timedelta(seconds=30))
+        leases.put_off(connection, dues, clock() + timedelta(seconds=30))
     clock.forward(29)
     assert claim(parts) == []
     clock.forward(1)
@@ -208,6 +207,6 @@ def test_one_subject_can_be_asked_for_by_its_number(parts: Runtime, source: Sour
     for due in claim(parts):
         settle(parts, due, in_seconds=None)
     with parts.database.write() as connection:
-        stored.ask_now(connection, second, parts.clock())
+        leases.ask_now(connection, second, parts.clock())
     assert claim(parts, "wrong one", subject_id=first) == []
     assert names(claim(parts, "right one", subject_id=second)) == ["b"]

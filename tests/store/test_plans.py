@@ -29,6 +29,7 @@ from receiver.store import (
     feed,
     figures,
     late,
+    leases,
     payments,
     recoveries,
     refusals,
@@ -37,7 +38,6 @@ from receiver.store import (
     schema,
     search,
     search_index,
-    tallies,
 )
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
@@ -183,7 +183,7 @@ PAYMENTS: dict[str, Query] = {
     "stalled ones of a source and a status": payments_of(stalled=True, names=["often"], statuses=["pending"]),
     "others than stalled ones": payments_of(stalled=False, below=NUMBER // 2),
     "whether any stalls": lambda connection: payments.has_stalled(connection, 1, MIDDLE),
-    "what is due": lambda connection: payments.purposes_due(connection, MIDDLE),
+    "what is due": lambda connection: leases.purposes_due(connection, MIDDLE),
 }
 
 _HOUR = timedelta(hours=1)
@@ -311,7 +311,7 @@ RETENTION: dict[str, Query] = {
 HEALTH: dict[str, Query] = {
     "when a source last called back": lambda connection: events.latest(connection, 1),
     "when a silent source did": lambda connection: events.latest(connection, 4),
-    "what is due at every bank": lambda connection: payments.due_payments(connection, MIDDLE, 200),
+    "what is due at every bank": lambda connection: leases.due_payments(connection, MIDDLE, 200),
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
     "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
     "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE),
@@ -345,7 +345,7 @@ METRICS: dict[str, Query] = {
     "the oldest unconfirmed": figures.oldest_unconfirmed,
     "how far consumers are behind": figures.consumer_lags,
     "current secrets": figures.current_secrets,
-    "how many payments": lambda connection: tallies.numbers(connection, "subjects"),
+    "how many payments": lambda connection: figures.numbers(connection, "subjects"),
 }
 
 QUERIES = {

@@ -11,8 +11,7 @@ from sqlalchemy import func, select
 from store.made import delivery, event, record
 
 from receiver.model import Agreement, ExceptionKind, HeldBack, RetentionKind, Status, Verdict
-from receiver.projection.indexer import index_all
-from receiver.projection.projector import catch_up
+from receiver.projection.projector import catch_up, index_all
 from receiver.retention import policy
 from receiver.retention.run import Run
 from receiver.runtime import Runtime
@@ -24,6 +23,7 @@ from receiver.store import (
     feed,
     holds,
     intake,
+    leases,
     payments,
     replay_selection,
     retention,
@@ -204,7 +204,7 @@ def test_an_event_on_hold_loses_nothing_until_it_is_released(
         for payment in ("FT1", "FT2"):
             found = payments.find(connection, "bcb", "payment", payment)
             assert found is not None
-            payments.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="Done", detail={})
+            leases.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="Done", detail={})
         assert holds.put(connection, held, "a court asks", "cli:ann", clock())
         assert not holds.put(connection, held, "another reason", "cli:bob", clock())
     clock.forward(2 * DAY)
@@ -292,7 +292,7 @@ def test_checks_go_once_the_bank_is_done_with_the_payment(
             found = payments.find(connection, "bcb", "payment", payment)
             assert found is not None
             for _ in range(3):
-                payments.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="?", detail={})
+                leases.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="?", detail={})
     settled("FT1")
     clock.forward(8 * DAY)
     assert run(parts) == {"checks": 3}

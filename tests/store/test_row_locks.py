@@ -13,7 +13,7 @@ from store.made import delivery, event, record
 from receiver.admin import secrets
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import encryption, payments, signing_secrets, sources
+from receiver.store import encryption, leases, signing_secrets, sources
 from receiver.store.database import TRIES, Contended, StoreUnavailable, retried
 from receiver.store.sources import SourceRecord
 from receiver.store.sqlite import BUSY_SECONDS
@@ -54,9 +54,9 @@ def test_a_check_does_not_wait_for_a_payment_that_is_being_asked_about(parts: Ru
     receive(parts, source, "FT1")
     catch_up(parts.database)
     with parts.database.write() as connection:
-        (due,) = payments.claim_due(connection, now=parts.clock(), until=parts.clock(), lease="a", limit=1)
+        (due,) = leases.claim_due(connection, now=parts.clock(), until=parts.clock(), lease="a", limit=1)
         with parts.database.write() as other:
-            payments.add_check(other, due.id, at=parts.clock(), outcome="answered", bank_status=None, detail={})
+            leases.add_check(other, due.id, at=parts.clock(), outcome="answered", bank_status=None, detail={})
 
 
 def test_a_second_writer_about_a_source_does_wait(parts: Runtime, source: SourceRecord) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text, update
 from store.made import delivery, event, record
 from web.rows import rows
 
-from receiver.projection.indexer import index_all
+from receiver.projection.projector import index_all
 from receiver.runtime import Runtime
 from receiver.store import outbox, search, search_index, search_walk
 from receiver.store.search import Wanted

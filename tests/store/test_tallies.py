@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from receiver.model import Agreement, ExceptionKind, Status
 from receiver.runtime import Runtime
-from receiver.store import claims, exceptions, schema, tallies
+from receiver.store import claims, exceptions, figures, schema
 from receiver.store.claims import NewClaim
 from receiver.store.database import Database
 from receiver.store.exceptions import Opened
@@ -26,7 +26,7 @@ COUNTED = {
 def assert_right(database: Database) -> None:
     with database.read() as connection:
         for table, query in COUNTED.items():
-            told = {row[:4]: row.number for row in tallies.numbers(connection, table) if row.number}
+            told = {row[:4]: row.number for row in figures.numbers(connection, table) if row.number}
             assert told == {tuple(row[:4]): row[4] for row in connection.execute(text(query))}, table
 
 
@@ -83,24 +83,24 @@ def test_what_is_rolled_back_is_not_counted(parts: Runtime, source: SourceRecord
         write_and_fail()
     assert_right(parts.database)
     with parts.database.read() as connection:
-        assert not [row for row in tallies.numbers(connection, "subjects") if row.number]
+        assert not [row for row in figures.numbers(connection, "subjects") if row.number]
 
 
 def test_parts_are_put_together_while_others_write(
     parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tallies, "PUT_TOGETHER_ABOVE", 3)
+    monkeypatch.setattr(figures, "PUT_TOGETHER_ABOVE", 3)
 
     def write(worker: int) -> None:
         for number in range(12):
             with parts.database.write() as connection:
                 claims.make_due(connection, [claim(source, worker * 100 + number, parts)])
-            tallies.put_together(parts.database)
+            figures.put_together(parts.database)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, range(4)))
     assert_right(parts.database)
-    tallies.put_together(parts.database)
+    figures.put_together(parts.database)
     assert_right(parts.database)
     with parts.database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM tallies")).scalar_one() <= 3
@@ -140,5 +140,5 @@ def fill(connection: Connection) -> None:
 def test_what_was_there_before_is_counted_by_the_migration(before: Database) -> None:
     schema.upgrade(before, ENCRYPTION)
     with before.read() as connection:
-        assert tallies.numbers(connection, "subjects") == [(7, "payment", "completed", "confirmed", 5)]
+        assert figures.numbers(connection, "subjects") == [(7, "payment", "completed", "confirmed", 5)]
     assert_right(before)

@@ -14,7 +14,7 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import audit, payments
+from receiver.store import audit, leases
 from receiver.store.database import StoreUnavailable
 from receiver.store.tables import Delivery, Subject, table_of
 from receiver.web.schemas.times import rfc3339
@@ -279,7 +279,7 @@ def check(parts: Runtime, clock: StandingClock) -> None:
     catch_up(parts.database)
     with parts.database.write() as connection:
         subject_id = connection.execute(select(table_of(Subject).c.id)).scalar_one()
-        payments.add_check(
+        leases.add_check(
             connection, subject_id, at=clock(), outcome="answered", bank_status="Completed", detail={"status": "x"}
         )
 

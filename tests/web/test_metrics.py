@@ -368,7 +368,7 @@ def test_where_the_database_can_t_be_read_counters_are_told_and_that_it_is_down(
     def fail(*_: Any, **__: Any) -> None:
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr("receiver.admin.figures.tallies.put_together", fail)
+    monkeypatch.setattr("receiver.admin.figures.figures.put_together", fail)
     found = samples(client)
     assert found["receiver_database_up",] == 0
     assert found["receiver_deliveries_total", "", "bcb", "accepted"] == 1

@@ -12,7 +12,7 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import payments
+from receiver.store import leases, payments
 
 pytestmark = pytest.mark.usefixtures("source")
 
@@ -37,15 +37,15 @@ def reconcile(parts: Runtime, payment_id: str, status: str, agreement: str) -> N
     with parts.database.write() as connection:
         row = payments.find(connection, "bcb", "payment", payment_id)
         assert row is not None
-        (due,) = payments.claim_due(
+        (due,) = leases.claim_due(
             connection, now=now, until=now + timedelta(minutes=1), lease=payment_id, limit=1, subject_id=row.id
         )
-        payments.locked_state(connection, due)
-        payments.add_check(
+        leases.locked_state(connection, due)
+        leases.add_check(
             connection, due.id, at=now, outcome="answered", bank_status=status.title(), detail={"fee": "0.10"}
         )
         values = {"status": status, "bank_status": status.title(), "agreement": agreement, "updated_at": now}
-        payments.settle(connection, due, now=now, next_at=None, values=values)
+        leases.settle(connection, due, now=now, next_at=None, values=values)
 
 
 def test_a_payment_is_shown_to_the_letter(

@@ -1,4 +1,4 @@
-"""What a person has to look at: one row for each thing, however often it was opened."""
+"""What a person has to look at, how far people were told of it, and how many rows there are of what metrics tell."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from receiver.model import ExceptionKind, ExceptionState, Severity
-from receiver.store.tables.base import source, time, word
+from receiver.store.tables.base import BigKey, key, shared_source, source, time, word
 
 
 class StaffException(SQLModel, table=True):
@@ -52,3 +52,39 @@ class StaffException(SQLModel, table=True):
     """The `place` that it had when it was opened last: by it the one who opened it knows that it was them."""
     over_at: datetime | None = time(nullable=True)
     """Since when it is no longer so, where that is looked at over and over."""
+
+
+class AlarmProgress(SQLModel, table=True):
+    """Up to which position of the feed one address was told."""
+
+    __tablename__ = "alarm_progress"
+
+    address: str = Field(primary_key=True)
+    """A keyed digest of it: it holds a password."""
+    position: int = Field(sa_type=BigKey)
+    leased_until: datetime | None = time(nullable=True)
+    """While one worker tells it, no other does."""
+    failures: int = 0
+    """Tries in a row that failed."""
+    retry_at: datetime | None = time(nullable=True)
+
+
+class Tally(SQLModel, table=True):
+    """A part of the number of rows of one table that have the same words; all parts together are the number.
+
+    On SQLite there is one part for the same words. On PostgreSQL each writer adds one of its own, so that none waits
+    for another, and from time to time they are put together.
+    """
+
+    __tablename__ = "tallies"
+    __table_args__ = (Index("ix_tallies_words", "counted", "source_id", "kind", "state", "agreement"),)
+
+    id: int = key()
+    counted: str
+    """Which table: `subjects` or `exceptions`."""
+    source_id: int = shared_source()
+    kind: str
+    state: str
+    agreement: str
+    """Of a payment or job; empty elsewhere."""
+    number: int = Field(sa_type=BigKey)

@@ -1,8 +1,9 @@
-"""The people who use the staff pages: who they are, where they are signed in, and how often signing in failed."""
+"""Who uses the staff pages, and who did what: people, their sessions, the audit log."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from receiver.model import Role
@@ -76,3 +77,67 @@ class SignInFailures(SQLModel, table=True):
     """Accounts and addresses share buckets by a keyed digest: nobody can tell whose is whose."""
     failures: int = Field(sa_type=BigInteger)
     failed_at: datetime = time()
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who did what, why and when. The database refuses to change or delete one."""
+
+    __tablename__ = "audit_entries"
+    __table_args__ = (
+        Index("ix_audit_entries_who", "who", "id"),
+        Index("ix_audit_entries_who_what", "who", "what", "id"),
+        Index("ix_audit_entries_what", "what", "id"),
+        Index("ix_audit_entries_at", "at", "id"),
+    )
+
+    id: int = key()
+    at: datetime = time()
+    who: str
+    what: str
+    why: str | None = None
+    about: dict[str, Any] = Field(sa_type=JSON)
+    key: str | None = None
+    """The name of the key that the digest is made with; none in entries of releases that had no key."""
+    digest: str
+    """HMAC-SHA256 (SHA-256 where there is no key) over this entry and the digest before it: a gap or a change shows."""
+
+
+class AuditSubject(SQLModel, table=True):
+    """One thing that an entry of the audit log is about, to find the entries by; derived from `about`."""
+
+    __tablename__ = "audit_subjects"
+    __table_args__ = (Index("ix_audit_subjects_name", "name", "value", "entry_id"),)
+
+    id: int = key()
+    entry_id: int = Field(sa_type=BigKey)
+    """No foreign key: what refuses to change the log is a trigger of its own, and nothing here is proof of anything."""
+    name: str
+    """What it is: `event`, `payment`, `delivery`, `exception`, …"""
+    value: str
+    """Which one."""
+
+
+class AuditHead(SQLModel, table=True):
+    """How many entries the audit log has, and which is the newest: one row."""
+
+    __tablename__ = "audit_head"
+
+    id: int = Field(sa_column=Column(BigKey, primary_key=True, autoincrement=False))
+    entries: int = Field(sa_type=BigInteger)
+    digest: str | None = None
+    """Of the newest entry."""
+    key: str
+    """The name of the key that `mac` is made with."""
+    mac: str
+    """HMAC-SHA256 over number and digest."""
+
+
+class AuditKey(SQLModel, table=True):
+    """A key that the audit log's digests are made with."""
+
+    __tablename__ = "audit_keys"
+
+    name: str = Field(primary_key=True)
+    """The beginning of the key's own SHA-256."""
+    sealed: bytes = Field(sa_type=LargeBinary)
+    created_at: datetime = time()

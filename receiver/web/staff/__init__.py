@@ -13,17 +13,15 @@ from receiver.web.staff.browser import HEADERS, ROOT, Browser, is_page
 from receiver.web.staff.consumers import Consumers
 from receiver.web.staff.days import Days
 from receiver.web.staff.deliveries import Deliveries
-from receiver.web.staff.event import Event
-from receiver.web.staff.events import Events
+from receiver.web.staff.events import Event, Events
 from receiver.web.staff.exceptions import Exceptions
 from receiver.web.staff.forms import FormTokens
-from receiver.web.staff.openid import OpenId
 from receiver.web.staff.overview import Overview
 from receiver.web.staff.payments import Payments
 from receiver.web.staff.people import People
 from receiver.web.staff.rendering import Site
 from receiver.web.staff.replays import Replays
-from receiver.web.staff.sign_in import SignIn
+from receiver.web.staff.sign_in import OpenId, SignIn
 from receiver.web.staff.sources import Sources
 
 FOR_A_YEAR = "public, max-age=31536000, immutable"

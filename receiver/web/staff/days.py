@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from flask import Response
 
-from receiver.admin import day_verification
+from receiver.admin import day_lines, day_verification
 from receiver.admin import days as acts
 from receiver.admin.days import Day
 from receiver.admin.names import Names
@@ -102,7 +102,7 @@ class Days:
         categories = [DayCategory(word) for word in lists.several("category", CATEGORIES)]
         place = lists.number("place") or 0
         found = acts.find(self._runtime, source, day, version)
-        lines = acts.lines(self._runtime, found, categories, place=place, limit=lists.PAGE + 1)
+        lines = day_lines.lines(self._runtime, found, categories, place=place, limit=lists.PAGE + 1)
         return render(
             "day.html",
             f"{source}, {day}",
@@ -121,7 +121,7 @@ class Days:
         )
 
     def _shown(self, visitor: Visitor, lines: Sequence[DayLine]) -> Sequence[DayLine]:
-        return lines if visitor.payloads else [acts.masked(line) for line in lines]
+        return lines if visitor.payloads else [day_lines.masked(line) for line in lines]
 
     @Page("GET /days/<source>/<date>/lines.csv")
     def csv(self, visitor: Visitor, source: str, date: str) -> Response:
@@ -131,8 +131,8 @@ class Days:
 
         def lines() -> Iterator[str]:
             yield spreadsheet.line(COLUMNS)
-            for line in acts.every_line(self._runtime, found, categories):
-                shown = line if visitor.payloads else acts.masked(line)
+            for line in day_lines.every_line(self._runtime, found, categories):
+                shown = line if visitor.payloads else day_lines.masked(line)
                 yield spreadsheet.line(getattr(shown, name) for name in COLUMNS)
 
         return file_of(lines(), "text/csv; charset=utf-8", f"{source}-{date}.csv")

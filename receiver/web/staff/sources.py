@@ -2,10 +2,10 @@
 
 from flask import Response
 
-from receiver.admin import health, refusals, source_settings
+from receiver.admin import health, refusals, source_changes
 from receiver.admin import sources as acts
 from receiver.admin.sessions import Visitor
-from receiver.admin.source_settings import NewSettings
+from receiver.admin.source_changes import NewSettings
 from receiver.model import Role
 from receiver.runtime import Runtime
 from receiver.web.staff.forms import field
@@ -68,7 +68,7 @@ class Sources:
         key, value = field("key"), field("value", needed=False)
         new = NewSettings(options={key: value}) if value else NewSettings(unset=[key])
         return done(
-            lambda: source_settings.change(self._runtime, visitor.who, name, new),
+            lambda: source_changes.change(self._runtime, visitor.who, name, new),
             url("sources", name),
             f"{key} is {'set' if value else 'unset'}. All processes use it within a second.",
         )

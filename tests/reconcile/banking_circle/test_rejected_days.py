@@ -7,7 +7,7 @@ import pytest
 from banking_circle import state, tell
 from conftest import KEY, StandingClock
 
-from receiver.admin import days
+from receiver.admin import day_lines, days
 from receiver.model import DayState
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -48,7 +48,7 @@ def test_a_rejection_that_was_told_is_agreed_though_the_lack_of_funds_was_not(
     work(worker, clock, 61, 7 * 60, 16)
     found = days.find(parts, "bc", date(2026, 3, 5))
     assert found.state == DayState.CLOSED
-    lines = {line.payment_id: line for line in days.every_line(parts, found)}
+    lines = {line.payment_id: line for line in day_lines.every_line(parts, found)}
     assert {name: str(line.category) for name, line in lines.items()} == {"told": "agreed", "never told": "recovered"}
     for name, line in lines.items():
         assert state(parts, str(name))["status"] == line.our_status == "rejected"

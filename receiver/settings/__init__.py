@@ -1,17 +1,14 @@
 """What an operator sets: environment variables, read from `.env` too (the environment wins)."""
 
-import base64
-import binascii
 import hashlib
 import ipaddress
 import os
 import re
-import ssl
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from tempfile import NamedTemporaryFile, gettempdir
+from tempfile import gettempdir
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
@@ -27,18 +24,11 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from receiver.model import ReceiverError, Role, Severity
-from receiver.signing.pem import is_bare_pem, pem_blocks
+from receiver.settings.values import HOST, PATH, check_key, check_pair, read_ages, read_amounts, socket_path
+from receiver.settings.values import UNIX as UNIX
+from receiver.settings.values import load_pair as load_pair
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-KEY_BYTES = 32
-
-_PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)*")
-_HOST = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-
-UNIX = "unix:"
-UNIX_PATH_BYTES_MAX = 107
-"""Linux's limit on the name of a socket, see unix(7)."""
 
 
 class SettingsError(ReceiverError):
@@ -174,12 +164,12 @@ class Settings(BaseSettings):
     @classmethod
     def _read_bind(cls, value: str) -> str:
         if value.startswith(UNIX):
-            return _socket_path(value)
+            return socket_path(value)
         bare = value[1:-1] if value.startswith("[") and value.endswith("]") else value
         try:
             address = ipaddress.ip_address(bare)
         except ValueError:
-            if not _HOST.fullmatch(value):
+            if not HOST.fullmatch(value):
                 raise ValueError("no address; the port stands in PORT") from None
             return value
         return f"[{address}]" if address.version == 6 else str(address)
@@ -189,7 +179,7 @@ class Settings(BaseSettings):
     def _read_keys(cls, value: Any) -> Any:
         keys = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
         for key in keys:
-            _check_key(key)
+            check_key(key)
         return keys
 
     @field_validator("trusted_proxies", mode="before")
@@ -207,7 +197,7 @@ class Settings(BaseSettings):
     @classmethod
     def _read_prefix(cls, value: str) -> str:
         prefix = value.rstrip("/")
-        if not _PATH.fullmatch(prefix):
+        if not PATH.fullmatch(prefix):
             raise ValueError("not a path in the sense of RFC 3986")
         return prefix
 
@@ -225,13 +215,13 @@ class Settings(BaseSettings):
     @field_validator("severity_amounts")
     @classmethod
     def _check_amounts(cls, value: str) -> str:
-        _read_amounts(value)
+        read_amounts(value)
         return value
 
     @field_validator("severity_ages")
     @classmethod
     def _check_ages(cls, value: str) -> str:
-        _read_ages(value)
+        read_ages(value)
         return value
 
     @field_validator("database_url")
@@ -261,7 +251,7 @@ class Settings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("RECEIVER_TLS_CERTIFICATE and RECEIVER_TLS_KEY go together: set both or neither")
         if self.tls_certificate is not None and self.tls_key is not None:
-            _check_pair(self.tls_certificate, self.tls_key)
+            check_pair(self.tls_certificate, self.tls_key)
         if (self.oidc_issuer is None, self.oidc_issuer is None) != (
             self.oidc_client_id is None,
             self.oidc_client_secret is None,
@@ -280,12 +270,12 @@ class Settings(BaseSettings):
     @property
     def severity_amounts_read(self) -> list[tuple[Severity, str, Decimal]]:
         """From which amount on something presses how much; the currency is empty where it is meant for all others."""
-        return _read_amounts(self.severity_amounts)
+        return read_amounts(self.severity_amounts)
 
     @property
     def severity_ages_read(self) -> list[tuple[Severity, timedelta]]:
         """For how long something has been open to press how much."""
-        return _read_ages(self.severity_ages)
+        return read_ages(self.severity_ages)
 
     @property
     def metrics_directories(self) -> list[Path]:
@@ -312,74 +302,6 @@ class Settings(BaseSettings):
         """Where it listens, as a person on this machine would open it; a socket as nginx names it."""
         scheme = "https" if self.tls_certificate else "http"
         return f"{scheme}://{self.listens_at}" + (":" if self.is_unix_socket else "")
-
-
-_AMOUNT = re.compile(r"(high|medium)(?::([A-Z]{3}))?=([0-9]{1,15}(?:\.[0-9]{1,4})?)")
-_AGE = re.compile(r"(high|medium)=([0-9]{1,8})")
-AGE_SECONDS_MAX = 365 * 86400
-
-
-def _read_amounts(text: str) -> list[tuple[Severity, str, Decimal]]:
-    found = [_AMOUNT.fullmatch(part.strip()) for part in text.split(",") if part.strip()]
-    read = [(Severity(each[1]), each[2] or "", Decimal(each[3])) for each in found if each]
-    if len(read) != len(found):
-        raise ValueError("not SEVERITY=AMOUNT or SEVERITY:CURRENCY=AMOUNT")
-    if len({row[:2] for row in read}) != len(read):
-        raise ValueError("one is given twice")
-    return read
-
-
-def _read_ages(text: str) -> list[tuple[Severity, timedelta]]:
-    found = [_AGE.fullmatch(part.strip()) for part in text.split(",") if part.strip()]
-    read = [(Severity(each[1]), int(each[2])) for each in found if each]
-    if len(read) != len(found) or any(seconds > AGE_SECONDS_MAX for _, seconds in read):
-        raise ValueError("not SEVERITY=SECONDS")
-    if len({level for level, _ in read}) != len(read):
-        raise ValueError("one is given twice")
-    return [(level, timedelta(seconds=seconds)) for level, seconds in read]
-
-
-def _check_key(key: str) -> None:
-    try:
-        size = len(base64.b64decode(key, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("not URL-safe Base64") from error
-    if size != KEY_BYTES:
-        raise ValueError(f"a key has {size} bytes")
-
-
-def _check_pair(certificate: Path, key: Path) -> None:
-    try:
-        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), certificate, key)
-    except OSError as error:
-        text = "RECEIVER_TLS_CERTIFICATE and RECEIVER_TLS_KEY are wrong; they take: a PEM certificate and its key"
-        raise ValueError(f"{text}, both readable, the key not encrypted") from error
-
-
-def load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Load a certificate and its key, in PEM, with whatever else stands in the files, such as a byte-order mark.
-
-    Raises:
-        OSError: they can't be read, or do not fit together (`ssl.SSLError`).
-    """
-    # With an empty password, an encrypted key is an error instead of a question at the terminal.
-    if is_bare_pem(certificate.read_bytes()) and is_bare_pem(key.read_bytes()):
-        context.load_cert_chain(certificate, key, password="")
-        return
-    # OpenSSL reads files alone; this one is for this user, and gone as soon as it was read.
-    with NamedTemporaryFile() as file:
-        file.write(pem_blocks(key.read_bytes()) + pem_blocks(certificate.read_bytes()))
-        file.flush()
-        context.load_cert_chain(file.name, password="")
-
-
-def _socket_path(value: str) -> str:
-    path = re.sub(r"^unix:(//)?", "", value)
-    if not path.startswith("/") or path.endswith("/") or "\0" in path:
-        raise ValueError("no absolute path of a socket")
-    if len(path.encode()) > UNIX_PATH_BYTES_MAX:
-        raise ValueError(f"a socket's path has up to {UNIX_PATH_BYTES_MAX} bytes")
-    return f"{UNIX}{path}"
 
 
 def environment_name(field: str) -> str:
