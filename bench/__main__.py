@@ -10,7 +10,7 @@ from typing import Any
 
 from servers import ROOT
 
-from bench import arguments, feed, machine, plot, report, sections, settings, signed
+from bench import arguments, feed, growth, machine, plot, report, sections, settings, signed
 from bench.contestants import SQLITE, given_to
 from bench.load import Generator, Shape
 from bench.rounds import Contest
@@ -28,7 +28,7 @@ def main() -> None:
     wanted = [
         part for name in given.only.split(",") for part in (arguments.CALLBACKS if name == "callbacks" else (name,))
     ]
-    if unknown := set(wanted) - {*arguments.CALLBACKS, "feed"}:
+    if unknown := set(wanted) - {*arguments.CALLBACKS, "feed", "growth"}:
         sys.exit(f"there is no section {', '.join(sorted(unknown))}")
     stands_in_the_way = None if given.raw else machine.obstacle()
     if stands_in_the_way:
@@ -41,6 +41,8 @@ def main() -> None:
             write(given.write, text, plot.svg(raw))
     if "feed" in wanted and not given.raw:
         feed.main()
+    if "growth" in wanted:
+        growth.main(given)
 
 
 def measure(given: Namespace, wanted: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from bench import growth
 from bench.field import CONTESTANTS
 from bench.sections import EVENTS
 
@@ -12,13 +13,19 @@ CALLBACKS = ("closed", "fresh", "fixed", "seventy", "slow", "projection", "memor
 def full() -> Namespace:
     """Read that of `make bench`."""
     parser = ArgumentParser(prog="python -m bench")
-    sections = f"comma-separated: {', '.join(CALLBACKS)}; callbacks, which is all of these; feed"
+    sections = f"comma-separated: {', '.join(CALLBACKS)}; callbacks, which is all of these; feed; growth"
     parser.add_argument("--only", default="callbacks,feed", metavar="SECTIONS", help=sections)
     parser.add_argument("--events", type=int, default=EVENTS, help="so many for the section memory")
     parser.add_argument(
         "--write", type=Path, metavar="FILE.md", help="put the tables between its marks, a plot beside it"
     )
     parser.add_argument("--from", dest="raw", type=Path, metavar="FILE.json", help="show these raw results again")
+    parser.add_argument("--sizes", default=",".join(map(str, growth.SIZES)), help="payments, for the section growth")
+    parser.add_argument("--databases", default=",".join(growth.KINDS), help="for the section growth")
+    parser.add_argument(
+        "--minutes", type=float, default=60, help="growth begins no part of its work after so many; it goes on later"
+    )
+    parser.add_argument("--forget", action="store_true", help="delete what growth has left below var/bench/growth")
     _add_common(parser)
     return parser.parse_args()
 

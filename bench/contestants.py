@@ -52,7 +52,7 @@ def count(url: str, table: str) -> Callable[[], int]:
         engine = create_engine(url)
         try:
             with engine.connect() as connection:
-                return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())  # noqa: S608
+                return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
         finally:
             engine.dispose()
 

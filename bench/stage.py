@@ -127,6 +127,11 @@ class Serving:
     beside: int | None = None
     """The process that works beside it, if any."""
 
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
     def cpu(self) -> float:
         """CPU seconds that its processes, and the one beside it, have used so far."""
         return cpu_seconds(self.pid) + (0.0 if self.beside is None else cpu_seconds(self.beside))
