@@ -313,13 +313,17 @@ class Receiver:
             with suppress(ProcessLookupError):
                 resource.prlimit(number, resource.RLIMIT_FSIZE, limits)
 
-    def memory_bytes(self) -> int | None:
-        """Return how much memory all processes hold, pages that they share counted once (PSS); None where unknown."""
-        found = [size for number in self._family() if (size := _memory(number)) is not None]
-        return sum(found) or None
+    def memory_bytes(self) -> tuple[int, int] | None:
+        """Return how much memory the processes that answer hold, and the worker; None where that is unknown.
 
-    def _family(self) -> list[int]:
-        running = [process.pid for process in list(self._running.values()) if process.poll() is None]
+        Pages that processes share are counted once (PSS).
+        """
+        web, worker = (sum(map(_memory, self._family([what]))) for what in ("web", "worker"))
+        return (web, worker) if web + worker else None
+
+    def _family(self, what: Sequence[str] = ("web", "worker")) -> list[int]:
+        found = [self._running[each] for each in what if each in self._running]
+        running = [process.pid for process in found if process.poll() is None]
         return [*running, *(child for number in running for child in _children(number))]
 
     def _keep_running(self) -> None:
@@ -362,9 +366,9 @@ def _children(pid: int) -> list[int]:
         return []
 
 
-def _memory(pid: int) -> int | None:
+def _memory(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), None)
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)

@@ -65,8 +65,8 @@ class Outcome:
     answers: list[Answer] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     happened: list[Happened] = field(default_factory=list)
-    memory: list[tuple[float, int]] = field(default_factory=list)
-    """Bytes that the receiver's processes held, by the seconds since the start."""
+    memory: list[tuple[float, int, int]] = field(default_factory=list)
+    """By the seconds since the start, bytes that the processes that answer held, and the worker."""
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     open: int = 0
@@ -173,9 +173,9 @@ class _Rehearsed:
             now = self._traffic.now()
             self._director.start_due(now)
             if now >= self._memory_due:
-                size = self._stage.receiver.memory_bytes()
-                if size is not None:
-                    self._outcome.memory.append((now, size))
+                sizes = self._stage.receiver.memory_bytes()
+                if sizes is not None:
+                    self._outcome.memory.append((now, *sizes))
                 self._memory_due = now + max(0.5, self._plan.seconds / 300)
             self._progress(now, ", ".join(self._director.acting) or what)
             time.sleep(POLL_SECONDS)
@@ -311,7 +311,7 @@ def _interrupted_once() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def memory_over_day(samples: list[tuple[float, int]]) -> tuple[int, int, int] | None:
+def memory_over_day(samples: list[tuple[float, int, int]]) -> tuple[int, int, int] | None:
     """Return what was held at first, in the middle and at last, as medians; none where there are few samples.
 
     These are the second, sixth and last tenth of the time: at night before any load, behind the morning's, and at the
@@ -321,7 +321,7 @@ def memory_over_day(samples: list[tuple[float, int]]) -> tuple[int, int, int] | 
         return None
     tenth = len(samples) // 10
     first, middle, last = (
-        statistics.median(size for _, size in samples[begins : begins + tenth])
+        statistics.median(web + worker for _, web, worker in samples[begins : begins + tenth])
         for begins in (tenth, 5 * tenth, len(samples) - tenth)
     )
     return int(first), int(middle), int(last)

@@ -70,7 +70,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "restarts": outcome.restarts,
         "memory": dict(zip(("first_bytes", "middle_bytes", "last_bytes"), memory, strict=True)),
         "quarters": _quarters(outcome),
-        "memory_over_time": [[round(at, 1), size] for at, size in outcome.memory],
+        "memory_over_time": [[round(at, 1), web, worker] for at, web, worker in outcome.memory],
         "log": outcome.log.splitlines()[-LOG_LINES:],
     }
 
@@ -267,7 +267,9 @@ def _lines(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> Drawn:
 
 
 def _memory(samples: Sequence[Sequence[float]], day: float) -> Drawn:
-    most = max([1.0, *(size for _, size in samples)]) * 1.1
-    points = [f"{_x(at / day)} {_y(size / most)}" for at, size in samples if at <= day]
-    path = f"M{'L'.join(points)}" if points else ""
-    return Drawn([("memory", path)], [(_y(share), f"{most * share / 2**20:.0f} MB") for share in (0, 0.5, 1)])
+    most = max([1.0, *(size for row in samples for size in row[1:])]) * 1.1
+    shapes = []
+    for column, name in enumerate(("web", "worker"), start=1):
+        points = [f"{_x(row[0] / day)} {_y(row[column] / most)}" for row in samples if row[0] <= day]
+        shapes.append((name, f"M{'L'.join(points)}" if points else ""))
+    return Drawn(shapes, [(_y(share), f"{most * share / 2**20:.0f} MB") for share in (0, 0.5, 1)])

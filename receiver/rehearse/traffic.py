@@ -23,7 +23,7 @@ from receiver.rehearse.day import Planned
 from receiver.rehearse.place import call
 from receiver.simulator.sender import Attempt, Sender
 
-THREADS = 48
+THREADS = 160
 """So many callbacks are under way at once at most; where the receiver is slower, banks would open more connections."""
 
 TIMEOUT_SECONDS = 10.0

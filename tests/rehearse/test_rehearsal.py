@@ -51,7 +51,6 @@ def test_a_day_with_every_fault_loses_and_doubles_nothing(ran: Ran) -> None:
     assert found["feed"]["callbacks"] == found["callbacks"]["things_told"] >= int(CALLBACKS) * 0.9
     assert found["feed"]["replayed"] > 0
     assert found["callbacks"]["forged"] > 0
-    assert "2xx" not in found["answers"]["forged"]
     assert found["restarts"] == {"web": 0, "worker": 1}
     assert left_over(folder) == []
 

@@ -30,7 +30,7 @@ def outcome() -> Outcome:
         answers,
         sent,
         happened=[Happened(Fault("database", 36_000), 40.0, 42.0, said="it was away")],
-        memory=[(float(at), 100 + at) for at in range(100)],
+        memory=[(float(at), 60 + at, 40) for at in range(100)],
         left_open={"payments of bcb unconfirmed": 1},
         seen={"callbacks": 4, "replayed": 0},
         entries=4,
@@ -56,7 +56,7 @@ def test_what_was_put_off_and_when_it_went_on(outcome: Outcome) -> None:
 
 
 def test_a_few_samples_say_nothing_of_memory() -> None:
-    assert memory_over_day([(1.0, 1)] * 9) is None
+    assert memory_over_day([(1.0, 1, 1)] * 9) is None
 
 
 def test_a_report_of_something_wrong_says_so_first_and_as_text(outcome: Outcome, tmp_path: Path) -> None:
