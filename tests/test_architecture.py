@@ -75,7 +75,7 @@ EXAMPLES = {"examples", "filter"}
 """Arguments with examples of what a user has, such as a source that is called as its bank."""
 
 MODULES_AT_TOP_MAX = 6
-FILES_MAX = 390
+FILES_MAX = 400
 """200 when the house was built; a capability may add the files that each tell one thing of its own."""
 SIMULATOR_FILES_MAX = 50
 

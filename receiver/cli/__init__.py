@@ -45,6 +45,10 @@ MODULES = {
     ),
     "jobs": ("receiver.cli.payments", "Look at jobs, and ask the bank about one."),
     "payments": ("receiver.cli.payments", "Look at payments, and ask the bank about one."),
+    "rehearse": (
+        "receiver.cli.rehearse",
+        "Rehearse a day in minutes: callbacks and faults against a throw-away receiver on this machine, and a report.",
+    ),
     "replay": ("receiver.cli.replays", "Plan, run and watch replays."),
     "retention": (
         "receiver.cli.retention",

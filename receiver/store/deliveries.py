@@ -73,6 +73,32 @@ def find(connection: Connection, delivery_id: str) -> DeliveryRecord | None:
     return fetch_one(connection, DeliveryRecord, _all().where(_deliveries.c.id == delivery_id))
 
 
+class Outline(NamedTuple):
+    """When a delivery came (UTC), how large it was, and the types of the events that it told first."""
+
+    received_at: datetime
+    verdict: Verdict
+    body_bytes: int
+    types: tuple[str, ...]
+
+
+def outlines(connection: Connection, source_id: int, begins: datetime, ends: datetime) -> list[Outline]:
+    """Return what a source's deliveries of a time (up to `ends`, exclusive) were like, oldest first; no content."""
+    query = (
+        select(_deliveries.c.id, _deliveries.c.received_at, _deliveries.c.verdict, _deliveries.c.body_bytes)
+        .add_columns(_events.c.type)
+        .outerjoin_from(_deliveries, _events, _events.c.delivery_id == _deliveries.c.id)
+        .where(_deliveries.c.source_id == source_id, _deliveries.c.id >= lowest_id("dlv", begins))
+        .where(_deliveries.c.received_at >= begins, _deliveries.c.received_at < ends)
+        .order_by(_deliveries.c.id, _events.c.id)
+    )
+    found: dict[str, Outline] = {}
+    for row in connection.execute(query):
+        known = found.get(row.id) or Outline(row.received_at, row.verdict, row.body_bytes, ())
+        found[row.id] = known._replace(types=(*known.types, row.type)) if row.type else known
+    return list(found.values())
+
+
 def latest_genuine(connection: Connection, source_id: int, *, since: datetime) -> datetime | None:
     """Return when the latest genuine delivery of a source came, where that is not before `since`.
 

@@ -1,0 +1,1 @@
+"""`receiver rehearse`: a day of callbacks in minutes, against a throw-away receiver, with faults amid it."""

@@ -1,0 +1,168 @@
+"""Where a rehearsal may take place: on this machine alone, in a database of its own, of which nothing is left."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict
+
+from receiver.cli import main
+from receiver.rehearse import place
+from receiver.rehearse.faults import Fault, length_seconds
+from receiver.rehearse.place import NotLoopback, PlaceUnusable, PostgresDatabase
+
+ELSEWHERE = [
+    "postgresql://receiver@db.example/postgres",
+    "postgresql+psycopg://receiver@192.0.2.7/postgres",
+    "postgresql://receiver@0.0.0.0/postgres",
+    "postgresql://127.0.0.1,192.0.2.7/postgres",
+    "postgresql://127.0.0.1/postgres?hostaddr=192.0.2.7",
+    "postgresql://[2001:db8::7]/postgres",
+    "postgresql:///postgres?service=live",
+    "postgresql:///postgres",
+]
+
+HERE = [
+    "postgresql://receiver@127.0.0.1:5432/postgres",
+    "postgresql+psycopg://receiver@localhost/postgres",
+    "postgresql://receiver@[::1]/postgres",
+    "postgresql:///postgres?host=/run/postgresql",
+    "sqlite:////srv/copy.db",
+]
+
+
+@pytest.mark.parametrize("url", HERE)
+def test_what_is_on_this_machine_is_taken(url: str) -> None:
+    place.check_database(url)
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+def test_what_is_elsewhere_is_refused(url: str) -> None:
+    with pytest.raises(NotLoopback):
+        place.check_database(url)
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize("option", ["--database=postgresql --database-url", "--day=2026-03-04 --from-database"])
+def test_the_command_refuses_what_is_elsewhere_before_it_does_anything(option: str, url: str) -> None:
+    ended = CliRunner().invoke(main, ["rehearse", "--to", "never", *option.split(), url])
+    assert ended.exit_code == 1
+    assert "Error: " in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not Path("never").exists()
+
+
+WRONG_USE: list[tuple[list[str], str]] = [
+    (["--fault", "earthquake"], "'earthquake' is no kind of fault; there are retention, forgeries"),
+    (["--fault", "kill@25:00"], "'25:00' is no hour such as 10:30"),
+    (["--fault", "kill@"], "'' is no hour"),
+    (["--fault", "kill", "--no-faults"], "leave --all-faults and --no-faults out"),
+    (["--database", "postgresql"], "--database-url go together"),
+    (["--database-url", "postgresql://127.0.0.1/x"], "--database-url go together"),
+    (["--database", "postgresql", "--database-url", "postgresql://u:p@127.0.0.1/x"], "a password on the command line"),
+    (["--from-database", "sqlite:///x.db"], "--from-database needs --day"),
+    (["--day", "2026-03-04"], "give --from-database"),
+    (["--source", "bcb"], "give --from-database"),
+    (
+        ["--from-database", "sqlite:///x.db", "--day", "2026-03-04", "--callbacks", "5"],
+        "--callbacks is for a made-up day",
+    ),
+    (["--minutes", "0"], "--minutes"),
+    (["--folder", "nowhere"], "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), WRONG_USE)
+def test_wrong_use_is_2_and_says_why(words: list[str], said: str) -> None:
+    ended = CliRunner().invoke(main, ["rehearse", *words])
+    assert ended.exit_code == 2
+    assert said in ended.stderr
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Any) -> None:
+    url = f"sqlite:///{tmp_path}/none.db"
+    ended = CliRunner().invoke(main, ["rehearse", "--from-database", url, "--day", "2026-03-04"])
+    assert ended.exit_code == 1
+    assert "none.db" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "at"), [("kill@00:00", 0), ("database@10:30", 37_800), ("bank-down@23:59", 86_340), ("rotation", 50_400)]
+)
+def test_a_fault_is_written_as_kind_and_hour(text: str, at: float) -> None:
+    assert Fault.parse(text) == Fault(text.partition("@")[0], at)
+
+
+def test_a_fault_lasts_for_a_thirtieth_within_bounds() -> None:
+    assert [length_seconds(seconds) for seconds in (30, 300, 86_400)] == [2, 10, 30]
+
+
+def test_nothing_of_another_receiver_reaches_the_rehearsal(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    for name in ("RECEIVER_ALERT_URLS", "BCB_CLIENT_ID", "PGHOSTADDR", "PGSERVICE", "https_proxy", "PORT"):
+        monkeypatch.setenv(name, "elsewhere")
+    monkeypatch.setenv("PGPASSFILE", "mine")
+    served = place.Receiver(tmp_path, "sqlite:///x.db", 1).environment
+    assert "elsewhere" not in served.values()
+    assert served["PGPASSFILE"] == "mine"
+    assert served["RECEIVER_BIND"] == "127.0.0.1"
+
+
+@pytest.fixture
+def role(postgres: str) -> Iterator[Callable[[str], str]]:
+    """Makes a role that is no superuser; the URL of the server as this role sees it."""
+    made: list[str] = []
+
+    def make(may: str) -> str:
+        made.append(f"receiver_rehearsal_{may.lower()}_{os.getpid()}")
+        execute(postgres, f"CREATE ROLE {made[-1]} LOGIN {may}")
+        parts = {name: text for name, text in conninfo_to_dict(postgres).items() if name in ("host", "port")}
+        return f"postgresql://{made[-1]}@/postgres?{urlencode(parts)}"
+
+    yield make
+    for name in made:
+        execute(postgres, f"DROP ROLE {name}")
+
+
+def execute(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def databases(url: str) -> set[str]:
+    """Those of rehearsals."""
+    with psycopg.connect(url) as connection:
+        names = {row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()}
+    return {name for name in names if name.startswith("receiver_rehearsal_")}
+
+
+def test_a_postgresql_database_of_its_own_comes_goes_away_and_is_dropped(
+    postgres: str, role: Callable[[str], str]
+) -> None:
+    before = databases(postgres)
+    made = PostgresDatabase(role("CREATEDB"))
+    address = made.url.replace("postgresql+psycopg://", "postgresql://")
+    try:
+        assert len(databases(postgres) - before) == 1
+        with psycopg.connect(address) as held:
+            held.execute("CREATE TABLE a (b int)")
+            held.commit()
+            with made.gone():
+                with pytest.raises(psycopg.OperationalError):
+                    held.execute("SELECT 1")
+                with pytest.raises(psycopg.OperationalError):
+                    psycopg.connect(address)
+        psycopg.connect(address).close()
+    finally:
+        made.drop()
+    assert databases(postgres) == before
+
+
+def test_who_may_make_no_database_is_said_so(role: Callable[[str], str]) -> None:
+    with pytest.raises(PlaceUnusable, match="PostgreSQL refused CREATE DATABASE: permission denied"):
+        PostgresDatabase(role("NOCREATEDB"))
