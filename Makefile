@@ -34,6 +34,7 @@ coverage: .venv/.complete ## Run the tests of our own processes on SQLite; below
 
 fuzz: .venv/.complete ## Try what was never tried against parsers, verifiers and the HTTP edge, for MINUTES=10 (ARGS='tests/fuzz' for a part)
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(or $(MINUTES),10) -n 2 --dist loadfile $(ARGS)
+
 drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
 
@@ -51,7 +52,8 @@ format: .venv/.complete ## Format the code
 
 lock: ## Write requirements.lock (production) and requirements-dev.lock (tests and linters besides) anew (needs `uv`)
 	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --group dev --extra simulator --extra oidc --extra alerts --constraint requirements.lock --output-file requirements-dev.lock \
+	$(COMPILE) --group dev --extra simulator --extra oidc --extra alerts --extra tracing --constraint requirements.lock \
+		--output-file requirements-dev.lock \
 		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
 clean: ## Remove what the set-up made, but never .env or var/
