@@ -11,7 +11,7 @@ export PORT ?= 8000
 # Where it is set, each of the hundreds of processes that the tests start compiles the whole code anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run demo test coverage drills bench lint format lock clean
+.PHONY: help setup run demo test coverage fuzz drills bench lint format lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ coverage: .venv/.complete ## Run the tests of our own processes on SQLite; below
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term -k "not postgresql" \
 		--ignore tests/drills --ignore tests/server $(ARGS)
 
+fuzz: .venv/.complete ## Try what was never tried against parsers, verifiers and the HTTP edge, for MINUTES=10 (ARGS='tests/fuzz' for a part)
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(or $(MINUTES),10) -n 2 --dist loadfile $(ARGS)
+
 drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
 	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
 
@@ -49,7 +52,8 @@ format: .venv/.complete ## Format the code
 
 lock: ## Write requirements.lock (production) and requirements-dev.lock (tests and linters besides) anew (needs `uv`)
 	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --group dev --extra simulator --extra oidc --extra alerts --constraint requirements.lock --output-file requirements-dev.lock \
+	$(COMPILE) --group dev --extra simulator --extra oidc --extra alerts --extra tracing --constraint requirements.lock \
+		--output-file requirements-dev.lock \
 		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
 clean: ## Remove what the set-up made, but never .env or var/

@@ -2,11 +2,12 @@
 
 import errno
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from receiver.metrics.base import NOTHING, Counters
+from receiver.metrics.base import NO_TRACES, NOTHING, Counters, Traces, traces_wanted
 from receiver.settings import Settings, SettingsError, wrong
 from receiver.store.database import Database
 from receiver.store.encryption import Encryption
@@ -31,6 +32,7 @@ class Runtime:
     encryption: Encryption
     clock: Clock = utc_now
     counters: Counters = NOTHING
+    traces: Traces = NO_TRACES
 
     @property
     def severities(self) -> Severities:
@@ -66,3 +68,23 @@ def counting(started: Runtime) -> Runtime:
         raise SettingsError(wrong("metrics_directory", str(error)))
     log.warning("the counters of /metrics are those of one process, as there is no room to share them: %s", error)
     return replace(started, counters=Counted())
+
+
+def tracing(started: Runtime) -> Runtime:
+    """Return the same parts for a process that is traced, where `OTEL_…` in the environment asks for that."""
+    if not traces_wanted(os.environ):
+        return started
+    try:
+        from receiver.metrics.traces import OpenTelemetry
+    except ImportError as error:
+        # They are set for all programs of a machine, so that they are no reason not to start.
+        log.warning("OTEL_… asks for traces, and the extra tracing is not installed, so there are none: %s", error)
+        return started
+    try:
+        traces = OpenTelemetry()
+    except Exception as error:
+        # Nor is one of them that is wrong: the library raises whatever it likes then.
+        log.error("OTEL_… asks for traces in a way that can't be, so there are none: %s", error)
+        return started
+    started.database.watch_statements(traces.begin_statement, traces.end_statement)
+    return replace(started, counters=traces.counters(started.counters), traces=traces)

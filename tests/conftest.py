@@ -40,7 +40,9 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
     derandomize="CI" in os.environ,
-    max_examples=100 if "DRILLS" in os.environ else 40,
+    max_examples=(100 if "DRILLS" in os.environ else 40) * int(os.environ.get("FUZZ", "1")),
+    # A line that draws a failing example once more, on another machine too.
+    print_blob=True,
 )
 hypothesis.settings.load_profile("receiver")
 

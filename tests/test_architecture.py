@@ -50,6 +50,7 @@ HOMES = {
     "sqlalchemy": {"settings", "store", "inbox", "reconcile", "credentials", "replay", "retention", "worker", "admin"},
     "sqlmodel": {"store"},
     "prometheus_client": {"metrics"},
+    "opentelemetry": {"metrics"},
 }
 """Where a library may be imported: rooms, or single modules."""
 

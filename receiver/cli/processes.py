@@ -36,7 +36,7 @@ def worker(once: bool) -> None:
 
     started = migrated()
     logs.configure(started.settings.log_level, started.settings.log_format)
-    started = runtime.counting(started)
+    started = runtime.tracing(runtime.counting(started))
     if once:
         done = Worker(started).run_once()
         click.echo(f"Done: {done}.")

@@ -1,13 +1,26 @@
-"""What every process counts with: nothing, unless it is one that is looked into (`receiver.metrics.counters`)."""
+"""What every process counts and traces with: nothing, unless it is one that is looked into.
+
+Those that do are `receiver.metrics.counters` and `receiver.metrics.traces`; the latter is imported where it is wanted.
+"""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from receiver.metrics.names import ANSWER_SECONDS
 
 if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
     from prometheus_client.metrics_core import Metric
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+"""Where traces are sent to: OpenTelemetry's own variables, one of which turns them on."""
+
+TRACES_TIMEOUT = "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT"
+
+CALLBACKS = "/webhooks/{source}"
+"""What the spans of callbacks are called by: the path holds a token with some banks."""
 
 
 class Counters:
@@ -29,6 +42,41 @@ class Counters:
 
 
 NOTHING = Counters()
+
+
+class Traces:
+    """Traces nothing, and costs nothing."""
+
+    is_on = False
+
+    def counters(self, counters: Counters) -> Counters:
+        """Return counters that tell the span under way what they count."""
+        return counters
+
+    def around(self, app: "WSGIApplication") -> "WSGIApplication":
+        """Return an application whose requests are traced."""
+        return app
+
+    def route(self, rule: str) -> None:
+        """Say which rule the path of the request under way fits."""
+
+    def begin_statement(self, statement: str, system: str) -> object:
+        """Note that a database (`sqlite`, `postgresql`) is sent a statement; what is returned ends it."""
+
+    def end_statement(self, begun: object, error: str | None) -> None:
+        """Note that a statement has ended, or failed with an error of this kind."""
+
+
+NO_TRACES = Traces()
+
+
+def traces_wanted(environment: Mapping[str, str]) -> bool:
+    """Tell whether the environment asks for traces, as OpenTelemetry has it."""
+    if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if environment.get("OTEL_TRACES_EXPORTER", "otlp").strip() not in ("", "otlp"):
+        return False
+    return any(environment.get(name, "").strip() for name in ENDPOINTS)
 
 
 class AnswerTimes(NamedTuple):

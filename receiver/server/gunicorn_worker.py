@@ -57,6 +57,8 @@ STATUSES: dict[type[Exception], int] = {
 PARTING_AT_ONCE = 16
 """How many connections of an address have that time at once."""
 
+HTTP_MAX = (1, 1)
+
 REQUESTS_MAX = 1000
 """Requests over one connection; whoever has more opens another."""
 
@@ -204,6 +206,8 @@ class ProblemWorker(GeventWorker):
         for number in range(1, REQUESTS_MAX + 1):
             since = turn()
             request = next(parser)
+            # Gunicorn would answer HTTP/1.5 in kind, which is not spoken here (RFC 9110 section 2.5).
+            request.version = min(request.version, HTTP_MAX)
             request.proxy_protocol_info = proxied = request.proxy_protocol_info or proxied
             if number == REQUESTS_MAX:
                 request.force_close()

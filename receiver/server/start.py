@@ -33,7 +33,7 @@ def wsgi_app() -> "Flask":
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level, started.settings.log_format)
         prepare(started)
-        started = runtime.counting(started)
+        started = runtime.tracing(runtime.counting(started))
     except ReceiverError as error:
         sys.stderr.write(f"receiver: {error}\n")
         sys.exit(NOT_LOADED)
@@ -68,7 +68,7 @@ def development_server() -> None:
         logs.configure(started.settings.log_level, started.settings.log_format)
         schema.upgrade(started.database, started.encryption)
         prepare(started)
-        started = runtime.counting(started)
+        started = runtime.tracing(runtime.counting(started))
     except ReceiverError as error:
         sys.exit(f"receiver: {error}")
     started.database.checkpoint_aside()

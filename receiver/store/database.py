@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Transaction, make_url, text
+from sqlalchemy import Connection, ExceptionContext, Transaction, event, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver.model import ReceiverError
@@ -217,6 +217,26 @@ class Database:
     def press_by(self, severities: Severities) -> None:
         """Have what is opened say how much it presses by this table, in place of the default one."""
         self.engine.update_execution_options(**{OPTION: severities})
+
+    def watch_statements(self, begin: Callable[[str, str], object], end: Callable[[object, str | None], None]) -> None:
+        """Have `begin` told of each statement and of the kind of database, and `end` what it returned, and the error.
+
+        The error is its kind alone: its text may hold what was to be written.
+        """
+
+        def before(_: object, __: object, statement: str, ___: object, execution: Any, ____: bool) -> None:
+            execution.watched = begin(statement, self.engine.dialect.name)
+
+        def after(_: object, __: object, ___: str, ____: object, execution: Any, _____: bool) -> None:
+            end(execution.watched, None)
+
+        def failed(found: ExceptionContext) -> None:
+            if (begun := getattr(found.execution_context, "watched", None)) is not None:
+                end(begun, type(found.original_exception).__name__)
+
+        event.listen(self.engine, "before_cursor_execute", before)
+        event.listen(self.engine, "after_cursor_execute", after)
+        event.listen(self.engine, "handle_error", failed)
 
     def wait_for_commit(self, beyond: int, seconds: float) -> bool:
         """Wait until this process has committed more than `beyond` times; false where it has not in time."""

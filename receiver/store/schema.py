@@ -61,8 +61,10 @@ def upgrade(database: Database, encryption: Encryption, revision: str = "head") 
         command.upgrade(config, revision)
 
 
-def check(database: Database) -> None:
-    """Accept a database that has this release's tables.
+def check(database: Database, *, or_newer: bool = False) -> None:
+    """Accept a database that has this release's tables; with `or_newer` a newer release's too.
+
+    A migration only adds, so whoever runs while it does goes on over the new tables; nobody starts over them.
 
     Raises:
         NotMigrated: it has older ones, or none; or it is one of PostgreSQL that can't hold every character.
@@ -72,7 +74,8 @@ def check(database: Database) -> None:
         found = _revision(connection)
         encoding = "UTF8" if database.is_sqlite else connection.execute(text("SHOW server_encoding")).scalar_one()
     needed = newest_revision()
-    if found != needed:
+    is_newer = found is not None and found > needed
+    if found != needed and not (or_newer and is_newer):
         raise NotMigrated(
             f"the database is at revision {found or 'none'}, {needed} is needed: run `receiver db upgrade`"
         )

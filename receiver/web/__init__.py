@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flask import Flask, Response
 
+    from receiver.metrics.base import Traces
     from receiver.runtime import Runtime
 
 
@@ -59,8 +61,19 @@ def create_app(runtime: Runtime) -> Flask:
         app.register_blueprint(blueprint(name, views, tokens, runtime.settings.public_path_prefix))
     register_staff(app, runtime, outages)
     app.after_request(_private)
-    app.wsgi_app = CallbackMiddleware(callbacks, outages, app.wsgi_app)  # type: ignore[method-assign]
+    wsgi = CallbackMiddleware(callbacks, outages, app.wsgi_app)
+    if runtime.traces.is_on:
+        app.before_request(partial(_name_route, runtime.traces))
+    app.wsgi_app = runtime.traces.around(wsgi)  # type: ignore[assignment, method-assign]
     return app
+
+
+def _name_route(traces: Traces) -> None:
+    """Say in a trace which route it is: the path itself holds ids, and a query what somebody searched for."""
+    from flask import request
+
+    if request.url_rule is not None:
+        traces.route(request.url_rule.rule)
 
 
 def _private(response: Response) -> Response:

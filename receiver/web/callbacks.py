@@ -28,7 +28,7 @@ from receiver.signing import addresses
 from receiver.store.database import StoreUnavailable
 from receiver.web.operation import Content, Operation
 from receiver.web.problems import DATABASE, Outages, answer, problem, verdict_on
-from receiver.web.request_body import RequestBodies, declared_bytes
+from receiver.web.request_body import CheckedInput, RequestBodies, declared_bytes
 from receiver.web.schemas.base import LeftOut, Path, Shape
 from receiver.web.schemas.events import Taken
 
@@ -234,6 +234,7 @@ class CallbackMiddleware:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request (PEP 3333)."""
         if environ["REQUEST_METHOD"] != "POST" or not _OF_A_SOURCE.fullmatch(environ.get("PATH_INFO", "")):
+            environ["wsgi.input"] = CheckedInput(environ)
             return self._flask(environ, start_response)
         try:
             answered = self._handler.take(environ)

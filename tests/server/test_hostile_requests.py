@@ -1,29 +1,22 @@
 """What a real gunicorn answers to requests that no bank sends: clearly, never with a 500, and the next is served."""
 
 import gzip
-import json
 import os
-import re
 import socket
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 from uuid import uuid4
 
 import psutil
 import pytest
 import requests
 from bank import BankSigner, Signed, deposit
-from conftest import KEY, add_source
+from conftest import KEY, add_source, make_token
+from raw_http import PATH, Request, answer, answers, chunked, exchange, problem, receive, stderr_into
 from servers import WebServer, environment
 from sqlalchemy import Connection, select
-from web.described import Exchange, described, faults, plain_app
-from werkzeug.datastructures import Headers
 
 from receiver import runtime
 from receiver.runtime import Runtime
@@ -31,23 +24,9 @@ from receiver.settings import Settings
 from receiver.store import schema
 from receiver.store.tables import Delivery, Event, table_of
 
-PATH = "/webhooks/bcb"
 MAX_BODY_BYTES = 1024 * 1024
 READ_SECONDS = 4
 """Instead of 40, so that the tests of slow senders are short."""
-
-
-@contextmanager
-def stderr_into(path: Path) -> Iterator[None]:
-    """Let processes that are started meanwhile write their standard error into a file."""
-    kept = os.dup(2)
-    with path.open("ab") as file:
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
 
 
 @pytest.fixture(scope="module")
@@ -105,127 +84,12 @@ def _unharmed(gunicorn: WebServer, log: Path) -> Iterator[None]:
     assert "Traceback" not in log.read_text()
 
 
-@dataclass
-class Answer:
-    """One response as it came over the wire."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-@dataclass
-class Request:
-    """A request whose every byte can be chosen."""
-
-    body: bytes = b""
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    method: bytes = b"POST"
-    target: bytes = PATH.encode()
-    version: bytes = b"HTTP/1.1"
-
-    @classmethod
-    def of(cls, callback: Signed, **changes: Any) -> "Request":
-        headers = [(name.encode(), value.encode()) for name, value in callback.headers.items()]
-        return cls(callback.body, headers, **{"target": callback.path.encode(), **changes})
-
-    def without(self, *names: bytes) -> "Request":
-        self.headers = [(name, value) for name, value in self.headers if name not in names]
-        return self
-
-    def plus(self, *headers: tuple[bytes, bytes]) -> "Request":
-        self.headers = [*self.headers, *headers]
-        return self
-
-    def value(self, name: bytes) -> bytes:
-        return dict(self.headers)[name]
-
-    def bytes(self, *, framed: bool = True) -> bytes:
-        """Write it; unless `framed`, what says where the body ends is up to the headers that are there."""
-        framing = [(b"Content-Length", str(len(self.body)).encode())] if framed else []
-        lines = [
-            self.method + b" " + self.target + b" " + self.version,
-            *(name + b": " + value for name, value in [(b"Host", b"127.0.0.1"), *self.headers, *framing]),
-        ]
-        return b"\r\n".join(lines) + b"\r\n\r\n" + self.body
-
-
-def exchange(server: WebServer, raw: bytes) -> bytes:
-    """Send bytes, close that half of the connection, and return all that comes back."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
-        # A server that has seen enough answers and closes while this still sends.
-        with suppress(OSError):
-            connection.sendall(raw)
-            connection.shutdown(socket.SHUT_WR)
-        return receive(connection)
-
-
-def receive(connection: socket.socket) -> bytes:
-    parts = []
-    with suppress(ConnectionError):
-        while part := connection.recv(65536):
-            parts.append(part)
-    return b"".join(parts)
-
-
-def answers(raw: bytes) -> list[Answer]:
-    """Take the responses apart that came over one connection, interim ones left out."""
-    found = []
-    while raw:
-        head, _, rest = raw.partition(b"\r\n\r\n")
-        status_line, *lines = head.decode("latin-1").split("\r\n")
-        match = re.fullmatch(r"HTTP/1\.[01] ([0-9]{3}) .*", status_line)
-        assert match, raw[:100]
-        named = (line.split(": ", 1) for line in lines)
-        headers = {name.lower(): value for name, value in named}
-        length = int(headers.get("content-length", "0"))
-        if match[1] != "100":
-            found.append(Answer(int(match[1]), headers, rest[:length]))
-        raw = rest[length:]
-    return found
-
-
-def answer(server: WebServer, request: Request | bytes, *, framed: bool = True) -> Answer:
-    """Send one request and return its one response."""
-    raw = request if isinstance(request, bytes) else request.bytes(framed=framed)
-    (found,) = answers(exchange(server, raw))
-    if isinstance(request, Request):
-        assert differences(request, found) == []
-    return found
-
-
-def differences(request: Request, found: Answer) -> list[str]:
-    """How an answer differs from the description of the API."""
-    path = unquote(re.sub(r"(?i)^https?://[^/]*", "", request.target.decode("latin-1")).partition("?")[0])
-    exchanged = Exchange(
-        request.method.decode("latin-1"), path, found.status, Headers(list(found.headers.items())), found.body
-    )
-    return faults(described(), plain_app().url_map, exchanged)
-
-
-def problem(server: WebServer, request: Request | bytes, *, framed: bool = True) -> int:
-    """Send one request, see that a problem document comes back (RFC 9457), and return its status."""
-    found = answer(server, request, framed=framed)
-    assert found.headers["content-type"] == "application/problem+json", found
-    assert found.json["status"] == found.status
-    return found.status
-
-
 def read_event(connection: Connection, event_id: str) -> tuple[str, bytes]:
     """The type of an event and the body that told it."""
     events, deliveries = table_of(Event), table_of(Delivery)
     query = select(events.c.type, deliveries.c.body).join(deliveries, deliveries.c.id == events.c.delivery_id)
     row = connection.execute(query.where(events.c.id == event_id)).one()
     return row.type, bytes(row.body)
-
-
-def chunked(body: bytes, size: int = 100) -> bytes:
-    parts = [body[start : start + size] for start in range(0, len(body), size)]
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
 # Headers
@@ -714,6 +578,19 @@ def test_a_tunnel_is_not_made(gunicorn: WebServer) -> None:
     assert problem(gunicorn, request) in (404, 405)
 
 
+@pytest.mark.parametrize("body", [b"zz\r\n{}\r\n0\r\n\r\n", b"5\r\n{}", b"\n\r\n\r\n", b"2\r\n{}x\r\n0\r\n\r\n"])
+@pytest.mark.parametrize("path", ["/api/v1/replays", "/api/v1/consumers/ledger/ack", "/staff/sign-in"])
+def test_a_body_that_cannot_be_read_to_its_end_is_refused_wherever_it_goes(
+    gunicorn: WebServer, stored: Runtime, path: str, body: bytes
+) -> None:
+    token = make_token(stored, name=uuid4().hex)["Authorization"].encode()
+    kind = b"application/x-www-form-urlencoded" if path.startswith("/staff") else b"application/json"
+    headers = [(b"Authorization", token), (b"Content-Type", kind), (b"Transfer-Encoding", b"chunked")]
+    request = Request(body, headers, target=path.encode())
+    (found,) = answers(exchange(gunicorn, request.bytes(framed=False)))
+    assert found.status == 400, found
+
+
 def test_options_of_the_whole_server_are_not_found(gunicorn: WebServer) -> None:
     assert problem(gunicorn, Request(method=b"OPTIONS", target=b"*")) in (404, 405)
 
@@ -723,6 +600,11 @@ def test_options_of_the_whole_server_are_not_found(gunicorn: WebServer) -> None:
 )
 def test_another_version_is_no_http_known_here(gunicorn: WebServer, version: bytes) -> None:
     assert problem(gunicorn, Request.of(signed(), version=version)) == 400
+
+
+def test_a_later_http_1_is_answered_in_the_one_that_is_spoken_here(gunicorn: WebServer) -> None:
+    raw = exchange(gunicorn, Request.of(signed(), version=b"HTTP/1.5").bytes())
+    assert raw.startswith(b"HTTP/1.1 200 ")
 
 
 # What is not HTTP/1.1 at all

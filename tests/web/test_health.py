@@ -19,7 +19,9 @@ from web.reading import Headers, assert_problem, send_deposits
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
+from receiver.store import schema
 from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.schema import NotMigrated
 from receiver.web import create_app, health
 
 pytestmark = pytest.mark.usefixtures("source")
@@ -61,6 +63,16 @@ def test_a_database_of_another_release_is_not_ready_and_says_what_to_do(client: 
     assert_problem(answer, 503, "receiver db upgrade")
     assert int(answer.headers["Retry-After"]) > 0
     assert client.get("/healthz").status_code == 200
+
+
+def test_over_the_tables_of_a_newer_release_who_runs_stays_ready_and_nobody_starts(
+    client: FlaskClient, parts: Runtime
+) -> None:
+    with parts.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert client.get("/readyz").status_code == 200
+    with pytest.raises(NotMigrated, match="revision 9999"):
+        schema.check(parts.database)
 
 
 def test_a_database_that_is_not_migrated_is_not_ready(
