@@ -74,9 +74,18 @@ class Worker:
         # First: it tells what to ask the banks about.
         catch_up(self._runtime.database)
         done = _guarded("fetching public keys", lambda: refresh_public_keys(self._runtime))
-        done += sum(_guarded("a chore", chore) for chore in self._chores)
+        trouble: StoreUnavailable | None = None
+        for chore in self._chores:
+            try:
+                done += _guarded("a chore", chore)
+            except StoreUnavailable as error:
+                # It may be the chore's alone, such as a statement that takes too long: then all else goes on.
+                catch_up(self._runtime.database)
+                trouble = error
         # Asked, put off or failed: each is dealt with for now, and there may be more.
         done += self._reconciler.check_due()
+        if trouble is not None:
+            raise trouble
         return done
 
 

@@ -1,4 +1,4 @@
-"""A chore is looked at once in a while; at once where the database was unavailable, or more is left."""
+"""A chore is looked at once in a while; soon where the database was unavailable, and at once where more is left."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,6 +9,7 @@ from conftest import StandingClock
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailable
 from receiver.worker.chore import Chore
+from receiver.worker.loop import Worker
 
 
 @pytest.fixture
@@ -50,14 +51,30 @@ def test_what_is_left_is_gone_on_with_without_a_pause(parts: Runtime) -> None:
     assert [chore.look() for _ in range(5)] == [7, 7, 7, 0, 0]
 
 
-def test_what_the_database_did_not_take_is_looked_at_once_it_is_back(parts: Runtime) -> None:
+def test_what_the_database_did_not_take_is_looked_at_soon(parts: Runtime, clock: StandingClock) -> None:
     chore = Noted(parts, is_unavailable=True)
-    for _ in range(2):
-        with pytest.raises(StoreUnavailable):
-            chore.look()
+    chore.every = timedelta(days=1)  # type: ignore[misc]
+    with pytest.raises(StoreUnavailable):
+        chore.look()
     chore.is_unavailable = False
+    clock.forward(59)
+    assert chore.look() == 0
+    clock.forward(1)
     assert [chore.look() for _ in range(2)] == [7, 0]
-    assert len(chore.looks) == 3
+    clock.forward(86399)
+    assert chore.look() == 0
+    clock.forward(1)
+    assert chore.look() == 7
+
+
+def test_a_chore_that_the_database_fails_each_time_stops_no_other(parts: Runtime) -> None:
+    first, second = Noted(parts, is_unavailable=True), Noted(parts)
+    worker = Worker(parts, [first.look, second.look])
+    with pytest.raises(StoreUnavailable):
+        worker.run_once()
+    assert (len(first.looks), len(second.looks)) == (1, 1)
+    # For a minute it is left alone.
+    assert worker.run_once() == 0
 
 
 def test_a_clock_that_was_ahead_and_is_put_right_holds_nothing_back(parts: Runtime, clock: StandingClock) -> None:
