@@ -11,7 +11,7 @@ export PORT ?= 8000
 # Where it is set, each of the hundreds of processes that the tests start compiles the whole code anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run demo test coverage fuzz drills bench lint format lock clean
+.PHONY: help setup run demo test coverage fuzz drills bench lint format wheel sbom audit lock clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,24 @@ format: .venv/.complete ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+wheel: .venv/.complete ## Build the wheel into dist/, beside the lock of what it needs
+	@rm -rf dist && mkdir dist
+	@# All files bear the same time: the same source makes the same wheel, to the byte.
+	@SOURCE_DATE_EPOCH=0 $(BIN)/python -m flit_core.wheel --outdir dist
+	@chmod 644 dist/*.whl && cp requirements.lock dist/
+
+sbom: .venv/.complete ## Install requirements.lock apart, and list all of it, with licences, in dist/sbom.cdx.json (CycloneDX)
+	@mkdir -p dist && place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT \
+		&& $(BIN)/python -m venv --without-pip $$place \
+		&& $(BIN)/python -m pip --python $$place/bin/python install --quiet --disable-pip-version-check --require-hashes --no-deps \
+			-r requirements.lock \
+		&& $(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+			--output-file dist/sbom.cdx.json $$place/bin/python
+	@echo "Wrote dist/sbom.cdx.json."
+
+audit: .venv/.complete ## Ask the advisory service what is known against the packages of requirements.lock
+	@$(BIN)/python .ci/audit.py $(ARGS)
+
 lock: ## Write requirements.lock (production) and requirements-dev.lock (tests and linters besides) anew (needs `uv`)
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --group dev --extra simulator --extra oidc --extra alerts --extra tracing --constraint requirements.lock \
@@ -57,7 +75,7 @@ lock: ## Write requirements.lock (production) and requirements-dev.lock (tests a
 		$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock)
 
 clean: ## Remove what the set-up made, but never .env or var/
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.complete: requirements.lock requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'

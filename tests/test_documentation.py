@@ -141,7 +141,13 @@ def test_no_file_names_a_place_on_a_machine_or_a_package_index() -> None:
 
 
 def links() -> list[tuple[str, str]]:
-    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "CHANGELOG.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        *sorted((ROOT / "docs").glob("*.md")),
+    ]
     return [
         (str(page.relative_to(ROOT)), target)
         for page in pages
@@ -153,7 +159,7 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
     assert [(page, target) for page, target in links() if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
-@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", *PAGES])
+@pytest.mark.parametrize("path", ["README.md", "CONTRIBUTING.md", "SECURITY.md", *PAGES])
 def test_every_file_of_the_project_that_a_page_names_exists(path: str) -> None:
     names = set(re.findall(r"`((?:tests|receiver|docs)/[\w/]+\.\w+)`", read(path)))
     assert {name for name in names if not (ROOT / name).exists()} == set()

