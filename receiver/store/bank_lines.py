@@ -133,7 +133,8 @@ def _identity(base: str, number: int) -> str:
 def _stored(connection: Connection, source_id: int, numbers: Mapping[str, int]) -> dict[str, list[_Stored]]:
     """Return all lines that are stored, by their base, the first one first; `numbers` is how many of each were read.
 
-    It asks for twice as many each time, so that a base with many takes few statements.
+    It asks for twice as many each time, so that a base with many takes few statements. Without a name these are of one
+    day; with one they are all that there ever were, such as the rents of one reference.
     """
     found: dict[str, list[_Stored]] = {base: [] for base in numbers}
     asked = {base: number + 1 for base, number in numbers.items()}
