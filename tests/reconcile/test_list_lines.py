@@ -252,7 +252,7 @@ def test_many_equal_lines_of_a_day_take_few_statements(
 PAYMENTS = st.lists(
     st.tuples(st.integers(0, 23), st.sampled_from([Status.UNKNOWN, Status.PENDING, Status.COMPLETED])), max_size=8
 )
-"""The hour of each, and what the bank says of it: all are equal but for that."""
+"""The hour of each from a noon on, so of two days, and what the bank says of it: all are equal but for that."""
 
 WINDOWS = st.lists(st.tuples(st.integers(0, 22), st.integers(1, 24)), min_size=1, max_size=6)
 """The first hour of each window, and how many it lasts."""
@@ -266,13 +266,13 @@ def test_lines_without_a_name_are_never_fewer_nor_more_than_the_bank_has_whateve
 ) -> None:
     with parts.database.write() as connection:
         connection.execute(delete(table_of(BankLine)))
-    midnight = datetime(2026, 3, 4, tzinfo=UTC)
+    noon = datetime(2026, 3, 4, 12, tzinfo=UTC)
     seen: set[int] = set()
     for first, hours in (*windows, (0, 24), (0, 24)):
         here = range(first, min(first + hours, 24))
-        listed = [(midnight + hour * HOUR, status) for hour, status in payments if hour in here]
-        window = midnight + here.start * HOUR, midnight + here.stop * HOUR
+        listed = [(noon + hour * HOUR, status) for hour, status in payments if hour in here]
+        window = noon + here.start * HOUR, noon + here.stop * HOUR
         read(parts, source, [replace(NAMELESS, at=at, status=status) for at, status in listed], *window)
         seen |= {*here}
-        known = Counter((midnight + hour * HOUR, status) for hour, status in payments if hour in seen)
+        known = Counter((noon + hour * HOUR, status) for hour, status in payments if hour in seen)
         assert Counter((row["at"], row["status"]) for row in rows(parts)) == known
