@@ -32,6 +32,8 @@ class Entry:
     currency: str = "USD"
     account: str = ACCOUNT
     reference: str | None = None
+    is_timed: bool = True
+    """Whether the bank tells `at`; it lists by it all the same."""
 
 
 @dataclass
@@ -94,9 +96,16 @@ def _list_page(client: HttpClient, name: str, window: Window, place: str | None)
     return ListPage([_listed(**line) for line in page["lines"]], None if following is None else str(following))
 
 
-def _listed(id: str | None, at: str, amount: str, direction: str, **more: Any) -> Listed:  # noqa: A002 - the bank's word
+def _listed(
+    id: str | None,  # noqa: A002 - the bank's word
+    at: str,
+    amount: str,
+    direction: str,
+    is_timed: bool,
+    **more: Any,
+) -> Listed:
     kind = "bcb.debit" if direction == "outgoing" else "bcb.deposit"
-    when, worth = datetime.fromisoformat(at), Decimal(amount)
+    when, worth = datetime.fromisoformat(at) if is_timed else None, Decimal(amount)
     return Listed(type=kind, payment_id=id, at=when, amount=worth, direction=direction, **more)
 
 

@@ -19,16 +19,24 @@ Counts = Counter[tuple[str, datetime | None]]
 """How often each line is in a reading, by what makes it this one, and its time."""
 
 
-def as_stored(line: Listed, list_name: str, bank: str, days: BusinessDays, now: datetime) -> NewLine:
-    """Return a line of a list as it is stored; one without a time belongs to the business day of `now`."""
+def as_stored(
+    line: Listed, list_name: str, bank: str, days: BusinessDays, now: datetime, begin: datetime | None = None
+) -> NewLine:
+    """Return a line of a list as it is stored; one without a time belongs to the business day of `now`.
+
+    One without a name too belongs to the day on which the window that was read begins: nothing else tells it from those
+    of other days.
+    """
     at = _time(line.at)
+    payment_id, reference = _text(line.payment_id), _text(line.reference)
+    read_at = now if begin is None or payment_id or reference else min(begin, now)
     amount = line.amount.copy_abs() if isinstance(line.amount, Decimal) and line.amount.is_finite() else None
     return NewLine(
         list_name=list_name,
-        day=days.day_of(at or now),
+        day=days.day_of(at or read_at),
         type=_text(line.type) or f"{bank}.unrecognised",
-        payment_id=_text(line.payment_id),
-        reference=_text(line.reference),
+        payment_id=payment_id,
+        reference=reference,
         account=_text(line.account),
         direction=line.direction if line.direction in ("incoming", "outgoing") else None,
         amount=json_values.decimal_text(amount),

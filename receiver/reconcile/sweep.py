@@ -251,7 +251,7 @@ class Sweeper:
         seen: set[str] = set()
         for number in range(1, PAGES_MAX):
             page = yield from self._page(claimed, window, place)
-            lines += [self._as_stored(line, claimed.list_name) for line in page.lines]
+            lines += [self._as_stored(line, claimed.list_name, window) for line in page.lines]
             yield Progress(claimed.list_name, number)
             if page.next is None:
                 return lines, number
@@ -261,8 +261,8 @@ class Sweeper:
             seen.add(place)
         raise AnswerUnreadable(f"the bank's list has more than {PAGES_MAX} pages")
 
-    def _as_stored(self, line: Listed, list_name: str) -> NewLine:
-        return list_lines.as_stored(line, list_name, self._source.bank, self._days, self._clock())
+    def _as_stored(self, line: Listed, list_name: str, window: Window) -> NewLine:
+        return list_lines.as_stored(line, list_name, self._source.bank, self._days, self._clock(), window.begin)
 
     def _page(self, claimed: Claimed, window: Window, place: str | None) -> Generator[Progress, None, ListPage]:
         def question(client: HttpClient) -> ListPage:

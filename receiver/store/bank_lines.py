@@ -4,13 +4,16 @@ Lines that are equal in all that makes them one line (`_base`) are told apart by
 of its kind for good, the next one the second. So a reading that begins in the middle of them doubles and loses none.
 
 What the list names neither by an id nor by a reference has nothing else to be known by: lines of it that are equal are
-as many payments as any one reading of a window has, and one that was read in another window is none of them.
+as many payments as any one reading has of a business day. One of another day is another payment; so is one without a
+time of which the bank says anything else, or that was read in a window which began on another day. Thus one payment may
+be told twice, which a person sees; two are not taken for one unless the bank puts one in the other's place on a day.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -26,11 +29,6 @@ _lines = table_of(BankLine)
 
 WRITTEN_AT_ONCE = 250
 """Lines in one transaction: on SQLite callbacks wait for it."""
-
-UNTIMED_FOR = timedelta(days=7)
-"""A line without name and time that was first read so long before a window begins is none of the window's.
-
-Banks list by dates: what has no time here may be from a day, or a long week-end, before the window."""
 
 
 class NewLine(NamedTuple):
@@ -52,7 +50,7 @@ class NewLine(NamedTuple):
 
     @property
     def is_nameless(self) -> bool:
-        """Whether nothing but its worth and its time tells it from others."""
+        """Whether nothing but its worth and its time tells it from others; without a time, what the bank says of it."""
         return self.payment_id is None and self.reference is None
 
     @property
@@ -61,8 +59,14 @@ class NewLine(NamedTuple):
         name = self.payment_id or self.reference
         # However many zeros the bank writes behind the point today.
         worth = None if self.amount is None else f"{Decimal(self.amount).normalize():f}"
-        parts = (self.list_name, self.account, name, self.direction, worth, self.currency)
+        parts = [self.list_name, self.account, name, self.direction, worth, self.currency]
+        if name is None:
+            parts += [self.day.isoformat(), _written(self.detail) if self.at is None else None]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _written(detail: Mapping[str, Any]) -> str:
+    return json.dumps(detail, sort_keys=True)
 
 
 _insert = BulkInsert(
@@ -79,7 +83,6 @@ class _Stored(NamedTuple):
     status: Status
     at: datetime | None
     detail: Mapping[str, Any]
-    seen_at: datetime
 
 
 _CHANGING = ("type", "bank_status", "status", "at", "detail")
@@ -118,7 +121,7 @@ def write(
     rows = []
     for base, lines in groups.items():
         known = stored[base]
-        new = _known_before(connection, known, list(lines), window)
+        new = _known_before(connection, known, lines, window)
         rows += [(_identity(base, number), source_id, *line, now) for number, line in enumerate(new, len(known) + 1)]
     return len(_insert(connection, rows))
 
@@ -128,14 +131,18 @@ def _identity(base: str, number: int) -> str:
 
 
 def _stored(connection: Connection, source_id: int, numbers: Mapping[str, int]) -> dict[str, list[_Stored]]:
-    """Return all lines that are stored, by their base, the first one first; `numbers` is how many of each were read."""
+    """Return all lines that are stored, by their base, the first one first; `numbers` is how many of each were read.
+
+    It asks for twice as many each time, so that a base with many takes few statements. Without a name these are of one
+    day; with one they are all that there ever were, such as the rents of one reference.
+    """
     found: dict[str, list[_Stored]] = {base: [] for base in numbers}
-    asked = dict(numbers)
+    asked = {base: number + 1 for base, number in numbers.items()}
     while asked:
         identities = {
             _identity(base, place): base
             for base, more in asked.items()
-            for place in range(len(found[base]) + 1, len(found[base]) + more + 2)
+            for place in range(len(found[base]) + 1, len(found[base]) + more + 1)
         }
         query = select(*columns_of(_Stored, _lines)).where(
             _lines.c.source_id == source_id, pagination.among(connection, _lines.c.identity, list(identities))
@@ -146,34 +153,81 @@ def _stored(connection: Connection, source_id: int, numbers: Mapping[str, int]) 
                 found[base].append(by_identity[identity])
         # Where the last one that was asked for is there, more may be.
         last = {base: identity for identity, base in identities.items()}
-        asked = {base: more for base, more in asked.items() if last[base] in by_identity}
+        asked = {base: 2 * more for base, more in asked.items() if last[base] in by_identity}
     return found
 
 
+_Same = Callable[[NewLine | _Stored], Hashable]
+
+_PASSES: tuple[_Same, ...] = (
+    lambda line: (line.at, _written(line.detail), line.type, line.bank_status, line.status),
+    lambda line: (line.at, _written(line.detail)),
+    lambda line: line.at,
+)
+"""What a line that is stored and one that is read are the same by; those that have more in common come first.
+
+So lines of one base and one time, such as those of a day of which no more is known, never swap what they say."""
+
+
 def _known_before(
-    connection: Connection, known: Sequence[_Stored], lines: list[NewLine], window: tuple[datetime, datetime]
+    connection: Connection, known: Sequence[_Stored], lines: Sequence[NewLine], window: tuple[datetime, datetime]
 ) -> list[NewLine]:
     """Have the stored lines say what was read of them now, and return the lines that are new."""
-    lines.sort(key=lambda line: (line.at is None, line.at or window[0]))
-    left = []
-    for row in known:
-        same = next((line for line in lines if line.at == row.at and _may_be_same(row, line, window)), None)
-        if same is None:
-            left.append(row)
+    rows = list(known)
+    left = sorted(lines, key=lambda line: (line.at is None, line.at or window[0]))
+    for same in _PASSES:
+        rows, left = _matched(connection, rows, left, same)
+    return _moved(connection, rows, left, window)
+
+
+def _matched(
+    connection: Connection, rows: Sequence[_Stored], lines: Sequence[NewLine], same: _Same
+) -> tuple[list[_Stored], list[NewLine]]:
+    """Match what is the same, each row with the first line that is left, and return what has found none."""
+    if not rows or not lines:
+        return list(rows), list(lines)
+    places: dict[Hashable, deque[int]] = {}
+    for place, line in enumerate(lines):
+        places.setdefault(same(line), deque()).append(place)
+    rows_left, taken = [], set()
+    for row in rows:
+        if fitting := places.get(same(row)):
+            taken.add(place := fitting.popleft())
+            _update(connection, row, lines[place])
         else:
-            lines.remove(same)
-            _update(connection, row, same)
-    for row in left:
-        same = next((line for line in lines if _has_moved(row, line, window)), None)
-        if same is not None:
-            lines.remove(same)
-            _update(connection, row, same)
+            rows_left.append(row)
+    return rows_left, [line for place, line in enumerate(lines) if place not in taken]
+
+
+def _moved(
+    connection: Connection, rows: Sequence[_Stored], lines: list[NewLine], window: tuple[datetime, datetime]
+) -> list[NewLine]:
+    """Match lines with stored ones whose time is another one by now, and return those that are new.
+
+    Where there are several, the one of which the bank says the same.
+    """
+    if not lines:
+        return lines
+    days, made = {line.day for line in lines}, {_made(line) for line in lines} - {None}
+    are_timed = all(line.at is not None for line in lines)
+    left = [
+        row
+        for row in rows
+        # Of a long history, those alone for which it is worth while to look at each of the lines.
+        if row.at is None
+        or not are_timed
+        or window[0] <= row.at < window[1]
+        or (row.day in days and (not lines[0].is_nameless or _made(row) in made))
+    ]
+    for is_said_alike in (True, False):
+        for row in list(left):
+            fitting = (line for line in lines if not is_said_alike or line.detail == row.detail)
+            found = next((line for line in fitting if _has_moved(row, line, window)), None)
+            if found is not None:
+                left.remove(row)
+                lines.remove(found)
+                _update(connection, row, found)
     return lines
-
-
-def _may_be_same(row: _Stored, line: NewLine, window: tuple[datetime, datetime]) -> bool:
-    """Tell whether lines of one time, or of none, may be the same; without name and time an old one is not."""
-    return line.at is not None or not line.is_nameless or row.seen_at >= window[0] - UNTIMED_FOR
 
 
 def _has_moved(row: _Stored, line: NewLine, window: tuple[datetime, datetime]) -> bool:
@@ -182,15 +236,19 @@ def _has_moved(row: _Stored, line: NewLine, window: tuple[datetime, datetime]) -
     So it is where the stored one belongs to the window that was read; elsewhere where it has got on, or was made at the
     same time, on the same business day. That one has got on is no sign where neither has a name.
     """
-    begin, end = window
-    if row.at is not None and begin <= row.at < end:
-        return True
     if row.at is None or line.at is None:
-        return not line.is_nameless or (row.at is None and row.seen_at >= begin - UNTIMED_FOR)
-    made = line.detail.get("created_at")
+        # Of those without a name none is here: what they are known by says whether they have a time.
+        return True
+    if window[0] <= row.at < window[1]:
+        return True
     got_on = (row.type, row.bank_status, row.status) != (line.type, line.bank_status, line.status)
-    is_same = made is not None and made == row.detail.get("created_at")
+    is_same = _made(line) is not None and _made(line) == _made(row)
     return row.day == line.day and (is_same or (got_on and not line.is_nameless))
+
+
+def _made(line: NewLine | _Stored) -> Hashable:
+    made = line.detail.get("created_at")
+    return made if isinstance(made, str) else None
 
 
 def _update(connection: Connection, row: _Stored, line: NewLine) -> None:

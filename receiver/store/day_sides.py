@@ -152,7 +152,8 @@ class Unpaired(NamedTuple):
 def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> Unpaired:
     """Return what of some payments was not joined; of lines those whose event the sweep made are among it.
 
-    A line that names no payment is the one's that its event turned out to be about.
+    None is whose event a callback has joined since. A line that names no payment is the one's that its event turned out
+    to be about.
     """
     ids = list(payment_ids)
     is_about = (
@@ -171,11 +172,12 @@ def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str])
         for line in _fetched(connection, BankSide, select(*columns_of(BankSide, _lines)).where(*where))
     ]
     pointed_at = _pointed_at(connection, [event.id for event in found])
+    came = joined_by_callback(connection, of_sweep) if of_sweep else {}
     return Unpaired(
         [
             line._replace(payment_id=line.payment_id or of_sweep[line.event_id or ""])
             for line in sorted(listed, key=lambda line: line.id)
-            if line.event_id is None or line.event_id in of_sweep
+            if line.event_id is None or (line.event_id in of_sweep and line.event_id not in came)
         ],
         _with_facts(connection, [each for each in found if each.id not in pointed_at and not each.is_of_sweep]),
     )

@@ -122,6 +122,20 @@ def test_of_lines_that_share_a_payment_the_nearest_is_the_one_whose_amount_diffe
     assert line.why == "a callback tells of -501.00 EUR, and the bank's list has 500.00 EUR"
 
 
+def test_a_line_whose_callback_has_come_takes_none_from_another(ledger: Ledger, parts: Runtime) -> None:
+    came = ledger.swept("FT1")
+    ledger.line("FT1", event_id=came)
+    ledger.joined(came, EVENING + timedelta(minutes=1))
+    ledger.line("FT1", event_id=ledger.swept("FT1"))
+    event_id = ledger.event("FT1")
+    ledger.known("FT1")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    assert numbers(found) == {"agreed": 2}
+    told = day_lines.lines(parts, found, [DayCategory.AGREED], limit=9)
+    assert {line.event_id for line in told} == {came, event_id}
+
+
 def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> None:
     event_id = ledger.event("FT1")
     ledger.line("FT1", event_id=event_id)

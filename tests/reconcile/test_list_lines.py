@@ -14,9 +14,10 @@ import pytest
 from conftest import StandingClock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 
 from receiver import banks
+from receiver.banks import listing
 from receiver.banks.abilities import Listed
 from receiver.model import Status
 from receiver.reconcile import list_lines
@@ -47,17 +48,29 @@ HOSTILE = [
 ]
 
 
-def stored(line: Listed, now: datetime) -> NewLine:
+def stored(line: Listed, now: datetime, begin: datetime) -> NewLine:
     bank = banks.named("bcb")
-    return list_lines.as_stored(line, "1", bank.name, bank.days({}), now)
+    return list_lines.as_stored(line, "1", bank.name, bank.days({}), now, begin)
 
 
 def write(parts: Runtime, source: SourceRecord, clock: StandingClock, *lines: Listed) -> int:
     """Write what a reading of the last two hours found; return how many lines are new."""
-    new, window = 0, (clock() - timedelta(hours=2), clock())
-    for part in bank_lines.in_groups([stored(line, clock()) for line in lines]):
+    return read(parts, source, lines, clock() - timedelta(hours=2), clock())
+
+
+def read(
+    parts: Runtime,
+    source: SourceRecord,
+    lines: Sequence[Listed],
+    begin: datetime,
+    end: datetime,
+    now: datetime | None = None,
+) -> int:
+    """Write what a reading of a window found, at its end or at another time; return how many lines are new."""
+    new, now = 0, now or end
+    for part in bank_lines.in_groups([stored(line, now, begin) for line in lines]):
         with parts.database.write() as connection:
-            new += bank_lines.write(connection, source.id, part, window, clock())
+            new += bank_lines.write(connection, source.id, part, (begin, end), now)
     return new
 
 
@@ -94,16 +107,9 @@ def test_a_line_whose_time_changes_as_it_gets_on_is_the_same_line(
     assert write(parts, source, clock, done, replace(done, at=clock() - timedelta(minutes=1))) == 1
 
 
+HOUR = timedelta(hours=1)
+
 NAMELESS = replace(LINE, payment_id=None, status=Status.UNKNOWN)
-
-
-def read(parts: Runtime, source: SourceRecord, lines: Sequence[Listed], begin: datetime, end: datetime) -> int:
-    """Write what a reading of a window found, at its end; return how many lines are new."""
-    new = 0
-    for part in bank_lines.in_groups([stored(line, end) for line in lines]):
-        with parts.database.write() as connection:
-            new += bank_lines.write(connection, source.id, part, (begin, end), end)
-    return new
 
 
 def test_equal_lines_without_a_name_are_as_many_as_one_reading_has(
@@ -134,27 +140,119 @@ def test_an_equal_line_without_a_name_that_is_further_on_is_another_payment(
     assert len(rows(parts)) == 2
 
 
-def test_a_line_without_name_and_time_is_another_payment_a_week_later(
+def test_a_line_without_name_and_time_is_another_payment_on_another_day(
     parts: Runtime, source: SourceRecord, clock: StandingClock
 ) -> None:
     assert write(parts, source, clock, NAMELESS) == 1
-    clock.forward(4 * 86400)
+    clock.forward(8 * 3600)
     assert write(parts, source, clock, NAMELESS) == 0
-    clock.forward(4 * 86400)
+    clock.forward(86400)
     assert write(parts, source, clock, NAMELESS) == 1
     assert write(parts, source, clock, NAMELESS) == 0
     named = replace(NAMELESS, reference="R1")
     assert write(parts, source, clock, named) == 1
     clock.forward(30 * 86400)
     assert write(parts, source, clock, named) == 0
+    # Neither of the two is lost: each becomes an event.
+    assert Recoverer(parts).run(source) == Joined(recovered=3)
 
 
-HOUR = timedelta(hours=1)
+def test_lines_without_name_and_time_of_past_days_that_are_read_at_once_are_a_payment_for_each_day(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    for _ in range(2):
+        for day in (1, 2, 3):
+            begin = datetime(2026, 1, day + 4, tzinfo=UTC)
+            read(parts, source, [NAMELESS] * day, begin, begin + timedelta(days=1), clock())
+    assert Counter(f"{row['day']}" for row in rows(parts)) == {"2026-01-05": 1, "2026-01-06": 2, "2026-01-07": 3}
+
+
+def test_of_lines_without_name_and_time_another_word_of_the_bank_is_another_payment(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    entries = [listing.unreadable("bcb.unrecognised", entry, "1") for entry in (["a"], ["b"], ["a"])]
+    assert write(parts, source, clock, entries[0]) == 1
+    assert write(parts, source, clock, entries[1]) == 1
+    assert write(parts, source, clock, *entries) == 1
+    assert write(parts, source, clock, *reversed(entries)) == 0
+    assert Counter(row["detail"]["unreadable"] for row in rows(parts)) == {'["a"]': 2, '["b"]': 1}
+    # That it has got on is no other payment.
+    texts = [replace(NAMELESS, detail={"remittance": text}) for text in "AB"]
+    assert write(parts, source, clock, *texts) == 2
+    done = replace(texts[0], status=Status.COMPLETED)
+    assert write(parts, source, clock, texts[1], done) == 0
+    told = {(row["detail"]["remittance"], row["status"]) for row in rows(parts)[3:]}
+    assert told == {("A", Status.COMPLETED), ("B", Status.UNKNOWN)}
+
+
+def test_lines_without_a_name_at_one_time_do_not_swap_what_they_say(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    """A report of a day gives the beginning of the day as the time of each."""
+    line = replace(NAMELESS, at=clock() - HOUR)
+    pending = replace(line, status=Status.PENDING, detail={"remittance": "A"})
+    rejected = replace(line, status=Status.REJECTED, detail={"remittance": "B"})
+    assert write(parts, source, clock, pending, rejected) == 2
+    before = rows(parts)
+    assert write(parts, source, clock, rejected, pending) == 0
+    assert rows(parts) == before
+    # One that has got on is still the one of which the bank says the same.
+    assert write(parts, source, clock, rejected, replace(pending, status=Status.REJECTED)) == 0
+    assert [(row["detail"]["remittance"], row["status"]) for row in rows(parts)] == [
+        ("A", Status.REJECTED),
+        ("B", Status.REJECTED),
+    ]
+    # And one of which the bank says more by now is the one that is left.
+    more = replace(pending, status=Status.REJECTED, detail={"remittance": "A", "reason": "no funds"})
+    assert write(parts, source, clock, more, rejected) == 0
+    assert [row["detail"].get("reason") for row in rows(parts)] == ["no funds", None]
+
+
+def statements(parts: Runtime, source: SourceRecord, *lines: Listed) -> int:
+    """Write what a reading of two hours from the first line's time on found; return how many statements that takes."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    begin = lines[0].at or datetime(2026, 3, 4, tzinfo=UTC)
+    event.listen(parts.database.engine, "before_cursor_execute", note)
+    try:
+        assert read(parts, source, lines, begin, begin + 2 * HOUR) == 0
+    finally:
+        event.remove(parts.database.engine, "before_cursor_execute", note)
+    return len([statement for statement in sent if "bank_lines" in statement])
+
+
+MANY = 2000
+
+
+def test_a_long_history_of_equal_lines_without_a_name_is_not_read(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    """A bank that names its ids otherwise one day has none but such lines."""
+    first = datetime(2024, 1, 1, 12, tzinfo=UTC)
+    history = [replace(NAMELESS, at=first + timedelta(days=number // 4, minutes=number % 4)) for number in range(MANY)]
+    assert read(parts, source, history, first, clock()) == MANY
+    assert statements(parts, source, *history[-4:]) == 1
+    assert statements(parts, source, *history[:1]) == 2
+
+
+@pytest.mark.parametrize("line", [NAMELESS, replace(NAMELESS, reference="RENT")], ids=["nameless", "named"])
+def test_many_equal_lines_of_a_day_take_few_statements(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, line: Listed
+) -> None:
+    lines = [replace(line, at=clock() - timedelta(seconds=number)) for number in range(MANY)]
+    assert read(parts, source, lines, clock() - HOUR, clock() + HOUR) == MANY
+    assert statements(parts, source, *lines[:1]) <= 10
+    assert statements(parts, source, *reversed(lines)) == 1
+    assert read(parts, source, [replace(line, at=clock() + HOUR)], clock() + HOUR, clock() + 2 * HOUR) == 1
+
 
 PAYMENTS = st.lists(
     st.tuples(st.integers(0, 23), st.sampled_from([Status.UNKNOWN, Status.PENDING, Status.COMPLETED])), max_size=8
 )
-"""The hour of each, and what the bank says of it: all are equal but for that."""
+"""The hour of each from a noon on, so of two days, and what the bank says of it: all are equal but for that."""
 
 WINDOWS = st.lists(st.tuples(st.integers(0, 22), st.integers(1, 24)), min_size=1, max_size=6)
 """The first hour of each window, and how many it lasts."""
@@ -168,13 +266,13 @@ def test_lines_without_a_name_are_never_fewer_nor_more_than_the_bank_has_whateve
 ) -> None:
     with parts.database.write() as connection:
         connection.execute(delete(table_of(BankLine)))
-    midnight = datetime(2026, 3, 4, tzinfo=UTC)
+    noon = datetime(2026, 3, 4, 12, tzinfo=UTC)
     seen: set[int] = set()
     for first, hours in (*windows, (0, 24), (0, 24)):
         here = range(first, min(first + hours, 24))
-        listed = [(midnight + hour * HOUR, status) for hour, status in payments if hour in here]
-        window = midnight + here.start * HOUR, midnight + here.stop * HOUR
+        listed = [(noon + hour * HOUR, status) for hour, status in payments if hour in here]
+        window = noon + here.start * HOUR, noon + here.stop * HOUR
         read(parts, source, [replace(NAMELESS, at=at, status=status) for at, status in listed], *window)
         seen |= {*here}
-        known = Counter((midnight + hour * HOUR, status) for hour, status in payments if hour in seen)
+        known = Counter((noon + hour * HOUR, status) for hour, status in payments if hour in seen)
         assert Counter((row["at"], row["status"]) for row in rows(parts)) == known

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from sqlalchemy import delete, text, update
 from receiver import banks
 from receiver.admin import event_story, search
 from receiver.admin import exceptions as people
+from receiver.admin import sweeps as spans
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
@@ -302,6 +303,20 @@ def test_equal_lines_without_a_name_are_counted_while_pages_move(
     worker.run_once()
     found = rows(parts, "SELECT coalesce(payment_id, '-'), count(*) FROM bank_lines GROUP BY 1 ORDER BY 1")
     assert found == [("-", 2), ("FT1", 1), ("FT2", 1)]
+
+
+def test_equal_lines_without_name_and_time_are_a_payment_for_each_day_of_a_span(
+    parts: Runtime, bank: ListingBank, source: SourceRecord, clock: StandingClock
+) -> None:
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    bank.add(*(Entry(None, noon + timedelta(days=number), is_timed=False) for number in (0, 1, 1, 2)))
+    window = spans.span(parts, source.name, date(2026, 1, 5), date(2026, 1, 8))
+    for _ in range(2):
+        spans.run(parts, "test", source.name, window, lambda _: None)
+    assert rows(parts, "SELECT count(*) FROM bank_lines WHERE at IS NULL") == [(4,)]
+    clock.forward(901)
+    assert Recoverer(parts).run(source).recovered == 4
+    assert [entry.type for entry in fed(parts)] == ["payment.recovered"] * 4
 
 
 def test_a_list_that_never_holds_still_moves_no_watermark_and_is_said(

@@ -435,7 +435,20 @@ def open_many(parts: Runtime) -> None:
                 " FROM bank_lines"
             )
         )
-        for table in ("exceptions", "bank_lines", "recoveries"):
+        # One that names no payment: the sweep's event of it turned out to be about one.
+        of_payment = "(SELECT max(id) FROM events WHERE payment_id = :payment)"
+        named = {"payment": _PAYMENTS[0]}
+        connection.execute(text(f"UPDATE events SET found_by = 'sweep' WHERE id = {of_payment}"), named)  # noqa: S608
+        connection.execute(
+            text(
+                "INSERT INTO bank_lines"  # noqa: S608 - words of our own
+                " (source_id, identity, list_name, day, type, status, detail, seen_at, event_id)"
+                " SELECT source_id, 'line without a name', 'list', '2026-03-04', type, 'unknown', '{}', received_at, id"
+                f" FROM events WHERE id = {of_payment}"
+            ),
+            named,
+        )
+        for table in ("exceptions", "bank_lines", "recoveries", "events"):
             connection.execute(text(f"ANALYZE {table}"))
 
 
@@ -459,6 +472,11 @@ def statements_of(parts: Runtime, query: Query) -> Iterator[Statement]:
 def test_each_query_goes_by_an_index(filled: Runtime) -> None:
     faults_in = sqlite_faults if filled.database.is_sqlite else postgresql_faults
     assert {name: found for name, query in QUERIES.items() if (found := faults_in(filled, query))} == {}
+
+
+def test_lines_without_a_payment_are_asked_for_among_what_was_not_joined(filled: Runtime) -> None:
+    found = [statement for statement, _ in statements_of(filled, DAYS["what was not joined"])]
+    assert sum("bank_lines.payment_id IS NULL" in statement for statement in found) == 1
 
 
 @ON_SQLITE

@@ -35,7 +35,8 @@ class BankLine(SQLModel, table=True):
     source_id: int = shared_source()
     identity: str
     """SHA-256 (hex) of what makes it this line: list, account, id or reference, direction, amount, currency, and the
-    how manieth of lines that are equal in all of that."""
+    how manieth of lines that are equal in all of that; without id and reference the business day is part of it, and
+    without a time too all that the bank says of it."""
     list_name: str
     """Which of the bank's lists has it."""
     day: date
