@@ -36,10 +36,11 @@ POLL_SECONDS = 0.2
 PAGE_BYTES = 4096
 
 OF_OTHERS = re.compile(
-    r"(RECEIVER_|BCB_|OTEL_).*|PORT|PG(HOST|HOSTADDR|PORT|DATABASE|SERVICE|SERVICEFILE|OPTIONS)|(HTTPS?|ALL|NO)_PROXY",
+    r"(RECEIVER_|BCB_|OTEL_|GUNICORN_).*|PROMETHEUS_MULTIPROC_DIR|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS|PORT"
+    r"|PG(HOST|HOSTADDR|PORT|DATABASE|SERVICE|SERVICEFILE|OPTIONS)|(HTTPS?|ALL|NO)_PROXY",
     re.IGNORECASE,
 )
-"""What of the environment is about another receiver, leads to another database, or through a proxy."""
+"""What of the environment is about another receiver or gunicorn, leads to another database, or through a proxy."""
 
 DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
@@ -224,7 +225,9 @@ class Receiver:
             **self.settings(database_url, processes),
         }
         self.restarts = {"web": 0, "worker": 0}
-        self._commands: Mapping[str, Sequence[str]] = {"web": supervisor.WEB, "worker": supervisor.WORKER}
+        # On the command line it stands above all that gunicorn reads elsewhere.
+        web = (*supervisor.WEB, "--bind", f"127.0.0.1:{self.port}")
+        self._commands: Mapping[str, Sequence[str]] = {"web": web, "worker": supervisor.WORKER}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
         self._watch: threading.Thread | None = None

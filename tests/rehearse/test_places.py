@@ -103,8 +103,21 @@ def test_a_fault_lasts_for_a_thirtieth_within_bounds() -> None:
     assert [length_seconds(seconds) for seconds in (30, 300, 86_400)] == [2, 10, 30]
 
 
+OF_OTHERS = (
+    "RECEIVER_ALERT_URLS",
+    "BCB_CLIENT_ID",
+    "PGHOSTADDR",
+    "PGSERVICE",
+    "https_proxy",
+    "PORT",
+    "GUNICORN_CMD_ARGS",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "WEB_CONCURRENCY",
+)
+
+
 def test_nothing_of_another_receiver_reaches_the_rehearsal(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
-    for name in ("RECEIVER_ALERT_URLS", "BCB_CLIENT_ID", "PGHOSTADDR", "PGSERVICE", "https_proxy", "PORT"):
+    for name in OF_OTHERS:
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("PGPASSFILE", "mine")
     served = place.Receiver(tmp_path, "sqlite:///x.db", 1).environment
