@@ -116,7 +116,7 @@ def rehearse(
     require_installed()
     place.forget_others()
     if database_url is not None:
-        place.check_database(database_url)
+        database_url = place.local_url(database_url)
     taken = _day(captured_url, day.date() if day else None, names, callbacks, minutes, seed)
     chosen = faults or (all_faults() if has_all is not False else [])
     plan = rehearsal.Plan(taken, minutes * 60, chosen, database_url, folder, processes, seed)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from receiver.model import ReceiverError, Verdict
 from receiver.rehearse.banks import BANKS
-from receiver.rehearse.place import check_database
+from receiver.rehearse.place import local_url
 from receiver.store import deliveries, schema, sources
 from receiver.store.database import Database
 
@@ -94,7 +94,7 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
         NotMigrated
         StoreUnavailable
     """
-    check_database(url)
+    url = local_url(url)
     file = Path(url.removeprefix("sqlite:///"))
     if url.startswith("sqlite:") and not file.is_file():
         # SQLite itself would make it.

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 import requests
@@ -65,26 +65,43 @@ def forget_others() -> None:
         del os.environ[name]
 
 
-def check_database(url: str) -> None:
+def local_url(url: str) -> str:
     """Check that a database is on this machine: a SQLite file, or a PostgreSQL on loopback or a unix socket.
+
+    Return the URL to open it by. PostgreSQL's is made of what was checked: libraries read what is written oddly in
+    different ways, so that what one of them has checked another one would take for a host elsewhere.
 
     Raises:
         NotLoopback
         PlaceUnusable: it is no such URL.
     """
-    if url.startswith("sqlite:///"):
-        return
+    return url if url.startswith("sqlite:///") else url_of(local_parts(url))
+
+
+def local_parts(url: str) -> dict[str, str]:
+    """Return what a PostgreSQL URL says, if it is on this machine.
+
+    Raises:
+        NotLoopback
+        PlaceUnusable: it is no such URL.
+    """
+    _, _, rest = url.partition("://")
+    behind_host = rest[min(found for mark in "/?" if (found := f"{rest}{mark}".find(mark)) >= 0) :]
+    names = [name for name, _ in parse_qsl(urlsplit(url).query)]
+    if "@" in behind_host or len(names) != len(set(names)):
+        raise NotLoopback("the PostgreSQL URL can be read in two ways: write @ behind its host as %40, each name once")
     given = postgresql_parts(url)
     if given.get("service"):
         raise NotLoopback(
             "a PostgreSQL service may lead anywhere: name its host, 127.0.0.1 or the folder of its socket"
         )
-    hosts = [host for name in ("host", "hostaddr") for host in str(given.get(name) or "").split(",") if host]
+    hosts = [host for name in ("host", "hostaddr") for host in given.get(name, "").split(",") if host]
     if not hosts:
         raise NotLoopback("the PostgreSQL URL names no host: name 127.0.0.1, or the folder of its socket (?host=/…)")
     for host in hosts:
         if not is_loopback(host):
             raise NotLoopback(f"{host} is not on this machine: a rehearsal takes 127.0.0.1, ::1, localhost or a socket")
+    return given
 
 
 def is_loopback(host: str) -> bool:
@@ -102,7 +119,15 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(address).is_loopback for address in found)
 
 
-def postgresql_parts(url: str) -> dict[str, Any]:
+def url_of(parts: Mapping[str, str]) -> str:
+    """Write a PostgreSQL URL, such as RECEIVER_DATABASE_URL takes, that nobody can read in another way."""
+    left = dict(parts)
+    who = ":".join(quote(left.pop(name), safe="") for name in ("user", "password") if name in left)
+    name = quote(left.pop("dbname", ""), safe="")
+    return f"postgresql+psycopg://{who}{'@' if who else ''}/{name}?{urlencode(left)}"
+
+
+def postgresql_parts(url: str) -> dict[str, str]:
     """Return what a PostgreSQL URL says.
 
     Raises:
@@ -111,10 +136,14 @@ def postgresql_parts(url: str) -> dict[str, Any]:
     if not url.startswith(("postgresql://", "postgresql+psycopg://")):
         raise PlaceUnusable("a database is sqlite:///PATH or postgresql://USER@127.0.0.1/NAME")
     try:
-        return dict(conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1)))
+        found = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
     except psycopg.Error:
         # The library's own text repeats the URL, which may hold a password.
         raise PlaceUnusable("that is no PostgreSQL URL") from None
+    parts = {name: str(value) for name, value in found.items()}
+    if not all(port.isdecimal() for port in parts.get("port", "").split(",") if port):
+        raise PlaceUnusable("the PostgreSQL URL's port is no number")
+    return parts
 
 
 class ThrowAway(Protocol):
@@ -166,14 +195,11 @@ class PostgresDatabase:
             NotLoopback
             PlaceUnusable: it can't be made.
         """
-        check_database(server_url)
-        parts = postgresql_parts(server_url)
+        parts = local_parts(server_url)
         self._server = make_conninfo(**parts)
         self._name = f"receiver_rehearsal_{secrets.token_hex(6)}"
-        who = ":".join(quote(str(parts.pop(name)), safe="") for name in ("user", "password") if name in parts)
-        parts.pop("dbname", None)
-        self.url = f"postgresql+psycopg://{who}{'@' if who else ''}/{self._name}?{urlencode(parts)}"
-        self._run("CREATE DATABASE {}")
+        self.url = url_of({**parts, "dbname": self._name})
+        self._run("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
 
     @contextmanager
     def gone(self) -> Iterator[None]:

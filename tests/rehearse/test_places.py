@@ -15,6 +15,7 @@ from receiver.cli import main
 from receiver.rehearse import place
 from receiver.rehearse.faults import Fault, length_seconds
 from receiver.rehearse.place import NotLoopback, PlaceUnusable, PostgresDatabase
+from receiver.store.postgresql import postgresql_engine
 
 ELSEWHERE = [
     "postgresql://receiver@db.example/postgres",
@@ -25,6 +26,11 @@ ELSEWHERE = [
     "postgresql://[2001:db8::7]/postgres",
     "postgresql:///postgres?service=live",
     "postgresql:///postgres",
+    # The one that checks and the one that opens read these in two ways.
+    "postgresql+psycopg://u@/live?host=192.0.2.7&host=127.0.0.1",
+    "postgresql+psycopg://127.0.0.1:a/b@db.example/x",
+    "postgresql+psycopg://127.0.0.1:5432/b@db.example/x",
+    "postgresql+psycopg://127.0.0.1?application_name=a:b@db.example/x",
 ]
 
 HERE = [
@@ -38,19 +44,30 @@ HERE = [
 
 @pytest.mark.parametrize("url", HERE)
 def test_what_is_on_this_machine_is_taken(url: str) -> None:
-    place.check_database(url)
+    assert place.local_url(place.local_url(url)) == place.local_url(url)
+
+
+@pytest.mark.parametrize("url", [url for url in HERE if url.startswith("postgresql")])
+def test_what_is_opened_is_what_was_checked(url: str) -> None:
+    opened = place.local_url(url)
+    said = conninfo_to_dict(url.replace("+psycopg", ""))
+    assert conninfo_to_dict(opened.replace("+psycopg", "")) == said
+    engine = postgresql_engine(opened)[0]
+    given = engine.dialect.create_connect_args(engine.url)[1]
+    assert {name: str(value) for name, value in given.items() if name in said} == said
 
 
 @pytest.mark.parametrize("url", ELSEWHERE)
 def test_what_is_elsewhere_is_refused(url: str) -> None:
     with pytest.raises(NotLoopback):
-        place.check_database(url)
+        place.local_url(url)
 
 
 @pytest.mark.parametrize("url", ELSEWHERE)
 @pytest.mark.parametrize("option", ["--database=postgresql --database-url", "--day=2026-03-04 --from-database"])
 def test_the_command_refuses_what_is_elsewhere_before_it_does_anything(option: str, url: str) -> None:
-    ended = CliRunner().invoke(main, ["rehearse", "--to", "never", *option.split(), url])
+    # By standard input: on the command line one of them has a password.
+    ended = CliRunner().invoke(main, ["rehearse", "--to", "never", *option.split(), "-"], input=f"{url}\n")
     assert ended.exit_code == 1
     assert "Error: " in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
