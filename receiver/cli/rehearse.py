@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -72,7 +73,7 @@ def _url(ctx: click.Context, parameter: click.Parameter, url: str | None) -> str
 )
 @click.option(
     "--folder",
-    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, writable=True, resolve_path=True, path_type=Path),
     help="Where the SQLite file lies meanwhile: a folder on the disk that is to be tried.",
 )
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="That answer requests.")
@@ -121,16 +122,21 @@ def rehearse(
     chosen = faults or (all_faults() if has_all is not False else [])
     plan = rehearsal.Plan(taken, minutes * 60, chosen, database_url, folder, processes, seed)
     to = to or Path(time.strftime("rehearsal-%Y%m%d-%H%M%S"))
-    to.mkdir(parents=True, exist_ok=True)
+    is_new = _make_writable(to)
     click.echo(f"{taken.about}, in {minutes:g} minutes, on {database}, with {len(chosen)} faults", err=True)
     try:
         outcome = _run(plan)
     except ReceiverError:
         # It has not begun, and there is nothing to report; what was there before stays.
-        with suppress(OSError):
-            to.rmdir()
+        if is_new:
+            with suppress(OSError):
+                to.rmdir()
         raise
-    found = report.write(outcome, to)
+    try:
+        found = report.write(outcome, to)
+    except OSError as error:
+        outcome.wrong.append(f"the report could not be written to {str(to)!a}: {error.strerror}")
+        found = report.summary(outcome)
     if as_json:
         write_json(found)
     else:
@@ -139,6 +145,22 @@ def rehearse(
     for line in found["wrong"]:
         click.echo(f"Error: {line}", err=True)
     sys.exit(1 if found["wrong"] else 0)
+
+
+def _make_writable(folder: Path) -> bool:
+    """Make the report's folder where there is none, before anything runs; tell whether it was made.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"--to: nothing can be written to {str(folder)!a}: {error.strerror}") from None
+    return is_new
 
 
 def _day(
@@ -160,14 +182,22 @@ def _day(
 def _run(plan: Any) -> Any:
     from receiver.rehearse import rehearsal
 
-    with click.progressbar(
-        length=int(plan.seconds), file=sys.stderr, show_pos=True, item_show_func=lambda what: what
-    ) as bar:
+    outcome = None
+    try:
+        with click.progressbar(
+            length=int(plan.seconds), file=sys.stderr, show_pos=True, item_show_func=lambda what: what
+        ) as bar:
 
-        def progress(at: float, what: str) -> None:
-            bar.update(min(int(at), int(plan.seconds)) - bar.pos, what)
+            def progress(at: float, what: str) -> None:
+                # The terminal may be closed meanwhile.
+                with suppress(OSError):
+                    bar.update(min(int(at), int(plan.seconds)) - bar.pos, what)
 
-        return rehearsal.run(plan, progress)
+            outcome = rehearsal.run(plan, progress)
+    except OSError:
+        if outcome is None:
+            raise
+    return outcome
 
 
 def _tell(found: dict[str, Any]) -> None:

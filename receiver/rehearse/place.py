@@ -151,6 +151,7 @@ class ThrowAway(Protocol):
 
     kind: str
     url: str
+    name: str
 
     def gone(self) -> Any:
         """Return a context in which the database can't be used."""
@@ -166,6 +167,7 @@ class SqliteFile:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "rehearsal.db"
+        self.name = str(self._path)
         self.url = f"sqlite:///{self._path}"
 
     @contextmanager
@@ -197,8 +199,8 @@ class PostgresDatabase:
         """
         parts = local_parts(server_url)
         self._server = make_conninfo(**parts)
-        self._name = f"receiver_rehearsal_{secrets.token_hex(6)}"
-        self.url = url_of({**parts, "dbname": self._name})
+        self.name = f"receiver_rehearsal_{secrets.token_hex(6)}"
+        self.url = url_of({**parts, "dbname": self.name})
         self._run("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
 
     @contextmanager
@@ -218,7 +220,7 @@ class PostgresDatabase:
     def _run(self, statement: str) -> None:
         try:
             with psycopg.connect(self._server, autocommit=True, connect_timeout=30) as connection:
-                connection.execute(SQL(statement).format(Identifier(self._name)))
+                connection.execute(SQL(statement).format(Identifier(self.name)))
         except psycopg.Error as error:
             text = " ".join(str(error).split())[:200]
             raise PlaceUnusable(f"PostgreSQL refused {statement.partition(' {}')[0]}: {text}") from None
@@ -226,7 +228,7 @@ class PostgresDatabase:
     def _end_sessions(self) -> None:
         with psycopg.connect(self._server, autocommit=True, connect_timeout=30) as connection:
             query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-            connection.execute(query, [self._name])
+            connection.execute(query, [self.name])
 
 
 def free_port() -> int:

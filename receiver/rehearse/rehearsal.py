@@ -1,5 +1,6 @@
 """The rehearsal itself: everything is set up, the day runs, what is open is waited for, everything is cleared away."""
 
+import shutil
 import signal
 import statistics
 import tempfile
@@ -22,7 +23,7 @@ from receiver.model import ReceiverError
 from receiver.rehearse.banks import BANKS, RehearsedBank
 from receiver.rehearse.day import DAY_SECONDS, Day
 from receiver.rehearse.faults import WHO, Director, Fault, Happened, Stage, length_seconds
-from receiver.rehearse.place import PostgresDatabase, Receiver, SqliteFile, ThrowAway, call
+from receiver.rehearse.place import PlaceUnusable, PostgresDatabase, Receiver, SqliteFile, ThrowAway, call
 from receiver.rehearse.traffic import Answer, Reader, Sent, Traffic, missing
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -36,6 +37,9 @@ STANDSTILL_SECONDS = 150.0
 
 SETTLE_SECONDS_MAX = 20.0
 """For how long the worker may go on asking banks once every callback is taken: a quarter of the day, if less."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Ctrl-C, an operator or systemd, a terminal that is closed, and Ctrl-\\."""
 
 Progress = Callable[[float, str], None]
 """Is given the seconds since the start, and what happens now."""
@@ -84,7 +88,10 @@ class Outcome:
 
 
 def run(plan: Plan, progress: Progress) -> Outcome:
-    """Rehearse, and return what was seen; Ctrl-C and SIGTERM end it early, and everything is cleared away all the same.
+    """Rehearse, and return what was seen; Ctrl-C and such end it early, and everything is cleared away all the same.
+
+    Once the day has begun there is an outcome, whatever happens: what fails besides, and what can't be cleared away, is
+    among what is wrong.
 
     Raises:
         SimulatorNotInstalled
@@ -94,26 +101,70 @@ def run(plan: Plan, progress: Progress) -> Outcome:
     """
     require_installed()
     outcome = Outcome(plan)
-    with _interrupted_once() as asked, ExitStack() as stack:
-        made = tempfile.TemporaryDirectory(prefix="receiver-rehearsal-", dir=plan.folder, ignore_cleanup_errors=True)
-        folder = Path(stack.enter_context(made))
-        database = SqliteFile(folder) if plan.database_url is None else PostgresDatabase(plan.database_url)
-        stack.callback(database.drop)
-        outcome.database = database.kind
-        receiver = Receiver(folder, database.url, plan.processes)
-        parts = _parts(receiver, database)
-        stack.callback(parts.database.close)
-        progress(0.0, "sets everything up")
-        schema.upgrade(parts.database, parts.encryption)
-        banks = {name: stack.enter_context(_serving(BANKS[bank]())) for name, bank in plan.day.banks.items()}
-        token = _add_sources(parts, banks)
-        stack.callback(receiver.stop)
-        receiver.start(asked)
-        stage = _stage(plan, receiver, database, banks, parts, token)
+    left: list[str] = []
+    with _interrupted_once() as asked:
+        try:
+            with ExitStack() as stack:
+                _rehearse(outcome, progress, asked, _Clearing(stack, left))
+        except ReceiverError as error:
+            if left:
+                raise PlaceUnusable("; ".join([str(error), *left])) from error
+            raise
+    outcome.wrong += left
+    return outcome
+
+
+class _Clearing:
+    """Clears away in the end, the last first; what can't be cleared away is said, and hinders nothing else."""
+
+    def __init__(self, stack: ExitStack, left: list[str]) -> None:
+        self._stack, self._left = stack, left
+
+    def later(self, what: str, act: Callable[[], object]) -> None:
+        """Have `act` called in the end; `what` says what could not be done where it fails."""
+
+        def clear() -> None:
+            try:
+                act()
+            except Exception as error:
+                self._left.append(f"{what}: {_one_line(error)}")
+
+        self._stack.callback(clear)
+
+
+def _one_line(error: Exception) -> str:
+    words = " ".join(str(error).split())[:300]
+    return words if isinstance(error, ReceiverError) else f"{type(error).__name__}: {words}"
+
+
+def _rehearse(outcome: Outcome, progress: Progress, asked: Callable[[], bool], clearing: _Clearing) -> None:
+    plan = outcome.plan
+    # Before Python 3.12 what was asked for below a relative folder is relative, and the processes stand elsewhere.
+    folder = Path(tempfile.mkdtemp(prefix="receiver-rehearsal-", dir=plan.folder)).absolute()
+    clearing.later(f"the folder {folder} could not be removed", lambda: shutil.rmtree(folder))
+    database = SqliteFile(folder) if plan.database_url is None else PostgresDatabase(plan.database_url)
+    clearing.later(f"the database {database.name} could not be dropped", database.drop)
+    outcome.database = database.kind
+    receiver = Receiver(folder, database.url, plan.processes)
+    parts = _parts(receiver, database)
+    clearing.later("the connections to the database could not be closed", parts.database.close)
+    progress(0.0, "sets everything up")
+    schema.upgrade(parts.database, parts.encryption)
+    banks: dict[str, RehearsedBank] = {}
+    for name, bank in plan.day.banks.items():
+        banks[name] = BANKS[bank]()
+        banks[name].simulator.start()
+        clearing.later(f"the bank of {name} could not be ended", banks[name].simulator.stop)
+    token = _add_sources(parts, banks)
+    clearing.later("the receiver's processes could not be stopped", receiver.stop)
+    receiver.start(asked)
+    stage = _stage(plan, receiver, database, banks, parts, token)
+    try:
         _Rehearsed(outcome, stage, Reader(receiver.url, token), progress, asked).run()
         outcome.log = receiver.log.read_text(errors="replace")
-        outcome.restarts = dict(receiver.restarts)
-    return outcome
+    except Exception as error:
+        outcome.wrong.append(f"the rehearsal itself failed: {_one_line(error)}")
+    outcome.restarts = dict(receiver.restarts)
 
 
 def _parts(receiver: Receiver, database: ThrowAway) -> Runtime:
@@ -227,7 +278,7 @@ class _Rehearsed:
             "replayed": reader.replayed.total(),
             **dict(sorted(reader.others.items())),
         }
-        outcome.wrong = list(self._faults())
+        outcome.wrong += self._faults()
         outcome.left_open = self._left_open()
 
     def _faults(self) -> Iterator[str]:
@@ -290,20 +341,16 @@ class _Rehearsed:
 
 
 @contextmanager
-def _serving(bank: RehearsedBank) -> Iterator[RehearsedBank]:
-    with bank.simulator:
-        yield bank
-
-
-@contextmanager
 def _interrupted_once() -> Iterator[Callable[[], bool]]:
-    """Have Ctrl-C and SIGTERM end the rehearsal in good order; to repeat them changes nothing."""
+    """Have what ends a program end the rehearsal in good order; to repeat it changes nothing."""
     asked: list[int] = []
 
     def ask(number: int, _: FrameType | None) -> None:
         asked.append(number)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored stays so: `nohup` does that.
+    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield lambda: bool(asked)
     finally:

@@ -87,7 +87,9 @@ def test_of_a_captured_day_nothing_is_said_but_times_types_and_sizes(captured: s
 def test_a_captured_day_is_rehearsed_with_callbacks_of_its_own(captured: str, tmp_path: Path) -> None:
     folder = tmp_path / "rehearsed"
     folder.mkdir()
-    words = ("--minutes=0.1", "--no-faults", "--from-database", captured, "--day=2026-03-04")
+    # The folder is meant from where the command is called; the processes stand elsewhere.
+    where = ("--folder", "meanwhile")
+    words = ("--minutes=0.1", "--no-faults", "--from-database", captured, "--day=2026-03-04", *where)
     ended, found = rehearse(folder, *words)
     assert_well(ended, found)
     assert found["day"] == "2026-03-04 as captured: 4 callbacks"

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import conninfo_to_dict
+from rehearse.rehearsed import assert_well, left_over, rehearse
 
 from receiver.cli import main
-from receiver.rehearse import place
+from receiver.rehearse import day, place, rehearsal
 from receiver.rehearse.faults import Fault, length_seconds
 from receiver.rehearse.place import NotLoopback, PlaceUnusable, PostgresDatabase
 from receiver.store.postgresql import postgresql_engine
@@ -91,6 +92,7 @@ WRONG_USE: list[tuple[list[str], str]] = [
     ),
     (["--minutes", "0"], "--minutes"),
     (["--folder", "nowhere"], "nowhere"),
+    (["--to", "/proc/report"], "--to: nothing can be written to '/proc/report'"),
 ]
 
 
@@ -141,6 +143,14 @@ def test_nothing_of_another_receiver_reaches_the_rehearsal(monkeypatch: pytest.M
     assert "elsewhere" not in served.values()
     assert served["PGPASSFILE"] == "mine"
     assert served["RECEIVER_BIND"] == "127.0.0.1"
+
+
+def test_a_folder_that_was_there_stays_where_nothing_is_rehearsed(tmp_path: Path) -> None:
+    refused = ["rehearse", "--database=postgresql", "--database-url=postgresql://u@127.0.0.1:1/x", "--to"]
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "new"):
+        assert CliRunner().invoke(main, [*refused, str(tmp_path / name)]).exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 @pytest.fixture
@@ -196,3 +206,37 @@ def test_a_postgresql_database_of_its_own_comes_goes_away_and_is_dropped(
 def test_who_may_make_no_database_is_said_so(role: Callable[[str], str]) -> None:
     with pytest.raises(PlaceUnusable, match="PostgreSQL refused CREATE DATABASE: permission denied"):
         PostgresDatabase(role("NOCREATEDB"))
+
+
+@pytest.mark.timeout(1200)
+def test_on_postgresql_the_command_drops_its_database(postgres: str, tmp_path: Path) -> None:
+    before = databases(postgres)
+    url = postgres.replace(":@", "@")
+    words = ("--minutes=0.1", "--callbacks=20", "--no-faults", "--database=postgresql", "--database-url", url)
+    ended, found = rehearse(tmp_path, *words)
+    assert_well(ended, found)
+    assert found["database"] == "postgresql"
+    assert databases(postgres) == before
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.timeout(1200)
+def test_what_could_not_be_cleared_away_is_wrong_and_the_report_is_there(
+    postgres: str, role: Callable[[str], str]
+) -> None:
+    before = databases(postgres)
+
+    def take_it(at: float, _: str) -> None:
+        """Once it runs, the database becomes another one's, whom alone it may be dropped by."""
+        if at > 0:
+            for name in databases(postgres) - before:
+                execute(postgres, f"ALTER DATABASE {name} OWNER TO CURRENT_USER")
+
+    plan = rehearsal.Plan(day.made_up(5), 6.0, [], role("CREATEDB"), processes=1)
+    outcome = rehearsal.run(plan, take_it)
+    (left,) = databases(postgres) - before
+    execute(postgres, f"DROP DATABASE {left}")
+    assert len(outcome.answers) == 5
+    (said,) = outcome.wrong
+    assert said.startswith(f"the database {left} could not be dropped: PostgreSQL refused DROP DATABASE")
+    assert "must be owner" in said
