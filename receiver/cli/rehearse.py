@@ -212,5 +212,5 @@ def _tell(found: dict[str, Any]) -> None:
     )
     for each in found["faults"]:
         click.echo(f"{each['at']} {each['kind']}: {each['state']}: {each['said']}")
-    open_ = ", ".join(f"{number} {what}" for what, number in found["left_open"].items()) or "nothing"
-    click.echo(f"{open_} stayed open")
+    left = [f"{'unknown' if number is None else number} {what}" for what, number in found["left_open"].items()]
+    click.echo(f"{', '.join(left) or 'nothing'} stayed open")

@@ -37,7 +37,7 @@ LARGEST_BATCH = 12
 
 
 class NothingCaptured(ReceiverError):
-    """The database holds no callback of that day, or is not there."""
+    """The database holds no callback of that day that can be rehearsed, or is not there."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,12 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
             if wrong:
                 raise NothingCaptured(f"that database has no source {wrong[0]!a}; it has {', '.join(sorted(known))}")
             chosen = [known[name] for name in names or known]
+            for source in chosen:
+                if source.bank not in BANKS:
+                    raise NothingCaptured(
+                        f"the source {source.name!a} is of the bank {source.bank!a}, of which there is no simulator: "
+                        "name the others by --source"
+                    )
             planned = [
                 _captured(outline, source.name, begins)
                 for source in chosen

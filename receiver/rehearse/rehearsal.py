@@ -1,5 +1,6 @@
 """The rehearsal itself: everything is set up, the day runs, what is open is waited for, everything is cleared away."""
 
+import math
 import shutil
 import signal
 import statistics
@@ -41,6 +42,8 @@ SETTLE_SECONDS_MAX = 20.0
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """Ctrl-C, an operator or systemd, a terminal that is closed, and Ctrl-\\."""
 
+LIST_TRIES = 5
+
 Progress = Callable[[float, str], None]
 """Is given the seconds since the start, and what happens now."""
 
@@ -80,7 +83,8 @@ class Outcome:
     seen: dict[str, int] = field(default_factory=dict)
     """Entries of the feed by what they are: `callbacks`, `replayed`, and our own types."""
     restarts: dict[str, int] = field(default_factory=dict)
-    left_open: dict[str, int] = field(default_factory=dict)
+    left_open: dict[str, int | None] = field(default_factory=dict)
+    """How much of each stayed open; None where nobody answered."""
     wrong: list[str] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
@@ -211,7 +215,7 @@ class _Rehearsed:
                 self._traffic.send(planned, planned.at * second)
             self._go_on(lambda: self._traffic.now() >= self._plan.seconds, "the day")
             self._wait(lambda: self._director.is_over and not self._traffic.open, "takes what is open")
-            self._wait(self._is_read, "reads the feed to its end")
+            self._wait(_now_and_then(self._is_read), "reads the feed to its end")
             self._settle()
         finally:
             self._director.stop()
@@ -250,19 +254,10 @@ class _Rehearsed:
 
     def _settle(self) -> None:
         """Let the worker ask banks for a while; what stays open is told."""
-        ends, asked_at = time.monotonic() + min(SETTLE_SECONDS_MAX, self._plan.seconds / 4), 0.0
-
-        def is_done() -> bool:
-            nonlocal asked_at
-            now = time.monotonic()
-            if now > ends:
-                return True
-            if now < asked_at + 1:
-                return False
-            asked_at = now
-            return not self._unconfirmed()
-
-        self._go_on(is_done, "lets banks be asked")
+        ends = time.monotonic() + min(SETTLE_SECONDS_MAX, self._plan.seconds / 4)
+        # No answer is not the answer that nothing is open.
+        is_settled = _now_and_then(lambda: self._unconfirmed() == Counter())
+        self._go_on(lambda: time.monotonic() > ends or is_settled(), "lets banks be asked")
 
     def _note(self) -> None:
         outcome, reader = self._outcome, self._reader
@@ -306,38 +301,71 @@ class _Rehearsed:
         except ReceiverError as error:
             yield f"the database can't be looked at: {error}"
 
-    def _unconfirmed(self) -> Counter[str]:
+    def _unconfirmed(self) -> Counter[str] | None:
         return self._listed("payments", "source", {"agreement": "unconfirmed"})
 
-    def _left_open(self) -> dict[str, int]:
-        """Return what a person would find: payments that no bank has confirmed, and what needs a person."""
-        found = {f"payments of {name} unconfirmed": number for name, number in sorted(self._unconfirmed().items())}
-        for agreement in ("contradicted", "unknown_to_bank"):
-            for name, number in sorted(self._listed("payments", "source", {"agreement": agreement}).items()):
-                found[f"payments of {name} {agreement.replace('_', ' ')}"] = number
-        for kind, number in sorted(self._listed("exceptions", "kind", {}).items()):
-            found[f"exceptions {kind.replace('_', ' ')}"] = number
+    def _left_open(self) -> dict[str, int | None]:
+        """Return what a person would find: payments that no bank has confirmed, and what needs a person.
+
+        What nobody answers is wrong.
+        """
+        found: dict[str, int | None] = {}
+        for agreement in ("unconfirmed", "contradicted", "unknown_to_bank"):
+            words = agreement.replace("_", " ")
+            payments = self._listed("payments", "source", {"agreement": agreement}, LIST_TRIES)
+            if payments is None:
+                found[f"payments {words}"] = None
+            else:
+                found |= {f"payments of {name} {words}": payments[name] for name in sorted(payments)}
+        exceptions = self._listed("exceptions", "kind", {}, LIST_TRIES)
+        if exceptions is None:
+            found["exceptions"] = None
+        else:
+            found |= {f"exceptions {kind.replace('_', ' ')}": exceptions[kind] for kind in sorted(exceptions)}
+        self._outcome.wrong += [f"no answer says how many {what} stayed open" for what in found if found[what] is None]
         return found
 
-    def _listed(self, what: str, by: str, query: dict[str, str]) -> Counter[str]:
-        """Count a list of the API by one of its fields."""
-        headers = {"Authorization": f"Bearer {self._stage.token}"}
-        found: Counter[str] = Counter()
-        cursor = None
-        while True:
-            asked = {**query, "limit": "500", **({"cursor": cursor} if cursor else {})}
-            url = f"{self._stage.receiver.url}/api/v1/{what}"
-            try:
-                answer = call("GET", url, params=asked, headers=headers, timeout=60)
-            except requests.RequestException:
-                return found
-            if not answer.ok:
-                return found
-            page = answer.json()
-            found.update(str(row[by]) for row in page["data"])
-            cursor = page["next"]
-            if not cursor or not page["data"]:
-                return found
+    def _listed(self, what: str, by: str, query: dict[str, str], tries: int = 1) -> Counter[str] | None:
+        found = listed(self._stage.receiver.url, self._stage.token, what, by, query)
+        if found is not None or tries == 1:
+            return found
+        time.sleep(1)
+        return self._listed(what, by, query, tries - 1)
+
+
+def listed(url: str, token: str, what: str, by: str, query: dict[str, str]) -> Counter[str] | None:
+    """Count a list of the receiver's API by one of its fields; None where there is no answer to one of its pages."""
+    found: Counter[str] = Counter()
+    cursor = None
+    while True:
+        asked = {**query, "limit": "500", **({"cursor": cursor} if cursor else {})}
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            answer = call("GET", f"{url}/api/v1/{what}", params=asked, headers=headers, timeout=60)
+        except requests.RequestException:
+            return None
+        if not answer.ok:
+            return None
+        page = answer.json()
+        found.update(str(row[by]) for row in page["data"])
+        cursor = page["next"]
+        if not cursor or not page["data"]:
+            return found
+
+
+def _now_and_then(look: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what looks once a second at most, for what takes long to look at."""
+    looked_at = -math.inf
+
+    def looking() -> bool:
+        nonlocal looked_at
+        if time.monotonic() < looked_at + 1:
+            return False
+        found = look()
+        looked_at = time.monotonic()
+        return found
+
+    return looking
 
 
 @contextmanager

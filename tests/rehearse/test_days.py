@@ -117,6 +117,14 @@ def test_a_day_that_is_not_there(captured: str, asked: date, names: list[str], s
         day.captured(captured, asked, names)
 
 
+def test_a_bank_without_a_simulator_is_refused(captured: str, parts: Runtime) -> None:
+    with parts.database.write() as connection:
+        connection.exec_driver_sql("UPDATE sources SET bank = 'another' WHERE name = 'bc'")
+    with pytest.raises(NothingCaptured, match="'bc' is of the bank 'another', of which there is no simulator"):
+        day.captured(captured, date(2026, 3, 4))
+    assert day.captured(captured, date(2026, 3, 4), ["bcb"]).banks == {"bcb": "bcb"}
+
+
 @pytest.mark.parametrize("name", BANKS)
 def test_every_bank_makes_a_callback_of_a_size_about_something_new(name: str) -> None:
     bank = BANKS[name]()
