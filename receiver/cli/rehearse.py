@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from contextlib import suppress
@@ -25,6 +26,17 @@ CALLBACKS_PER_MINUTE = 600
 DAY_FORMAT = "%Y-%m-%d"
 
 
+class Minutes(click.FloatRange):
+    """A range that has no place for what is no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return found
+
+
 def _faults(ctx: click.Context, _: click.Parameter, texts: tuple[str, ...]) -> list[Fault]:
     from receiver.rehearse.faults import Fault
 
@@ -35,23 +47,28 @@ def _faults(ctx: click.Context, _: click.Parameter, texts: tuple[str, ...]) -> l
 
 
 def _url(ctx: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
-    """Read a database's URL; a password is taken from standard input alone."""
+    """Read a database's URL, which has to be on this machine; a password is taken from standard input alone."""
     from receiver.admin import database
 
+    name = parameter.opts[0]
     if url == "-":
-        return sys.stdin.readline().strip()
-    if url is not None and database.has_password(url):
-        name = parameter.opts[0]
+        url = sys.stdin.readline().strip()
+    elif url is not None and database.has_password(url):
         raise click.UsageError(
             f"a password on the command line can be seen by others: give {name} - and type the URL", ctx
         )
+    if url is not None:
+        from receiver.rehearse import place
+
+        try:
+            place.local_url(url)
+        except place.NoDatabaseUrl as error:
+            raise click.UsageError(f"{name}: {error}", ctx) from None
     return url
 
 
 @click.command(cls=Command)
-@click.option(
-    "--minutes", type=click.FloatRange(0.1, 1440), default=5.0, show_default=True, help="How long the day takes."
-)
+@click.option("--minutes", type=Minutes(0.1, 1440), default=5.0, show_default=True, help="How long the day takes.")
 @click.option(
     "--callbacks",
     type=click.IntRange(1, 10_000_000),

@@ -90,6 +90,7 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
 
     Raises:
         NotLoopback: it is on another machine.
+        NoDatabaseUrl
         NothingCaptured
         NotMigrated
         StoreUnavailable
@@ -100,6 +101,8 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
         # SQLite itself would make it.
         raise NothingCaptured(f"there is no file {str(file)!a}")
     begins = datetime.combine(day, time(), UTC)
+    # Of the calendar's last day an end can't be told, and nothing has come yet.
+    ends = begins + timedelta(days=min(1, (date.max - day).days))
     database = Database(url)
     try:
         schema.check(database)
@@ -118,7 +121,7 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
             planned = [
                 _captured(outline, source.name, begins)
                 for source in chosen
-                for outline in deliveries.outlines(connection, source.id, begins, begins + timedelta(days=1))
+                for outline in deliveries.outlines(connection, source.id, begins, ends)
             ]
     finally:
         database.close()

@@ -55,6 +55,10 @@ class NotLoopback(ReceiverError):
     """An address is on another machine, or may be."""
 
 
+class NoDatabaseUrl(ReceiverError):
+    """It is written as no database's URL is."""
+
+
 class PlaceUnusable(ReceiverError):
     """There is no room for a rehearsal here; the text says why."""
 
@@ -73,7 +77,7 @@ def local_url(url: str) -> str:
 
     Raises:
         NotLoopback
-        PlaceUnusable: it is no such URL.
+        NoDatabaseUrl
     """
     return url if url.startswith("sqlite:///") else url_of(local_parts(url))
 
@@ -83,7 +87,7 @@ def local_parts(url: str) -> dict[str, str]:
 
     Raises:
         NotLoopback
-        PlaceUnusable: it is no such URL.
+        NoDatabaseUrl
     """
     _, _, rest = url.partition("://")
     behind_host = rest[min(found for mark in "/?" if (found := f"{rest}{mark}".find(mark)) >= 0) :]
@@ -131,18 +135,18 @@ def postgresql_parts(url: str) -> dict[str, str]:
     """Return what a PostgreSQL URL says.
 
     Raises:
-        PlaceUnusable
+        NoDatabaseUrl
     """
     if not url.startswith(("postgresql://", "postgresql+psycopg://")):
-        raise PlaceUnusable("a database is sqlite:///PATH or postgresql://USER@127.0.0.1/NAME")
+        raise NoDatabaseUrl("a database is sqlite:///PATH or postgresql://USER@127.0.0.1/NAME")
     try:
         found = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
     except psycopg.Error:
         # The library's own text repeats the URL, which may hold a password.
-        raise PlaceUnusable("that is no PostgreSQL URL") from None
+        raise NoDatabaseUrl("that is no PostgreSQL URL") from None
     parts = {name: str(value) for name, value in found.items()}
     if not all(port.isdecimal() for port in parts.get("port", "").split(",") if port):
-        raise PlaceUnusable("the PostgreSQL URL's port is no number")
+        raise NoDatabaseUrl("the PostgreSQL URL's port is no number")
     return parts
 
 
@@ -195,6 +199,7 @@ class PostgresDatabase:
 
         Raises:
             NotLoopback
+            NoDatabaseUrl
             PlaceUnusable: it can't be made.
         """
         parts = local_parts(server_url)

@@ -109,6 +109,7 @@ def test_some_sources_of_a_captured_day(captured: str) -> None:
     ("asked", "names", "said"),
     [
         (date(2026, 3, 5), [], "holds no callback of 2026-03-05"),
+        (date(9999, 12, 31), [], "holds no callback of 9999-12-31"),
         (date(2026, 3, 4), ["shop"], "has no source 'shop'; it has bc, bcb"),
     ],
 )

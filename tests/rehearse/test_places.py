@@ -18,6 +18,14 @@ from receiver.rehearse.faults import Fault, length_seconds
 from receiver.rehearse.place import NotLoopback, PlaceUnusable, PostgresDatabase
 from receiver.store.postgresql import postgresql_engine
 
+
+@pytest.fixture(autouse=True)
+def environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command lets go of what is about other receivers, in this very process here: afterwards it is back."""
+    for name in [name for name in os.environ if place.OF_OTHERS.fullmatch(name)]:
+        monkeypatch.delenv(name)
+
+
 ELSEWHERE = [
     "postgresql://receiver@db.example/postgres",
     "postgresql+psycopg://receiver@192.0.2.7/postgres",
@@ -83,6 +91,20 @@ WRONG_USE: list[tuple[list[str], str]] = [
     (["--database", "postgresql"], "--database-url go together"),
     (["--database-url", "postgresql://127.0.0.1/x"], "--database-url go together"),
     (["--database", "postgresql", "--database-url", "postgresql://u:p@127.0.0.1/x"], "a password on the command line"),
+    (
+        ["--database", "postgresql", "--database-url", "postgresql://u@127.0.0.1/x?password=p"],
+        "a password on the command line",
+    ),
+    (
+        ["--day=2026-03-04", "--from-database", "postgresql+psycopg://u@127.0.0.1/x?sslpassword=p"],
+        "a password on the command line",
+    ),
+    (
+        ["--day=2026-03-04", "--from-database", "postgresql+psycopg://u@127.0.0.1:x/y"],
+        "--from-database: the PostgreSQL URL's port is no number",
+    ),
+    (["--day=2026-03-04", "--from-database", "mysql://127.0.0.1/y"], "--from-database: a database is sqlite:///PATH"),
+    (["--minutes", "nan"], "'nan' is no number"),
     (["--from-database", "sqlite:///x.db"], "--from-database needs --day"),
     (["--day", "2026-03-04"], "give --from-database"),
     (["--source", "bcb"], "give --from-database"),
