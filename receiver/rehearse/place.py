@@ -292,8 +292,10 @@ class Receiver:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, is_asked_to_stop: Callable[[], bool]) -> None:
+    def start(self, token: str, is_asked_to_stop: Callable[[], bool]) -> None:
         """Start the processes, and wait until they answer, or until it is asked to stop.
+
+        Another program may have taken the port meanwhile; what knows the `token` is ours.
 
         Raises:
             PlaceUnusable: they do not.
@@ -304,11 +306,22 @@ class Receiver:
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
             with suppress(requests.RequestException):
-                if is_asked_to_stop() or call("GET", f"{self.url}/readyz", timeout=5).ok:
+                if is_asked_to_stop() or self._is_answering(token):
                     return
             time.sleep(POLL_SECONDS)
         said = self.log.read_text(errors="replace")[-400:] if self.log.exists() else ""
         raise PlaceUnusable(f"the receiver did not start: {' '.join(said.split())}")
+
+    def _is_answering(self, token: str) -> bool:
+        if not call("GET", f"{self.url}/readyz", timeout=5).ok:
+            return False
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = call("GET", f"{self.url}/api/v1/feed", params={"limit": 1}, headers=headers, timeout=10)
+        if answer.ok and "next" in _json_object(answer):
+            return True
+        if answer.status_code == requests.codes.unavailable:
+            return False
+        raise PlaceUnusable(f"another program answers at {self.url}: try again, which takes another port")
 
     def stop(self) -> None:
         """Stop them all; safe to repeat."""
@@ -333,7 +346,11 @@ class Receiver:
     def kill(self, what: str) -> bool:
         """Kill -9 one process that answers (`web`), or the `worker`; tell whether there was one."""
         process = self._running[what]
-        numbers = _children(process.pid) if what == "web" else [process.pid]
+        if what == "worker":
+            # It knows whether the process has ended, and its number may be another one's.
+            process.kill()
+            return True
+        numbers = _children(process.pid)
         for number in numbers[:1]:
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
@@ -345,9 +362,16 @@ class Receiver:
 
         whole = resource.getrlimit(resource.RLIMIT_FSIZE)
         limits = (whole[0] if most is None else most, whole[1])
-        for number in self._family():
-            with suppress(ProcessLookupError):
-                resource.prlimit(number, resource.RLIMIT_FSIZE, limits)
+
+        def limit(numbers: Sequence[int]) -> None:
+            for number in numbers:
+                with suppress(ProcessLookupError):
+                    resource.prlimit(number, resource.RLIMIT_FSIZE, limits)
+
+        # Those that start others first: who is started afterwards has the same limit, and who was before is found.
+        parents = self._parents()
+        limit(parents)
+        limit([child for number in parents for child in _children(number)])
 
     def memory_bytes(self) -> tuple[int, int] | None:
         """Return how much memory the processes that answer hold, and the worker; None where that is unknown.
@@ -358,9 +382,12 @@ class Receiver:
         return (web, worker) if web + worker else None
 
     def _family(self, what: Sequence[str] = ("web", "worker")) -> list[int]:
-        found = [self._running[each] for each in what if each in self._running]
-        running = [process.pid for process in found if process.poll() is None]
+        running = self._parents(what)
         return [*running, *(child for number in running for child in _children(number))]
+
+    def _parents(self, what: Sequence[str] = ("web", "worker")) -> list[int]:
+        found = [self._running[each] for each in what if each in self._running]
+        return [process.pid for process in found if process.poll() is None]
 
     def _keep_running(self) -> None:
         while not self._stopping.is_set():
@@ -392,6 +419,14 @@ def call(method: str, url: str, **given: Any) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False
         return session.request(method, url, **given)
+
+
+def _json_object(answer: requests.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _children(pid: int) -> list[int]:

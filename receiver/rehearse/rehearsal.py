@@ -161,7 +161,7 @@ def _rehearse(outcome: Outcome, progress: Progress, asked: Callable[[], bool], c
         clearing.later(f"the bank of {name} could not be ended", banks[name].simulator.stop)
     token = _add_sources(parts, banks)
     clearing.later("the receiver's processes could not be stopped", receiver.stop)
-    receiver.start(asked)
+    receiver.start(token, asked)
     stage = _stage(plan, receiver, database, banks, parts, token)
     try:
         _Rehearsed(outcome, stage, Reader(receiver.url, token), progress, asked).run()

@@ -1,7 +1,9 @@
 """Where a rehearsal may take place: on this machine alone, in a database of its own, of which nothing is left."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +12,7 @@ import psycopg
 import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import conninfo_to_dict
-from rehearse.rehearsed import assert_well, left_over, rehearse
+from rehearse.rehearsed import assert_well, databases, left_over, rehearse
 
 from receiver.cli import main
 from receiver.rehearse import day, place, rehearsal
@@ -196,13 +198,6 @@ def execute(url: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-def databases(url: str) -> set[str]:
-    """Those of rehearsals."""
-    with psycopg.connect(url) as connection:
-        names = {row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()}
-    return {name for name in names if name.startswith("receiver_rehearsal_")}
-
-
 def test_a_postgresql_database_of_its_own_comes_goes_away_and_is_dropped(
     postgres: str, role: Callable[[str], str]
 ) -> None:
@@ -228,6 +223,28 @@ def test_a_postgresql_database_of_its_own_comes_goes_away_and_is_dropped(
 def test_who_may_make_no_database_is_said_so(role: Callable[[str], str]) -> None:
     with pytest.raises(PlaceUnusable, match="PostgreSQL refused CREATE DATABASE: permission denied"):
         PostgresDatabase(role("NOCREATEDB"))
+
+
+def test_another_program_at_the_port_is_not_taken_for_the_receiver(tmp_path: Path) -> None:
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    receiver = place.Receiver(tmp_path, f"sqlite:///{tmp_path}/x.db", 1)
+    with ThreadingHTTPServer(("127.0.0.1", receiver.port), Ready) as other:
+        thread = threading.Thread(target=other.serve_forever, args=[0.05])
+        thread.start()
+        try:
+            with pytest.raises(PlaceUnusable, match="another program answers at"):
+                receiver.start("token", lambda: False)
+        finally:
+            receiver.stop()
+            other.shutdown()
+            thread.join()
 
 
 @pytest.mark.timeout(1200)
