@@ -103,7 +103,7 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
     begins = datetime.combine(day, time(), UTC)
     # Of the calendar's last day an end can't be told, and nothing has come yet.
     ends = begins + timedelta(days=min(1, (date.max - day).days))
-    database = Database(url)
+    database = Database(url, is_read_only=True)
     try:
         schema.check(database)
         with database.read() as connection:
