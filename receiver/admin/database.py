@@ -105,10 +105,15 @@ def target_of(url: str) -> Database:
     return Database(url)
 
 
+SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
+"""Of libpq's, in a URL's query."""
+
+
 def has_password(url: str) -> bool:
-    """Tell whether a password stands in a URL."""
+    """Tell whether a password stands in a URL, in its query too."""
     try:
-        return make_url(url).password is not None
+        parsed = make_url(url)
+        return parsed.password is not None or not SECRET_PARAMETERS.isdisjoint(parsed.query)
     except (ArgumentError, ValueError):
         return False
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,6 +26,17 @@ CALLBACKS_PER_MINUTE = 600
 DAY_FORMAT = "%Y-%m-%d"
 
 
+class Minutes(click.FloatRange):
+    """A range that has no place for what is no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return found
+
+
 def _faults(ctx: click.Context, _: click.Parameter, texts: tuple[str, ...]) -> list[Fault]:
     from receiver.rehearse.faults import Fault
 
@@ -34,23 +47,28 @@ def _faults(ctx: click.Context, _: click.Parameter, texts: tuple[str, ...]) -> l
 
 
 def _url(ctx: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
-    """Read a database's URL; a password is taken from standard input alone."""
+    """Read a database's URL, which has to be on this machine; a password is taken from standard input alone."""
     from receiver.admin import database
 
+    name = parameter.opts[0]
     if url == "-":
-        return sys.stdin.readline().strip()
-    if url is not None and database.has_password(url):
-        name = parameter.opts[0]
+        url = sys.stdin.readline().strip()
+    elif url is not None and database.has_password(url):
         raise click.UsageError(
             f"a password on the command line can be seen by others: give {name} - and type the URL", ctx
         )
+    if url is not None:
+        from receiver.rehearse import place
+
+        try:
+            place.local_url(url)
+        except place.NoDatabaseUrl as error:
+            raise click.UsageError(f"{name}: {error}", ctx) from None
     return url
 
 
 @click.command(cls=Command)
-@click.option(
-    "--minutes", type=click.FloatRange(0.1, 1440), default=5.0, show_default=True, help="How long the day takes."
-)
+@click.option("--minutes", type=Minutes(0.1, 1440), default=5.0, show_default=True, help="How long the day takes.")
 @click.option(
     "--callbacks",
     type=click.IntRange(1, 10_000_000),
@@ -72,7 +90,7 @@ def _url(ctx: click.Context, parameter: click.Parameter, url: str | None) -> str
 )
 @click.option(
     "--folder",
-    type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
+    type=click.Path(exists=True, file_okay=False, writable=True, resolve_path=True, path_type=Path),
     help="Where the SQLite file lies meanwhile: a folder on the disk that is to be tried.",
 )
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True, help="That answer requests.")
@@ -116,21 +134,26 @@ def rehearse(
     require_installed()
     place.forget_others()
     if database_url is not None:
-        place.check_database(database_url)
+        database_url = place.local_url(database_url)
     taken = _day(captured_url, day.date() if day else None, names, callbacks, minutes, seed)
     chosen = faults or (all_faults() if has_all is not False else [])
     plan = rehearsal.Plan(taken, minutes * 60, chosen, database_url, folder, processes, seed)
     to = to or Path(time.strftime("rehearsal-%Y%m%d-%H%M%S"))
-    to.mkdir(parents=True, exist_ok=True)
+    is_new = _make_writable(to)
     click.echo(f"{taken.about}, in {minutes:g} minutes, on {database}, with {len(chosen)} faults", err=True)
     try:
         outcome = _run(plan)
     except ReceiverError:
         # It has not begun, and there is nothing to report; what was there before stays.
-        with suppress(OSError):
-            to.rmdir()
+        if is_new:
+            with suppress(OSError):
+                to.rmdir()
         raise
-    found = report.write(outcome, to)
+    try:
+        found = report.write(outcome, to)
+    except OSError as error:
+        outcome.wrong.append(f"the report could not be written to {str(to)!a}: {error.strerror}")
+        found = report.summary(outcome)
     if as_json:
         write_json(found)
     else:
@@ -139,6 +162,22 @@ def rehearse(
     for line in found["wrong"]:
         click.echo(f"Error: {line}", err=True)
     sys.exit(1 if found["wrong"] else 0)
+
+
+def _make_writable(folder: Path) -> bool:
+    """Make the report's folder where there is none, before anything runs; tell whether it was made.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise click.UsageError(f"--to: nothing can be written to {str(folder)!a}: {error.strerror}") from None
+    return is_new
 
 
 def _day(
@@ -160,14 +199,22 @@ def _day(
 def _run(plan: Any) -> Any:
     from receiver.rehearse import rehearsal
 
-    with click.progressbar(
-        length=int(plan.seconds), file=sys.stderr, show_pos=True, item_show_func=lambda what: what
-    ) as bar:
+    outcome = None
+    try:
+        with click.progressbar(
+            length=int(plan.seconds), file=sys.stderr, show_pos=True, item_show_func=lambda what: what
+        ) as bar:
 
-        def progress(at: float, what: str) -> None:
-            bar.update(min(int(at), int(plan.seconds)) - bar.pos, what)
+            def progress(at: float, what: str) -> None:
+                # The terminal may be closed meanwhile.
+                with suppress(OSError):
+                    bar.update(min(int(at), int(plan.seconds)) - bar.pos, what)
 
-        return rehearsal.run(plan, progress)
+            outcome = rehearsal.run(plan, progress)
+    except OSError:
+        if outcome is None:
+            raise
+    return outcome
 
 
 def _tell(found: dict[str, Any]) -> None:
@@ -182,5 +229,5 @@ def _tell(found: dict[str, Any]) -> None:
     )
     for each in found["faults"]:
         click.echo(f"{each['at']} {each['kind']}: {each['state']}: {each['said']}")
-    open_ = ", ".join(f"{number} {what}" for what, number in found["left_open"].items()) or "nothing"
-    click.echo(f"{open_} stayed open")
+    left = [f"{'unknown' if number is None else number} {what}" for what, number in found["left_open"].items()]
+    click.echo(f"{', '.join(left) or 'nothing'} stayed open")

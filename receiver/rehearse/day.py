@@ -14,7 +14,7 @@ from pathlib import Path
 
 from receiver.model import ReceiverError, Verdict
 from receiver.rehearse.banks import BANKS
-from receiver.rehearse.place import check_database
+from receiver.rehearse.place import local_url
 from receiver.store import deliveries, schema, sources
 from receiver.store.database import Database
 
@@ -37,7 +37,7 @@ LARGEST_BATCH = 12
 
 
 class NothingCaptured(ReceiverError):
-    """The database holds no callback of that day, or is not there."""
+    """The database holds no callback of that day that can be rehearsed, or is not there."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,20 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
 
     Raises:
         NotLoopback: it is on another machine.
+        NoDatabaseUrl
         NothingCaptured
         NotMigrated
         StoreUnavailable
     """
-    check_database(url)
+    url = local_url(url)
     file = Path(url.removeprefix("sqlite:///"))
     if url.startswith("sqlite:") and not file.is_file():
         # SQLite itself would make it.
         raise NothingCaptured(f"there is no file {str(file)!a}")
     begins = datetime.combine(day, time(), UTC)
-    database = Database(url)
+    # Of the calendar's last day an end can't be told, and nothing has come yet.
+    ends = begins + timedelta(days=min(1, (date.max - day).days))
+    database = Database(url, is_read_only=True)
     try:
         schema.check(database)
         with database.read() as connection:
@@ -109,10 +112,16 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
             if wrong:
                 raise NothingCaptured(f"that database has no source {wrong[0]!a}; it has {', '.join(sorted(known))}")
             chosen = [known[name] for name in names or known]
+            for source in chosen:
+                if source.bank not in BANKS:
+                    raise NothingCaptured(
+                        f"the source {source.name!a} is of the bank {source.bank!a}, of which there is no simulator: "
+                        "name the others by --source"
+                    )
             planned = [
                 _captured(outline, source.name, begins)
                 for source in chosen
-                for outline in deliveries.outlines(connection, source.id, begins, begins + timedelta(days=1))
+                for outline in deliveries.outlines(connection, source.id, begins, ends)
             ]
     finally:
         database.close()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 import requests
@@ -36,10 +36,11 @@ POLL_SECONDS = 0.2
 PAGE_BYTES = 4096
 
 OF_OTHERS = re.compile(
-    r"(RECEIVER_|BCB_|OTEL_).*|PORT|PG(HOST|HOSTADDR|PORT|DATABASE|SERVICE|SERVICEFILE|OPTIONS)|(HTTPS?|ALL|NO)_PROXY",
+    r"(RECEIVER_|BCB_|OTEL_|GUNICORN_).*|PROMETHEUS_MULTIPROC_DIR|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS|PORT"
+    r"|PG(HOST|HOSTADDR|PORT|DATABASE|SERVICE|SERVICEFILE|OPTIONS)|(HTTPS?|ALL|NO)_PROXY",
     re.IGNORECASE,
 )
-"""What of the environment is about another receiver, leads to another database, or through a proxy."""
+"""What of the environment is about another receiver or gunicorn, leads to another database, or through a proxy."""
 
 DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
@@ -54,6 +55,10 @@ class NotLoopback(ReceiverError):
     """An address is on another machine, or may be."""
 
 
+class NoDatabaseUrl(ReceiverError):
+    """It is written as no database's URL is."""
+
+
 class PlaceUnusable(ReceiverError):
     """There is no room for a rehearsal here; the text says why."""
 
@@ -64,26 +69,43 @@ def forget_others() -> None:
         del os.environ[name]
 
 
-def check_database(url: str) -> None:
+def local_url(url: str) -> str:
     """Check that a database is on this machine: a SQLite file, or a PostgreSQL on loopback or a unix socket.
+
+    Return the URL to open it by. PostgreSQL's is made of what was checked: libraries read what is written oddly in
+    different ways, so that what one of them has checked another one would take for a host elsewhere.
 
     Raises:
         NotLoopback
-        PlaceUnusable: it is no such URL.
+        NoDatabaseUrl
     """
-    if url.startswith("sqlite:///"):
-        return
+    return url if url.startswith("sqlite:///") else url_of(local_parts(url))
+
+
+def local_parts(url: str) -> dict[str, str]:
+    """Return what a PostgreSQL URL says, if it is on this machine.
+
+    Raises:
+        NotLoopback
+        NoDatabaseUrl
+    """
+    _, _, rest = url.partition("://")
+    behind_host = rest[min(found for mark in "/?" if (found := f"{rest}{mark}".find(mark)) >= 0) :]
+    names = [name for name, _ in parse_qsl(urlsplit(url).query)]
+    if "@" in behind_host or len(names) != len(set(names)):
+        raise NotLoopback("the PostgreSQL URL can be read in two ways: write @ behind its host as %40, each name once")
     given = postgresql_parts(url)
     if given.get("service"):
         raise NotLoopback(
             "a PostgreSQL service may lead anywhere: name its host, 127.0.0.1 or the folder of its socket"
         )
-    hosts = [host for name in ("host", "hostaddr") for host in str(given.get(name) or "").split(",") if host]
+    hosts = [host for name in ("host", "hostaddr") for host in given.get(name, "").split(",") if host]
     if not hosts:
         raise NotLoopback("the PostgreSQL URL names no host: name 127.0.0.1, or the folder of its socket (?host=/…)")
     for host in hosts:
         if not is_loopback(host):
             raise NotLoopback(f"{host} is not on this machine: a rehearsal takes 127.0.0.1, ::1, localhost or a socket")
+    return given
 
 
 def is_loopback(host: str) -> bool:
@@ -101,19 +123,31 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(address).is_loopback for address in found)
 
 
-def postgresql_parts(url: str) -> dict[str, Any]:
+def url_of(parts: Mapping[str, str]) -> str:
+    """Write a PostgreSQL URL, such as RECEIVER_DATABASE_URL takes, that nobody can read in another way."""
+    left = dict(parts)
+    who = ":".join(quote(left.pop(name), safe="") for name in ("user", "password") if name in left)
+    name = quote(left.pop("dbname", ""), safe="")
+    return f"postgresql+psycopg://{who}{'@' if who else ''}/{name}?{urlencode(left)}"
+
+
+def postgresql_parts(url: str) -> dict[str, str]:
     """Return what a PostgreSQL URL says.
 
     Raises:
-        PlaceUnusable
+        NoDatabaseUrl
     """
     if not url.startswith(("postgresql://", "postgresql+psycopg://")):
-        raise PlaceUnusable("a database is sqlite:///PATH or postgresql://USER@127.0.0.1/NAME")
+        raise NoDatabaseUrl("a database is sqlite:///PATH or postgresql://USER@127.0.0.1/NAME")
     try:
-        return dict(conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1)))
+        found = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
     except psycopg.Error:
         # The library's own text repeats the URL, which may hold a password.
-        raise PlaceUnusable("that is no PostgreSQL URL") from None
+        raise NoDatabaseUrl("that is no PostgreSQL URL") from None
+    parts = {name: str(value) for name, value in found.items()}
+    if not all(port.isdecimal() for port in parts.get("port", "").split(",") if port):
+        raise NoDatabaseUrl("the PostgreSQL URL's port is no number")
+    return parts
 
 
 class ThrowAway(Protocol):
@@ -121,6 +155,7 @@ class ThrowAway(Protocol):
 
     kind: str
     url: str
+    name: str
 
     def gone(self) -> Any:
         """Return a context in which the database can't be used."""
@@ -136,6 +171,7 @@ class SqliteFile:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "rehearsal.db"
+        self.name = str(self._path)
         self.url = f"sqlite:///{self._path}"
 
     @contextmanager
@@ -163,16 +199,14 @@ class PostgresDatabase:
 
         Raises:
             NotLoopback
+            NoDatabaseUrl
             PlaceUnusable: it can't be made.
         """
-        check_database(server_url)
-        parts = postgresql_parts(server_url)
+        parts = local_parts(server_url)
         self._server = make_conninfo(**parts)
-        self._name = f"receiver_rehearsal_{secrets.token_hex(6)}"
-        who = ":".join(quote(str(parts.pop(name)), safe="") for name in ("user", "password") if name in parts)
-        parts.pop("dbname", None)
-        self.url = f"postgresql+psycopg://{who}{'@' if who else ''}/{self._name}?{urlencode(parts)}"
-        self._run("CREATE DATABASE {}")
+        self.name = f"receiver_rehearsal_{secrets.token_hex(6)}"
+        self.url = url_of({**parts, "dbname": self.name})
+        self._run("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
 
     @contextmanager
     def gone(self) -> Iterator[None]:
@@ -191,7 +225,7 @@ class PostgresDatabase:
     def _run(self, statement: str) -> None:
         try:
             with psycopg.connect(self._server, autocommit=True, connect_timeout=30) as connection:
-                connection.execute(SQL(statement).format(Identifier(self._name)))
+                connection.execute(SQL(statement).format(Identifier(self.name)))
         except psycopg.Error as error:
             text = " ".join(str(error).split())[:200]
             raise PlaceUnusable(f"PostgreSQL refused {statement.partition(' {}')[0]}: {text}") from None
@@ -199,7 +233,7 @@ class PostgresDatabase:
     def _end_sessions(self) -> None:
         with psycopg.connect(self._server, autocommit=True, connect_timeout=30) as connection:
             query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-            connection.execute(query, [self._name])
+            connection.execute(query, [self.name])
 
 
 def free_port() -> int:
@@ -224,7 +258,9 @@ class Receiver:
             **self.settings(database_url, processes),
         }
         self.restarts = {"web": 0, "worker": 0}
-        self._commands: Mapping[str, Sequence[str]] = {"web": supervisor.WEB, "worker": supervisor.WORKER}
+        # On the command line it stands above all that gunicorn reads elsewhere.
+        web = (*supervisor.WEB, "--bind", f"127.0.0.1:{self.port}")
+        self._commands: Mapping[str, Sequence[str]] = {"web": web, "worker": supervisor.WORKER}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = threading.Event()
         self._watch: threading.Thread | None = None
@@ -256,8 +292,10 @@ class Receiver:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, is_asked_to_stop: Callable[[], bool]) -> None:
+    def start(self, token: str, is_asked_to_stop: Callable[[], bool]) -> None:
         """Start the processes, and wait until they answer, or until it is asked to stop.
+
+        Another program may have taken the port meanwhile; what knows the `token` is ours.
 
         Raises:
             PlaceUnusable: they do not.
@@ -268,11 +306,22 @@ class Receiver:
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends:
             with suppress(requests.RequestException):
-                if is_asked_to_stop() or call("GET", f"{self.url}/readyz", timeout=5).ok:
+                if is_asked_to_stop() or self._is_answering(token):
                     return
             time.sleep(POLL_SECONDS)
         said = self.log.read_text(errors="replace")[-400:] if self.log.exists() else ""
         raise PlaceUnusable(f"the receiver did not start: {' '.join(said.split())}")
+
+    def _is_answering(self, token: str) -> bool:
+        if not call("GET", f"{self.url}/readyz", timeout=5).ok:
+            return False
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = call("GET", f"{self.url}/api/v1/feed", params={"limit": 1}, headers=headers, timeout=10)
+        if answer.ok and "next" in _json_object(answer):
+            return True
+        if answer.status_code == requests.codes.unavailable:
+            return False
+        raise PlaceUnusable(f"another program answers at {self.url}: try again, which takes another port")
 
     def stop(self) -> None:
         """Stop them all; safe to repeat."""
@@ -297,7 +346,11 @@ class Receiver:
     def kill(self, what: str) -> bool:
         """Kill -9 one process that answers (`web`), or the `worker`; tell whether there was one."""
         process = self._running[what]
-        numbers = _children(process.pid) if what == "web" else [process.pid]
+        if what == "worker":
+            # It knows whether the process has ended, and its number may be another one's.
+            process.kill()
+            return True
+        numbers = _children(process.pid)
         for number in numbers[:1]:
             with suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
@@ -309,9 +362,16 @@ class Receiver:
 
         whole = resource.getrlimit(resource.RLIMIT_FSIZE)
         limits = (whole[0] if most is None else most, whole[1])
-        for number in self._family():
-            with suppress(ProcessLookupError):
-                resource.prlimit(number, resource.RLIMIT_FSIZE, limits)
+
+        def limit(numbers: Sequence[int]) -> None:
+            for number in numbers:
+                with suppress(ProcessLookupError):
+                    resource.prlimit(number, resource.RLIMIT_FSIZE, limits)
+
+        # Those that start others first: who is started afterwards has the same limit, and who was before is found.
+        parents = self._parents()
+        limit(parents)
+        limit([child for number in parents for child in _children(number)])
 
     def memory_bytes(self) -> tuple[int, int] | None:
         """Return how much memory the processes that answer hold, and the worker; None where that is unknown.
@@ -322,9 +382,12 @@ class Receiver:
         return (web, worker) if web + worker else None
 
     def _family(self, what: Sequence[str] = ("web", "worker")) -> list[int]:
-        found = [self._running[each] for each in what if each in self._running]
-        running = [process.pid for process in found if process.poll() is None]
+        running = self._parents(what)
         return [*running, *(child for number in running for child in _children(number))]
+
+    def _parents(self, what: Sequence[str] = ("web", "worker")) -> list[int]:
+        found = [self._running[each] for each in what if each in self._running]
+        return [process.pid for process in found if process.poll() is None]
 
     def _keep_running(self) -> None:
         while not self._stopping.is_set():
@@ -356,6 +419,14 @@ def call(method: str, url: str, **given: Any) -> requests.Response:
     with requests.Session() as session:
         session.trust_env = False
         return session.request(method, url, **given)
+
+
+def _json_object(answer: requests.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _children(pid: int) -> list[int]:

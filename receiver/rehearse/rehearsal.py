@@ -1,5 +1,7 @@
 """The rehearsal itself: everything is set up, the day runs, what is open is waited for, everything is cleared away."""
 
+import math
+import shutil
 import signal
 import statistics
 import tempfile
@@ -22,7 +24,7 @@ from receiver.model import ReceiverError
 from receiver.rehearse.banks import BANKS, RehearsedBank
 from receiver.rehearse.day import DAY_SECONDS, Day
 from receiver.rehearse.faults import WHO, Director, Fault, Happened, Stage, length_seconds
-from receiver.rehearse.place import PostgresDatabase, Receiver, SqliteFile, ThrowAway, call
+from receiver.rehearse.place import PlaceUnusable, PostgresDatabase, Receiver, SqliteFile, ThrowAway, call
 from receiver.rehearse.traffic import Answer, Reader, Sent, Traffic, missing
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -36,6 +38,11 @@ STANDSTILL_SECONDS = 150.0
 
 SETTLE_SECONDS_MAX = 20.0
 """For how long the worker may go on asking banks once every callback is taken: a quarter of the day, if less."""
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+"""Ctrl-C, an operator or systemd, a terminal that is closed, and Ctrl-\\."""
+
+LIST_TRIES = 5
 
 Progress = Callable[[float, str], None]
 """Is given the seconds since the start, and what happens now."""
@@ -76,7 +83,8 @@ class Outcome:
     seen: dict[str, int] = field(default_factory=dict)
     """Entries of the feed by what they are: `callbacks`, `replayed`, and our own types."""
     restarts: dict[str, int] = field(default_factory=dict)
-    left_open: dict[str, int] = field(default_factory=dict)
+    left_open: dict[str, int | None] = field(default_factory=dict)
+    """How much of each stayed open; None where nobody answered."""
     wrong: list[str] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
@@ -84,7 +92,10 @@ class Outcome:
 
 
 def run(plan: Plan, progress: Progress) -> Outcome:
-    """Rehearse, and return what was seen; Ctrl-C and SIGTERM end it early, and everything is cleared away all the same.
+    """Rehearse, and return what was seen; Ctrl-C and such end it early, and everything is cleared away all the same.
+
+    Once the day has begun there is an outcome, whatever happens: what fails besides, and what can't be cleared away, is
+    among what is wrong.
 
     Raises:
         SimulatorNotInstalled
@@ -94,26 +105,70 @@ def run(plan: Plan, progress: Progress) -> Outcome:
     """
     require_installed()
     outcome = Outcome(plan)
-    with _interrupted_once() as asked, ExitStack() as stack:
-        made = tempfile.TemporaryDirectory(prefix="receiver-rehearsal-", dir=plan.folder, ignore_cleanup_errors=True)
-        folder = Path(stack.enter_context(made))
-        database = SqliteFile(folder) if plan.database_url is None else PostgresDatabase(plan.database_url)
-        stack.callback(database.drop)
-        outcome.database = database.kind
-        receiver = Receiver(folder, database.url, plan.processes)
-        parts = _parts(receiver, database)
-        stack.callback(parts.database.close)
-        progress(0.0, "sets everything up")
-        schema.upgrade(parts.database, parts.encryption)
-        banks = {name: stack.enter_context(_serving(BANKS[bank]())) for name, bank in plan.day.banks.items()}
-        token = _add_sources(parts, banks)
-        stack.callback(receiver.stop)
-        receiver.start(asked)
-        stage = _stage(plan, receiver, database, banks, parts, token)
+    left: list[str] = []
+    with _interrupted_once() as asked:
+        try:
+            with ExitStack() as stack:
+                _rehearse(outcome, progress, asked, _Clearing(stack, left))
+        except ReceiverError as error:
+            if left:
+                raise PlaceUnusable("; ".join([str(error), *left])) from error
+            raise
+    outcome.wrong += left
+    return outcome
+
+
+class _Clearing:
+    """Clears away in the end, the last first; what can't be cleared away is said, and hinders nothing else."""
+
+    def __init__(self, stack: ExitStack, left: list[str]) -> None:
+        self._stack, self._left = stack, left
+
+    def later(self, what: str, act: Callable[[], object]) -> None:
+        """Have `act` called in the end; `what` says what could not be done where it fails."""
+
+        def clear() -> None:
+            try:
+                act()
+            except Exception as error:
+                self._left.append(f"{what}: {_one_line(error)}")
+
+        self._stack.callback(clear)
+
+
+def _one_line(error: Exception) -> str:
+    words = " ".join(str(error).split())[:300]
+    return words if isinstance(error, ReceiverError) else f"{type(error).__name__}: {words}"
+
+
+def _rehearse(outcome: Outcome, progress: Progress, asked: Callable[[], bool], clearing: _Clearing) -> None:
+    plan = outcome.plan
+    # Before Python 3.12 what was asked for below a relative folder is relative, and the processes stand elsewhere.
+    folder = Path(tempfile.mkdtemp(prefix="receiver-rehearsal-", dir=plan.folder)).absolute()
+    clearing.later(f"the folder {folder} could not be removed", lambda: shutil.rmtree(folder))
+    database = SqliteFile(folder) if plan.database_url is None else PostgresDatabase(plan.database_url)
+    clearing.later(f"the database {database.name} could not be dropped", database.drop)
+    outcome.database = database.kind
+    receiver = Receiver(folder, database.url, plan.processes)
+    parts = _parts(receiver, database)
+    clearing.later("the connections to the database could not be closed", parts.database.close)
+    progress(0.0, "sets everything up")
+    schema.upgrade(parts.database, parts.encryption)
+    banks: dict[str, RehearsedBank] = {}
+    for name, bank in plan.day.banks.items():
+        banks[name] = BANKS[bank]()
+        banks[name].simulator.start()
+        clearing.later(f"the bank of {name} could not be ended", banks[name].simulator.stop)
+    token = _add_sources(parts, banks)
+    clearing.later("the receiver's processes could not be stopped", receiver.stop)
+    receiver.start(token, asked)
+    stage = _stage(plan, receiver, database, banks, parts, token)
+    try:
         _Rehearsed(outcome, stage, Reader(receiver.url, token), progress, asked).run()
         outcome.log = receiver.log.read_text(errors="replace")
-        outcome.restarts = dict(receiver.restarts)
-    return outcome
+    except Exception as error:
+        outcome.wrong.append(f"the rehearsal itself failed: {_one_line(error)}")
+    outcome.restarts = dict(receiver.restarts)
 
 
 def _parts(receiver: Receiver, database: ThrowAway) -> Runtime:
@@ -160,7 +215,7 @@ class _Rehearsed:
                 self._traffic.send(planned, planned.at * second)
             self._go_on(lambda: self._traffic.now() >= self._plan.seconds, "the day")
             self._wait(lambda: self._director.is_over and not self._traffic.open, "takes what is open")
-            self._wait(self._is_read, "reads the feed to its end")
+            self._wait(_now_and_then(self._is_read), "reads the feed to its end")
             self._settle()
         finally:
             self._director.stop()
@@ -199,19 +254,10 @@ class _Rehearsed:
 
     def _settle(self) -> None:
         """Let the worker ask banks for a while; what stays open is told."""
-        ends, asked_at = time.monotonic() + min(SETTLE_SECONDS_MAX, self._plan.seconds / 4), 0.0
-
-        def is_done() -> bool:
-            nonlocal asked_at
-            now = time.monotonic()
-            if now > ends:
-                return True
-            if now < asked_at + 1:
-                return False
-            asked_at = now
-            return not self._unconfirmed()
-
-        self._go_on(is_done, "lets banks be asked")
+        ends = time.monotonic() + min(SETTLE_SECONDS_MAX, self._plan.seconds / 4)
+        # No answer is not the answer that nothing is open.
+        is_settled = _now_and_then(lambda: self._unconfirmed() == Counter())
+        self._go_on(lambda: time.monotonic() > ends or is_settled(), "lets banks be asked")
 
     def _note(self) -> None:
         outcome, reader = self._outcome, self._reader
@@ -227,7 +273,7 @@ class _Rehearsed:
             "replayed": reader.replayed.total(),
             **dict(sorted(reader.others.items())),
         }
-        outcome.wrong = list(self._faults())
+        outcome.wrong += self._faults()
         outcome.left_open = self._left_open()
 
     def _faults(self) -> Iterator[str]:
@@ -255,55 +301,84 @@ class _Rehearsed:
         except ReceiverError as error:
             yield f"the database can't be looked at: {error}"
 
-    def _unconfirmed(self) -> Counter[str]:
+    def _unconfirmed(self) -> Counter[str] | None:
         return self._listed("payments", "source", {"agreement": "unconfirmed"})
 
-    def _left_open(self) -> dict[str, int]:
-        """Return what a person would find: payments that no bank has confirmed, and what needs a person."""
-        found = {f"payments of {name} unconfirmed": number for name, number in sorted(self._unconfirmed().items())}
-        for agreement in ("contradicted", "unknown_to_bank"):
-            for name, number in sorted(self._listed("payments", "source", {"agreement": agreement}).items()):
-                found[f"payments of {name} {agreement.replace('_', ' ')}"] = number
-        for kind, number in sorted(self._listed("exceptions", "kind", {}).items()):
-            found[f"exceptions {kind.replace('_', ' ')}"] = number
+    def _left_open(self) -> dict[str, int | None]:
+        """Return what a person would find: payments that no bank has confirmed, and what needs a person.
+
+        What nobody answers is wrong.
+        """
+        found: dict[str, int | None] = {}
+        for agreement in ("unconfirmed", "contradicted", "unknown_to_bank"):
+            words = agreement.replace("_", " ")
+            payments = self._listed("payments", "source", {"agreement": agreement}, LIST_TRIES)
+            if payments is None:
+                found[f"payments {words}"] = None
+            else:
+                found |= {f"payments of {name} {words}": payments[name] for name in sorted(payments)}
+        exceptions = self._listed("exceptions", "kind", {}, LIST_TRIES)
+        if exceptions is None:
+            found["exceptions"] = None
+        else:
+            found |= {f"exceptions {kind.replace('_', ' ')}": exceptions[kind] for kind in sorted(exceptions)}
+        self._outcome.wrong += [f"no answer says how many {what} stayed open" for what in found if found[what] is None]
         return found
 
-    def _listed(self, what: str, by: str, query: dict[str, str]) -> Counter[str]:
-        """Count a list of the API by one of its fields."""
-        headers = {"Authorization": f"Bearer {self._stage.token}"}
-        found: Counter[str] = Counter()
-        cursor = None
-        while True:
-            asked = {**query, "limit": "500", **({"cursor": cursor} if cursor else {})}
-            url = f"{self._stage.receiver.url}/api/v1/{what}"
-            try:
-                answer = call("GET", url, params=asked, headers=headers, timeout=60)
-            except requests.RequestException:
-                return found
-            if not answer.ok:
-                return found
-            page = answer.json()
-            found.update(str(row[by]) for row in page["data"])
-            cursor = page["next"]
-            if not cursor or not page["data"]:
-                return found
+    def _listed(self, what: str, by: str, query: dict[str, str], tries: int = 1) -> Counter[str] | None:
+        found = listed(self._stage.receiver.url, self._stage.token, what, by, query)
+        if found is not None or tries == 1:
+            return found
+        time.sleep(1)
+        return self._listed(what, by, query, tries - 1)
 
 
-@contextmanager
-def _serving(bank: RehearsedBank) -> Iterator[RehearsedBank]:
-    with bank.simulator:
-        yield bank
+def listed(url: str, token: str, what: str, by: str, query: dict[str, str]) -> Counter[str] | None:
+    """Count a list of the receiver's API by one of its fields; None where there is no answer to one of its pages."""
+    found: Counter[str] = Counter()
+    cursor = None
+    while True:
+        asked = {**query, "limit": "500", **({"cursor": cursor} if cursor else {})}
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            answer = call("GET", f"{url}/api/v1/{what}", params=asked, headers=headers, timeout=60)
+        except requests.RequestException:
+            return None
+        if not answer.ok:
+            return None
+        page = answer.json()
+        found.update(str(row[by]) for row in page["data"])
+        cursor = page["next"]
+        if not cursor or not page["data"]:
+            return found
+
+
+def _now_and_then(look: Callable[[], bool]) -> Callable[[], bool]:
+    """Return what looks once a second at most, for what takes long to look at."""
+    looked_at = -math.inf
+
+    def looking() -> bool:
+        nonlocal looked_at
+        if time.monotonic() < looked_at + 1:
+            return False
+        found = look()
+        looked_at = time.monotonic()
+        return found
+
+    return looking
 
 
 @contextmanager
 def _interrupted_once() -> Iterator[Callable[[], bool]]:
-    """Have Ctrl-C and SIGTERM end the rehearsal in good order; to repeat them changes nothing."""
+    """Have what ends a program end the rehearsal in good order; to repeat it changes nothing."""
     asked: list[int] = []
 
     def ask(number: int, _: FrameType | None) -> None:
         asked.append(number)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    # What is ignored stays so: `nohup` does that.
+    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield lambda: bool(asked)
     finally:

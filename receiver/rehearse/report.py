@@ -32,7 +32,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
     taken = [sent for sent in outcome.sent if sent.taken_at is not None and not sent.planned.forged]
     recovered = [sent for sent in taken if sent.tries > 1]
     answered = [answer.seconds for answer in genuine if answer.status is not None]
-    things = {(sent.planned.source, subject) for sent in taken if sent.made for subject in sent.made.subjects}
+    things = {(sent.planned.source, subject) for sent in taken for subject in sent.subjects}
     memory = memory_over_day(outcome.memory) or (None, None, None)
     return {
         "receiver": __version__,

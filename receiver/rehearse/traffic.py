@@ -36,6 +36,11 @@ FRESH_SECONDS = 300.0
 UNAVAILABLE, UNAUTHORIZED, SERVER_FAULT = 503, 401, 500
 PAGE, WAIT_SECONDS = 500, 1
 
+ITSELF = "the rehearsal itself failed: {error}"
+
+REPEATABLE = 100
+"""So many callbacks of each source, from all over the day, are held for what the bank sends twice."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -54,6 +59,8 @@ class Sent:
     planned: Planned
     due: float
     made: Made | None = None
+    """What goes over the wire; dropped once it is taken, so that a long day needs no more memory than a short one."""
+    subjects: tuple[str, ...] = ()
     signed_at: datetime | None = None
     tries: int = 0
     taken_at: float | None = None
@@ -77,7 +84,8 @@ class Traffic:
         self._open = 0
         self._threads = [threading.Thread(target=self._work, name="sender", daemon=True) for _ in range(THREADS)]
         self._sender = Sender(lambda: datetime.now(UTC), timeout_seconds=TIMEOUT_SECONDS)
-        self._earlier: dict[str, list[Sent]] = {}
+        self._earlier: dict[str, list[tuple[Made, datetime]]] = {}
+        self._made: Counter[str] = Counter()
         self.answers: list[Answer] = []
         self.sent: list[Sent] = []
         self.wrong: Counter[str] = Counter()
@@ -134,7 +142,13 @@ class Traffic:
         while (sent := self._next()) is not None:
             if not sent.tries:
                 self.behind_seconds = max(self.behind_seconds, self.now() - sent.due)
-            self._try(sent)
+            try:
+                self._try(sent)
+            except Exception as error:
+                # A fault of ours, not of the receiver: it has to be told, and nobody is to wait for this callback.
+                with self._changed:
+                    self.wrong[ITSELF.format(error=f"{type(error).__name__}: {error}")] += 1
+                    self._open -= not sent.planned.forged and sent.taken_at is None
 
     def _try(self, sent: Sent) -> None:
         bank, planned = self.banks[sent.planned.source], sent.planned
@@ -148,9 +162,10 @@ class Traffic:
             self.answers.append(Answer(began, attempt.seconds, attempt.status, planned.forged))
             self._judge(sent, attempt)
             if planned.forged:
+                sent.made = None
                 return
             if is_taken:
-                sent.taken_at, sent.events = self.now(), _events(attempt)
+                sent.taken_at, sent.events, sent.made = self.now(), _events(attempt), None
                 self._open -= 1
             else:
                 pause = PAUSES_SECONDS[min(sent.tries, len(PAUSES_SECONDS)) - 1]
@@ -161,18 +176,25 @@ class Traffic:
         with self._changed:
             earlier = self._earlier.get(planned.source) if planned.repeats else None
             if earlier:
-                first = self._rng.choice(earlier)
-                sent.made, sent.signed_at = first.made, first.signed_at
+                made, sent.signed_at = self._rng.choice(earlier)
             else:
                 # Under the lock, so that one `seed` makes the same ids in the same order.
                 url = f"{self._url}/webhooks/{planned.source}"
                 sent.signed_at = bank.simulator.clock()
-                sent.made = bank.make(url, planned.types, planned.size, self._rng, forged=planned.forged)
+                made = bank.make(url, planned.types, planned.size, self._rng, forged=planned.forged)
                 if not planned.forged:
-                    self._earlier.setdefault(planned.source, []).append(sent)
-        made = sent.made
-        assert made is not None  # noqa: S101 - for the type checker
+                    self._hold(planned.source, made, sent.signed_at)
+            sent.made, sent.subjects = made, made.subjects
         return made
+
+    def _hold(self, source: str, made: Made, signed_at: datetime) -> None:
+        """Hold a callback for what is sent twice: each so far is as likely to be among those held."""
+        self._made[source] += 1
+        held = self._earlier.setdefault(source, [])
+        if len(held) < REPEATABLE:
+            held.append((made, signed_at))
+        elif (index := self._rng.randrange(self._made[source])) < REPEATABLE:
+            held[index] = made, signed_at
 
     def _judge(self, sent: Sent, attempt: Attempt) -> None:
         """Note what is wrong by itself, whatever becomes of the callback in the end."""
@@ -233,13 +255,16 @@ class Reader:
     def _read(self) -> None:
         query: dict[str, Any] = {"limit": PAGE, "wait": WAIT_SECONDS}
         while not self._stopping.is_set():
-            page = self._page(query)
-            if page is None:
-                self._stopping.wait(0.2)
-                continue
-            for entry in page["data"]:
-                self._take(entry)
-            query["after"] = page["next"]
+            try:
+                page = self._page(query)
+                if page is not None:
+                    for entry in page["data"]:
+                        self._take(entry)
+                    query["after"] = page["next"]
+                    continue
+            except Exception as error:
+                self.wrong[ITSELF.format(error=f"{type(error).__name__}: {error}")] += 1
+            self._stopping.wait(0.2)
 
     def _page(self, query: Mapping[str, Any]) -> dict[str, Any] | None:
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -283,21 +308,11 @@ def missing(sent: Sequence[Sent], reader: Reader) -> tuple[list[str], list[str]]
 
     Things are named as `source/subject`.
     """
-    taken = {
-        (each.planned.source, subject)
-        for each in sent
-        if each.taken_at is not None and each.made is not None
-        for subject in each.made.subjects
-    }
+    taken = {(each.planned.source, subject) for each in sent if each.taken_at is not None for subject in each.subjects}
     lost = [f"{source}/{subject}" for source, subject in sorted(taken - reader.heard.keys())]
     for each in sent:
         lost += [event_id for event_id in each.events if event_id not in reader.event_ids]
-    known = {
-        (each.planned.source, subject)
-        for each in sent
-        if each.made is not None and not each.planned.forged
-        for subject in each.made.subjects
-    }
+    known = {(each.planned.source, subject) for each in sent if not each.planned.forged for subject in each.subjects}
     doubled = [f"{source}/{subject}" for (source, subject), times in sorted(reader.heard.items()) if times > 1]
     doubled += [f"{source}/{subject}" for source, subject in sorted(reader.heard.keys() - known)]
     return lost, doubled

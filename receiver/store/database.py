@@ -74,8 +74,8 @@ def retried(act: Callable[Given, Returned]) -> Callable[Given, Returned]:
 class Database:
     """One database, shared by all threads of a process."""
 
-    def __init__(self, url: str) -> None:
-        """Open no connection yet.
+    def __init__(self, url: str, *, is_read_only: bool = False) -> None:
+        """Open no connection yet; if `is_read_only`, a SQLite file is left as it is.
 
         Raises:
             StoreUnavailable: the folder for the SQLite file can't be made.
@@ -89,7 +89,7 @@ class Database:
         self._bounded: Callable[[float | None], AbstractContextManager[object]] = nullcontext
         if self.is_sqlite:
             try:
-                self.engine = sqlite_engine(url)
+                self.engine = sqlite_engine(url, is_read_only=is_read_only)
             except OSError as error:
                 raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
             self._turns = SqliteWriteLock(str(make_url(url).database))

@@ -64,8 +64,10 @@ def open_private(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def sqlite_engine(url: str) -> Engine:
-    """Return the engine for a file, whose folder is made where there is none.
+def sqlite_engine(url: str, *, is_read_only: bool = False) -> Engine:
+    """Return the engine for a file, whose folder is made where there is none; if `is_read_only` nothing is made or set.
+
+    Of a file that is only read, SQLite may still make its log and index (`-wal`, `-shm`) beside it.
 
     Raises:
         SqliteTooOld
@@ -75,7 +77,7 @@ def sqlite_engine(url: str) -> Engine:
         needed = ".".join(map(str, LEAST_VERSION))
         raise SqliteTooOld(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed, or PostgreSQL")
     path = make_url(url).database
-    if path:
+    if path and not is_read_only:
         private_folder(Path(path).absolute().parent)
     engine = create_engine(
         url,
@@ -89,16 +91,23 @@ def sqlite_engine(url: str) -> Engine:
     made_by: set[int] = set()
 
     @event.listens_for(engine, "do_connect")
-    def make(_dialect: Any, _record: Any, _arguments: Any, _parameters: Any) -> None:
+    def make(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> sqlite3.Connection | None:
+        if is_read_only:
+            address = f"{Path(path or '').absolute().as_uri()}?mode=ro"
+            opened: sqlite3.Connection = sqlite3.connect(address, uri=True, **parameters)
+            return opened
         # SQLite would make it as the umask has it; its log gets the mode of the database. It opens it afterwards.
         with suppress(OSError):
             os.close(open_private(Path(path or "")))
             made_by.add(threading.get_ident())
+        return None
 
     @event.listens_for(engine, "connect")
     def prepare(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
         # The driver must not open transactions of its own: `begin` below chooses their kind.
         dbapi_connection.isolation_level = None
+        if is_read_only:
+            return
         if threading.get_ident() in made_by:
             # It takes effect in a file that is empty yet, and so before all else; in another one it waits for writers.
             made_by.discard(threading.get_ident())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 from servers import RECEIVER
 
 ENDS_SECONDS = 1200
@@ -41,6 +42,13 @@ def left_over(folder: Path) -> list[str]:
     processes = [process.info for process in others]
     running = [" ".join(each["cmdline"] or []) for each in processes if str(each["cwd"] or "").startswith(str(folder))]
     return [*(str(path) for path in (folder / "meanwhile").iterdir()), *running]
+
+
+def databases(url: str) -> set[str]:
+    """Those of rehearsals."""
+    with psycopg.connect(url) as connection:
+        names = {row[0] for row in connection.execute("SELECT datname FROM pg_database").fetchall()}
+    return {name for name in names if name.startswith("receiver_rehearsal_")}
 
 
 def assert_well(ended: subprocess.CompletedProcess[str], found: dict[str, Any]) -> None:

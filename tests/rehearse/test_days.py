@@ -1,7 +1,9 @@
 """The days that are rehearsed: made up, or as a database holds them, without a byte of what was in them."""
 
 import random
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -11,12 +13,14 @@ from conftest import StandingClock, add_encrypting_source
 from encrypting_bank import EncryptingBank
 from flask.testing import FlaskClient
 from rehearse.rehearsed import assert_well, left_over, rehearse
+from sqlalchemy.exc import OperationalError
 
 from receiver.rehearse import day
 from receiver.rehearse.banks import BANKS, Bcb
 from receiver.rehearse.day import NothingCaptured
 from receiver.runtime import Runtime
 from receiver.store.sources import SourceRecord
+from receiver.store.sqlite import sqlite_engine
 
 RANDOM = random.Random(1)  # noqa: S311 - no secret
 
@@ -87,7 +91,9 @@ def test_of_a_captured_day_nothing_is_said_but_times_types_and_sizes(captured: s
 def test_a_captured_day_is_rehearsed_with_callbacks_of_its_own(captured: str, tmp_path: Path) -> None:
     folder = tmp_path / "rehearsed"
     folder.mkdir()
-    words = ("--minutes=0.1", "--no-faults", "--from-database", captured, "--day=2026-03-04")
+    # The folder is meant from where the command is called; the processes stand elsewhere.
+    where = ("--folder", "meanwhile")
+    words = ("--minutes=0.1", "--no-faults", "--from-database", captured, "--day=2026-03-04", *where)
     ended, found = rehearse(folder, *words)
     assert_well(ended, found)
     assert found["day"] == "2026-03-04 as captured: 4 callbacks"
@@ -107,12 +113,39 @@ def test_some_sources_of_a_captured_day(captured: str) -> None:
     ("asked", "names", "said"),
     [
         (date(2026, 3, 5), [], "holds no callback of 2026-03-05"),
+        (date(9999, 12, 31), [], "holds no callback of 9999-12-31"),
         (date(2026, 3, 4), ["shop"], "has no source 'shop'; it has bc, bcb"),
     ],
 )
 def test_a_day_that_is_not_there(captured: str, asked: date, names: list[str], said: str) -> None:
     with pytest.raises(NothingCaptured, match=said):
         day.captured(captured, asked, names)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_a_captured_day_is_only_read(captured: str, parts: Runtime, tmp_path: Path, mode: str) -> None:
+    parts.database.close()
+    copy = tmp_path / "a copy #1.db"
+    with closing(sqlite3.connect(parts.settings.database_url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("VACUUM INTO ?", [str(copy)])
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute(f"PRAGMA journal_mode={mode}").fetchone() == (mode,)
+    copy.chmod(0o400)
+    before = copy.read_bytes(), copy.stat().st_mtime_ns
+    assert day.captured(f"sqlite:///{copy}", date(2026, 3, 4)) == day.captured(captured, date(2026, 3, 4))
+    assert (copy.read_bytes(), copy.stat().st_mtime_ns) == before
+    engine = sqlite_engine(f"sqlite:///{copy}", is_read_only=True)
+    with engine.connect() as reading, pytest.raises(OperationalError, match="readonly"):
+        reading.exec_driver_sql("CREATE TABLE a (b)")
+
+
+def test_a_bank_without_a_simulator_is_refused(captured: str, parts: Runtime) -> None:
+    with parts.database.write() as connection:
+        connection.exec_driver_sql("UPDATE sources SET bank = 'another' WHERE name = 'bc'")
+    with pytest.raises(NothingCaptured, match="'bc' is of the bank 'another', of which there is no simulator"):
+        day.captured(captured, date(2026, 3, 4))
+    assert day.captured(captured, date(2026, 3, 4), ["bcb"]).banks == {"bcb": "bcb"}
 
 
 @pytest.mark.parametrize("name", BANKS)

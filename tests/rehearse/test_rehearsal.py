@@ -5,12 +5,15 @@ What it shows depends on no speed: nothing lost, nothing doubled, nothing answer
 
 import json
 import os
+import pty
+import select
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +25,7 @@ from servers import ROOT
 from staff.conftest import ARGUMENTS, NO_BROWSER
 
 from receiver.rehearse.faults import HOURS, KINDS
+from receiver.rehearse.rehearsal import ENDING, _interrupted_once
 from receiver.rehearse.report import ANSWERS
 
 MINUTES, CALLBACKS = ("2", "1500") if "PICTURES" in os.environ else ("0.5", "200")
@@ -106,7 +110,7 @@ def test_ctrl_c_leaves_the_report_and_nothing_else(tmp_path: Path) -> None:
     line, environment = command(tmp_path, "--minutes", "60", "--callbacks", "100000", "--no-faults")
     started = subprocess.Popen(line, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for_callbacks(tmp_path, started)
+        wait_for_callbacks(tmp_path, started, lambda: None)
         started.send_signal(signal.SIGINT)
         _, said = started.communicate(timeout=300)
     finally:
@@ -119,10 +123,70 @@ def test_ctrl_c_leaves_the_report_and_nothing_else(tmp_path: Path) -> None:
     assert left_over(tmp_path) == []
 
 
-def wait_for_callbacks(folder: Path, process: subprocess.Popen[str]) -> None:
+@pytest.mark.parametrize("number", ENDING)
+def test_what_ends_a_program_ends_it_in_good_order(number: int) -> None:
+    before = signal.getsignal(number)
+    with _interrupted_once() as asked:
+        assert not asked()
+        for _ in range(2):
+            signal.raise_signal(number)
+        assert asked()
+    assert signal.getsignal(number) == before
+
+
+def test_what_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _interrupted_once() as asked:
+            signal.raise_signal(signal.SIGHUP)
+            assert not asked()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_terminal_that_is_closed_leaves_the_report_and_nothing_else(tmp_path: Path) -> None:
+    line, environment = command(tmp_path, "--minutes", "60", "--callbacks", "100000", "--no-faults")
+    ours, theirs = pty.openpty()
+    started = subprocess.Popen(
+        [sys.executable, "-c", WITH_TERMINAL, *line],
+        env=environment,
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        wait_for_callbacks(tmp_path, started, lambda: read_all(ours))
+        os.close(ours)
+        started.wait(timeout=300)
+    finally:
+        started.kill()
+        started.wait()
+    assert report(tmp_path)["wrong"] == ["it was ended before its end"]
+    assert left_over(tmp_path) == []
+
+
+WITH_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""A program whose own terminal it is: it gets SIGHUP when that is closed, and can write nothing there any more."""
+
+
+def read_all(terminal: int) -> None:
+    """Read what was written, lest it is full."""
+    while select.select([terminal], [], [], 0)[0]:
+        os.read(terminal, 65536)
+
+
+def wait_for_callbacks(folder: Path, process: subprocess.Popen[Any], meanwhile: Callable[[], None]) -> None:
     """Wait until some were written down."""
     ends = time.monotonic() + 120
     while not came(folder):
+        meanwhile()
         assert process.poll() is None
         assert time.monotonic() < ends
         time.sleep(0.1)

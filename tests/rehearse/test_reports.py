@@ -55,6 +55,12 @@ def test_what_was_put_off_and_when_it_went_on(outcome: Outcome) -> None:
     assert found["memory"] == {"first_bytes": 114, "middle_bytes": 154, "last_bytes": 194}
 
 
+def test_what_nobody_answered_is_unknown(outcome: Outcome, tmp_path: Path) -> None:
+    outcome.left_open = {"exceptions": None}
+    assert report.write(outcome, tmp_path)["left_open"] == {"exceptions": None}
+    assert '<td>exceptions</td><td class="figure">unknown</td>' in (tmp_path / "report.html").read_text()
+
+
 def test_a_few_samples_say_nothing_of_memory() -> None:
     assert memory_over_day([(1.0, 1, 1)] * 9) is None
 

@@ -3,17 +3,17 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from receiver.rehearse.banks import Made, StandardWebhooks
+from receiver.rehearse.banks import BankingCircle, RehearsedBank, StandardWebhooks
 from receiver.rehearse.day import Planned
-from receiver.rehearse.traffic import Reader, Sent, Traffic, missing
-from receiver.simulator.outbox import Callback
+from receiver.rehearse.rehearsal import listed
+from receiver.rehearse.traffic import REPEATABLE, Reader, Sent, Traffic, missing
 
 WAIT_SECONDS = 60
 
@@ -33,6 +33,13 @@ def answering(*statuses: int) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
+        def do_GET(self) -> None:
+            body = b'{"data": [{"kind": "rejected"}], "next": null}'
+            self.send_response(left.pop(0) if len(left) > 1 else left[0])
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -48,12 +55,19 @@ def answering(*statuses: int) -> Iterator[str]:
 
 def sent_to(url: str, tries: int, *, forged: bool = False) -> Traffic:
     """Send one callback until it was tried so often."""
-    bank = StandardWebhooks()
+    return sent_until(lambda traffic: len(traffic.answers) >= tries, url, Planned(0, "shop", forged=forged))
+
+
+def sent_until(
+    is_over: Callable[[Traffic], bool], url: str, *planned: Planned, bank: RehearsedBank | None = None
+) -> Traffic:
+    bank = bank or StandardWebhooks()
     traffic = Traffic({"shop": bank}, url, 0)
+    for each in planned:
+        traffic.send(each, 0)
     traffic.start(time.monotonic())
-    traffic.send(Planned(0, "shop", forged=forged), 0)
     ends = time.monotonic() + WAIT_SECONDS
-    while len(traffic.answers) < tries:
+    while not is_over(traffic):
         assert time.monotonic() < ends
         time.sleep(0.01)
     traffic.stop()
@@ -67,6 +81,32 @@ def test_a_callback_is_sent_again_until_it_is_taken() -> None:
     (sent,) = traffic.sent
     assert [answer.status for answer in traffic.answers] == [503, 503, 200]
     assert (sent.tries, sent.events, traffic.open, traffic.wrong) == (3, ("evt_1",), 0, Counter())
+
+
+def test_a_callback_that_is_taken_is_held_no_longer_but_what_it_is_about() -> None:
+    with answering(200) as url:
+        traffic = sent_until(lambda traffic: not traffic.open, url, *[Planned(0, "shop")] * (REPEATABLE + 50))
+    assert [sent.made for sent in traffic.sent] == [None] * (REPEATABLE + 50)
+    assert len({sent.subjects for sent in traffic.sent}) == REPEATABLE + 50
+    assert len(traffic._earlier["shop"]) == REPEATABLE
+
+
+def test_what_the_bank_sends_twice_is_the_same() -> None:
+    twice = [Planned(0, "shop"), Planned(0, "shop", repeats=True)]
+    with answering(200) as url:
+        traffic = sent_until(lambda traffic: not traffic.open, url, *twice)
+    first, again = traffic.sent
+    assert first.subjects == again.subjects
+
+
+def test_a_callback_that_can_not_be_made_is_wrong_and_not_waited_for() -> None:
+    more_than_a_batch = Planned(0, "shop", ("",) * 1001)
+    traffic = sent_until(
+        lambda traffic: not traffic.open, "http://127.0.0.1:1", more_than_a_batch, bank=BankingCircle()
+    )
+    ((said, number),) = traffic.wrong.items()
+    assert (said.startswith("the rehearsal itself failed: ValueError: "), number) == (True, 1)
+    assert traffic.answers == []
 
 
 @pytest.mark.parametrize("status", [500, 404, 400, 401])
@@ -91,6 +131,13 @@ def test_a_forged_callback_that_is_refused_is_not(status: int) -> None:
     assert (traffic.wrong, traffic.open) == (Counter(), 0)
 
 
+def test_no_answer_is_not_the_answer_that_nothing_is_open() -> None:
+    with answering(503, 200) as url:
+        assert listed(url, "token", "exceptions", "kind", {}) is None
+        assert listed(url, "token", "exceptions", "kind", {}) == {"rejected": 1}
+    assert listed("http://127.0.0.1:1", "token", "exceptions", "kind", {}) is None
+
+
 def entry(position: int, subject: str = "a", **more: str) -> dict[str, Any]:
     return {
         "position": position,
@@ -105,9 +152,8 @@ def entry(position: int, subject: str = "a", **more: str) -> dict[str, Any]:
 
 def taken(*subjects: str) -> Sent:
     """A callback that was answered 200 and is about these."""
-    made = Made(Callback(b"", dict), "http://127.0.0.1:1/webhooks/shop", subjects)
     ids = tuple(f"evt_{subject}" for subject in subjects)
-    return Sent(Planned(0, "shop"), 0, made, tries=1, taken_at=1.0, events=ids)
+    return Sent(Planned(0, "shop"), 0, subjects=subjects, tries=1, taken_at=1.0, events=ids)
 
 
 def reader(*entries: dict[str, Any]) -> Reader:
