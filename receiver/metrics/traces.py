@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.util.re import parse_env_headers
 from opentelemetry.util.types import Attributes
 
 from receiver.metrics.base import CALLBACKS, TRACES_TIMEOUT, Counters, Traces
@@ -38,6 +39,9 @@ SAID = frozenset({SOURCE, VERDICT, REASON, METHOD, ROUTE, STATUS, SYSTEM, "serve
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+"""What else is sent along with traces; of these the first one that is set counts, and they hold secrets."""
+
 SEND_SECONDS = "2"
 """How long sending may take where `OTEL_EXPORTER_OTLP_TIMEOUT` says nothing: a stop waits for the last one."""
 
@@ -51,7 +55,12 @@ class OpenTelemetry(Traces):
     is_on = True
 
     def __init__(self) -> None:
-        """Start sending, as `OTEL_…` in the environment says."""
+        """Start sending, as `OTEL_…` in the environment says.
+
+        Raises:
+            Exception: one of these is wrong; the library raises whatever it likes then.
+        """
+        _check_headers(os.environ)
         os.environ.setdefault(TRACES_TIMEOUT, os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT", SEND_SECONDS))
         # Its attributes have the names that are stable by now.
         os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
@@ -112,6 +121,20 @@ class OpenTelemetry(Traces):
                 begun.set_status(StatusCode.ERROR)
                 begun.set_attribute("error.type", error)
             begun.end()
+
+
+def _check_headers(environment: Mapping[str, str]) -> None:
+    """Warn of headers that are left out, and refuse those that can't be sent, without their values.
+
+    The library tells of both with all of the header, which is as a rule a secret.
+    """
+    variable = next((name for name in HEADERS if environment.get(name)), HEADERS[0])
+    for number, given in enumerate(environment.get(variable, "").split(","), 1):
+        read = parse_env_headers(given, liberal=True)
+        if given.strip() and not read:
+            log.warning("%s: header %d is not NAME=VALUE, and is not sent; its value is not shown", variable, number)
+        if any("\n" in text or "\r" in text for header in read.items() for text in header):
+            raise ValueError(f"{variable}: header {number} has a line break in it; its value is not shown")
 
 
 def _noting_status(span: Span, start_response: StartResponse) -> StartResponse:

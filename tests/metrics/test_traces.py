@@ -128,12 +128,11 @@ def test_what_a_worker_asks_a_bank_is_a_span_of_which_the_bank_is_told_nothing(
 
 
 LOADED = """
-import logging
 import sys
-from receiver import runtime
+from receiver import logs, runtime
 from receiver.settings import Settings
 from receiver.web import create_app
-logging.basicConfig()
+logs.configure("INFO")
 if "missing" in sys.argv:
     sys.modules["opentelemetry"] = None
 settings = Settings(_env_file=None, secret_keys="A" * 43 + "=", database_url="sqlite:///unused.db")
@@ -168,13 +167,20 @@ def test_where_the_extra_is_missing_that_is_said_and_all_goes_on() -> None:
         {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
         {"OTEL_EXPORTER_OTLP_COMPRESSION": "tight"},
         {"OTEL_TRACES_SAMPLER": "sometimes", "OTEL_RESOURCE_ATTRIBUTES": "none"},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "a=b,Authorization: Bearer geheim123"},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "a=b, Authorization: Bearer geheim123=="},
+        {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b,authorization=Bearer%20geheim123%0Ax"},
     ],
     ids=lambda given: next(iter(given)),
 )
-def test_a_variable_of_its_own_that_is_wrong_stops_no_start(wrong: dict[str, str]) -> None:
+def test_a_variable_of_its_own_that_is_wrong_stops_no_start_and_shows_no_secret(wrong: dict[str, str]) -> None:
     ended = loaded(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", **wrong)
     assert ended.stdout.split()[0] in ("True", "False")
     assert ended.stderr
+    assert "geheim" not in ended.stderr.lower()
+    for name in wrong:
+        # What is wrong with a header is said by us, and which variable has it.
+        assert not name.endswith("HEADERS") or f"{name}: header 2 " in ended.stderr
 
 
 @pytest.mark.parametrize(
