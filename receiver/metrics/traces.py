@@ -7,7 +7,8 @@ that a request claims to be part of, and no bank is told of ours. What can't be 
 import atexit
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -17,7 +18,8 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as RecordingSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceState
@@ -67,8 +69,10 @@ class OpenTelemetry(Traces):
         resource = Resource.create()
         if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.sampler = _WithinRequests(self._provider.sampler)
+        self._faults = _Faults()
+        processors = _Processors(self._faults)
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False, active_span_processor=processors)
+        self._provider.sampler = _WithinRequests(self._provider.sampler, self._faults)
         self._exporter = _Exporter(OTLPSpanExporter())
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("receiver")
@@ -95,9 +99,12 @@ class OpenTelemetry(Traces):
             method = environ["REQUEST_METHOD"] if environ["REQUEST_METHOD"] in METHODS else "_OTHER"
             name = f"POST {CALLBACKS}" if method == "POST" and path.startswith("/webhooks/") else method
             said = {METHOD: method} | ({ROUTE: CALLBACKS} if name != method else {})
-            with self._tracer.start_as_current_span(
-                name, Context(), SpanKind.SERVER, attributes=said, record_exception=False
-            ) as span:
+            span: Span | None = None
+            with self._faults.kept():
+                span = self._tracer.start_span(name, Context(), SpanKind.SERVER, attributes=said)
+            if span is None:
+                return app(environ, start_response)
+            with trace.use_span(span, end_on_exit=True, record_exception=False):
                 return app(environ, _noting_status(span, start_response))
 
         return traced
@@ -112,11 +119,15 @@ class OpenTelemetry(Traces):
     def begin_statement(self, statement: str, system: str) -> object:
         """Begin the span of a database's statement, named by its first word."""
         word = statement.split(None, 1)[0][:20].upper() if statement.strip() else ""
-        return self._tracer.start_span(word or "SQL", kind=SpanKind.CLIENT, attributes={SYSTEM: system})
+        with self._faults.kept():
+            return self._tracer.start_span(word or "SQL", kind=SpanKind.CLIENT, attributes={SYSTEM: system})
+        return None
 
     def end_statement(self, begun: object, error: str | None) -> None:
         """End it; `error` is the kind of the failure, if it is one."""
-        if isinstance(begun, Span):
+        if not isinstance(begun, Span):
+            return
+        with self._faults.kept():
             if error is not None:
                 begun.set_status(StatusCode.ERROR)
                 begun.set_attribute("error.type", error)
@@ -164,11 +175,51 @@ class _Counters(Counters):
         return self._counters.collect()
 
 
-class _WithinRequests(Sampler):
-    """Leaves out statements that belong to no request, such as those of a worker that looks for what is due."""
+class _Faults:
+    """Keeps what goes wrong with spans from what they are about; the first one is logged."""
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self) -> None:
+        self._is_told = False
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not self._is_told:
+                self._is_told = True
+                log.error("a span could not be made or ended, and spans are missing from now on", exc_info=error)
+
+
+class _Processors(SynchronousMultiSpanProcessor):
+    """Tells processors of spans, none of which can fail what a span is about, a request to a bank included."""
+
+    def __init__(self, faults: _Faults) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # it has no types
+        self._faults = faults
+
+    def on_start(self, span: RecordingSpan, parent_context: Context | None = None) -> None:
+        with self._faults.kept():
+            super().on_start(span, parent_context)
+
+    def _on_ending(self, span: RecordingSpan) -> None:
+        with self._faults.kept():
+            super()._on_ending(span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        with self._faults.kept():
+            super().on_end(span)
+
+
+class _WithinRequests(Sampler):
+    """Leaves out statements that belong to no request, such as those of a worker that looks for what is due.
+
+    Where a sampler fails nothing is sampled.
+    """
+
+    def __init__(self, sampler: Sampler, faults: _Faults) -> None:
         self._sampler = sampler
+        self._faults = faults
 
     def should_sample(
         self,
@@ -183,7 +234,9 @@ class _WithinRequests(Sampler):
         parent = trace.get_current_span(parent_context).get_span_context()
         if attributes and SYSTEM in attributes and not parent.is_valid:
             return SamplingResult(Decision.DROP)
-        return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        with self._faults.kept():
+            return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        return SamplingResult(Decision.DROP)
 
     def get_description(self) -> str:
         return f"WithinRequests({self._sampler.get_description()})"
