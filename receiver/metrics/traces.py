@@ -100,7 +100,7 @@ class OpenTelemetry(Traces):
             name = f"POST {CALLBACKS}" if method == "POST" and path.startswith("/webhooks/") else method
             said = {METHOD: method} | ({ROUTE: CALLBACKS} if name != method else {})
             span: Span | None = None
-            with self._faults.kept():
+            with self._faults.caught():
                 span = self._tracer.start_span(name, Context(), SpanKind.SERVER, attributes=said)
             if span is None:
                 return app(environ, start_response)
@@ -119,7 +119,7 @@ class OpenTelemetry(Traces):
     def begin_statement(self, statement: str, system: str) -> object:
         """Begin the span of a database's statement, named by its first word."""
         word = statement.split(None, 1)[0][:20].upper() if statement.strip() else ""
-        with self._faults.kept():
+        with self._faults.caught():
             return self._tracer.start_span(word or "SQL", kind=SpanKind.CLIENT, attributes={SYSTEM: system})
         return None
 
@@ -127,7 +127,7 @@ class OpenTelemetry(Traces):
         """End it; `error` is the kind of the failure, if it is one."""
         if not isinstance(begun, Span):
             return
-        with self._faults.kept():
+        with self._faults.caught():
             if error is not None:
                 begun.set_status(StatusCode.ERROR)
                 begun.set_attribute("error.type", error)
@@ -179,15 +179,15 @@ class _Faults:
     """Keeps what goes wrong with spans from what they are about; the first one is logged."""
 
     def __init__(self) -> None:
-        self._is_told = False
+        self._is_logged = False
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
+    def caught(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            if not self._is_told:
-                self._is_told = True
+            if not self._is_logged:
+                self._is_logged = True
                 log.error("a span could not be made or ended, and spans are missing from now on", exc_info=error)
 
 
@@ -199,15 +199,15 @@ class _Processors(SynchronousMultiSpanProcessor):
         self._faults = faults
 
     def on_start(self, span: RecordingSpan, parent_context: Context | None = None) -> None:
-        with self._faults.kept():
+        with self._faults.caught():
             super().on_start(span, parent_context)
 
     def _on_ending(self, span: RecordingSpan) -> None:
-        with self._faults.kept():
+        with self._faults.caught():
             super()._on_ending(span)
 
     def on_end(self, span: ReadableSpan) -> None:
-        with self._faults.kept():
+        with self._faults.caught():
             super().on_end(span)
 
 
@@ -234,7 +234,7 @@ class _WithinRequests(Sampler):
         parent = trace.get_current_span(parent_context).get_span_context()
         if attributes and SYSTEM in attributes and not parent.is_valid:
             return SamplingResult(Decision.DROP)
-        with self._faults.kept():
+        with self._faults.caught():
             return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         return SamplingResult(Decision.DROP)
 

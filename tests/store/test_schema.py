@@ -84,7 +84,7 @@ def broken_promises(code: str) -> list[str]:
         if TAKES_AWAY.match(called):
             found.append(whole)
         elif called == "add_column":
-            (column,) = [given for given in node.args if isinstance(given, ast.Call)] or [None]
+            column = next((given for given in node.args if isinstance(given, ast.Call)), None)
             given = {} if column is None else {each.arg: ast.unparse(each.value) for each in column.keywords}
             if given.get("nullable") != "True" and given.get("server_default", "None") == "None":
                 found.append(whole)
