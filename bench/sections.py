@@ -140,12 +140,16 @@ def _projection_of(contest: Contest, plan: Plan) -> Raw:
     assert contestant.url is not None
     seconds = MINUTE if plan.rounds >= 5 else plan.shape.seconds
     waiting: list[tuple[int, float]] = []
+    failed: list[Exception] = []
     database, is_over = Database(contestant.url), threading.Event()
 
     def look() -> None:
-        while not is_over.wait(LOOKED_EVERY):
-            with database.read() as connection:
-                waiting.append(_waiting(connection))
+        try:
+            while not is_over.wait(LOOKED_EVERY):
+                with database.read() as connection:
+                    waiting.append(_waiting(connection))
+        except Exception as error:
+            failed.append(error)
 
     watching = threading.Thread(target=look)
     watching.start()
@@ -155,10 +159,19 @@ def _projection_of(contest: Contest, plan: Plan) -> Raw:
         is_over.set()
         watching.join()
         database.close()
-    # What is looked at before the first callback and after the last tells nothing.
-    rows = [(number, age) for number, age in waiting if number] or [(0, 0.0)]
-    backlog, delay = zip(*rows, strict=True)
+    if failed:
+        raise failed[0]
+    backlog, delay = zip(*between(waiting), strict=True)
     return {"rate": measured.load["rate"], "seconds": seconds, "backlog": backlog, "delay": delay}
+
+
+def between(waiting: Sequence[tuple[int, float]]) -> Sequence[tuple[int, float]]:
+    """Return what was seen without what was before the first callback and after the last, which tells nothing.
+
+    That nothing waits in between tells that all was projected by then.
+    """
+    seen = [place for place, (number, _) in enumerate(waiting) if number]
+    return waiting[seen[0] : seen[-1] + 1] if seen else [(0, 0.0)]
 
 
 def _waiting(connection: Connection) -> tuple[int, float]:

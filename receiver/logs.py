@@ -49,3 +49,5 @@ def configure(level: str, written_as: Format | None = None) -> None:
     # These tell of every connection and statement, with addresses that may hold ids.
     for name in ("urllib3", "alembic", "sqlalchemy.engine"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # It warns of headers (`OTEL_EXPORTER_OTLP_HEADERS`) with their secrets; `receiver.metrics.traces` does so without.
+    logging.getLogger("opentelemetry.util.re").setLevel(logging.CRITICAL)

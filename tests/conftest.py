@@ -91,7 +91,7 @@ class StandingClock:
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the developer's own `.env` or environment."""
     for name in list(os.environ):
-        if name.startswith(("RECEIVER_", "BCB_")) or name == "PORT":
+        if name.startswith(("RECEIVER_", "BCB_", "OTEL_")) or name == "PORT":
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

@@ -34,7 +34,7 @@ def environment(database_url: str, key: str, **more: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("RECEIVER_", "BCB_")) and name != "PORT"
+        if not name.startswith(("RECEIVER_", "BCB_", "OTEL_")) and name != "PORT"
     }
     # One process unless a test is about several: each takes a second to start. No sweeps unless a test is about these.
     given = {"RECEIVER_PROCESSES": "1", "RECEIVER_SWEEP_SECONDS": "0", **more}

@@ -11,7 +11,7 @@ import pytest
 from bank import BankSigner
 from servers import ROOT
 
-from bench import plot, report, signed
+from bench import plot, report, sections, signed
 from bench.__main__ import BEGIN, END, write
 
 ROUND = {
@@ -53,6 +53,13 @@ def results() -> dict[str, object]:
         "closed": {"bare": [bare], "ours-sqlite": [ours]},
         "memory": {"ours-sqlite": [(1, 2**20), (2, 2**21)]},
     }
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kept"), [([0, 0, 3, 0, 2, 0], [3, 0, 2]), ([4], [4]), ([0, 0], [0]), ([], [0])], ids=str
+)
+def test_that_nothing_waits_counts_between_the_first_callback_and_the_last(numbers: list[int], kept: list[int]) -> None:
+    assert [number for number, _ in sections.between([(number, 0.5) for number in numbers])] == kept
 
 
 def test_ratios_stand_beside_the_bare_view() -> None:

@@ -61,10 +61,10 @@ class Traces:
         """Say which rule the path of the request under way fits."""
 
     def begin_statement(self, statement: str, system: str) -> object:
-        """Note that a database (`sqlite`, `postgresql`) is sent a statement; what is returned ends it."""
+        """Note that a database (`sqlite`, `postgresql`) is sent a statement; what is returned ends it. Raises none."""
 
     def end_statement(self, begun: object, error: str | None) -> None:
-        """Note that a statement has ended, or failed with an error of this kind."""
+        """Note that a statement has ended, or failed with an error of this kind. Raises nothing."""
 
 
 NO_TRACES = Traces()

@@ -7,7 +7,8 @@ that a request claims to be part of, and no bank is told of ours. What can't be 
 import atexit
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -17,10 +18,12 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import Event, ReadableSpan, SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as RecordingSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TraceState
+from opentelemetry.util.re import parse_env_headers
 from opentelemetry.util.types import Attributes
 
 from receiver.metrics.base import CALLBACKS, TRACES_TIMEOUT, Counters, Traces
@@ -38,6 +41,9 @@ SAID = frozenset({SOURCE, VERDICT, REASON, METHOD, ROUTE, STATUS, SYSTEM, "serve
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+HEADERS = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+"""What else is sent along with traces; of these the first one that is set counts, and they hold secrets."""
+
 SEND_SECONDS = "2"
 """How long sending may take where `OTEL_EXPORTER_OTLP_TIMEOUT` says nothing: a stop waits for the last one."""
 
@@ -51,15 +57,22 @@ class OpenTelemetry(Traces):
     is_on = True
 
     def __init__(self) -> None:
-        """Start sending, as `OTEL_…` in the environment says."""
+        """Start sending, as `OTEL_…` in the environment says.
+
+        Raises:
+            Exception: one of these is wrong; the library raises whatever it likes then.
+        """
+        _check_headers(os.environ)
         os.environ.setdefault(TRACES_TIMEOUT, os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT", SEND_SECONDS))
         # Its attributes have the names that are stable by now.
         os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
         resource = Resource.create()
         if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
-        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.sampler = _WithinRequests(self._provider.sampler)
+        self._faults = _Faults()
+        processors = _Processors(self._faults)
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False, active_span_processor=processors)
+        self._provider.sampler = _WithinRequests(self._provider.sampler, self._faults)
         self._exporter = _Exporter(OTLPSpanExporter())
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("receiver")
@@ -86,9 +99,12 @@ class OpenTelemetry(Traces):
             method = environ["REQUEST_METHOD"] if environ["REQUEST_METHOD"] in METHODS else "_OTHER"
             name = f"POST {CALLBACKS}" if method == "POST" and path.startswith("/webhooks/") else method
             said = {METHOD: method} | ({ROUTE: CALLBACKS} if name != method else {})
-            with self._tracer.start_as_current_span(
-                name, Context(), SpanKind.SERVER, attributes=said, record_exception=False
-            ) as span:
+            span: Span | None = None
+            with self._faults.caught():
+                span = self._tracer.start_span(name, Context(), SpanKind.SERVER, attributes=said)
+            if span is None:
+                return app(environ, start_response)
+            with trace.use_span(span, end_on_exit=True, record_exception=False):
                 return app(environ, _noting_status(span, start_response))
 
         return traced
@@ -103,15 +119,33 @@ class OpenTelemetry(Traces):
     def begin_statement(self, statement: str, system: str) -> object:
         """Begin the span of a database's statement, named by its first word."""
         word = statement.split(None, 1)[0][:20].upper() if statement.strip() else ""
-        return self._tracer.start_span(word or "SQL", kind=SpanKind.CLIENT, attributes={SYSTEM: system})
+        with self._faults.caught():
+            return self._tracer.start_span(word or "SQL", kind=SpanKind.CLIENT, attributes={SYSTEM: system})
+        return None
 
     def end_statement(self, begun: object, error: str | None) -> None:
         """End it; `error` is the kind of the failure, if it is one."""
-        if isinstance(begun, Span):
+        if not isinstance(begun, Span):
+            return
+        with self._faults.caught():
             if error is not None:
                 begun.set_status(StatusCode.ERROR)
                 begun.set_attribute("error.type", error)
             begun.end()
+
+
+def _check_headers(environment: Mapping[str, str]) -> None:
+    """Warn of headers that are left out, and refuse those that can't be sent, without their values.
+
+    The library tells of both with all of the header, which is as a rule a secret.
+    """
+    variable = next((name for name in HEADERS if environment.get(name)), HEADERS[0])
+    for number, given in enumerate(environment.get(variable, "").split(","), 1):
+        read = parse_env_headers(given, liberal=True)
+        if given.strip() and not read:
+            log.warning("%s: header %d is not NAME=VALUE, and is not sent; its value is not shown", variable, number)
+        if any("\n" in text or "\r" in text for header in read.items() for text in header):
+            raise ValueError(f"{variable}: header {number} has a line break in it; its value is not shown")
 
 
 def _noting_status(span: Span, start_response: StartResponse) -> StartResponse:
@@ -141,11 +175,51 @@ class _Counters(Counters):
         return self._counters.collect()
 
 
-class _WithinRequests(Sampler):
-    """Leaves out statements that belong to no request, such as those of a worker that looks for what is due."""
+class _Faults:
+    """Keeps what goes wrong with spans from what they are about; the first one is logged."""
 
-    def __init__(self, sampler: Sampler) -> None:
+    def __init__(self) -> None:
+        self._is_logged = False
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not self._is_logged:
+                self._is_logged = True
+                log.error("a span could not be made or ended, and spans are missing from now on", exc_info=error)
+
+
+class _Processors(SynchronousMultiSpanProcessor):
+    """Tells processors of spans, none of which can fail what a span is about, a request to a bank included."""
+
+    def __init__(self, faults: _Faults) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # it has no types
+        self._faults = faults
+
+    def on_start(self, span: RecordingSpan, parent_context: Context | None = None) -> None:
+        with self._faults.caught():
+            super().on_start(span, parent_context)
+
+    def _on_ending(self, span: RecordingSpan) -> None:
+        with self._faults.caught():
+            super()._on_ending(span)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        with self._faults.caught():
+            super().on_end(span)
+
+
+class _WithinRequests(Sampler):
+    """Leaves out statements that belong to no request, such as those of a worker that looks for what is due.
+
+    Where a sampler fails nothing is sampled.
+    """
+
+    def __init__(self, sampler: Sampler, faults: _Faults) -> None:
         self._sampler = sampler
+        self._faults = faults
 
     def should_sample(
         self,
@@ -160,7 +234,9 @@ class _WithinRequests(Sampler):
         parent = trace.get_current_span(parent_context).get_span_context()
         if attributes and SYSTEM in attributes and not parent.is_valid:
             return SamplingResult(Decision.DROP)
-        return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        with self._faults.caught():
+            return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        return SamplingResult(Decision.DROP)
 
     def get_description(self) -> str:
         return f"WithinRequests({self._sampler.get_description()})"

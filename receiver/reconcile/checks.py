@@ -15,19 +15,13 @@ from receiver.logs import ids
 from receiver.reconcile.findings import Finding, record
 from receiver.reconcile.plan import PLAN, Schedule, askable
 from receiver.runtime import Runtime
-from receiver.store import (
-    circuits,
-    events,
-    leases,
-    sources,
-)
+from receiver.store import circuits, events, leases, sources
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, Lease, LeaseLost
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
-
 
 DOWN = (Unreachable.outcome, ServerFailed.outcome)
 """What comes of asking a bank that is down."""

@@ -221,18 +221,25 @@ class Database:
     def watch_statements(self, begin: Callable[[str, str], object], end: Callable[[object, str | None], None]) -> None:
         """Have `begin` told of each statement and of the kind of database, and `end` what it returned, and the error.
 
-        The error is its kind alone: its text may hold what was to be written.
+        The error is its kind alone: its text may hold what was to be written. Neither may raise: the statement would
+        fail. Where `begin` returns none, `end` is not told.
         """
 
         def before(_: object, __: object, statement: str, ___: object, execution: Any, ____: bool) -> None:
             execution.watched = begin(statement, self.engine.dialect.name)
 
+        def ended(execution: Any, error: str | None) -> None:
+            begun = getattr(execution, "watched", None)
+            if begun is not None:
+                # Whoever executes many at once has one of these for all of them.
+                execution.watched = None
+                end(begun, error)
+
         def after(_: object, __: object, ___: str, ____: object, execution: Any, _____: bool) -> None:
-            end(execution.watched, None)
+            ended(execution, None)
 
         def failed(found: ExceptionContext) -> None:
-            if (begun := getattr(found.execution_context, "watched", None)) is not None:
-                end(begun, type(found.original_exception).__name__)
+            ended(found.execution_context, type(found.original_exception).__name__)
 
         event.listen(self.engine, "before_cursor_execute", before)
         event.listen(self.engine, "after_cursor_execute", after)

@@ -64,7 +64,8 @@ def upgrade(database: Database, encryption: Encryption, revision: str = "head") 
 def check(database: Database, *, or_newer: bool = False) -> None:
     """Accept a database that has this release's tables; with `or_newer` a newer release's too.
 
-    A migration only adds, so whoever runs while it does goes on over the new tables; nobody starts over them.
+    A migration only adds (a test looks at each), so whoever runs while it does goes on over the new tables; nobody
+    starts over them.
 
     Raises:
         NotMigrated: it has older ones, or none; or it is one of PostgreSQL that can't hold every character.

@@ -3,10 +3,11 @@
 The release before is the last commit of this repository with an older newest migration, as git has it: real old code.
 """
 
+import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,32 +32,54 @@ BEFORE, AFTER = 60, 60
 """Callbacks that the old server is to have taken before the upgrade begins, and that come once it has ended."""
 
 
-def git(*words: str) -> str:
-    ended = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
-    return ended.stdout if ended.returncode == 0 else ""
+class GitFailed(Exception):
+    """Git would not, or not in time; what it said."""
 
 
-def newest(commit: str) -> str:
+def git(*words: str, folder: Path = ROOT) -> str:
+    asked = " ".join(["git", *words[:2]])
+    try:
+        ended = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GitFailed(f"{asked}: {error}") from error
+    if ended.returncode != 0:
+        raise GitFailed(f"{asked} ended with {ended.returncode}: {ended.stderr.strip()}")
+    return ended.stdout
+
+
+def newest(commit: str, repository: Path = ROOT) -> str:
     """The newest migration of a commit."""
-    return max(re.findall(r"/([0-9]{4})_", git("ls-tree", "--name-only", commit, VERSIONS)), default="")
+    listed = git("ls-tree", "--name-only", commit, VERSIONS, folder=repository)
+    return max(re.findall(r"/([0-9]{4})_", listed), default="")
 
 
 @pytest.fixture(scope="session")
 def release_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code of the last commit whose database is an older one."""
-    if shutil.which("git") is None or not (ROOT / ".git").exists():
-        pytest.skip("this is no git repository: there is no code of the release before")
-    head = schema.newest_revision()
-    before = next(
-        (commit for commit in git("rev-list", "--first-parent", "HEAD").split() if newest(commit) < head), None
-    )
-    if before is None or not newest(before):
-        pytest.skip("this clone is too shallow to hold the release before")
     folder = tmp_path_factory.mktemp("before")
-    packed = folder / "code.tar"
-    git("archive", f"--output={packed}", before)
-    subprocess.run(["tar", "-xf", packed, "-C", folder], check=True, timeout=60)
+    unpack_before(folder)
     return folder
+
+
+def unpack_before(folder: Path, repository: Path = ROOT) -> None:
+    """Unpack the release before; skip where a repository can't have it, and fail in CI where it has to."""
+    if not (repository / ".git").exists():
+        pytest.skip("this is no git repository: there is no code of the release before")
+    try:
+        commits = git("rev-list", "--first-parent", "HEAD", folder=repository).split()
+        is_shallow = git("rev-parse", "--is-shallow-repository", folder=repository).strip() != "false"
+        head = schema.newest_revision()
+        before = next((commit for commit in commits if newest(commit, repository) < head), None)
+        if before is None or not newest(before, repository):
+            raise GitFailed(f"none of {len(commits)} commits has the release before; shallow: {is_shallow}")
+        packed = folder / "code.tar"
+        git("archive", f"--output={packed}", before, folder=repository)
+    except GitFailed as error:
+        # Git that fails before it says so (dubious ownership, say) does not make a clone shallow.
+        if "CI" in os.environ and not (repository / ".git" / "shallow").exists():
+            pytest.fail(f"the code of the release before is not to be had: {error}")
+        pytest.skip(f"the code of the release before is not to be had: {error}")
+    subprocess.run(["tar", "-xf", packed, "-C", folder], check=True, timeout=60)
 
 
 def command(folder: Path, served: dict[str, str], *words: str, given: str = "") -> str:
@@ -96,9 +119,32 @@ def old(release_before: Path, served: dict[str, str], tmp_path: Path) -> Iterato
     command(release_before, served, "source", "add", "bcb", "--bank", "bcb", "--credentials", "-", given=CREDENTIALS)
     command(release_before, served, "secret", "set", "bcb", given=SECRET)
     # Not ours, whose description its answers need not fit.
-    started = WebServer(served, folder=release_before, output=tmp_path / "old.log").start()
-    yield started
-    started.stop()
+    started = WebServer(served, folder=release_before, output=tmp_path / "old.log")
+    with ExitStack() as ending:
+        ending.callback(stop, started)
+        yield started.start()
+
+
+def stop(server: WebServer) -> None:
+    """End it, whether it ever answered or not."""
+    if server.process is not None:
+        server.stop()
+
+
+@pytest.mark.parametrize(("in_ci", "ends_by"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
+def test_git_that_fails_is_told_of_and_fails_in_ci(
+    in_ci: str, ends_by: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".git").mkdir()
+    monkeypatch.delenv("CI", raising=False)
+    if in_ci:
+        monkeypatch.setenv("CI", in_ci)
+    with pytest.raises(ends_by, match=r"(?i)git rev-list --first-parent ended with 128: .*not a git repository"):
+        unpack_before(tmp_path, tmp_path)
+    # A clone that CI made so is no reason to fail.
+    (tmp_path / ".git" / "shallow").touch()
+    with pytest.raises(pytest.skip.Exception, match="git rev-list"):
+        unpack_before(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("old_url", ["sqlite", "postgresql"], indirect=True)
@@ -109,7 +155,8 @@ def test_the_server_of_the_release_before_takes_callbacks_through_the_upgrade_un
     before = command(release_before, served, "db", "upgrade")
     follower, consumer = Follower(old.url, token), Consumer(old.url, token)
     numbers = range(100_000)
-    with Senders(old.url, live_bank, numbers, threads=4) as senders:
+    with ExitStack() as ending:
+        senders = ending.enter_context(Senders(old.url, live_bank, numbers, threads=4))
         senders.wait_for(BEFORE)
         for _ in range(3):
             follower.step()
@@ -119,23 +166,22 @@ def test_the_server_of_the_release_before_takes_callbacks_through_the_upgrade_un
         # The old server over the new tables.
         senders.wait_for(senders.answered + AFTER)
         assert requests.get(f"{old.url}/healthz", timeout=30).status_code == 200
-        new = WebServer(served, output=tmp_path / "new.log").start()
+        new = WebServer(served, output=tmp_path / "new.log")
+        ending.callback(stop, new)
+        new.start()
         # As a balancer, or the bank's own retry, does: from now on they come to the new one.
         senders.url = follower.url = consumer.url = new.url
         senders.wait_for(senders.answered + AFTER)
         assert old.stop() == 0
         results = senders.stop()
-    try:
         with reading(len(results), follower, consumer):
             pass
         entries = read_feed(new.url, token)
         assert follower.seen == consumer.seen == [entry["eventid"] for entry in entries]
         parts = runtime.start(Settings(_env_file=None, secret_keys=KEY, database_url=served["RECEIVER_DATABASE_URL"]))
+        ending.callback(parts.database.close)
         assert_each_once(parts, results, entries)
         assert_whole(parts)
         assert [checked.faults for checked in acts.check(parts)] == [()] * len(acts.CHECKS)
-        parts.database.close()
-    finally:
-        new.stop()
     for log in ("old.log", "new.log"):
         assert "Traceback" not in (tmp_path / log).read_text()

@@ -3,7 +3,7 @@
 import gzip
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -134,5 +134,8 @@ def test_ways_in_which_a_refused_callback_may_have_been_meant_are_found_without_
 
 
 @pytest.fixture(autouse=True)
-def _no_fault_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
+def _no_fault_is_logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A fault in reading what is genuine is caught and logged, and shows in nothing else."""
+    caplog.set_level(logging.ERROR)
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []

@@ -12,6 +12,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 WAIT_SECONDS = 60
 
+HANG_SECONDS = 300
+"""Longer than any test: it ends by being released."""
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -35,7 +38,9 @@ class Collector:
     raw: list[bytes] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     hangs: threading.Event = field(default_factory=threading.Event)
-    """Whether it answers nobody."""
+    """Whether it answers nobody until it is released."""
+    released: threading.Event = field(default_factory=threading.Event)
+    answered: int = 0
     came: threading.Condition = field(default_factory=threading.Condition)
 
     def take(self, path: str, body: bytes) -> None:
@@ -51,6 +56,11 @@ class Collector:
                     self.spans.append(Sent(span.name, *ids, span.kind, said, of["service.name"]))
             self.came.notify_all()
 
+    def release(self) -> None:
+        """Answer whoever waits, and all others from now on."""
+        self.hangs.clear()
+        self.released.set()
+
     def wait_for(self, is_there: Callable[[list[Sent]], bool]) -> list[Sent]:
         """Return all spans once those that are waited for are there."""
         with self.came:
@@ -65,7 +75,7 @@ def _value(value: Any) -> Any:
 @contextmanager
 def collecting() -> Iterator[Collector]:
     """Listen on loopback until the block ends."""
-    collector, ended = Collector(), threading.Event()
+    collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -73,7 +83,9 @@ def collecting() -> Iterator[Collector]:
             packed = self.headers.get("Content-Encoding") == "gzip"
             collector.take(self.path, gzip.decompress(body) if packed else body)
             if collector.hangs.is_set():
-                ended.wait(300)
+                collector.released.wait(HANG_SECONDS)
+            with collector.came:
+                collector.answered += 1
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -92,7 +104,7 @@ def collecting() -> Iterator[Collector]:
     thread.start()
     collector.url = f"http://127.0.0.1:{server.server_port}"
     yield collector
-    ended.set()
+    collector.release()
     server.shutdown()
     server.server_close()
     thread.join()

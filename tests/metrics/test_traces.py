@@ -1,5 +1,6 @@
 """Traces by OpenTelemetry: real processes send them over real HTTP, they say nothing secret, and hold nothing up."""
 
+import json
 import os
 import subprocess
 import sys
@@ -72,7 +73,7 @@ def test_each_request_is_a_span_with_its_statements_and_says_nothing_secret(
     assert set(collector.paths) == {"/v1/traces"}
     whole = b"".join(collector.raw)
     secret = ("REMITTANCE", "FORGED-NONCE", SEARCHED, PATH_OF_NOBODY, "AGENT-OF-SOMEBODY", "BREW", "127.0.0.1")
-    for text in (*secret, signed.headers["Bcb-Nonce"], token["Authorization"].split("_")[1], database_url):
+    for text in (*secret, signed.headers["Bcb-Nonce"], token["Authorization"].split("_", 1)[1], database_url):
         assert text.encode() not in whole, text
     assert b"\xab" * 16 not in whole
 
@@ -83,17 +84,27 @@ def test_a_collector_that_hangs_or_is_not_there_holds_no_callback_and_no_stop_up
 ) -> None:
     add_source(live)
     collector.hangs.set()
-    # It is full before it can be sent.
+    # It is full before it can be sent, and waits for longer than any callback here does.
     small = {"OTEL_BSP_MAX_QUEUE_SIZE": "10", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "10"}
-    for endpoint in (collector.url, f"http://127.0.0.1:{free_port()}"):
-        server = WebServer(traced(database_url, endpoint, **small) | {"RECEIVER_PROCESSES": "1"}).start()
-        for number in range(40):
-            signed = live_bank.sign(deposit(transactionId=f"FT{number}{endpoint}"))
-            answer = requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=60)
-            assert answer.json()["status"] == "accepted"
+    patient = {**small, "OTEL_EXPORTER_OTLP_TIMEOUT": "250"}
+    for endpoint, given in ((collector.url, patient), (f"http://127.0.0.1:{free_port()}", small)):
+        server = WebServer(traced(database_url, endpoint, **given) | {"RECEIVER_PROCESSES": "1"}).start()
+
+        def send(part: str, server: WebServer = server, endpoint: str = endpoint) -> None:
+            for number in range(20):
+                signed = live_bank.sign(deposit(transactionId=f"FT{part}{number}{endpoint}"))
+                answer = requests.post(server.url + signed.path, data=signed.body, headers=signed.headers, timeout=60)
+                assert answer.json()["status"] == "accepted"
+
+        send("first")
+        if endpoint == collector.url:
+            collector.wait_for(bool)
+        send("second")
+        if endpoint == collector.url:
+            # All of these were answered while it was asked, and had answered nobody.
+            assert (len(collector.paths), collector.answered) == (1, 0)
+            collector.release()
         assert server.stop() == 0
-    # It did ask: nobody was answered.
-    assert collector.spans
 
 
 @pytest.fixture
@@ -127,13 +138,74 @@ def test_what_a_worker_asks_a_bank_is_a_span_of_which_the_bank_is_told_nothing(
     assert b"FT-SECRET-ID" not in b"".join(collector.raw)
 
 
-LOADED = """
-import logging
+FAULTY = """
+import json
 import sys
-from receiver import runtime
+from opentelemetry.sdk.trace import SpanProcessor, sampling
+from receiver import logs, runtime
 from receiver.settings import Settings
 from receiver.web import create_app
-logging.basicConfig()
+
+class Faulty(sampling.Sampler, SpanProcessor):
+    def fail(self, *_, **__):
+        raise ZeroDivisionError("faulty")
+
+    should_sample = on_start = _on_ending = on_end = fail
+
+    def get_description(self):
+        return "Faulty"
+
+logs.configure("ERROR")
+asked = json.load(sys.stdin)
+sampling._KNOWN_SAMPLERS["faulty"] = Faulty()
+settings = Settings(_env_file=None, secret_keys=asked["key"], database_url=asked["url"])
+started = runtime.tracing(runtime.start(settings))
+if asked["part"] == "processor":
+    started.traces._provider.add_span_processor(Faulty())
+client = create_app(started).test_client()
+for headers in asked["headers"]:
+    answer = client.post(asked["path"], data=asked["body"], headers=headers)
+    print(started.traces.is_on, answer.status_code)
+"""
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("part", ["sampler", "processor"])
+def test_a_sampler_or_a_processor_that_fails_costs_no_callback_and_is_logged_once(
+    part: str, live: Runtime, live_bank: BankSigner, database_url: str
+) -> None:
+    add_source(live)
+    signed = live_bank.sign(deposit())
+    asked = {
+        "part": part,
+        "key": KEY,
+        "url": database_url,
+        "path": signed.path,
+        "body": signed.body.decode(),
+        "headers": [signed.headers, {**signed.headers, "Bcb-Nonce": "FORGED-NONCE"}],
+    }
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    if part == "sampler":
+        given["OTEL_TRACES_SAMPLER"] = "faulty"
+    ended = subprocess.run(
+        [sys.executable, "-c", FAULTY],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **given},
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert ended.stdout.splitlines() == ["True 200", "True 401"]
+    assert ended.stderr.count("ZeroDivisionError: faulty") == ended.stderr.count("a span could not be made") == 1
+
+
+LOADED = """
+import sys
+from receiver import logs, runtime
+from receiver.settings import Settings
+from receiver.web import create_app
+logs.configure("INFO")
 if "missing" in sys.argv:
     sys.modules["opentelemetry"] = None
 settings = Settings(_env_file=None, secret_keys="A" * 43 + "=", database_url="sqlite:///unused.db")
@@ -168,13 +240,20 @@ def test_where_the_extra_is_missing_that_is_said_and_all_goes_on() -> None:
         {"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"},
         {"OTEL_EXPORTER_OTLP_COMPRESSION": "tight"},
         {"OTEL_TRACES_SAMPLER": "sometimes", "OTEL_RESOURCE_ATTRIBUTES": "none"},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "a=b,Authorization: Bearer geheim123"},
+        {"OTEL_EXPORTER_OTLP_HEADERS": "a=b, Authorization: Bearer geheim123=="},
+        {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=b,authorization=Bearer%20geheim123%0Ax"},
     ],
     ids=lambda given: next(iter(given)),
 )
-def test_a_variable_of_its_own_that_is_wrong_stops_no_start(wrong: dict[str, str]) -> None:
+def test_a_variable_of_its_own_that_is_wrong_stops_no_start_and_shows_no_secret(wrong: dict[str, str]) -> None:
     ended = loaded(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", **wrong)
     assert ended.stdout.split()[0] in ("True", "False")
     assert ended.stderr
+    assert "geheim" not in ended.stderr.lower()
+    for name in wrong:
+        # What is wrong with a header is said by us, and which variable has it.
+        assert not name.endswith("HEADERS") or f"{name}: header 2 " in ended.stderr
 
 
 @pytest.mark.parametrize(

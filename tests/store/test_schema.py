@@ -1,5 +1,7 @@
 """Migrations: from nothing to this release's tables, on both databases, however many start at once."""
 
+import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,6 +52,75 @@ def test_an_empty_database_gets_every_table(empty: Database) -> None:
     schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         assert set(inspect(connection).get_table_names()) == {*metadata().tables, "alembic_version"}
+
+
+PROMISED_SINCE = "0023"
+"""Of migrations after this one `/readyz` believes that a server of the release before goes on over their tables."""
+
+TAKES_AWAY = re.compile(r"drop_|alter_column|rename_|batch_alter_table")
+"""What a migration calls that takes away, renames or changes what the release before reads or writes."""
+
+TAKES_AWAY_IN_SQL = re.compile(
+    r"\b(DROP|RENAME|TRUNCATE)\b|\bALTER\b.*\b(TYPE|SET NOT NULL)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+def broken_promises(code: str) -> list[str]:
+    """What the upgrade of a migration does, by its code, that a server of the release before could fail by.
+
+    Everything but `downgrade` is looked at, since helpers of a module are what its upgrade calls.
+    """
+    found = []
+    module = ast.parse(code)
+    upgrading = [part for part in module.body if getattr(part, "name", "") != "downgrade"]
+    nodes = [node for part in upgrading for node in ast.walk(part)]
+    explained = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in (node for node in nodes if id(node) not in explained or isinstance(node, ast.Call)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and TAKES_AWAY_IN_SQL.search(node.value):
+            found.append(node.value)
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        called, whole = node.func.attr, ast.unparse(node)
+        if TAKES_AWAY.match(called):
+            found.append(whole)
+        elif called == "add_column":
+            column = next((given for given in node.args if isinstance(given, ast.Call)), None)
+            given = {} if column is None else {each.arg: ast.unparse(each.value) for each in column.keywords}
+            if given.get("nullable") != "True" and given.get("server_default", "None") == "None":
+                found.append(whole)
+    return found
+
+
+def test_a_migration_takes_nothing_from_the_release_before() -> None:
+    """As `schema.check` takes for granted where it is asked for newer ones too."""
+    files = (Path(schema.__file__).parent / "migrations" / "versions").glob("[0-9]*.py")
+    later = [file for file in files if file.name.partition("_")[0] > PROMISED_SINCE]
+    assert {file.name: broken for file in later if (broken := broken_promises(file.read_text()))} == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "is_broken"),
+    [
+        ("op.add_column('events', sa.Column('a', sa.String(), nullable=True))", False),
+        ("op.add_column('events', sa.Column('a', sa.String(), nullable=False, server_default=''))", False),
+        ("op.create_table('new', sa.Column('a', sa.String(), nullable=False))", False),
+        ("op.execute('CREATE TRIGGER a AFTER INSERT ON b BEGIN DELETE FROM c; END')", False),
+        ("op.add_column('events', sa.Column('a', sa.String(), nullable=False))", True),
+        ("op.add_column('events', sa.Column('a', sa.String()))", True),
+        ("op.add_column('events', made_elsewhere)", True),
+        ("op.drop_column('events', 'a')", True),
+        ("op.drop_table('events')", True),
+        ("op.rename_table('events', 'event')", True),
+        ("op.alter_column('events', 'a', nullable=False)", True),
+        ("op.execute('ALTER TABLE events RENAME COLUMN a TO b')", True),
+        ("op.execute(f'DROP TABLE {table}')", True),
+        ("with op.batch_alter_table('events') as batch:\n        batch.drop_column('a')", True),
+    ],
+)
+def test_what_takes_something_away_is_found_in_a_migration(line: str, is_broken: bool) -> None:
+    upgrade = f"def upgrade() -> None:\n    'Drop nothing.'\n    {line}\n"
+    code = f"{upgrade}\n\ndef downgrade() -> None:\n    op.drop_table('new')\n"
+    assert bool(broken_promises(code)) is is_broken
 
 
 HOT = ("deliveries", "events", "feed_entries", "subjects")
