@@ -14,7 +14,7 @@ def is_within(pause: timedelta, before: datetime | None, now: datetime) -> bool:
     return before is not None and timedelta(0) <= now - before < pause
 
 
-AGAIN_AFTER = timedelta(minutes=1)
+RETRIED_AFTER = timedelta(minutes=1)
 """How soon a chore looks again that the database had failed, where its own pause is longer."""
 
 
@@ -42,7 +42,7 @@ class Chore(ABC):
         try:
             return self._do(now)
         except StoreUnavailable:
-            self._looked_at = now - max(self.every - AGAIN_AFTER, timedelta(0))
+            self._looked_at = now - max(self.every - RETRIED_AFTER, timedelta(0))
             raise
 
     @abstractmethod
