@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -111,7 +112,7 @@ def test_nothing_can_be_written_but_the_volume_and_memory(image: Root, state: Pa
     assert run("id -u; id -G").stdout.split() == image.user.split(":")
     assert run(r"find / -xdev \( -type d -o -type f \) -writable").stdout.split() == ["/tmp", STATE]  # noqa: S108
     assert "Read-only file system" in run("echo > /opt/receiver/wsgi.py").stderr
-    assert run(f"echo > {STATE}/file && echo > /tmp/file").returncode == 0
+    assert run(f"mktemp && mktemp --tmpdir={STATE}").returncode == 0
     assert run("grep CapEff /proc/self/status").stdout.split() == ["CapEff:", "0" * 16]
 
 
@@ -125,6 +126,17 @@ def test_the_image_has_no_tool_that_installs_python_packages_and_knows_the_world
     installed.run("db", "upgrade")
     hours = "business_hours=mon-fri,08:00-18:00,Europe/Vilnius"
     installed.run("source", "add", "cp", "--bank", "connectpay", "--base-url", "http://127.0.0.1:9", "--option", hours)
+
+
+def test_an_image_of_ones_own_adds_extras(image: Root, folder: Path, state: Path) -> None:
+    (text,) = re.findall(r"```dockerfile\n(.*?)```", (ROOT / "docs" / "operations.md").read_text(), re.DOTALL)
+    _, (stage,) = stages(text)
+    own = replace(image, path=folder / "own")
+    done(["cp", "--archive", str(image.path), str(own.path)])
+    own.carry_out(stage, folder, {})
+    assert own.user == image.user
+    command = own.started(["python", "-c", "import apprise, authlib"], {}, {STATE: state})
+    assert subprocess.run(command, timeout=60).returncode == 0
 
 
 @pytest.fixture
