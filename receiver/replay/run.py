@@ -48,7 +48,16 @@ class Runner:
         """
         with self.runtime.database.read() as connection:
             due = replays.due(connection, self.runtime.clock())
-        return sum(self._guarded(replay_id) for replay_id in due)
+        done, trouble = 0, None
+        for replay_id in due:
+            try:
+                done += self._guarded(replay_id)
+            except StoreUnavailable as error:
+                # It may be this one's alone, whose selection takes too long: those behind it have their turn.
+                trouble = error
+        if trouble is not None:
+            raise trouble
+        return done
 
     def _guarded(self, replay_id: str) -> int:
         """Do one part of a replay; a fault in it is logged and does not stop the replays behind it."""

@@ -14,16 +14,12 @@ def is_within(pause: timedelta, before: datetime | None, now: datetime) -> bool:
     return before is not None and timedelta(0) <= now - before < pause
 
 
-RETRIED_AFTER = timedelta(minutes=1)
-"""How soon a chore looks again that the database had failed, where its own pause is longer."""
-
-
 @dataclass
 class Chore(ABC):
     """Something that each process of a worker looks at once in a while."""
 
     every: ClassVar[timedelta]
-    """How long after a look the next one is; it is at once where more is left."""
+    """How long after a look the next one is; it is at once where the database had failed it, or more is left."""
 
     runtime: Runtime
     _looked_at: datetime | None = field(default=None, init=False)
@@ -42,7 +38,7 @@ class Chore(ABC):
         try:
             return self._do(now)
         except StoreUnavailable:
-            self._looked_at = now - max(self.every - RETRIED_AFTER, timedelta(0))
+            self._looked_at = None
             raise
 
     @abstractmethod

@@ -3,6 +3,8 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
 
 from receiver.credentials.rotation import CredentialChanges
 from receiver.projection.projector import catch_up
@@ -10,9 +12,10 @@ from receiver.reconcile.bulk import BulkChecks
 from receiver.reconcile.checks import Reconciler
 from receiver.replay.run import Runner
 from receiver.runtime import Runtime
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import Contended, StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.worker.alarms import Alarms
+from receiver.worker.chore import is_within
 from receiver.worker.chores import (
     AuditAnchor,
     CertificateExpiry,
@@ -36,6 +39,9 @@ IDLE_SECONDS = 0.5
 TROUBLE_SECONDS = 5.0
 """How long to wait after the database failed."""
 
+LEFT_ALONE = timedelta(seconds=30)
+"""For how long a chore has no turn that failed though the database is there, so that all else is not kept waiting."""
+
 
 class Worker:
     """Does all that is due in one database, a little of everything in each round; any number of workers may run."""
@@ -45,6 +51,8 @@ class Worker:
         self._runtime = runtime
         self._reconciler = Reconciler(runtime)
         self._chores = _usual_chores(runtime, self._reconciler) if chores is None else chores
+        self._failed_at: dict[int, datetime] = {}
+        """When the database failed a chore, by its place among them."""
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; a failing database or bank is waited out."""
@@ -71,17 +79,20 @@ class Worker:
 
     def _round(self) -> int:
         """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
-        # First: it tells what to ask the banks about.
+        # First: it tells what to ask the banks about, and whether the database is there.
         catch_up(self._runtime.database)
-        done = _guarded("fetching public keys", lambda: refresh_public_keys(self._runtime))
-        trouble: StoreUnavailable | None = None
-        for chore in self._chores:
+        done, trouble = 0, None
+        for number, chore in enumerate(self._chores):
+            if is_within(LEFT_ALONE, self._failed_at.get(number), self._runtime.clock()):
+                continue
             try:
                 done += _guarded("a chore", chore)
             except StoreUnavailable as error:
-                # It may be the chore's alone, such as a statement that takes too long: then all else goes on.
+                # Where the database is there, it is the chore's own, such as a statement that takes too long.
                 catch_up(self._runtime.database)
                 trouble = error
+                if not isinstance(error, Contended):
+                    self._failed_at[number] = self._runtime.clock()
         # Asked, put off or failed: each is dealt with for now, and there may be more.
         done += self._reconciler.check_due()
         if trouble is not None:
@@ -92,6 +103,7 @@ class Worker:
 def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable[[], int]]:
     changes = CredentialChanges(runtime)
     return (
+        partial(refresh_public_keys, runtime),
         Runner(runtime).run_due,
         changes.finish_due,
         changes.settle_due,

@@ -78,8 +78,8 @@ class Sweeps:
         """Join a source's lines, or make events of them; the trouble of one source stops no other's sweeps."""
         try:
             recoverer.run(source)
-        except StoreUnavailable:
-            raise
+        except StoreUnavailable as error:
+            log.warning("joining the lines of %s to events: the database is unavailable: %s", source.name, error)
         except Exception:
             log.exception("joining the lines of %s to events failed", source.name)
 
