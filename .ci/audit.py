@@ -22,18 +22,30 @@ COMMAND = (
     *("--format", "json", "--desc", "off", "--aliases", "on", "--progress-spinner", "off"),
 )
 
-UNREACHED = re.compile(r"ConnectionError|Timeout|timed out|HTTPError|ServiceError|Max retries|may be blocking")
+UNREACHED = re.compile(
+    r"ConnectionError|Timeout|timed out|HTTPError|ServiceError|Max retries|may be blocking"
+    r"|JSONDecodeError|ChunkedEncodingError|IncompleteRead"
+)
+
+SECONDS = 300
+"""A service that takes longer for all packages does not answer."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the audit; return the exit code."""
     passed_over = [word for name in ACCEPTED for word in ("--ignore-vuln", name)]
     command = [*COMMAND, *passed_over, *arguments]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own
+    try:
+        ended = subprocess.run(  # noqa: S603 - our own
+            command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        print(f"skipped: the advisory service did not answer within {SECONDS} s")
+        return 0
     if ended.stdout.lstrip().startswith("{"):
         return report(json.loads(ended.stdout)["dependencies"])
-    *_, said = ended.stderr.strip().splitlines() or [""]
-    if UNREACHED.search(said):
+    if UNREACHED.search(ended.stderr):
+        *_, said = ended.stderr.strip().splitlines()
         print(f"skipped: the advisory service did not answer ({said[:300]})")
         return 0
     sys.stderr.write(ended.stderr or f"pip-audit ended with {ended.returncode} and said nothing\n")

@@ -22,6 +22,12 @@ from operations.installations import done
 
 TOOLS = ("debootstrap", "bwrap", "setpriv")
 PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "cert", "constraint", "trusted-host", "proxy", "timeout")
+
+
+class NotFetched(Exception):
+    """Debian's archive does not give what a base is made of; the text says what was said."""
+
+
 LENT = "/mnt/lent"
 """Where a step finds what pip's settings name on this machine."""
 
@@ -90,7 +96,10 @@ def debian(folder: Path) -> None:
     sources = _sources()
     release = min((each[1] for each in sources), key=len)
     (archive,) = {each[0] for each in sources if each[1] == release}
-    done(["debootstrap", "--variant=minbase", release, str(folder), archive])
+    try:
+        done(["debootstrap", "--variant=minbase", release, str(folder), archive])
+    except AssertionError as error:
+        raise NotFetched(str(error)[-500:]) from error
     lines = {f"deb {uri} {suite} {component}\n" for uri, suite, component in sources}
     (folder / "etc" / "apt" / "sources.list").write_text("".join(sorted(lines)))
     # As Debian's own images have it: nobody needs what a crash would leave of them.

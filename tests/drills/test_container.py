@@ -45,7 +45,10 @@ def image(folder: Path) -> Root:
     context = sent(clone(folder / "clone"), folder / "context")
     arguments, found = stages((ROOT / "Containerfile").read_text())
     assert arguments == {"BASE": "debian:bookworm-slim"}
-    container.debian(folder / "debian")
+    try:
+        container.debian(folder / "debian")
+    except container.NotFetched as missing:
+        pytest.skip(f"no Debian can be made here: {missing}")
     made: dict[str, Root] = {}
     for stage in found:
         done(["cp", "--archive", str(folder / "debian"), str(folder / f"root-{stage.name}")])

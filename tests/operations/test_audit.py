@@ -33,6 +33,8 @@ class Service(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.status = 200
         self.known: dict[str, dict[str, Any]] = {}
+        self.page: bytes | None = None
+        """What it answers in place of an answer, as a proxy does; cut off in the middle where it is empty."""
         self.asked: set[str] = set()
 
     @property
@@ -47,9 +49,11 @@ class Answer(BaseHTTPRequestHandler):
         name = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
         self.server.asked.add(name)
         found = self.server.known.get(name)
-        body = json.dumps({"vulns": [found]} if found else {}).encode()
+        body = (
+            json.dumps({"vulns": [found]} if found else {}).encode() if self.server.page is None else self.server.page
+        )
         self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", str(len(body) or 100))
         self.end_headers()
         self.wfile.write(body)
 
@@ -102,6 +106,13 @@ def test_a_service_that_is_ill_or_away_fails_nothing_and_is_told(service: Servic
         code, said = audit(url)
         assert code == 0
         assert said.startswith("skipped: the advisory service did not answer (")
+
+
+@pytest.mark.parametrize("page", [b"<html>Sign in to this network</html>", b""], ids=["a page", "cut off"])
+def test_an_answer_that_is_none_fails_nothing_and_is_told(service: Service, page: bytes) -> None:
+    service.page = page
+    code, said = audit(service.url)
+    assert (code, said.startswith("skipped: the advisory service did not answer")) == (0, True), said
 
 
 def test_an_audit_that_can_not_be_made_fails(service: Service) -> None:
