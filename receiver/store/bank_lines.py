@@ -62,6 +62,9 @@ class NewLine(NamedTuple):
         parts = [self.list_name, self.account, name, self.direction, worth, self.currency]
         if name is None:
             parts += [self.day.isoformat(), _written(self.detail) if self.at is None else None]
+        if self.detail.get("is_reversal") is True:
+            # Banking Circle lists it beside what it reverses, by the same id and worth.
+            parts.append("reversal")
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -109,6 +109,21 @@ def test_a_line_whose_time_changes_as_it_gets_on_is_the_same_line(
 
 HOUR = timedelta(hours=1)
 
+
+def test_a_reversal_is_a_line_beside_what_it_reverses_though_it_was_read_in_a_later_window(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    nine = clock() - 3 * HOUR
+    booked = replace(LINE, direction="outgoing", status=Status.COMPLETED, at=nine + HOUR / 2)
+    undone = replace(
+        booked, type="bcb.reversed", status=Status.REVERSED, at=nine + 2.5 * HOUR, detail={"is_reversal": True}
+    )
+    assert read(parts, source, [booked], nine, nine + HOUR) == 1
+    assert read(parts, source, [undone], nine + 2 * HOUR, nine + 3 * HOUR) == 1
+    assert read(parts, source, [undone, booked], nine - 9 * HOUR, nine + 15 * HOUR) == 0
+    assert [row["status"] for row in rows(parts)] == [Status.COMPLETED, Status.REVERSED]
+
+
 NAMELESS = replace(LINE, payment_id=None, status=Status.UNKNOWN)
 
 
