@@ -55,7 +55,9 @@ def test_a_day_with_every_fault_loses_and_doubles_nothing(ran: Ran) -> None:
     assert found["feed"]["callbacks"] == found["callbacks"]["things_told"] >= int(CALLBACKS) * 0.9
     assert found["feed"]["replayed"] > 0
     assert found["callbacks"]["forged"] > 0
-    assert found["restarts"] == {"web": 0, "worker": 1}
+    # The worker that was killed; one that meets the locked database as it starts ends too, and is started once more.
+    assert found["restarts"]["web"] == 0
+    assert found["restarts"]["worker"] >= 1
     assert left_over(folder) == []
 
 
@@ -125,13 +127,17 @@ def test_ctrl_c_leaves_the_report_and_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", ENDING)
 def test_what_ends_a_program_ends_it_in_good_order(number: int) -> None:
-    before = signal.getsignal(number)
-    with _interrupted_once() as asked:
-        assert not asked()
-        for _ in range(2):
-            signal.raise_signal(number)
-        assert asked()
-    assert signal.getsignal(number) == before
+    # Whoever runs the tests may have it ignored, as `nohup` does.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with _interrupted_once() as asked:
+            assert not asked()
+            for _ in range(2):
+                signal.raise_signal(number)
+            assert asked()
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_what_is_ignored_stays_so() -> None:
@@ -169,7 +175,8 @@ def test_a_terminal_that_is_closed_leaves_the_report_and_nothing_else(tmp_path: 
 
 
 WITH_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
