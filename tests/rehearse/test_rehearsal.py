@@ -55,8 +55,7 @@ def test_a_day_with_every_fault_loses_and_doubles_nothing(ran: Ran) -> None:
     assert found["feed"]["callbacks"] == found["callbacks"]["things_told"] >= int(CALLBACKS) * 0.9
     assert found["feed"]["replayed"] > 0
     assert found["callbacks"]["forged"] > 0
-    # The worker that was killed; one that meets the locked database as it starts ends too, and is started once more.
-    assert found["restarts"]["web"] == 0
+    # The worker that was killed; what meets the locked database or the full disk as it starts is started once more.
     assert found["restarts"]["worker"] >= 1
     assert left_over(folder) == []
 
