@@ -24,6 +24,13 @@ TOOLS = ("debootstrap", "bwrap", "setpriv")
 PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "cert", "constraint", "trusted-host", "proxy", "timeout")
 
 
+NOT_REACHED = re.compile(
+    r"Temporary failure|Could not (?:resolve|connect)|(?:Failed|Unable) to fetch|Connection (?:refused|failed|timed out)"
+    r"|Max retries|Network is unreachable|No matching distribution"
+)
+"""What apt and pip say where the network, or an archive, does not answer."""
+
+
 class NotFetched(Exception):
     """Debian's archive does not give what a base is made of; the text says what was said."""
 

@@ -53,7 +53,12 @@ def image(folder: Path) -> Root:
     for stage in found:
         done(["cp", "--archive", str(folder / "debian"), str(folder / f"root-{stage.name}")])
         made[stage.name] = Root(folder / f"root-{stage.name}")
-        made[stage.name].carry_out(stage, context, made)
+        try:
+            made[stage.name].carry_out(stage, context, made)
+        except AssertionError as error:
+            if container.NOT_REACHED.search(str(error)):
+                pytest.skip(f"packages can't be fetched from within a root here: {str(error)[-500:]}")
+            raise
     return made[""]
 
 
