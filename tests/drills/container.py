@@ -25,8 +25,8 @@ PIP_SETTINGS = ("index-url", "extra-index-url", "find-links", "cert", "constrain
 
 
 NOT_REACHED = re.compile(
-    r"Temporary failure|Could not (?:resolve|connect)|(?:Failed|Unable) to fetch|Connection (?:refused|failed|timed out)"
-    r"|Max retries|Network is unreachable|No matching distribution"
+    r"Temporary failure|Could not (?:resolve|connect)|(?:Failed|Unable) to fetch"
+    r"|Connection (?:refused|failed|timed out)|Max retries|Network is unreachable|No matching distribution"
 )
 """What apt and pip say where the network, or an archive, does not answer."""
 
