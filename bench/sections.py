@@ -3,7 +3,7 @@
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -122,17 +122,22 @@ def slow(plan: Plan) -> Raw:
     return made
 
 
-def projection(plan: Plan) -> Raw:
-    """How many events wait to be projected at saturation, for a minute where a full run is made, and for how long."""
+def _each_alone(names: Sequence[str], plan: Plan, measure: Callable[[Contest, Plan], Any]) -> Raw:
+    """Measure one contestant after the other, each over a fresh database and with nobody beside it."""
     made: Raw = {}
-    for name in PROJECTED:
+    for name in names:
         with tempfile.TemporaryDirectory(prefix="receiver-bench-") as place:
             folder = Path(place)
             with Stage(folder, plan.gunicorn) as stage, Contest(stage, Generator(folder)) as contest:
                 contest.start([name])
-                made[name] = _projection_of(contest, plan)
+                made[name] = measure(contest, plan)
                 contest.check()
     return made
+
+
+def projection(plan: Plan) -> Raw:
+    """How many events wait to be projected at saturation, for a minute where a full run is made, and for how long."""
+    return _each_alone(PROJECTED, plan, _projection_of)
 
 
 def _projection_of(contest: Contest, plan: Plan) -> Raw:
@@ -187,15 +192,7 @@ def _waiting(connection: Connection) -> tuple[int, float]:
 
 def memory(plan: Plan) -> Raw:
     """Resident memory of the server's processes after each part of 200,000 events, on fresh databases."""
-    made: Raw = {}
-    for name in MEMORY:
-        with tempfile.TemporaryDirectory(prefix="receiver-bench-") as place:
-            folder = Path(place)
-            with Stage(folder, plan.gunicorn) as stage, Contest(stage, Generator(folder)) as contest:
-                contest.start([name])
-                made[name] = _memory_of(contest, plan)
-                contest.check()
-    return made
+    return _each_alone(MEMORY, plan, _memory_of)
 
 
 def _memory_of(contest: Contest, plan: Plan) -> list[tuple[int, int]]:

@@ -72,7 +72,7 @@ class Sweeps:
             self._recover(recoverer, source)
         for source in due:
             if source.id not in self._readings:
-                self._begin(source, longest[source.id], now)
+                self._try_to_begin(source, longest[source.id], now)
 
     def _recover(self, recoverer: Recoverer, source: SourceRecord) -> None:
         """Join a source's lines, or make events of them; the trouble of one source stops no other's sweeps."""
@@ -82,6 +82,13 @@ class Sweeps:
             log.warning("joining the lines of %s to events: the database is unavailable: %s", source.name, error)
         except Exception:
             log.exception("joining the lines of %s to events failed", source.name)
+
+    def _try_to_begin(self, source: SourceRecord, longest: timedelta, now: datetime) -> None:
+        """Begin with a source's list; where the database fails it, those of the other sources are begun with."""
+        try:
+            self._begin(source, longest, now)
+        except StoreUnavailable as error:
+            log.warning("beginning with a list of %s: the database is unavailable: %s", source.name, error)
 
     def _begin(self, source: SourceRecord, longest: timedelta, now: datetime) -> None:
         until, lease = now + lease_of(self.runtime), secrets.token_hex(8)
