@@ -1,12 +1,13 @@
 """What tests share: real databases (SQLite files, a real PostgreSQL), a clock that stands still, a signing bank."""
 
 import base64
+import gc
 import itertools
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import api_tokens, schema, signing_secrets, sources
+from receiver.store import database as store
 from receiver.store.database import Database
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
@@ -62,6 +64,21 @@ def _write_to_memory() -> None:
 if "DRILLS" not in os.environ and "TMPDIR" not in os.environ:
     _write_to_memory()
 
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the thousands of tests that are collected the garbage collector, which finds nothing among them.
+
+    It would look through all of them again and again, for a second each time, then and as long as tests run.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 ENCRYPTION = Encryption([KEY])
 
@@ -94,6 +111,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         if name.startswith(("RECEIVER_", "BCB_", "OTEL_")) or name == "PORT":
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _writers_wait_unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes to SQLite in the tests' own process may wait for its turn longer than a bank would wait."""
+    monkeypatch.setattr(store, "BUSY_SECONDS", UNHURRIED_SECONDS)
 
 
 @pytest.fixture(autouse=True)

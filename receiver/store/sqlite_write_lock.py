@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
@@ -33,7 +34,7 @@ class SqliteWriteLock:
         """Take the file's path; it need not exist yet."""
         # As SQLite does for its log: a database has one, by whatever name it is reached.
         self._database_file = os.path.realpath(database_file)
-        self._threads = threading.Lock()
+        self._threads = FairLock()
 
     @contextmanager
     def of_threads(self, ends: float) -> Iterator[None]:
@@ -42,7 +43,7 @@ class SqliteWriteLock:
         Raises:
             WriteLockTimeout
         """
-        if not self._threads.acquire(timeout=max(0.0, ends - time.monotonic())):
+        if not self._threads.acquire(max(0.0, ends - time.monotonic())):
             raise WriteLockTimeout("other writers have held the database for too long")
         try:
             yield
@@ -72,6 +73,52 @@ class SqliteWriteLock:
                     fcntl.flock(file, fcntl.LOCK_UN)
 
             yield leave
+
+
+class FairLock:
+    """A lock that threads get in the order in which they asked for it (FIFO).
+
+    `threading.Lock` promises none: where several threads write without pause, one of them may wait for seconds.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._is_held = False
+        self._waiting: deque[threading.Lock] = deque()
+        """A closed lock for each who waits, opened when it is their turn."""
+
+    def acquire(self, seconds: float) -> bool:
+        """Take it, after `seconds` of waiting at most; false where it did not come."""
+        with self._guard:
+            if not self._is_held:
+                self._is_held = True
+                return True
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        try:
+            came = mine.acquire(timeout=seconds)
+        except BaseException:
+            if not self._stop_waiting(mine):
+                self.release()
+            raise
+        return came or not self._stop_waiting(mine)
+
+    def _stop_waiting(self, mine: threading.Lock) -> bool:
+        """Stop waiting; false where the lock was handed over meanwhile."""
+        with self._guard:
+            if mine not in self._waiting:
+                return False
+            self._waiting.remove(mine)
+            return True
+
+    def release(self) -> None:
+        """Hand it to whoever has waited longest."""
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._is_held = False
 
 
 def open_beside(database_file: str, name: str) -> FileIO:

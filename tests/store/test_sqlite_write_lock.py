@@ -1,9 +1,11 @@
 """Turns among the writers of one SQLite file: of several processes, killed ones, and on a slow disk."""
 
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from sqlalchemy import text
 from receiver.store import database as store
 from receiver.store.database import Database, StoreUnavailable, is_writable
 from receiver.store.group_commit import GroupCommit
-from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
+from receiver.store.sqlite_write_lock import FairLock, SqliteWriteLock, WriteLockTimeout
 
 SECONDS = 60
 """Longer than any of this takes, even on a slow machine."""
@@ -47,7 +49,8 @@ from receiver.store.database import Database
 database = Database(sys.argv[1])
 {checkpoints}
 for _ in range(70):
-    with database.write() as connection:
+    # As long as a busy machine may take: how long a turn is waited for is not looked at here.
+    with database.write(turn_seconds=60) as connection:
         connection.execute(text("INSERT INTO pages SELECT randomblob(4000) FROM pages LIMIT 200"))
 """
 
@@ -113,6 +116,50 @@ def test_processes_and_threads_never_hold_a_turn_at_once(file: Path) -> None:
         for process in processes:
             end(process)
     assert file.read_text() == str(3 * 200 + 4 * 50)
+
+
+def test_threads_get_a_lock_in_the_order_in_which_they_asked_for_it() -> None:
+    lock, order, threads = FairLock(), list[int](), list[threading.Thread]()
+
+    def take(number: int) -> None:
+        assert lock.acquire(SECONDS)
+        order.append(number)
+        lock.release()
+
+    assert lock.acquire(0)
+    for number in range(5):
+        threads.append(threading.Thread(target=take, args=(number,)))
+        threads[-1].start()
+        while len(lock._waiting) <= number:
+            time.sleep(0.001)
+    # Who gives up takes no turn, and those behind it are not held up.
+    assert not lock.acquire(0.01)
+    lock.release()
+    # Nor does whoever comes now go first.
+    assert lock.acquire(SECONDS)
+    assert order == [0, 1, 2, 3, 4]
+    lock.release()
+    for thread in threads:
+        thread.join(SECONDS)
+
+
+def test_who_is_interrupted_while_it_waits_for_a_lock_leaves_it_to_others() -> None:
+    lock = FairLock()
+    assert lock.acquire(0)
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        while not lock._waiting:
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        lock.acquire(SECONDS)
+    thread.join(SECONDS)
+    lock.release()
+    assert lock.acquire(0)
 
 
 def test_a_turn_can_be_left_before_the_block_ends(file: Path) -> None:
