@@ -15,6 +15,15 @@ from receiver.store.severity import Severities
 
 log = logging.getLogger(__name__)
 
+OF_THE_MACHINE = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+    + (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK)
+)
+"""Why a directory that was set can't be written though the setting is right: the disk, or what a process may have.
+
+A process that dies amid this is started anew amid it, and gunicorn's master would end with one that ends at its start.
+"""
+
 Clock = Callable[[], datetime]
 
 
@@ -53,7 +62,7 @@ def counting(started: Runtime) -> Runtime:
     Where no directory can be made for that it counts for itself alone, and says so: callbacks are taken all the same.
 
     Raises:
-        SettingsError: one was set, and can't be made or written for another reason than that its disk is full.
+        SettingsError: one was set, and can't be made or written; not for what is `OF_THE_MACHINE`, such as a full disk.
     """
     from receiver.metrics.counters import Counted
 
@@ -64,9 +73,9 @@ def counting(started: Runtime) -> Runtime:
             return replace(started, counters=Counted(directory))
         except OSError as found:
             error = found
-    if given is not None and (error is None or error.errno not in (errno.ENOSPC, errno.EDQUOT)):
+    if given is not None and (error is None or error.errno not in OF_THE_MACHINE):
         raise SettingsError(wrong("metrics_directory", str(error)))
-    log.warning("the counters of /metrics are those of one process, as there is no room to share them: %s", error)
+    log.warning("the counters of /metrics are those of one process, as there is no place to share them: %s", error)
     return replace(started, counters=Counted())
 
 

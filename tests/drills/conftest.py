@@ -17,7 +17,8 @@ from receiver.store import schema
 
 ON_POSTGRESQL = (
     *("test_stops", "test_waiting_readers", "test_late_commits", "test_killed_replays", "test_rotations"),
-    *("test_killed_batches", "test_large_batches", "test_bank_days", "test_busy_banks"),
+    *("test_killed_batches", "test_large_batches", "test_bank_days", "test_busy_banks", "test_bank_outages"),
+    *("test_killed_sweeps", "test_closed_days", "test_turns_at_banks", "test_retention", "test_upgrades"),
 )
 """What is the same on both kinds of database but for the store, which has tests of its own on both."""
 

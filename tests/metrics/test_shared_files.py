@@ -145,14 +145,15 @@ def test_where_a_disk_is_full_no_file_is_left_half_made(directory: Path) -> None
     assert list(directory.iterdir()) == []
 
 
-def test_a_disk_that_is_full_stops_no_process_whose_directory_was_set(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("number", sorted(runtime.OF_THE_MACHINE), ids=errno.errorcode.__getitem__)
+def test_a_disk_that_is_full_or_ill_stops_no_process_whose_directory_was_set(
+    number: int, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(_env_file=None, secret_keys=KEY, metrics_directory=directory)
     started = runtime.start(settings)
 
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     counters = runtime.counting(started).counters
