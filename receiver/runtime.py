@@ -15,10 +15,9 @@ from receiver.store.severity import Severities
 
 log = logging.getLogger(__name__)
 
-OF_THE_MACHINE = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-    + (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK)
-)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+OF_THE_MACHINE = frozenset((*_DISK, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOLCK))
 """Why a directory that was set can't be written though the setting is right: the disk, or what a process may have.
 
 A process that dies amid this is started anew amid it, and gunicorn's master would end with one that ends at its start.
