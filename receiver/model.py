@@ -241,6 +241,8 @@ class ExceptionKind(StrEnum):
     """No callback has come for longer than there should be none."""
     GIVING_UP = "giving_up"
     """The bank soon stops sending, because what it sends is refused or can't be taken."""
+    CONSUMER_IDLE = "consumer_idle"
+    """An app's consumer did nothing for so long that what it has not read is kept no longer for it."""
 
 
 class Purpose(StrEnum):

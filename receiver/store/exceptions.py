@@ -86,6 +86,7 @@ WATCHED = (
     ExceptionKind.SUBSCRIPTION_INACTIVE,
     ExceptionKind.SILENCE,
     ExceptionKind.GIVING_UP,
+    ExceptionKind.CONSUMER_IDLE,
 )
 """Kinds that are so over and over: what a person has resolved stays so until it was otherwise in the meantime."""
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select
 
 from receiver.model import ExceptionKind, HeldBack, ReplayState, ReplayTarget, Status
 from receiver.store import holds, pagination
@@ -18,6 +18,7 @@ from receiver.store.tables import (
     FeedEntry,
     Repeat,
     Replay,
+    Source,
     StaffException,
     Subject,
     table_of,
@@ -25,6 +26,7 @@ from receiver.store.tables import (
 
 _events, _repeats, _entries, _subjects = (table_of(model) for model in (Event, Repeat, FeedEntry, Subject))
 _exceptions, _consumers, _replays, _holds = (table_of(model) for model in (StaffException, Consumer, Replay, EventHold))
+_sources = table_of(Source)
 
 REASONS = tuple(HeldBack)
 """Where several hold one thing, the first of these is said."""
@@ -184,8 +186,25 @@ def floor(connection: Connection, idle_since: datetime) -> ConsumerFloor | None:
 
 def idle_consumers(connection: Connection, idle_since: datetime) -> list[str]:
     """Return the names of consumers that did nothing since a time (UTC)."""
-    query = select(_consumers.c.name).where(~_is_lively(idle_since)).order_by(_consumers.c.name)
-    return list(connection.execute(query).scalars())
+    return [name for name, _ in _idle(connection, idle_since)]
+
+
+def idle_readers(connection: Connection, idle_since: datetime) -> list[tuple[int, str]]:
+    """Return each source (its id) of which an idle consumer (its name) has not acknowledged all."""
+    latest = select(_sources.c.id, _latest_of_source().label("latest")).order_by(_sources.c.id)
+    ends = [(source_id, position) for source_id, position in connection.execute(latest) if position is not None]
+    idle = _idle(connection, idle_since)
+    return [(source_id, name) for source_id, end in ends for name, position in idle if position < end]
+
+
+def _latest_of_source() -> ScalarSelect[int]:
+    of_it = select(_entries.c.position).where(_entries.c.source_id == _sources.c.id)
+    return of_it.order_by(_entries.c.position.desc()).limit(1).scalar_subquery()
+
+
+def _idle(connection: Connection, idle_since: datetime) -> list[tuple[str, int]]:
+    query = select(_consumers.c.name, _consumers.c.position).where(~_is_lively(idle_since))
+    return [(name, position) for name, position in connection.execute(query.order_by(_consumers.c.name))]
 
 
 def _is_lively(since: datetime) -> ColumnElement[bool]:

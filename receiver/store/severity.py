@@ -17,6 +17,7 @@ AT_LEAST: Mapping[ExceptionKind, Severity] = {
     ExceptionKind.GIVING_UP: Severity.HIGH,
     ExceptionKind.SUBSCRIPTION_INACTIVE: Severity.HIGH,
     ExceptionKind.SILENCE: Severity.MEDIUM,
+    ExceptionKind.CONSUMER_IDLE: Severity.MEDIUM,
 }
 """What concerns all of a source's callbacks, and no one amount."""
 

@@ -29,7 +29,7 @@ from receiver.worker.chores import (
     refresh_public_keys,
 )
 from receiver.worker.sweeps import Sweeps
-from receiver.worker.watches import GiveUpClock, QuietSources, StalledPayments, Subscriptions
+from receiver.worker.watches import GiveUpClock, IdleConsumers, QuietSources, StalledPayments, Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,7 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         ClosedDays(runtime).look,
         StalledPayments(runtime).look,
         GiveUpClock(runtime).look,
+        IdleConsumers(runtime).look,
         Subscriptions(runtime).look,
         Retention(runtime).look,
         Tallies(runtime).look,

@@ -1,4 +1,4 @@
-"""What the worker watches about whole sources: silence, payments that do not end, the give-up clock, subscriptions.
+"""What the worker watches about whole sources: silence, payments that do not end, the give-up clock, who reads them.
 
 What is so over and over is opened once, and resolved by itself once it is so no longer.
 """
@@ -16,8 +16,9 @@ from receiver.banks.abilities import Subscribes
 from receiver.banks.errors import BankError
 from receiver.model import ExceptionKind, Purpose
 from receiver.reconcile import give_up, subscriptions
+from receiver.retention import policy
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, exceptions, payments, source_watches, sources
+from receiver.store import deliveries, events, exceptions, held_back, payments, source_watches, sources
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE, Opened
 from receiver.store.payments import Stalled
@@ -118,6 +119,27 @@ class GiveUpClock(Chore):
                 elif clock is None and source.enabled and give_up.is_undecided(connection, source):
                     undecided.add(source.id)
         follow(self.runtime, ExceptionKind.GIVING_UP, found, undecided)
+        return 0
+
+
+class IdleConsumers(Chore):
+    """Opens consumers that did nothing for so long that what they have not read is kept no longer for them.
+
+    Once for each source of which they have not acknowledged all.
+    """
+
+    every = timedelta(minutes=1)
+
+    def _do(self, now: datetime) -> int:
+        since = policy.idle_since(self.runtime.settings, now)
+        with self.runtime.database.read() as connection:
+            idle = held_back.idle_readers(connection, since)
+        words = (
+            f"it did nothing for {self.runtime.settings.consumer_idle_days} days: what it has not read may be removed"
+        )
+        kind = ExceptionKind.CONSUMER_IDLE
+        found = [Opened(kind, source_id, "consumer", name, detail=words) for source_id, name in idle]
+        follow(self.runtime, kind, found)
         return 0
 
 

@@ -26,14 +26,14 @@ from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.bcb import Config, Simulator
-from receiver.store import bank_lines, feed, outages, payments, recovered_events
+from receiver.store import bank_lines, consumers, feed, outages, payments, recovered_events
 from receiver.store import exceptions as stored
 from receiver.store.exceptions import ExceptionRecord, Wanted
 from receiver.store.outages import Outage
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, table_of
 from receiver.worker.loop import Worker
-from receiver.worker.watches import GiveUpClock, QuietSources, StalledPayments, Subscriptions
+from receiver.worker.watches import GiveUpClock, IdleConsumers, QuietSources, StalledPayments, Subscriptions
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -99,6 +99,40 @@ def test_silence_is_opened_resolved_by_the_next_callback_and_left_where_a_person
         ("exception.opened", None),
         ("exception.resolved", "itself"),
     ]
+
+
+def test_a_consumer_that_stopped_is_opened_for_each_source_it_has_not_read(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    read, unread, _ = (add_source(parts, name) for name in ("read", "unread", "empty"))
+    record(parts, delivery(parts, read), event(parts, "FT1"))
+    entries(parts)
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "ledger", feed.head(connection), clock())
+    record(parts, delivery(parts, unread), event(parts, "FT2"))
+    entries(parts)
+    watch = IdleConsumers(parts)
+    clock.forward(29 * DAY)
+    watch.look()
+    assert stands(parts, ExceptionKind.CONSUMER_IDLE) == []
+    clock.forward(2 * DAY)
+    watch.look()
+    found = the_one(parts, ExceptionKind.CONSUMER_IDLE)
+    assert (found.source, found.about, found.subject) == ("unread", "consumer", "ledger")
+    assert "it did nothing for 30 days" in (found.detail or "")
+    assert exceptions.severity(found, clock()) == "medium"
+    with parts.database.write() as connection:
+        consumers.note_read(connection, "ledger", clock())
+    clock.forward(60)
+    watch.look()
+    assert stands(parts, ExceptionKind.CONSUMER_IDLE) == [("resolved", None)]
+    clock.forward(31 * DAY)
+    watch.look()
+    with parts.database.write() as connection:
+        assert consumers.remove(connection, "ledger")
+    clock.forward(60)
+    watch.look()
+    assert {state for state, _ in stands(parts, ExceptionKind.CONSUMER_IDLE)} == {"resolved"}
 
 
 def refuse(parts: Runtime, source: SourceRecord, number: int = 1) -> None:

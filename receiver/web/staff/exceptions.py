@@ -33,6 +33,7 @@ ABOUT = {
     "subscription_inactive": "The bank has no active subscription that sends callbacks here.",
     "silence": "No callback has come for longer than there should be none.",
     "giving_up": "The bank soon stops sending, because what it sends is refused. See what would have matched.",
+    "consumer_idle": "An app has stopped reading: what it has not read is removed with age. Start it, or remove it.",
 }
 """What each kind means, and what to do."""
 
