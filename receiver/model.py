@@ -213,7 +213,8 @@ class HeldBack(StrEnum):
     EXCEPTION = "exception"
     """A person has to look at it."""
     WAITING = "waiting"
-    """A late or rejected delivery, of which events may still be made; or a body that goes first."""
+    """A late or rejected delivery, of which events may still be made; an event of which nothing is derived yet; or a
+    body that goes first."""
 
 
 class ExceptionKind(StrEnum):

@@ -16,6 +16,7 @@ from receiver.store.tables import (
     Event,
     EventHold,
     FeedEntry,
+    PendingEvent,
     Repeat,
     Replay,
     Source,
@@ -25,7 +26,9 @@ from receiver.store.tables import (
 )
 
 _events, _repeats, _entries, _subjects = (table_of(model) for model in (Event, Repeat, FeedEntry, Subject))
-_exceptions, _consumers, _replays, _holds = (table_of(model) for model in (StaffException, Consumer, Replay, EventHold))
+_exceptions, _consumers, _replays, _holds, _pending = (
+    table_of(model) for model in (StaffException, Consumer, Replay, EventHold, PendingEvent)
+)
 _sources = table_of(Source)
 
 REASONS = tuple(HeldBack)
@@ -79,15 +82,32 @@ def reasons(
         (HeldBack.UNREAD, _unread(connection, abouts, floor)),
         (HeldBack.NOT_FINAL, _not_final(connection, abouts, asked)),
         (HeldBack.EXCEPTION, _before_persons(connection, abouts)),
+        (HeldBack.WAITING, _underived(connection, abouts)),
     ):
         for place in places:
             found[place].add(reason)
     return {place: next(reason for reason in REASONS if reason in why) for place, why in found.items()}
 
 
+def reasons_since(connection: Connection, abouts: Sequence[About]) -> dict[str, HeldBack]:
+    """Return what holds places back by now that `reasons` could not see yet: holds, and events that came just then."""
+    waiting: dict[str, HeldBack] = dict.fromkeys(_underived(connection, abouts), HeldBack.WAITING)
+    return waiting | dict.fromkeys(_on_hold(connection, abouts), HeldBack.ON_HOLD)
+
+
 def _on_hold(connection: Connection, abouts: Sequence[About]) -> Iterable[str]:
     held = holds.among(connection, sorted({about.event_id for about in abouts if about.event_id}))
     return (about.place for about in abouts if about.event_id in held)
+
+
+def _underived(connection: Connection, abouts: Sequence[About]) -> Iterable[str]:
+    """Yield what is about new events: no entry that could be unread stands for them yet, nor a payment to ask about."""
+    event_ids = sorted({about.event_id for about in abouts if about.event_id})
+    if not event_ids:
+        return ()
+    query = select(_pending.c.event_id).where(pagination.among(connection, _pending.c.event_id, event_ids))
+    new = set(connection.execute(query).scalars())
+    return (about.place for about in abouts if about.event_id in new)
 
 
 def _unread(connection: Connection, abouts: Sequence[About], floor: int | None) -> Iterable[str]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, select, update
 
 from receiver.model import HeldBack, RetentionKind, Verdict
-from receiver.store import feed, holds, pagination
+from receiver.store import feed, held_back, pagination
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
 from receiver.store.held_back import About
 from receiver.store.records import columns_of, fetch_all, fetch_one
@@ -164,21 +164,19 @@ def take(connection: Connection, part: Part, now: datetime) -> Taken | None:
     return Taken(len(remove), len(part.left) + len(held), part.is_last)
 
 
-def _held_since(connection: Connection, part: Part) -> set[str]:
-    """Return what was put on hold since the part was looked up; the lock of the turn keeps further holds waiting."""
+def _held_since(connection: Connection, part: Part) -> dict[str, HeldBack]:
+    """Return what is held back since the part was looked up; the lock of the turn keeps further holds waiting."""
     removed = set(part.remove)
-    abouts = [about for about in part.abouts if about.place in removed and about.event_id is not None]
-    held = holds.among(connection, sorted({about.event_id for about in abouts if about.event_id}))
-    return {about.place for about in abouts if about.event_id in held}
+    return held_back.reasons_since(connection, [about for about in part.abouts if about.place in removed])
 
 
-def _note_left(connection: Connection, part: Part, held: Collection[str]) -> None:
+def _note_left(connection: Connection, part: Part, held: Mapping[str, HeldBack]) -> None:
     at = part.before
     cleared = [place for place in part.cleared if place not in held]
     if cleared:
         mine = (_left.c.source_id == at.source_id, _left.c.kind == at.kind)
         connection.execute(delete(_left).where(*mine, pagination.among(connection, _left.c.place, cleared)))
-    left = [*part.left, *((place, HeldBack.ON_HOLD) for place in held)]
+    left = [*part.left, *held.items()]
     rows = [(at.source_id, str(at.kind), place, str(reason)) for place, reason in sorted(left)]
     _insert_left.run(connection, rows)
 

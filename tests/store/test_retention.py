@@ -23,7 +23,9 @@ from receiver.store import (
     feed,
     holds,
     intake,
+    late,
     leases,
+    outbox,
     payments,
     replay_selection,
     retention,
@@ -31,7 +33,9 @@ from receiver.store import (
     sources,
 )
 from receiver.store.exceptions import Opened
+from receiver.store.late import NewLate
 from receiver.store.replay_selection import Selection
+from receiver.store.retention import Part
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Check, Delivery, FeedEntry, Subject, table_of
 
@@ -44,9 +48,12 @@ def no_rest(_: float) -> None:
     """Callbacks are not waited for where there are none."""
 
 
-def run(parts: Runtime, *names: str, looks_at_left: bool = True, counts_only: bool = False) -> dict[str, int]:
+def run(
+    parts: Runtime, *names: str, looks_at_left: bool = True, counts_only: bool = False, indexed: bool = True
+) -> dict[str, int]:
     """Remove all that is due, and return how many of each kind that were."""
-    index_all(parts.database)
+    if indexed:
+        index_all(parts.database)
     removed: Counter[str] = Counter()
     made = Run(parts, parts.clock(), names, counts_only, looks_at_left, no_rest)
     for step in made.steps():
@@ -71,6 +78,16 @@ def told(parts: Runtime, source: SourceRecord, name: str) -> str:
     # What comes in the same millisecond comes in any order.
     cast(StandingClock, parts.clock).forward(0.001)
     return made.id
+
+
+def looked_up(parts: Runtime, kind: RetentionKind) -> Part:
+    """Look up the next part of a kind of which one rule says when it goes."""
+    with parts.database.read() as connection:
+        found = policy.rules(parts.settings, sources.every(connection), parts.clock())
+        (rule,) = (each for each in found if each.kind == kind)
+        at = retention.progress(connection, rule.source_id, kind)
+        limits = policy.limits(connection, parts.settings, parts.clock())
+        return retention_parts.look(connection, rule, limits, at)
 
 
 def has_payload(parts: Runtime, event_id: str) -> bool:
@@ -228,11 +245,7 @@ def test_a_hold_that_comes_while_a_part_is_looked_up_wins(
     stored_for(parts, payload=1)
     held = told(parts, source, "FT1")
     clock.forward(2 * DAY)
-    with parts.database.read() as connection:
-        (rule,) = policy.rules(parts.settings, sources.every(connection), clock())
-        at = retention.progress(connection, source.id, RetentionKind.PAYLOAD)
-        limits = policy.limits(connection, parts.settings, clock())
-        part = retention_parts.look(connection, rule, limits, at)
+    part = looked_up(parts, RetentionKind.PAYLOAD)
     assert len(part.remove) == 1
     with parts.database.write() as connection:
         holds.put(connection, held, "a court asks", "cli:ann", clock())
@@ -243,6 +256,47 @@ def test_a_hold_that_comes_while_a_part_is_looked_up_wins(
         assert retention.take(connection, part, clock()) is None
     assert has_payload(parts, held)
     assert left(parts) == {"on_hold": 1}
+
+
+def test_what_has_just_come_of_an_old_delivery_stays_until_it_was_read(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=1)
+    came, made = delivery(parts, source), event(parts, "FT1")
+    with parts.database.write() as connection:
+        late.hold(connection, NewLate(came, [made], "too_old", "signed days ago"))
+    clock.forward(2 * DAY)
+    assert run(parts) == {}
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "ledger", 0, clock())
+        intake.release(connection, came, [made])
+    # Its entry has no position yet, so nobody can have read it.
+    assert run(parts, indexed=False) == {}
+    assert left(parts) == {"waiting": 1}
+    catch_up(parts.database)
+    assert run(parts) == {}
+    assert left(parts) == {"unread": 1}
+    assert has_payload(parts, made.id)
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "ledger", 1, clock())
+    assert run(parts) == {"payload": 1}
+
+
+def test_an_event_that_has_news_while_a_part_is_looked_up_keeps_its_entries(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, feed=1)
+    event_id = told(parts, source, "FT1")
+    index_all(parts.database)
+    clock.forward(2 * DAY)
+    part = looked_up(parts, RetentionKind.FEED)
+    assert len(part.remove) == 1
+    with parts.database.write() as connection:
+        # As where a sweep had found it and its callback has come.
+        outbox.leave_events.run(connection, [(event_id,)])
+    with parts.database.write() as connection:
+        assert retention.take(connection, part, clock()) == (0, 1, True)
+    assert left(parts) == {"waiting": 1}
 
 
 def test_headers_stay_as_long_as_the_body(parts: Runtime, source: SourceRecord, clock: StandingClock) -> None:
