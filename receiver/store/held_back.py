@@ -163,6 +163,13 @@ def _before_persons(connection: Connection, abouts: Sequence[About]) -> Iterable
             yield from named[subject]
 
 
+def checks_on_hold(connection: Connection, abouts: Sequence[About]) -> Iterable[str]:
+    """Yield the places that are about what events on hold are about: checks have no event."""
+    for source_id in {about.source_id for about in abouts}:
+        held = held_subjects(connection, source_id)
+        yield from (about.place for about in abouts if (about.kind, about.subject) in held)
+
+
 def held_subjects(connection: Connection, source_id: int) -> set[tuple[str, str]]:
     """Return what the events of a source are about that are on hold, as kind and id."""
     query = (

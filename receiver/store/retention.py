@@ -167,7 +167,10 @@ def take(connection: Connection, part: Part, now: datetime) -> Taken | None:
 def _held_since(connection: Connection, part: Part) -> dict[str, HeldBack]:
     """Return what is held back since the part was looked up; the lock of the turn keeps further holds waiting."""
     removed = set(part.remove)
-    return held_back.reasons_since(connection, [about for about in part.abouts if about.place in removed])
+    abouts = [about for about in part.abouts if about.place in removed]
+    if part.before.kind == RetentionKind.CHECKS:
+        return dict.fromkeys(held_back.checks_on_hold(connection, abouts), HeldBack.ON_HOLD)
+    return held_back.reasons_since(connection, abouts)
 
 
 def _note_left(connection: Connection, part: Part, held: Mapping[str, HeldBack]) -> None:

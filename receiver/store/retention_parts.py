@@ -176,10 +176,7 @@ def _why_checks(
     for each in made:
         if each.due_at is not None and each.source_id in limits.asked:
             why.setdefault(place_of(each.id), HeldBack.NOT_FINAL)
-    for source_id in {each.source_id for each in made}:
-        held = held_back.held_subjects(connection, source_id)
-        why |= {about.place: HeldBack.ON_HOLD for about in abouts if (about.kind, about.subject) in held}
-    return abouts, why
+    return abouts, why | dict.fromkeys(held_back.checks_on_hold(connection, abouts), HeldBack.ON_HOLD)
 
 
 def _relook_at_checks(connection: Connection, rule: Rule, limits: Limits, places: Sequence[str]) -> Relook:

@@ -90,6 +90,15 @@ def looked_up(parts: Runtime, kind: RetentionKind) -> Part:
         return retention_parts.look(connection, rule, limits, at)
 
 
+def checked(parts: Runtime, *names: str) -> None:
+    """Have the bank been asked about each payment once."""
+    with parts.database.write() as connection:
+        for name in names:
+            found = payments.find(connection, "bcb", "payment", name)
+            assert found is not None
+            leases.add_check(connection, found.id, at=parts.clock(), outcome="answered", bank_status="?", detail={})
+
+
 def has_payload(parts: Runtime, event_id: str) -> bool:
     with parts.database.read() as connection:
         return events.raw(connection, event_id) is not None
@@ -217,11 +226,8 @@ def test_an_event_on_hold_loses_nothing_until_it_is_released(
 ) -> None:
     stored_for(parts, payload=1, headers=1, checks=1, feed=1)
     held, other = told(parts, source, "FT1"), told(parts, source, "FT2")
+    checked(parts, "FT1", "FT2")
     with parts.database.write() as connection:
-        for payment in ("FT1", "FT2"):
-            found = payments.find(connection, "bcb", "payment", payment)
-            assert found is not None
-            leases.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="Done", detail={})
         assert holds.put(connection, held, "a court asks", "cli:ann", clock())
         assert not holds.put(connection, held, "another reason", "cli:bob", clock())
     clock.forward(2 * DAY)
@@ -255,6 +261,24 @@ def test_a_hold_that_comes_while_a_part_is_looked_up_wins(
         # Somebody has been at it: what was looked up is not what is so any more.
         assert retention.take(connection, part, clock()) is None
     assert has_payload(parts, held)
+    assert left(parts) == {"on_hold": 1}
+
+
+def test_a_hold_that_comes_while_checks_are_looked_up_wins(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, checks=1)
+    event_ids = [told(parts, source, name) for name in ("FT1", "FT2")]
+    checked(parts, "FT1", "FT2")
+    clock.forward(2 * DAY)
+    part = looked_up(parts, RetentionKind.CHECKS)
+    assert len(part.remove) == 2
+    with parts.database.write() as connection:
+        holds.put(connection, event_ids[0], "a court asks", "cli:ann", clock())
+    with parts.database.write() as connection:
+        assert retention.take(connection, part, clock()) == (1, 1, True)
+        (stays,) = payments.latest_checks(connection, limit=10)
+    assert stays.subject == "FT1"
     assert left(parts) == {"on_hold": 1}
 
 
@@ -342,11 +366,7 @@ def test_checks_go_once_the_bank_is_done_with_the_payment(
     stored_for(parts, checks=7)
     for payment in ("FT1", "FT2"):
         told(parts, asked, payment)
-        with parts.database.write() as connection:
-            found = payments.find(connection, "bcb", "payment", payment)
-            assert found is not None
-            for _ in range(3):
-                leases.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="?", detail={})
+        checked(parts, *[payment] * 3)
     settled("FT1")
     clock.forward(8 * DAY)
     assert run(parts) == {"checks": 3}
