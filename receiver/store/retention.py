@@ -124,6 +124,15 @@ def _is_of(source_id: int, kind: RetentionKind) -> tuple[Any, Any]:
     return _progress.c.source_id == source_id, _progress.c.kind == kind
 
 
+def last_check(connection: Connection) -> str:
+    """Return the place of the last check that there is.
+
+    The next one may get the number behind it: SQLite counts on from what is left, and so does a copied database. Where
+    the last ones were removed, numbers are used anew, and whoever went on from a removed one would pass checks over.
+    """
+    return place_of(connection.execute(select(func.coalesce(func.max(_checks.c.id), 0))).scalar_one())
+
+
 def every_progress(connection: Connection) -> list[Progress]:
     """Return how far everything was looked through that ever was."""
     return fetch_all(connection, Progress, select(*columns_of(Progress, _progress)))
@@ -195,6 +204,11 @@ def _advance(connection: Connection, part: Part, removed: int, now: datetime) ->
     connection.execute(update(_progress).where(*_is_of(at.source_id, at.kind)).values(**values))
     if at.kind == RetentionKind.FEED and not part.is_left:
         feed.note_removed(connection, int(part.through))
+    if at.kind == RetentionKind.CHECKS and removed:
+        # Of whatever source: with the removal, so that no new check comes in between.
+        last = last_check(connection)
+        is_beyond = (_progress.c.kind == RetentionKind.CHECKS, _progress.c.through > last)
+        connection.execute(update(_progress).where(*is_beyond).values(through=last))
 
 
 def _remove_bodies(connection: Connection, places: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from receiver.model import HeldBack, RetentionKind, Verdict
 from receiver.store import feed, held_back, pagination
 from receiver.store.held_back import About
 from receiver.store.records import columns_of, fetch_all, lowest_id
-from receiver.store.retention import Limits, Part, Progress, Rule, place_of, progress
+from receiver.store.retention import Limits, Part, Progress, Rule, last_check, place_of, progress
 from receiver.store.tables import Check, Delivery, FeedEntry, RetentionLeft, SearchProgress, Subject, table_of
 
 _deliveries, _checks, _entries, _subjects = (table_of(model) for model in (Delivery, Check, FeedEntry, Subject))
@@ -157,14 +157,16 @@ _MADE = select(*columns_of(_Made, _checks, _subjects, id=_checks.c.id, kind=_sub
 
 
 def _look_at_checks(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
-    query = _MADE.where(_checks.c.id > int(at.through or 0)).order_by(_checks.c.id).limit(PART)
+    # What is beyond was left so by an earlier release, or by a copy of one: nothing says which were looked at.
+    begins = at.through if at.through <= last_check(connection) else place_of(0)
+    query = _MADE.where(_checks.c.id > int(begins or 0)).order_by(_checks.c.id).limit(PART)
     made = fetch_all(connection, _Made, query)
     # They are nearly in the order of their times.
     looked_at = made[: next((n for n, each in enumerate(made) if each.at >= rule.before), len(made))]
     own = [each for each in looked_at if each.source_id == rule.source_id]
     abouts, why = _why_checks(connection, limits, own)
     remove, left = _sorted_out([place_of(each.id) for each in own], why, None)
-    through = place_of(looked_at[-1].id) if looked_at else at.through
+    through = place_of(looked_at[-1].id) if looked_at else begins
     return Part(at, through, False, remove, left, (), abouts, None, len(looked_at) < PART)
 
 

@@ -37,7 +37,7 @@ from receiver.store.late import NewLate
 from receiver.store.replay_selection import Selection
 from receiver.store.retention import Part
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Check, Delivery, FeedEntry, Subject, table_of
+from receiver.store.tables import Check, Delivery, FeedEntry, RetentionProgress, Subject, table_of
 
 DAY = 86_400
 
@@ -376,6 +376,27 @@ def test_checks_go_once_the_bank_is_done_with_the_payment(
         done = payments.find(connection, "bcb", "payment", "FT1")
     assert done is not None
     assert done.status == Status.COMPLETED
+
+
+def test_checks_whose_numbers_are_used_anew_go_too(parts: Runtime, clock: StandingClock) -> None:
+    source, other = add_source(parts), add_source(parts, "other")
+    for name, whose in (("bcb", source), ("other", other)):
+        stored_for(parts, name, checks=1)
+        told(parts, whose, "FT1" if whose is source else "FT2")
+    for _ in range(2):
+        checked(parts, *["FT1"] * 3)
+        clock.forward(2 * DAY)
+        # All are gone, as after a quiet while.
+        assert run(parts) == {"checks": 3}
+    # As a release before this one has left it.
+    with parts.database.write() as connection:
+        through = retention.place_of(50_000)
+        connection.execute(table_of(RetentionProgress).update().values(through=through))
+    checked(parts, "FT1")
+    clock.forward(2 * DAY)
+    assert run(parts) == {"checks": 1}
+    # Nothing is written where there is nothing more to do.
+    assert run(parts) == {}
 
 
 def test_the_feed_goes_from_its_beginning_on_as_far_as_every_source_lets_it(
