@@ -81,13 +81,15 @@ def copy(url: str) -> None:
     runtime = migrated()
     target = database.target_of(url)
     click.get_current_context().call_on_close(target.close)
-    rows: dict[str, int] = {}
+    tables: dict[str, copying.Copied] = {}
     for copied in database.copy(runtime, who(), target):
-        rows[copied.table] = copied.rows
+        tables[copied.table] = copied
         if copied.is_whole and copied.rows:
             click.echo(f"{copied.table}: {copied.rows}", err=True)
-    click.echo(f"Copied {sum(rows.values())} rows of {len(rows)} tables; numbers and digests are the same.")
-    if later := copying.later(runtime.database, rows):
-        words = ", ".join(f"{number:+} {name}" for name, number in later.items())
+    rows = sum(each.rows for each in tables.values())
+    click.echo(f"Copied {rows} rows of {len(tables)} tables; numbers and digests are the same.")
+    click.echo("Looking whether anything was written meanwhile", err=True)
+    if later := copying.later(runtime.database, tables):
+        words = ", ".join(f"{number:+} {name}" if number else f"changes in {name}" for name, number in later.items())
         raise click.ClickException(f"the receiver went on writing ({words}): stop it, and copy anew into an empty one")
     click.echo("Set RECEIVER_DATABASE_URL to it, leave RECEIVER_SECRET_KEYS as they are, and start.")

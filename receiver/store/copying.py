@@ -66,10 +66,11 @@ class CopyRefused(ReceiverError):
 
 
 class Copied(NamedTuple):
-    """A table of which so many rows were copied so far; `is_whole` once that is all."""
+    """A table of which so many rows were copied so far, with their digest; `is_whole` once that is all."""
 
     table: str
     rows: int
+    digest: int
     is_whole: bool
 
 
@@ -139,14 +140,20 @@ def _table(reading: Connection, writing: Connection, which: Table) -> Iterator[C
     for rows in _pages(reading, which):
         put(writing, which, rows)
         number, digest = number + len(rows), _added(digest, rows)
-        yield Copied(which.name, number, is_whole=False)
-    written, written_digest = 0, 0
-    for rows in _pages(writing, which):
-        written, written_digest = written + len(rows), _added(written_digest, rows)
+        yield Copied(which.name, number, digest, is_whole=False)
+    written, written_digest = _digest(writing, which)
     if (written, written_digest) != (number, digest):
         words = f"{number} rows were read, {written} are there"
         raise CopyRefused(f"the copy of {which.name} is not what it was made of: {words}")
-    yield Copied(which.name, number, is_whole=True)
+    yield Copied(which.name, number, digest, is_whole=True)
+
+
+def _digest(connection: Connection, which: Table) -> tuple[int, int]:
+    """Return how many rows a table has, and their digest."""
+    number, digest = 0, 0
+    for rows in _pages(connection, which):
+        number, digest = number + len(rows), _added(digest, rows)
+    return number, digest
 
 
 Rows = Sequence[tuple[Any, ...]]
@@ -234,12 +241,17 @@ def _set_sequences(connection: Connection) -> None:
                 connection.execute(select(func.setval(sequence, highest or 1, highest is not None)))
 
 
-def later(source: Database, copied: Mapping[str, int]) -> dict[str, int]:
-    """Return of which tables there are more or fewer rows by now than were copied, and how many.
+def later(source: Database, copied: Mapping[str, Copied]) -> dict[str, int]:
+    """Return which tables are not what they were when they were copied, and by how many rows they have grown since.
+
+    Those are 0 where rows were changed in place. Digests are compared only where all numbers are the same: it takes
+    about as long as reading everything once more.
 
     Raises:
         StoreUnavailable
     """
     with source.read() as connection:
-        found = {each.name: _count(connection, each) - copied[each.name] for each in _tables()}
-    return {name: number for name, number in found.items() if number}
+        grown = {each.name: _count(connection, each) - copied[each.name].rows for each in _tables()}
+        if any(grown.values()):
+            return {name: number for name, number in grown.items() if number}
+        return {each.name: 0 for each in _tables() if _digest(connection, each)[1] != copied[each.name].digest}

@@ -1,14 +1,19 @@
 """`receiver retention`, `receiver events hold`, `receiver db check` and `db copy`, as an operator types them."""
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from bank import BankSigner, deposit
 from cli.commands import Cli, Send
 from sqlalchemy import create_engine, text
 
+from receiver.admin import database
 from receiver.runtime import Runtime
+from receiver.store import consumers
+from receiver.store.copying import Copied
 from receiver.store.sources import SourceRecord
 
 
@@ -106,6 +111,31 @@ def test_a_database_is_copied_and_the_copy_is_used(
     monkeypatch.setenv("RECEIVER_DATABASE_URL", empty_postgres_url)
     assert json.loads(cli.done("events", "show", event_id, "--json"))["source"] == known.name
     assert [each["ok"] for each in cli.json("db", "check")] == [True] * 4
+
+
+def test_a_copy_says_what_an_app_has_acknowledged_meanwhile(
+    cli: Cli, live: Runtime, event_id: str, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert event_id
+    whole = database.copy
+
+    def acknowledge(position: int) -> None:
+        with live.database.write() as connection:
+            consumers.acknowledge(connection, "ledger", position, live.clock())
+
+    def copied(*given: Any) -> Iterator[Copied]:
+        for number, each in enumerate(whole(*given)):
+            if number == 0:
+                acknowledge(1)
+            yield each
+
+    cli.done("worker", "--once")
+    acknowledge(0)
+    monkeypatch.setattr(database, "copy", copied)
+    found = cli.run("db", "copy", "--to", "-", given=f"{empty_postgres_url}\n")
+    assert found.exit_code == 1
+    assert "the receiver went on writing (changes in consumers): stop it" in found.stderr
+    assert "Set RECEIVER_DATABASE_URL" not in found.stdout
 
 
 def test_the_doctor_names_consumers_that_hold_nothing_back(cli: Cli, live: Runtime, known: SourceRecord) -> None:

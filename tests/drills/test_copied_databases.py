@@ -45,9 +45,9 @@ def test_a_hundred_thousand_events_move_to_postgresql_and_back(parts: Runtime, s
         consumers.acknowledge(connection, "ledger", EVENTS // 2, parts.clock())
     for here, there in ((parts, second), (second, third)):
         started = time.monotonic()
-        rows = {each.table: each.rows for each in acts.copy(here, "cli:ann", there.database)}
-        print(f"{sum(rows.values())} rows in {time.monotonic() - started:.0f} s")
-        assert rows["events"] == EVENTS
+        rows = {each.table: each for each in acts.copy(here, "cli:ann", there.database)}
+        print(f"{sum(each.rows for each in rows.values())} rows in {time.monotonic() - started:.0f} s")
+        assert rows["events"].rows == EVENTS
         assert copying.later(here.database, rows) == {}
         with there.database.read() as connection:
             assert consumers.position_of(connection, "ledger") == EVENTS // 2

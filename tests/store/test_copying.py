@@ -15,7 +15,7 @@ from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import audit, consumers, copying, figures, holds, schema, signing_secrets
-from receiver.store.copying import CopyRefused
+from receiver.store.copying import Copied, CopyRefused
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import metadata
@@ -34,9 +34,9 @@ def other(parts: Runtime, request: pytest.FixtureRequest) -> Iterator[Runtime]:
     started.database.close()
 
 
-def copied(parts: Runtime, to: Database) -> dict[str, int]:
-    """Copy everything; return how many rows of each table."""
-    return {each.table: each.rows for each in acts.copy(parts, "cli:ann", to)}
+def copied(parts: Runtime, to: Database) -> dict[str, Copied]:
+    """Copy everything; return what was copied of each table."""
+    return {each.table: each for each in acts.copy(parts, "cli:ann", to)}
 
 
 def test_everything_goes_on_in_the_copy(
@@ -56,7 +56,7 @@ def test_everything_goes_on_in_the_copy(
         # A consumer as an earlier release made it: it has no list of whom it is shared with.
         connection.execute(text("UPDATE consumers SET shared_with = NULL"))
     rows = copied(parts, other.database)
-    assert rows["events"] == 3
+    assert rows["events"].rows == 3
     assert copying.later(parts.database, rows) == {}
 
     there = create_app(other).test_client()
@@ -85,7 +85,7 @@ def test_a_thousand_events_are_the_same_there(parts: Runtime, other: Runtime) ->
     fill(parts, 1000)
     index(parts)
     rows = copied(parts, other.database)
-    assert {name for name, number in rows.items() if number} >= {"events", "feed_entries", "search_keys", "checks"}
+    assert {name for name, each in rows.items() if each.rows} >= {"events", "feed_entries", "search_keys", "checks"}
     assert set(rows) == set(metadata().tables) - {"tallies"}
     with parts.database.read() as here, other.database.read() as there:
         numbers = figures.numbers(here, "subjects")
@@ -106,7 +106,7 @@ def test_a_target_that_holds_anything_is_refused(parts: Runtime, other: Runtime,
 
 def test_a_target_that_was_migrated_and_is_empty_is_taken(parts: Runtime, other: Runtime, source: SourceRecord) -> None:
     schema.upgrade(other.database, ENCRYPTION)
-    assert copied(parts, other.database)["sources"] == 1
+    assert copied(parts, other.database)["sources"].rows == 1
     assert source.name == "bcb"
 
 
@@ -126,20 +126,34 @@ def test_what_is_not_the_same_there_leaves_nothing(
         with pytest.raises(CopyRefused, match="the copy of events is not what it was made of: 1 rows were read, 0"):
             copied(parts, other.database)
     # As empty as before: the next one is taken.
-    assert copied(parts, other.database)["events"] == 1
+    assert copied(parts, other.database)["events"].rows == 1
 
 
 def test_what_comes_in_meanwhile_is_no_part_of_it_and_is_named(
     parts: Runtime, other: Runtime, source: SourceRecord
 ) -> None:
     steps = acts.copy(parts, "cli:ann", other.database)
-    rows = {}
     begun = next(steps)
-    rows[begun.table] = begun.rows
     record(parts, delivery(parts, source), event(parts, "FT1"))
-    rows |= {each.table: each.rows for each in steps}
-    assert rows["events"] == 0
+    rows = {each.table: each for each in (begun, *steps)}
+    assert rows["events"].rows == 0
     assert copying.later(parts.database, rows) == {"deliveries": 1, "events": 1, "pending_events": 1}
+
+
+def test_what_is_changed_meanwhile_is_named_though_there_are_as_many_rows(
+    parts: Runtime, other: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "ledger", 0, clock())
+    catch_up(parts.database)
+    steps = acts.copy(parts, "cli:ann", other.database)
+    begun = next(steps)
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "ledger", 1, clock())
+    rows = {each.table: each for each in (begun, *steps)}
+    assert copying.later(other.database, rows) == {}
+    assert copying.later(parts.database, rows) == {"consumers": 0}
 
 
 @pytest.mark.parametrize(
