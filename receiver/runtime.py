@@ -48,9 +48,14 @@ class Runtime:
         return Severities(self.settings.severity_amounts_read, self.settings.severity_ages_read)
 
 
-def start(settings: Settings, clock: Clock = utc_now) -> Runtime:
-    """Put the parts together; opens no connection yet."""
-    started = Runtime(settings, Database(settings.database_url), Encryption(settings.keys), clock)
+def start(settings: Settings, clock: Clock = utc_now, *, must_exist: bool = False) -> Runtime:
+    """Put the parts together; opens no connection yet. If `must_exist`, a SQLite file and its folder are not made.
+
+    Raises:
+        StoreUnavailable: the folder for the SQLite file can't be made.
+    """
+    database = Database(settings.database_url, must_exist=must_exist)
+    started = Runtime(settings, database, Encryption(settings.keys), clock)
     started.database.press_by(started.severities)
     return started
 

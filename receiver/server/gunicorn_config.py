@@ -1,5 +1,6 @@
 """Gunicorn's settings (its own names), from ours. `docs/decisions.md` says why they are what they are."""
 
+import os
 import resource
 import ssl
 import sys
@@ -36,6 +37,9 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_N
 timeout = 40
 graceful_timeout = 30
 keepalive = 75
+
+# A file by which the master sees that a process lives: in memory, so that a full or slow disk keeps none from starting.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None  # noqa: S108 - gunicorn makes it safely
 
 limit_request_line = 8190
 limit_request_fields = 100

@@ -16,7 +16,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Iterable, MutableMapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -94,10 +94,15 @@ class _Address:
 class ProblemWorker(GeventWorker):
     """Answers what can't be parsed as HTTP the way the application answers everything else (RFC 9457)."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Start without a connection, and without a time at which to stop."""
-        super().__init__(*args, **kwargs)
-        settings = load_settings()
+    def load_wsgi(self) -> None:
+        """Load the application to stay, and let it ask whether the rest of a request is missing because of us."""
+        # Not before: it is made in the master, which ends where that fails. By now gevent has patched what it needs.
+        from receiver.server.start import replacing
+
+        # The first ones have the ages from 1 on.
+        with replacing() if self.age > self.cfg.workers else nullcontext():
+            super().load_wsgi()
+            settings = load_settings()
         self._trusted = settings.trusted_proxies
         self._connections = Connections(
             most=max(1, self.worker_connections - SPARE_CONNECTIONS),
@@ -107,10 +112,6 @@ class ProblemWorker(GeventWorker):
         self._rounds = Rounds()
         self._parting: Counter[str] = Counter()
         self._stops_at: float | None = None
-
-    def load_wsgi(self) -> None:
-        """Load the application to stay, and let it ask whether the rest of a request is missing because of us."""
-        super().load_wsgi()
         application = self.wsgi
 
         def wsgi(environ: MutableMapping[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -74,8 +74,8 @@ def retried(act: Callable[Given, Returned]) -> Callable[Given, Returned]:
 class Database:
     """One database, shared by all threads of a process."""
 
-    def __init__(self, url: str, *, is_read_only: bool = False) -> None:
-        """Open no connection yet; if `is_read_only`, a SQLite file is left as it is.
+    def __init__(self, url: str, *, is_read_only: bool = False, must_exist: bool = False) -> None:
+        """Open no connection yet; see `sqlite_engine` for SQLite.
 
         Raises:
             StoreUnavailable: the folder for the SQLite file can't be made.
@@ -89,7 +89,7 @@ class Database:
         self._bounded: Callable[[float | None], AbstractContextManager[object]] = nullcontext
         if self.is_sqlite:
             try:
-                self.engine = sqlite_engine(url, is_read_only=is_read_only)
+                self.engine = sqlite_engine(url, is_read_only=is_read_only, must_exist=must_exist)
             except OSError as error:
                 raise StoreUnavailable(f"no folder for {error.filename}: {error.strerror}") from error
             self._turns = SqliteWriteLock(str(make_url(url).database))

@@ -64,9 +64,10 @@ def open_private(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def sqlite_engine(url: str, *, is_read_only: bool = False) -> Engine:
+def sqlite_engine(url: str, *, is_read_only: bool = False, must_exist: bool = False) -> Engine:
     """Return the engine for a file, whose folder is made where there is none; if `is_read_only` nothing is made or set.
 
+    If it `must_exist`, neither the folder nor the file is made: whoever finds none gets an error, each time.
     Of a file that is only read, SQLite may still make its log and index (`-wal`, `-shm`) beside it.
 
     Raises:
@@ -77,7 +78,8 @@ def sqlite_engine(url: str, *, is_read_only: bool = False) -> Engine:
         needed = ".".join(map(str, LEAST_VERSION))
         raise SqliteTooOld(f"SQLite {sqlite3.sqlite_version} is too old: {needed} or newer is needed, or PostgreSQL")
     path = make_url(url).database
-    if path and not is_read_only:
+    mode = "ro" if is_read_only else "rw" if must_exist else None
+    if path and mode is None:
         private_folder(Path(path).absolute().parent)
     engine = create_engine(
         url,
@@ -92,8 +94,8 @@ def sqlite_engine(url: str, *, is_read_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def make(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> sqlite3.Connection | None:
-        if is_read_only:
-            address = f"{Path(path or '').absolute().as_uri()}?mode=ro"
+        if mode is not None:
+            address = f"{Path(path or '').absolute().as_uri()}?mode={mode}"
             opened: sqlite3.Connection = sqlite3.connect(address, uri=True, **parameters)
             return opened
         # SQLite would make it as the umask has it; its log gets the mode of the database. It opens it afterwards.
