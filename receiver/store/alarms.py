@@ -1,5 +1,6 @@
 """What people are still to be told of what needs one, for each address of `RECEIVER_ALERT_URLS`."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -39,8 +40,12 @@ def progress(connection: Connection, address: str) -> Progress | None:
     return fetch_one(connection, Progress, query)
 
 
-def begin(connection: Connection, address: str) -> None:
-    """Tell a new address of what comes from now on (idempotent)."""
+def begin(connection: Connection, address: str, before: Sequence[str] = ()) -> None:
+    """Tell a new address of what comes from now on (idempotent); one that had another name `before` goes on by this."""
+    for name in before:
+        renamed = update(_progress).where(_progress.c.address == name).values(address=address)
+        if connection.execute(renamed).rowcount:
+            return
     values = {"address": address, "position": feed.head(connection), "failures": 0}
     insert_or_skip(connection, _progress, ["address"], values)
 

@@ -6,6 +6,7 @@ How far it was told is written down after each message: a kill between the two t
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -45,14 +46,14 @@ class Message:
 class Address:
     """Where a person is told; its URL holds a password or a token, so it is called by its number alone."""
 
-    def __init__(self, number: int, url: str, key: bytes) -> None:
-        """Take the place in the setting, the URL, and a key for its digest.
+    def __init__(self, number: int, url: str, keys: Sequence[str]) -> None:
+        """Take the place in the setting, the URL, and the keys for its digests, newest first.
 
         Raises:
             SettingsError
         """
         self.name = f"address {number} of RECEIVER_ALERT_URLS"
-        self.digest = hashlib.blake2b(url.encode(), key=key, digest_size=16).hexdigest()
+        self.digest, *self.digests_before = (_digest(url, key) for key in keys)
         try:
             import apprise
         except ImportError as error:
@@ -74,6 +75,10 @@ class Address:
             return False
 
 
+def _digest(url: str, key: str) -> str:
+    return hashlib.blake2b(url.encode(), key=hashlib.sha256(key.encode()).digest(), digest_size=16).hexdigest()
+
+
 @dataclass
 class Alarms:
     """Tells people of what needs one, in each worker; those of one database take turns."""
@@ -91,9 +96,8 @@ class Alarms:
             SettingsError
         """
         settings = self.runtime.settings
-        key = hashlib.sha256(settings.keys[-1].encode()).digest()
         urls = [url.get_secret_value() for url in settings.alert_urls]
-        self._addresses = [Address(number, url, key) for number, url in enumerate(urls, 1)]
+        self._addresses = [Address(number, url, settings.keys) for number, url in enumerate(urls, 1)]
 
     def look(self) -> int:
         """Have each address told what it was not told yet, beside the worker. Returns 0: nobody waits for it."""
@@ -134,7 +138,7 @@ class Alarms:
             page = alarms.left(connection, known.position) if known is not None else None
         if known is None or page is None:
             with database.write() as connection:
-                alarms.begin(connection, address.digest)
+                alarms.begin(connection, address.digest, address.digests_before)
             return
         if not page.entries:
             if page.through > known.position:

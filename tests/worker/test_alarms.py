@@ -1,5 +1,6 @@
 """Alarms to people: each change of what needs one is told once, to each address, and no service holds anything up."""
 
+import base64
 import json
 import logging
 import threading
@@ -19,6 +20,7 @@ from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.store import alarms, feed, outbox
+from receiver.store.alarms import PAUSE_MAX
 from receiver.store.sources import SourceRecord
 from receiver.worker.alarms import LEASE, LOOKED_EVERY, NEWS_FOR, Alarms
 
@@ -196,6 +198,25 @@ def test_a_service_that_fails_or_hangs_holds_up_neither_the_worker_nor_another_o
     assert (len(broken.got), len(well.got)) == (2, 1)
     well.hanging.set()
     told.wait()
+
+
+def test_what_waits_is_told_once_the_keys_are_changed(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    look(Alarms(alerting), clock)
+    services[0].status = 500
+    change(alerting, source, 1)
+    new = SecretStr(base64.urlsafe_b64encode(bytes(32)).decode())
+    for keys in ((new, SecretStr(KEY)), (new,)):
+        changed = alerting.settings.model_copy(update={"secret_keys": keys})
+        told = Alarms(replace(alerting, settings=changed))
+        look(told, clock)
+        change(alerting, source, len(keys) + 1)
+        look(told, clock)
+    services[0].status = 200
+    look(told, clock, PAUSE_MAX.total_seconds())
+    numbers = [[message["message"].split()[1] for message in service.got] for service in services]
+    assert numbers == [["FT1", "FT3", "FT2"]] * 2
 
 
 def test_old_news_is_not_told(
