@@ -84,7 +84,8 @@ class Settings(BaseSettings):
         100, ge=1, le=10_000, description="readers of the feed that a process lets wait, 1 to 10000"
     )
     alert_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="addresses that apprise knows, such as mailto://…, with a comma or blank between them"
+        (),
+        description="addresses that apprise knows, each of one recipient, with a comma or blank between them",
     )
     metrics_token: SecretStr | None = Field(None, min_length=1, description="text, in an Authorization: Bearer header")
     metrics_directory: Path | None = Field(None, description="a directory that this user can make and write")

@@ -63,6 +63,11 @@ class Address:
         self._service: Any = apprise.Apprise()
         if not self._service.add(url):
             raise SettingsError(wrong("alert_urls", f"number {number} is none that apprise knows"))
+        # Repeated to all where one fails, it would come to the others time and again.
+        if any(len(each) > getattr(each, "retry", 0) + 1 for each in self._service):
+            raise SettingsError(
+                wrong("alert_urls", f"number {number} has several recipients: write an address for each")
+            )
 
     def tell(self, message: Message) -> bool:
         """Send a message; false where it was not taken."""

@@ -374,3 +374,24 @@ def test_an_address_that_is_none_stops_the_worker_and_is_not_repeated(parts: Run
     with pytest.raises(SettingsError, match="RECEIVER_ALERT_URLS is wrong \\(number 2") as raised:
         Alarms(wrong)
     assert PASSWORD not in str(raised.value)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("url", "is_taken"),
+    [
+        (f"mailto://u:{PASSWORD}@mail.example.com?to=a@example.com,gone@example.com", False),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops/#archived", False),
+        (f"mailto://u:{PASSWORD}@mail.example.com?to=a@example.com&cc=b@example.com", True),
+        (f"mailto://u:{PASSWORD}@mail.example.com?to=a@example.com&retry=2", True),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#ops", True),
+    ],
+)
+def test_an_address_has_one_recipient(parts: Runtime, url: str, is_taken: bool) -> None:
+    given = replace(parts, settings=parts.settings.model_copy(update={"alert_urls": (SecretStr(url),)}))
+    if is_taken:
+        Alarms(given)
+        return
+    with pytest.raises(SettingsError, match="number 1 has several recipients") as raised:
+        Alarms(given)
+    assert PASSWORD not in str(raised.value)
