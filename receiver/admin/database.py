@@ -9,8 +9,9 @@ from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from receiver.admin.audit import note
+from receiver.admin.day_verification import in_words
 from receiver.runtime import Runtime
-from receiver.store import audit, copying, integrity
+from receiver.store import audit, copying, day_verification, days, integrity, sources
 from receiver.store import backup as backups
 from receiver.store.copying import Copied, CopyRefused
 from receiver.store.database import Database, StoreUnavailable
@@ -60,11 +61,22 @@ def _audit_log(connection: Connection, runtime: Runtime) -> Iterator[str]:
         yield str(error)
 
 
+def _days(connection: Connection, runtime: Runtime) -> Iterator[str]:
+    names = sources.names(connection)
+    try:
+        for source_id in days.source_ids(connection):
+            for fault in day_verification.faults(connection, runtime.encryption, source_id):
+                yield in_words(fault, names)
+    except DecryptionFailed as error:
+        yield str(error)
+
+
 CHECKS: tuple[tuple[str, Callable[[Connection, Runtime], Iterator[str]]], ...] = (
     ("storage", lambda connection, _: integrity.storage(connection)),
     ("references", lambda connection, _: integrity.references(connection)),
     ("feed", lambda connection, _: integrity.positions(connection)),
     ("audit log", _audit_log),
+    ("days", _days),
 )
 """What `receiver db check` looks at, in this order; another check is one more line."""
 

@@ -69,13 +69,14 @@ def verify(runtime: Runtime, source_name: str | None = None, day: date | None = 
             found += day_verification.faults(connection, runtime.encryption, source_id, day)
         number += len(stored)
     if found:
-        raise DaysBroken([_in_words(fault, names) for fault in found])
+        raise DaysBroken([in_words(fault, names) for fault in found])
     if day is not None and not number:
         raise NotFound(f"{day} of {source_name} is not closed")
     return number
 
 
-def _in_words(fault: Fault, names: Mapping[int, str]) -> str:
+def in_words(fault: Fault, names: Mapping[int, str]) -> str:
+    """Return what does not fit, and where; `names` are those of the sources."""
     source = names.get(fault.source_id, str(fault.source_id))
     where = f"{source} {fault.day}, version {fault.version}" if fault.day else source
     return f"{where}: {fault.words}"

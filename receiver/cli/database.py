@@ -50,7 +50,7 @@ def backup(to: Path) -> None:
 @db.command()
 @as_json
 def check(as_json: bool) -> None:
-    """Look whether the database is whole: storage, references, the feed's positions, the audit log."""
+    """Look whether the database is whole: storage, references, the feed's positions, the audit log, closed days."""
     from receiver.admin import database
 
     found = []

@@ -8,7 +8,7 @@ from conftest import StandingClock, add_source
 from reconcile.ledger import DAY, EVENING, MORNING, Ledger, known_day
 from sqlalchemy import Connection, text
 
-from receiver.admin import day_verification
+from receiver.admin import database, day_verification
 from receiver.admin.day_verification import DaysBroken
 from receiver.runtime import Runtime
 from receiver.store import days, tables
@@ -157,6 +157,7 @@ def test_what_was_changed_behind_its_back_is_found(parts: Runtime, tamper: Calla
         tamper(connection)
     faults = found(parts)
     assert any(fault.startswith(TAMPERING[tamper]) for fault in faults), faults
+    assert {checked.what: [*checked.faults] for checked in database.check(parts)}["days"] == faults
 
 
 @pytest.mark.usefixtures("ledger")

@@ -109,7 +109,7 @@ def test_no_check_of_postgresql_has_a_time_limit(filled: Runtime, monkeypatch: p
 
     monkeypatch.setattr(database, "CHECKS", [(what, noting(look)) for what, look in database.CHECKS])
     assert faults(filled) == {}
-    assert limits == ["0"] * 4
+    assert limits == ["0"] * 5
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
