@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def faults(connection: Connection, encryption: Encryption, source_id: int, only: date | None = None) -> Iterator[Fault]:
-    """Yield what does not fit of a source's closed days: of all, or of one day.
+    """Yield what does not fit of a source's closed days: of all, or of one day; in the order of all in any case.
 
     Raises:
         DecryptionFailed: none of RECEIVER_SECRET_KEYS opens a key that digests are made with.
@@ -45,11 +45,13 @@ def faults(connection: Connection, encryption: Encryption, source_id: int, only:
     digests = {(record.day.isoformat(), record.version, record.digest) for record in records}
     before = ""
     for record in records:
+        # What was taken out shows at its neighbour or at the head, whatever the day: both are looked at each time.
+        found = [*_of_order(record, before)]
         if only is None or record.day == only:
-            found = [*_of_version(connection, keys, record, digests), *_of_order(record, before)]
-            yield from (Fault(source_id, record.day, record.version, words) for words in found)
+            found = [*_of_version(connection, keys, record, digests), *found]
+        yield from (Fault(source_id, record.day, record.version, words) for words in found)
         before = record.digest
-    if only is None and not days.head_is_right(connection, keys, source_id, (len(records), before)):
+    if not days.head_is_right(connection, keys, source_id, (len(records), before)):
         words = f"{len(records)} versions are there, and the head says otherwise: the newest was taken out or put in"
         yield Fault(source_id, None, None, words)
 

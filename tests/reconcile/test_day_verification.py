@@ -182,6 +182,17 @@ def test_one_day_is_verified_alone(parts: Runtime) -> None:
 
 
 @pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("tamper", [take_first_version, take_newest], ids=lambda tamper: tamper.__name__)
+def test_what_was_taken_out_is_found_whatever_day_is_verified(
+    parts: Runtime, tamper: Callable[[Connection], None]
+) -> None:
+    with parts.database.write() as connection:
+        tamper(connection)
+    for day in (DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)):
+        assert "bcb: 3 versions are there, and the head says otherwise" in "; ".join(found(parts, day))
+
+
+@pytest.mark.usefixtures("ledger")
 def test_a_version_that_is_put_in_without_the_key_is_found(parts: Runtime) -> None:
     with parts.database.write() as connection:
         versions = tables.table_of(tables.DayVersion)
