@@ -282,6 +282,51 @@ def test_an_amount_that_differs_needs_a_person_until_it_does_so_no_longer(
     assert states[f"a callback tells of 1.00 EUR, and the bank's list has 2.00 EUR; {NET_OF_FEES}"] == "resolved"
 
 
+def test_what_is_told_of_amounts_is_so_with_the_version_or_not_at_all(ledger: Ledger, parts: Runtime) -> None:
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def states() -> list[str]:
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        return [str(each.state) for each in found]
+
+    def closed_after(listed: str) -> list[str]:
+        ledger.corrected("FT-d1", listed)
+        closing.close(parts, ledger.source, DAY)
+        return states()
+
+    ledger.event("FT-d1", "12.00")
+    ledger.line("FT-d1", "12.50")
+    ledger.covered(EVENING + timedelta(hours=2))
+    # A worker dies before the version is committed, and the bank corrects its list before the next one looks.
+    with pytest.raises(KeyboardInterrupt):
+        closing.close(parts, ledger.source, DAY, die)
+    assert closed_after("12.00") == []
+    assert closed_after("12.50") == ["open"]
+    # The other way about.
+    ledger.corrected("FT-d1", "12.00")
+    with pytest.raises(KeyboardInterrupt):
+        closing.close(parts, ledger.source, DAY, die)
+    assert closed_after("12.50") == ["open"]
+    assert closed_after("12.00") == ["resolved"]
+
+
+def test_so_many_amounts_that_callbacks_would_wait_are_told_some_at_a_time(
+    ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "AT_ONCE", 2)
+    for payment in ("FT1", "FT2", "FT3"):
+        ledger.event(payment, "12.00")
+        ledger.line(payment, "12.50")
+    ledger.covered(EVENING + timedelta(hours=2))
+    for listed, state in (("12.50", "open"), ("12.00", "resolved")):
+        for payment in ("FT1", "FT2", "FT3"):
+            ledger.corrected(payment, listed)
+        closing.close(parts, ledger.source, DAY)
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        assert [str(each.state) for each in found] == [state] * 3
+
+
 def test_what_the_list_and_what_the_answer_has_are_told_and_resolved_apart(
     ledger: Ledger, parts: Runtime, clock: StandingClock
 ) -> None:
