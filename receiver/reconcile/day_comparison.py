@@ -5,16 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Context, Decimal, InvalidOperation
+from itertools import chain
 from typing import Any
+
+from sqlalchemy import Connection
 
 from receiver.banks.business_days import Window
 from receiver.model import Agreement, DayCategory, Status
 from receiver.projection.projector import catch_up
-from receiver.store import day_sides, particulars
+from receiver.store import day_sides, joining, particulars
 from receiver.store.database import Database
 from receiver.store.day_lines import Chunk, DayLine, Sections
-from receiver.store.day_sides import BankSide, EventWithFacts, OurSide, PaymentRecord, SameEvent, Unpaired
+from receiver.store.day_sides import AboutPayments, BankSide, Claimed, EventWithFacts, OurSide, PaymentRecord, SameEvent
+from receiver.store.joining import Candidate, Parts
 from receiver.store.thread_pool import give_way
+
+NOT_LISTED = "no list of the bank has it"
 
 EXACT = Context(prec=80)
 """No sum of amounts of 30 digits loses one."""
@@ -151,7 +157,7 @@ def _listed(database: Database, source_id: int, day: date) -> Iterator[DayLine]:
             came = day_sides.joined_by_callback(connection, of_sweep) if of_sweep else {}
             beside = [_Beside(line, events.get(line.event_id or ""), came.get(line.event_id or "")) for line in lines]
             alone = {each.payment_id for each in beside if each.callback_at is None and each.payment_id}
-            pairs = _pairs(day_sides.unpaired(connection, source_id, alone)) if alone else {}
+            pairs = _pairs(day_sides.about_payments(connection, source_id, alone)) if alone else {}
             names = {each.payment_id for each in beside if each.payment_id}
             payments = day_sides.payments(connection, source_id, names) if names else {}
         for each in beside:
@@ -173,7 +179,7 @@ def _best_of_each(lines: Sequence[SameEvent]) -> dict[str, int]:
     return {line.event_id: line.id for line in ranked}
 
 
-def _pairs(found: Unpaired) -> dict[int, OurSide]:
+def _pairs(found: AboutPayments) -> dict[int, OurSide]:
     """Return, by the line's number, the callback that tells of the same as a line for which none had come by its type.
 
     It has the line's payment, account and direction, as far as these are known. It is one of the type that the line has
@@ -182,12 +188,12 @@ def _pairs(found: Unpaired) -> dict[int, OurSide]:
     """
     ranked = sorted(
         (differs, _distance(line, each.event), line.id, each.event.id)
-        for line in found.lines
-        for each in found.events
+        for line in found.alone
+        for each in found.loose
         if _is_about(each, line)
         and ((differs := _amount_differs(line, each.event)) or _has_got_on_to(line, each.event))
     )
-    events = {each.event.id: each.event for each in found.events}
+    events = {each.event.id: each.event for each in found.loose}
     pairs: dict[int, OurSide] = {}
     for _, _, line_id, event_id in ranked:
         if line_id not in pairs and event_id in events:
@@ -306,7 +312,7 @@ def _status_differs(made: DayLine) -> str | None:
 
 
 def _ours_alone(database: Database, source_id: int, window: Window) -> Iterator[DayLine]:
-    """Yield each payment whose first event is dated on the day, and which no list of the bank has."""
+    """Yield what is dated on the day and no list of the bank has: payments, and movements of those that it has."""
     behind = ""
     while True:
         with database.read() as connection:
@@ -315,17 +321,44 @@ def _ours_alone(database: Database, source_id: int, window: Window) -> Iterator[
                 return
             dated = [each for each in found if each.dated in window]
             missing = day_sides.on_no_list(connection, source_id, {each.payment_id for each in dated}) if dated else {}
-            first = [each.id for each in dated if missing.get(each.payment_id) == each.id]
-            alone = day_sides.with_facts(connection, first) if first else []
+            whole = {each.id for each in dated if missing.get(each.payment_id) == each.id}
+            strays = _strays(connection, source_id, [each for each in dated if each.payment_id not in missing])
+            alone = day_sides.with_facts(connection, whole | strays) if whole or strays else []
             names = {each.event.payment_id or "" for each in alone}
             payments = day_sides.payments(connection, source_id, names) if alone else {}
         for each in alone:
-            yield _alone(each, payments.get(each.event.payment_id or ""))
+            yield _alone(each, payments.get(each.event.payment_id or ""), is_stray=each.event.id in strays)
         behind = found[-1].id
         give_way()
 
 
-def _alone(alone: EventWithFacts, payment: PaymentRecord | None) -> DayLine:
+def _strays(connection: Connection, source_id: int, claims: Sequence[Claimed]) -> set[str]:
+    """Return those claims about payments of the bank's list, by the events' ids, that agree with no line of it.
+
+    They name another account, direction, amount or currency than each line of their payment, and than each event that a
+    line has, if only as the one whose amount differs. Of several that tell the same it is the first one.
+    """
+    payment_ids = day_sides.loose(connection, claims)
+    if not payment_ids:
+        return set()
+    about = day_sides.about_payments(connection, source_id, payment_ids)
+    known: dict[str | None, list[tuple[str, Parts]]] = {payment_id: [] for payment_id in payment_ids}
+    candidates: dict[str | None, list[Candidate]] = {payment_id: [] for payment_id in payment_ids}
+    for line in (*about.alone, *about.others):
+        parts = joining.of_line(line.account, line.direction, line.amount, line.currency)
+        known[line.payment_id].append((line.type, parts))
+    having_a_line = {each.event.id for each in about.joined} | {event.id for event in _pairs(about).values()}
+    for event, facts in (*about.joined, *about.loose):
+        parts = joining.of_event(event.amount, event.currency, facts)
+        if event.id not in having_a_line:
+            candidates[event.payment_id].append(Candidate(event.id, event.type, parts))
+        elif parts.amount is not None:
+            known[event.payment_id].append((event.type, parts))
+    found = (joining.strays(candidates[payment_id], known[payment_id]) for payment_id in payment_ids)
+    return {each.id for each in claims}.intersection(chain.from_iterable(found))
+
+
+def _alone(alone: EventWithFacts, payment: PaymentRecord | None, *, is_stray: bool) -> DayLine:
     event, facts = alone.event, particulars.of_facts(alone.facts)
     return DayLine(
         DayCategory.OURS_ALONE,
@@ -341,5 +374,5 @@ def _alone(alone: EventWithFacts, payment: PaymentRecord | None) -> DayLine:
         our_status=payment.status if payment else None,
         agreement=payment.agreement if payment else None,
         received_at=event.received_at,
-        why="no list of the bank has it",
+        why="the bank's list has the payment, and nothing that agrees with this" if is_stray else NOT_LISTED,
     )

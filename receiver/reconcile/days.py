@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -163,11 +164,12 @@ def _closed(
         with runtime.database.write() as connection:
             days.put_off(connection, latest, now, next_at)
         return None
-    _tell_of_amounts(runtime, source, latest, compared, now)
+    amounts_changed = _many_at_first(runtime, source, _changed_amounts(runtime, source, latest, compared), now)
     content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
     after, seen = (latest.version, latest.next_look_at) if latest else (0, None)
     new = NewVersion(source.id, source.name, day, now, next_at, content, compared.chunks, after, seen)
     with runtime.database.write() as connection:
+        _tell(connection, source, amounts_changed, now)
         made = days.add(connection, runtime.encryption, new)
         if note is not None:
             note(connection, made)
@@ -204,26 +206,48 @@ def _next_look(window: Window, now: datetime, took: timedelta) -> datetime | Non
 # What a person has to look at
 
 
-def _tell_of_amounts(
-    runtime: Runtime, source: SourceRecord, latest: DayRecord | None, compared: Compared, now: datetime
-) -> None:
-    """Open what differs in its amount since the version before, and resolve what does so no longer.
+class _Changed(NamedTuple):
+    """What differs in its amount since the version before, and the ids of events whose amount did until then."""
 
-    Before the version is written: a kill in between makes it happen once more, and does no harm.
-    """
+    opened: Sequence[Opened]
+    over: Sequence[str]
+
+
+def _changed_amounts(runtime: Runtime, source: SourceRecord, latest: DayRecord | None, compared: Compared) -> _Changed:
     before = _differing(runtime, latest) if latest is not None else {}
     opened = [
         _opened(source, event_id, line)
         for event_id, line in compared.differing.items()
         if event_id not in before or before[event_id].why != line.why
     ]
-    over = sorted(set(before) - set(compared.differing))
-    for start in range(0, max(len(opened), len(over)), AT_ONCE):
+    return _Changed(opened, sorted(set(before) - set(compared.differing)))
+
+
+def _many_at_first(runtime: Runtime, source: SourceRecord, changed: _Changed, now: datetime) -> _Changed:
+    """Tell of so many that callbacks would wait for them, some at a time; return what is left to be told.
+
+    Of those alone a kill in between may leave one as it was told, though it is otherwise by the next look.
+    """
+    number = max(len(changed.opened), len(changed.over))
+    if number <= AT_ONCE:
+        return changed
+    for start in range(0, number, AT_ONCE):
         with runtime.database.write() as connection:
-            exceptions.open_all(connection, opened[start : start + AT_ONCE], now)
-            for event_id in over[start : start + AT_ONCE]:
-                kind = ExceptionKind.AMOUNT_DIFFERS
-                exceptions.resolve_about(connection, kind, source.id, "event", event_id, now)
+            some = slice(start, start + AT_ONCE)
+            _tell(connection, source, _Changed(changed.opened[some], changed.over[some]), now)
+    return _Changed((), ())
+
+
+def _tell(connection: Connection, source: SourceRecord, changed: _Changed, now: datetime) -> None:
+    """Open what differs in its amount, and resolve what does so no longer.
+
+    In the transaction that writes the version down: the next look compares with that version alone, and would neither
+    resolve what was opened without it, nor open what was resolved. Before the version: whoever has checked a payment
+    opens first, too, and then has its days looked at.
+    """
+    exceptions.open_all(connection, changed.opened, now)
+    for event_id in changed.over:
+        exceptions.resolve_about(connection, ExceptionKind.AMOUNT_DIFFERS, source.id, "event", event_id, now)
 
 
 def _opened(source: SourceRecord, event_id: str, line: DayLine) -> Opened:

@@ -142,18 +142,24 @@ def joined_by_callback(connection: Connection, event_ids: Iterable[str]) -> dict
     return {row.id: row.received_at for row in connection.execute(query)}
 
 
-class Unpaired(NamedTuple):
-    """Of some payments: lines without a callback of their own, and callbacks' events that no line points at."""
+class AboutPayments(NamedTuple):
+    """All that is about some payments; what the sweep has made of a line counts as joined to it."""
 
-    lines: list[BankSide]
-    events: list[EventWithFacts]
+    alone: list[BankSide]
+    """Lines without a callback of their own: their event is the sweep's, if they have one."""
+    others: list[BankSide]
+    """The other lines."""
+    joined: list[EventWithFacts]
+    """Events that a line points at."""
+    loose: list[EventWithFacts]
+    """Events of callbacks that none does."""
 
 
-def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> Unpaired:
-    """Return what of some payments was not joined; of lines those whose event the sweep made are among it.
+def about_payments(connection: Connection, source_id: int, payment_ids: Iterable[str]) -> AboutPayments:
+    """Return all that is about some payments, each in the order of its ids.
 
-    None is whose event a callback has joined since. A line that names no payment is the one's that its event turned out
-    to be about.
+    A line has a callback of its own, too, whose event a callback has joined since. A line that names no payment is the
+    one's that its event turned out to be about.
     """
     ids = list(payment_ids)
     is_about = (
@@ -162,25 +168,34 @@ def unpaired(connection: Connection, source_id: int, payment_ids: Iterable[str])
     )
     query = select(*columns_of(OurSide, _events)).where(*is_about)
     found = sorted(_fetched(connection, OurSide, query), key=lambda event: event.id)
-    of_sweep = {event.id: event.payment_id for event in found if event.is_of_sweep}
-    by_event = [_lines.c.payment_id.is_(None), pagination.among(connection, _lines.c.event_id, list(of_sweep))]
+    payments_of = {event.id: event.payment_id for event in found}
+    by_event = [_lines.c.payment_id.is_(None), pagination.among(connection, _lines.c.event_id, list(payments_of))]
     by_id = [_lines.c.source_id == source_id, pagination.among(connection, _lines.c.payment_id, ids)]
-    listed = [
-        line
-        for where in (by_id, by_event if of_sweep else None)
+    rows = [
+        line._replace(payment_id=line.payment_id or payments_of[line.event_id or ""])
+        for where in (by_id, by_event if found else None)
         if where is not None
         for line in _fetched(connection, BankSide, select(*columns_of(BankSide, _lines)).where(*where))
     ]
-    pointed_at = _pointed_at(connection, [event.id for event in found])
-    came = joined_by_callback(connection, of_sweep) if of_sweep else {}
-    return Unpaired(
-        [
-            line._replace(payment_id=line.payment_id or of_sweep[line.event_id or ""])
-            for line in sorted(listed, key=lambda line: line.id)
-            if line.event_id is None or (line.event_id in of_sweep and line.event_id not in came)
-        ],
-        _with_facts(connection, [each for each in found if each.id not in pointed_at and not each.is_of_sweep]),
+    of_sweep = {event.id for event in found if event.is_of_sweep}
+    without = of_sweep - joined_by_callback(connection, of_sweep).keys() if of_sweep else set[str]()
+    alone = {line.id for line in rows if line.event_id is None or line.event_id in without}
+    lines = sorted(rows, key=lambda line: line.id)
+    pointed_at = _pointed_at(connection, list(payments_of))
+    events = _with_facts(connection, found)
+    return AboutPayments(
+        [line for line in lines if line.id in alone],
+        [line for line in lines if line.id not in alone],
+        [each for each in events if each.event.id in pointed_at],
+        [each for each in events if each.event.id not in pointed_at and not each.event.is_of_sweep],
     )
+
+
+def loose(connection: Connection, claims: Iterable["Claimed"]) -> set[str]:
+    """Return the payments of which a callback tells an amount and no line points at its event."""
+    payment_ids = {each.id: each.payment_id for each in claims if each.amount is not None and each.currency is not None}
+    pointed_at = _pointed_at(connection, list(payment_ids)) if payment_ids else set()
+    return {payment_id for event_id, payment_id in payment_ids.items() if event_id not in pointed_at}
 
 
 def with_facts(connection: Connection, ids: Iterable[str]) -> list[EventWithFacts]:
@@ -216,6 +231,8 @@ class Claimed(NamedTuple):
     payment_id: str
     received_at: datetime
     claimed_at: datetime | None
+    amount: str | None
+    currency: str | None
 
     @property
     def dated(self) -> datetime:

@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def faults(connection: Connection, encryption: Encryption, source_id: int, only: date | None = None) -> Iterator[Fault]:
-    """Yield what does not fit of a source's closed days: of all, or of one day.
+    """Yield what does not fit of a source's closed days: of all, or of one day; in the order of all in any case.
 
     Raises:
         DecryptionFailed: none of RECEIVER_SECRET_KEYS opens a key that digests are made with.
@@ -45,11 +45,13 @@ def faults(connection: Connection, encryption: Encryption, source_id: int, only:
     digests = {(record.day.isoformat(), record.version, record.digest) for record in records}
     before = ""
     for record in records:
+        # What was taken out shows at its neighbour or at the head, whatever the day: both are looked at each time.
+        found = [*_of_order(record, before)]
         if only is None or record.day == only:
-            found = [*_of_version(connection, keys, record, digests), *_of_order(record, before)]
-            yield from (Fault(source_id, record.day, record.version, words) for words in found)
+            found = [*_of_version(connection, keys, record, digests), *found]
+        yield from (Fault(source_id, record.day, record.version, words) for words in found)
         before = record.digest
-    if only is None and not days.head_is_right(connection, keys, source_id, (len(records), before)):
+    if not days.head_is_right(connection, keys, source_id, (len(records), before)):
         words = f"{len(records)} versions are there, and the head says otherwise: the newest was taken out or put in"
         yield Fault(source_id, None, None, words)
 
@@ -80,12 +82,29 @@ def _of_order(record: DayRecord, before: str) -> Iterator[str]:
 
 
 def _of_sections(expected: Sequence[Section], stored: Iterator[Chunk]) -> Iterator[str]:
+    misplaced: set[DayCategory] = set()
     try:
-        found = {section.category: section for section in sections_of(_lines_of(stored))}
+        found = {section.category: section for section in sections_of(_lines_in_place(stored, misplaced))}
     except ValueError as error:
         yield f"its lines can't be read: {error}"
         return
     yield from differences(expected, found)
+    # A line that was cut out or put in moves those behind it: that is said already.
+    as_written = {section.category for section in expected if found.get(section.category) == section}
+    for category in sorted(as_written & misplaced):
+        yield f"where lines of {_words(category)} stand was changed: some are shown twice, or not at all"
+
+
+def _lines_in_place(stored: Iterable[Chunk], misplaced: set[DayCategory]) -> Iterator[tuple[DayCategory, bytes]]:
+    """Yield the lines, and note categories of which a chunk says otherwise where it stands: by that they are shown."""
+    numbers = dict.fromkeys(DayCategory, 0)
+    for chunk in stored:
+        give_way()
+        lines = chunk.lines()
+        if (chunk.first, chunk.number) != (numbers[chunk.category], len(lines)):
+            misplaced.add(chunk.category)
+        numbers[chunk.category] += len(lines)
+        yield from ((chunk.category, line) for line in lines)
 
 
 def _lines_of(stored: Iterable[Chunk]) -> Iterator[tuple[DayCategory, bytes]]:
@@ -102,11 +121,15 @@ def differences(expected: Sequence[Section], found: Mapping[DayCategory, Section
         if before == now:
             continue
         numbers = (before.number if before else 0, now.number if now else 0)
-        words = str(category).replace("_", " ")
+        words = _words(category)
         if numbers[0] == numbers[1]:
             yield f"a line of {words} was changed, or moved"
         else:
             yield f"{numbers[0]} lines of {words} were written, and {numbers[1]} are there"
+
+
+def _words(category: DayCategory) -> str:
+    return category.replace("_", " ")
 
 
 def _same(one: str, other: str) -> bool:

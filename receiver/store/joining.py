@@ -4,7 +4,7 @@ An id alone does not say it: both sides of a transfer have the same one, and so 
 not tell sets them apart from nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
@@ -21,6 +21,11 @@ class Parts(NamedTuple):
     amount: Decimal | None
     """Without a sign."""
     currency: str | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is known."""
+        return bool(self.accounts) and None not in (self.direction, self.amount, self.currency)
 
     def is_same(self, other: "Parts") -> bool:
         """Tell whether nothing sets the two apart."""
@@ -128,6 +133,30 @@ def but_for_amount(lines: Sequence[Unjoined], events: Mapping[int, Sequence[Cand
 def _is_close(line: Unjoined, event: Candidate) -> bool:
     is_known = None not in (line.parts.direction, line.parts.currency, event.parts.direction, event.parts.currency)
     return not event.is_taken and is_known and line.type == event.type and line.parts.is_same_but_amount(event.parts)
+
+
+def strays(events: Iterable[Candidate], known: Iterable[tuple[str, Parts]]) -> list[str]:
+    """Return the events of a payment, by their ids, that tell of a movement which is none of those that are known.
+
+    These are given by type and parts. Of several events of one such movement it is the first one; what does not tell
+    all its parts may be of any.
+    """
+    movements = dict.fromkeys(known)
+    found: list[str] = []
+    for event in events:
+        if event.parts.is_complete and not any(_is_of(event, type_, parts) for type_, parts in movements):
+            movements[event.type, event.parts] = None
+            found.append(event.id)
+    return found
+
+
+def _is_of(event: Candidate, type_: str, parts: Parts) -> bool:
+    """Tell whether an event may be of a movement; of an exchange each step may be told in another currency."""
+    if event.parts.is_same(parts):
+        return True
+    are_steps = event.type != type_ and event.type.endswith(_STEPS) and type_.endswith(_STEPS)
+    is_exchanged = are_steps and _differ(event.parts.currency, parts.currency)
+    return is_exchanged and event.parts._replace(amount=None, currency=None).is_same(parts)
 
 
 def _paired(

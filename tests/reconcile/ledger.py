@@ -37,7 +37,7 @@ class Ledger:
         self.source = source
         self._numbers = count(1)
 
-    def event(self, payment: str, amount: str = "10.00", at: datetime = MORNING, **changes: Any) -> str:
+    def event(self, payment: str, amount: str | None = "10.00", at: datetime = MORNING, **changes: Any) -> str:
         """Have a callback tell of a payment; return the event's id."""
         arrived = delivery(self.parts, self.source, id=new_id("dlv", at), received_at=at, signed_at=at)
         name = f"{payment} {next(self._numbers)}"

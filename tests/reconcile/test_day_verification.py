@@ -73,6 +73,18 @@ def cut_line(connection: Connection) -> None:
     edit(connection, lambda rows: rows[:-1])
 
 
+def hide_lines(connection: Connection) -> None:
+    """Have those behind the first one be passed over: pages and exports go on behind where a chunk says it ends."""
+    change = "UPDATE day_lines SET number = 1 WHERE version_id = :id AND category = 'agreed'"
+    connection.execute(text(change), {"id": record(connection, DAY)})
+
+
+def double_lines(connection: Connection) -> None:
+    """Have them stand further back than they do: a page that begins behind the last one shows them once more."""
+    change = "UPDATE day_lines SET first = 3 WHERE version_id = :id AND category = 'agreed'"
+    connection.execute(text(change), {"id": record(connection, DAY)})
+
+
 def swap_lines(connection: Connection) -> None:
     edit(connection, lambda rows: [rows[1], rows[0], *rows[2:]])
 
@@ -137,6 +149,8 @@ def spoil_content(connection: Connection) -> None:
 TAMPERING: dict[Callable[[Connection], None], str] = {
     change_line: "bcb 2026-03-02, version 1: a line of agreed was changed, or moved",
     cut_line: "bcb 2026-03-02, version 1: 3 lines of agreed were written, and 2 are there",
+    hide_lines: "bcb 2026-03-02, version 1: where lines of agreed stand was changed",
+    double_lines: "bcb 2026-03-02, version 1: where lines of agreed stand was changed",
     swap_lines: "bcb 2026-03-02, version 1: a line of agreed was changed, or moved",
     exchange_days: "bcb 2026-03-01, version 1: it stands in the place of another: it is the day 2026-03-03, version 1",
     exchange_contents: "bcb 2026-03-03, version 1: it stands in the place of another: it is the day 2026-03-01",
@@ -166,6 +180,17 @@ def test_one_day_is_verified_alone(parts: Runtime) -> None:
     with parts.database.write() as connection:
         change_line(connection)
     assert found(parts, DAY) == ["bcb 2026-03-02, version 1: a line of agreed was changed, or moved"]
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize("tamper", [take_first_version, take_newest], ids=lambda tamper: tamper.__name__)
+def test_what_was_taken_out_is_found_whatever_day_is_verified(
+    parts: Runtime, tamper: Callable[[Connection], None]
+) -> None:
+    with parts.database.write() as connection:
+        tamper(connection)
+    for day in (DAY - timedelta(days=1), DAY, DAY + timedelta(days=1)):
+        assert "bcb: 3 versions are there, and the head says otherwise" in "; ".join(found(parts, day))
 
 
 @pytest.mark.usefixtures("ledger")

@@ -122,6 +122,53 @@ def test_of_lines_that_share_a_payment_the_nearest_is_the_one_whose_amount_diffe
     assert line.why == "a callback tells of -501.00 EUR, and the bank's list has 500.00 EUR"
 
 
+def test_a_callback_that_agrees_with_no_line_of_its_payment_is_ours_alone(ledger: Ledger, parts: Runtime) -> None:
+    def listed(payment: str, **changes: Any) -> None:
+        ledger.line(payment, event_id=ledger.event(payment, **changes))
+
+    for payment in ("FT-amount", "FT-account", "FT-direction", "FT-currency"):
+        listed(payment)
+    first = [
+        ledger.event("FT-amount", "9000.00"),
+        ledger.event("FT-account", facts={**FACTS, "account_number": "1046406143"}),
+        ledger.event("FT-direction", facts={**FACTS, "direction": "Debit"}),
+        ledger.event("FT-currency", currency="USD"),
+    ]
+    # A further step of the same movement, by another way of writing it.
+    ledger.event("FT-amount", "9000.0", MORNING + timedelta(seconds=1), claimed_status="pending")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    assert numbers(found) == {"not_final": 4, "ours_alone": 4}
+    alone = day_lines.lines(parts, found, [DayCategory.OURS_ALONE], limit=9)
+    assert [line.event_id for line in alone] == sorted(first)
+    assert {line.why for line in alone} == {"the bank's list has the payment, and nothing that agrees with this"}
+    # The bank lists one of them after all.
+    ledger.line("FT-amount", "9000.00", first[0])
+    days.close(parts, WHO, "bcb", DAY)
+    assert numbers(days.find(parts, "bcb", DAY)) == {"not_final": 5, "ours_alone": 3}
+
+
+def test_a_callback_that_may_be_about_a_line_of_its_payment_is_not_ours_alone(ledger: Ledger, parts: Runtime) -> None:
+    for payment in ("FT-same", "FT-less"):
+        ledger.line(payment, event_id=ledger.event(payment))
+    ledger.event("FT-same", "-10.0", claimed_status="pending")
+    ledger.event("FT-less", amount=None)
+    ledger.event("FT-less", "9.00", facts={"direction": "Credit"})
+    # The one line has another amount, whether it was joined all the same or not.
+    ledger.line("FT-joined", "12.50", ledger.event("FT-joined", "12.00"))
+    ledger.line("FT-paired", "12.50", ledger.swept("FT-paired", "12.50"))
+    for payment in ("FT-joined", "FT-paired", "FT-paired"):
+        ledger.event(payment, "12.00", claimed_status="pending")
+    # It names no payment, and its event does.
+    ledger.line(None, event_id=ledger.event("FT-by-reference"), reference="R1")
+    ledger.event("FT-by-reference", claimed_status="pending")
+    # An exchange: what was debited, and what was transferred.
+    ledger.line("FT-x", event_id=ledger.event("FT-x", type="banking_circle.outgoing_processed"))
+    ledger.event("FT-x", "11.60", currency="USD", type="banking_circle.outgoing_booked")
+    ledger.covered(EVENING + timedelta(hours=2))
+    assert numbers(close(parts)) == {"not_final": 4, "amount_differs": 2}
+
+
 def test_a_line_whose_callback_has_come_takes_none_from_another(ledger: Ledger, parts: Runtime) -> None:
     came = ledger.swept("FT1")
     ledger.line("FT1", event_id=came)
@@ -233,6 +280,51 @@ def test_an_amount_that_differs_needs_a_person_until_it_does_so_no_longer(
         each.detail: str(each.state) for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
     }
     assert states[f"a callback tells of 1.00 EUR, and the bank's list has 2.00 EUR; {NET_OF_FEES}"] == "resolved"
+
+
+def test_what_is_told_of_amounts_is_so_with_the_version_or_not_at_all(ledger: Ledger, parts: Runtime) -> None:
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def states() -> list[str]:
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        return [str(each.state) for each in found]
+
+    def closed_after(listed: str) -> list[str]:
+        ledger.corrected("FT-d1", listed)
+        closing.close(parts, ledger.source, DAY)
+        return states()
+
+    ledger.event("FT-d1", "12.00")
+    ledger.line("FT-d1", "12.50")
+    ledger.covered(EVENING + timedelta(hours=2))
+    # A worker dies before the version is committed, and the bank corrects its list before the next one looks.
+    with pytest.raises(KeyboardInterrupt):
+        closing.close(parts, ledger.source, DAY, die)
+    assert closed_after("12.00") == []
+    assert closed_after("12.50") == ["open"]
+    # The other way about.
+    ledger.corrected("FT-d1", "12.00")
+    with pytest.raises(KeyboardInterrupt):
+        closing.close(parts, ledger.source, DAY, die)
+    assert closed_after("12.50") == ["open"]
+    assert closed_after("12.00") == ["resolved"]
+
+
+def test_so_many_amounts_that_callbacks_would_wait_are_told_some_at_a_time(
+    ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "AT_ONCE", 2)
+    for payment in ("FT1", "FT2", "FT3"):
+        ledger.event(payment, "12.00")
+        ledger.line(payment, "12.50")
+    ledger.covered(EVENING + timedelta(hours=2))
+    for listed, state in (("12.50", "open"), ("12.00", "resolved")):
+        for payment in ("FT1", "FT2", "FT3"):
+            ledger.corrected(payment, listed)
+        closing.close(parts, ledger.source, DAY)
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        assert [str(each.state) for each in found] == [state] * 3
 
 
 def test_what_the_list_and_what_the_answer_has_are_told_and_resolved_apart(

@@ -39,6 +39,7 @@ from receiver.store import (
     search,
     search_index,
 )
+from receiver.store.day_sides import Claimed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.records import lowest_id
@@ -337,7 +338,10 @@ DAYS: dict[str, Query] = {
     "how much came on one": lambda connection: day_sides.number_claimed(connection, 1, MIDDLE, MIDDLE + _HOUR, 9),
     "what is known of payments": lambda connection: day_sides.payments(connection, 1, _PAYMENTS),
     "what no list has": lambda connection: day_sides.on_no_list(connection, 1, _PAYMENTS),
-    "what was not joined": lambda connection: day_sides.unpaired(connection, 1, _PAYMENTS),
+    "what was not joined": lambda connection: day_sides.about_payments(connection, 1, _PAYMENTS),
+    "whose callbacks were not": lambda connection: day_sides.loose(
+        connection, [Claimed(id_, "FT77", MIDDLE, None, "1.00", "EUR") for id_ in (EVENT, "evt_none")]
+    ),
 }
 
 METRICS: dict[str, Query] = {
