@@ -79,6 +79,15 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the long forms out unless they are asked for."""
+    if os.environ.get("DRILLS") == "1":
+        return
+    for item in items:
+        if item.get_closest_marker("drill"):
+            item.add_marker(pytest.mark.skip(reason="the long form; `make drills` runs it"))
+
+
 KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
 ENCRYPTION = Encryption([KEY])
 

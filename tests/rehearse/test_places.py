@@ -247,6 +247,7 @@ def test_another_program_at_the_port_is_not_taken_for_the_receiver(tmp_path: Pat
             thread.join()
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(1200)
 def test_on_postgresql_the_command_drops_its_database(postgres: str, tmp_path: Path) -> None:
     before = databases(postgres)

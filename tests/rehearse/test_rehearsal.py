@@ -151,6 +151,7 @@ def test_what_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.drill
 def test_a_terminal_that_is_closed_leaves_the_report_and_nothing_else(tmp_path: Path) -> None:
     line, environment = command(tmp_path, "--minutes", "60", "--callbacks", "100000", "--no-faults")
     ours, theirs = pty.openpty()

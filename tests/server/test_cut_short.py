@@ -39,6 +39,7 @@ def answer(sender: socket.socket) -> bytes:
         return b"".join(iter(lambda: sender.recv(65536), b""))
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("chunked", [False, True])
 def test_who_takes_too_long_is_to_send_again(impatient: WebServer, live_bank: BankSigner, chunked: bool) -> None:
     told = answer(half(impatient, live_bank, chunked=chunked))
@@ -46,6 +47,7 @@ def test_who_takes_too_long_is_to_send_again(impatient: WebServer, live_bank: Ba
     assert b"Retry-After: " in told
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_who_is_cut_off_by_a_stop_is_to_send_again(live: Runtime, live_bank: BankSigner) -> None:
     add_source(live)
     patient = {**IMPATIENT, "GUNICORN_CMD_ARGS": "--timeout 40 --graceful-timeout 6"}

@@ -72,6 +72,7 @@ def send(web: WebServer, bank: BankSigner, number: int) -> None:
 ACCEPTED = ("receiver_deliveries_total", "", "bcb", "accepted")
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_every_process_tells_what_all_of_them_and_the_worker_have_counted(
     web: WebServer, live_bank: BankSigner
 ) -> None:
@@ -88,6 +89,7 @@ def test_every_process_tells_what_all_of_them_and_the_worker_have_counted(
     assert found["receiver_worker_last_round_seconds",] < DEADLINE_SECONDS
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_counter_falls_where_a_process_is_killed_and_another_takes_its_place(
     web: WebServer, live_bank: BankSigner
 ) -> None:
