@@ -208,23 +208,31 @@ class Sweeper:
     def read(self, claimed: Claimed, span: Window, most: timedelta) -> Iterator[Progress]:
         """Read a list from the beginning of a span to its end, in windows that last for `most`; the future is the last.
 
+        Each window counts as read together with those before it, so that a span which begins before the watermark's
+        other end counts whole once it has come there. What fails ends the span.
+
         Raises:
             BankError
             LeaseLost
             StoreUnavailable
         """
         before = Progress(claimed.list_name)
-        begin = span.begin
+        begin = since = span.begin
         while begin < span.end:
             # Nothing is to be read often of what has not happened.
             end = span.end if begin >= self._clock() else min(begin + most, span.end)
-            for progress in self._read_window(claimed, Window(begin, end), before):
-                before = progress
-                yield progress
+            before, began = yield from self._read_window(claimed, Window(begin, end), since, before)
+            # One that was not over yet when it was asked for has a gap at its end, however late the next one is read.
+            since = since if end <= began else end
             begin = end
 
-    def _read_window(self, claimed: Claimed, window: Window, before: Progress) -> Iterator[Progress]:
-        """Read a window until it is known what is in it, and store that."""
+    def _read_window(
+        self, claimed: Claimed, window: Window, since: datetime, before: Progress
+    ) -> Generator[Progress, None, tuple[Progress, datetime]]:
+        """Read a window until it is known what is in it, and store that; return how far all has come, and as of when.
+
+        All from `since` to its beginning was read whole under the same lease.
+        """
         pages = before.pages
         counts: Counts | None = None
         for _ in range(READINGS_MAX):
@@ -241,8 +249,10 @@ class Sweeper:
         if number > 1 and counts is not None:
             # What was on two pages at once because it had moved was so in one of the readings alone.
             lines = list_lines.no_more_than(lines, counts)
-        new = self._store(claimed, window, lines, began)
-        yield Progress(claimed.list_name, pages, before.lines + len(lines), before.new + new)
+        new = self._store(claimed, window, lines, Window(since, min(window.end, began)))
+        done = Progress(claimed.list_name, pages, before.lines + len(lines), before.new + new)
+        yield done
+        return done, began
 
     def _read_once(self, claimed: Claimed, window: Window) -> Generator[Progress, None, tuple[list[NewLine], int]]:
         """Read all pages of a window once; each page is taken whole."""
@@ -297,8 +307,8 @@ class Sweeper:
                     raise
                 yield Progress(claimed.list_name)
 
-    def _store(self, claimed: Claimed, window: Window, lines: Sequence[NewLine], began: datetime) -> int:
-        """Store all lines of a window; the watermark moves with the last of them. Return how many are new."""
+    def _store(self, claimed: Claimed, window: Window, lines: Sequence[NewLine], read: Window) -> int:
+        """Store all lines of a window; what is `read` by that counts with the last of them. Return how many are new."""
         new = 0
         parts = bank_lines.in_groups(lines)
         for part in parts:
@@ -314,7 +324,7 @@ class Sweeper:
                     days.make_due(connection, self._source.id, of_days, now)
                 new += written
                 if part is parts[-1]:
-                    sweeps.advance(connection, claimed, window.begin, min(window.end, began), now)
+                    sweeps.advance(connection, claimed, read.begin, read.end, now)
                 else:
                     sweeps.renew(connection, claimed, now + self._lease)
         return new

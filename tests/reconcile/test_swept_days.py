@@ -10,9 +10,10 @@ from listing import Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
 
 from receiver.admin import day_verification, days, sweeps
-from receiver.model import DayState
+from receiver.model import DayState, NotPossible
 from receiver.runtime import Runtime
 from receiver.settings import Settings
+from receiver.store import sweeps as marks
 from receiver.worker.loop import Worker
 
 DAY = date(2026, 3, 5)
@@ -95,3 +96,62 @@ def test_an_account_that_is_new_just_after_midnight_leaves_no_day_open(
     closed = {day: days.find(parts, "bcb", day).state for day in (date(2026, 3, 6), date(2026, 3, 7))}
     assert closed == dict.fromkeys(closed, DayState.CLOSED)
     assert numbers(days.find(parts, "bcb", date(2026, 3, 7))) == {"recovered": 1}
+
+
+def marked(parts: Runtime) -> tuple[datetime | None, datetime | None]:
+    """Between which times every list was read whole."""
+    with parts.database.read() as connection:
+        return marks.covered_from(connection, 1), marks.covered(connection, 1)
+
+
+def test_the_days_before_a_source_was_added_can_be_closed_once_a_span_of_them_was_read_to_its_end(
+    parts: Runtime, bank: ListingBank, clock: StandingClock
+) -> None:
+    added = clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    add_source(parts, base_url=bank.server.url)
+    bank.add(Entry("FT1", added - timedelta(days=14)))
+    clock.forward(3600)
+    Worker(parts).run_once()
+    assert marked(parts) == (added, clock())
+    first = DAY - timedelta(days=14)
+    span = sweeps.span(parts, "bcb", first, None)
+
+    def forbid(asked: int) -> None:
+        bank.status = 403 if asked >= 7 else 200
+
+    # Eight windows are read, and the ninth is not: none counts, since a gap is behind them.
+    bank.pages.clear()
+    bank.between = forbid
+    with pytest.raises(NotPossible, match="permission missing"):
+        run(parts, span)
+    assert len(bank.pages) > 8
+    assert marked(parts) == (added, clock())
+    bank.between = lambda _: None
+    bank.status = 200
+    run(parts, span)
+    assert marked(parts) == (span.begin, clock())
+    for day in (first, DAY - timedelta(days=1)):
+        assert days.close(parts, "cli:ann", "bcb", day)[1]
+    assert numbers(days.find(parts, "bcb", first)) == {"recovered": 1}
+
+
+def run(parts: Runtime, span: sweeps.Window) -> None:
+    sweeps.run(parts, "cli:ann", "bcb", span, lambda _: None)
+
+
+def test_what_was_not_over_when_it_was_asked_for_is_not_covered_by_what_is_read_behind_it(
+    parts: Runtime, bank: ListingBank, clock: StandingClock
+) -> None:
+    began = clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    add_source(parts, base_url=bank.server.url)
+    begin = began - timedelta(hours=36)
+
+    def pass_a_day(asked: int) -> None:
+        """The second of three windows ends half a day from now, which passes while it is read."""
+        if asked == 1:
+            clock.forward(86400)
+
+    bank.between = pass_a_day
+    run(parts, sweeps.Window(begin, began + timedelta(days=3)))
+    assert len(bank.pages) == 4
+    assert marked(parts) == (begin, began)
