@@ -28,7 +28,7 @@ from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost
+from receiver.store.sweeps import Claimed, LeaseLost, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -163,8 +163,7 @@ class Sweeper:
         with self._database.write() as connection:
             pause = cadence(self._runtime, self._source, sweeps.number(connection, self._source.id))
             next_at = self._clock() + (pause if error is None else min(pause, AFTER_ERROR))
-            read_at = began if error is None else None
-            sweeps.settle(connection, claimed, next_at=next_at, error=error, read_at=read_at)
+            sweeps.settle(connection, claimed, next_at, Outcome(error, began if error is None else None))
 
     def read_names(self, claimed: Claimed) -> Iterator[Progress]:
         """Have it known which lists there are.

@@ -155,3 +155,35 @@ def test_what_was_not_over_when_it_was_asked_for_is_not_covered_by_what_is_read_
     run(parts, sweeps.Window(begin, began + timedelta(days=3)))
     assert len(bank.pages) == 4
     assert marked(parts) == (begin, began)
+
+
+@pytest.mark.parametrize("ended_by", ["a pause", "Ctrl-C"])
+def test_a_reading_that_is_ended_early_says_nothing_of_the_list(
+    parts: Runtime, bank: ListingBank, clock: StandingClock, ended_by: str
+) -> None:
+    add_source(parts, base_url=bank.server.url)
+    clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    span = sweeps.span(parts, "bcb", DAY, None)
+    run(parts, span)
+    before = clock()
+    clock.forward(3600)
+    bank.status = 403
+    with pytest.raises(NotPossible, match="permission missing"):
+        run(parts, span)
+    bank.status = 429 if ended_by == "a pause" else 200
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    watch, ends = (lambda _: None, NotPossible) if ended_by == "a pause" else (interrupt, KeyboardInterrupt)
+    with pytest.raises(ends):
+        sweeps.run(parts, "cli:ann", "bcb", span, watch)
+    ((names, _),) = [found.lists for found in sweeps.status(parts)]
+    assert (names.last_read_at, names.leased_until) == (before, None)
+    assert names.error is not None
+    assert names.error.startswith("permission missing: ")
+    clock.forward(3600)
+    bank.status = 200
+    run(parts, span)
+    ((names, _),) = [found.lists for found in sweeps.status(parts)]
+    assert (names.last_read_at, names.error) == (clock(), None)
