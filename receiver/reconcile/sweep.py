@@ -317,11 +317,9 @@ class Sweeper:
                 sweeps.lock(connection, self._source.id, now)
                 span = (window.begin, window.end)
                 written = bank_lines.write(connection, self._source.id, part, span, now)
-                if written:
-                    # A day that is closed already gets another version.
-                    of_days = [line.day for group in part.values() for line in group]
-                    days.make_due(connection, self._source.id, of_days, now)
-                new += written
+                # A day that is closed already gets another version.
+                days.make_due(connection, self._source.id, sorted(written.days), now)
+                new += written.new
                 if part is parts[-1]:
                     sweeps.advance(connection, claimed, read.begin, read.end, now)
                 else:

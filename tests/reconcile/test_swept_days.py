@@ -6,14 +6,20 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from bank import deposit
 from conftest import KEY, StandingClock, add_source
-from listing import Entry, ListingBank, listing_bank, teach
+from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
 
 from receiver.admin import day_verification, days, sweeps
+from receiver.banks.business_days import Window
 from receiver.model import DayState, NotPossible
+from receiver.reconcile import days as closing
+from receiver.reconcile.recovery import Recoverer
+from receiver.reconcile.sweep import Sweeper
 from receiver.runtime import Runtime
 from receiver.settings import Settings
+from receiver.store import days as versions
 from receiver.store import sweeps as marks
+from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
 
 DAY = date(2026, 3, 5)
@@ -135,7 +141,7 @@ def test_the_days_before_a_source_was_added_can_be_closed_once_a_span_of_them_wa
     assert numbers(days.find(parts, "bcb", first)) == {"recovered": 1}
 
 
-def run(parts: Runtime, span: sweeps.Window) -> None:
+def run(parts: Runtime, span: Window) -> None:
     sweeps.run(parts, "cli:ann", "bcb", span, lambda _: None)
 
 
@@ -152,7 +158,7 @@ def test_what_was_not_over_when_it_was_asked_for_is_not_covered_by_what_is_read_
             clock.forward(86400)
 
     bank.between = pass_a_day
-    run(parts, sweeps.Window(begin, began + timedelta(days=3)))
+    run(parts, Window(begin, began + timedelta(days=3)))
     assert len(bank.pages) == 4
     assert marked(parts) == (begin, began)
 
@@ -187,3 +193,64 @@ def test_a_reading_that_is_ended_early_says_nothing_of_the_list(
     run(parts, span)
     ((names, _),) = [found.lists for found in sweeps.status(parts)]
     assert (names.last_read_at, names.error) == (clock(), None)
+
+
+@pytest.fixture
+def old_days(parts: Runtime, bank: ListingBank, clock: StandingClock) -> SourceRecord:
+    """The source, two days of which were closed so long ago that nobody looks at them; a payment is on the first."""
+    clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    source = add_source(parts, base_url=bank.server.url)
+    bank.add(Entry("FT1", clock()))
+    clock.forward(60 * 86400)
+    run(parts, two_days(parts))
+    for day in (DAY, DAY + timedelta(days=1)):
+        closing.close(parts, source, day)
+    assert look(parts, source) == {}
+    return source
+
+
+def two_days(parts: Runtime) -> Window:
+    return sweeps.span(parts, "bcb", DAY, DAY + timedelta(days=2))
+
+
+def look(parts: Runtime, source: SourceRecord) -> dict[date, dict[str, int]]:
+    """Look at the closed days that are due; return what is on them."""
+    found: dict[date, dict[str, int]] = {}
+    while True:
+        with parts.database.read() as connection:
+            day = versions.due(connection, source.id, parts.clock())
+        if day is None:
+            return found
+        closing.close(parts, source, day)
+        found[day] = numbers(days.find(parts, source.name, day))
+
+
+def test_a_line_that_is_on_another_day_by_now_has_both_looked_at_however_old(
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord
+) -> None:
+    at = old_days.created_at
+    window = Window(at, at + timedelta(days=1))
+    bank.lists[ACCOUNT] = [Entry("FT1", at + timedelta(hours=20))]
+    run(parts, window)
+    assert look(parts, old_days) == {DAY: {}, DAY + timedelta(days=1): {"recovered": 1}}
+    run(parts, window)
+    assert look(parts, old_days) == {}, "nothing has changed"
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_line_that_gets_its_event_once_its_day_was_closed_has_that_looked_at_however_old(
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord, clock: StandingClock, is_told: bool
+) -> None:
+    bank.add(Entry("FT2", old_days.created_at))
+    until = clock() + timedelta(minutes=5)
+    with parts.database.write() as connection:
+        claimed = marks.claim(connection, old_days.id, ACCOUNT, now=clock(), until=until, lease="l")
+    assert claimed is not None
+    assert list(Sweeper(parts, old_days).read(claimed, two_days(parts), timedelta(days=2)))
+    # The worker closes the day between what has stored the line and what joins it.
+    assert look(parts, old_days) == {DAY: {"recovered": 1, "bank_alone": 1}}
+    if is_told:
+        tell(parts, deposit(transactionId="FT2"))
+    Recoverer(parts).run(old_days)
+    expected = {"recovered": 1, "not_final": 1} if is_told else {"recovered": 2}
+    assert look(parts, old_days) == {DAY: expected}
