@@ -13,16 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from receiver.bank_client.session import SHARE, BankSession, BudgetSpent, rate_limit
 from receiver.banks.abilities import Listed, ListPage, ListsPayments
-from receiver.banks.business_days import Window
+from receiver.banks.business_days import OPTION, Window
 from receiver.banks.errors import AnswerUnreadable, BankError, Forbidden, RateLimited, ServerFailed, Unreachable
 from receiver.banks.http import HttpClient
 from receiver.model import NotPossible
 from receiver.reconcile import list_lines
 from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
-from receiver.store import bank_lines, days, search_terms, sweeps
+from receiver.store import bank_lines, days, search_terms, sources, sweeps
 from receiver.store.bank_lines import NewLine
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
@@ -315,6 +317,7 @@ class Sweeper:
             with self._database.write() as connection:
                 # Before any line: what joins lines to events locks them in another order.
                 sweeps.lock(connection, self._source.id, now)
+                self._check_calendar(connection)
                 span = (window.begin, window.end)
                 written = bank_lines.write(connection, self._source.id, part, span, now)
                 # A day that is closed already gets another version.
@@ -325,6 +328,12 @@ class Sweeper:
                 else:
                     sweeps.renew(connection, claimed, now + self._lease)
         return new
+
+    def _check_calendar(self, connection: Connection) -> None:
+        """Store nothing by the days of a calendar that was replaced meanwhile: the lines that are there were moved."""
+        found = sources.find(connection, self._source.name)
+        if found is not None and found.options.get(OPTION) != self._source.options.get(OPTION):
+            raise LeaseLost(f"the business days of {self._source.name} were changed; it is read once more")
 
 
 def _counted(

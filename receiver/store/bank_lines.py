@@ -357,6 +357,17 @@ def join(connection: Connection, line_id: int, list_name: str, event_id: str) ->
     return {day for change in (lost, joined) for day in connection.execute(change.returning(_lines.c.day)).scalars()}
 
 
+def days_of(connection: Connection, source_id: int) -> list[date]:
+    """Return the days that a source's lines belong to, the earliest first."""
+    query = select(_lines.c.day).where(_lines.c.source_id == source_id).distinct().order_by(_lines.c.day)
+    return list(connection.execute(query).scalars())
+
+
+def move(connection: Connection, line_ids: Sequence[int], day: date) -> None:
+    """Have lines belong to another day."""
+    connection.execute(update(_lines).where(pagination.among(connection, _lines.c.id, line_ids)).values(day=day))
+
+
 def amounts_of(connection: Connection, event_ids: Sequence[str]) -> dict[tuple[str, str], str | None]:
     """Return the amounts of the lines that events have, by the events' ids and the lines' lists.
 

@@ -10,6 +10,7 @@ from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
 
 from receiver.admin import day_verification, days, sweeps
+from receiver.admin.source_changes import NewSettings, change
 from receiver.banks.business_days import Window
 from receiver.model import DayState, NotPossible
 from receiver.reconcile import days as closing
@@ -254,3 +255,28 @@ def test_a_line_that_gets_its_event_once_its_day_was_closed_has_that_looked_at_h
     Recoverer(parts).run(old_days)
     expected = {"recovered": 1, "not_final": 1} if is_told else {"recovered": 2}
     assert look(parts, old_days) == {DAY: expected}
+
+
+def test_lines_are_on_the_days_of_a_calendar_that_was_changed_unless_theirs_is_closed(
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord
+) -> None:
+    """The Thursday and the Friday are closed, with its evening; the Sunday and the evening of Monday are not."""
+    sunday = datetime(2026, 3, 8, 12, tzinfo=UTC)
+    bank.add(*(Entry(f"FT{number}", sunday + timedelta(hours=each)) for number, each in ((2, -40), (3, 0), (4, 32))))
+    span = sweeps.span(parts, "bcb", DAY, date(2026, 3, 11))
+    run(parts, span)
+    assert look(parts, old_days) == {date(2026, 3, 6): {"recovered": 1}}
+
+    def change_meanwhile(_: int) -> None:
+        bank.between = lambda _: None
+        change(parts, "cli:ann", "bcb", NewSettings({"business_days": "mon-fri,19:00,UTC"}))
+
+    # What is read by the former calendar meanwhile is not stored by it.
+    bank.add(Entry("FT5", sunday + timedelta(minutes=1)))
+    bank.between = change_meanwhile
+    with pytest.raises(NotPossible, match="business days of bcb were changed"):
+        run(parts, span)
+    run(parts, span)
+    for day, expected in ((date(2026, 3, 6), 1), (date(2026, 3, 9), 2), (date(2026, 3, 10), 1)):
+        days.close(parts, "cli:ann", "bcb", day)
+        assert numbers(days.find(parts, "bcb", day)) == {"recovered": expected}, day
