@@ -4,16 +4,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from receiver import banks
 from receiver.admin import sources
 from receiver.admin.sources import NewSource
+from receiver.banks import business_days
+from receiver.banks.abilities import ListsPayments
 from receiver.banks.protocol import OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import NotFound, NotPossible
 from receiver.runtime import Runtime
-from receiver.store import audit, credential_changes, destinations, removals
+from receiver.store import audit, bank_lines, credential_changes, day_sides, days, destinations, removals, sweeps
 from receiver.store.database import Contended, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -32,11 +35,12 @@ class NewSettings:
     environment: str | None = None
 
 
-@retried
 def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRecord:
     """Change a source, checked as when one is added; audited as `source.set`.
 
-    Its credentials are sealed anew for where they go from now on. All processes use it within a second.
+    Its credentials are sealed anew for where they go from now on. All processes use it within a second. Where its
+    calendar is set, the lines of its bank's lists get the days of that, but for those of closed days. If that is cut
+    short, the same change goes on with it.
 
     Raises:
         NotFound: there is no such source, or an option to be unset is not set.
@@ -45,6 +49,14 @@ def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRec
             is not what the receiver put there.
         StoreUnavailable
     """
+    changed = _changed(runtime, who, name, new)
+    if business_days.OPTION in {*new.options, *new.unset}:
+        _date_lines(runtime, changed)
+    return changed
+
+
+@retried
+def _changed(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRecord:
     with runtime.database.write() as connection:
         sources.in_use(connection, name)
         source = destinations.locked(connection, name)
@@ -64,6 +76,46 @@ def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRec
         about |= {key: values[key] for key in ("base_url", "environment") if values[key] != getattr(source, key)}
         audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what="source.set", about=about)
         return changed
+
+
+def _date_lines(runtime: Runtime, source: SourceRecord) -> None:
+    """Have each line belong to a day of the calendar as it is now, unless its day is closed; idempotent.
+
+    Else one would be on a day that is none any more, or beside events that belong to another day.
+    """
+    if not isinstance(banks.named(source.bank), ListsPayments):
+        return
+    with runtime.database.write() as connection:
+        # A sweep that began by the former calendar has stored its lines by then, or stores none.
+        sweeps.lock(connection, source.id, runtime.clock())
+        listed = bank_lines.days_of(connection, source.id)
+        closed = days.closed_between(connection, source.id, listed[0], listed[-1]) if listed else set()
+    for day in listed:
+        behind: int | None = None if day in closed else 0
+        while behind is not None:
+            behind = _date_some(runtime, source, day, behind)
+
+
+@retried
+def _date_some(runtime: Runtime, source: SourceRecord, day: date, behind: int) -> int | None:
+    """Date lines of one day in one transaction; return the number of the last, or none where there was none left."""
+    business = banks.named(source.bank).days(source.options)
+    # What the bank names no time of stays where it is.
+    same = day if business.is_day(day) else business.after(day)
+    moved: dict[date, list[int]] = {}
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        sweeps.lock(connection, source.id, now)
+        lines = day_sides.lines(connection, source.id, day, behind=behind, limit=bank_lines.WRITTEN_AT_ONCE)
+        for line in lines:
+            moved.setdefault(same if line.at is None else business.day_of(line.at), []).append(line.id)
+        moved.pop(day, None)
+        for other, line_ids in sorted(moved.items()):
+            bank_lines.move(connection, line_ids, other)
+        if moved:
+            # The day itself may have been closed meanwhile.
+            days.make_due(connection, source.id, [day, *moved], now)
+    return lines[-1].id if lines else None
 
 
 def _values(source: SourceRecord, new: NewSettings) -> dict[str, Any]:

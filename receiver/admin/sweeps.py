@@ -20,7 +20,7 @@ from receiver.runtime import Runtime
 from receiver.store import bank_lines, recoveries, sources, sweeps
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost, SweepRecord
+from receiver.store.sweeps import Claimed, LeaseLost, Outcome, SweepRecord
 
 WINDOWS_MAX = 31
 """Into so many windows a span is parted at most: each takes a request of each list at least."""
@@ -165,9 +165,9 @@ def _claimed(runtime: Runtime, source: SourceRecord, name: str, sweeper: Sweeper
 def _driven(
     runtime: Runtime, claimed: Claimed, steps: Iterator[Progress], watch: Callable[[Progress], None]
 ) -> Progress:
-    """Do all steps of a reading; it is due when it was before."""
+    """Do all steps of a reading; it is due when it was before. What ends before its end says nothing of the list."""
     last = Progress(claimed.list_name)
-    error: str | None = None
+    outcome: Outcome | None = None
     began = runtime.clock()
     try:
         for last in steps:
@@ -175,20 +175,21 @@ def _driven(
             if last.paused_until is not None:
                 at = f"{last.paused_until:%Y-%m-%d %H:%M:%S} UTC"
                 raise NotPossible(f"the bank takes no further request of a sweep before {at}; what was read is stored")
+        outcome = Outcome(None, began)
     except (BankError, DecryptionFailed) as failed:
-        error = in_words(failed)
-        raise NotPossible(f"the list {claimed.list_name!r} can't be read: {error}") from failed
+        outcome = Outcome(in_words(failed), None)
+        raise NotPossible(f"the list {claimed.list_name!r} can't be read: {outcome.error}") from failed
     except LeaseLost as lost:
         raise NotPossible(str(lost)) from lost
     finally:
-        _give_back(runtime, claimed, error, began)
+        _give_back(runtime, claimed, outcome)
     return last
 
 
-def _give_back(runtime: Runtime, claimed: Claimed, error: str | None, began: datetime) -> None:
+def _give_back(runtime: Runtime, claimed: Claimed, outcome: Outcome | None) -> None:
     try:
         with runtime.database.write() as connection:
-            sweeps.settle(connection, claimed, next_at=claimed.next_at, error=error, read_at=None if error else began)
+            sweeps.settle(connection, claimed, claimed.next_at, outcome)
     except LeaseLost:
         # Another one reads it by now, and says how that went.
         return

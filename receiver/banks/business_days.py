@@ -6,6 +6,9 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from receiver.banks.business_hours import DAYS, zone_named
 
+OPTION = "business_days"
+"""What the option of a source is called that says which they are."""
+
 EVERY_DAY = "mon-sun,24:00,UTC"
 
 _TEXT = re.compile(r"([a-z]{3})(?:-([a-z]{3}))?,([0-2][0-9]):([0-5][0-9]),([A-Za-z0-9_+/-]{1,64})")

@@ -11,7 +11,7 @@ from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.abilities import AnswerPage, AnswersInBulk
 from receiver.banks.errors import BankError
 from receiver.banks.http import HttpClient
-from receiver.banks.protocol import Answer
+from receiver.banks.protocol import Answer, Money
 from receiver.model import Purpose
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.findings import Finding
@@ -44,7 +44,7 @@ class Reading:
     """What an account's list has answered so far."""
 
     answers: dict[str, Answer | None] = field(default_factory=dict)
-    """By the payment's id; none for one that has several, of which nobody knows which is meant."""
+    """By the payment's id; none for one with several states or amounts, of which nobody knows which is meant."""
     pages: int = 0
 
     def add(self, listed: Sequence[tuple[str, Answer]]) -> None:
@@ -52,8 +52,13 @@ class Reading:
         self.pages += 1
         for payment_id, answer in listed:
             before = self.answers.setdefault(payment_id, answer)
-            if before is not None and before.bank_status != answer.bank_status:
+            if before is not None and _said(before) != _said(answer):
                 self.answers[payment_id] = None
+
+
+def _said(answer: Answer) -> tuple[str, Sequence[Money]]:
+    """Return what has to be the same where an id is there twice: fees have that of their payment."""
+    return answer.bank_status, tuple(answer.amounts)
 
 
 class BulkChecks:

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -16,7 +16,7 @@ from receiver import banks
 from receiver.banks.business_days import BusinessDays
 from receiver.projection.projector import catch_up, index_all
 from receiver.runtime import Runtime
-from receiver.store import bank_lines, events, joining, recovered_events, recoveries, search, search_index, sweeps
+from receiver.store import bank_lines, days, events, joining, recovered_events, recoveries, search, search_index, sweeps
 from receiver.store.bank_lines import LineRecord
 from receiver.store.joining import Candidate, Unjoined
 from receiver.store.records import SKEW
@@ -90,15 +90,16 @@ class Recoverer:
         with self._database.write() as connection:
             sweeps.lock(connection, source.id, now)
             lines = bank_lines.unjoined_like(connection, source.id, line_ids)
-            pairs = self._paired(connection, source, lines, now)
+            pairs, changed = self._paired(connection, source, lines, now)
             left = [line for line in self._ripe(connection, source, lines, now) if line.id not in pairs]
             recoveries.expect(connection, left, now)
+            days.make_due(connection, source.id, sorted(changed), now)
         return len(pairs)
 
     def _paired(
         self, connection: Connection, source: SourceRecord, lines: Sequence[LineRecord], now: datetime
-    ) -> Mapping[int, str]:
-        """Join what can be joined, in the caller's transaction, and return it: lines' numbers and events' ids."""
+    ) -> tuple[Mapping[int, str], set[date]]:
+        """Join what can be joined, in the caller's transaction; return lines' numbers and events' ids, and the days."""
         found = _candidates(connection, source, lines)
         pairs = joining.exact([_shown(line) for line in lines], found)
         lists = {line.id: line.list_name for line in lines}
@@ -106,18 +107,19 @@ class Recoverer:
         left = [line for line in self._ripe(connection, source, lines, now) if line.id not in pairs]
         free = {line.id: [each for each in found[line.id] if (each.id, line.list_name) not in taken] for line in left}
         pairs |= joining.but_for_amount([_shown(line) for line in left], free)
+        changed: set[date] = set()
         for line_id, event_id in sorted(pairs.items()):
-            bank_lines.join(connection, line_id, lists[line_id], event_id)
+            changed |= bank_lines.join(connection, line_id, lists[line_id], event_id)
         if pairs:
             recoveries.drop_expected(connection, sorted(pairs))
-        return pairs
+        return pairs, changed
 
     def _ripe(
         self, connection: Connection, source: SourceRecord, lines: Sequence[LineRecord], now: datetime
     ) -> list[LineRecord]:
         """Return the lines whose callbacks are not on their way any more, by the bank's own time."""
-        days = banks.named(source.bank).days(source.options)
-        old = [line for line in lines if _is_old(line, days, now - self._age, now)]
+        business = banks.named(source.bank).days(source.options)
+        old = [line for line in lines if _is_old(line, business, now - self._age, now)]
         # What is known by its reference alone can't be found among events that are not indexed.
         is_indexed = search_index.older_left(connection) == 0
         return [line for line in old if is_indexed or line.payment_id is not None or line.reference is None]
@@ -155,18 +157,21 @@ class Recoverer:
         with self._database.write() as connection:
             sweeps.lock(connection, source.id, now)
             lines = [line for line in recoveries.lock_expected(connection, line_ids) if line.event_id is None]
-            pairs = self._paired(connection, source, lines, now)
-            made = recovered_events.make(connection, [line for line in lines if line.id not in pairs], now)
-        return Joined(len(pairs), len(made))
+            pairs, changed = self._paired(connection, source, lines, now)
+            left = [line for line in lines if line.id not in pairs]
+            changed |= recovered_events.make(connection, left, now)
+            # A day that is closed already gets another version.
+            days.make_due(connection, source.id, sorted(changed), now)
+        return Joined(len(pairs), len(left))
 
 
-def _is_old(line: LineRecord, days: BusinessDays, before: datetime, now: datetime) -> bool:
+def _is_old(line: LineRecord, business: BusinessDays, before: datetime, now: datetime) -> bool:
     """Tell whether a line is from before a time.
 
     The beginning of a business day says no more than the day: then it counts when the line was first seen. What is
     written down as seen in the future was so by a clock that was wrong.
     """
-    if line.at is None or days.window(days.day_of(line.at)).begin == line.at:
+    if line.at is None or business.window(business.day_of(line.at)).begin == line.at:
         return line.seen_at <= before or line.seen_at > now + SKEW
     return line.at <= before
 

@@ -13,22 +13,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from sqlalchemy import Connection
+
 from receiver.bank_client.session import SHARE, BankSession, BudgetSpent, rate_limit
 from receiver.banks.abilities import Listed, ListPage, ListsPayments
-from receiver.banks.business_days import Window
+from receiver.banks.business_days import OPTION, Window
 from receiver.banks.errors import AnswerUnreadable, BankError, Forbidden, RateLimited, ServerFailed, Unreachable
 from receiver.banks.http import HttpClient
 from receiver.model import NotPossible
 from receiver.reconcile import list_lines
 from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
-from receiver.store import bank_lines, days, search_terms, sweeps
+from receiver.store import bank_lines, days, search_terms, sources, sweeps
 from receiver.store.bank_lines import NewLine
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost
+from receiver.store.sweeps import Claimed, LeaseLost, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -163,8 +165,7 @@ class Sweeper:
         with self._database.write() as connection:
             pause = cadence(self._runtime, self._source, sweeps.number(connection, self._source.id))
             next_at = self._clock() + (pause if error is None else min(pause, AFTER_ERROR))
-            read_at = began if error is None else None
-            sweeps.settle(connection, claimed, next_at=next_at, error=error, read_at=read_at)
+            sweeps.settle(connection, claimed, next_at, Outcome(error, began if error is None else None))
 
     def read_names(self, claimed: Claimed) -> Iterator[Progress]:
         """Have it known which lists there are.
@@ -208,23 +209,31 @@ class Sweeper:
     def read(self, claimed: Claimed, span: Window, most: timedelta) -> Iterator[Progress]:
         """Read a list from the beginning of a span to its end, in windows that last for `most`; the future is the last.
 
+        Each window counts as read together with those before it, so that a span which begins before the watermark's
+        other end counts whole once it has come there. What fails ends the span.
+
         Raises:
             BankError
             LeaseLost
             StoreUnavailable
         """
         before = Progress(claimed.list_name)
-        begin = span.begin
+        begin = since = span.begin
         while begin < span.end:
             # Nothing is to be read often of what has not happened.
             end = span.end if begin >= self._clock() else min(begin + most, span.end)
-            for progress in self._read_window(claimed, Window(begin, end), before):
-                before = progress
-                yield progress
+            before, began = yield from self._read_window(claimed, Window(begin, end), since, before)
+            # One that was not over yet when it was asked for has a gap at its end, however late the next one is read.
+            since = since if end <= began else end
             begin = end
 
-    def _read_window(self, claimed: Claimed, window: Window, before: Progress) -> Iterator[Progress]:
-        """Read a window until it is known what is in it, and store that."""
+    def _read_window(
+        self, claimed: Claimed, window: Window, since: datetime, before: Progress
+    ) -> Generator[Progress, None, tuple[Progress, datetime]]:
+        """Read a window until it is known what is in it, and store that; return how far all has come, and as of when.
+
+        All from `since` to its beginning was read whole under the same lease.
+        """
         pages = before.pages
         counts: Counts | None = None
         for _ in range(READINGS_MAX):
@@ -241,8 +250,10 @@ class Sweeper:
         if number > 1 and counts is not None:
             # What was on two pages at once because it had moved was so in one of the readings alone.
             lines = list_lines.no_more_than(lines, counts)
-        new = self._store(claimed, window, lines, began)
-        yield Progress(claimed.list_name, pages, before.lines + len(lines), before.new + new)
+        new = self._store(claimed, window, lines, Window(since, min(window.end, began)))
+        done = Progress(claimed.list_name, pages, before.lines + len(lines), before.new + new)
+        yield done
+        return done, began
 
     def _read_once(self, claimed: Claimed, window: Window) -> Generator[Progress, None, tuple[list[NewLine], int]]:
         """Read all pages of a window once; each page is taken whole."""
@@ -297,8 +308,8 @@ class Sweeper:
                     raise
                 yield Progress(claimed.list_name)
 
-    def _store(self, claimed: Claimed, window: Window, lines: Sequence[NewLine], began: datetime) -> int:
-        """Store all lines of a window; the watermark moves with the last of them. Return how many are new."""
+    def _store(self, claimed: Claimed, window: Window, lines: Sequence[NewLine], read: Window) -> int:
+        """Store all lines of a window; what is `read` by that counts with the last of them. Return how many are new."""
         new = 0
         parts = bank_lines.in_groups(lines)
         for part in parts:
@@ -306,18 +317,23 @@ class Sweeper:
             with self._database.write() as connection:
                 # Before any line: what joins lines to events locks them in another order.
                 sweeps.lock(connection, self._source.id, now)
+                self._check_calendar(connection)
                 span = (window.begin, window.end)
                 written = bank_lines.write(connection, self._source.id, part, span, now)
-                if written:
-                    # A day that is closed already gets another version.
-                    of_days = [line.day for group in part.values() for line in group]
-                    days.make_due(connection, self._source.id, of_days, now)
-                new += written
+                # A day that is closed already gets another version.
+                days.make_due(connection, self._source.id, sorted(written.days), now)
+                new += written.new
                 if part is parts[-1]:
-                    sweeps.advance(connection, claimed, window.begin, min(window.end, began), now)
+                    sweeps.advance(connection, claimed, read.begin, read.end, now)
                 else:
                     sweeps.renew(connection, claimed, now + self._lease)
         return new
+
+    def _check_calendar(self, connection: Connection) -> None:
+        """Store nothing by the days of a calendar that was replaced meanwhile: the lines that are there were moved."""
+        found = sources.find(connection, self._source.name)
+        if found is not None and found.options.get(OPTION) != self._source.options.get(OPTION):
+            raise LeaseLost(f"the business days of {self._source.name} were changed; it is read once more")
 
 
 def _counted(

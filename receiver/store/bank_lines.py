@@ -109,24 +109,35 @@ def in_groups(lines: Iterable[NewLine]) -> list[dict[str, list[NewLine]]]:
     return parts
 
 
+class Written(NamedTuple):
+    """What came of writing lines down."""
+
+    new: int
+    """How many were not known before."""
+    days: set[date]
+    """On which a line is new, says something else, or was until now."""
+
+
 def write(
     connection: Connection,
     source_id: int,
     groups: Mapping[str, Sequence[NewLine]],
     window: tuple[datetime, datetime],
     now: datetime,
-) -> int:
-    """Write down all lines of a base that a reading of a window found, in the caller's transaction; count the new ones.
+) -> Written:
+    """Write down all lines of a base that a reading of a window found, in the caller's transaction.
 
     What was there before says afterwards what the bank says now.
     """
     stored = _stored(connection, source_id, {base: len(lines) for base, lines in groups.items()})
     rows = []
+    days: set[date] = set()
     for base, lines in groups.items():
         known = stored[base]
-        new = _known_before(connection, known, lines, window)
+        new = _known_before(connection, known, lines, window, days)
+        days |= {line.day for line in new}
         rows += [(_identity(base, number), source_id, *line, now) for number, line in enumerate(new, len(known) + 1)]
-    return len(_insert(connection, rows))
+    return Written(len(_insert(connection, rows)), days)
 
 
 def _identity(base: str, number: int) -> str:
@@ -173,18 +184,25 @@ So lines of one base and one time, such as those of a day of which no more is kn
 
 
 def _known_before(
-    connection: Connection, known: Sequence[_Stored], lines: Sequence[NewLine], window: tuple[datetime, datetime]
+    connection: Connection,
+    known: Sequence[_Stored],
+    lines: Sequence[NewLine],
+    window: tuple[datetime, datetime],
+    days: set[date],
 ) -> list[NewLine]:
-    """Have the stored lines say what was read of them now, and return the lines that are new."""
+    """Have the stored lines say what was read of them now, and return the lines that are new.
+
+    The days on which one says something else are added to `days`.
+    """
     rows = list(known)
     left = sorted(lines, key=lambda line: (line.at is None, line.at or window[0]))
     for same in _PASSES:
-        rows, left = _matched(connection, rows, left, same)
-    return _moved(connection, rows, left, window)
+        rows, left = _matched(connection, rows, left, same, days)
+    return _moved(connection, rows, left, window, days)
 
 
 def _matched(
-    connection: Connection, rows: Sequence[_Stored], lines: Sequence[NewLine], same: _Same
+    connection: Connection, rows: Sequence[_Stored], lines: Sequence[NewLine], same: _Same, days: set[date]
 ) -> tuple[list[_Stored], list[NewLine]]:
     """Match what is the same, each row with the first line that is left, and return what has found none."""
     if not rows or not lines:
@@ -196,14 +214,18 @@ def _matched(
     for row in rows:
         if fitting := places.get(same(row)):
             taken.add(place := fitting.popleft())
-            _update(connection, row, lines[place])
+            days |= _update(connection, row, lines[place])
         else:
             rows_left.append(row)
     return rows_left, [line for place, line in enumerate(lines) if place not in taken]
 
 
 def _moved(
-    connection: Connection, rows: Sequence[_Stored], lines: list[NewLine], window: tuple[datetime, datetime]
+    connection: Connection,
+    rows: Sequence[_Stored],
+    lines: list[NewLine],
+    window: tuple[datetime, datetime],
+    days: set[date],
 ) -> list[NewLine]:
     """Match lines with stored ones whose time is another one by now, and return those that are new.
 
@@ -211,7 +233,7 @@ def _moved(
     """
     if not lines:
         return lines
-    days, made = {line.day for line in lines}, {_made(line) for line in lines} - {None}
+    read, made = {line.day for line in lines}, {_made(line) for line in lines} - {None}
     are_timed = all(line.at is not None for line in lines)
     left = [
         row
@@ -220,7 +242,7 @@ def _moved(
         if row.at is None
         or not are_timed
         or window[0] <= row.at < window[1]
-        or (row.day in days and (not lines[0].is_nameless or _made(row) in made))
+        or (row.day in read and (not lines[0].is_nameless or _made(row) in made))
     ]
     for is_said_alike in (True, False):
         for row in list(left):
@@ -229,7 +251,7 @@ def _moved(
             if found is not None:
                 left.remove(row)
                 lines.remove(found)
-                _update(connection, row, found)
+                days |= _update(connection, row, found)
     return lines
 
 
@@ -254,12 +276,16 @@ def _made(line: NewLine | _Stored) -> Hashable:
     return made if isinstance(made, str) else None
 
 
-def _update(connection: Connection, row: _Stored, line: NewLine) -> None:
+def _update(connection: Connection, row: _Stored, line: NewLine) -> set[date]:
+    """Have a stored line say what was read of it now, and return the days on which that makes a difference."""
     changed = {name: getattr(line, name) for name in _CHANGING if getattr(line, name) != getattr(row, name)}
-    if changed:
-        if "at" in changed and line.at is not None:
-            changed["day"] = line.day
-        connection.execute(update(_lines).where(_lines.c.id == row.id).values(**changed))
+    if not changed:
+        return set()
+    if "at" in changed and line.at is not None:
+        changed["day"] = line.day
+    connection.execute(update(_lines).where(_lines.c.id == row.id).values(**changed))
+    # Days tell nothing of what else the bank says of a line.
+    return set() if changed.keys() == {"detail"} else {row.day, changed.get("day", row.day)}
 
 
 class LineRecord(NamedTuple):
@@ -320,11 +346,26 @@ def by_ids(connection: Connection, line_ids: Sequence[int]) -> list[LineRecord]:
     return fetch_all(connection, LineRecord, query.order_by(_lines.c.id))
 
 
-def join(connection: Connection, line_id: int, list_name: str, event_id: str) -> None:
-    """Write down which event tells what a line does; one of the same list that had it, as the nearest, loses it."""
+def join(connection: Connection, line_id: int, list_name: str, event_id: str) -> set[date]:
+    """Write down which event tells what a line does; one of the same list that had it, as the nearest, loses it.
+
+    Return the days of these lines.
+    """
     having = (_lines.c.event_id == event_id, _lines.c.list_name == list_name)
-    connection.execute(update(_lines).where(*having).values(event_id=None))
-    connection.execute(update(_lines).where(_lines.c.id == line_id).values(event_id=event_id))
+    lost = update(_lines).where(*having).values(event_id=None)
+    joined = update(_lines).where(_lines.c.id == line_id).values(event_id=event_id)
+    return {day for change in (lost, joined) for day in connection.execute(change.returning(_lines.c.day)).scalars()}
+
+
+def days_of(connection: Connection, source_id: int) -> list[date]:
+    """Return the days that a source's lines belong to, the earliest first."""
+    query = select(_lines.c.day).where(_lines.c.source_id == source_id).distinct().order_by(_lines.c.day)
+    return list(connection.execute(query).scalars())
+
+
+def move(connection: Connection, line_ids: Sequence[int], day: date) -> None:
+    """Have lines belong to another day."""
+    connection.execute(update(_lines).where(pagination.among(connection, _lines.c.id, line_ids)).values(day=day))
 
 
 def amounts_of(connection: Connection, event_ids: Sequence[str]) -> dict[tuple[str, str], str | None]:

@@ -6,7 +6,7 @@ All that follows from one is written with it: its entry in the feed, the questio
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -34,21 +34,22 @@ _insert_events = BulkInsert(
 ).run
 
 
-def make(connection: Connection, lines: Sequence[LineRecord], now: datetime) -> list[str]:
-    """Make an event of each of these lines, in the caller's transaction, which holds them locked; return their ids.
+def make(connection: Connection, lines: Sequence[LineRecord], now: datetime) -> set[date]:
+    """Make an event of each of these lines, in the caller's transaction, which holds them locked; return their days.
 
     Nothing proves it. The feed gets one entry for each, what it is about becomes due to be asked about, and a person is
     to look at it.
     """
     made = [(_event_of(line, now), line) for line in lines]
     _insert_events(connection, [_row(event, line, now) for event, line in made])
+    days: set[date] = set()
     for event, line in made:
-        bank_lines.join(connection, line.id, line.list_name, event.id)
+        days |= bank_lines.join(connection, line.id, line.list_name, event.id)
     outbox.append_all(connection, [_entry(event, line, now) for event, line in made])
     claims.make_due(connection, [_claim(event, line, now) for event, line in made if event.kind != SubjectKind.NONE])
     exceptions.open_all(connection, [_opened(event, line) for event, line in made], now)
     recoveries.await_callbacks(connection, {line.id: event.id for event, line in made})
-    return [event.id for event, _ in made]
+    return days
 
 
 def _event_of(line: LineRecord, now: datetime) -> NewEvent:

@@ -233,17 +233,26 @@ def _joined(
     return min(since, begin), max(until, end)
 
 
-def settle(
-    connection: Connection, claimed: Claimed, *, next_at: datetime, error: str | None, read_at: datetime | None
-) -> None:
-    """End the lease of a list, and say when it is read next; `read_at` is when a reading began that was whole.
+class Outcome(NamedTuple):
+    """How a reading of a list went that has come to an end of its own."""
+
+    error: str | None
+    """Why it could not be read."""
+    read_at: datetime | None
+    """When the reading began, where it was whole."""
+
+
+def settle(connection: Connection, claimed: Claimed, next_at: datetime, outcome: Outcome | None) -> None:
+    """End the lease of a list, and say when it is read next; without an outcome all else is said of it as before.
 
     Raises:
         LeaseLost
     """
-    values: dict[str, object] = {"lease": None, "leased_until": None, "next_at": next_at, "error": error}
-    if read_at is not None:
-        values["last_read_at"] = read_at
+    values: dict[str, object] = {"lease": None, "leased_until": None, "next_at": next_at}
+    if outcome is not None:
+        values["error"] = outcome.error
+        if outcome.read_at is not None:
+            values["last_read_at"] = outcome.read_at
     _change(connection, claimed, values)
 
 

@@ -1,6 +1,7 @@
 """Many payments of one account, asked for by one question."""
 
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 from bank import deposit
@@ -8,7 +9,7 @@ from conftest import StandingClock
 from reconcile.conftest import book, tell
 from sqlalchemy import func, select
 
-from receiver.banks.protocol import Answer
+from receiver.banks.protocol import Answer, Money
 from receiver.projection.projector import catch_up
 from receiver.reconcile.bulk import BulkChecks, Reading
 from receiver.reconcile.checks import Reconciler
@@ -164,4 +165,9 @@ def test_an_id_with_several_answers_has_none() -> None:
     done, gone = Answer("Completed", "completed"), Answer("Reversed", "reversed")
     reading.add([("FT1", done), ("FT2", done), ("FT1", done)])
     reading.add([("FT2", gone), ("FT2", done)])
-    assert reading.answers == {"FT1": done, "FT2": None}
+    # A fee has the id of its payment; however many zeros stand behind the point.
+    fee, whole, same = (
+        Answer("Completed", "completed", amounts=[Money(Decimal(each), "USD")]) for each in ("5", "7", "7.00")
+    )
+    reading.add([("FT3", fee), ("FT3", whole), ("FT3", fee), ("FT4", whole), ("FT4", same)])
+    assert reading.answers == {"FT1": done, "FT2": None, "FT3": None, "FT4": whole}

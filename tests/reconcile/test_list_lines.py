@@ -70,7 +70,7 @@ def read(
     new, now = 0, now or end
     for part in bank_lines.in_groups([stored(line, now, begin) for line in lines]):
         with parts.database.write() as connection:
-            new += bank_lines.write(connection, source.id, part, (begin, end), now)
+            new += bank_lines.write(connection, source.id, part, (begin, end), now).new
     return new
 
 

@@ -6,13 +6,21 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from bank import deposit
 from conftest import KEY, StandingClock, add_source
-from listing import Entry, ListingBank, listing_bank, teach
+from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
 from reconcile.conftest import tell
 
 from receiver.admin import day_verification, days, sweeps
-from receiver.model import DayState
+from receiver.admin.source_changes import NewSettings, change
+from receiver.banks.business_days import Window
+from receiver.model import DayState, NotPossible
+from receiver.reconcile import days as closing
+from receiver.reconcile.recovery import Recoverer
+from receiver.reconcile.sweep import Sweeper
 from receiver.runtime import Runtime
 from receiver.settings import Settings
+from receiver.store import days as versions
+from receiver.store import sweeps as marks
+from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
 
 DAY = date(2026, 3, 5)
@@ -95,3 +103,180 @@ def test_an_account_that_is_new_just_after_midnight_leaves_no_day_open(
     closed = {day: days.find(parts, "bcb", day).state for day in (date(2026, 3, 6), date(2026, 3, 7))}
     assert closed == dict.fromkeys(closed, DayState.CLOSED)
     assert numbers(days.find(parts, "bcb", date(2026, 3, 7))) == {"recovered": 1}
+
+
+def marked(parts: Runtime) -> tuple[datetime | None, datetime | None]:
+    """Between which times every list was read whole."""
+    with parts.database.read() as connection:
+        return marks.covered_from(connection, 1), marks.covered(connection, 1)
+
+
+def test_the_days_before_a_source_was_added_can_be_closed_once_a_span_of_them_was_read_to_its_end(
+    parts: Runtime, bank: ListingBank, clock: StandingClock
+) -> None:
+    added = clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    add_source(parts, base_url=bank.server.url)
+    bank.add(Entry("FT1", added - timedelta(days=14)))
+    clock.forward(3600)
+    Worker(parts).run_once()
+    assert marked(parts) == (added, clock())
+    first = DAY - timedelta(days=14)
+    span = sweeps.span(parts, "bcb", first, None)
+
+    def forbid(asked: int) -> None:
+        bank.status = 403 if asked >= 7 else 200
+
+    # Eight windows are read, and the ninth is not: none counts, since a gap is behind them.
+    bank.pages.clear()
+    bank.between = forbid
+    with pytest.raises(NotPossible, match="permission missing"):
+        run(parts, span)
+    assert len(bank.pages) > 8
+    assert marked(parts) == (added, clock())
+    bank.between = lambda _: None
+    bank.status = 200
+    run(parts, span)
+    assert marked(parts) == (span.begin, clock())
+    for day in (first, DAY - timedelta(days=1)):
+        assert days.close(parts, "cli:ann", "bcb", day)[1]
+    assert numbers(days.find(parts, "bcb", first)) == {"recovered": 1}
+
+
+def run(parts: Runtime, span: Window) -> None:
+    sweeps.run(parts, "cli:ann", "bcb", span, lambda _: None)
+
+
+def test_what_was_not_over_when_it_was_asked_for_is_not_covered_by_what_is_read_behind_it(
+    parts: Runtime, bank: ListingBank, clock: StandingClock
+) -> None:
+    began = clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    add_source(parts, base_url=bank.server.url)
+    begin = began - timedelta(hours=36)
+
+    def pass_a_day(asked: int) -> None:
+        """The second of three windows ends half a day from now, which passes while it is read."""
+        if asked == 1:
+            clock.forward(86400)
+
+    bank.between = pass_a_day
+    run(parts, Window(begin, began + timedelta(days=3)))
+    assert len(bank.pages) == 4
+    assert marked(parts) == (begin, began)
+
+
+@pytest.mark.parametrize("ended_by", ["a pause", "Ctrl-C"])
+def test_a_reading_that_is_ended_early_says_nothing_of_the_list(
+    parts: Runtime, bank: ListingBank, clock: StandingClock, ended_by: str
+) -> None:
+    add_source(parts, base_url=bank.server.url)
+    clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    span = sweeps.span(parts, "bcb", DAY, None)
+    run(parts, span)
+    before = clock()
+    clock.forward(3600)
+    bank.status = 403
+    with pytest.raises(NotPossible, match="permission missing"):
+        run(parts, span)
+    bank.status = 429 if ended_by == "a pause" else 200
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    watch, ends = (lambda _: None, NotPossible) if ended_by == "a pause" else (interrupt, KeyboardInterrupt)
+    with pytest.raises(ends):
+        sweeps.run(parts, "cli:ann", "bcb", span, watch)
+    ((names, _),) = [found.lists for found in sweeps.status(parts)]
+    assert (names.last_read_at, names.leased_until) == (before, None)
+    assert names.error is not None
+    assert names.error.startswith("permission missing: ")
+    clock.forward(3600)
+    bank.status = 200
+    run(parts, span)
+    ((names, _),) = [found.lists for found in sweeps.status(parts)]
+    assert (names.last_read_at, names.error) == (clock(), None)
+
+
+@pytest.fixture
+def old_days(parts: Runtime, bank: ListingBank, clock: StandingClock) -> SourceRecord:
+    """The source, two days of which were closed so long ago that nobody looks at them; a payment is on the first."""
+    clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    source = add_source(parts, base_url=bank.server.url)
+    bank.add(Entry("FT1", clock()))
+    clock.forward(60 * 86400)
+    run(parts, two_days(parts))
+    for day in (DAY, DAY + timedelta(days=1)):
+        closing.close(parts, source, day)
+    assert look(parts, source) == {}
+    return source
+
+
+def two_days(parts: Runtime) -> Window:
+    return sweeps.span(parts, "bcb", DAY, DAY + timedelta(days=2))
+
+
+def look(parts: Runtime, source: SourceRecord) -> dict[date, dict[str, int]]:
+    """Look at the closed days that are due; return what is on them."""
+    found: dict[date, dict[str, int]] = {}
+    while True:
+        with parts.database.read() as connection:
+            day = versions.due(connection, source.id, parts.clock())
+        if day is None:
+            return found
+        closing.close(parts, source, day)
+        found[day] = numbers(days.find(parts, source.name, day))
+
+
+def test_a_line_that_is_on_another_day_by_now_has_both_looked_at_however_old(
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord
+) -> None:
+    at = old_days.created_at
+    window = Window(at, at + timedelta(days=1))
+    bank.lists[ACCOUNT] = [Entry("FT1", at + timedelta(hours=20))]
+    run(parts, window)
+    assert look(parts, old_days) == {DAY: {}, DAY + timedelta(days=1): {"recovered": 1}}
+    run(parts, window)
+    assert look(parts, old_days) == {}, "nothing has changed"
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_line_that_gets_its_event_once_its_day_was_closed_has_that_looked_at_however_old(
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord, clock: StandingClock, is_told: bool
+) -> None:
+    bank.add(Entry("FT2", old_days.created_at))
+    until = clock() + timedelta(minutes=5)
+    with parts.database.write() as connection:
+        claimed = marks.claim(connection, old_days.id, ACCOUNT, now=clock(), until=until, lease="l")
+    assert claimed is not None
+    assert list(Sweeper(parts, old_days).read(claimed, two_days(parts), timedelta(days=2)))
+    # The worker closes the day between what has stored the line and what joins it.
+    assert look(parts, old_days) == {DAY: {"recovered": 1, "bank_alone": 1}}
+    if is_told:
+        tell(parts, deposit(transactionId="FT2"))
+    Recoverer(parts).run(old_days)
+    expected = {"recovered": 1, "not_final": 1} if is_told else {"recovered": 2}
+    assert look(parts, old_days) == {DAY: expected}
+
+
+def test_lines_are_on_the_days_of_a_calendar_that_was_changed_unless_theirs_is_closed(
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord
+) -> None:
+    """The Thursday and the Friday are closed, with its evening; the Sunday and the evening of Monday are not."""
+    sunday = datetime(2026, 3, 8, 12, tzinfo=UTC)
+    bank.add(*(Entry(f"FT{number}", sunday + timedelta(hours=each)) for number, each in ((2, -40), (3, 0), (4, 32))))
+    span = sweeps.span(parts, "bcb", DAY, date(2026, 3, 11))
+    run(parts, span)
+    assert look(parts, old_days) == {date(2026, 3, 6): {"recovered": 1}}
+
+    def change_meanwhile(_: int) -> None:
+        bank.between = lambda _: None
+        change(parts, "cli:ann", "bcb", NewSettings({"business_days": "mon-fri,19:00,UTC"}))
+
+    # What is read by the former calendar meanwhile is not stored by it.
+    bank.add(Entry("FT5", sunday + timedelta(minutes=1)))
+    bank.between = change_meanwhile
+    with pytest.raises(NotPossible, match="business days of bcb were changed"):
+        run(parts, span)
+    run(parts, span)
+    for day, expected in ((date(2026, 3, 6), 1), (date(2026, 3, 9), 2), (date(2026, 3, 10), 1)):
+        days.close(parts, "cli:ann", "bcb", day)
+        assert numbers(days.find(parts, "bcb", day)) == {"recovered": expected}, day

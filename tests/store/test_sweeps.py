@@ -12,7 +12,7 @@ from receiver.runtime import Runtime
 from receiver.store import events, schema, sweeps
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost
+from receiver.store.sweeps import Claimed, LeaseLost, Outcome
 
 MINUTES = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -50,10 +50,10 @@ def test_each_list_is_one_workers_until_its_lease_ends(
     with parts.database.write() as connection, pytest.raises(LeaseLost):
         sweeps.advance(connection, before, now - HOUR, now, now)
     with parts.database.write() as connection, pytest.raises(LeaseLost):
-        sweeps.settle(connection, before, next_at=now, error=None, read_at=now)
+        sweeps.settle(connection, before, now, Outcome(None, now))
     with parts.database.write() as connection:
         sweeps.advance(connection, first, now - HOUR, now, now)
-        sweeps.settle(connection, first, next_at=now + HOUR, error=None, read_at=now)
+        sweeps.settle(connection, first, now + HOUR, Outcome(None, now))
         assert [each.covered_until for each in sweeps.of_source(connection, source.id)] == [None, now, None]
 
 
@@ -108,7 +108,7 @@ def test_a_clock_that_was_ahead_holds_nothing_up(parts: Runtime, source: SourceR
     now = clock()
     with parts.database.write() as connection:
         sweeps.advance(connection, found, now - 2 * HOUR, now, now)
-        sweeps.settle(connection, found, next_at=now + timedelta(days=60), error=None, read_at=now)
+        sweeps.settle(connection, found, now + timedelta(days=60), Outcome(None, now))
         assert sweeps.is_due(connection, source.id, now, HOUR)
         sweeps.bring_forward(connection, source.id, now, HOUR)
         (row,) = (each for each in sweeps.of_source(connection, source.id) if each.list_name == "a")
