@@ -1,6 +1,7 @@
 """`GET /api/v1/events/<event_id>/payload`: one notification alone, decrypted."""
 
 import json
+from base64 import b64encode
 
 import pytest
 from admin.looking import noted
@@ -11,6 +12,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 from web.reading import Headers, assert_problem, get, send
 
+from receiver.admin import secrets, source_changes
+from receiver.admin.source_changes import NewSettings
 from receiver.runtime import Runtime
 from receiver.store.tables import Delivery, SigningSecret, table_of
 
@@ -51,6 +54,17 @@ def test_a_key_that_has_ended_still_opens_what_came_with_it(
     with parts.database.write() as connection:
         connection.execute(update(table_of(SigningSecret)).values(expires_at=clock()))
     clock.forward(1)
+    assert get(client, path(told[0]), token).status_code == 200
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_what_came_stays_readable_once_the_source_s_encoding_is_another(
+    client: FlaskClient, token: Headers, told: list[str], parts: Runtime, renewed: bool
+) -> None:
+    """The key of 32 characters makes one in either encoding."""
+    source_changes.change(parts, "cli:test", "bc", NewSettings(options={"encoding": "base64"}))
+    if renewed:
+        secrets.put(parts, "cli:test", "bc", b64encode(bytes(range(32))).decode())
     assert get(client, path(told[0]), token).status_code == 200
 
 
