@@ -11,9 +11,11 @@ from encrypting_bank import EncryptingBank, notification
 from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 from web.reading import Headers, assert_problem, get, send
+from web.rows import no_statement_from_native_threads
 
 from receiver.admin import secrets, source_changes
 from receiver.admin.source_changes import NewSettings
+from receiver.inbox.inbox import LARGE_BYTES
 from receiver.runtime import Runtime
 from receiver.store.tables import Delivery, SigningSecret, table_of
 
@@ -66,6 +68,19 @@ def test_what_came_stays_readable_once_the_source_s_encoding_is_another(
     if renewed:
         secrets.put(parts, "cli:test", "bc", b64encode(bytes(range(32))).decode())
     assert get(client, path(told[0]), token).status_code == 200
+
+
+def test_a_large_one_is_opened_in_a_native_thread_and_noted_in_none(
+    client: FlaskClient, token: Headers, parts: Runtime
+) -> None:
+    """A native thread may wait for no lock that belongs to the thread of the requests."""
+    add_encrypting_source(parts)
+    signed = EncryptingBank().sign([notification(event_id=f"e{number}") for number in range(400)])
+    assert len(signed.body) > LARGE_BYTES
+    first = client.post(signed.path, data=signed.body, headers=signed.headers).get_json()["events"][0]
+    with no_statement_from_native_threads(parts):
+        assert get(client, path(first), token).status_code == 200
+    assert [what for _, what, _ in noted(parts)] == ["payload.read"]
 
 
 def test_it_is_gone_with_its_key(client: FlaskClient, token: Headers, told: list[str], parts: Runtime) -> None:
