@@ -12,6 +12,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, events, holds, signing_secrets, sources
 from receiver.store.database import retried
 from receiver.store.events import EventRecord
+from receiver.store.thread_pool import run_in_thread
 
 REASON_CHARACTERS_MAX = 500
 
@@ -140,7 +141,7 @@ def _opened_or_none(runtime: Runtime, event: EventRecord, delivery_id: str) -> s
 
 
 def _opened(runtime: Runtime, event: EventRecord, delivery_id: str) -> str:
-    """Return the notification of an event that a delivery holds.
+    """Return the notification of an event that a delivery holds; a large one lets others go on meanwhile.
 
     Raises:
         Gone
@@ -154,7 +155,8 @@ def _opened(runtime: Runtime, event: EventRecord, delivery_id: str) -> str:
     if row is None or row.body is None:
         raise _gone(event)
     secrets = [(str(secret.version), secret.text) for secret in opened]
-    return payloads.payload(source, secrets, row, bytes(row.body), identity)
+    # That alone: what reads and writes the database waits for locks, which no native thread may.
+    return run_in_thread(payloads.payload, source, secrets, row, bytes(row.body), identity)
 
 
 @retried

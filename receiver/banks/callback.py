@@ -1,16 +1,19 @@
 """A callback as banks' packages see it: what came, what is known of its source, what proves it, what it claims."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from receiver.signing import addresses, concatenation
 from receiver.signing.errors import Refusal
 from receiver.signing.hmac_sha256 import Key, SecretEncoding, key
+
+Made = TypeVar("Made")
 
 LEAVES_OPEN = {
     "signature": "whoever has the secret (with a public key nobody but the sender); what is signed is not hidden",
@@ -111,19 +114,27 @@ class Profile:
             Refusal: `secret_not_set` where there are no secrets; `secret_malformed` where none is in this encoding.
         """
         if encoding not in self._hmac_keys:
-            self._hmac_keys[encoding] = self._make_keys(encoding)
+            self._hmac_keys[encoding] = self.keys("signing secret", partial(key, encoding=encoding))
         return self._hmac_keys[encoding]
 
-    def _make_keys(self, encoding: SecretEncoding) -> list[Key]:
-        keys: list[Key] = []
-        malformed: Refusal | None = None
-        for key_id, text in self.named_secrets("signing secret"):
-            try:
-                keys.append(key(key_id, text, encoding))
-            except Refusal as refusal:
-                malformed = refusal
-        if malformed is not None and not keys:
-            raise malformed
+    def keys(self, what: str, *makers: Callable[[str, str], Made]) -> list[Made]:
+        """Return the keys that `makers` make of ids and texts; a secret that makes none must not stop those that do.
+
+        `what` is the bank's word for a secret. All keys of the first maker come before those of the next.
+
+        Raises:
+            Refusal: `secret_not_set` where there are no secrets; that of the newest where none makes a key.
+        """
+        keys: list[Made] = []
+        malformed: list[Refusal] = []
+        for make in makers:
+            for key_id, text in self.named_secrets(what):
+                try:
+                    keys.append(make(key_id, text))
+                except Refusal as refusal:
+                    malformed.append(refusal)
+        if malformed and not keys:
+            raise malformed[0]
         return keys
 
     def allows(self, peer: str) -> bool:

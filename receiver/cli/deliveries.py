@@ -158,4 +158,6 @@ def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> 
     waiting, rejected = f", {late} late" if late else "", done.verified - accepted - late
     click.echo(f"Verified {done.verified} again: {accepted} accepted{waiting}, {rejected} rejected.")
     if done.cut:
-        click.echo(f"Of {len(done.cut)} the body was not kept whole, so nothing can be proven of them any more.")
+        click.echo(
+            f"Of {len(done.cut)} body, headers or path were not kept whole, so nothing can be proven of them any more."
+        )

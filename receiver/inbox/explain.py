@@ -122,6 +122,8 @@ def _with_remedy(
     """Say what would put it right, as far as that can be known: by the options that were tried out."""
     if trial is None:
         nothing = "no known secret or key, in any encoding, over any path that was tried, made this signature"
+        if row.has_cut_path or row.has_cut_headers:
+            nothing = "of its path or headers only a part was kept, so whether it was signed rightly can't be told"
         is_said = found.fits or any(" came in " in remark or "no known token" in remark for remark in found.remarks)
         return found if is_said else replace(found, remarks=[*found.remarks, nothing])
     remarks = [*found.remarks, *(f"it takes {name}={value}" for name, value in trial.changes.items())]

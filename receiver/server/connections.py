@@ -8,8 +8,8 @@ from typing import Any
 
 import gevent
 import gevent.event
-from gunicorn.http.body import LengthReader
-from gunicorn.http.errors import UnsupportedTransferCoding
+from gunicorn.http.body import Body, ChunkedReader, LengthReader
+from gunicorn.http.errors import InvalidChunkSize, UnsupportedTransferCoding
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.unreader import SocketUnreader
@@ -23,6 +23,11 @@ READ_BYTES_MAX = 64 * 1024
 DRAINED_BYTES_MAX = 64 * 1024
 """What is read of a body that was not wanted, to use the connection on; where more is left it is closed."""
 
+CHUNKS_AT_ONCE = 32
+"""Chunks after which all others have their turn: each costs the same, however small it is."""
+
+CHUNKS_MAX, CHUNK_BYTES = 1000, 64
+"""How many chunks a body may come in, and how many of its bytes allow one more: no bank sends smaller ones."""
 
 PARTING_SECONDS = 1.0
 """How long a sender has to hang up once it is answered."""
@@ -139,6 +144,31 @@ class SocketReader(SocketUnreader):
         return read
 
 
+class Chunks(ChunkedReader):
+    """A body in chunks, of which one read from the socket may bring more than a thousand."""
+
+    def __init__(self, request: Any, unreader: Any) -> None:
+        super().__init__(request, unreader)
+        self._chunks = self._bytes = 0
+        self._since = turn()
+
+    def parse_chunk_size(self, unreader: Any, data: bytes | None = None) -> tuple[int, bytes | None]:
+        """Return how long the next chunk is, and what has come of it.
+
+        Raises:
+            InvalidChunkSize: the chunks are too many for what they hold, too.
+        """
+        if self._chunks >= CHUNKS_MAX + self._bytes // CHUNK_BYTES:
+            raise InvalidChunkSize(b"%d chunks with %d bytes" % (self._chunks, self._bytes))
+        self._chunks += 1
+        if self._chunks % CHUNKS_AT_ONCE == 0:
+            give_way(self._since)
+            self._since = turn()
+        size, rest = super().parse_chunk_size(unreader, data)
+        self._bytes += size
+        return size, rest
+
+
 class BoundedRequest(Request):
     """A request as it is taken here: its head within bounds, its body in no transfer coding but chunks."""
 
@@ -154,6 +184,8 @@ class BoundedRequest(Request):
             UnsupportedTransferCoding: gunicorn takes codings before `chunked`, and hands the body on as it comes.
         """
         super().set_body_reader()
+        if self.body is not None and isinstance(self.body.reader, ChunkedReader):
+            self.body = Body(Chunks(self, self.unreader))
         for name, value in self.headers:
             if name == "TRANSFER-ENCODING" and value.strip(" \t").lower() != "chunked":
                 raise UnsupportedTransferCoding(value)

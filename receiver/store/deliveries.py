@@ -19,14 +19,12 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 from receiver.model import Verdict
 from receiver.signing import addresses
 from receiver.store import pagination, sources
-from receiver.store.records import NewDelivery, columns_of, fetch_all, fetch_one, lowest_id
+from receiver.store.records import NewDelivery, columns_of, fetch_all, fetch_one, is_cut, lowest_id, shortened
 from receiver.store.tables import Delivery, Event, Source, table_of
 
 _deliveries, _events, _sources = (table_of(model) for model in (Delivery, Event, Source))
 
 DETAIL_CHARACTERS = 300
-HEADER_CHARACTERS = 500
-HEADERS_MAX = 40
 
 DROPPED_AT_ONCE = 10
 """More than one, so that what several writers at once, or a lowered setting, have left over is caught up with."""
@@ -61,6 +59,16 @@ class DeliveryRecord(NamedTuple):
     """Free of content codings; cut where rejected, none where the same bytes are stored with another delivery."""
     body_bytes: int
     body_sha256: str
+
+    @property
+    def has_cut_headers(self) -> bool:
+        """Whether of a header only the beginning was stored, or some were left out."""
+        return any(is_cut(name) or is_cut(value) for name, value in self.headers.items())
+
+    @property
+    def has_cut_path(self) -> bool:
+        """Whether of its path or channel only the beginning was stored."""
+        return is_cut(self.path) or is_cut(self.channel)
 
 
 def _all() -> Select[Any]:
@@ -170,15 +178,15 @@ def rejected_for(connection: Connection, source_id: int, reason: str, *, limit: 
 
 def is_rejected_for(connection: Connection, delivery: NewDelivery, reason: str) -> bool:
     """Tell whether the same delivery is stored as rejected for this reason: the sender tries on while it gets 503."""
+    short = shortened(delivery)
     query = select(_deliveries.c.headers).where(
         _deliveries.c.source_id == delivery.source_id,
         _is_rejected,
         _deliveries.c.reason == reason,
         _deliveries.c.body_sha256 == delivery.body_sha256,
-        _deliveries.c.path == delivery.path,
+        _deliveries.c.path == short.path,
     )
-    # What is too long was cut, so it never equals: then it is stored once more, which does no harm.
-    return any(headers == delivery.headers for headers in connection.execute(query).scalars())
+    return any(headers == short.headers for headers in connection.execute(query).scalars())
 
 
 def store_rejected(
@@ -192,13 +200,12 @@ def store_rejected(
     most: int,
     body_bytes: int,
 ) -> None:
-    """Store a rejected delivery, its body cut to `body_bytes`, and drop what is over `most` in its share.
+    """Store a rejected delivery, shortened, its body cut to `body_bytes`, and drop what is over `most` in its share.
 
     `likely` says that it looks like the bank's. A share may exceed `most` by some hundredths for a while.
     """
-    headers = list(delivery.headers.items())[:HEADERS_MAX]
     values = dict(
-        delivery._asdict(),
+        shortened(delivery)._asdict(),
         nonce=None,
         verdict=Verdict.REJECTED,
         reason=reason,
@@ -206,9 +213,6 @@ def store_rejected(
         proven=proven,
         likely=likely,
         network=addresses.network_of(delivery.peer),
-        path=delivery.path[:HEADER_CHARACTERS],
-        channel=delivery.channel[:HEADER_CHARACTERS] if delivery.channel is not None else None,
-        headers={name[:HEADER_CHARACTERS]: value[:HEADER_CHARACTERS] for name, value in headers},
         body=delivery.body[:body_bytes],
         body_bytes=len(delivery.body),
     )

@@ -39,6 +39,44 @@ class NewDelivery(NamedTuple):
     body_sha256: str
 
 
+HEADERS_MAX = 40
+VALUE_CHARACTERS = 4096
+"""The most that any bank's package takes of a header to prove a callback by; of a path or channel as much is stored."""
+
+HEADERS_CHARACTERS = 16 * 1024
+"""Of all headers of a rejected delivery together, names and values."""
+
+CUT = "…"
+"""Ends what was cut, and stands as a header for those left out. None that came holds it: they are read as Latin-1."""
+
+
+def shortened(delivery: NewDelivery) -> NewDelivery:
+    """Return a delivery with as much of its path, channel and headers as is stored of a rejected one.
+
+    Where all headers together are too long, the longest of them are cut, so that those of a signature stay whole.
+    """
+    most, headers = VALUE_CHARACTERS, dict(list(delivery.headers.items())[:HEADERS_MAX])
+    if len(delivery.headers) > HEADERS_MAX:
+        headers[CUT] = f"{len(delivery.headers) - HEADERS_MAX} more"
+    while True:
+        short = {_beginning(name, most): _beginning(value, most) for name, value in headers.items()}
+        if sum(len(name) + len(value) for name, value in short.items()) <= HEADERS_CHARACTERS:
+            break
+        most //= 2
+    path, channel = _beginning(delivery.path, VALUE_CHARACTERS), delivery.channel
+    channel = None if channel is None else _beginning(channel, VALUE_CHARACTERS)
+    return delivery._replace(path=path, channel=channel, headers=short)
+
+
+def _beginning(text: str, most: int) -> str:
+    return text if len(text) <= most else text[:most] + CUT
+
+
+def is_cut(text: str | None) -> bool:
+    """Tell whether of a path, a channel, a header's name or value only the beginning was stored."""
+    return text is not None and text.endswith(CUT)
+
+
 class NewEvent(NamedTuple):
     """One thing that a delivery tells; `kind`, `claimed_status` and `proof` are words of `receiver.model`."""
 

@@ -15,7 +15,8 @@ def run_in_thread(function: Callable[Given, Returned], *args: Given.args, **kwar
     """Call a function that blocks, and return or raise what it does.
 
     Under gevent all requests of a process share one thread, and each would wait for this call: so a native thread
-    makes it, and only the caller waits. Elsewhere the caller's own thread makes it.
+    makes it, and only the caller waits. Elsewhere the caller's own thread makes it. What `start_native_thread` says of
+    locks holds here too: so nothing that opens a transaction.
     """
     if not _under_gevent():
         return function(*args, **kwargs)

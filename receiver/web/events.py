@@ -5,12 +5,10 @@ from flask import Response, request
 from receiver.admin import events as acts
 from receiver.admin import search
 from receiver.feed.cursors import Cursors
-from receiver.inbox.inbox import LARGE_BYTES
 from receiver.model import NotFound, Scope
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
-from receiver.store.thread_pool import run_in_thread
 from receiver.web import auth
 from receiver.web.operation import Content, Operation
 from receiver.web.problems import Problem
@@ -110,12 +108,10 @@ class Payloads:
         return Response(f"{self._opened(event_id, token, size)}\n", content_type="application/json")
 
     def _opened(self, event_id: str, token: TokenRecord, size: int) -> str:
-        """Open a payload within the quota of what a process holds; a large one lets others go on meanwhile."""
+        """Open a payload within the quota of what a process holds."""
         who = f"token:{token.name}"
         with self._bodies.holding(request.remote_addr or "") as held:
             # Who shows a token is no stranger, and needs no share.
             held.has_share = False
             held.more(HELD_TIMES * size)
-            if size > LARGE_BYTES:
-                return run_in_thread(acts.payload, self._runtime, who, event_id)
             return acts.payload(self._runtime, who, event_id)

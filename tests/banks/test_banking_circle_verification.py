@@ -126,6 +126,29 @@ def test_the_old_key_proves_while_it_is_valid_and_is_named() -> None:
     assert prove(callback(), profile("n" * 32, KEY)).key_id == "secret:1"
 
 
+BINARY = bytes(range(32))
+IN_BASE64 = base64.b64encode(BINARY).decode()
+NO_BASE64 = "no-base64-but-32-characters-long"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "newest", "of_newest", "older", "of_older"),
+    [("utf8", KEY, KEY.encode(), IN_BASE64, BINARY), ("base64", IN_BASE64, BINARY, NO_BASE64, NO_BASE64.encode())],
+)
+def test_a_key_from_before_the_encoding_was_changed_stops_no_other_and_proves_on(
+    encoding: str, newest: str, of_newest: bytes, older: str, of_older: bytes
+) -> None:
+    known = profile(newest, older, encoding=encoding)
+    assert prove(callback(bank=EncryptingBank(of_newest)), known).key_id == "secret:2"
+    assert prove(callback(bank=EncryptingBank(of_older)), known).key_id == "secret:1"
+    assert refused(callback(bank=EncryptingBank(b"x" * 32)), known).reason == "tag_mismatch"
+
+
+def test_where_no_text_makes_a_key_that_is_said() -> None:
+    assert refused(callback(), profile("too short", "this one too")).reason == "secret_malformed"
+    assert prove(callback(), profile("too short", KEY)).key_id == "secret:1"
+
+
 def test_without_a_key_it_is_refused() -> None:
     assert refused(callback(), replace(profile(), secrets=[])).reason == "secret_not_set"
 

@@ -290,7 +290,7 @@ def test_what_becomes_late_when_it_is_verified_again_is_said(cli: Cli, send: Sen
     cli.done("secret", "set", "bcb", given=other.secret)
     assert cli.done("deliveries", "reverify") == (
         "Verified 3 again: 1 accepted, 1 late, 1 rejected.\n"
-        "Of 1 the body was not kept whole, so nothing can be proven of them any more.\n"
+        "Of 1 body, headers or path were not kept whole, so nothing can be proven of them any more.\n"
     )
     about = cli.json("audit", "list")[0]["about"]
     assert (about["accepted"], about["late"]) == (1, 1)

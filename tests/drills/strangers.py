@@ -217,6 +217,11 @@ def crowd(attack: str, port: int, token: str) -> Crowd:
             return Crowd(port, first_then(post("/webhooks/bcb", bytes(MIB - 1), MIB, SHAPED["bcb"]), b""), 400)
         case "a body without end":
             return Crowd(port, first_then(post("/webhooks/nobody", b"", 10**12), bytes(MIB)), 4)
+        case "chunks of one byte":
+            head = post("/webhooks/bcb", b"", headers=SHAPED["bcb"]).replace(
+                b"Content-Length: 0", b"Transfer-Encoding: chunked"
+            )
+            return Crowd(port, first_then(head, b"1\r\nx\r\n" * 10_000), 24)
         case "half a head":
             return Crowd(port, first_then(HALF, b""), 4200)
         case "pages of the feed":

@@ -46,6 +46,7 @@ ATTACKS = [
     "large bodies without a signature",
     "large bodies in shape",
     "a body without end",
+    "chunks of one byte",
     "half a head",
     "pages of the feed",
     "waiting readers",

@@ -1,19 +1,26 @@
 """Rejected deliveries verified again, with the secrets that are known by now."""
 
+import base64
+import json
 from datetime import timedelta
 from typing import Any, TypedDict
 
+import jwt
 import pytest
 from bank import SECRET, BankSigner, Signed, deposit
 from conftest import StandingClock, add_source
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
 from replay.sending import found, log, planned, post, run, started, tell, work_off
 from store import made
 
 from receiver.admin import deliveries as acts
+from receiver.admin import source_changes
+from receiver.admin.source_changes import NewSettings
 from receiver.banks import bcb
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, payments, signing_secrets, sources
+from receiver.store import bank_sessions, deliveries, events, payments, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
@@ -243,6 +250,44 @@ def test_what_was_refused_while_an_option_was_wrong_is_accepted_or_late_once_it_
     done = acts.reverify(parts, "cli:test")
     assert (len(done.accepted), len(done.late)) == ((0, 1) if age else (1, 0))
     assert [entry.subject for entry in log(parts)] == ([] if age else ["FT1"])
+
+
+@pytest.fixture(scope="module")
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, 4096)
+
+
+def by_rsa(signed: Signed, key: rsa.RSAPrivateKey) -> Signed:
+    """The same callback with an RSA signature."""
+    headers = signed.headers
+    text = f"{headers['Bcb-Timestamp']}{headers['Bcb-Nonce']}POST{signed.path}".encode() + signed.body
+    made = key.sign(text, padding.PSS(padding.MGF1(SHA256()), salt_length=32), SHA256())
+    more = {"Bcb-Signature": base64.b64encode(made).decode(), "Bcb-Signature-Version": "rsa-v1"}
+    return Signed(signed.path, signed.body, headers | more)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_long_rsa_signature_that_was_refused_by_its_address_is_accepted_once_the_list_is_right(
+    parts: Runtime, bank: BankSigner, rsa_key: rsa.RSAPrivateKey
+) -> None:
+    source = add_source(parts, allowed_addresses=["203.0.113.0/24"])
+    jwk = jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key.public_key(), as_dict=True)
+    with parts.database.write() as connection:
+        keys = json.dumps({"keys": [{**jwk, "kid": "rsa-1"}]})
+        bank_sessions.put_public_keys(connection, parts.encryption, source, parts.clock(), jwks=keys, error=None)
+    path = "/webhooks/bcb/" + "d" * 1000
+    signed = by_rsa(bank.sign(deposit(transactionId="FT1"), path), rsa_key)
+    assert post(parts, signed) == 401
+    cut = by_rsa(bank.sign(deposit(transactionId="FT2"), path + "d" * 4000), rsa_key)
+    crowded = by_rsa(bank.sign(deposit(transactionId="FT3")), rsa_key)
+    crowded.headers.update({f"X-{number}": "v" * 600 for number in range(30)})
+    assert [post(parts, each) for each in (cut, crowded)] == [401, 401]
+    source_changes.change(parts, "cli:test", "bcb", NewSettings(unset=["allowed_addresses"]))
+    done = acts.reverify(parts, "cli:test")
+    assert (done.verified, len(done.accepted), len(done.cut)) == (3, 1, 2)
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+    for left in done.cut:
+        assert "only a part was kept" in " ".join(acts.explain(parts, "cli:test", left).report.remarks)
 
 
 def test_what_an_earlier_release_refused_as_stale_is_late_now_and_accepted_once(

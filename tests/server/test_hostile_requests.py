@@ -284,6 +284,11 @@ def test_a_chunked_body_over_the_limit_is_refused(gunicorn: WebServer) -> None:
     assert problem(gunicorn, request, framed=False) == 413
 
 
+def test_a_body_in_very_many_small_chunks_is_no_http(gunicorn: WebServer) -> None:
+    callback = signed(b"{" + b" " * 2000 + b"}")
+    assert problem(gunicorn, as_chunked(callback, chunked(callback.body, 1))) == 400
+
+
 # Framing
 
 
@@ -693,6 +698,14 @@ def test_a_body_that_never_ends_is_given_up_and_may_be_sent_again(
     assert found.status == 503
 
 
+def test_chunks_of_one_byte_without_end_are_refused_though_more_could_come(
+    connections: Callable[[bytes], socket.socket],
+) -> None:
+    head = Request.of(signed(b"")).plus((b"Transfer-Encoding", b"chunked")).bytes(framed=False)
+    (found,) = answers(receive(connections(head + b"1\r\nx\r\n" * 3000)))
+    assert found.status == 400
+
+
 def test_senders_that_are_answered_and_do_not_hang_up_keep_nobody_waiting(
     gunicorn: WebServer, connections: Callable[[bytes], socket.socket]
 ) -> None:
@@ -735,6 +748,11 @@ def test_chunks_with_extensions_and_trailers_are_accepted_once(gunicorn: WebServ
 def test_a_chunked_callback_of_full_length_is_accepted_once(gunicorn: WebServer) -> None:
     callback = signed(b" " * (MAX_BODY_BYTES - 36) + uuid4().hex.encode() + b"    ")
     once(gunicorn, as_chunked(callback, chunked(callback.body, 65536)))
+
+
+def test_a_long_callback_in_modest_chunks_is_accepted_once(gunicorn: WebServer) -> None:
+    callback = signed(b" " * 900_000 + uuid4().hex.encode())
+    once(gunicorn, as_chunked(callback, chunked(callback.body, 100)))
 
 
 def test_a_chunked_and_packed_callback_is_accepted_once(gunicorn: WebServer) -> None:

@@ -10,11 +10,13 @@ import gevent
 import pytest
 from bank import BankSigner, deposit
 from conftest import KEY, add_source
+from gunicorn.http.unreader import IterUnreader
+from raw_http import chunked
 from servers import WebServer, environment
 
 from receiver import runtime
 from receiver.runtime import Runtime
-from receiver.server.connections import Client
+from receiver.server.connections import CHUNKS_AT_ONCE, Chunks, Client, next_round, turn
 from receiver.server.shares import BODY_SECONDS, HEAD_SECONDS, OF_A_ROUND, Connections, Rounds
 from receiver.settings import Settings
 from receiver.store import schema
@@ -267,3 +269,18 @@ def test_a_head_has_a_bound_as_a_whole(server: WebServer) -> None:
     lines = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 8000) for number in range(10))
     with connect(server, "127.0.0.11") as connection:
         assert ask(connection, b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")[:12] == b"HTTP/1.1 431"
+
+
+def test_many_small_chunks_that_came_at_once_let_all_others_go_on() -> None:
+    rounds = []
+
+    def other() -> None:
+        while True:
+            rounds.append(turn())
+            next_round()
+
+    reader = Chunks(SimpleNamespace(), IterUnreader([chunked(b"x" * 900, 1)]))
+    beside = gevent.spawn(other)
+    assert reader.read(1000) == b"x" * 900
+    beside.kill()
+    assert len(rounds) >= 900 // CHUNKS_AT_ONCE

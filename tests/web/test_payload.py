@@ -1,6 +1,7 @@
 """`GET /api/v1/events/<event_id>/payload`: one notification alone, decrypted."""
 
 import json
+from base64 import b64encode
 
 import pytest
 from admin.looking import noted
@@ -10,7 +11,11 @@ from encrypting_bank import EncryptingBank, notification
 from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 from web.reading import Headers, assert_problem, get, send
+from web.rows import no_statement_from_native_threads
 
+from receiver.admin import secrets, source_changes
+from receiver.admin.source_changes import NewSettings
+from receiver.inbox.inbox import LARGE_BYTES
 from receiver.runtime import Runtime
 from receiver.store.tables import Delivery, SigningSecret, table_of
 
@@ -52,6 +57,30 @@ def test_a_key_that_has_ended_still_opens_what_came_with_it(
         connection.execute(update(table_of(SigningSecret)).values(expires_at=clock()))
     clock.forward(1)
     assert get(client, path(told[0]), token).status_code == 200
+
+
+@pytest.mark.parametrize("renewed", [False, True])
+def test_what_came_stays_readable_once_the_source_s_encoding_is_another(
+    client: FlaskClient, token: Headers, told: list[str], parts: Runtime, renewed: bool
+) -> None:
+    """The key of 32 characters makes one in either encoding."""
+    source_changes.change(parts, "cli:test", "bc", NewSettings(options={"encoding": "base64"}))
+    if renewed:
+        secrets.put(parts, "cli:test", "bc", b64encode(bytes(range(32))).decode())
+    assert get(client, path(told[0]), token).status_code == 200
+
+
+def test_a_large_one_is_opened_in_a_native_thread_and_noted_in_none(
+    client: FlaskClient, token: Headers, parts: Runtime
+) -> None:
+    """A native thread may wait for no lock that belongs to the thread of the requests."""
+    add_encrypting_source(parts)
+    signed = EncryptingBank().sign([notification(event_id=f"e{number}") for number in range(400)])
+    assert len(signed.body) > LARGE_BYTES
+    first = client.post(signed.path, data=signed.body, headers=signed.headers).get_json()["events"][0]
+    with no_statement_from_native_threads(parts):
+        assert get(client, path(first), token).status_code == 200
+    assert [what for _, what, _ in noted(parts)] == ["payload.read"]
 
 
 def test_it_is_gone_with_its_key(client: FlaskClient, token: Headers, told: list[str], parts: Runtime) -> None:

@@ -65,6 +65,13 @@ def test_a_message_becomes_an_event_of_its_own_type_and_nothing_is_asked_for(
     assert (rows(parts, Subject), rows(parts, Check)) == ([], [])
 
 
+def test_a_secret_that_makes_no_key_stops_no_other(client: FlaskClient, parts: Runtime) -> None:
+    source = others.add(parts, "standard_webhooks", others.WHSEC, name="renewed")
+    others.set_secret(parts, source, "whsec_none")
+    body, headers = webhook(BODY, at=parts.clock().timestamp())
+    assert client.post("/webhooks/renewed", data=body, headers=headers).status_code == 200
+
+
 def test_the_id_says_which_event_it_is(client: FlaskClient, parts: Runtime, clock: StandingClock) -> None:
     at = clock.now.timestamp()
     assert status(post(client, webhook(BODY, at=at))) == (200, "accepted")

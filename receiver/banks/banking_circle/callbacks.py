@@ -4,8 +4,10 @@ import codecs
 import hashlib
 import hmac
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 
 from receiver.banks import json_stream, json_values
 from receiver.banks.banking_circle import facts, options
@@ -17,7 +19,7 @@ from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, aes_gcm
 from receiver.signing.aes_gcm import NONCE_BYTES, TAG_BYTES, Opened
 from receiver.signing.errors import Refusal
-from receiver.signing.hmac_sha256 import from_base64
+from receiver.signing.hmac_sha256 import Key, SecretEncoding, from_base64
 
 BANK = "banking_circle"
 
@@ -85,7 +87,7 @@ def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:
         Refusal
     """
     nonce, tag, checksum = _head(callback, profile)
-    found = _decrypted(callback, profile, nonce, tag)
+    found = _decrypted(callback, profile, nonce, tag, _key)
     # A nonce is unique under one key only: a subscription with another key may count from the same beginning.
     unique = f"{found.key_id.removeprefix('secret:')}:{nonce.hex()}"
     left_out = facts.PARTIES if profile.options.get("parties") == options.NO_PARTIES else frozenset()
@@ -99,14 +101,30 @@ def opened(callback: Callback, profile: Profile) -> bytes:
         Refusal
     """
     nonce, tag, checksum = _sealing(callback, profile)
-    return _text(_decrypted(callback, profile, nonce, tag), checksum)
+    # The encoding belongs to the source: when it came, it may have been the other one.
+    return _text(_decrypted(callback, profile, nonce, tag, _key, _key_otherwise), checksum)
 
 
-def _decrypted(callback: Callback, profile: Profile, nonce: bytes, tag: bytes) -> Opened:
-    secrets = profile.named_secrets("encryption key")
+def _decrypted(
+    callback: Callback, profile: Profile, nonce: bytes, tag: bytes, *makers: Callable[[SecretEncoding, str, str], Key]
+) -> Opened:
     encoding = profile.options.get("encoding", options.ENCODING)
-    keys = [aes_gcm.key(key_id, text, encoding) for key_id, text in secrets]
+    keys = profile.keys("encryption key", *(partial(make, encoding) for make in makers))
     return aes_gcm.open_sealed(keys, nonce, tag, callback.body)
+
+
+def _key(encoding: SecretEncoding, key_id: str, text: str) -> Key:
+    """Make a key in the source's encoding; in the other one where the text makes none: it is from before a change."""
+    try:
+        return aes_gcm.key(key_id, text, encoding)
+    except Refusal:
+        with suppress(Refusal):
+            return _key_otherwise(encoding, key_id, text)
+        raise
+
+
+def _key_otherwise(encoding: SecretEncoding, key_id: str, text: str) -> Key:
+    return aes_gcm.key(key_id, text, "base64" if encoding == "utf8" else "utf8")
 
 
 def _header(callback: Callback, profile: Profile, what: str, size: int) -> bytes:

@@ -98,7 +98,7 @@ def prove(callback: Callback, profile: Profile, now: datetime) -> Proof:
         Stale: only that it is fresh is not proven.
     """
     message_id, timestamp_text, timestamp, given = _head(callback, profile)
-    keys = [standard_webhooks.key(key_id, text) for key_id, text in profile.named_secrets("secret")]
+    keys = profile.keys("secret", standard_webhooks.key)
     signed = standard_webhooks.text(message_id, timestamp_text, callback.body)
     key_id = standard_webhooks.match(keys, signed, given)
     profile.check_address(callback)

@@ -16,7 +16,6 @@ from receiver.model import Agreement, NotPossible, ProofStrength, Role, Status
 from receiver.runtime import Runtime
 from receiver.store.events import EventRecord
 from receiver.store.search import Wanted
-from receiver.store.thread_pool import run_in_thread
 from receiver.web.problems import Problem
 from receiver.web.schemas.times import rfc3339
 from receiver.web.staff import lists
@@ -158,7 +157,7 @@ class Event:
     def payload(self, visitor: Visitor, event_id: str) -> Response:
         """Show what the bank sent, decrypted, with a reason; the audit log notes both."""
         reason = self._reason()
-        text = run_in_thread(acts.payload, self._runtime, visitor.who, event_id, reason)
+        text = acts.payload(self._runtime, visitor.who, event_id, reason)
         cut = f"The first {SHOWN_CHARACTERS_MAX} characters." if len(text) > SHOWN_CHARACTERS_MAX else ""
         return render(
             "payload.html",
@@ -190,7 +189,7 @@ class Event:
     def contents(self, visitor: Visitor, event_id: str) -> Response:
         """Lay the contents of an event side by side, with a reason; the audit log notes both."""
         reason = self._reason()
-        found = run_in_thread(acts.contents, self._runtime, visitor.who, event_id, reason)
+        found = acts.contents(self._runtime, visitor.who, event_id, reason)
         rows = conflicts.compared([content.text for content in found])
         return render("contents.html", f"Contents of {event_id}", event_id=event_id, contents=found, rows=rows)
 
