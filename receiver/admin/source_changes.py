@@ -88,6 +88,7 @@ def _date_lines(runtime: Runtime, source: SourceRecord) -> None:
     with runtime.database.write() as connection:
         # A sweep that began by the former calendar has stored its lines by then, or stores none.
         sweeps.lock(connection, source.id, runtime.clock())
+    with runtime.database.read() as connection:
         listed = bank_lines.days_of(connection, source.id)
         closed = days.closed_between(connection, source.id, listed[0], listed[-1]) if listed else set()
     for day in listed:

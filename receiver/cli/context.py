@@ -86,9 +86,11 @@ def migrated() -> "Runtime":
     from receiver.settings import load_settings
     from receiver.store import schema
 
-    started = runtime.start(load_settings())
+    # Where a file system was lost, a file made in its empty folder would be taken for the database by what serves.
+    started = runtime.start(load_settings(), must_exist=True)
     click.get_current_context().call_on_close(started.database.close)
     logs.configure("WARNING")
+    schema.check_there(started.database)
     schema.check(started.database)
     return started
 

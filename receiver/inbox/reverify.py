@@ -57,7 +57,10 @@ def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, 
         profile, _ = profile_of(connection, encryption, source, now)
         with connection.begin_nested():
             return _store_anew(connection, profile, banks.named(source.bank), row, now)
-    except (Refusal, KeysNotKnown, NonceReused, DecryptionFailed) as error:
+    except (NonceReused, DecryptionFailed) as error:
+        log.info("delivery %s is not taken: %s", row.id, error)
+        return Verdict.REJECTED
+    except (Refusal, KeysNotKnown) as error:
         log.info("delivery %s is still not proven genuine: %s", row.id, error)
     except SQLAlchemyError:
         raise

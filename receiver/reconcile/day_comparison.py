@@ -186,10 +186,13 @@ def _pairs(found: AboutPayments) -> dict[int, OurSide]:
     by now, where the sweep had found it at an earlier step (a payment without funds that was rejected then); else one
     that tells of another amount, of several the nearest. Each callback is one line's.
     """
+    loose: dict[str | None, list[EventWithFacts]] = {}
+    for each in found.loose:
+        loose.setdefault(each.event.payment_id, []).append(each)
     ranked = sorted(
         (differs, _distance(line, each.event), line.id, each.event.id)
         for line in found.alone
-        for each in found.loose
+        for each in loose.get(line.payment_id, ())
         if _is_about(each, line)
         and ((differs := _amount_differs(line, each.event)) or _has_got_on_to(line, each.event))
     )

@@ -359,8 +359,14 @@ def join(connection: Connection, line_id: int, list_name: str, event_id: str) ->
 
 def days_of(connection: Connection, source_id: int) -> list[date]:
     """Return the days that a source's lines belong to, the earliest first."""
-    query = select(_lines.c.day).where(_lines.c.source_id == source_id).distinct().order_by(_lines.c.day)
-    return list(connection.execute(query).scalars())
+    found: list[date] = []
+    # One after the other: to read them at once looks at every line, of which a day may have many thousands.
+    first = select(func.min(_lines.c.day)).where(_lines.c.source_id == source_id)
+    query = first
+    while (day := connection.execute(query).scalar()) is not None:
+        found.append(day)
+        query = first.where(_lines.c.day > day)
+    return found
 
 
 def move(connection: Connection, line_ids: Sequence[int], day: date) -> None:

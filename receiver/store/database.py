@@ -1,6 +1,5 @@
 """The two ways into the database, SQLite or PostgreSQL: to read, and to write so that it is on disk."""
 
-import os
 import sqlite3
 import stat
 import threading
@@ -8,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, ExceptionContext, Transaction, event, make_url, text
@@ -202,12 +202,16 @@ class Database:
             driver.execute(f"PRAGMA incremental_vacuum({min(surplus, GIVEN_BACK_PAGES)})").fetchall()
         return surplus > GIVEN_BACK_PAGES
 
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; none for PostgreSQL."""
+        return Path(str(make_url(self.url).database)) if self.is_sqlite else None
+
     def readable_by_others(self) -> str | None:
         """Return the path of the SQLite file, where users other than its owner may read it; none otherwise."""
-        if not self.is_sqlite:
+        if self.file is None:
             return None
-        path = str(make_url(self.url).database)
-        return path if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRGRP | stat.S_IROTH) else None
+        return str(self.file) if stat.S_IMODE(self.file.stat().st_mode) & (stat.S_IRGRP | stat.S_IROTH) else None
 
     @property
     def commits(self) -> int:

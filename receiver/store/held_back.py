@@ -5,13 +5,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from receiver.model import ExceptionKind, HeldBack, ReplayState, ReplayTarget, Status
 from receiver.store import holds, pagination
 from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.exceptions import UNRESOLVED
 from receiver.store.tables import (
+    ApiToken,
     Consumer,
     Event,
     EventHold,
@@ -29,7 +30,7 @@ _events, _repeats, _entries, _subjects = (table_of(model) for model in (Event, R
 _exceptions, _consumers, _replays, _holds, _pending = (
     table_of(model) for model in (StaffException, Consumer, Replay, EventHold, PendingEvent)
 )
-_sources = table_of(Source)
+_sources, _tokens = table_of(Source), table_of(ApiToken)
 
 REASONS = tuple(HeldBack)
 """Where several hold one thing, the first of these is said."""
@@ -213,25 +214,42 @@ def floor(connection: Connection, idle_since: datetime) -> ConsumerFloor | None:
 
 def idle_consumers(connection: Connection, idle_since: datetime) -> list[str]:
     """Return the names of consumers that did nothing since a time (UTC)."""
-    return [name for name, _ in _idle(connection, idle_since)]
+    query = select(_consumers.c.name).where(~_is_lively(idle_since)).order_by(_consumers.c.name)
+    return list(connection.execute(query).scalars())
 
 
-def idle_readers(connection: Connection, idle_since: datetime) -> list[tuple[int, str]]:
-    """Return each source (its id) of which an idle consumer (its name) has not acknowledged all."""
-    latest = select(_sources.c.id, _latest_of_source().label("latest")).order_by(_sources.c.id)
-    ends = [(source_id, position) for source_id, position in connection.execute(latest) if position is not None]
-    idle = _idle(connection, idle_since)
-    return [(source_id, name) for source_id, end in ends for name, position in idle if position < end]
+class IdleConsumer(NamedTuple):
+    """A consumer that did nothing for long, and the source of the first entry that it may see and has not acknowledged.
+
+    The source (its id) is none where it has acknowledged all.
+    """
+
+    name: str
+    source_id: int | None
 
 
-def _latest_of_source() -> ScalarSelect[int]:
-    of_it = select(_entries.c.position).where(_entries.c.source_id == _sources.c.id)
-    return of_it.order_by(_entries.c.position.desc()).limit(1).scalar_subquery()
+def idle_readers(connection: Connection, idle_since: datetime) -> list[IdleConsumer]:
+    """Return the consumers that did nothing since a time (UTC); sources that were removed count for nothing."""
+    query = select(_consumers.c.position, _consumers.c.name, _consumers.c.owner, _consumers.c.shared_with)
+    idle = connection.execute(query.where(~_is_lively(idle_since)).order_by(_consumers.c.name)).all()
+    seen = {name: set(names) for name, names in connection.execute(select(_tokens.c.name, _tokens.c.sources))}
+    found = []
+    for position, name, owner, shared_with in idle:
+        of_tokens = [] if owner is None else [seen.get(token, set()) for token in (owner, *(shared_with or ()))]
+        # A token that names no source may see all of them.
+        may_see = set[str]().union(*of_tokens) if of_tokens and all(of_tokens) else None
+        ahead = _first_entries(connection, position)
+        firsts = [first for source, first in ahead.items() if may_see is None or source in may_see]
+        found.append(IdleConsumer(name, min(firsts)[1] if firsts else None))
+    return found
 
 
-def _idle(connection: Connection, idle_since: datetime) -> list[tuple[str, int]]:
-    query = select(_consumers.c.name, _consumers.c.position).where(~_is_lively(idle_since))
-    return [(name, position) for name, position in connection.execute(query.order_by(_consumers.c.name))]
+def _first_entries(connection: Connection, position: int) -> dict[str, tuple[int, int]]:
+    """Return, by the source's name, the position of its first entry behind one, and its id."""
+    entry = select(func.min(_entries.c.position))
+    entry = entry.where(_entries.c.source_id == _sources.c.id, _entries.c.position > position)
+    query = select(_sources.c.name, entry.scalar_subquery(), _sources.c.id).where(_sources.c.hidden_at.is_(None))
+    return {name: (first, source_id) for name, first, source_id in connection.execute(query) if first is not None}
 
 
 def _is_lively(since: datetime) -> ColumnElement[bool]:

@@ -61,6 +61,21 @@ def upgrade(database: Database, encryption: Encryption, revision: str = "head") 
         command.upgrade(config, revision)
 
 
+def check_there(database: Database) -> None:
+    """Accept a database that is there, for whoever must not make a SQLite file.
+
+    Raises:
+        NotMigrated: there is no such file.
+    """
+    if database.file is not None and not database.file.exists():
+        raise _outdated(None)
+
+
+def _outdated(found: str | None) -> NotMigrated:
+    needed = newest_revision()
+    return NotMigrated(f"the database is at revision {found or 'none'}, {needed} is needed: run `receiver db upgrade`")
+
+
 def check(database: Database, *, or_newer: bool = False) -> None:
     """Accept a database that has this release's tables; with `or_newer` a newer release's too.
 
@@ -77,8 +92,6 @@ def check(database: Database, *, or_newer: bool = False) -> None:
     needed = newest_revision()
     is_newer = found is not None and found > needed
     if found != needed and not (or_newer and is_newer):
-        raise NotMigrated(
-            f"the database is at revision {found or 'none'}, {needed} is needed: run `receiver db upgrade`"
-        )
+        raise _outdated(found)
     if encoding != "UTF8":
         raise NotMigrated(f"the database's encoding is {encoding}: make it anew with ENCODING 'UTF8'")

@@ -125,20 +125,25 @@ class GiveUpClock(Chore):
 class IdleConsumers(Chore):
     """Opens consumers that did nothing for so long that what they have not read is kept no longer for them.
 
-    Once for each source of which they have not acknowledged all.
+    Once each, at the source of the first entry that they have not acknowledged, until they do something or are removed.
     """
 
     every = timedelta(minutes=1)
 
     def _do(self, now: datetime) -> int:
-        since = policy.idle_since(self.runtime.settings, now)
-        with self.runtime.database.read() as connection:
-            idle = held_back.idle_readers(connection, since)
-        words = (
-            f"it did nothing for {self.runtime.settings.consumer_idle_days} days: what it has not read may be removed"
-        )
         kind = ExceptionKind.CONSUMER_IDLE
-        found = [Opened(kind, source_id, "consumer", name, detail=words) for source_id, name in idle]
+        with self.runtime.database.read() as connection:
+            idle = held_back.idle_readers(connection, policy.idle_since(self.runtime.settings, now))
+            standing = exceptions.standing(connection, kind).values()
+        # Where it was opened it stays, also when what it had not read is removed.
+        so_far = {each.subject: each.source_id for each in standing if each.over_at is None}
+        days = self.runtime.settings.consumer_idle_days
+        words = f"it did nothing for {days} days: what it has not read may be removed"
+        found = [
+            Opened(kind, source_id, "consumer", each.name, detail=words)
+            for each in idle
+            if (source_id := so_far.get(each.name, each.source_id)) is not None
+        ]
         follow(self.runtime, kind, found)
         return 0
 

@@ -61,9 +61,15 @@ def test_upgrade_makes_the_tables_and_may_be_repeated(
 
 
 def test_a_database_without_tables_is_refused_with_the_command_that_makes_them(cli: Cli, tmp_path: Path) -> None:
-    ended = cli.process("source", "list", RECEIVER_DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
-    assert ended.returncode == 1
-    assert b"receiver db upgrade" in ended.stderr
+    for words in (["source", "list"], ["worker", "--once"]):
+        ended = cli.process(*words, RECEIVER_DATABASE_URL=f"sqlite:///{tmp_path}/lost/new.db")
+        assert ended.returncode == 1
+        assert b"receiver db upgrade" in ended.stderr
+    # What serves would take it for the database, if a file system was lost.
+    assert not (tmp_path / "lost").exists()
+    (tmp_path / "empty.db").touch()
+    ended = cli.process("source", "list", RECEIVER_DATABASE_URL=f"sqlite:///{tmp_path}/empty.db")
+    assert (ended.returncode, b"receiver db upgrade" in ended.stderr) == (1, True)
 
 
 def test_a_database_of_a_later_release_is_left_alone(cli: Cli, tmp_path: Path) -> None:

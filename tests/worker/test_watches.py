@@ -31,7 +31,7 @@ from receiver.store import exceptions as stored
 from receiver.store.exceptions import ExceptionRecord, Wanted
 from receiver.store.outages import Outage
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Delivery, table_of
+from receiver.store.tables import Delivery, FeedEntry, table_of
 from receiver.worker.loop import Worker
 from receiver.worker.watches import GiveUpClock, IdleConsumers, QuietSources, StalledPayments, Subscriptions
 
@@ -101,16 +101,20 @@ def test_silence_is_opened_resolved_by_the_next_callback_and_left_where_a_person
     ]
 
 
-def test_a_consumer_that_stopped_is_opened_for_each_source_it_has_not_read(
-    parts: Runtime, clock: StandingClock
-) -> None:
-    read, unread, _ = (add_source(parts, name) for name in ("read", "unread", "empty"))
+def test_a_consumer_that_stopped_is_opened_once_until_it_goes_on(parts: Runtime, clock: StandingClock) -> None:
+    read, unseen, unread, later = (add_source(parts, name) for name in ("read", "unseen", "unread", "later"))
+    make_token(parts, name="app", sources=[read.name, unread.name, later.name])
     record(parts, delivery(parts, read), event(parts, "FT1"))
     entries(parts)
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", feed.head(connection), clock())
-    record(parts, delivery(parts, unread), event(parts, "FT2"))
+        for name in ("ledger", "idle but done"):
+            consumers.create(connection, name, clock(), "app")
+            consumers.acknowledge(connection, name, feed.head(connection), clock())
+    for number, source in enumerate((unseen, unread, later)):
+        record(parts, delivery(parts, source), event(parts, f"FT-{number}"))
     entries(parts)
+    with parts.database.write() as connection:
+        consumers.acknowledge(connection, "idle but done", feed.head(connection), clock())
     watch = IdleConsumers(parts)
     clock.forward(29 * DAY)
     watch.look()
@@ -121,18 +125,35 @@ def test_a_consumer_that_stopped_is_opened_for_each_source_it_has_not_read(
     assert (found.source, found.about, found.subject) == ("unread", "consumer", "ledger")
     assert "it did nothing for 30 days" in (found.detail or "")
     assert exceptions.severity(found, clock()) == "medium"
+    # What it has not read is gone, and it is as idle as before.
+    with parts.database.write() as connection:
+        connection.execute(delete(table_of(FeedEntry)))
+    clock.forward(60)
+    watch.look()
+    assert stands(parts, ExceptionKind.CONSUMER_IDLE) == [("open", None)]
     with parts.database.write() as connection:
         consumers.note_read(connection, "ledger", clock())
     clock.forward(60)
     watch.look()
     assert stands(parts, ExceptionKind.CONSUMER_IDLE) == [("resolved", None)]
+
+
+def test_an_idle_consumer_that_is_removed_is_no_exception_any_more(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    entries(parts)
+    with parts.database.write() as connection:
+        consumers.create(connection, "ledger", clock())
+    watch = IdleConsumers(parts)
     clock.forward(31 * DAY)
     watch.look()
+    assert stands(parts, ExceptionKind.CONSUMER_IDLE) == [("open", None)]
     with parts.database.write() as connection:
         assert consumers.remove(connection, "ledger")
     clock.forward(60)
     watch.look()
-    assert {state for state, _ in stands(parts, ExceptionKind.CONSUMER_IDLE)} == {"resolved"}
+    assert stands(parts, ExceptionKind.CONSUMER_IDLE) == [("resolved", None)]
 
 
 def refuse(parts: Runtime, source: SourceRecord, number: int = 1) -> None:
