@@ -103,7 +103,7 @@ def test_silence_is_opened_resolved_by_the_next_callback_and_left_where_a_person
 
 def test_a_consumer_that_stopped_is_opened_once_until_it_goes_on(parts: Runtime, clock: StandingClock) -> None:
     read, unseen, unread, later = (add_source(parts, name) for name in ("read", "unseen", "unread", "later"))
-    make_token(parts, name="app", sources=[read.name, unread.name, later.name])
+    make_token(parts, name="app", sources=(read.name, unread.name, later.name))
     record(parts, delivery(parts, read), event(parts, "FT1"))
     entries(parts)
     with parts.database.write() as connection:
