@@ -36,7 +36,7 @@ fuzz: .venv/.complete ## Try what was never tried against parsers, verifiers and
 	PYTHONPATH=tests $(BIN)/python -m fuzz $(or $(MINUTES),10) -n 2 --dist loadfile $(ARGS)
 
 drills: .venv/.complete ## Run the long proofs: kills, races, full disks, a million events
-	DRILLS=1 $(BIN)/python -m pytest -m drill $(ARGS)
+	DRILLS=1 $(BIN)/python -m pytest -m "drill or larger" $(ARGS)
 
 bench: .venv/.complete ## Measure callbacks and the feed beside others, for about an hour (ARGS='--only closed' for a part)
 	@PYTHONPATH=tests:. $(BIN)/python -m bench $(ARGS)

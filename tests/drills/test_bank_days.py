@@ -31,6 +31,8 @@ from receiver.worker.loop import Worker
 MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)
 """The beginning of the day: the business days of this bank are those of UTC."""
 
+pytestmark = [pytest.mark.larger, pytest.mark.timeout(1800)]
+
 PAYMENTS, HOURS = (1000, 1) if "DRILLS" in os.environ else (40, 3)
 
 

@@ -18,6 +18,8 @@ from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.faults import Fault
 from receiver.worker.loop import Worker
 
+pytestmark = [pytest.mark.larger, pytest.mark.timeout(1800)]
+
 PAYMENTS, HOURS = (1000, 1) if "DRILLS" in os.environ else (24, 4)
 
 MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)

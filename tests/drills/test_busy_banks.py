@@ -23,6 +23,8 @@ from receiver.store.tables import Source, Subject, table_of
 from receiver.web import create_app
 from receiver.worker.loop import Worker
 
+pytestmark = [pytest.mark.larger, pytest.mark.timeout(1800)]
+
 PART = 1 if "DRILLS" in os.environ else 20
 PAYMENTS = 1000 // PART
 """At each of two banks."""
