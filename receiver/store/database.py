@@ -172,7 +172,7 @@ class Database:
         For processes that serve; whoever commits a few times needs none.
         """
         if self._turns is not None:
-            self._checkpointer = Checkpointer(str(make_url(self.url).database), self._turns)
+            self._checkpointer = Checkpointer(str(self.file), self._turns)
 
     @property
     def notice(self) -> str | None:

@@ -206,7 +206,7 @@ class Standing(NamedTuple):
 
 
 def standing(connection: Connection, kind: ExceptionKind) -> dict[tuple[int, str, str], Standing]:
-    """Return all of a kind of which there are few: one for a source at the most."""
+    """Return all of a kind of which there are few: one for a source, or for a consumer, at the most."""
     query = select(*columns_of(Standing, _exceptions)).where(_exceptions.c.kind == _text(kind))
     return {row[:3]: row for row in fetch_all(connection, Standing, query)}
 

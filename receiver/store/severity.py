@@ -19,7 +19,7 @@ AT_LEAST: Mapping[ExceptionKind, Severity] = {
     ExceptionKind.SILENCE: Severity.MEDIUM,
     ExceptionKind.CONSUMER_IDLE: Severity.MEDIUM,
 }
-"""What concerns all of a source's callbacks, and no one amount."""
+"""What concerns all of a source's callbacks, or all that an app reads, and no one amount."""
 
 OPTION = "severities"
 """The connection's option that holds the table."""

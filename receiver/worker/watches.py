@@ -1,4 +1,4 @@
-"""What the worker watches about whole sources: silence, payments that do not end, the give-up clock, who reads them.
+"""What the worker watches: silence, payments that do not end, the give-up clock, idle consumers, subscriptions.
 
 What is so over and over is opened once, and resolved by itself once it is so no longer.
 """
