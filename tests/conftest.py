@@ -25,7 +25,7 @@ from web.described import watched
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import api_tokens, schema, signing_secrets, sources
+from receiver.store import api_tokens, postgresql, schema, signing_secrets, sources
 from receiver.store import database as store
 from receiver.store.database import Database
 from receiver.store.encryption import Encryption
@@ -126,6 +126,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def _writers_wait_unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever writes to SQLite in the tests' own process may wait for its turn longer than a bank would wait."""
     monkeypatch.setattr(store, "BUSY_SECONDS", UNHURRIED_SECONDS)
+
+
+@pytest.fixture(autouse=True)
+def row_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likewise for a locked row of PostgreSQL; what is about the settings themselves has a fixture of its own."""
+    for settings in (postgresql.SETTINGS, postgresql.WANTED):
+        monkeypatch.setitem(settings, "lock_timeout", f"{UNHURRIED_SECONDS / 2:.0f}s")
 
 
 @pytest.fixture(autouse=True)

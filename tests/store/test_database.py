@@ -20,6 +20,11 @@ CONNECTIONS = 3
 
 
 @pytest.fixture
+def row_locks() -> None:
+    """They are waited for as long as in production."""
+
+
+@pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened

@@ -20,6 +20,11 @@ from receiver.store.sqlite import BUSY_SECONDS
 
 
 @pytest.fixture
+def row_locks() -> None:
+    """They are waited for as long as in production."""
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest) -> str:
     """PostgreSQL alone: on SQLite all writers wait for each other anyway."""
     url: str = request.getfixturevalue("postgresql_url")
