@@ -297,6 +297,9 @@ class BankSession:
         return tls.authority_in(found or {})
 
     def _ask_once(self, question: Callable[[HttpClient], Asked]) -> Asked:
+        if not self._source.has_credentials:
+            # Where there are none, all hear it at once: else each would in its turn to fetch a token.
+            self._credentials()
         token = self._token.get()
         with self._client(self._base_url, token) as client:
             try:

@@ -55,6 +55,19 @@ def test_a_claim_that_the_bank_confirms_is_completed(
     assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_payments_of_a_source_without_credentials_take_no_turns_to_fetch_a_token(parts: Runtime) -> None:
+    add_source(parts)
+    for number in range(2):
+        tell_deposit(parts, f"FT{number}")
+    Worker(parts).run_once()
+    for number in range(2):
+        (check,) = state(parts, f"FT{number}")["checks"]
+        assert (check["outcome"], check["detail"]) == ("no_credentials", {"error": "source bcb has no API credentials"})
+    with parts.database.read() as connection:
+        assert connection.execute(select(table_of(BankToken))).all() == []
+
+
 def test_a_payment_that_an_event_of_an_unknown_kind_names_is_asked_for_and_found(
     parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
 ) -> None:
