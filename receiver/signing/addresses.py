@@ -29,8 +29,17 @@ def network(text: str) -> Network:
     return ipaddress.ip_network(text)
 
 
+ADDRESS_CHARACTERS_MAX = 45
+"""The longest address there is, an IPv4 one within IPv6: `INET6_ADDRSTRLEN` without its final zero (RFC 3493)."""
+
+
 def address(text: str) -> Address | None:
     """Read an address; none where it is no address, or has a zone, which means something only where it was written."""
+    return _address(text) if len(text) <= ADDRESS_CHARACTERS_MAX else None
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> Address | None:
     try:
         found = ipaddress.ip_address(text)
     except ValueError:

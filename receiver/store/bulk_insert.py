@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -128,7 +129,7 @@ def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
     if isinstance(column.type, Enum):
         return _word
     if isinstance(column.type, UtcDateTime):
-        return column.type.dialect_impl(dialect).bind_processor(dialect)
+        return _time
     return None
 
 
@@ -136,6 +137,17 @@ def _bind(column: Column[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
 def _word(value: str | None) -> str | None:
     """Return a word of an enum as a plain string: SQLite's driver takes long to find out that it is one."""
     return None if value is None else str(value)
+
+
+@lru_cache(maxsize=256)
+def _time(value: datetime | None) -> str | None:
+    """Write a time as SQLite keeps it; those of a delivery are often those of its events, too."""
+    written: str | None = _written_to_sqlite(value)
+    return written
+
+
+_SQLITE: Dialect = sqlite.dialect()
+_written_to_sqlite: Any = UtcDateTime().dialect_impl(_SQLITE).bind_processor(_SQLITE)
 
 
 def _json(value: Any) -> str:

@@ -1,5 +1,7 @@
 """Address lists: who is on them."""
 
+from ipaddress import IPv4Address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,13 @@ def test_an_address_of_the_list_passes(peer: str, listed: str) -> None:
 def test_anything_else_does_not(peer: str) -> None:
     with pytest.raises(Refusal, match="address_not_allowed"):
         addresses.match(peer, LIST)
+
+
+def test_the_longest_address_is_read_and_what_is_longer_is_none_and_is_not_remembered() -> None:
+    assert addresses.address("0000:0000:0000:0000:0000:ffff:255.255.255.255") == IPv4Address("255.255.255.255")
+    remembered = addresses._address.cache_info().currsize
+    assert addresses.address("1" * 60_000) is None
+    assert addresses._address.cache_info().currsize == remembered
 
 
 @given(st.text())
