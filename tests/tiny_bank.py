@@ -35,6 +35,8 @@ class Handler(BaseHTTPRequestHandler):
     """Hands each request to the test."""
 
     protocol_version = "HTTP/1.1"
+    # Else a body waits 40 ms for the acknowledgement of its head.
+    disable_nagle_algorithm = True
     server: TinyBank
 
     def do_GET(self) -> None:
