@@ -31,7 +31,8 @@ OLD_PART = 0.9
 
 RATE, SECONDS = 200, 40
 P99_MS = 50
-SLOW_SECONDS = 1200
+STANDS_STILL_MAX = 3
+"""Looks in a row, `SECONDS` apart, between which nothing has gone."""
 
 
 def filled(parts: Runtime, number: int) -> int:
@@ -114,19 +115,23 @@ def test_900_000_payloads_go_while_200_callbacks_a_second_are_answered_in_50_ms(
     before = _callbacks(load, server, tmp_path)
     print(f"{kind}: without retention p50 {before['p50']:.1f} ms, p99 {before['p99']:.1f} ms")
     sent, slowest = before["ok"], 0.0
-    started = time.monotonic()
+    started, stood_still = time.monotonic(), 0
     with worker(live.settings.database_url):
         while (done := removed(live)) < old:
-            assert time.monotonic() < started + SLOW_SECONDS, f"{done} of {old}"
             found = _callbacks(load, server, tmp_path)
             sent, slowest = sent + found["ok"], max(slowest, found["p99"])
             gone = removed(live) - done
+            stood_still = 0 if gone else stood_still + 1
+            assert stood_still < STANDS_STILL_MAX, f"{done} of {old}"
             print(
                 f"{kind}: {gone / SECONDS:.0f} payloads a second, p50 {found['p50']:.1f} ms, p99 {found['p99']:.1f} ms"
             )
-    print(f"{kind}: {removed(live)} payloads in {time.monotonic() - started:.0f} s, p99 {slowest:.1f} ms at most")
+    ended = time.monotonic()
+    print(f"{kind}: {old} payloads in {ended - started:.0f} s, p99 {slowest:.1f} ms at most")
     print(f"{kind}: {sizes}, and {_sizes(live)} afterwards")
     assert slowest < P99_MS
+    # It keeps up with what comes in.
+    assert old / (ended - started) > RATE
     assert_only_what_is_old_is_gone(live, int(sent))
 
 
