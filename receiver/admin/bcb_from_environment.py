@@ -15,7 +15,7 @@ from receiver.banks.protocol import OptionsWrong
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
-from receiver.store import audit, bank_sessions, destinations, signing_secrets, sources
+from receiver.store import audit, bank_tokens, destinations, public_keys, signing_secrets, sources
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -109,7 +109,7 @@ def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | N
     if given["client_id"] and given["client_secret"]:
         credentials = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
         sources.renew_credentials(connection, runtime.encryption, source, credentials)
-        bank_sessions.forget(connection, source.id)
+        bank_tokens.start_anew(connection, source.id)
         _note(connection, runtime, "source.credentials", {})
     if given["secret"]:
         _put_secret(connection, runtime, source, given["secret"])
@@ -149,7 +149,7 @@ def _move(
     sources.change(connection, source.id, base_url=base_url)
     found = sources.find(connection, NAME)
     assert found is not None  # noqa: S101 - it is locked by this transaction
-    bank_sessions.seal_public_keys(connection, runtime.encryption, found, None)
+    public_keys.seal(connection, runtime.encryption, found, None)
     return found
 
 

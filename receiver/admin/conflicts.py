@@ -20,7 +20,7 @@ from receiver.inbox.reverify import callback_of
 from receiver.inbox.verification import identity_digest
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import bank_sessions, deliveries, events, signing_secrets, sources
+from receiver.store import deliveries, events, public_keys, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.events import EventRecord
 
@@ -107,7 +107,7 @@ def _profile(connection: Connection, runtime: Runtime, source_name: str) -> tupl
     assert source is not None  # noqa: S101 - an event has a source
     opened = signing_secrets.every(connection, runtime.encryption, source.id)
     secrets = [(str(secret.version), secret.text) for secret in opened]
-    keys = bank_sessions.public_keys(connection, runtime.encryption, source)
+    keys = public_keys.stored(connection, runtime.encryption, source)
     profile = Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
     return banks.named(source.bank), profile
 

@@ -28,15 +28,7 @@ from receiver.reconcile.give_up import give_up
 from receiver.retention import policy
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import (
-    bank_sessions,
-    circuits,
-    credential_changes,
-    held_back,
-    late,
-    signing_secrets,
-    worker_seen,
-)
+from receiver.store import circuits, credential_changes, held_back, late, public_keys, signing_secrets, worker_seen
 from receiver.store.database import StoreUnavailable, is_writable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
@@ -253,9 +245,7 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         jwks = session.ask(session.bank.fetch_public_keys) if session.bank.publishes_keys else None
         if jwks is not None:
             with runtime.database.write() as connection:
-                bank_sessions.put_public_keys(
-                    connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=None
-                )
+                public_keys.put(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=None)
             yield Finding("ok", f"{source.name} public keys", "fetched")
         yield from _permissions(runtime, source)
         yield from _subscriptions(runtime, source)

@@ -20,10 +20,10 @@ from receiver.metrics.base import AnswerTimes, answer_times
 from receiver.model import SecretState, Verdict
 from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, events, feed, late, payments, refusals, signing_secrets, sources, worker_seen
-from receiver.store.bank_sessions import StoredKeys
+from receiver.store import events, feed, late, payments, public_keys, refusals, signing_secrets, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import CheckMade
+from receiver.store.public_keys import StoredKeys
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
 from receiver.worker.watches import quiet_warning
@@ -180,7 +180,7 @@ def _of(
         spent_on={str(purpose): number for purpose, number in stands.requests_spent.items()},
         secrets=signing_secrets.versions(connection, source.id),
         needs_secret=bank.needs_secret(source.options),
-        public_keys=bank_sessions.public_keys(connection, runtime.encryption, source),
+        public_keys=public_keys.stored(connection, runtime.encryption, source),
         late=late.waiting(connection, source.id),
         quiet=quiet_warning(connection, source, now) if source.enabled else None,
         gives_up=None if (found := give_up(connection, source, now)) is None else found.words,

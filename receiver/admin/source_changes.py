@@ -16,7 +16,7 @@ from receiver.banks.protocol import OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import NotFound, NotPossible
 from receiver.runtime import Runtime
-from receiver.store import audit, bank_lines, credential_changes, day_sides, days, destinations, removals, sweeps
+from receiver.store import audit, bank_lines, credential_changes, day_sides, days, destinations, source_removal, sweeps
 from receiver.store.database import Contended, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -192,10 +192,10 @@ def _hide(runtime: Runtime, who: str, name: str) -> Sequence[str]:
         sources.named(connection, name)
         source = destinations.locked(connection, name)
         assert source is not None  # noqa: S101 - no row is ever deleted, and none is renamed that is in use
-        holds = removals.remaining(connection, source.id)
+        holds = source_removal.remaining(connection, source.id)
         if source.hidden_at is None:
             outcomes.abandon(connection, runtime.encryption, source, who, now)
-            removals.hide(connection, source, now)
+            source_removal.hide(connection, source, now)
             about = {"source": name, "bank": source.bank, "hidden": bool(holds)}
             audit.write(connection, runtime.encryption, at=now, who=who, what="source.removed", about=about)
         elif holds:
@@ -211,5 +211,5 @@ def _clear(runtime: Runtime, name: str) -> Removed:
     """
     with runtime.database.write() as connection:
         source = sources.named(connection, name)
-        holds = removals.remaining(connection, source.id)
-        return Removed(name if holds else removals.clear(connection, source), holds)
+        holds = source_removal.remaining(connection, source.id)
+        return Removed(name if holds else source_removal.clear(connection, source), holds)

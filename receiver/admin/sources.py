@@ -18,10 +18,10 @@ from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import Environment, NotFound, NotPossible, Purpose, ReceiverError
 from receiver.runtime import Runtime
-from receiver.store import audit, bank_sessions, events, signing_secrets, sources
-from receiver.store.bank_sessions import StoredKeys
+from receiver.store import audit, bank_tokens, events, public_keys, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
+from receiver.store.public_keys import StoredKeys
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
 
@@ -141,7 +141,7 @@ def details(runtime: Runtime, name: str) -> SourceDetails:
             source=source,
             proofs=banks.named(source.bank).proofs(source.options),
             secrets=signing_secrets.versions(connection, source.id),
-            public_keys=bank_sessions.public_keys(connection, runtime.encryption, source),
+            public_keys=public_keys.stored(connection, runtime.encryption, source),
             latest_event_at=events.latest(connection, source.id),
         )
 
@@ -279,7 +279,7 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
         check_credentials(source.bank, credentials, now)
         given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
         sources.set_credentials(connection, runtime.encryption, source, credentials)
-        bank_sessions.forget(connection, source.id)
+        bank_tokens.start_anew(connection, source.id)
         audit.write(connection, runtime.encryption, at=now, who=who, what="source.credentials", about={"source": name})
     return given_up
 

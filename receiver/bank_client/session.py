@@ -1,8 +1,7 @@
-"""A session with one source's bank: one token for all processes, one request budget, one retry after a 401."""
+"""Asking one source's bank: within its rate limit (budget), with the shared token, once more after a 401."""
 
 import logging
 import ssl
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.bank_client.circuit import Breaker
+from receiver.bank_client.shared_token import SharedToken
 from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
@@ -21,22 +21,17 @@ from receiver.banks.protocol import Bank
 from receiver.banks.tls import ClientCertificate
 from receiver.model import CredentialChangeKind, Purpose, ReceiverError
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, credential_changes, sources
-from receiver.store.bank_sessions import Budget, StoredToken
+from receiver.store import credential_changes, request_budget, sources
+from receiver.store.bank_tokens import StoredToken
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
+from receiver.store.request_budget import Budget
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
 
 TOKEN_MARGIN = timedelta(seconds=60)
 """A token is replaced this long before it ends, or at nine tenths of its lifetime where that is shorter."""
-
-FETCHING = timedelta(seconds=45)
-"""How long one process alone fetches a token (a lease): longer than the time-outs of one token request."""
-
-POLL_SECONDS = 0.2
-"""How often the others look whether it has one."""
 
 CHANGING = timedelta(seconds=2)
 """How long a question waits for new credentials that will be here at once ..."""
@@ -88,87 +83,13 @@ def rate_limit(source: SourceRecord) -> tuple[int, timedelta]:
 
 def spent_of(connection: Connection, source: SourceRecord, budget: Budget) -> dict[Purpose, int]:
     """Return what the requests of the present window were made for."""
-    return bank_sessions.spent(connection, source.id, budget, rate_limit(source)[1])
+    return request_budget.spent(connection, source.id, budget, rate_limit(source)[1])
 
 
 def budget_of(connection: Connection, source: SourceRecord, now: datetime) -> Budget:
     """Return how a source stands with its bank's rate limit at `now` (UTC)."""
     limit, window = rate_limit(source)
-    return bank_sessions.budget(connection, source.id, now=now, limit=limit, window=window)
-
-
-class SharedToken:
-    """The access token of one source: one process fetches it (the leader), all others wait and use it too."""
-
-    def __init__(self, runtime: Runtime, source: SourceRecord, fetch: Callable[[], StoredToken]) -> None:
-        """`fetch` asks the bank for a new token, and raises a `BankError` where it gives none."""
-        self._database = runtime.database
-        self._encryption = runtime.encryption
-        self._clock = runtime.clock
-        self._source = source
-        self._fetch = fetch
-
-    def get(self, *, is_new: bool = False) -> str:
-        """Return the token; where there is none, or a new one is wanted, fetch it or wait for whoever is at it.
-
-        Raises:
-            BankError
-            BudgetSpent
-            StoreUnavailable
-            DecryptionFailed
-        """
-        # By the process's own clock: the one that tells the date may be set meanwhile.
-        give_up = time.monotonic() + FETCHING.total_seconds()
-        while True:
-            now = self._clock()
-            stored, is_readable = self._stored()
-            if stored is not None and now < stored.expires_at and not is_new:
-                return stored.text
-            with self._database.write() as connection:
-                is_leader = bank_sessions.claim_fetching(
-                    connection,
-                    self._source.id,
-                    now=now,
-                    until=now + FETCHING,
-                    in_place_of_a_good_one=is_new or not is_readable,
-                )
-            if is_leader:
-                return self._fetch_and_store()
-            if time.monotonic() > give_up:
-                raise TokenRefused("another process has been fetching a token for too long")
-            time.sleep(POLL_SECONDS)
-
-    def _stored(self) -> tuple[StoredToken | None, bool]:
-        """Return the token that is stored, and whether it can be read; one sealed for another bank can't."""
-        try:
-            with self._database.read() as connection:
-                return bank_sessions.token(connection, self._encryption, self._source), True
-        except DecryptionFailed as error:
-            log.warning("%s: %s; another one is fetched", self._source.name, error)
-            return None, False
-
-    def drop(self, token: str) -> None:
-        """Forget a token that the bank refused, unless it was replaced meanwhile.
-
-        Raises:
-            StoreUnavailable
-        """
-        with self._database.write() as connection:
-            bank_sessions.drop_token(connection, self._encryption, self._source, token)
-
-    def _fetch_and_store(self) -> str:
-        try:
-            token = self._fetch()
-        except BaseException as error:
-            with self._database.write() as connection:
-                if isinstance(error, RateLimited):
-                    # Before the next process may fetch: it would ask a bank that has just said not to.
-                    bank_sessions.block_requests(connection, self._source.id, self._clock() + error.wait)
-                bank_sessions.end_fetching(connection, self._source.id)
-            raise
-        with self._database.write() as connection:
-            bank_sessions.put_token(connection, self._encryption, self._source, token.text, token.expires_at)
-        return token.text
+    return request_budget.budget(connection, source.id, now=now, limit=limit, window=window)
 
 
 class BankSession:
@@ -356,7 +277,7 @@ class BankSession:
         if self._leaves_some:
             limit -= max(1, limit // SHARE)
         with self._database.write() as connection:
-            when = bank_sessions.take_request(
+            when = request_budget.take(
                 connection, self._source.id, now=now, limit=limit, window=window, purpose=self._purpose
             )
             words = budget_of(connection, self._source, now).hindrance(self._source.name) if when > now else None
@@ -386,7 +307,7 @@ class BankSession:
         except RateLimited as limited:
             until = self._clock() + limited.wait
             with self._database.write() as connection:
-                bank_sessions.block_requests(connection, self._source.id, until)
+                request_budget.block(connection, self._source.id, until)
             raise
 
     def _stop_while_stuck(self) -> None:

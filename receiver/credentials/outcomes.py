@@ -8,7 +8,7 @@ from receiver.bank_client.session import BudgetSpent
 from receiver.banks.abilities import NewCredentials
 from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
 from receiver.model import CredentialChangeState, ReceiverError
-from receiver.store import audit, bank_sessions, credential_changes, destinations, signing_secrets, sources
+from receiver.store import audit, bank_tokens, credential_changes, destinations, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
@@ -57,7 +57,7 @@ def _take_over(
         )
     destination = destinations.vouched(connection, encryption, source)
     sources.renew_credentials(connection, encryption, destination, answer.for_source)
-    bank_sessions.forget(connection, source.id)
+    bank_tokens.start_anew(connection, source.id)
     return version
 
 
@@ -73,7 +73,7 @@ def _let_go(
     if own is None or own["client_id"] != change.client_id:
         return
     sources.change(connection, source.id, credentials=None)
-    bank_sessions.forget(connection, source.id)
+    bank_tokens.start_anew(connection, source.id)
     signing_secrets.expire_all(connection, source.id, now + timedelta(seconds=grace_seconds))
 
 

@@ -12,7 +12,7 @@ from receiver.banks.abilities import NewCredentials
 from receiver.credentials import outcomes
 from receiver.credentials.outcomes import NothingUnderWay
 from receiver.model import CredentialChangeKind, CredentialChangeState
-from receiver.store import audit, bank_sessions, credential_changes, destinations, signing_secrets, sources
+from receiver.store import audit, bank_tokens, credential_changes, destinations, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
@@ -75,7 +75,7 @@ def adopt(
     made = credential_changes.made(encryption, current, change)
     before = sources.credentials(connection, encryption, current)
     sources.renew_credentials(connection, encryption, current, made)
-    bank_sessions.forget(connection, source.id)
+    bank_tokens.start_anew(connection, source.id)
     outcomes.close(connection, change, CredentialChangeState.DONE, now, version=change.secret_version)
     previous = None if before is None else sources.seal_credentials(encryption, current, before)
     credential_changes.change_values(connection, change.id, made=None, previous=previous)
@@ -114,7 +114,7 @@ def take_back(
             raise NothingUnderWay(f"{source.name} uses another client by now than the one that was made")
         previous = sources.open_credentials(encryption, source, change.previous)
         sources.set_credentials(connection, encryption, source, previous)
-        bank_sessions.forget(connection, source.id)
+        bank_tokens.start_anew(connection, source.id)
     elif change.state != CredentialChangeState.PENDING:
         raise NothingUnderWay(f"the latest change of the credentials of {source.name} is over, and nothing of it kept")
     version = change.secret_version

@@ -16,7 +16,7 @@ from receiver.inbox.reverify import callback_of
 from receiver.inbox.trials import Trial
 from receiver.model import ReceiverError, SecretState, Verdict
 from receiver.signing import static_token
-from receiver.store import bank_sessions, events, signing_secrets, sources
+from receiver.store import events, public_keys, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
@@ -82,7 +82,7 @@ def explain(
 
 def _whole_profile(connection: Connection, encryption: Encryption, source: SourceRecord) -> Profile:
     """Return a source with every version of its secret, expired ones too."""
-    keys = bank_sessions.public_keys(connection, encryption, source)
+    keys = public_keys.stored(connection, encryption, source)
     opened = signing_secrets.every(connection, encryption, source.id)
     secrets = [(str(secret.version), secret.text) for secret in opened]
     return Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)

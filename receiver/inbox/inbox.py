@@ -17,7 +17,7 @@ from receiver.model import Verdict
 from receiver.projection.backlog import Backlog
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import bank_sessions, credential_changes, deliveries, intake
+from receiver.store import credential_changes, deliveries, intake, public_keys
 from receiver.store.database import ANSWER_SECONDS
 from receiver.store.group_commit import GroupCommit
 from receiver.store.late import NewLate, find_before, hold_all
@@ -171,7 +171,7 @@ class Inbox:
         if known.keys.wanted_at is not None:
             return
         with self._database.write(ANSWER_SECONDS) as connection:
-            bank_sessions.want_public_keys(connection, known.source.id, now)
+            public_keys.want(connection, known.source.id, now)
         self._sources.forget(known.source.name)
 
     def _hold_back_without_secret(self, refused: Refused, known: KnownSource, now: datetime) -> None:

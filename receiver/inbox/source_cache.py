@@ -12,10 +12,10 @@ from receiver import banks
 from receiver.banks.callback import Carried, Profile
 from receiver.banks.protocol import Bank
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, signing_secrets, sources
-from receiver.store.bank_sessions import StoredKeys
+from receiver.store import public_keys, signing_secrets, sources
 from receiver.store.database import ANSWER_SECONDS, StoreUnavailable
 from receiver.store.encryption import Encryption
+from receiver.store.public_keys import StoredKeys
 from receiver.store.sources import SourceRecord
 
 CACHE_SECONDS = 0.8
@@ -33,7 +33,7 @@ def profile_of(
         DecryptionFailed
     """
     secrets = signing_secrets.valid(connection, encryption, source.id, now)
-    keys = bank_sessions.public_keys(connection, encryption, source)
+    keys = public_keys.stored(connection, encryption, source)
     longer_names = sources.names_starting(connection, source.name)
     versions = [(str(secret.version), secret.text) for secret in secrets]
     return Profile(source.name, source.options, versions, keys.jwks, longer_names, source.environment), keys

@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.store import bank_sessions, credential_changes, sources
+from receiver.store import bank_tokens, credential_changes, public_keys, sources
 from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.sources import SourceRecord
 
@@ -36,7 +36,7 @@ def move(connection: Connection, encryption: Encryption, source: SourceRecord, *
         aside = _opened_aside(connection, encryption, source)
     except DecryptionFailed:
         return _set_back(connection, encryption, source, **values)
-    keys = bank_sessions.public_keys(connection, encryption, source)
+    keys = public_keys.stored(connection, encryption, source)
     moved = _changed(connection, source, **values)
     if moved.destination == source.destination:
         return moved
@@ -48,8 +48,8 @@ def move(connection: Connection, encryption: Encryption, source: SourceRecord, *
         sealed = {name: sources.seal_credentials(encryption, moved, opened) for name, opened in columns.items()}
         credential_changes.change_values(connection, change_id, **sealed)
     is_same_bank = (moved.base_url, moved.environment) == (source.base_url, source.environment)
-    bank_sessions.seal_public_keys(connection, encryption, moved, keys.jwks if is_same_bank else None)
-    bank_sessions.forget_token(connection, source.id)
+    public_keys.seal(connection, encryption, moved, keys.jwks if is_same_bank else None)
+    bank_tokens.forget(connection, source.id)
     return moved
 
 

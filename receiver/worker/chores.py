@@ -16,7 +16,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.days import close_due
 from receiver.retention.run import Run, Step
 from receiver.runtime import Runtime
-from receiver.store import audit, bank_sessions, figures, search_index, sources, worker_seen
+from receiver.store import audit, figures, public_keys, search_index, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
@@ -39,9 +39,7 @@ def refresh_public_keys(runtime: Runtime) -> int:
     """
     now = runtime.clock()
     with runtime.database.read() as connection:
-        wanting = bank_sessions.sources_in_want_of_keys(
-            connection, now=now, older_than=FETCHED_EVERY, pause=TRIED_EVERY
-        )
+        wanting = public_keys.sources_in_want(connection, now=now, older_than=FETCHED_EVERY, pause=TRIED_EVERY)
     wanting = [source for source in wanting if banks.named(source.bank).publishes_keys]
     for source in wanting:
         _fetch_public_keys(runtime, source)
@@ -60,7 +58,7 @@ def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
     else:
         log.info("the public keys of %s were fetched", source.name, extra=ids(source=source.name))
     with runtime.database.write() as connection:
-        bank_sessions.put_public_keys(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=error)
+        public_keys.put(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=error)
 
 
 class CertificateExpiry(Chore):

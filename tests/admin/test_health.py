@@ -10,7 +10,7 @@ from receiver.admin import health
 from receiver.model import Purpose, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, leases, sources
+from receiver.store import leases, request_budget, sources
 from receiver.store.sources import SourceRecord
 
 
@@ -45,7 +45,7 @@ def test_the_overview_counts_by_minute_and_says_what_the_budget_is_spent_on(
         for outcome in ("not_found", "answered", "not_found"):
             leases.add_check(connection, due.id, at=clock(), outcome=outcome, bank_status=None, detail={})
         for purpose in (Purpose.CLAIM, Purpose.RECHECK, Purpose.CLAIM):
-            bank_sessions.take_request(
+            request_budget.take(
                 connection, source.id, now=clock(), limit=300, window=timedelta(hours=1), purpose=purpose
             )
     found = health.overview(parts)

@@ -19,7 +19,7 @@ from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
-from receiver.store import bank_sessions, payments
+from receiver.store import payments, request_budget
 from receiver.store.database import Contended
 from receiver.store.sources import SourceRecord
 
@@ -62,8 +62,8 @@ def prepare(parts: Runtime, simulator: Simulator, source: SourceRecord, number: 
 
 def spent(parts: Runtime, source: SourceRecord, limit: int) -> dict[Purpose, int]:
     with parts.database.read() as connection:
-        budget = bank_sessions.budget(connection, source.id, now=parts.clock(), limit=limit, window=HOUR)
-        return bank_sessions.spent(connection, source.id, budget, HOUR)
+        budget = request_budget.budget(connection, source.id, now=parts.clock(), limit=limit, window=HOUR)
+        return request_budget.spent(connection, source.id, budget, HOUR)
 
 
 def left(parts: Runtime) -> int:

@@ -22,7 +22,7 @@ from others import CONNECTPAY_ADDRESS, TOKEN, WHSEC, webhook
 from receiver import banks
 from receiver.banks.callback import Callback, Profile
 from receiver.inbox.source_cache import KnownSource
-from receiver.store.bank_sessions import StoredKeys
+from receiver.store.public_keys import StoredKeys
 from receiver.store.sources import SourceRecord
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)

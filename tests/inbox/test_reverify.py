@@ -20,7 +20,7 @@ from receiver.admin.source_changes import NewSettings
 from receiver.banks import bcb
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, deliveries, events, payments, signing_secrets, sources
+from receiver.store import deliveries, events, payments, public_keys, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
@@ -274,7 +274,7 @@ def test_a_long_rsa_signature_that_was_refused_by_its_address_is_accepted_once_t
     jwk = jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key.public_key(), as_dict=True)
     with parts.database.write() as connection:
         keys = json.dumps({"keys": [{**jwk, "kid": "rsa-1"}]})
-        bank_sessions.put_public_keys(connection, parts.encryption, source, parts.clock(), jwks=keys, error=None)
+        public_keys.put(connection, parts.encryption, source, parts.clock(), jwks=keys, error=None)
     path = "/webhooks/bcb/" + "d" * 1000
     signed = by_rsa(bank.sign(deposit(transactionId="FT1"), path), rsa_key)
     assert post(parts, signed) == 401

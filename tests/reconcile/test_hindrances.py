@@ -14,7 +14,7 @@ from receiver.model import CredentialChangeKind, NotPossible
 from receiver.projection.projector import catch_up
 from receiver.reconcile import hindrances
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, credential_changes
+from receiver.store import credential_changes, request_budget
 from receiver.store import payments as stored
 from receiver.store.credential_changes import Intent
 from receiver.store.sources import SourceRecord
@@ -37,13 +37,13 @@ def known(parts: Runtime) -> SourceRecord:
 
 def spend(parts: Runtime, source: SourceRecord) -> None:
     with parts.database.write() as connection:
-        bank_sessions.take_request(connection, source.id, now=parts.clock(), limit=1, window=timedelta(seconds=3600))
+        request_budget.take(connection, source.id, now=parts.clock(), limit=1, window=timedelta(seconds=3600))
 
 
 def block(parts: Runtime, source: SourceRecord) -> None:
     spend(parts, source)
     with parts.database.write() as connection:
-        bank_sessions.block_requests(connection, source.id, parts.clock() + timedelta(minutes=5))
+        request_budget.block(connection, source.id, parts.clock() + timedelta(minutes=5))
 
 
 def lease(parts: Runtime, _source: SourceRecord) -> None:

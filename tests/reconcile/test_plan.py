@@ -16,7 +16,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.plan import PLAN
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import bank_sessions, claims, leases, sources
+from receiver.store import claims, leases, request_budget, sources
 from receiver.store.leases import Due, Lease
 from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
@@ -81,8 +81,8 @@ def test_what_a_request_was_made_for_is_counted_by_window(
 
     def spent() -> dict[Purpose, int]:
         with parts.database.read() as connection:
-            budget = bank_sessions.budget(connection, source.id, now=clock(), limit=300, window=HOUR)
-            return bank_sessions.spent(connection, source.id, budget, HOUR)
+            budget = request_budget.budget(connection, source.id, now=clock(), limit=300, window=HOUR)
+            return request_budget.spent(connection, source.id, budget, HOUR)
 
     # The token, and the bank's public keys, are fetched by whoever is first.
     found = spent()
@@ -91,7 +91,7 @@ def test_what_a_request_was_made_for_is_counted_by_window(
     clock.forward(3600)
     assert spent() == {}
     with parts.database.write() as connection:
-        bank_sessions.take_request(connection, source.id, now=clock(), limit=300, window=HOUR, purpose=Purpose.CLAIM)
+        request_budget.take(connection, source.id, now=clock(), limit=300, window=HOUR, purpose=Purpose.CLAIM)
     assert spent() == {Purpose.CLAIM: 1}
 
 
@@ -123,7 +123,7 @@ def test_when_and_why_the_bank_is_asked_next_is_said(
     assert state(parts)["next_check_why"] == "its state is not final"
     until = clock() + timedelta(hours=2)
     with parts.database.write() as connection:
-        bank_sessions.block_requests(connection, source.id, until)
+        request_budget.block(connection, source.id, until)
     said = state(parts)
     assert said["next_check_at"] == "2026-03-04T14:00:00.000000Z"
     assert said["next_check_why"] == (
@@ -151,7 +151,7 @@ def test_what_a_bank_that_may_not_be_asked_is_due_for_waits_unclaimed(
     catch_up(parts.database)
     worker.run_once()
     with parts.database.write() as connection:
-        bank_sessions.block_requests(connection, source.id, clock() + HOUR)
+        request_budget.block(connection, source.id, clock() + HOUR)
     record(parts, delivery(parts, source), event(parts, "FT2"))
     asked = len(simulator.requests.entries())
     worker.run_once()

@@ -22,7 +22,7 @@ from receiver.bank_client.session import BankSession
 from receiver.model import CredentialChangeKind, NotPossible, ReceiverError
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import bank_sessions, credential_changes, payments, sources
+from receiver.store import bank_tokens, credential_changes, payments, public_keys, sources
 from receiver.store.credential_changes import Intent
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import BankToken, CredentialChange, PublicKeys, table_of
@@ -115,7 +115,7 @@ def test_the_shared_token_of_one_source_is_not_sent_to_another_s_bank(
             now=parts.clock(),
         )
         sources.set_credentials(connection, parts.encryption, other, {"client_id": "x", "client_secret": "y"})
-        bank_sessions.claim_fetching(connection, other.id, now=parts.clock(), until=parts.clock())
+        bank_tokens.claim_fetching(connection, other.id, now=parts.clock(), until=parts.clock())
         table = table_of(BankToken)
         stolen = connection.execute(table.select().where(table.c.source_id == source.id)).one()
         connection.execute(
@@ -192,7 +192,7 @@ def test_a_source_whose_credentials_do_not_open_stops_no_other_s_keys(
     point_to(parts, source, thief)
     worker.run_once()
     with parts.database.read() as connection:
-        assert bank_sessions.public_keys(connection, parts.encryption, other).jwks is not None
+        assert public_keys.stored(connection, parts.encryption, other).jwks is not None
     assert thief.lines == []
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from store.test_replays import due as replays_due
 from store.test_replays import start as start_replay
 
-from receiver.bank_client.session import FETCHING
+from receiver.bank_client.shared_token import FETCHING
 from receiver.banks.http import WAIT_MAX
 from receiver.credentials.attempts import PAUSE_IN_VAIN
 from receiver.inbox.verification import KEYS_REFRESHED_EVERY
@@ -19,17 +19,19 @@ from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.store import (
     alarms,
-    bank_sessions,
+    bank_tokens,
     circuits,
     credential_changes,
     leases,
     payments,
+    public_keys,
     replays,
+    request_budget,
     sign_in_failures,
     source_watches,
 )
-from receiver.store.bank_sessions import BLOCK_MAX
 from receiver.store.credential_changes import Intent
+from receiver.store.request_budget import BLOCK_MAX
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Circuit, RequestBudget, Subject, metadata, table_of
 from receiver.store.tables.base import UtcDateTime
@@ -221,8 +223,8 @@ def test_a_payment_is_put_off_by_a_spent_budget_for_no_longer_than_by_any_pause(
     parts: Runtime, simulator: Simulator, source: SourceRecord, clock: StandingClock, worker: Worker
 ) -> None:
     with parts.database.write() as connection:
-        bank_sessions.take_request(connection, source.id, now=clock(), limit=9, window=HOUR)
-        bank_sessions.block_requests(connection, source.id, clock() + WAIT_MAX)
+        request_budget.take(connection, source.id, now=clock(), limit=9, window=HOUR)
+        request_budget.block(connection, source.id, clock() + WAIT_MAX)
     tell(parts, deposit(transactionId="FT1"))
     worker.run_once()
     due = due_at(parts, "FT1")
@@ -249,7 +251,7 @@ def take(parts: Runtime, source: SourceRecord, limit: int) -> timedelta:
     """How long a request has to wait."""
     now = parts.clock()
     with parts.database.write() as connection:
-        return bank_sessions.take_request(connection, source.id, now=now, limit=limit, window=HOUR) - now
+        return request_budget.take(connection, source.id, now=now, limit=limit, window=HOUR) - now
 
 
 def test_a_window_of_requests_that_begins_in_the_future_begins_now(
@@ -305,7 +307,7 @@ def test_what_was_looked_at_under_the_wrong_clock_is_looked_at(
 def test_a_block_from_the_wrong_clock_is_over(parts: Runtime, ahead: StandingClock, source: SourceRecord) -> None:
     take(parts, source, 9)
     with parts.database.write() as connection:
-        bank_sessions.block_requests(connection, source.id, ahead() + timedelta(minutes=5))
+        request_budget.block(connection, source.id, ahead() + timedelta(minutes=5))
     put_right(ahead)
     assert take(parts, source, 9) == timedelta(0)
     with parts.database.read() as connection:
@@ -316,7 +318,7 @@ def test_a_block_that_is_longer_than_any_is_over(parts: Runtime, clock: Standing
     take(parts, source, 9)
     for wait, left in ((BLOCK_MAX, BLOCK_MAX), (BLOCK_MAX + HOUR, timedelta(0))):
         with parts.database.write() as connection:
-            bank_sessions.block_requests(connection, source.id, clock() + wait)
+            request_budget.block(connection, source.id, clock() + wait)
         assert take(parts, source, 9) == left
 
 
@@ -326,7 +328,7 @@ def test_the_lease_of_fetching_a_token_from_the_wrong_clock_is_over(
     def claim() -> bool:
         now = parts.clock()
         with parts.database.write() as connection:
-            return bank_sessions.claim_fetching(connection, source.id, now=now, until=now + FETCHING)
+            return bank_tokens.claim_fetching(connection, source.id, now=now, until=now + FETCHING)
 
     assert claim()
     assert not claim()
@@ -342,7 +344,7 @@ def test_keys_that_were_tried_under_the_wrong_clock_are_fetched_and_waited_for(
     put_right(ahead)
     assert worker.run_once() == 1
     with parts.database.read() as connection:
-        assert bank_sessions.public_keys(connection, parts.encryption, source).fetched_at == ahead()
+        assert public_keys.stored(connection, parts.encryption, source).fetched_at == ahead()
     assert worker.run_once() == 0
     assert KEYS_REFRESHED_EVERY < AHEAD
     assert simulator.requests.entries()

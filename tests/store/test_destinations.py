@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, credential_changes, destinations, signing_secrets, sources
+from receiver.store import bank_tokens, credential_changes, destinations, public_keys, signing_secrets, sources
 from receiver.store.credential_changes import Intent
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -40,9 +40,9 @@ def furnish(parts: Runtime, name: str = "bcb") -> SourceRecord:
     now = parts.clock()
     intent = Intent(CredentialChangeKind.ROTATE, "c", None, f"key of {name}", "cli:test", "the change's token")
     with parts.database.write() as connection:
-        bank_sessions.claim_fetching(connection, source.id, now=now, until=now)
-        bank_sessions.put_token(connection, parts.encryption, source, "the token", now + HOUR)
-        bank_sessions.put_public_keys(connection, parts.encryption, source, now, jwks=JWKS, error=None)
+        bank_tokens.claim_fetching(connection, source.id, now=now, until=now)
+        bank_tokens.put(connection, parts.encryption, source, "the token", now + HOUR)
+        public_keys.put(connection, parts.encryption, source, now, jwks=JWKS, error=None)
         credential_changes.begin(connection, parts.encryption, source, intent, now=now, due_at=now)
     return source
 
@@ -66,11 +66,11 @@ def held(parts: Runtime, source: SourceRecord) -> Held:
     with parts.database.read() as connection:
         change = credential_changes.pending(connection, source.id)
         assert change is not None
-        token = opened(lambda: bank_sessions.token(connection, parts.encryption, source))
+        token = opened(lambda: bank_tokens.token(connection, parts.encryption, source))
         return Held(
             opened(lambda: sources.credentials(connection, parts.encryption, source)),
             token.text if token is not None else None,
-            bank_sessions.public_keys(connection, parts.encryption, source).jwks,
+            public_keys.stored(connection, parts.encryption, source).jwks,
             opened(lambda: credential_changes.token(parts.encryption, source, change)),
         )
 
@@ -161,7 +161,7 @@ def test_a_move_seals_anew_and_forgets_what_another_bank_gave(parts: Runtime) ->
     assert held(parts, moved) == Held(GIVEN, None, None, "the change's token")
     assert held(parts, source) == Held()
     with parts.database.read() as connection:
-        wanting = bank_sessions.sources_in_want_of_keys(connection, now=parts.clock(), older_than=HOUR, pause=HOUR)
+        wanting = public_keys.sources_in_want(connection, now=parts.clock(), older_than=HOUR, pause=HOUR)
     assert [found.name for found in wanting] == ["bcb"]
 
 
@@ -216,9 +216,7 @@ def test_fetches_that_fail_are_put_off_for_twice_as_long_each_time_and_for_a_qua
 
     def in_want() -> bool:
         with parts.database.read() as connection:
-            found = bank_sessions.sources_in_want_of_keys(
-                connection, now=clock(), older_than=HOUR, pause=timedelta(seconds=20)
-            )
+            found = public_keys.sources_in_want(connection, now=clock(), older_than=HOUR, pause=timedelta(seconds=20))
         return bool(found)
 
     def waits() -> int:
@@ -231,12 +229,12 @@ def test_fetches_that_fail_are_put_off_for_twice_as_long_each_time_and_for_a_qua
     found = []
     for _ in range(9):
         with parts.database.write() as connection:
-            bank_sessions.put_public_keys(connection, parts.encryption, source, clock(), jwks=None, error="refused")
+            public_keys.put(connection, parts.encryption, source, clock(), jwks=None, error="refused")
         found.append(waits())
     assert found == [30, 50, 90, 170, 330, 650, 910, 910, 910]
     with parts.database.write() as connection:
-        bank_sessions.put_public_keys(connection, parts.encryption, source, clock(), jwks=JWKS, error=None)
-        bank_sessions.want_public_keys(connection, source.id, clock())
+        public_keys.put(connection, parts.encryption, source, clock(), jwks=JWKS, error=None)
+        public_keys.want(connection, source.id, clock())
     assert waits() == 30
     clock.forward(-8 * 3600)
     assert in_want(), "a clock that was ahead stops fetching for as long as it was ahead"

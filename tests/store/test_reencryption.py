@@ -11,7 +11,7 @@ from sqlalchemy import LargeBinary
 
 from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
-from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store import bank_tokens, credential_changes, signing_secrets, sources
 from receiver.store.credential_changes import Intent
 from receiver.store.encryption import ENCRYPTED_COLUMNS, DecryptionFailed, Encryption, reencrypt_all
 from receiver.store.tables import metadata
@@ -38,14 +38,14 @@ def test_what_was_encrypted_with_an_old_key_opens_with_the_new_one_alone(parts: 
     now = parts.clock()
     intent = Intent(CredentialChangeKind.ROTATE, "c", None, "key", "cli:test", "the kept token")
     with parts.database.write() as connection:
-        bank_sessions.claim_fetching(connection, source.id, now=now, until=now)
-        bank_sessions.put_token(connection, parts.encryption, source, "the token", now + timedelta(hours=1))
+        bank_tokens.claim_fetching(connection, source.id, now=now, until=now)
+        bank_tokens.put(connection, parts.encryption, source, "the token", now + timedelta(hours=1))
         credential_changes.begin(connection, parts.encryption, source, intent, now=now, due_at=now)
     with parts.database.write() as connection:
         assert reencrypt_all(connection, Encryption([NEWER, KEY])) == 5
     newer = replace(parts, encryption=Encryption([NEWER]))
     with parts.database.read() as connection:
-        token = bank_sessions.token(connection, newer.encryption, source)
+        token = bank_tokens.token(connection, newer.encryption, source)
         change = credential_changes.pending(connection, source.id)
         (secret,) = signing_secrets.valid(connection, newer.encryption, source.id, now)
         credentials = sources.credentials(connection, newer.encryption, source)

@@ -82,8 +82,8 @@ def test_no_lock_is_stronger_than_needed() -> None:
     # Rejected deliveries that are deleted in the same statement; a source whose name, which is a key, changes.
     assert sorted(calls) == [
         "deliveries.py: with_for_update(skip_locked=True)",
-        "removals.py: with_for_update(nowait=True)",
         "retention.py: with_for_update(skip_locked=True)",
+        "source_removal.py: with_for_update(nowait=True)",
     ]
 
 

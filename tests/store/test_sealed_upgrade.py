@@ -9,7 +9,7 @@ from cli.commands import Cli
 from conftest import KEY
 from sqlalchemy import text
 
-from receiver.store import bank_sessions, credential_changes, schema, signing_secrets, sources
+from receiver.store import bank_tokens, credential_changes, public_keys, schema, signing_secrets, sources
 from receiver.store.database import Database
 from receiver.store.encryption import DecryptionFailed, Encryption
 from receiver.store.sources import SourceRecord
@@ -83,9 +83,9 @@ def test_all_that_was_there_opens_afterwards_and_a_second_upgrade_changes_nothin
                 change = credential_changes.pending(connection, source.id)
                 assert change is not None
                 assert sources.credentials(connection, OURS, source) == GIVEN
-                assert bank_sessions.public_keys(connection, OURS, source).jwks == JWKS
+                assert public_keys.stored(connection, OURS, source).jwks == JWKS
                 assert credential_changes.token(OURS, source, change) == "the change's token"
-                assert bank_sessions.token(connection, OURS, source) is None
+                assert bank_tokens.token(connection, OURS, source) is None
                 (secret,) = signing_secrets.every(connection, OURS, source.id)
                 assert secret.text == "signing"
 

@@ -27,7 +27,7 @@ from receiver.simulator.banking_circle import Simulator as BankingCircle
 from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.scripts import Script
-from receiver.store import bank_sessions, signing_secrets, sources, worker_seen
+from receiver.store import request_budget, signing_secrets, sources, worker_seen
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
@@ -235,12 +235,12 @@ def test_a_spent_budget_has_nothing_left_and_neither_has_a_bank_that_has_said_to
     hour = timedelta(hours=1)
     with counting.database.write() as connection:
         for _ in range(300):
-            bank_sessions.take_request(connection, source.id, now=clock(), limit=300, window=hour)
+            request_budget.take(connection, source.id, now=clock(), limit=300, window=hour)
     assert samples(counting)["receiver_bank_budget_remaining", "bcb"] == 0
     clock.forward(3601)
     assert samples(counting)["receiver_bank_budget_remaining", "bcb"] == 300
     with counting.database.write() as connection:
-        bank_sessions.block_requests(connection, source.id, clock() + hour)
+        request_budget.block(connection, source.id, clock() + hour)
     assert samples(counting)["receiver_bank_budget_remaining", "bcb"] == 0
 
 

@@ -10,7 +10,7 @@ from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import RateLimited
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
-from receiver.store import bank_sessions
+from receiver.store import bank_tokens
 from receiver.store.sources import SourceRecord
 
 
@@ -41,7 +41,7 @@ def test_the_life_of_a_token_is_read_as_text_and_as_a_number(
     control(simulator, "/options", {"expires_in": expires_in, "token_lifetime_seconds": 100}, "PATCH")
     session.authorize()
     with parts.database.read() as connection:
-        stored = bank_sessions.token(connection, parts.encryption, source)
+        stored = bank_tokens.token(connection, parts.encryption, source)
     assert stored is not None
     assert stored.expires_at == parts.clock() + timedelta(seconds=90)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Table, delete, or_, select, true
 
 from receiver.model import OwnType, Verdict
-from receiver.store import bank_sessions, credential_changes, signing_secrets, sources
+from receiver.store import bank_tokens, credential_changes, signing_secrets, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import (
     BankToken,
@@ -100,7 +100,7 @@ def hide(connection: Connection, source: SourceRecord, now: datetime) -> None:
 
     The signing secrets stay, sealed: what a bank sent encrypted can't be read without.
     """
-    bank_sessions.forget_token(connection, source.id)
+    bank_tokens.forget(connection, source.id)
     credential_changes.forget_set_aside(connection, source.id)
     signing_secrets.expire_now(connection, source.id, now)
     for table in _GOES_AT_ONCE:
