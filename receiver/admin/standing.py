@@ -1,4 +1,4 @@
-"""How things stand just now: when a worker was at work last, and what each source may still ask its bank."""
+"""Standing of worker and banks: when it was at work last, and what each source may still ask its bank."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""A session with one source's bank: shared token, shared request budget, one retry after a refused token."""
+"""The way into a bank's API: rate limit, access token and circuit breaker, which all processes share."""

@@ -1,4 +1,4 @@
-"""`receiver demo`: a throw-away database, the receiver's processes and a simulated bank, and the story they tell."""
+"""The scenes of `receiver demo`, each of which shows that what it tells is so; and the processes they are played by."""
 
 import base64
 import json

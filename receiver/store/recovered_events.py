@@ -1,4 +1,4 @@
-"""Events of what a sweep found and no callback has come for: nothing proves them, and they are never shown as if.
+"""Writing an event for what a sweep found: no callback proves it, and it is never shown as if one did.
 
 All that follows from one is written with it: its entry in the feed, the question to the bank, and the exception.
 """

@@ -1,4 +1,4 @@
-"""What a sweep found and no callback has come for (recovered), and the callback that comes for it after all.
+"""Races between a sweep and a callback of the same payment: the two never make two events (recovery).
 
 A callback is written down without a look at what a sweep does. So that the two never make two events of one payment, a
 row that names the payment (an expectation) is committed first, and the event is made once every transaction that was

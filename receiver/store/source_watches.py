@@ -1,4 +1,4 @@
-"""When something about a source was looked at last, so that of several workers one alone looks."""
+"""The lease on looking at something about a source: of several workers one alone does, once in a while."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What the worker looks at once in a while: how long a chore pauses between two looks."""
+"""The base of a chore, which the worker does once in a while: how long it pauses between two looks (backoff)."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What the worker does beside checks: public keys, warnings, the audit's anchor, the index of searches, retention."""
+"""The worker's chores: keys, certificates, clocks, audit anchor, search index, retention, exceptions, closed days."""
 
 import logging
 import time

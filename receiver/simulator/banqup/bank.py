@@ -1,4 +1,4 @@
-"""What a simulated Banqup is started with."""
+"""A simulated Banqup: its options at the start, its payments, and what it tells of them."""
 
 import secrets
 import uuid

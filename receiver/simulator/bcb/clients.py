@@ -1,4 +1,4 @@
-"""Who may call the bank: clients with their secrets, and the answers that are stored by idempotency key."""
+"""The bank's store of clients and their secrets, and of its answers by idempotency key."""
 
 import secrets
 import threading

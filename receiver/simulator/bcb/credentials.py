@@ -1,4 +1,4 @@
-"""Who may call the bank: the token and its permissions, and the endpoints for credentials.
+"""The endpoints for credentials, and the access token with its permissions.
 
 Where the bank's documentation is silent: a client's creation is answered 201; a key that is no UUID, or an allow-list
 that is none, 400; rotating a disabled client 409; all clients belong to the one user, for whom answers are stored; a

@@ -1,4 +1,4 @@
-"""What a simulated ConnectPay is started with."""
+"""A simulated ConnectPay: its options at the start, its payments, and what it tells of them."""
 
 import uuid
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The overview: how everything is just now."""
+"""The staff pages' first page: sources, worker, exceptions and what is due, from `receiver.admin.health`."""
 
 from flask import Response
 
