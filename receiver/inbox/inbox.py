@@ -153,17 +153,13 @@ class Inbox:
             DecryptionFailed
         """
         known = self._sources.find(name, self._clock())
-        try:
-            coding = check_head(callback, known)
-        except Refusal:
-            return 0
-        return 0 if coding is None else unpacked_bytes_max(len(callback.body), self._limit(known))
+        return unpacked_bytes_max(len(callback.body), self._limit(known)) if _is_unpacked(callback, known) else 0
 
     def _limit(self, known: KnownSource) -> int:
         return max(self._settings.max_body_bytes, known.bank.body_bytes)
 
     def _judge(self, callback: Callback, known: KnownSource, now: datetime) -> Genuine | Late | Refused:
-        if len(callback.body) > LARGE_BYTES or "content-encoding" in callback.headers:
+        if len(callback.body) > LARGE_BYTES or _is_unpacked(callback, known):
             return run_in_thread(judge, callback, known, self._limit(known), now)
         return judge(callback, known, self._limit(known), now)
 
@@ -267,6 +263,16 @@ def _passes(known: KnownSource, callback: Callback) -> bool:
     except Refusal:
         return False
     return True
+
+
+def _is_unpacked(callback: Callback, known: KnownSource) -> bool:
+    """Tell whether a content coding is to be undone; that of what can't be genuine by its head is not."""
+    if "content-encoding" not in callback.headers:
+        return False
+    try:
+        return check_head(callback, known) is not None
+    except Refusal:
+        return False
 
 
 def _check_coding(known: KnownSource, refusal: Refusal) -> None:

@@ -62,13 +62,14 @@ def wsgi_app() -> "Flask":
         settings = load_settings()
         logs.configure(settings.log_level, settings.log_format)
         started = runtime.tracing(runtime.counting(_opened(settings)))
+        app = create_app(started)
     except ReceiverError as error:
         if _replaces.get():
             raise
         sys.stderr.write(f"receiver: {error}\n")
         sys.exit(NOT_LOADED)
     started.database.checkpoint_aside()
-    return create_app(started)
+    return app
 
 
 def _opened(settings: Settings) -> Runtime:
@@ -122,9 +123,10 @@ def development_server() -> None:
         schema.upgrade(started.database, started.encryption)
         prepare(started)
         started = runtime.tracing(runtime.counting(started))
+        app = create_app(started)
     except ReceiverError as error:
         sys.exit(f"receiver: {error}")
     started.database.checkpoint_aside()
     # Flask would read `.env` too, by rules of its own.
     host = started.settings.bind.strip("[]").replace("unix:", "unix://")
-    create_app(started).run(host, started.settings.port, threaded=True, load_dotenv=False)
+    app.run(host, started.settings.port, threaded=True, load_dotenv=False)

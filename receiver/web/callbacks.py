@@ -28,7 +28,7 @@ from receiver.signing import addresses
 from receiver.store.database import StoreUnavailable
 from receiver.web.operation import Content, Operation
 from receiver.web.problems import DATABASE, Outages, answer, problem, verdict_on
-from receiver.web.request_body import CheckedInput, RequestBodies, declared_bytes
+from receiver.web.request_body import FIRST_BYTES, CheckedInput, RequestBodies, declared_bytes
 from receiver.web.schemas.base import LeftOut, Path, Shape
 from receiver.web.schemas.events import Taken
 
@@ -158,10 +158,10 @@ class CallbackHandler:
         counted.source = name
         head = self._head(environ, path, channel)
         length = declared_bytes(environ, limit)
-        # What is no longer than is kept of a rejected delivery is read in any case.
-        is_long = length is None or length > self._rejected_bytes
+        # What is short, and is kept whole even of a rejected delivery, is read in any case.
+        is_long = length is None or length > min(self._rejected_bytes, FIRST_BYTES)
         if is_long and not self._inbox.passes(name, head):
-            return self._refuse(environ, name, head)
+            return self._refuse(environ, name, head, length)
         with self.bodies.holding(head.peer) as held:
             held.has_share = not (is_long and self._inbox.lists_addresses(name))
             callback = replace(head, body=held.read(environ, length, limit))
@@ -169,10 +169,10 @@ class CallbackHandler:
                 held.more(self._inbox.unpacked_bytes(name, callback))
             return self._inbox.accept(name, callback)
 
-    def _refuse(self, environ: WSGIEnvironment, name: str, head: Callback) -> Outcome:
+    def _refuse(self, environ: WSGIEnvironment, name: str, head: Callback, length: int | None) -> Outcome:
         """Take a callback whose head shows that it can't be genuine; the beginning of its body is stored with it."""
         with self.bodies.holding_unproven(head.peer) as held:
-            body = held.read_beginning(environ, self._rejected_bytes + 1)
+            body = held.read_beginning(environ, length, self._rejected_bytes + 1)
             return self._inbox.accept(name, replace(head, body=body, is_partial=len(body) > self._rejected_bytes))
 
     def _head(self, environ: WSGIEnvironment, path: str, channel: str | None) -> Callback:

@@ -37,9 +37,13 @@ UNPROVEN_AT_ONCE = 80
 class Quota:
     """How many bytes a process holds at a time, and how many of them for one client address."""
 
-    def __init__(self, most: int, trusted: Iterable[Network | str]) -> None:
-        """Take the quota, and the proxies, whose addresses have no share because they stand for many."""
+    def __init__(self, most: int, trusted: Iterable[Network | str], *, free_bytes: int) -> None:
+        """Take the quota, and the proxies, whose addresses have no share because they stand for many.
+
+        A request holds `free_bytes` whatever its address has had.
+        """
         self._most = most
+        self._free_bytes = free_bytes
         self._share = most // SHARE
         self._trusted = tuple(trusted)
         self._lock = threading.Lock()
@@ -57,7 +61,8 @@ class Quota:
                 raise TryLater("too many bytes of callbacks at once", BUSY)
             holders = self._holders.setdefault(holder.party, set())
             holders.add(holder)
-            if holder.size + size > FIRST_BYTES and self._is_beyond(holders, holder, size) and self._has_share(holder):
+            is_free = holder.size + size <= self._free_bytes
+            if not is_free and self._is_beyond(holders, holder, size) and self._has_share(holder):
                 raise TryLater("too many bytes of callbacks from one address at once", BUSY)
             self._held += size
             holder.size += size
@@ -126,16 +131,13 @@ class Held:
             TryLater: too much is held already, or the server has stopped reading.
             Problem: it can't be read: broken chunks, or a sender that hung up.
         """
-        body = self.read_beginning(environ, limit + 1 if length is None else length)
+        body = self.read_beginning(environ, length, limit + 1 if length is None else length)
         if len(body) > limit:
             raise BodyTooLarge(f"more than {limit} bytes")
-        if len(body) < (length or 0):
-            _check_uncut(environ)
-            raise Problem(400, "The body is shorter than its Content-Length.")
         return body
 
-    def read_beginning(self, environ: WSGIEnvironment, most: int) -> bytes:
-        """Return the body, or its first `most` bytes.
+    def read_beginning(self, environ: WSGIEnvironment, length: int | None, most: int) -> bytes:
+        """Return the body, which is said to have `length` bytes, or its first `most` bytes.
 
         Raises:
             TryLater
@@ -148,6 +150,9 @@ class Held:
         except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
             _check_uncut(environ)
             raise Problem(400, UNREADABLE) from error
+        if len(body) < min(length or 0, most):
+            _check_uncut(environ)
+            raise Problem(400, "The body is shorter than its Content-Length.")
         self.keep(len(body))
         return body
 
@@ -206,8 +211,8 @@ class RequestBodies:
 
     def __init__(self, most: int, unproven_bytes: int, trusted: Iterable[Network | str]) -> None:
         """Take how many bytes may be held, how many of a body whose head was refused, and the trusted proxies."""
-        self._quota = Quota(most, trusted)
-        self._unproven = Quota(UNPROVEN_AT_ONCE * unproven_bytes, trusted)
+        self._quota = Quota(most, trusted, free_bytes=FIRST_BYTES)
+        self._unproven = Quota(UNPROVEN_AT_ONCE * unproven_bytes, trusted, free_bytes=0)
 
     def holding(self, peer: str) -> Held:
         """Give what one request from this address holds."""

@@ -39,3 +39,15 @@ def test_the_same_versions_are_asked_for_at_installation(name: str) -> None:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     (found,) = [line for line in asked if re.match(rf"{name}\b", line)]
     assert re.sub(r"\[.*\]", "", found) == f"{name}>={MAJORS[name]},<{MAJORS[name] + 1}"
+
+
+def test_an_extra_that_is_asked_for_and_missing_stops_the_start_with_one_line(tmp_path: Path, sqlite_url: str) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['authlib'] = None\n")
+    asked = {"ISSUER": "https://login.example.com", "CLIENT_ID": "receiver", "CLIENT_SECRET": "c" * 40}
+    oidc = {f"RECEIVER_OIDC_{name}": value for name, value in asked.items()}
+    given = environment(sqlite_url, KEY, PYTHONPATH=str(tmp_path), RECEIVER_PROCESSES="1", **oidc)
+    ended = subprocess.run(START, cwd=ROOT, env=given, capture_output=True, text=True, timeout=60, check=False)
+    said = [line for line in ended.stderr.splitlines() if line.startswith("receiver: ")]
+    assert said == ["receiver: RECEIVER_OIDC_ISSUER is set, and Authlib is not installed: install the extra `oidc`"]
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode != 0

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 from werkzeug.test import TestResponse
 
 from receiver import runtime
-from receiver.inbox import verification
+from receiver.inbox import inbox, verification
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -223,6 +223,20 @@ def test_what_is_not_proven_genuine_is_refused_and_kept_with_its_reason(
     assert reason not in answer.text
     assert (count(parts, Event), count(parts, FeedEntry)) == (0, 0)
     assert [row.reason for row in rows(parts, Delivery, verdict="rejected")] == [reason]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_its_head_refuses_is_unpacked_nowhere_whatever_coding_it_names(
+    client: FlaskClient, bank: BankSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither takes it a thread from those who wait for a commit."""
+
+    def run_in_thread(*_: object) -> None:
+        raise AssertionError("a thread for what has proven nothing")
+
+    monkeypatch.setattr(inbox, "run_in_thread", run_in_thread)
+    signed = _without("Bcb-Nonce")(_with(Content_Encoding="gzip")(bank.sign(deposit())))
+    assert send(client, signed).status_code == 401
 
 
 @pytest.mark.parametrize("seconds", [-301, 301, -86400, 10**7])

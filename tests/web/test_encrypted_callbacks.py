@@ -19,7 +19,7 @@ from receiver.runtime import Runtime
 from receiver.store import deliveries, events, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.events import Filter
-from receiver.web import create_app
+from receiver.web import create_app, request_body
 
 MIB = 1024 * 1024
 
@@ -151,6 +151,17 @@ def test_of_what_its_headers_refuse_only_the_beginning_is_read_and_stored(client
     assert "only the beginning of its body was read" in str(found.detail)
     # It is not taken for the whole.
     assert not verify_stored(parts, found.id)
+
+
+def test_what_is_long_and_refused_by_its_headers_takes_no_room_from_genuine_ones_however_much_of_it_is_kept(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_body, "UNPROVEN_AT_ONCE", 0)
+    settings = parts.settings.model_copy(update={"rejected_body_bytes": MIB})
+    client = create_app(replace(parts, settings=settings)).test_client()
+    signed = EncryptingBank().sign(batch([notification(extra="x" * (MIB // 2))]))
+    assert client.post(signed.path, data=signed.body, headers={**signed.headers, "Checksum": "AAAA"}).status_code == 503
+    assert send(client, signed).status_code == 200
 
 
 def test_what_is_small_is_stored_whole_and_verified_once_the_source_is_put_right(

@@ -136,8 +136,33 @@ def test_what_was_refused_by_its_head_is_read_in_a_quota_of_its_own(bodies: Requ
     with ExitStack() as stack:
         for number in range(UNPROVEN_AT_ONCE):
             held = stack.enter_context(bodies.holding_unproven(f"192.0.2.{number}"))
-            assert len(held.read_beginning(request(bytes(MIB)), most)) == most
+            assert len(held.read_beginning(request(bytes(MIB)), MIB, most)) == most
         with pytest.raises(TryLater):
-            stack.enter_context(bodies.holding_unproven("198.51.100.1")).read_beginning(request(bytes(MIB)), most)
+            stack.enter_context(bodies.holding_unproven("198.51.100.1")).read_beginning(request(bytes(MIB)), MIB, most)
         with bodies.holding("198.51.100.1") as genuine:
             assert genuine.read(request(bytes(MIB)), MIB, MIB)
+
+
+def test_one_address_reads_few_beginnings_of_what_was_refused_at_a_time_and_others_do_beside_it(
+    bodies: RequestBodies,
+) -> None:
+    """Its share counts from the first byte on: to announce a body takes as much of the quota as to send one."""
+    with ExitStack() as stack:
+        for _ in range(UNPROVEN_AT_ONCE // SHARE + 1):
+            held = stack.enter_context(bodies.holding_unproven("192.0.2.1"))
+            assert len(held.read_beginning(request(bytes(MIB)), MIB, BEGINNING)) == BEGINNING
+        one_more = stack.enter_context(bodies.holding_unproven("192.0.2.1"))
+        with pytest.raises(TryLater):
+            one_more.read_beginning(request(bytes(MIB)), MIB, BEGINNING)
+        other = stack.enter_context(bodies.holding_unproven("198.51.100.1"))
+        assert len(other.read_beginning(request(bytes(MIB)), MIB, BEGINNING)) == BEGINNING
+
+
+def test_the_beginning_of_what_was_refused_ends_early_where_its_sender_has_gone_or_we_ended_it(
+    bodies: RequestBodies,
+) -> None:
+    with bodies.holding_unproven("192.0.2.1") as held:
+        with pytest.raises(Problem):
+            held.read_beginning(request(b"half"), MIB, BEGINNING)
+        with pytest.raises(TryLater):
+            held.read_beginning(request(b"half", **{CUT_SHORT: lambda: True}), MIB, BEGINNING)
