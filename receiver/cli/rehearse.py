@@ -58,11 +58,11 @@ def _url(ctx: click.Context, parameter: click.Parameter, url: str | None) -> str
             f"a password on the command line can be seen by others: give {name} - and type the URL", ctx
         )
     if url is not None:
-        from receiver.rehearse import place
+        from receiver.rehearse import databases
 
         try:
-            place.local_url(url)
-        except place.NoDatabaseUrl as error:
+            databases.local_url(url)
+        except databases.NoDatabaseUrl as error:
             raise click.UsageError(f"{name}: {error}", ctx) from None
     return url
 
@@ -121,7 +121,7 @@ def rehearse(
     as_json: bool,
 ) -> None:
     """Rehearse a day in minutes: callbacks and faults against a throw-away receiver on this machine, and a report."""
-    from receiver.rehearse import place, rehearsal, report
+    from receiver.rehearse import databases, place, rehearsal, report
     from receiver.rehearse.faults import all_faults
     from receiver.simulator import require_installed
 
@@ -134,7 +134,7 @@ def rehearse(
     require_installed()
     place.forget_others()
     if database_url is not None:
-        database_url = place.local_url(database_url)
+        database_url = databases.local_url(database_url)
     taken = _day(captured_url, day.date() if day else None, names, callbacks, minutes, seed)
     chosen = faults or (all_faults() if has_all is not False else [])
     plan = rehearsal.Plan(taken, minutes * 60, chosen, database_url, folder, processes, seed)

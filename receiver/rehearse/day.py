@@ -14,7 +14,7 @@ from pathlib import Path
 
 from receiver.model import ReceiverError, Verdict
 from receiver.rehearse.banks import BANKS
-from receiver.rehearse.place import local_url
+from receiver.rehearse.databases import local_url
 from receiver.store import deliveries, schema, sources
 from receiver.store.database import Database
 

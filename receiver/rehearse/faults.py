@@ -16,8 +16,9 @@ import requests
 from receiver.admin import retention as retention_acts
 from receiver.model import ReceiverError
 from receiver.rehearse.banks import RehearsedBank
+from receiver.rehearse.databases import ThrowAway
 from receiver.rehearse.day import DAY_SECONDS, Planned
-from receiver.rehearse.place import PAGE_BYTES, Receiver, ThrowAway, call
+from receiver.rehearse.place import PAGE_BYTES, Receiver, call
 from receiver.rehearse.traffic import Traffic
 from receiver.runtime import Runtime
 from receiver.simulator.faults import Fault as BankFault

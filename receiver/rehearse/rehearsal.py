@@ -22,9 +22,10 @@ from receiver.admin import secrets, sources, tokens
 from receiver.admin.sources import NewSource
 from receiver.model import ReceiverError
 from receiver.rehearse.banks import BANKS, RehearsedBank
+from receiver.rehearse.databases import PlaceUnusable, PostgresDatabase, SqliteFile, ThrowAway
 from receiver.rehearse.day import DAY_SECONDS, Day
 from receiver.rehearse.faults import WHO, Director, Fault, Happened, Stage, length_seconds
-from receiver.rehearse.place import PlaceUnusable, PostgresDatabase, Receiver, SqliteFile, ThrowAway, call
+from receiver.rehearse.place import Receiver, call
 from receiver.rehearse.traffic import Answer, Reader, Sent, Traffic, missing
 from receiver.runtime import Runtime
 from receiver.settings import Settings

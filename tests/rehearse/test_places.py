@@ -16,8 +16,8 @@ from rehearse.rehearsed import assert_well, databases, left_over, rehearse
 
 from receiver.cli import main
 from receiver.rehearse import day, place, rehearsal
+from receiver.rehearse.databases import NotLoopback, PlaceUnusable, PostgresDatabase, local_url
 from receiver.rehearse.faults import Fault, length_seconds
-from receiver.rehearse.place import NotLoopback, PlaceUnusable, PostgresDatabase
 from receiver.store.postgresql import postgresql_engine
 
 
@@ -55,12 +55,12 @@ HERE = [
 
 @pytest.mark.parametrize("url", HERE)
 def test_what_is_on_this_machine_is_taken(url: str) -> None:
-    assert place.local_url(place.local_url(url)) == place.local_url(url)
+    assert local_url(local_url(url)) == local_url(url)
 
 
 @pytest.mark.parametrize("url", [url for url in HERE if url.startswith("postgresql")])
 def test_what_is_opened_is_what_was_checked(url: str) -> None:
-    opened = place.local_url(url)
+    opened = local_url(url)
     said = conninfo_to_dict(url.replace("+psycopg", ""))
     assert conninfo_to_dict(opened.replace("+psycopg", "")) == said
     engine = postgresql_engine(opened)[0]
@@ -71,7 +71,7 @@ def test_what_is_opened_is_what_was_checked(url: str) -> None:
 @pytest.mark.parametrize("url", ELSEWHERE)
 def test_what_is_elsewhere_is_refused(url: str) -> None:
     with pytest.raises(NotLoopback):
-        place.local_url(url)
+        local_url(url)
 
 
 @pytest.mark.parametrize("url", ELSEWHERE)
