@@ -11,6 +11,9 @@ ERRORS_LISTED = 5
 PARTIES = frozenset({"debtor", "creditor"})
 """Facts that name persons."""
 
+DIRECTIONS = {"IncomingPayment": "incoming", "OutgoingPayment": "outgoing"}
+"""Where the money goes, by the beginning of a type. An outgoing direct debit is neither: it may bring money in."""
+
 LINES = ("line1", "line2", "line3", "line4")
 
 _REFERENCES = ("AccountServicerReference", "accountServicerReference")
@@ -22,33 +25,49 @@ def reference(payment: Mapping[str, Any]) -> str | None:
     return json_values.text(payment, *_REFERENCES, "transactionReference") or json_values.text(within, *_REFERENCES)
 
 
+def direction(kind: str | None, payment: Mapping[str, Any]) -> str | None:
+    """Return where the money goes: `incoming` or `outgoing`, by the payment's `classification`.
+
+    The short form of what is booked has none: there the type says it, or an amount below zero. None where these two say
+    different things.
+    """
+    classified = (json_values.text(payment, "classification") or "").lower()
+    if classified in DIRECTIONS.values():
+        return classified
+    said = {word for beginning, word in DIRECTIONS.items() if (kind or "").startswith(beginning)}
+    if (json_values.amount(payment, "amount") or 0) < 0:
+        said.add("outgoing")
+    return said.pop() if len(said) == 1 else None
+
+
 def facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a notification tells; `payment` is what it is about, a case or mandate too."""
     kind = json_values.text(fields, "notificationType")
     bank_status = json_values.text(payment, "TransactionStatus", "transactionStatus", "status")
+    classification, way = json_values.text(payment, "classification"), direction(kind, payment)
     times = {"told_at": json_values.text(fields, "timestamp")}
     return known_facts(
         **times,
         notification_type=kind,
         subscription_id=json_values.text(fields, "subscriptionId"),
         transaction_reference=reference(payment),
-        classification=json_values.text(payment, "classification"),
+        classification=classification,
+        direction=None if way == (classification or "").lower() else way,
         bank_status=bank_status,
         payment_rail=json_values.text(payment, "paymentRail"),
         processed_at=json_values.text(payment, "processedTimestamp"),
         is_return=True if payment.get("return") is True else None,
         errors=_errors(payment.get("errors")),
         remittance=_remittance(payment),
-        **_own_account(payment),
+        **_own_account(payment, is_incoming=way == "incoming"),
         debtor=_party(payment, "debtor"),
         creditor=_party(payment, "creditor"),
         **_about(payment, kind or ""),
     )
 
 
-def _own_account(payment: Mapping[str, Any]) -> dict[str, str | None]:
+def _own_account(payment: Mapping[str, Any], *, is_incoming: bool) -> dict[str, str | None]:
     """Return our own account: of an incoming payment the creditor's side is ours, else the debtor's."""
-    is_incoming = (json_values.text(payment, "classification") or "").lower() == "incoming"
     names = ["debtorInformation", "creditorInformation"]
     for side in (*(json_values.inner(payment, name) for name in (reversed(names) if is_incoming else names)), payment):
         account_id, number = json_values.text(side, "accountId", "AccountId"), _number(side)
