@@ -40,26 +40,33 @@ def direction(kind: str | None, payment: Mapping[str, Any]) -> str | None:
     return said.pop() if len(said) == 1 else None
 
 
+def movement(payment: Mapping[str, Any], kind: str | None = None) -> dict[str, str]:
+    """Return reference, direction and our own account of a payment, in a notification of that kind or by the API."""
+    classification, way = json_values.text(payment, "classification"), direction(kind, payment)
+    return known_facts(
+        transaction_reference=reference(payment),
+        classification=classification,
+        direction=None if way == (classification or "").lower() else way,
+        **_own_account(payment, is_incoming=way == "incoming"),
+    )
+
+
 def facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a notification tells; `payment` is what it is about, a case or mandate too."""
     kind = json_values.text(fields, "notificationType")
     bank_status = json_values.text(payment, "TransactionStatus", "transactionStatus", "status")
-    classification, way = json_values.text(payment, "classification"), direction(kind, payment)
     times = {"told_at": json_values.text(fields, "timestamp")}
     return known_facts(
         **times,
         notification_type=kind,
         subscription_id=json_values.text(fields, "subscriptionId"),
-        transaction_reference=reference(payment),
-        classification=classification,
-        direction=None if way == (classification or "").lower() else way,
+        **movement(payment, kind),
         bank_status=bank_status,
         payment_rail=json_values.text(payment, "paymentRail"),
         processed_at=json_values.text(payment, "processedTimestamp"),
         is_return=True if payment.get("return") is True else None,
         errors=_errors(payment.get("errors")),
         remittance=_remittance(payment),
-        **_own_account(payment, is_incoming=way == "incoming"),
         debtor=_party(payment, "debtor"),
         creditor=_party(payment, "creditor"),
         **_about(payment, kind or ""),
