@@ -88,6 +88,8 @@ class Answer:
     """The id of the payment that this one returns."""
     amounts: Sequence[Money] = ()
     """What the payment is worth by the bank: one amount, or one for each side where they are told apart."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What it tells of account, direction and references, by the names that facts of events have."""
 
 
 class Bank(Protocol):

@@ -66,6 +66,15 @@ def is_same(event: EventRecord, theirs: Iterable[Money]) -> bool | None:
     return None if claimed is None or not comparable else claimed in (money.amount for money in comparable)
 
 
+def only(theirs: Iterable[Money]) -> Money | None:
+    """Return what the bank says that a payment is worth; none where it says nothing, or different things of each side.
+
+    To be told alone: it is no claim, and is compared with nothing.
+    """
+    found = set(theirs)
+    return found.pop() if len(found) == 1 else None
+
+
 def may_be_fees(bank: str, way: str | None) -> bool:
     """Tell whether an amount of a bank, by its name, may differ by fees alone; `way` is `incoming` or `outgoing`."""
     return banks.named(bank).incoming_net_of_fees and way == "incoming"

@@ -239,6 +239,22 @@ def _is_long_enough(run: NotKnownRun) -> bool:
     return run.number >= NOT_KNOWN_TIMES and run.last - run.first >= NOT_KNOWN_FOR
 
 
+def _about(connection: Connection, due: Due, answer: Answer | None) -> dict[str, Any]:
+    """Return amount, currency, account, direction and reference as events tell them; what none tells, as the bank does.
+
+    The bank's word is written to the feed alone. Stored with the payment it would pass for a claim, and be held against
+    the bank's own word.
+    """
+    known = particulars.of_subject(connection, due.source_id, due.kind, due.subject)
+    if answer is None:
+        return known
+    said: dict[str, Any] = dict(particulars.of_facts(answer.facts))
+    worth = amounts.only(answer.amounts)
+    if worth is not None and "amount" not in known and known.get("currency") in (None, worth.currency):
+        said |= {"amount": f"{worth.amount:f}", "currency": worth.currency}
+    return {name: value for name, value in said.items() if value is not None} | known
+
+
 def _write_to_feed(
     connection: Connection,
     due: Due,
@@ -251,7 +267,7 @@ def _write_to_feed(
     """Write a feed entry for each of `kinds`, with all that is known of the payment or job."""
     if not kinds:
         return
-    about = particulars.of_subject(connection, due.source_id, due.kind, due.subject)
+    about = _about(connection, due, finding.answer)
     counts = {name: finding.detail[name] for name in COUNTS if finding.detail and name in finding.detail}
     for kind in kinds:
         outbox.append(

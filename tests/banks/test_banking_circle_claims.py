@@ -10,6 +10,7 @@ from encrypting_bank import batch, notification, payment
 from receiver import banks
 from receiver.banks.json_values import NotUnderstood, decimal_text
 from receiver.banks.protocol import Claim, Proof
+from receiver.store import particulars
 
 PAYMENT_ID = "9ffa7024-5536-4b0f-9578-d03171f75182"
 
@@ -107,6 +108,36 @@ def test_the_amount_is_read_from_wherever_the_bank_puts_it(
     made = notification(kind, payment=None if kind == "PaymentStatus" else told, payload=told)
     claim = only(made)
     assert (decimal_text(claim.amount), claim.currency) == (amount, currency)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "direction"),
+    [
+        ("OutgoingPaymentBooked", BOOKED, "outgoing"),
+        ("OutgoingPaymentBooked", {**BOOKED, "amount": 12.5}, "outgoing"),
+        ("IncomingPaymentBooked", {**BOOKED, "amount": "12.50"}, "incoming"),
+        ("PaymentRouting", BOOKED, "outgoing"),
+        ("OutgoingPaymentRejected", without_transfer(classification=None), "outgoing"),
+        ("IncomingPaymentProcessed", payment(classification="internal"), "incoming"),
+        ("IncomingPaymentHeld", without_transfer(classification=None), "incoming"),
+        # The payment's own word comes first; where type and sign say different things neither is believed.
+        ("OutgoingPaymentBooked", {**BOOKED, "classification": "Incoming"}, "incoming"),
+        ("IncomingPaymentBooked", BOOKED, None),
+        ("PaymentRouting", {**BOOKED, "amount": 12.5}, None),
+        ("OutgoingDirectDebitPendingProcessing", without_transfer(classification=None), None),
+        ("MissingFunding", without_transfer(classification=None), None),
+        (None, without_transfer(classification=7), None),
+    ],
+)
+def test_the_type_or_the_sign_says_where_the_money_goes_where_the_payment_itself_does_not(
+    kind: Any, told: dict[str, Any], direction: str | None
+) -> None:
+    assert particulars.direction(only(notification(kind, payment=told)).facts) == direction
+
+
+def test_the_account_of_an_incoming_payment_is_the_creditors_where_only_the_type_says_that_it_comes_in() -> None:
+    facts = only(notification(payment=payment(classification=None, **SIDES))).facts
+    assert (facts["account_id"], facts["account_number"]) == ("ours", "DK2")
 
 
 def test_a_rejected_payment_says_why() -> None:

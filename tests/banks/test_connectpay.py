@@ -18,6 +18,8 @@ from receiver.model import Status
 from receiver.reconcile.plan import Schedule
 from receiver.simulator.connectpay import Config, Simulator
 from receiver.simulator.connectpay.bank import TYPES
+from receiver.store import particulars
+from receiver.store.search_terms import accounts_in
 
 BANK = banks.named("connectpay")
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -89,6 +91,11 @@ def test_a_payer_s_reference_names_no_payment() -> None:
         ({"eventType": "BaaSCard.Blocked", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
         ({"eventType": "BaaSCardApplication.Approved", "applicationId": "a-1"}, "a-1", {"application_id": "a-1"}),
         ({"eventType": "Account.BalanceChanged", "accountNo": "LT1"}, "LT1", {"account_id": "LT1"}),
+        (
+            {"eventType": "Account.BalanceChanged", "accountId": "a-1", "iban": "LT1"},
+            "a-1",
+            {"account_id": "a-1", "iban": "LT1"},
+        ),
         ({"eventType": "Account.BalanceChanged", "data": {"IBAN": "LT1"}}, "LT1", {"account_id": "LT1"}),
         ({"eventType": "BaaSPersonIdv.Approved", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
         ({"eventType": "BaaSPerson.DocExpiry", "userId": 7}, "7", {"person_id": "7"}),
@@ -125,6 +132,49 @@ def test_a_type_that_is_not_known_keeps_its_ids_and_the_order_that_it_names_is_a
     assert (claim.type, claim.kind, claim.status) == ("connectpay.unrecognised", kind, None)
     assert (claim.subject, claim.payment_id, str(claim.amount), claim.currency) == (subject, payment_id, "12.50", "EUR")
     assert claim.facts.get("event_type") == body.get("eventType")
+
+
+IN, OUT = "IncomingPayment.Completed", "OutgoingPayment.Created"
+
+
+@pytest.mark.parametrize(
+    ("body", "account", "direction"),
+    [
+        ({"eventType": IN, "paymentOrderNo": "P1", "iban": "LT1"}, "LT1", "incoming"),
+        ({"eventType": OUT.upper(), "data": {"paymentOrderNo": "P1", "AccountNo": "LT1"}}, "LT1", "outgoing"),
+        ({"type": OUT, "payload": {"payment": {"transactionId": "T1", "accountNumber": 7}}}, "7", "outgoing"),
+        ({"eventType": OUT, "paymentOrderNo": "P1", "account": {"iban": "LT1"}}, "LT1", "outgoing"),
+        ({"eventType": IN, "paymentOrderNo": "P1", "accountId": "a-1", "iban": "LT1"}, "LT1", "incoming"),
+        ({"eventType": IN, "externalReference": "rent", "iban": "LT1"}, "LT1", "incoming"),
+        ({"eventType": IN, "iban": "LT1"}, "LT1", "incoming"),
+        # Of a type that is not known, or of several, only what is sure.
+        ({"eventType": "IncomingPayment.Refunded", "paymentOrderNo": "P1", "iban": "LT1"}, "LT1", "incoming"),
+        ({"eventType": "New.Kind", "paymentOrderNo": "P1", "iban": "LT1"}, "LT1", None),
+        ({"eventType": IN, "event": OUT, "paymentOrderNo": "P1"}, None, None),
+        # The other side's account may not be taken for our own.
+        ({"eventType": IN, "paymentOrderNo": "P1", "debtor": {"iban": "LT9"}}, None, "incoming"),
+        ({"eventType": IN, "paymentOrderNo": "P1", "iban": "LT1", "debtor": {"accountId": "LT9"}}, "LT1", "incoming"),
+        ({"eventType": "New.Kind", "paymentOrderNo": "P1", "debtor": {"iban": "LT9"}}, None, None),
+    ],
+)
+def test_a_payment_tells_its_account_and_where_the_money_goes(
+    body: dict[str, Any], account: str | None, direction: str | None
+) -> None:
+    known = particulars.of_facts(read(body).facts)
+    assert (known["account"], known["direction"]) == (account, direction)
+
+
+@pytest.mark.parametrize("event", [IN, "New.Kind"])
+def test_an_account_that_may_be_the_other_side_s_is_found_all_the_same(event: str) -> None:
+    claim = read({"eventType": event, "paymentOrderNo": "P1", "debtor": {"iban": "LT9"}, "personId": "p-1"})
+    assert (claim.facts["named_account"], claim.facts["person_id"]) == ("LT9", "p-1")
+    assert accounts_in(claim.facts) == {"LT9"}
+
+
+def test_what_else_a_payment_tells_changes_neither_its_identity_nor_its_content() -> None:
+    claim = read({"eventType": IN, "paymentOrderNo": "P1", "iban": "LT1"})
+    assert claim.identity == ("payment", "incoming_payment.completed", "P1", "ACSC")
+    assert claim.content == '{"eventType":"IncomingPayment.Completed","iban":"LT1","paymentOrderNo":"P1"}'
 
 
 def test_a_payment_is_in_each_state_once_whatever_else_is_said() -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from receiver.banks import http, json_values, urls
 from receiver.banks.abilities import Account
+from receiver.banks.banking_circle import facts
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
 from receiver.banks.http import HttpClient
@@ -94,7 +95,8 @@ def _payment(client: HttpClient, payment_id: str) -> Answer:
     except (AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed) as error:
         # The state is known; the rest is an extra.
         return Answer(bank_status, status, {"payment": str(error)}, later)
-    return Answer(bank_status, status, _detail(fields), later, returns=returned, amounts=_amounts(fields))
+    known = facts.movement(fields)
+    return Answer(bank_status, status, _detail(fields), later, returns=returned, amounts=_amounts(fields), facts=known)
 
 
 def _amounts(fields: Mapping[str, Any]) -> Sequence[Money]:

@@ -11,6 +11,9 @@ ERRORS_LISTED = 5
 PARTIES = frozenset({"debtor", "creditor"})
 """Facts that name persons."""
 
+DIRECTIONS = {"IncomingPayment": "incoming", "OutgoingPayment": "outgoing"}
+"""Where the money goes, by the beginning of a type. An outgoing direct debit is neither: it may bring money in."""
+
 LINES = ("line1", "line2", "line3", "line4")
 
 _REFERENCES = ("AccountServicerReference", "accountServicerReference")
@@ -22,6 +25,32 @@ def reference(payment: Mapping[str, Any]) -> str | None:
     return json_values.text(payment, *_REFERENCES, "transactionReference") or json_values.text(within, *_REFERENCES)
 
 
+def direction(kind: str | None, payment: Mapping[str, Any]) -> str | None:
+    """Return where the money goes: `incoming` or `outgoing`, by the payment's `classification`.
+
+    The short form of what is booked has none: there the type says it, or an amount below zero. None where these two say
+    different things.
+    """
+    classified = (json_values.text(payment, "classification") or "").lower()
+    if classified in DIRECTIONS.values():
+        return classified
+    said = {word for beginning, word in DIRECTIONS.items() if (kind or "").startswith(beginning)}
+    if (json_values.amount(payment, "amount") or 0) < 0:
+        said.add("outgoing")
+    return said.pop() if len(said) == 1 else None
+
+
+def movement(payment: Mapping[str, Any], kind: str | None = None) -> dict[str, str]:
+    """Return reference, direction and our own account of a payment, in a notification of that kind or by the API."""
+    classification, way = json_values.text(payment, "classification"), direction(kind, payment)
+    return known_facts(
+        transaction_reference=reference(payment),
+        classification=classification,
+        direction=None if way == (classification or "").lower() else way,
+        **_own_account(payment, is_incoming=way == "incoming"),
+    )
+
+
 def facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a notification tells; `payment` is what it is about, a case or mandate too."""
     kind = json_values.text(fields, "notificationType")
@@ -31,24 +60,21 @@ def facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, An
         **times,
         notification_type=kind,
         subscription_id=json_values.text(fields, "subscriptionId"),
-        transaction_reference=reference(payment),
-        classification=json_values.text(payment, "classification"),
+        **movement(payment, kind),
         bank_status=bank_status,
         payment_rail=json_values.text(payment, "paymentRail"),
         processed_at=json_values.text(payment, "processedTimestamp"),
         is_return=True if payment.get("return") is True else None,
         errors=_errors(payment.get("errors")),
         remittance=_remittance(payment),
-        **_own_account(payment),
         debtor=_party(payment, "debtor"),
         creditor=_party(payment, "creditor"),
         **_about(payment, kind or ""),
     )
 
 
-def _own_account(payment: Mapping[str, Any]) -> dict[str, str | None]:
+def _own_account(payment: Mapping[str, Any], *, is_incoming: bool) -> dict[str, str | None]:
     """Return our own account: of an incoming payment the creditor's side is ours, else the debtor's."""
-    is_incoming = (json_values.text(payment, "classification") or "").lower() == "incoming"
     names = ["debtorInformation", "creditorInformation"]
     for side in (*(json_values.inner(payment, name) for name in (reversed(names) if is_incoming else names)), payment):
         account_id, number = json_values.text(side, "accountId", "AccountId"), _number(side)

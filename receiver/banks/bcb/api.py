@@ -91,7 +91,8 @@ def answer(fields: Mapping[str, Any]) -> Answer | None:
     # With an exchange between two currencies that are not told, no amount can be compared.
     is_exchanged = json_values.amount(fields, "exchangeRate") is not None and any(not each.currency for each in amounts)
     status = status_in(PAYMENT_STATUSES, bank_status)
-    return Answer(bank_status, status, known_facts(**detail), amounts=() if is_exchanged else amounts)
+    facts = known_facts(external_reference=detail["externalReference"])
+    return Answer(bank_status, status, known_facts(**detail), amounts=() if is_exchanged else amounts, facts=facts)
 
 
 def _money(fields: Mapping[str, Any], name: str) -> Money | None:

@@ -1,7 +1,7 @@
 """ConnectPay's callbacks: proven by a static token and the sender's address."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,17 +17,21 @@ TIMESTAMP = options.TIMESTAMP_HEADER
 
 TYPE_NAMES = ("eventType", "type", "event")
 ORDER, TRANSACTION = "paymentOrderNo", "transactionId"
+NUMBERS = {"payment_order_no": ORDER, "transaction_id": TRANSACTION, "external_reference": "externalReference"}
+"""What names a payment, by what it is called here; the surest comes first."""
+
 STATUS_NAMES = ("paymentStatus", "transactionStatus")
 REMITTANCE = ("remittanceInformation", "paymentDetails", "details")
 """Where the bank's documents do not say how a field is called; the first that is there counts."""
 
+IBAN = "iban"
+ACCOUNT = ("accountId", "accountNo", "accountNumber", IBAN)
 IDS = {
-    "account_id": ("accountId", "accountNo", "accountNumber", "iban"),
     "person_id": ("personId", "baasPersonId", "userId", "clientId", "customerId"),
     "application_id": ("applicationId", "cardApplicationId", "baasApplicationId", "applicationNo"),
     "card_id": ("cardId", "baasCardId", "cardUuid"),
 }
-"""Other ids, by what they are called here. A card's number is none: it must not be spread."""
+"""Other ids than an account's, by what they are called here. A card's number is none: it must not be spread."""
 
 ABOUT = {
     "account": "account_id",
@@ -68,6 +72,9 @@ KINDS = {
     "baasapplication.applicationdeclined": Kind("application.declined"),
 }
 """By the bank's name in small letters, because its casing varies."""
+
+DIRECTIONS = {"incomingpayment": "incoming", "outgoingpayment": "outgoing"}
+"""Where the money goes, by the beginning of a type's name in small letters: whatever stands behind the full stop."""
 
 FAMILIES = {"baascardapplication": "card_application", "baascard": "card"}
 """Documented as `BaaSCardApplication.*` and `BaaSCard.*`: whatever stands behind the full stop."""
@@ -136,7 +143,7 @@ def read(proof: Proof) -> Sequence[Claim]:
 
 def _payment(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
     amount, currency = json_values.money_anywhere(fields)
-    facts = _facts(fields, proof)
+    facts = _facts(fields, proof) | _ids_of_payment(fields)
     order = facts.get("payment_order_no")
     payment_id = order or facts.get("transaction_id")
     content = json_values.canonical(fields)
@@ -179,7 +186,8 @@ def _news(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
 
 def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     """Return the claim of a type of event that is not known: a payment order that it names is asked for."""
-    ids, facts = _ids(fields), _facts(fields, proof)
+    facts = _facts(fields, proof)
+    ids = _ids_of_payment(fields) if NUMBERS.keys() & facts.keys() else _ids(fields)
     order = facts.get("payment_order_no")
     payment_id = order or facts.get("transaction_id")
     amount, currency = json_values.money_anywhere(fields)
@@ -195,7 +203,39 @@ def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
 
 
 def _ids(fields: Mapping[str, Any]) -> dict[str, str]:
+    return _account(fields, json_values.first) | _other_ids(fields)
+
+
+def _other_ids(fields: Mapping[str, Any]) -> dict[str, str]:
     return {fact: found for fact, names in IDS.items() if (found := json_values.first(fields, *names))}
+
+
+def _account(fields: Mapping[str, Any], read: Callable[..., str | None]) -> dict[str, str]:
+    """Return an account's id, and its IBAN where that is another one."""
+    account_id, iban = read(fields, *ACCOUNT), read(fields, IBAN)
+    return known_facts(account_id=account_id, iban=None if iban == account_id else iban)
+
+
+def _ids_of_payment(fields: Mapping[str, Any]) -> dict[str, str]:
+    """Return the ids in a payment's callback; our own account is the one that stands beside the payment's number.
+
+    One that stands elsewhere may be the other side's: an event is found by it, and it is not taken for ours.
+    """
+    beside = next((here for here in json_values.within(fields) if _beside(here, *NUMBERS.values())), fields)
+    own = _account(beside, _beside) or _account(json_values.inner(beside, "account"), _beside)
+    return (own or known_facts(named_account=json_values.first(fields, *ACCOUNT))) | _other_ids(fields)
+
+
+def _beside(here: Mapping[str, Any], *names: str) -> str | None:
+    """Return what `first` finds in this object itself, and not in those within it."""
+    return json_values.first({name: value for name, value in here.items() if not isinstance(value, dict)}, *names)
+
+
+def _direction(fields: Mapping[str, Any]) -> str | None:
+    """Return where the money goes, as the type says it, known or not; none where several types say different things."""
+    beginnings = {text.strip().lower().partition(".")[0] for text in json_values.anywhere(fields, *TYPE_NAMES)}
+    said = {DIRECTIONS[beginning] for beginning in beginnings if beginning in DIRECTIONS}
+    return said.pop() if len(said) == 1 else None
 
 
 def _any_id(fields: Mapping[str, Any], ids: Mapping[str, str]) -> str | None:
@@ -205,9 +245,8 @@ def _any_id(fields: Mapping[str, Any], ids: Mapping[str, str]) -> str | None:
 def _facts(fields: Mapping[str, Any], proof: Proof) -> dict[str, Any]:
     claimed_at = _claimed_at(proof)
     return known_facts(
-        payment_order_no=json_values.first(fields, ORDER),
-        transaction_id=json_values.first(fields, TRANSACTION),
-        external_reference=json_values.first(fields, "externalReference"),
+        **{fact: json_values.first(fields, name) for fact, name in NUMBERS.items()},
+        direction=_direction(fields),
         remittance=json_values.line(fields, *REMITTANCE),
         claimed_at=claimed_at.isoformat() if claimed_at else None,
     )

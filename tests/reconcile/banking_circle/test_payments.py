@@ -6,6 +6,7 @@ import pytest
 from banking_circle import asked, control, feed_types, state, tell
 from conftest import StandingClock
 from encrypting_bank import notification, payment
+from reconcile.test_on_demand import entries
 
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
@@ -33,6 +34,37 @@ def test_a_payment_is_followed_to_its_end_with_a_token_that_is_fetched_once(
     assert (found["status"], found["bank_status"], found["agreement"]) == ("completed", "Processed", "confirmed")
     assert found["checks"][-1]["detail"]["amount"] == "100.00 EUR"
     assert asked(simulator, "/authorize") == 1
+
+
+def test_a_payment_that_is_told_as_booked_alone_is_told_with_its_direction(
+    parts: Runtime, simulator: Simulator
+) -> None:
+    control(simulator, "/payments/p1", {"script": [["Processed"]]}, "PUT")
+    booked = {"paymentId": "p1", "amount": -100.0, "currency": "EUR", "transactionReference": "010F1"}
+    tell(parts, notification("OutgoingPaymentBooked", payment=booked))
+    Worker(parts).run_once()
+    changed = next(entry for entry in entries(parts) if entry.type == "payment.status_changed")
+    assert (changed.data["direction"], changed.data["reference"]) == ("outgoing", "010F1")
+
+
+def test_of_a_payment_told_by_its_id_alone_the_feed_tells_what_the_bank_answers(
+    parts: Runtime, simulator: Simulator
+) -> None:
+    known = {
+        "classification": "Incoming",
+        "reference": "010F1",
+        "amount": "5",
+        "currency": "GBP",
+        "script": [["Processed"]],
+    }
+    control(simulator, "/payments/p1", known, "PUT")
+    tell(parts, notification("SomethingNew", payment={"paymentId": "p1"}))
+    Worker(parts).run_once()
+    changed = next(entry for entry in entries(parts) if entry.type == "payment.status_changed")
+    told = {name: changed.data[name] for name in ("amount", "currency", "direction", "reference")}
+    assert told == {"amount": "5", "currency": "GBP", "direction": "incoming", "reference": "010F1"}
+    assert changed.data["account"]
+    assert (state(parts, "p1")["amount"], state(parts, "p1")["currency"]) == (None, None)
 
 
 def test_processed_is_looked_at_again_and_a_reversal_found_that_no_callback_told(
