@@ -210,7 +210,8 @@ def _body(models: Sequence[type[Body]], names: Names | None) -> Body:
     try:
         return model.model_validate(given, context=names)
     except ValidationError as error:
-        raise Problem(400, refusal(model, error)) from error
+        marks = [other.mark for other in models if other.mark is not None]
+        raise Problem(400, refusal(model, error, marks)) from error
 
 
 def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
