@@ -17,7 +17,7 @@ from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import feed, payments, sources
 from receiver.store.sources import SourceRecord
-from receiver.web.schemas.payments import PaymentWithChecks
+from receiver.web.schemas.payments import PaymentInFull
 
 
 def credentials(simulator: Simulator, pfx: Path | None = None, **changes: str | None) -> dict[str, str]:
@@ -95,7 +95,7 @@ def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
     with parts.database.read() as connection:
         row = payments.find(connection, "bc", "payment", payment_id)
         assert row is not None
-        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
+        return PaymentInFull.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
 
 
 def feed_types(parts: Runtime) -> list[tuple[str, str | None]]:

@@ -14,6 +14,7 @@ from servers import ROOT
 from receiver import runtime
 from receiver.cli import main
 from receiver.settings import Settings, environment_name
+from receiver.store.search import LOOKED_AT_MAX
 from receiver.web import create_app
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -97,6 +98,11 @@ def test_every_command_is_documented_with_its_options_and_an_example(words: str,
 def test_the_docs_name_no_command_that_does_not_exist() -> None:
     documented = set(re.findall(r"^### `(receiver [^`]+)`$", read("docs/commands.md"), re.MULTILINE))
     assert documented == {words for words, _ in commands()}
+
+
+@pytest.mark.parametrize("path", ["docs/api.md", "docs/support.md"])
+def test_how_many_events_a_search_looks_at_is_written_as_it_is(path: str) -> None:
+    assert re.findall(r"a search looks at (\w+) events", read(path)) == [str(LOOKED_AT_MAX)]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from receiver.admin import source_changes, sources
+from receiver.admin import source_changes
 from receiver.admin.audit import note
+from receiver.admin.names import Names
 from receiver.admin.source_changes import NewSettings
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
@@ -118,13 +119,13 @@ def reverify(
     failure is in the audit log too.
 
     Raises:
-        NotFound: there is no such source or rejected delivery; nothing is done.
+        NameUnknown: there is no such source; nothing is done.
+        NotFound: there is no such rejected delivery; nothing is done.
         StoreUnavailable
     """
+    sources_chosen = () if source_name is None else (source_name,)
+    Names(runtime.database).check_all("source", sources_chosen)
     with runtime.database.read() as connection:
-        if source_name is not None:
-            sources.named(connection, source_name)
-        sources_chosen = (source_name,) if source_name else ()
         chosen = list(_rejected(connection, Selection(sources=sources_chosen, delivery_ids=tuple(delivery_ids))))
     if missing := set(delivery_ids) - set(chosen):
         raise NotFound(f"there is no rejected delivery {min(missing)!r}")

@@ -1,7 +1,8 @@
 """Payments and jobs: ask the bank about one at once, also about one that no callback named."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible, Purpose, SubjectKind
@@ -83,6 +84,27 @@ def listing(
             below=below,
             limit=limit,
         )
+
+
+PART = 500
+"""Payments whose checks are read at a time."""
+
+
+def each_with_checks(
+    runtime: Runtime, found: Iterable[SubjectRecord]
+) -> Iterator[tuple[SubjectRecord, list[CheckRecord]]]:
+    """Go through payments or jobs of a list, each with every check made of it, oldest first.
+
+    Raises:
+        StoreUnavailable
+    """
+    rows = iter(found)
+    while part := list(islice(rows, PART)):
+        while part:
+            with runtime.database.read() as connection:
+                checks = payments.checks_of_each(connection, [row.id for row in part])
+            yield from zip(part, checks, strict=False)
+            part = part[len(checks) :]
 
 
 EVENTS_MAX = 50

@@ -44,20 +44,20 @@ def create(
 
     Raises:
         TokenExists
-        NotFound: there is no such source, or no token to replace.
+        NameUnknown: there is no such source; a removed one is taken, what came of it can be read still.
+        NotFound: there is no token to replace.
         StoreUnavailable
     """
     # Imported here: it brings the banks, which no other act on tokens needs.
-    from receiver.admin import sources
+    from receiver.admin.names import Names
 
+    Names(runtime.database).check_all("source", source_names)
     now = runtime.clock()
     ends = now + lifetime if lifetime is not None else None
     with runtime.database.write() as connection:
         old = named(connection, replaces) if replaces is not None else None
         granted = tuple(old.scopes if old is not None else scopes or DEFAULT_SCOPES)
         source_names = old.sources if old is not None else source_names
-        for source in source_names if old is None else ():
-            sources.named(connection, source)
         text = api_tokens.create(connection, name=name, scopes=granted, sources=source_names, now=now, expires_at=ends)
         about: dict[str, Any] = {
             "token": name,

@@ -314,7 +314,7 @@ def _read_wait(text: str, now: datetime) -> timedelta | None:
         return timedelta(seconds=int(words[1]) * units[words[2]])
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
-            until = read(text)
+            until = read(text.upper())
         except (ValueError, OverflowError):
             continue
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)

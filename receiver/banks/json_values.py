@@ -308,13 +308,16 @@ _UNIX_MILLISECONDS = re.compile(r"[0-9]{12,14}")
 
 
 def read_time(text: str) -> datetime | None:
-    """Read Unix seconds, Unix milliseconds or ISO 8601 (UTC where it names no zone); none where it is none."""
+    """Read Unix seconds, Unix milliseconds or ISO 8601 (UTC where it names no zone); none where it is none.
+
+    RFC 3339 has its letters small too, of which Python takes no `z`.
+    """
     try:
         if _UNIX_SECONDS.fullmatch(text):
             return _EPOCH + timedelta(microseconds=round(Decimal(text) * 1_000_000))
         if _UNIX_MILLISECONDS.fullmatch(text):
             return _EPOCH + timedelta(milliseconds=int(text))
-        found = datetime.fromisoformat(text.strip())
+        found = datetime.fromisoformat(text.strip().upper())
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +10,8 @@ from receiver.cli.context import Group, migrated, who
 from receiver.cli.output import as_csv, as_json, limit, pages, write_fields, write_json, write_list
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from receiver.runtime import Runtime
 
 
@@ -61,12 +62,12 @@ def seek(name: str, to: str, as_json: bool) -> None:
 
 def _place(runtime: Runtime, name: str, to: str) -> int | datetime | None:
     from receiver.feed.cursors import Cursors, read_either
-    from receiver.web.schemas.times import asked_time
+    from receiver.web.schemas.times import asked_time, read_time
 
     if to in ("beginning", "end"):
         return 0 if to == "beginning" else None
     try:
-        datetime.fromisoformat(to)
+        read_time(to)
     except ValueError:
         keys = runtime.settings.keys
         return read_either(to, Cursors(keys, "feed"), Cursors(keys, f"consumer:{name}"))

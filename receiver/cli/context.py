@@ -107,8 +107,10 @@ class Time(click.ParamType[datetime]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it."""
+        from receiver.web.schemas.times import read_time
+
         try:
-            found = datetime.fromisoformat(str(value))
+            found = read_time(str(value))
             found.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time such as 2026-01-31T12:00:00Z", param, ctx)

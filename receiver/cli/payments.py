@@ -41,10 +41,12 @@ def list_payments(
     as_json: bool,
 ) -> None:
     """List payments, the latest known first."""
+    from receiver.admin import payments as acts
     from receiver.web.schemas.payments import Payment
 
-    found = _listed(migrated(), SubjectKind.PAYMENT, names, statuses, agreements, limit, stalled=stalled or None)
-    rows = (Payment.of(row).shown() for row in found)
+    runtime = migrated()
+    found = _listed(runtime, SubjectKind.PAYMENT, names, statuses, agreements, limit, stalled=stalled or None)
+    rows = (Payment.listed(*each).shown() for each in acts.each_with_checks(runtime, found))
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 
@@ -150,9 +152,9 @@ def _check(source: str, subject: str, kind: SubjectKind, as_json: bool) -> None:
 
 def _show(runtime: Runtime, source: str, subject: str, kind: SubjectKind, as_json: bool) -> None:
     from receiver.admin import payments as acts
-    from receiver.web.schemas.payments import JobWithItems, PaymentWithChecks
+    from receiver.web.schemas.payments import JobWithItems, PaymentInFull
 
-    model = JobWithItems if kind == SubjectKind.JOB else PaymentWithChecks
+    model = JobWithItems if kind == SubjectKind.JOB else PaymentInFull
     shown = model.made(*acts.with_checks(runtime, source, subject, kind)).shown()
     if as_json:
         write_json(shown)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from receiver.admin.names import Names
 from receiver.model import ReceiverError, Verdict
 from receiver.rehearse.banks import BANKS
 from receiver.rehearse.databases import local_url
@@ -92,6 +93,7 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
         NotLoopback: it is on another machine.
         NoDatabaseUrl
         NothingCaptured
+        NameUnknown: it has no such source.
         NotMigrated
         StoreUnavailable
     """
@@ -106,11 +108,9 @@ def captured(url: str, day: date, names: Sequence[str] = ()) -> Day:
     database = Database(url, is_read_only=True)
     try:
         schema.check(database)
+        Names(database).check_all("source", names)
         with database.read() as connection:
             known = {source.name: source for source in sources.every(connection)}
-            wrong = sorted(set(names) - known.keys())
-            if wrong:
-                raise NothingCaptured(f"that database has no source {wrong[0]!a}; it has {', '.join(sorted(known))}")
             chosen = [known[name] for name in names or known]
             for source in chosen:
                 if source.bank not in BANKS:

@@ -152,7 +152,7 @@ def _amount(value: object) -> Decimal:
 def _time(value: object) -> datetime:
     """Read a time (RFC 3339) with its zone; what JSON has no form for is there as a text."""
     try:
-        found = datetime.fromisoformat(value) if isinstance(value, str) else None
+        found = datetime.fromisoformat(value.upper()) if isinstance(value, str) else None
     except ValueError:
         found = None
     if found is None or found.tzinfo is None or not 1970 < found.year < YEAR_MAX:

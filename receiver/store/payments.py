@@ -29,6 +29,10 @@ EACH_ITEM = "each_item"
 """Where a check's detail holds the items of a job."""
 
 
+CHECKS_AT_ONCE = 5000
+"""Of all payments of a page: one that does not come to an end is asked about each hour, for as long as it does not."""
+
+
 class SubjectRecord(NamedTuple):
     """A payment or job: what callbacks claim of it, and what the bank answers; `source` is a name, times are UTC."""
 
@@ -177,6 +181,28 @@ def checks_of(connection: Connection, subject_id: int) -> list[CheckRecord]:
     """Return every check made of a subject, oldest first."""
     query = select(*columns_of(CheckRecord, _checks)).where(_checks.c.subject_id == subject_id).order_by(_checks.c.id)
     return fetch_all(connection, CheckRecord, query)
+
+
+def checks_of_each(connection: Connection, subject_ids: Sequence[int]) -> list[list[CheckRecord]]:
+    """Return every check made of each of these subjects, oldest first; their numbers descend, as in a list.
+
+    They are those of the first so many that have up to `CHECKS_AT_ONCE` together, and of one at least.
+    """
+    query = (
+        select(_checks.c.subject_id, *columns_of(CheckRecord, _checks))
+        .where(pagination.among(connection, _checks.c.subject_id, subject_ids))
+        .order_by(_checks.c.subject_id.desc(), _checks.c.id.desc())
+        .limit(CHECKS_AT_ONCE + 1)
+    )
+    made: dict[int, list[CheckRecord]] = {subject_id: [] for subject_id in subject_ids}
+    rows = connection.execute(query).all() if subject_ids else []
+    for subject_id, *check in reversed(rows):
+        made[subject_id].append(CheckRecord(*check))
+    if len(rows) <= CHECKS_AT_ONCE:
+        return list(made.values())
+    # The last one that was read has more than were read of it.
+    behind = rows[-1].subject_id
+    return [made[each] for each in subject_ids if each > behind] or [checks_of(connection, behind)]
 
 
 class CheckMade(NamedTuple):

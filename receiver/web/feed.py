@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from flask import Response, request
+from flask import Response
 
 from receiver.admin import consumers as acts
 from receiver.feed.cursors import Cursors, read_either
@@ -15,7 +15,7 @@ from receiver.store.api_tokens import TokenRecord
 from receiver.store.consumer_ranges import Range
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth
-from receiver.web.operation import AS_CSV, LINK, Content, Operation, link_to_next
+from receiver.web.operation import AS_CSV, CSV_TYPE, LINK, Content, Operation, link_to_next, preferred
 from receiver.web.problems import Problem
 from receiver.web.schemas.base import json_text
 from receiver.web.schemas.feed import (
@@ -137,7 +137,7 @@ class Feed:
         """Show a page as JSON, or as the bare array of a batch where that is asked for (CloudEvents JSON batch)."""
         entries = [cloud_event(entry) for entry in page.entries]
         shown = FeedPage.model_construct(data=entries, next=cursors.make(page.through), has_more=page.has_more)
-        if BATCH_TYPE not in request.accept_mimetypes.values():
+        if preferred(BATCH_TYPE, CSV_TYPE) != BATCH_TYPE:
             return shown
         link = link_to_next(self._runtime.settings.public_path_prefix, shown)
         return Response(json_text(entries), headers={"Link": link}, content_type=BATCH_TYPE)

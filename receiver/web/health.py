@@ -17,7 +17,7 @@ from receiver.web.schemas.base import Health, Index
 LOOK_SECONDS = 1.0
 """How long a look at the database is good for: whoever asks within that time is told the same."""
 
-READY = {503: "The database can't be written, or is of another release."}
+READY = {503: "The database can't be written, or has tables of an earlier release, or none."}
 
 INDEX = Index(
     service="bank callback receiver",

@@ -34,7 +34,7 @@ class Content:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-CSV_TYPE = "text/csv"
+JSON_TYPE, CSV_TYPE = "application/json", "text/csv"
 
 AS_CSV: Mapping[str, Mapping[str, Any]] = {CSV_TYPE: {"type": "string"}}
 """What a list may be written as besides JSON (`Accept`)."""
@@ -141,17 +141,17 @@ def _serving(
     def written(answered: ResponseReturnValue | Answer) -> ResponseReturnValue:
         if not isinstance(answered, Answer):
             return answered
-        if isinstance(answered, ListPage) and _wants_csv():
+        if isinstance(answered, ListPage) and preferred(CSV_TYPE) == CSV_TYPE:
             headers = {"Link": link_to_next(prefix, answered)} if answered.next else {}
             return Response(answered.as_csv(), headers=headers, content_type=f"{CSV_TYPE}; charset=utf-8")
-        return Response(answered.written(), described.status_of(answered), content_type="application/json")
+        return Response(answered.written(), described.status_of(answered), content_type=JSON_TYPE)
 
     return serve
 
 
-def _wants_csv() -> bool:
-    """Tell whether the request prefers CSV to JSON."""
-    return request.accept_mimetypes.best_match(["application/json", CSV_TYPE]) == CSV_TYPE
+def preferred(*types: str) -> str:
+    """Return which of these media types the request prefers (`Accept`), or JSON where that is as welcome or none is."""
+    return request.accept_mimetypes.best_match([JSON_TYPE, *types], JSON_TYPE)
 
 
 def link_to_next(prefix: str, page: ListPage) -> str:
@@ -210,7 +210,8 @@ def _body(models: Sequence[type[Body]], names: Names | None) -> Body:
     try:
         return model.model_validate(given, context=names)
     except ValidationError as error:
-        raise Problem(400, refusal(model, error)) from error
+        marks = [other.mark for other in models if other.mark is not None]
+        raise Problem(400, refusal(model, error, marks)) from error
 
 
 def _once_each(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from receiver.web.schemas.payments import (
     JobPath,
     JobWithItems,
     Payment,
+    PaymentInFull,
     PaymentPage,
     PaymentPath,
     PaymentQuery,
-    PaymentWithChecks,
 )
 
 
@@ -33,7 +33,7 @@ class Payments:
 
     @Operation("GET /api/v1/payments", scope="payments:read", query=PaymentQuery, answers={200: PaymentPage})
     def list_payments(self, token: TokenRecord, query: PaymentQuery) -> PaymentPage:
-        """Payments, the latest known first."""
+        """Payments, the latest known first; fewer in a page where these have thousands of checks together."""
         below = self._cursors.read_number(query.cursor) if query.cursor else None
         names = auth.visible_sources(token, query.source)
         catch_up(self._database)
@@ -48,17 +48,19 @@ class Payments:
                 below=below,
                 limit=query.limit + 1,
             )
-        following = self._cursors.make(found[query.limit - 1].id) if len(found) > query.limit else None
-        return PaymentPage(data=[Payment.of(payment) for payment in found[: query.limit]], next=following)
+            checks = payments.checks_of_each(connection, [payment.id for payment in found[: query.limit]])
+        data = [Payment.listed(payment, made) for payment, made in zip(found, checks, strict=False)]
+        following = self._cursors.make(found[len(data) - 1].id) if len(found) > len(data) else None
+        return PaymentPage(data=data, next=following)
 
     @Operation(
         "GET /api/v1/payments/<source>/<path:payment_id>",
         scope="payments:read",
         path=PaymentPath,
-        answers={200: PaymentWithChecks},
+        answers={200: PaymentInFull},
         problems={404: "There is no such payment, or the token may not see it."},
     )
-    def show_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
+    def show_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentInFull:
         """One payment with every check made."""
         return self._payment(source, payment_id, token)
 
@@ -66,13 +68,13 @@ class Payments:
         "POST /api/v1/payments/<source>/<path:payment_id>/check",
         scope="payments:check",
         path=PaymentPath,
-        answers={200: PaymentWithChecks},
+        answers={200: PaymentInFull},
         problems={
             404: "There is no such source, or the token may not see it.",
             409: "The bank was not asked; `detail` says why.",
         },
     )
-    def check_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
+    def check_payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentInFull:
         """Ask the bank about a payment now, also about one that no callback named; the audit log notes it."""
         if not auth.may_see(token, source):
             raise Problem(404, "There is no such source.")
@@ -95,8 +97,8 @@ class Payments:
         """One job with every item, and every check made."""
         return JobWithItems.made(*self._found(source, job_id, token, SubjectKind.JOB))
 
-    def _payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentWithChecks:
-        return PaymentWithChecks.made(*self._found(source, payment_id, token, SubjectKind.PAYMENT))
+    def _payment(self, source: str, payment_id: str, token: TokenRecord) -> PaymentInFull:
+        return PaymentInFull.made(*self._found(source, payment_id, token, SubjectKind.PAYMENT))
 
     def _found(
         self, source: str, subject: str, token: TokenRecord, kind: SubjectKind

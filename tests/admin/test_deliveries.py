@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from receiver.admin import deliveries, secrets
 from receiver.inbox import reverify
-from receiver.model import NotFound, Verdict
+from receiver.model import NameUnknown, NotFound, Verdict
 from receiver.runtime import Runtime
 from receiver.store import deliveries as stored
 from receiver.store.database import StoreUnavailable
@@ -71,12 +71,12 @@ def test_where_none_is_accepted_nothing_is_noted(parts: Runtime) -> None:
     assert everything(parts) == before
 
 
-@pytest.mark.parametrize(("ids", "source"), [(["dlv_none"], None), ([], "none")])
+@pytest.mark.parametrize(("ids", "source", "kind"), [(["dlv_none"], None, NotFound), ([], "none", NameUnknown)])
 def test_what_does_not_exist_leaves_all_others_alone(
-    parts: Runtime, rejected: list[str], ids: list[str], source: str | None
+    parts: Runtime, rejected: list[str], ids: list[str], source: str | None, kind: type[Exception]
 ) -> None:
     before = everything(parts)
-    with pytest.raises(NotFound):
+    with pytest.raises(kind):
         deliveries.reverify(parts, WHO, [rejected[0], *ids], source)
     assert everything(parts) == before
 

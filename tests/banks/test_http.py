@@ -344,6 +344,7 @@ HOUR = timedelta(hours=1)
         (None, b'{"retry_after":"1 hour"}', HOUR),
         (None, b'{"retry_after":"90 Seconds"}', timedelta(seconds=90)),
         (None, b'{"retry_after":"2026-03-04T13:00:00Z"}', HOUR),
+        (None, b'{"retry_after":"2026-03-04t13:00:00z"}', HOUR),
         (None, b'{"retry_after":"2026-03-04T10:00:00-03:00"}', HOUR),
         (None, b'{"retry_after":"2026-03-04T13:00:00"}', HOUR),
         (None, b'{"retryAfter":30}', timedelta(seconds=30)),

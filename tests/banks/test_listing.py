@@ -24,6 +24,7 @@ def test_a_bank_that_lists_nothing_says_why(name: str) -> None:
     ("text", "found"),
     [
         ("2026-03-04T12:00:00Z", Moment(NOON)),
+        ("2026-03-04t12:00:00z", Moment(NOON)),
         ("2026-03-04T13:00:00.1234567+01:00", Moment(NOON + timedelta(microseconds=123456))),
         ("2026-03-04T12:00:00", Moment(NOON)),
         ("2026-03-04T00:00:00", Moment(NOON - timedelta(hours=12))),

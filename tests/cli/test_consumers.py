@@ -34,7 +34,9 @@ def test_a_consumer_is_listed_with_its_owner_and_lag(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("owner")
-@pytest.mark.parametrize(("to", "position"), [("end", 2), ("beginning", 0), ("2999-01-01T00:00:00Z", 2)])
+@pytest.mark.parametrize(
+    ("to", "position"), [("end", 2), ("beginning", 0), ("2999-01-01T00:00:00Z", 2), ("2999-01-01t00:00:00z", 2)]
+)
 def test_a_consumer_is_moved(cli: Cli, to: str, position: int) -> None:
     assert cli.json("consumers", "seek", "ledger", "--to", to)["position"] == position
     entry = cli.json("audit", "list")[0]

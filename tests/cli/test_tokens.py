@@ -80,7 +80,7 @@ def test_a_name_is_taken_once(cli: Cli) -> None:
 
 def test_a_source_that_does_not_exist_makes_no_token(cli: Cli) -> None:
     result = cli.run("token", "create", "app", "--source", "bcb")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert cli.json("token", "list") == []
 
 

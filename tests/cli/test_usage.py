@@ -62,6 +62,30 @@ def test_what_would_be_passed_over_in_silence_is_wrong_use(cli: Cli, words: tupl
     assert says in result.stderr
 
 
+OF_A_SOURCE: dict[tuple[str, ...], tuple[str, ...]] = {
+    **dict.fromkeys([(group, "list") for group in ("deliveries", "events", "exceptions", "jobs", "payments")], ()),
+    ("deliveries", "reverify"): (),
+    ("replay", "plan"): ("--reason", "a test"),
+    ("token", "create"): ("app",),
+    ("rehearse",): ("--day", "2026-03-04", "--no-faults", "--from-database"),
+}
+"""Every command that takes `--source`, and what it takes besides."""
+
+
+def test_no_command_that_takes_a_source_is_left_out() -> None:
+    taking = {words for words, command in commands() for parameter in command.params if "--source" in parameter.opts}
+    assert taking == set(OF_A_SOURCE)
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("words", OF_A_SOURCE, ids=" ".join)
+def test_a_source_that_there_is_not_is_wrong_use(cli: Cli, database_url: str, words: tuple[str, ...]) -> None:
+    besides = (*OF_A_SOURCE[words], database_url) if words == ("rehearse",) else OF_A_SOURCE[words]
+    result = cli.run(*words, *besides, "--source", "bbc")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith("Error: There is no source 'bbc'; the nearest is 'bcb'.\n")
+
+
 @pytest.mark.parametrize("words", [("nonsense",), ("source",), ("events", "list", "--nonsense"), ("source", "show")])
 def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli: Cli, words: tuple[str, ...]) -> None:
     ended = cli.process(*words)

@@ -20,7 +20,7 @@ from receiver.simulator.scripts import Script
 from receiver.store import events, feed, payments
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
-from receiver.web.schemas.payments import PaymentWithChecks
+from receiver.web.schemas.payments import PaymentInFull
 from receiver.worker.loop import Worker
 
 
@@ -29,7 +29,7 @@ def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: s
     with parts.database.read() as connection:
         row = payments.find(connection, source, kind, subject)
         assert row is not None
-        return PaymentWithChecks.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
+        return PaymentInFull.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
 
 
 def feed_types(parts: Runtime) -> list[str]:

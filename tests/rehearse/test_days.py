@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from rehearse.rehearsed import assert_well, left_over, rehearse
 from sqlalchemy.exc import OperationalError
 
+from receiver.model import NameUnknown
 from receiver.rehearse import day
 from receiver.rehearse.banks import BANKS, Bcb
 from receiver.rehearse.day import NothingCaptured
@@ -110,16 +111,20 @@ def test_some_sources_of_a_captured_day(captured: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "names", "said"),
+    ("asked", "said"),
     [
-        (date(2026, 3, 5), [], "holds no callback of 2026-03-05"),
-        (date(9999, 12, 31), [], "holds no callback of 9999-12-31"),
-        (date(2026, 3, 4), ["shop"], "has no source 'shop'; it has bc, bcb"),
+        (date(2026, 3, 5), "holds no callback of 2026-03-05"),
+        (date(9999, 12, 31), "holds no callback of 9999-12-31"),
     ],
 )
-def test_a_day_that_is_not_there(captured: str, asked: date, names: list[str], said: str) -> None:
+def test_a_day_that_is_not_there(captured: str, asked: date, said: str) -> None:
     with pytest.raises(NothingCaptured, match=said):
-        day.captured(captured, asked, names)
+        day.captured(captured, asked)
+
+
+def test_a_source_that_is_not_there(captured: str) -> None:
+    with pytest.raises(NameUnknown, match="There is no source 'shop'; the nearest is"):
+        day.captured(captured, date(2026, 3, 4), ["shop"])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

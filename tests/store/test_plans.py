@@ -180,6 +180,7 @@ PAYMENTS: dict[str, Query] = {
     "several sources and both": payments_of(names=list(MANY), statuses=["completed"], agreements=["confirmed"]),
     "one": lambda connection: payments.find(connection, "often", "payment", "FT77"),
     "its checks": lambda connection: payments.checks_of(connection, 77),
+    "the checks of a page": lambda connection: payments.checks_of_each(connection, range(NUMBER, NUMBER - 5000, -50)),
     "stalled ones": payments_of(stalled=True),
     "stalled ones of a source and a status": payments_of(stalled=True, names=["often"], statuses=["pending"]),
     "others than stalled ones": payments_of(stalled=False, below=NUMBER // 2),

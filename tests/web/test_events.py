@@ -131,7 +131,8 @@ def test_spans_of_time_that_adjoin_share_no_event_and_leave_none_out(
 
 
 @pytest.mark.parametrize(
-    "written", ["2026-03-04T12:00:00Z", "2026-03-04T13:00:00+01:00", "2026-03-04T07:30:00.000-04:30"]
+    "written",
+    ["2026-03-04T12:00:00Z", "2026-03-04t12:00:00z", "2026-03-04T13:00:00+01:00", "2026-03-04T07:30:00.000-04:30"],
 )
 def test_a_time_may_be_written_in_any_zone(client: FlaskClient, bank: BankSigner, token: Headers, written: str) -> None:
     sent = send_deposits(client, bank, 1)

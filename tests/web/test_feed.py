@@ -222,10 +222,29 @@ def test_the_link_of_a_batch_has_the_public_prefix(parts: Runtime, token: Header
     assert answer.headers["Link"].startswith("</bank/api/v1/feed?")
 
 
-@pytest.mark.parametrize("accept", ["application/json", "*/*", "application/cloudevents+json", ""])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        *("application/json", "*/*", "application/*", "application/cloudevents+json", ""),
+        *(f"{BATCH};q=0", f"application/json, {BATCH};q=0", f"application/json, {BATCH};q=0.5, text/csv;q=0.5"),
+        f"application/json, {BATCH}",
+    ],
+)
 def test_other_readers_get_the_object(client: FlaskClient, token: Headers, accept: str) -> None:
     answer = client.get(FEED, headers={**token, "Accept": accept})
     assert (answer.status_code, answer.content_type) == (200, "application/json")
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        *((f"{BATCH}, */*", BATCH), (f"application/json;q=0.5, {BATCH}", BATCH), (BATCH.upper(), BATCH)),
+        *((f"text/csv;q=0.5, {BATCH}", BATCH), (f"text/csv, {BATCH};q=0.5", "text/csv")),
+    ],
+)
+def test_the_feed_is_written_as_the_reader_prefers(client: FlaskClient, token: Headers, accept: str, kind: str) -> None:
+    answer = client.get(FEED, headers={**token, "Accept": accept})
+    assert (answer.status_code, answer.mimetype) == (200, kind)
 
 
 def test_waiting_ends_with_the_entry_that_comes(

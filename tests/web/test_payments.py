@@ -8,6 +8,7 @@ import pytest
 from bank import BankSigner, deposit, job
 from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
+from sqlalchemy import event
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
 from receiver.projection.projector import catch_up
@@ -80,8 +81,55 @@ def test_a_payment_is_shown_to_the_letter(
             }
         ],
     }
-    del payment["checks"], payment["next_check_why"]
+    del payment["next_check_why"]
     assert got(client, PAYMENTS, token) == {"data": [payment], "next": None}
+
+
+def check(parts: Runtime, payment_id: str, number: int) -> None:
+    """Write down so many answers of the bank that told nothing new."""
+    with parts.database.write() as connection:
+        row = payments.find(connection, "bcb", "payment", payment_id)
+        assert row is not None
+        for one in range(number):
+            at = parts.clock() + timedelta(seconds=one)
+            leases.add_check(connection, row.id, at=at, outcome="answered", bank_status=f"Pending {one}", detail={})
+
+
+@pytest.mark.parametrize("made", [(2, 1, 0), (0, 3, 1), (9, 0, 9), (1, 9, 2), (4, 4, 4), (0, 0, 0)])
+def test_a_list_has_every_check_of_each_payment_however_many_those_are_together(
+    client: FlaskClient,
+    bank: BankSigner,
+    token: Headers,
+    parts: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    made: tuple[int, int, int],
+) -> None:
+    monkeypatch.setattr(payments, "CHECKS_AT_ONCE", 4)
+    send_deposits(client, bank, 3)
+    catch_up(parts.database)
+    for payment_id, number in enumerate(made):
+        check(parts, f"FT{payment_id}", number)
+    seen: list[tuple[str, list[str]]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = got(client, PAYMENTS, token, cursor=cursor)
+        assert page["data"]
+        assert len(page["data"]) == 1 or sum(len(found["checks"]) for found in page["data"]) <= 4
+        seen += [(found["payment_id"], [each["bank_status"] for each in found["checks"]]) for found in page["data"]]
+        cursor = page["next"]
+    assert seen == [(f"FT{each}", [f"Pending {one}" for one in range(made[each])]) for each in (2, 1, 0)]
+
+
+@pytest.mark.parametrize("number", [1, 30])
+def test_the_checks_of_a_page_are_read_at_once(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, number: int
+) -> None:
+    send_deposits(client, bank, number)
+    listed(client, token)
+    asked: list[str] = []
+    event.listen(parts.database.engine, "before_cursor_execute", lambda *sent: asked.append(sent[2]))
+    assert len(listed(client, token)) == number
+    assert sum("FROM checks" in statement for statement in asked) == 1
 
 
 def test_a_payment_that_was_not_checked_yet_says_so(client: FlaskClient, bank: BankSigner, token: Headers) -> None:

@@ -20,7 +20,7 @@ from receiver.web.operation import Operation
 from receiver.web.schemas.base import Body, GivenTwice, Health, NoQuery, Query
 from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import Acknowledgement, Entry, FeedPage, FeedQuery, Place, cloud_event
-from receiver.web.schemas.payments import Check, Payment, PaymentQuery, PaymentWithChecks
+from receiver.web.schemas.payments import Check, Payment, PaymentInFull, PaymentQuery
 from receiver.web.schemas.replays import PlanRequest, ReplayFilter, RunRequest
 from receiver.web.schemas.times import rfc3339
 from receiver.web.schemas.wording import refusal
@@ -162,7 +162,7 @@ def test_a_time_is_written_in_utc_to_the_microsecond(time: datetime, written: st
 
 def payment(**fields: Any) -> Payment:
     """A payment as the store gives it."""
-    stored = {
+    stored: dict[str, Any] = {
         "source": "bcb",
         "subject": "FT1",
         "status": "pending",
@@ -177,13 +177,14 @@ def payment(**fields: Any) -> Payment:
         "updated_at": NOON,
         "due_at": None,
         "stalled_at": None,
+        "checks": [],
     }
     return Payment.of(SimpleNamespace(**{**stored, **fields}))
 
 
 def test_an_answer_is_made_of_what_is_stored_under_other_names_and_its_nulls_are_shown() -> None:
     shown = payment().shown()
-    assert list(shown) == [name for name in PaymentWithChecks.model_fields if name not in ("next_check_why", "checks")]
+    assert list(shown) == [name for name in PaymentInFull.model_fields if name != "next_check_why"]
     assert (shown["payment_id"], shown["amount"]) == ("FT1", "1000.00")
     assert (shown["returns"], shown["next_check_at"]) == (None, None)
     assert json.loads(payment().written()) == shown

@@ -34,6 +34,7 @@ pytestmark = [
         ("/payments", "source=" + "x" * 90, "There is no source"),
         ("/consumers/ledger/feed", "source=bcb", "`source` is not known here"),
         ("/replays/rpl_x", "x=1", "`x` is not known here"),
+        ("/payments", "limit=x&stauts=pending", "`stauts` is not known here; the nearest is `status`"),
     ],
 )
 def test_what_a_query_may_not_hold_is_named(
@@ -72,6 +73,13 @@ def test_which_sources_there_are_is_not_for_a_token_that_may_not_see_them(client
         ("/consumers/ledger/seek", '{"to":"end","two":1}', "`two` is not known here; the nearest is `to`"),
         ("/consumers/ledger/seek", '{"to":"beginning","to":"end"}', "`to` is given more than once"),
         ("/replays", '{"plan":"x","dry_run":true}', "`dry_run` is not known here"),
+        # What is missing is most often there under a name that was typed wrong.
+        ("/consumers/ledger/ack", '{"curser":"x"}', "`curser` is not known here; the nearest is `cursor`"),
+        ("/exceptions/exc_x/resolve", '{"notes":"x"}', "`notes` is not known here; the nearest is `note`"),
+        ("/replays", '{"dry_run":true,"reson":"x"}', "`reson` is not known here; the nearest is `reason`"),
+        ("/replays", '{"dryrun":true,"reason":"x"}', "`dryrun` is not known here; the nearest is `dry_run`"),
+        ("/replays", '{"filter":{"sorce":"x"}}', "`sorce` is not known here; the nearest is `source`"),
+        ("/replays", '{"plam":"x"}', "`plam` is not known here; the nearest is `plan`"),
         ("/replays/rpl_x/cancel", '{"reason":"x"}', "`reason` is not known here; nothing is taken"),
         ("/replays/rpl_x/cancel", "[]", "Send a JSON object"),
         ("/replays/rpl_x/cancel?force=1", "", "`force` is not known here"),

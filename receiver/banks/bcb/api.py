@@ -185,7 +185,7 @@ def clock(client: HttpClient) -> datetime:
     """
     text = json_values.text(client.get_object("/v1/system/time"), "timestamp")
     try:
-        found = datetime.fromisoformat(text or "")
+        found = datetime.fromisoformat((text or "").upper())
     except ValueError as error:
         raise AnswerUnreadable("the bank's time is not ISO 8601") from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -171,7 +171,7 @@ def _day(name: str) -> date:
 
 def _time(name: str) -> datetime:
     try:
-        found = datetime.fromisoformat(request.args.get(name, ""))
+        found = datetime.fromisoformat(request.args.get(name, "").upper())
     except ValueError as error:
         raise _missing(name) from error
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -28,7 +28,7 @@ from receiver.web.schemas.base import (
     left_out,
     such_as,
 )
-from receiver.web.schemas.times import asked_time, rfc3339
+from receiver.web.schemas.times import asked_time, read_time, rfc3339
 
 WAIT_SECONDS_MAX = 30
 
@@ -162,7 +162,7 @@ class Acknowledgement(Body):
 
 def _time(given: str) -> datetime | None:
     try:
-        datetime.fromisoformat(given)
+        read_time(given)
     except ValueError:
         return None
     return asked_time(given)

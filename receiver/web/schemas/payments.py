@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_serializer
 
-from receiver.store.payments import AGREEMENTS, EACH_ITEM, STATUSES, CheckRecord, NextCheck, items_of
+from receiver.store.payments import AGREEMENTS, EACH_ITEM, STATUSES, CheckRecord, NextCheck, SubjectRecord, items_of
 from receiver.web.schemas.base import (
     PAGE,
     Agreement,
@@ -52,8 +52,23 @@ class PaymentPath(Path):
     """The bank's id of the payment."""
 
 
+class Check(Answer):
+    """A question to the bank, and its answer."""
+
+    at: Time
+    bank_status: str | None
+    outcome: str
+    """`answered`, or why there is no answer."""
+    detail: dict[str, Any]
+
+    @field_serializer("detail")
+    def _without_items(self, detail: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out each item of a job, which the job shows."""
+        return {name: value for name, value in detail.items() if name != EACH_ITEM}
+
+
 class Payment(Answer):
-    """What is known of a payment."""
+    """What is known of a payment, and every check made."""
 
     source: str
     payment_id: str = Field(validation_alias="subject")
@@ -76,36 +91,26 @@ class Payment(Answer):
     """When the bank is asked next; null where the state is final."""
     stalled_at: Time | None
     """When it was found not to have come to an end for too long; null where it has, or is not known for so long."""
-
-
-class Check(Answer):
-    """A question to the bank, and its answer."""
-
-    at: Time
-    bank_status: str | None
-    outcome: str
-    """`answered`, or why there is no answer."""
-    detail: dict[str, Any]
-
-    @field_serializer("detail")
-    def _without_items(self, detail: Mapping[str, Any]) -> dict[str, Any]:
-        """Leave out each item of a job, which the job shows."""
-        return {name: value for name, value in detail.items() if name != EACH_ITEM}
-
-
-class PaymentWithChecks(Payment):
-    """A payment and every check made."""
-
-    next_check_why: str
-    """Why the bank is asked then, and not before; or why it is not asked any more."""
     checks: list[Check]
     """Oldest first."""
 
     @classmethod
-    def made(cls, payment: object, checks: Sequence[object], following: NextCheck) -> Self:
+    def listed(cls, payment: SubjectRecord, checks: Sequence[CheckRecord]) -> Self:
+        """Put a payment of a list and its checks together."""
+        return cls.model_validate({**payment._asdict(), "checks": checks})
+
+
+class PaymentInFull(Payment):
+    """A payment with every check made, and why the bank is asked next when it is."""
+
+    next_check_why: str
+    """Why the bank is asked then, and not before; or why it is not asked any more."""
+
+    @classmethod
+    def made(cls, payment: SubjectRecord, checks: Sequence[CheckRecord], following: NextCheck) -> Self:
         """Put a payment and its checks together; `following` is when and why the bank is asked next."""
-        fields = {**dict(Payment.of(payment)), "next_check_at": following.at, "next_check_why": following.why}
-        return cls(**fields, checks=[Check.of(check) for check in checks])
+        fields = {**payment._asdict(), "due_at": following.at, "next_check_why": following.why}
+        return cls.model_validate({**fields, "checks": checks})
 
 
 class PaymentPage(ListPage):

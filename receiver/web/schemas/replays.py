@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from receiver.replay import plan as plans
@@ -94,12 +94,19 @@ def _several(given: str | list[str] | None) -> list[str]:
     return [given] if isinstance(given, str) else given or []
 
 
+def _is_true(given: object) -> object:
+    """Refuse all but `true` itself: 1 equals it."""
+    if given is not True:
+        raise PydanticCustomError(SAYS, "Send `dry_run: true` for a plan first, then the `plan` that it answers.")
+    return given
+
+
 class PlanRequest(Body):
     """Plan a replay: nothing is sent yet."""
 
     model_config = such_as(dry_run=True, reason="The ledger lost a day.", filter={"source": "bcb"})
 
-    dry_run: Literal[True]
+    dry_run: Annotated[Literal[True], BeforeValidator(_is_true)]
     reason: Annotated[str, Field(min_length=1, max_length=plans.REASON_CHARACTERS_MAX, pattern=NO_NUL)]
     """Why; it is written to the audit log."""
     filter: LeftOut[ReplayFilter] = left_out()
@@ -112,10 +119,9 @@ class PlanRequest(Body):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_dry_run(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        if given.get("dry_run") is not True:
-            raise PydanticCustomError(SAYS, "Send `dry_run: true` for a plan first, then the `plan` that it answers.")
-        return given
+    def _say_what_is_missing(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Have `dry_run` refused by its own words where it is missing too, among all else that is wrong."""
+        return {"dry_run": None, **given}
 
 
 class RunRequest(Body):

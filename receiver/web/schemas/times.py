@@ -13,6 +13,17 @@ def rfc3339(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+def read_time(text: str) -> datetime:
+    """Read a time (RFC 3339), with its zone or without.
+
+    Its letters may be small (section 5.6), of which Python takes no `z`.
+
+    Raises:
+        ValueError
+    """
+    return datetime.fromisoformat(text.upper())
+
+
 def asked_time(given: object) -> datetime:
     """Read a time with its zone (RFC 3339), in UTC.
 
@@ -20,7 +31,7 @@ def asked_time(given: object) -> datetime:
         ValueError: it has no zone, is out of range, or is no time; the text says what a time looks like.
     """
     try:
-        found = datetime.fromisoformat(given) if isinstance(given, str) else None
+        found = read_time(given) if isinstance(given, str) else None
         in_utc = found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
     except (ValueError, OverflowError):
         in_utc = None

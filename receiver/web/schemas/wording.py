@@ -15,13 +15,19 @@ SAYS = "says"
 """The type of an error (`PydanticCustomError`) that has its whole text already."""
 
 
-def refusal(model: type[Shape], error: ValidationError) -> str:
-    """Name the first thing that was wrong, and say what it takes."""
-    first = error.errors(include_url=False)[0]
+def refusal(model: type[Shape], error: ValidationError, marks: Collection[str] = ()) -> str:
+    """Name what was wrong and say what it takes: what is not known, else the first thing.
+
+    What is not known goes first, because one that is missing is most often there under a name that was typed wrong.
+    `marks` are fields of other models that the same could have been.
+    """
+    errors = error.errors(include_url=False)
+    first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     if first["type"] == SAYS:
         return first["msg"]
     if first["type"] == "extra_forbidden":
-        return unknown(str(first["loc"][-1]), _known_beside(model.model_json_schema(), first["loc"]))
+        known = set(_known_beside(model.model_json_schema(), first["loc"]))
+        return unknown(str(first["loc"][-1]), known.union(marks if len(first["loc"]) == 1 else ()))
     schema: Schema = model.model_json_schema()
     definitions: Schema = schema.get("$defs", {})
     name: str | None = None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flask import Response, request
 
 from receiver.web.problems import Problem
-from receiver.web.schemas.times import YEARS, rfc3339
+from receiver.web.schemas.times import YEARS, read_time, rfc3339
 from receiver.web.staff.rendering import here, is_partial
 
 PAGE = 50
@@ -112,7 +112,7 @@ def time(name: str) -> datetime | None:
     if not given:
         return None
     try:
-        found = datetime.fromisoformat(given)
+        found = read_time(given)
         in_utc = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
         if YEARS[0] <= in_utc.year <= YEARS[1]:
             return in_utc
