@@ -172,13 +172,26 @@ def test_what_does_not_make_another_deposit(changes: dict[str, Any]) -> None:
         ("Completed", "bcb.job.completed", "completed"),
         ("CompletedWithErrors", "bcb.job.completed_with_errors", "completed"),
         ("Cancelled", "bcb.job.cancelled", "cancelled"),
+        ("COMPLETED", "bcb.job.completed", "completed"),
+        ("completed", "bcb.job.completed", "completed"),
+        ("INPROGRESS", "bcb.job.in_progress", "pending"),
+        ("inProgress", "bcb.job.in_progress", "pending"),
+        ("COMPLETEDWITHERRORS", "bcb.job.completed_with_errors", "completed"),
+        ("completedWithErrors", "bcb.job.completed_with_errors", "completed"),
         ("Vanished", "bcb.job.vanished", "unknown"),
+        ("VANISHED", "bcb.job.vanished", "unknown"),
+        ("HeldByAML", "bcb.job.held_by_aml", "unknown"),
+        ("AMLReview", "bcb.job.aml_review", "unknown"),
         ("gone wrong!", "bcb.job.status_changed", "unknown"),
     ],
 )
 def test_a_job_is_read_with_its_status(status: str, type_: str, ours: str) -> None:
     claim = read(job(status=status))
     assert (claim.type, claim.status) == (type_, ours)
+
+
+def test_however_its_status_is_cased_a_job_is_in_it_once() -> None:
+    assert len({read(job(status=status)).identity for status in ("Completed", "COMPLETED", "completed")}) == 1
 
 
 def test_a_job_in_the_apis_own_spelling_is_read() -> None:

@@ -26,6 +26,9 @@ EVENT_TYPES = frozenset({"bcb.deposit", "bcb.debit", "bcb.job.*", "bcb.unrecogni
 JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "Status")
 """Where a job's id and status may stand; the first that is there counts."""
 
+_JOB_WORDS = {"inprogress": "in_progress", "completedwitherrors": "completed_with_errors"}
+"""Documented statuses of more than one word, which can't be told apart where they are not cased as documented."""
+
 Found = TypeVar("Found", Decimal, str)
 
 
@@ -252,4 +255,4 @@ def _word(bank_status: str) -> str:
     """Write `CompletedWithErrors` as `completed_with_errors`; what is not plain letters as `status_changed`."""
     if not (bank_status.isascii() and bank_status.isalpha()) or len(bank_status) > 40:
         return "status_changed"
-    return snake_case(bank_status)
+    return _JOB_WORDS.get(bank_status.lower()) or snake_case(bank_status)
