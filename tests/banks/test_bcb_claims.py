@@ -195,8 +195,14 @@ def test_however_its_status_is_cased_a_job_is_in_it_once() -> None:
 
 
 def test_a_job_in_the_apis_own_spelling_is_read() -> None:
-    claim = read({"JobId": 12, "JobStatus": "Completed", "Summary": {"total": 3, "failed": "x"}})
-    assert (claim.subject, claim.facts) == ("12", {"job_status": "Completed", "summary": {"total": 3}})
+    claim = read({"JobId": 12, "JobStatus": "Completed", "Summary": {"Total": 3, "Completed": 2, "Failed": 1}})
+    assert (claim.subject, claim.facts["job_status"]) == ("12", "Completed")
+    assert claim.facts["summary"] == {"total": 3, "completed": 2, "failed": 1}
+
+
+def test_what_is_no_count_is_left_out_of_a_job_s_summary() -> None:
+    claim = read(job(summary={"total": 3, "completed": None, "failed": "x"}))
+    assert claim.facts["summary"] == {"total": 3}
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,8 @@ def _job(fields: Mapping[str, Any], sent: bytes) -> Claim | None:
     if job is None or bank_status is None:
         return None
     state = json_values.text_there(fields, *JOB_STATES)
-    summary = json_values.inner(fields, "summary") or json_values.inner(fields, "Summary")
+    given = json_values.inner(fields, "summary") or json_values.inner(fields, "Summary")
+    summary = {name.lower(): value for name, value in given.items()}
     counts = {
         name: number
         for name in ("total", "completed", "failed")
