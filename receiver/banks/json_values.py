@@ -123,11 +123,18 @@ def text(fields: Mapping[str, Any], *names: str) -> str | None:
         if isinstance(value, str):
             if 0 < len(value) <= TEXT_CHARACTERS_MAX and _is_clean(value):
                 return value
-        elif isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE_MAX:
-            written = str(value)
-            if len(written) <= TEXT_CHARACTERS_MAX:
-                return written
+        elif (whole := _whole(value)) is not None and len(written := str(whole)) <= TEXT_CHARACTERS_MAX:
+            return written
     return None
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number, in whichever form JSON has it: `7`, `7.0` and `7e0` are one (RFC 8259 section 6)."""
+    if isinstance(value, Decimal):
+        # Looked at first: the exponent of a number in JSON may make it too long for any memory.
+        is_whole = value.adjusted() < TEXT_CHARACTERS_MAX and value == value.to_integral_value()
+        return int(value) if is_whole else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE_MAX else None
 
 
 def usable_text(value: Any) -> str | None:
@@ -150,8 +157,8 @@ def text_there(fields: Mapping[str, Any], *names: str) -> str | None:
 
 def whole_number(fields: Mapping[str, Any], name: str) -> int | None:
     """Return a field that holds a whole number of a size that any database takes."""
-    value = fields.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else None
+    whole = _whole(fields.get(name))
+    return whole if whole is not None and abs(whole) < 2**53 else None
 
 
 def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
