@@ -40,6 +40,19 @@ def test_every_documented_type_is_known_however_it_is_cased(event: str, written:
 
 
 @pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("BaaSCard.Transaction.Authorized", "connectpay.card.transaction.authorized"),
+        ("baascard.PIN-changed", "connectpay.card.pin-changed"),
+        ("BaaSCardApplication.Step_2.Sent-Back", "connectpay.card_application.step_2.sent-back"),
+        ("BaaSCard." + "x" * 80, "connectpay.card." + "x" * 80),
+    ],
+)
+def test_whatever_stands_behind_a_family_is_part_of_the_type(event: str, kind: str) -> None:
+    assert read({"eventType": event}).type == kind
+
+
+@pytest.mark.parametrize(
     ("event", "status"),
     [("Created", "pending"), ("Processing", "pending"), ("Completed", "completed"), ("Rejected", "rejected")],
 )
@@ -87,6 +100,7 @@ def test_a_payer_s_reference_names_no_payment() -> None:
             {"card_id": str(10**19), "person_id": "p-1"},
         ),
         ({"eventType": "BaaSCard.Blocked", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
+        ({"eventType": "BaaSCard.Transaction.Authorized", "cardId": "c-1"}, "c-1", {"card_id": "c-1"}),
         ({"eventType": "BaaSCardApplication.Approved", "applicationId": "a-1"}, "a-1", {"application_id": "a-1"}),
         ({"eventType": "Account.BalanceChanged", "accountNo": "LT1"}, "LT1", {"account_id": "LT1"}),
         ({"eventType": "Account.BalanceChanged", "data": {"IBAN": "LT1"}}, "LT1", {"account_id": "LT1"}),
@@ -115,6 +129,9 @@ def test_what_is_no_payment_is_about_the_id_that_is_there(
         ({"eventType": "New.Kind", "externalReference": "rent"}, "none", "rent", None),
         ({"eventType": "New.Kind", "accountId": "a-1"}, "none", "a-1", None),
         ({"eventType": "BaaSCard."}, "none", None, None),
+        ({"eventType": "BaaSCard..Blocked"}, "none", None, None),
+        ({"eventType": "BaaSCard.Blocked."}, "none", None, None),
+        ({"eventType": "BaaSCard." + "x" * 81}, "none", None, None),
         ({"type": None}, "none", None, None),
     ],
 )

@@ -39,7 +39,8 @@ ABOUT = {
 }
 """Which id an event is about, by the beginning of its name."""
 
-_WORD = re.compile(r"[a-z0-9_]{1,40}")
+_WORDS = re.compile(r"(?=.{1,80}\Z)[a-z0-9_]+(?:[.-][a-z0-9_]+)*")
+"""What follows the full stop in such as `BaaSCard.Transaction.Authorized`."""
 
 _FINER = re.compile(r"[.,][0-9]{6}[0-9]*[1-9]")
 """A time that says more than the microsecond, to which times are read."""
@@ -86,7 +87,7 @@ def _kind(event_type: str) -> Kind | None:
     """Return what a type of event means here, however it is cased; none where it is not known."""
     written = event_type.strip().lower()
     family, _, word = written.partition(".")
-    if family in FAMILIES and _WORD.fullmatch(word):
+    if family in FAMILIES and _WORDS.fullmatch(word):
         return Kind(f"{FAMILIES[family]}.{word}")
     return KINDS.get(written)
 
