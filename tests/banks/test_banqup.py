@@ -51,6 +51,25 @@ def read(body: Any) -> Claim:
             "pending",
             "banqup.payment.failed",
         ),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": " Informational "}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": ["INFORMATIONAL"]}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "FAILED"}, "levelOfCertainty": ["SURE"]}, "pending", "banqup.payment.failed"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": {"a": 1}}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": 0}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": "a\0b"}, "pending", "banqup.payment.paid"),
+        (
+            {"status": {"payment": "PAID"}, "levelOfCertainty": "SURE", "data": {"LevelOfCertainty": "informational"}},
+            "pending",
+            "banqup.payment.paid",
+        ),
+        (
+            {"status": {"payment": "PAID"}, "data": [{"levelOfCertainty": "INFORMATIONAL"}]},
+            "pending",
+            "banqup.payment.paid",
+        ),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": "SURE"}, "completed", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": ""}, "completed", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": None}, "completed", "banqup.payment.paid"),
         ({"status": {"payment": "PONDERING"}}, "unknown", "banqup.payment"),
         ({}, None, "banqup.payment"),
     ],
@@ -68,6 +87,26 @@ def test_reasons_and_the_state_of_authorization_are_told() -> None:
     assert claim.facts["reasons"] == ["INSUFFICIENT_FUNDS", "7"]
     assert (claim.facts["auth_state"], claim.facts["auth_url"]) == ("PENDING", "https://bank.example/a:b?c")
     assert claim.facts["space_id"] == "s-1"
+
+
+@pytest.mark.parametrize(
+    ("said", "reasons"),
+    [
+        ({"status": {"reason": "INSUFFICIENT_FUNDS"}}, ["INSUFFICIENT_FUNDS"]),
+        ({"data": {"status": {"reason": "INSUFFICIENT_FUNDS"}}}, ["INSUFFICIENT_FUNDS"]),
+        ({"status.payment": "FAILED", "status.reason": ["INSUFFICIENT_FUNDS"]}, ["INSUFFICIENT_FUNDS"]),
+        ({"status": {"reason": []}}, None),
+        ({"status": {"reason": None}}, None),
+        ({"status": "FAILED"}, None),
+    ],
+)
+def test_a_reason_comes_alone_or_in_a_list(said: dict[str, Any], reasons: list[str] | None) -> None:
+    assert read({"category": "payment", "resourceId": "pay-1", **said}).facts.get("reasons") == reasons
+
+
+def test_the_state_of_authorization_is_told_under_either_kind_of_name() -> None:
+    facts = read({"category": "payment", "status.auth": "COMPLETED:https://bank.example"}).facts
+    assert (facts["auth_state"], facts["auth_url"]) == ("COMPLETED", "https://bank.example")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +214,7 @@ def test_an_answer_without_a_token_is_unreadable(api: Answering, client: HttpCli
         ({"data": {"status": {"payment": "PAID"}}}, "completed"),
         ([{"status": "FAILED"}], "rejected"),
         ({"status": "PAID", "levelOfCertainty": "INFORMATIONAL"}, "pending"),
+        ({"status": "PAID", "levelOfCertainty": ["INFORMATIONAL"]}, "pending"),
         ({"status": "ELSE"}, "unknown"),
     ],
 )

@@ -99,7 +99,8 @@ def _payment_type(found: State | None) -> str:
 
 def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     data = json_values.inner(fields, "data")
-    status = json_values.inner(fields, "status") or json_values.inner(data, "status")
+    status = _in_status(fields) or _in_status(data)
+    reason = status.get("reason")
     # `PENDING:https://…`: the address has colons of its own.
     auth_state, colon, auth_url = (json_values.text(status, "auth") or "").partition(":")
     return known_facts(
@@ -109,7 +110,13 @@ def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
         space_id=json_values.first(fields, "spaceId"),
         related_document_id=json_values.text(data, "relatedDocumentId"),
         bank_status=found.bank_status if found else None,
-        reasons=json_values.texts(status.get("reason")) or None,
+        reasons=json_values.texts(reason if isinstance(reason, list) else [reason]) or None,
         auth_state=(colon and auth_state) or None,
         auth_url=auth_url or None,
     )
+
+
+def _in_status(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what stands in `status`, or under names such as `status.reason`."""
+    named = {name.removeprefix("status."): value for name, value in fields.items() if name.startswith("status.")}
+    return {**named, **json_values.inner(fields, "status")}
