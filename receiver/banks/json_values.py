@@ -302,10 +302,16 @@ def everywhere(value: Any, *names: str) -> Iterator[Any]:
 
 
 def money_anywhere(fields: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
-    """Return amount and currency of the body, or of the first object within it that holds a usable `amount`."""
+    """Return amount and currency of the body, or of the first object within it that holds a usable `amount`.
+
+    The names may be cased otherwise, and the amount a text with its currency, such as `5.00 EUR`.
+    """
     for here in within(fields):
-        if (found := amount(here, "amount")) is not None:
-            return found, text(here, "currency")
+        by_name = {name.lower(): value for name, value in here.items() if value is not None}
+        held = here.get("amount") or by_name.get("amount")
+        parts = money_parts(held) if isinstance(held, str) else {"amount": held}
+        if (found := amount(parts, "amount")) is not None:
+            return found, text(parts, "currency") or text(here, "currency") or text(by_name, "currency")
     return None, None
 
 

@@ -189,6 +189,10 @@ def bare(kind: str, **told: Any) -> dict[str, Any]:
         (bare("PaymentStatus", payload={}, payment={"paymentId": "p-1"}), "payment", "p-1"),
         (bare("IncomingPaymentProcessed", payload={"paymentId": "p-1"}, payment={}), "payment", "p-1"),
         (bare("IncomingPaymentProcessed", payment={"paymentId": "p-1"}, data={"paymentId": "p-2"}), "payment", "p-1"),
+        (bare("NewKind", payments=[{"paymentId": "p-1"}]), "payment", "p-1"),
+        (bare("NewKind", payload={"Payments": [{"PaymentId": "p-1"}, {"PaymentId": "p-1"}]}), "payment", "p-1"),
+        (bare("NewKind", payments=[{"paymentId": "p-1"}, {"paymentId": "p-2"}]), "none", None),
+        (bare("NewKind", payments=[{"transactionReference": "010F1"}]), "reference", "010F1"),
         (bare("NewKind", data={"mandateId": "m-1"}), "none", "m-1"),
         (bare("NewKind", mandateId="m-1"), "none", "m-1"),
         (bare("NewKind", data={"mandateId": "m-1", "accountId": "a-1"}), "none", None),
@@ -261,11 +265,12 @@ def test_of_a_name_in_both_spellings_the_one_that_holds_something_counts() -> No
     assert only(bare("Reversed", payment={"PaymentId": "capital", "paymentId": None})).payment_id == "capital"
 
 
-def test_names_are_spelt_anew_no_deeper_than_they_are_read() -> None:
+def test_a_payment_is_found_however_deep_it_stands() -> None:
     nested: Any = {"PaymentId": "p"}
     for _ in range(300):
         nested = {"X": [nested]}
-    assert only(bare("NewKind", data=nested)).kind == "none"
+    assert only(bare("NewKind", data=nested)).payment_id == "p"
+    assert only(bare("CaseEvents", payload=nested)).payment_id == "p"
 
 
 @pytest.mark.parametrize("kind", ["SomethingNew", "incomingpaymentprocessed", "", None, 7, "X" * 500])

@@ -132,6 +132,13 @@ def test_a_category_that_is_not_known_keeps_amounts_and_the_payment_that_it_name
     assert (str(claim.amount), claim.currency) == ("5.50", "EUR")
 
 
+@pytest.mark.parametrize(
+    ("payments", "payment_id"), [([{"paymentId": "p-1"}], "p-1"), ([{"paymentId": "p-1"}, {"paymentId": "p-2"}], None)]
+)
+def test_of_the_payments_in_a_list_the_only_one_is_asked_for(payments: list[Any], payment_id: str | None) -> None:
+    assert read({"id": "m-1", "category": "novelty", "data": {"payments": payments}}).payment_id == payment_id
+
+
 def test_without_an_id_a_message_is_its_body_byte_for_byte() -> None:
     assert read({"category": "space"}).identity == read({"category": "space"}).identity
     assert read({"category": "space"}).identity != read(b'{ "category" : "space" }').identity

@@ -215,6 +215,13 @@ def test_what_is_no_count_is_left_out_of_a_job_s_summary() -> None:
         ({"jobId": "1"}, "job", "1"),
         ({"jobId": "1", "jobStatus": ["Completed"]}, "job", "1"),
         ({"topic": "Deposits", "accountNumber": "7"}, "none", "7"),
+        ({"Topic": "Fees", "Data": {"AccountNumber": 7}}, "none", "7"),
+        ({"topic": "Cards", "subscriptionId": "s", "data": {"mandateId": "m-1"}}, "none", "m-1"),
+        ({"topic": "Deposits", "data": [{"transactionId": "1"}]}, "payment", "1"),
+        ({"topic": "Deposits", "data": [{"transactionId": "1"}, {"TransactionId": "1"}]}, "payment", "1"),
+        ({"topic": "Deposits", "data": [{"transactionId": "1"}, {"transactionId": "2"}]}, "none", None),
+        ({"batch": {"items": [[{"x": {"paymentId": 1}}]]}}, "payment", "1"),
+        ({"jobs": [{"jobId": "1", "status": "Completed"}]}, "job", "1"),
         ({"topic": "Deposits", "transactionId": "a\0b"}, "none", None),
         ({"topic": "Deposits", "transactionId": "\ud800"}, "none", None),
         ({"topic": "Deposits", "transactionId": "x" * 201}, "none", None),
@@ -235,6 +242,24 @@ def test_of_another_topic_amount_and_facts_are_read() -> None:
     claim = read(deposit(topic="Withdrawals"))
     assert (claim.amount, claim.currency) == (Decimal("1000.00"), "USD")
     assert claim.facts == {**read(DEPOSIT).facts, "topic": "Withdrawals"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": [DEPOSIT]},
+        {"data": {"deposit": DEPOSIT}},
+        {
+            name[0].upper() + name[1:]: value
+            for name, value in deposit(value={"Amount": 1000, "Currency": "USD"}).items()
+        },
+    ],
+)
+def test_of_another_shape_amount_and_facts_are_read_from_what_names_the_payment(fields: dict[str, Any]) -> None:
+    claim = read(fields)
+    assert (claim.type, claim.payment_id) == ("bcb.unrecognised", "FT2384654NXF6")
+    assert (claim.amount, claim.currency) == (Decimal("1000.00"), "USD")
+    assert claim.facts == {**read(DEPOSIT).facts, "topic": "Deposits"}
 
 
 @pytest.mark.parametrize("fields", [[], "text", 7, None])

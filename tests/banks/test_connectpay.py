@@ -106,6 +106,8 @@ def test_a_payer_s_reference_names_no_payment() -> None:
         ({"eventType": "Account.BalanceChanged", "data": {"IBAN": "LT1"}}, "LT1", {"account_id": "LT1"}),
         ({"eventType": "BaaSPersonIdv.Approved", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
         ({"eventType": "BaaSPerson.DocExpiry", "userId": 7}, "7", {"person_id": "7"}),
+        ({"eventType": "BaaSPerson.DocExpiry", "person": {"id": "p-1"}, "id": "evt-1"}, "p-1", {"person_id": "p-1"}),
+        ({"eventType": "BaaSCard.Blocked", "data": {"Card": {"id": "c-1"}}, "id": "e"}, "c-1", {"card_id": "c-1"}),
         ({"eventType": "BaasApplication.ApplicationApproved", "id": "a-1"}, "a-1", {"resource_id": "a-1"}),
         ({"eventType": "BaaSPerson.DocExpiry", "data": {"documentNo": "d-1"}}, "d-1", {"resource_id": "d-1"}),
         ({"eventType": "BaaSPerson.DocExpiry", "documentNo": "d-1", "deviceId": "e-1"}, None, {}),
@@ -128,6 +130,16 @@ def test_what_is_no_payment_is_about_the_id_that_is_there(
         ({"eventType": "New.Kind", "transactionId": "TX-1"}, "none", "TX-1", "TX-1"),
         ({"eventType": "New.Kind", "externalReference": "rent"}, "none", "rent", None),
         ({"eventType": "New.Kind", "accountId": "a-1"}, "none", "a-1", None),
+        ({"eventType": "New.Kind", "payments": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", "PO-1"),
+        ({"payments": [{"x": {"PaymentOrderNo": 7, "transactionId": "TX-1"}}]}, "payment", "7", "7"),
+        ({"payments": [{"paymentOrderNo": "PO-1"}, {"paymentOrderNo": "PO-2"}]}, "none", None, None),
+        ({"payments": [{"transactionId": "TX-1"}]}, "none", "TX-1", "TX-1"),
+        ({"transactionId": "TX-1", "payments": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", "PO-1"),
+        ({"person": {"id": "p-1"}, "id": "evt-1"}, "none", "p-1", None),
+        ({"id": "evt-1", "data": {"baasCard": {"ID": 7}}}, "none", "7", None),
+        ({"id": "evt-1", "accountId": "a-1"}, "none", "a-1", None),
+        ({"id": "evt-1", "resourceId": "r-1", "accountId": "a-1"}, "none", "r-1", None),
+        ({"id": "r-1"}, "none", "r-1", None),
         ({"eventType": "BaaSCard."}, "none", None, None),
         ({"eventType": "BaaSCard..Blocked"}, "none", None, None),
         ({"eventType": "BaaSCard.Blocked."}, "none", None, None),
@@ -142,6 +154,27 @@ def test_a_type_that_is_not_known_keeps_its_ids_and_the_order_that_it_names_is_a
     assert (claim.type, claim.kind, claim.status) == ("connectpay.unrecognised", kind, None)
     assert (claim.subject, claim.payment_id, str(claim.amount), claim.currency) == (subject, payment_id, "12.50", "EUR")
     assert claim.facts.get("event_type") == body.get("eventType")
+
+
+@pytest.mark.parametrize(
+    ("body", "amount", "currency"),
+    [
+        ({"Amount": "5.00", "Currency": "EUR"}, "5.00", "EUR"),
+        ({"data": {"AMOUNT": 5, "currency": "EUR"}}, "5", "EUR"),
+        ({"amount": "5.00 EUR"}, "5.00", "EUR"),
+        ({"Amount": "EUR 5.00"}, "5.00", "EUR"),
+        ({"amount": {"Amount": "5.00", "Currency": "EUR"}}, "5.00", "EUR"),
+        ({"amount": None, "Amount": "5.00 EUR"}, "5.00", "EUR"),
+        ({"payments": [{"paymentOrderNo": "PO-1", "amount": "5.00", "currency": "EUR"}]}, "5.00", "EUR"),
+        ({"amount": "five EUR"}, None, None),
+        ({"amount": "1,000 EUR"}, None, None),
+    ],
+)
+def test_an_amount_is_read_however_its_name_is_cased_and_with_its_currency_in_one_text(
+    body: dict[str, Any], amount: str | None, currency: str | None
+) -> None:
+    claim = read({"eventType": "New.Kind", **body})
+    assert (None if claim.amount is None else str(claim.amount), claim.currency) == (amount, currency)
 
 
 def test_a_payment_is_in_each_state_once_whatever_else_is_said() -> None:

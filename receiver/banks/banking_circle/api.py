@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from receiver.banks import http, json_values, urls
 from receiver.banks.abilities import Account
-from receiver.banks.banking_circle.spelling import camel_case
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
 from receiver.banks.http import HttpClient
+from receiver.banks.new_shapes import camel_case
 from receiver.banks.protocol import FINAL_STATUSES, Answer, Money, status_in
 
 PAYMENT_STATUSES = {

@@ -14,10 +14,10 @@ from typing import Any
 from receiver.banks import json_stream, json_values
 from receiver.banks.banking_circle import facts, options
 from receiver.banks.banking_circle.api import PAYMENT_STATUSES, money
-from receiver.banks.banking_circle.spelling import camel_case
 from receiver.banks.callback import known_facts, snake_case
 from receiver.banks.json_stream import Item
 from receiver.banks.json_values import NotUnderstood
+from receiver.banks.new_shapes import camel_case, naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, aes_gcm
 from receiver.signing.aes_gcm import NONCE_BYTES, TAG_BYTES, Opened
@@ -201,11 +201,11 @@ def _claim(item: Item, text: str) -> Claim:
     # Renewed subscriptions tell the same event under another id of theirs.
     says = {name: value for name, value in fields.items() if not name.lower().startswith("subscription")}
     event_id = json_values.text_there(fields, "eventId", "EventId")
-    notice = camel_case(fields)
-    kind = json_values.text(notice, "notificationType")
-    stated = (kind != STATUS and json_values.inner(notice, "payment")) or json_values.inner(notice, "payload")
+    notice = camel_case(fields, levels=0)
+    kind, payload = json_values.text(notice, "notificationType"), json_values.inner(notice, "payload")
+    stated = camel_case((kind != STATUS and json_values.inner(notice, "payment")) or payload)
     payment = _naming_a_payment(notice, stated)
-    payment_id, reference = _names(notice, payment)
+    payment_id, reference = _names(payment)
     found = facts.facts(notice, payment) | (facts.facts(notice, stated) if stated is not payment else {})
     if not payment_id and not reference:
         found |= known_facts(resource_id=json_values.only_id(stated) or json_values.only_id(says))
@@ -228,15 +228,15 @@ def _claim(item: Item, text: str) -> Claim:
 
 def _naming_a_payment(notice: Mapping[str, Any], stated: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the object that names a payment: the documented one, or else any in a notification of a new shape."""
-    places = (stated, *json_values.within(notice))
-    return next((here for here in places if json_values.text(here, "paymentId") or facts.reference(here)), stated)
+    documented = json_values.text(stated, "paymentId") or facts.reference(stated)
+    return stated if documented else camel_case(naming(notice, "paymentId", *facts.REFERENCES)) or stated
 
 
-def _names(notice: Mapping[str, Any], payment: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _names(payment: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the id of a payment and the bank's reference of it, as far as the notification tells them."""
     if any(named := (json_values.text(payment, "paymentId"), facts.reference(payment))):
         return named
-    return json_values.first(notice, "paymentId"), json_values.first(notice, *facts.REFERENCES)
+    return json_values.first(payment, "paymentId"), json_values.first(payment, *facts.REFERENCES)
 
 
 def _money(

@@ -9,6 +9,7 @@ from receiver.banks import json_values
 from receiver.banks.banqup import options
 from receiver.banks.banqup.api import PAYMENT_STATUSES, State, state
 from receiver.banks.callback import known_facts, snake_case
+from receiver.banks.new_shapes import naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import addresses, static_token
 from receiver.signing.errors import Refusal
@@ -72,7 +73,8 @@ def read(proof: Proof) -> Sequence[Claim]:
     category = (json_values.text(fields, "category") or "").lower()
     is_payment, resource = category == "payment", json_values.text(fields, "resourceId")
     # A message of a category that is not known may be about a payment all the same, where it names one.
-    named = json_values.first(fields, "paymentId") if is_payment or category not in _NAMES else None
+    is_open = is_payment or category not in _NAMES
+    named = json_values.first(naming(fields, "paymentId"), "paymentId") if is_open else None
     payment_id = (resource or named) if is_payment else named
     found = state(fields) if is_payment else None
     amount, currency = json_values.money_anywhere(fields)

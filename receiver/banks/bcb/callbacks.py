@@ -11,6 +11,7 @@ from receiver.banks import json_values
 from receiver.banks.bcb.api import JOB_STATUSES
 from receiver.banks.bcb.options import ENCODING
 from receiver.banks.callback import check_fresh, identity, known_facts, snake_case, unrecognised
+from receiver.banks.new_shapes import camel_case, naming
 from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
 from receiver.signing import addresses, concatenation, hmac_sha256, rsa_pss
 from receiver.signing.errors import Refusal
@@ -22,6 +23,8 @@ SIGNATURE_CHARACTERS_MAX = 2048
 """RSA with 8192 bits takes 1368."""
 
 EVENT_TYPES = frozenset({"bcb.deposit", "bcb.debit", "bcb.job.*", "bcb.unrecognised"})
+
+PAYMENT_IDS = ("transactionId", "paymentId")
 
 JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "Status")
 """Where a job's id and status may stand; the first that is there counts."""
@@ -237,14 +240,20 @@ def _job(fields: Mapping[str, Any], sent: bytes) -> Claim | None:
 
 def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     """Return the claim of a body of another topic or shape: whatever payment or job it names is asked for."""
-    payment_id, job = json_values.first(fields, "transactionId", "paymentId"), json_values.first(fields, "jobId")
+    fields = camel_case(fields)
+    fields = {**naming(fields, *PAYMENT_IDS, "jobId", "accountNumber"), **fields}
+    payment_id, job = json_values.first(fields, *PAYMENT_IDS), json_values.first(fields, "jobId")
     amount, currency = _money(fields)
     facts = _facts(fields) | known_facts(
         topic=json_values.text(fields, "topic"), job_status=json_values.text(fields, *JOB_STATES)
     )
+    subject = payment_id or job or facts.get("account_number")
+    if subject is None:
+        subject = json_values.only_id({name: value for name, value in fields.items() if name != "subscriptionId"})
+        facts |= known_facts(resource_id=subject)
     return unrecognised("bcb", proof.content, proof.headers)._replace(
         kind="payment" if payment_id is not None else "job" if job is not None else "none",
-        subject=payment_id or job or facts.get("account_number"),
+        subject=subject,
         payment_id=payment_id,
         amount=amount,
         currency=currency,

@@ -1,7 +1,7 @@
 """ConnectPay's callbacks: proven by a static token and the sender's address."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from receiver.banks import json_values
 from receiver.banks.callback import identity, known_facts, unrecognised
 from receiver.banks.connectpay import options
 from receiver.banks.connectpay.api import PAYMENT_STATUSES
+from receiver.banks.new_shapes import naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, static_token
 
@@ -28,6 +29,14 @@ IDS = {
     "card_id": ("cardId", "baasCardId", "cardUuid"),
 }
 """Other ids, by what they are called here. A card's number is none: it must not be spread."""
+
+OBJECTS = {
+    "account_id": ("account",),
+    "person_id": ("person", "baasperson", "user", "client", "customer"),
+    "application_id": ("application", "cardapplication", "baasapplication"),
+    "card_id": ("card", "baascard"),
+}
+"""The objects, in small letters, whose own `id` is one of these ids."""
 
 ABOUT = {
     "account": "account_id",
@@ -180,13 +189,16 @@ def _news(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
 
 def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     """Return the claim of a type of event that is not known: a payment order that it names is asked for."""
+    fields = {**naming(fields, ORDER, TRANSACTION), **fields}
     ids, facts = _ids(fields), _facts(fields, proof)
     order = facts.get("payment_order_no")
     payment_id = order or facts.get("transaction_id")
+    # A bare `id` is as likely that of the event itself.
+    other_id = json_values.first(fields, "resourceId") or next(iter(ids.values()), None) or _any_id(fields, ids)
     amount, currency = json_values.money_anywhere(fields)
     return unrecognised("connectpay", proof.content, proof.headers)._replace(
         kind="payment" if order else "none",
-        subject=payment_id or facts.get("external_reference") or _any_id(fields, ids),
+        subject=payment_id or facts.get("external_reference") or other_id,
         payment_id=payment_id,
         amount=amount,
         currency=currency,
@@ -196,7 +208,19 @@ def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
 
 
 def _ids(fields: Mapping[str, Any]) -> dict[str, str]:
-    return {fact: found for fact, names in IDS.items() if (found := json_values.first(fields, *names))}
+    found = {fact: json_values.first(fields, *names) or _own_id(fields, OBJECTS[fact]) for fact, names in IDS.items()}
+    return known_facts(**found)
+
+
+def _own_id(fields: Mapping[str, Any], names: Collection[str]) -> str | None:
+    """Return the `id` of the first object under one of these names."""
+    objects = (
+        value
+        for here in json_values.within(fields)
+        for name, value in here.items()
+        if name.lower() in names and isinstance(value, dict)
+    )
+    return next((found for each in objects if (found := json_values.text(each, "id", "Id", "ID"))), None)
 
 
 def _any_id(fields: Mapping[str, Any], ids: Mapping[str, str]) -> str | None:
