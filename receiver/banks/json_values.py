@@ -84,10 +84,18 @@ def parse_object(body: bytes) -> dict[str, Any]:
     Raises:
         NotUnderstood
     """
-    found = parse(body)
-    if not isinstance(found, dict):
-        raise NotUnderstood(f"a JSON object is expected, not {type(found).__name__}")
-    return found
+    return object_of(parse(body))
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """Return parsed JSON that is an object.
+
+    Raises:
+        NotUnderstood: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise NotUnderstood(f"a JSON object is expected, not {type(value).__name__}")
+    return value
 
 
 def canonical(value: Any) -> str:

@@ -9,6 +9,16 @@ LEVELS = 5
 """How deep names are spelt anew: deeper than anything that is read."""
 
 
+def parse_fields(body: bytes) -> dict[str, Any]:
+    """Read a JSON object; a list that holds objects as an object's only field, so that what it names can be found.
+
+    Raises:
+        NotUnderstood
+    """
+    found = json_values.parse(body)
+    return {"items": found} if json_values.objects(found) else json_values.object_of(found)
+
+
 def camel_case(fields: Mapping[str, Any], levels: int = LEVELS) -> dict[str, Any]:
     """Return an object with all names, and those of the objects within it, in camelCase: `PaymentId` as `paymentId`.
 
@@ -42,13 +52,15 @@ def naming(fields: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
             if wanted not in listed or (text := json_values.usable_text(value)) is None:
                 continue
             if is_listed:
-                listed[wanted].setdefault(text, here)
+                # Where several say something of it, they may differ in all but the id.
+                listed[wanted][text] = {name: value} if text in listed[wanted] else here
             else:
                 plain.setdefault(wanted, here)
-    for wanted, found in listed.items():
-        if wanted in plain or len(found) == 1:
-            return plain.get(wanted) or next(iter(found.values()))
-    return {}
+    wanted = next((name for name, found in listed.items() if name in plain or found), "")
+    if wanted in plain:
+        return plain[wanted]
+    found = [*listed.get(wanted, {}).values()]
+    return found[0] if len(found) == 1 else {}
 
 
 def _objects(fields: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from receiver import banks
+from receiver.banks.callback import unrecognised
 from receiver.banks.json_values import NotUnderstood, decimal_text
 from receiver.banks.protocol import Claim, Proof
 from receiver.store.payments import STATUSES
@@ -220,6 +221,7 @@ def test_what_is_no_count_is_left_out_of_a_job_s_summary() -> None:
         ({"topic": "Deposits", "data": [{"transactionId": "1"}]}, "payment", "1"),
         ({"topic": "Deposits", "data": [{"transactionId": "1"}, {"TransactionId": "1"}]}, "payment", "1"),
         ({"topic": "Deposits", "data": [{"transactionId": "1"}, {"transactionId": "2"}]}, "none", None),
+        ({"data": [{"transactionId": "1", "accountNumber": "7"}, {"transactionId": "2"}]}, "none", None),
         ({"batch": {"items": [[{"x": {"paymentId": 1}}]]}}, "payment", "1"),
         ({"jobs": [{"jobId": "1", "status": "Completed"}]}, "job", "1"),
         ({"topic": "Deposits", "transactionId": "a\0b"}, "none", None),
@@ -262,7 +264,18 @@ def test_of_another_shape_amount_and_facts_are_read_from_what_names_the_payment(
     assert claim.facts == {**read(DEPOSIT).facts, "topic": "Deposits"}
 
 
-@pytest.mark.parametrize("fields", [[], "text", 7, None])
+def test_of_a_list_in_place_of_an_object_the_only_payment_is_asked_for_and_the_event_is_the_same() -> None:
+    claim = read([DEPOSIT])
+    assert (claim.type, claim.kind, claim.payment_id) == ("bcb.unrecognised", "payment", "FT2384654NXF6")
+    assert (claim.amount, claim.currency) == (Decimal("1000.00"), "USD")
+    assert read([DEPOSIT, deposit(transactionId="1")]).kind == "none"
+    both_sides = read([DEPOSIT, deposit(type="Debit", value={"amount": "7", "currency": "EUR"})])
+    assert (both_sides.payment_id, both_sides.amount, both_sides.facts) == ("FT2384654NXF6", None, {})
+    plain = unrecognised("bcb", json.dumps([DEPOSIT]).encode())
+    assert (claim.identity, claim.content) == (plain.identity, plain.content)
+
+
+@pytest.mark.parametrize("fields", [[], [7], "text", 7, None])
 def test_what_is_no_object_is_not_understood(fields: Any) -> None:
     with pytest.raises(NotUnderstood):
         read(fields)

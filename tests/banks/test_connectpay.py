@@ -9,6 +9,7 @@ import pytest
 from answering import answering
 
 from receiver import banks
+from receiver.banks.callback import unrecognised
 from receiver.banks.connectpay import User, UserNeeded, call
 from receiver.banks.errors import NotKnown, TokenRefused
 from receiver.banks.http import HttpClient
@@ -189,7 +190,16 @@ def test_a_balance_that_changes_in_the_same_words_again_is_another_event() -> No
     assert read(body, "1700000000").identity == read(body, "1700000000000").identity
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"7"])
+def test_of_a_list_in_place_of_an_object_the_only_order_is_asked_for_and_the_event_is_the_same() -> None:
+    body = [{"eventType": "OutgoingPayment.Completed", "paymentOrderNo": "PO-1", "amount": "5.00 EUR"}]
+    claim = read(body, "1700000000")
+    assert (claim.type, claim.kind, claim.payment_id) == ("connectpay.unrecognised", "payment", "PO-1")
+    assert (str(claim.amount), claim.currency, claim.status) == ("5.00", "EUR", None)
+    plain = unrecognised("connectpay", json.dumps(body).encode(), {"x-connectpay-timestamp": "1700000000"})
+    assert (claim.identity, claim.content) == (plain.identity, plain.content)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"[7]", b"7"])
 def test_what_is_no_object_is_not_understood(body: bytes) -> None:
     with pytest.raises(NotUnderstood):
         read(body)

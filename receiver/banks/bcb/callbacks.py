@@ -11,7 +11,7 @@ from receiver.banks import json_values
 from receiver.banks.bcb.api import JOB_STATUSES
 from receiver.banks.bcb.options import ENCODING
 from receiver.banks.callback import check_fresh, identity, known_facts, snake_case, unrecognised
-from receiver.banks.new_shapes import camel_case, naming
+from receiver.banks.new_shapes import camel_case, naming, parse_fields
 from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
 from receiver.signing import addresses, concatenation, hmac_sha256, rsa_pss
 from receiver.signing.errors import Refusal
@@ -145,9 +145,9 @@ def read(proof: Proof) -> Sequence[Claim]:
     """Return the one claim in a genuine body: a deposit or debit, a background job's state, or what can be read of it.
 
     Raises:
-        NotUnderstood: it is no JSON object.
+        NotUnderstood: it is no JSON object, and no list of any.
     """
-    fields = json_values.parse_object(proof.content)
+    fields = parse_fields(proof.content)
     return [_deposit(fields, proof.content) or _job(fields, proof.content) or _other(fields, proof)]
 
 

@@ -10,7 +10,7 @@ from receiver.banks import json_values
 from receiver.banks.callback import identity, known_facts, unrecognised
 from receiver.banks.connectpay import options
 from receiver.banks.connectpay.api import PAYMENT_STATUSES
-from receiver.banks.new_shapes import naming
+from receiver.banks.new_shapes import naming, parse_fields
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, static_token
 
@@ -134,9 +134,9 @@ def read(proof: Proof) -> Sequence[Claim]:
     """Return the one claim in a genuine body, by its type of event.
 
     Raises:
-        NotUnderstood: it is no JSON object.
+        NotUnderstood: it is no JSON object, and no list of any.
     """
-    fields = json_values.parse_object(proof.content)
+    fields = parse_fields(proof.content)
     named = json_values.anywhere(fields, *TYPE_NAMES)
     known = next((found for text in named if (found := _kind(text)) is not None), None)
     if known is None:
