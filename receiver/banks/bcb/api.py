@@ -13,6 +13,7 @@ from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.listing import Place
+from receiver.banks.new_shapes import camel_case
 from receiver.banks.protocol import FINAL_STATUSES, Answer, Money, status_in
 from receiver.signing import rsa_pss
 from receiver.signing.errors import Refusal
@@ -83,7 +84,8 @@ def _payment(client: HttpClient, payment_id: str) -> Answer:
 
 def answer(fields: Mapping[str, Any]) -> Answer | None:
     """Return what the bank says of a payment, alone or in a list; none where there is no status in it."""
-    bank_status = json_values.text(fields, "status", "Status")
+    fields = camel_case(fields)
+    bank_status = json_values.text(fields, "status")
     if bank_status is None:
         return None
     names = ("transactionId", "type", "externalReference", "valueDate")
@@ -113,8 +115,7 @@ def _amount(fields: Mapping[str, Any], name: str) -> str | None:
 def _job(client: HttpClient, job_id: str) -> Answer:
     """Ask for a job, and once it has ended for its results."""
     path = f"/v1/jobs/{urls.segment(job_id)}"
-    fields = client.get_object(path)
-    bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
+    bank_status = json_values.text(camel_case(client.get_object(path)), "jobStatus", "status")
     if bank_status is None:
         raise AnswerUnreadable("the job has no status")
     status = status_in(JOB_STATUSES, bank_status)
