@@ -240,9 +240,13 @@ def _job(fields: Mapping[str, Any], sent: bytes) -> Claim | None:
 
 def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     """Return the claim of a body of another topic or shape: whatever payment or job it names is asked for."""
-    fields = camel_case(fields)
-    fields = {**naming(fields, *PAYMENT_IDS, "jobId", "accountNumber"), **fields}
     payment_id, job = json_values.first(fields, *PAYMENT_IDS), json_values.first(fields, "jobId")
+    if payment_id is None and job is None:
+        named = naming(fields, *PAYMENT_IDS, "jobId", "accountNumber")
+        payment_id, job = json_values.first(named, *PAYMENT_IDS), json_values.first(named, "jobId")
+    else:
+        named = naming(fields, *(["jobId"] if payment_id is None else PAYMENT_IDS))
+    fields = {**camel_case(named), **camel_case(fields)}
     amount, currency = _money(fields)
     facts = _facts(fields) | known_facts(
         topic=json_values.text(fields, "topic"), job_status=json_values.text(fields, *JOB_STATES)
