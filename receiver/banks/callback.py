@@ -1,6 +1,7 @@
 """A callback as banks' packages see it: what came, what is known of its source, what proves it, what it claims."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -254,6 +255,12 @@ def known_facts(**facts: Any) -> dict[str, Any]:
     return {name: fact for name, fact in facts.items() if fact is not None}
 
 
+_WORD_BEGINS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
 def snake_case(word: str) -> str:
-    """Write a bank's `CompletedWithErrors` as `completed_with_errors`, as the types of events are written."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in word).lstrip("_")
+    """Write a bank's `CompletedWithErrors` as `completed_with_errors`, as the types of events are written.
+
+    Capitals in a row are one word: `COMPLETED` is `completed`.
+    """
+    return _WORD_BEGINS.sub("_", word).lower()

@@ -84,10 +84,18 @@ def parse_object(body: bytes) -> dict[str, Any]:
     Raises:
         NotUnderstood
     """
-    found = parse(body)
-    if not isinstance(found, dict):
-        raise NotUnderstood(f"a JSON object is expected, not {type(found).__name__}")
-    return found
+    return object_of(parse(body))
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """Return parsed JSON that is an object.
+
+    Raises:
+        NotUnderstood: it is something else.
+    """
+    if not isinstance(value, dict):
+        raise NotUnderstood(f"a JSON object is expected, not {type(value).__name__}")
+    return value
 
 
 def canonical(value: Any) -> str:
@@ -123,11 +131,18 @@ def text(fields: Mapping[str, Any], *names: str) -> str | None:
         if isinstance(value, str):
             if 0 < len(value) <= TEXT_CHARACTERS_MAX and _is_clean(value):
                 return value
-        elif isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE_MAX:
-            written = str(value)
-            if len(written) <= TEXT_CHARACTERS_MAX:
-                return written
+        elif (whole := _whole(value)) is not None and len(written := str(whole)) <= TEXT_CHARACTERS_MAX:
+            return written
     return None
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number, in whichever form JSON has it: `7`, `7.0` and `7e0` are one (RFC 8259 section 6)."""
+    if isinstance(value, Decimal):
+        # Looked at first: the exponent of a number in JSON may make it too long for any memory.
+        is_whole = value.adjusted() < TEXT_CHARACTERS_MAX and value == value.to_integral_value()
+        return int(value) if is_whole else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _WHOLE_MAX else None
 
 
 def usable_text(value: Any) -> str | None:
@@ -150,8 +165,8 @@ def text_there(fields: Mapping[str, Any], *names: str) -> str | None:
 
 def whole_number(fields: Mapping[str, Any], name: str) -> int | None:
     """Return a field that holds a whole number of a size that any database takes."""
-    value = fields.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else None
+    whole = _whole(fields.get(name))
+    return whole if whole is not None and abs(whole) < 2**53 else None
 
 
 def inner(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -295,10 +310,16 @@ def everywhere(value: Any, *names: str) -> Iterator[Any]:
 
 
 def money_anywhere(fields: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
-    """Return amount and currency of the body, or of the first object within it that holds a usable `amount`."""
+    """Return amount and currency of the body, or of the first object within it that holds a usable `amount`.
+
+    The names may be cased otherwise, and the amount a text with its currency, such as `5.00 EUR`.
+    """
     for here in within(fields):
-        if (found := amount(here, "amount")) is not None:
-            return found, text(here, "currency")
+        by_name = {name.lower(): value for name, value in here.items() if value is not None}
+        held = here.get("amount") or by_name.get("amount")
+        parts = money_parts(held) if isinstance(held, str) else {"amount": held}
+        if (found := amount(parts, "amount")) is not None:
+            return found, text(parts, "currency") or text(here, "currency") or text(by_name, "currency")
     return None, None
 
 

@@ -1,6 +1,7 @@
 """URLs towards a bank: which addresses of an API are taken, and how an id is put into a path."""
 
 import re
+from collections.abc import Sequence
 from urllib.parse import quote, unquote, urlsplit
 
 from receiver.banks.errors import BankError
@@ -15,6 +16,10 @@ _SEPARATORS = re.compile(r"[/\\]")
 
 DOTS = frozenset({".", ".."})
 """Segments of a path that mean another path, percent-encoded too (RFC 3986 section 5.2.4)."""
+
+
+_DECODED_MAX = 5
+"""How often a path may be percent-encoded over itself: one more than anybody decodes it."""
 
 
 class IdUnusable(BankError):
@@ -50,6 +55,22 @@ def is_loopback(host: str) -> bool:
 def has_dots(path: str) -> bool:
     """Tell whether a path leads out of itself, as written or once percent-decoded."""
     return any(part in DOTS for part in _SEPARATORS.split(unquote(path)))
+
+
+def readings(path: str) -> Sequence[str]:
+    """Return a path in every way in which it can be read: as written, percent-decoded, and decoded over itself.
+
+    A proxy may decode it before the bank does.
+
+    Raises:
+        ValueError: it is percent-encoded more often than anybody decodes it.
+    """
+    found = [path]
+    for _ in range(_DECODED_MAX):
+        if (decoded := unquote(found[-1])) == found[-1]:
+            return found
+        found.append(decoded)
+    raise ValueError("percent-encoded too often")
 
 
 def segment(text: str) -> str:

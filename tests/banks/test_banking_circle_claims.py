@@ -199,8 +199,109 @@ def test_what_is_about_no_payment_is_about_the_only_id_that_is_there(
 
 
 def test_a_payment_status_without_a_reference_is_kept() -> None:
-    claim = only(notification("PaymentStatus", payload={}))
+    claim = only(notification("PaymentStatus", payment=None, payload={}))
     assert (claim.type, claim.kind, claim.subject) == ("banking_circle.payment_status", "none", None)
+
+
+def bare(kind: str, **told: Any) -> dict[str, Any]:
+    return {"eventId": "e1", "notificationType": kind, **told}
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "subject"),
+    [
+        (bare("NewKind", data={"paymentId": "p-1"}), "payment", "p-1"),
+        (bare("NewKind", paymentId="p-1"), "payment", "p-1"),
+        (bare("NewKind", Data={"PAYMENTID": 7}), "payment", "7"),
+        (bare("NewKind", data={"transactionReference": "010F1"}), "reference", "010F1"),
+        (bare("NewKind", data={"x": {"AccountServicerReference": "010F1"}}), "reference", "010F1"),
+        (bare("CaseEvents", payload={"payment": {"paymentId": "p-1"}}), "payment", "p-1"),
+        (bare("CaseEvents", payload={"caseId": "c-1"}, payment=None, paymentId="p-1"), "payment", "p-1"),
+        (bare("PaymentStatus", payload={}, payment={"paymentId": "p-1"}), "payment", "p-1"),
+        (bare("IncomingPaymentProcessed", payload={"paymentId": "p-1"}, payment={}), "payment", "p-1"),
+        (bare("IncomingPaymentProcessed", payment={"paymentId": "p-1"}, data={"paymentId": "p-2"}), "payment", "p-1"),
+        (bare("NewKind", payments=[{"paymentId": "p-1"}]), "payment", "p-1"),
+        (bare("NewKind", payload={"Payments": [{"PaymentId": "p-1"}, {"PaymentId": "p-1"}]}), "payment", "p-1"),
+        (bare("NewKind", payments=[{"paymentId": "p-1"}, {"paymentId": "p-2"}]), "none", None),
+        (bare("NewKind", payments=[{"transactionReference": "010F1"}]), "reference", "010F1"),
+        (bare("NewKind", data={"mandateId": "m-1"}), "none", "m-1"),
+        (bare("NewKind", mandateId="m-1"), "none", "m-1"),
+        (bare("NewKind", data={"mandateId": "m-1", "accountId": "a-1"}), "none", None),
+        ({"NotificationType": "NewKind", "data": {"paymentId": "p-1"}}, "payment", "p-1"),
+    ],
+)
+def test_a_payment_is_asked_for_wherever_it_is_named(told: dict[str, Any], kind: str, subject: str | None) -> None:
+    claim = only(told)
+    assert (claim.kind, claim.subject) == (kind, subject)
+    assert claim.payment_id == (subject if kind == "payment" else None)
+
+
+@pytest.mark.parametrize(
+    ("data", "amount", "currency"),
+    [
+        ({"paymentId": "p", "amount": -5, "currency": "EUR"}, "-5", "EUR"),
+        ({"paymentId": "p", "transfer": {"amount": {"amount": 5.5, "currency": "EUR"}}}, "5.5", "EUR"),
+        ({"amount": {"amount": "5.50", "currency": "EUR"}}, "5.50", "EUR"),
+        ({"Payment": {"Amount": 5, "Currency": "EUR"}}, "5", "EUR"),
+        ({}, None, None),
+    ],
+)
+def test_of_a_type_that_is_not_known_amount_and_facts_are_kept(
+    data: dict[str, Any], amount: str | None, currency: str | None
+) -> None:
+    claim = only(bare("NewKind", data={"paymentRail": "SCT", "status": "Held", **data}))
+    assert (claim.type, claim.status) == ("banking_circle.unrecognised", None)
+    assert (decimal_text(claim.amount), claim.currency) == (amount, currency)
+    assert claim.facts.get("payment_rail") == ("SCT" if "paymentId" in data else None)
+
+
+def test_a_case_about_a_payment_keeps_what_is_told_of_the_case() -> None:
+    case = {"caseId": "c-1", "status": "Open", "payment": {"paymentId": "p-1", "status": "Processed"}}
+    claim = only(bare("CaseEvents", payload=case))
+    assert (claim.facts["case_id"], claim.facts["case_status"], claim.facts["bank_status"]) == ("c-1", "Open", "Open")
+
+
+def respelt(value: Any, first: Any) -> Any:
+    if isinstance(value, dict):
+        return {first(name[:1]) + name[1:]: respelt(each, first) for name, each in value.items()}
+    return [respelt(each, first) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("first", [str.upper, str.lower])
+@pytest.mark.parametrize(
+    "told",
+    [
+        notification(event_id="e1"),
+        notification("OutgoingPaymentRejected", "e1", payment=without_transfer(errors=[{"errorCode": "E1"}], **BOTH)),
+        notification("OutgoingPaymentBooked", "e1", payment=BOOKED),
+        notification("PaymentStatus", "e1", payment=None, payload={**STATUS, "TransactionStatus": "Processed"}),
+        notification(
+            "PaymentStatus",
+            "e1",
+            payment=None,
+            payload={"TransactionReference": {"AccountServicerReference": "010F1", **STATUS["TransactionReference"]}},
+        ),
+        notification("CaseEvents", "e1", payment=None, payload={"case": {"caseId": "c1", "caseStatus": "Open"}}),
+    ],
+)
+def test_names_that_begin_with_a_capital_and_those_that_do_not_are_read_alike(told: dict[str, Any], first: Any) -> None:
+    text = json.dumps(respelt({"notifications": [told]}, first))
+    (claim,) = read_bytes(text.encode())
+    assert claim._replace(content="") == only(told)._replace(content="")
+
+
+def test_of_a_name_in_both_spellings_the_one_that_holds_something_counts() -> None:
+    both = {"paymentId": "small", "PaymentId": "capital"}
+    assert only(bare("Reversed", payment=both)).payment_id == "small"
+    assert only(bare("Reversed", payment={"PaymentId": "capital", "paymentId": None})).payment_id == "capital"
+
+
+def test_a_payment_is_found_however_deep_it_stands() -> None:
+    nested: Any = {"PaymentId": "p"}
+    for _ in range(300):
+        nested = {"X": [nested]}
+    assert only(bare("NewKind", data=nested)).payment_id == "p"
+    assert only(bare("CaseEvents", payload=nested)).payment_id == "p"
 
 
 @pytest.mark.parametrize("kind", ["SomethingNew", "incomingpaymentprocessed", "", None, 7, "X" * 500])

@@ -51,6 +51,25 @@ def read(body: Any) -> Claim:
             "pending",
             "banqup.payment.failed",
         ),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": " Informational "}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": ["INFORMATIONAL"]}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "FAILED"}, "levelOfCertainty": ["SURE"]}, "pending", "banqup.payment.failed"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": {"a": 1}}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": 0}, "pending", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": "a\0b"}, "pending", "banqup.payment.paid"),
+        (
+            {"status": {"payment": "PAID"}, "levelOfCertainty": "SURE", "data": {"LevelOfCertainty": "informational"}},
+            "pending",
+            "banqup.payment.paid",
+        ),
+        (
+            {"status": {"payment": "PAID"}, "data": [{"levelOfCertainty": "INFORMATIONAL"}]},
+            "pending",
+            "banqup.payment.paid",
+        ),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": "SURE"}, "completed", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": ""}, "completed", "banqup.payment.paid"),
+        ({"status": {"payment": "PAID"}, "levelOfCertainty": None}, "completed", "banqup.payment.paid"),
         ({"status": {"payment": "PONDERING"}}, "unknown", "banqup.payment"),
         ({}, None, "banqup.payment"),
     ],
@@ -68,6 +87,26 @@ def test_reasons_and_the_state_of_authorization_are_told() -> None:
     assert claim.facts["reasons"] == ["INSUFFICIENT_FUNDS", "7"]
     assert (claim.facts["auth_state"], claim.facts["auth_url"]) == ("PENDING", "https://bank.example/a:b?c")
     assert claim.facts["space_id"] == "s-1"
+
+
+@pytest.mark.parametrize(
+    ("said", "reasons"),
+    [
+        ({"status": {"reason": "INSUFFICIENT_FUNDS"}}, ["INSUFFICIENT_FUNDS"]),
+        ({"data": {"status": {"reason": "INSUFFICIENT_FUNDS"}}}, ["INSUFFICIENT_FUNDS"]),
+        ({"status.payment": "FAILED", "status.reason": ["INSUFFICIENT_FUNDS"]}, ["INSUFFICIENT_FUNDS"]),
+        ({"status": {"reason": []}}, None),
+        ({"status": {"reason": None}}, None),
+        ({"status": "FAILED"}, None),
+    ],
+)
+def test_a_reason_comes_alone_or_in_a_list(said: dict[str, Any], reasons: list[str] | None) -> None:
+    assert read({"category": "payment", "resourceId": "pay-1", **said}).facts.get("reasons") == reasons
+
+
+def test_the_state_of_authorization_is_told_under_either_kind_of_name() -> None:
+    facts = read({"category": "payment", "status.auth": "COMPLETED:https://bank.example"}).facts
+    assert (facts["auth_state"], facts["auth_url"]) == ("COMPLETED", "https://bank.example")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +130,13 @@ def test_a_category_that_is_not_known_keeps_amounts_and_the_payment_that_it_name
     assert (claim.type, claim.kind, claim.status) == ("banqup.unrecognised", "payment", None)
     assert (claim.subject, claim.payment_id) == (str(10**19), str(10**19))
     assert (str(claim.amount), claim.currency) == ("5.50", "EUR")
+
+
+@pytest.mark.parametrize(
+    ("payments", "payment_id"), [([{"paymentId": "p-1"}], "p-1"), ([{"paymentId": "p-1"}, {"paymentId": "p-2"}], None)]
+)
+def test_of_the_payments_in_a_list_the_only_one_is_asked_for(payments: list[Any], payment_id: str | None) -> None:
+    assert read({"id": "m-1", "category": "novelty", "data": {"payments": payments}}).payment_id == payment_id
 
 
 def test_without_an_id_a_message_is_its_body_byte_for_byte() -> None:
@@ -175,6 +221,7 @@ def test_an_answer_without_a_token_is_unreadable(api: Answering, client: HttpCli
         ({"data": {"status": {"payment": "PAID"}}}, "completed"),
         ([{"status": "FAILED"}], "rejected"),
         ({"status": "PAID", "levelOfCertainty": "INFORMATIONAL"}, "pending"),
+        ({"status": "PAID", "levelOfCertainty": ["INFORMATIONAL"]}, "pending"),
         ({"status": "ELSE"}, "unknown"),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from receiver import banks
+from receiver.banks.callback import unrecognised
 from receiver.banks.json_values import NotUnderstood, decimal_text
 from receiver.banks.protocol import Claim, Proof
 from receiver.store.payments import STATUSES
@@ -172,7 +173,16 @@ def test_what_does_not_make_another_deposit(changes: dict[str, Any]) -> None:
         ("Completed", "bcb.job.completed", "completed"),
         ("CompletedWithErrors", "bcb.job.completed_with_errors", "completed"),
         ("Cancelled", "bcb.job.cancelled", "cancelled"),
+        ("COMPLETED", "bcb.job.completed", "completed"),
+        ("completed", "bcb.job.completed", "completed"),
+        ("INPROGRESS", "bcb.job.in_progress", "pending"),
+        ("inProgress", "bcb.job.in_progress", "pending"),
+        ("COMPLETEDWITHERRORS", "bcb.job.completed_with_errors", "completed"),
+        ("completedWithErrors", "bcb.job.completed_with_errors", "completed"),
         ("Vanished", "bcb.job.vanished", "unknown"),
+        ("VANISHED", "bcb.job.vanished", "unknown"),
+        ("HeldByAML", "bcb.job.held_by_aml", "unknown"),
+        ("AMLReview", "bcb.job.aml_review", "unknown"),
         ("gone wrong!", "bcb.job.status_changed", "unknown"),
     ],
 )
@@ -181,9 +191,19 @@ def test_a_job_is_read_with_its_status(status: str, type_: str, ours: str) -> No
     assert (claim.type, claim.status) == (type_, ours)
 
 
+def test_however_its_status_is_cased_a_job_is_in_it_once() -> None:
+    assert len({read(job(status=status)).identity for status in ("Completed", "COMPLETED", "completed")}) == 1
+
+
 def test_a_job_in_the_apis_own_spelling_is_read() -> None:
-    claim = read({"JobId": 12, "JobStatus": "Completed", "Summary": {"total": 3, "failed": "x"}})
-    assert (claim.subject, claim.facts) == ("12", {"job_status": "Completed", "summary": {"total": 3}})
+    claim = read({"JobId": 12, "JobStatus": "Completed", "Summary": {"Total": 3, "Completed": 2, "Failed": 1}})
+    assert (claim.subject, claim.facts["job_status"]) == ("12", "Completed")
+    assert claim.facts["summary"] == {"total": 3, "completed": 2, "failed": 1}
+
+
+def test_what_is_no_count_is_left_out_of_a_job_s_summary() -> None:
+    claim = read(job(summary={"total": 3, "completed": None, "failed": "x"}))
+    assert claim.facts["summary"] == {"total": 3}
 
 
 @pytest.mark.parametrize(
@@ -196,6 +216,17 @@ def test_a_job_in_the_apis_own_spelling_is_read() -> None:
         ({"jobId": "1"}, "job", "1"),
         ({"jobId": "1", "jobStatus": ["Completed"]}, "job", "1"),
         ({"topic": "Deposits", "accountNumber": "7"}, "none", "7"),
+        ({"Topic": "Fees", "Data": {"AccountNumber": 7}}, "none", "7"),
+        ({"topic": "Cards", "subscriptionId": "s", "data": {"mandateId": "m-1"}}, "none", "m-1"),
+        ({"topic": "Deposits", "data": [{"transactionId": "1"}]}, "payment", "1"),
+        ({"topic": "Deposits", "data": [{"transactionId": "1"}, {"TransactionId": "1"}]}, "payment", "1"),
+        ({"topic": "Deposits", "data": [{"transactionId": "1"}, {"transactionId": "2"}]}, "none", None),
+        ({"data": [{"transactionId": "1", "accountNumber": "7"}, {"transactionId": "2"}]}, "none", None),
+        ({"batch": {"items": [[{"x": {"paymentId": 1}}]]}}, "payment", "1"),
+        ({"jobId": "1", "results": [{"transactionId": "2"}]}, "job", "1"),
+        ({"data": {"JOBID": 1}, "results": [{"transactionId": "2"}]}, "job", "1"),
+        ({"x": {"transactionId": {}, "TransactionId": "1"}}, "payment", "1"),
+        ({"jobs": [{"jobId": "1", "status": "Completed"}]}, "job", "1"),
         ({"topic": "Deposits", "transactionId": "a\0b"}, "none", None),
         ({"topic": "Deposits", "transactionId": "\ud800"}, "none", None),
         ({"topic": "Deposits", "transactionId": "x" * 201}, "none", None),
@@ -218,7 +249,36 @@ def test_of_another_topic_amount_and_facts_are_read() -> None:
     assert claim.facts == {**read(DEPOSIT).facts, "topic": "Withdrawals"}
 
 
-@pytest.mark.parametrize("fields", [[], "text", 7, None])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"data": [DEPOSIT]},
+        {"data": {"deposit": DEPOSIT}},
+        {
+            name[0].upper() + name[1:]: value
+            for name, value in deposit(value={"Amount": 1000, "Currency": "USD"}).items()
+        },
+    ],
+)
+def test_of_another_shape_amount_and_facts_are_read_from_what_names_the_payment(fields: dict[str, Any]) -> None:
+    claim = read(fields)
+    assert (claim.type, claim.payment_id) == ("bcb.unrecognised", "FT2384654NXF6")
+    assert (claim.amount, claim.currency) == (Decimal("1000.00"), "USD")
+    assert claim.facts == {**read(DEPOSIT).facts, "topic": "Deposits"}
+
+
+def test_of_a_list_in_place_of_an_object_the_only_payment_is_asked_for_and_the_event_is_the_same() -> None:
+    claim = read([DEPOSIT])
+    assert (claim.type, claim.kind, claim.payment_id) == ("bcb.unrecognised", "payment", "FT2384654NXF6")
+    assert (claim.amount, claim.currency) == (Decimal("1000.00"), "USD")
+    assert read([DEPOSIT, deposit(transactionId="1")]).kind == "none"
+    both_sides = read([DEPOSIT, deposit(type="Debit", value={"amount": "7", "currency": "EUR"})])
+    assert (both_sides.payment_id, both_sides.amount, both_sides.facts) == ("FT2384654NXF6", None, {})
+    plain = unrecognised("bcb", json.dumps([DEPOSIT]).encode())
+    assert (claim.identity, claim.content) == (plain.identity, plain.content)
+
+
+@pytest.mark.parametrize("fields", [[], [7], "text", 7, None])
 def test_what_is_no_object_is_not_understood(fields: Any) -> None:
     with pytest.raises(NotUnderstood):
         read(fields)

@@ -291,3 +291,26 @@ def test_an_answer_without_an_id_or_a_status_is_left_out() -> None:
     entries = [{"transactionId": "FT1"}, {"status": "Completed"}, None, {"transactionId": "FT2", "status": "Odd"}]
     page = transactions.answer_page(MadeUp({"data": entries, "meta": {"pagination": {"total_size": 4}}}), ACCOUNT, None)
     assert [(payment_id, answer.status) for payment_id, answer in page.answers] == [("FT2", "unknown")]
+
+
+def in_capitals(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name[:1].upper() + name[1:]: in_capitals(each) for name, each in value.items()}
+    return value
+
+
+def test_entries_and_answers_whose_names_begin_with_a_capital_are_read_alike() -> None:
+    assert read_made_up(in_capitals(entry())) == read_made_up(entry())
+    told = {
+        "transactionId": "FT1",
+        "status": "Completed",
+        "debitAmount": {"amount": "5.00", "currency": "USD"},
+        "valueDate": "2026-03-04",
+    }
+    paging = {"pagination": {"total_size": 1}}
+    first, second = (
+        transactions.answer_page(MadeUp({"data": [each], "meta": paging}), ACCOUNT, None).answers
+        for each in (told, in_capitals(told))
+    )
+    assert first == second
+    assert [(payment_id, str(answer.amounts[0].amount)) for payment_id, answer in first] == [("FT1", "5.00")]

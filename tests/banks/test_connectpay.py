@@ -9,6 +9,7 @@ import pytest
 from answering import answering
 
 from receiver import banks
+from receiver.banks.callback import unrecognised
 from receiver.banks.connectpay import User, UserNeeded, call
 from receiver.banks.errors import NotKnown, TokenRefused
 from receiver.banks.http import HttpClient
@@ -39,6 +40,19 @@ def test_every_documented_type_is_known_however_it_is_cased(event: str, written:
     claim = read({"eventType": written(event)})
     assert claim.type.startswith("connectpay.")
     assert claim.type == read({"eventType": event}).type
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("BaaSCard.Transaction.Authorized", "connectpay.card.transaction.authorized"),
+        ("baascard.PIN-changed", "connectpay.card.pin-changed"),
+        ("BaaSCardApplication.Step_2.Sent-Back", "connectpay.card_application.step_2.sent-back"),
+        ("BaaSCard." + "x" * 80, "connectpay.card." + "x" * 80),
+    ],
+)
+def test_whatever_stands_behind_a_family_is_part_of_the_type(event: str, kind: str) -> None:
+    assert read({"eventType": event}).type == kind
 
 
 @pytest.mark.parametrize(
@@ -89,6 +103,7 @@ def test_a_payer_s_reference_names_no_payment() -> None:
             {"card_id": str(10**19), "person_id": "p-1"},
         ),
         ({"eventType": "BaaSCard.Blocked", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
+        ({"eventType": "BaaSCard.Transaction.Authorized", "cardId": "c-1"}, "c-1", {"card_id": "c-1"}),
         ({"eventType": "BaaSCardApplication.Approved", "applicationId": "a-1"}, "a-1", {"application_id": "a-1"}),
         ({"eventType": "Account.BalanceChanged", "accountNo": "LT1"}, "LT1", {"account_id": "LT1"}),
         (
@@ -99,6 +114,8 @@ def test_a_payer_s_reference_names_no_payment() -> None:
         ({"eventType": "Account.BalanceChanged", "data": {"IBAN": "LT1"}}, "LT1", {"account_id": "LT1"}),
         ({"eventType": "BaaSPersonIdv.Approved", "personId": "p-1"}, "p-1", {"person_id": "p-1"}),
         ({"eventType": "BaaSPerson.DocExpiry", "userId": 7}, "7", {"person_id": "7"}),
+        ({"eventType": "BaaSPerson.DocExpiry", "person": {"id": "p-1"}, "id": "evt-1"}, "p-1", {"person_id": "p-1"}),
+        ({"eventType": "BaaSCard.Blocked", "data": {"Card": {"id": "c-1"}}, "id": "e"}, "c-1", {"card_id": "c-1"}),
         ({"eventType": "BaasApplication.ApplicationApproved", "id": "a-1"}, "a-1", {"resource_id": "a-1"}),
         ({"eventType": "BaaSPerson.DocExpiry", "data": {"documentNo": "d-1"}}, "d-1", {"resource_id": "d-1"}),
         ({"eventType": "BaaSPerson.DocExpiry", "documentNo": "d-1", "deviceId": "e-1"}, None, {}),
@@ -121,7 +138,20 @@ def test_what_is_no_payment_is_about_the_id_that_is_there(
         ({"eventType": "New.Kind", "transactionId": "TX-1"}, "none", "TX-1", "TX-1"),
         ({"eventType": "New.Kind", "externalReference": "rent"}, "none", "rent", None),
         ({"eventType": "New.Kind", "accountId": "a-1"}, "none", "a-1", None),
+        ({"eventType": "New.Kind", "payments": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", "PO-1"),
+        ({"payments": [{"x": {"PaymentOrderNo": 7, "transactionId": "TX-1"}}]}, "payment", "7", "7"),
+        ({"payments": [{"paymentOrderNo": "PO-1"}, {"paymentOrderNo": "PO-2"}]}, "none", None, None),
+        ({"payments": [{"transactionId": "TX-1"}]}, "none", "TX-1", "TX-1"),
+        ({"transactionId": "TX-1", "payments": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", "PO-1"),
+        ({"person": {"id": "p-1"}, "id": "evt-1"}, "none", "p-1", None),
+        ({"id": "evt-1", "data": {"baasCard": {"ID": 7}}}, "none", "7", None),
+        ({"id": "evt-1", "accountId": "a-1"}, "none", "a-1", None),
+        ({"id": "evt-1", "resourceId": "r-1", "accountId": "a-1"}, "none", "r-1", None),
+        ({"id": "r-1"}, "none", "r-1", None),
         ({"eventType": "BaaSCard."}, "none", None, None),
+        ({"eventType": "BaaSCard..Blocked"}, "none", None, None),
+        ({"eventType": "BaaSCard.Blocked."}, "none", None, None),
+        ({"eventType": "BaaSCard." + "x" * 81}, "none", None, None),
         ({"type": None}, "none", None, None),
     ],
 )
@@ -177,6 +207,27 @@ def test_what_else_a_payment_tells_changes_neither_its_identity_nor_its_content(
     assert claim.content == '{"eventType":"IncomingPayment.Completed","iban":"LT1","paymentOrderNo":"P1"}'
 
 
+@pytest.mark.parametrize(
+    ("body", "amount", "currency"),
+    [
+        ({"Amount": "5.00", "Currency": "EUR"}, "5.00", "EUR"),
+        ({"data": {"AMOUNT": 5, "currency": "EUR"}}, "5", "EUR"),
+        ({"amount": "5.00 EUR"}, "5.00", "EUR"),
+        ({"Amount": "EUR 5.00"}, "5.00", "EUR"),
+        ({"amount": {"Amount": "5.00", "Currency": "EUR"}}, "5.00", "EUR"),
+        ({"amount": None, "Amount": "5.00 EUR"}, "5.00", "EUR"),
+        ({"payments": [{"paymentOrderNo": "PO-1", "amount": "5.00", "currency": "EUR"}]}, "5.00", "EUR"),
+        ({"amount": "five EUR"}, None, None),
+        ({"amount": "1,000 EUR"}, None, None),
+    ],
+)
+def test_an_amount_is_read_however_its_name_is_cased_and_with_its_currency_in_one_text(
+    body: dict[str, Any], amount: str | None, currency: str | None
+) -> None:
+    claim = read({"eventType": "New.Kind", **body})
+    assert (None if claim.amount is None else str(claim.amount), claim.currency) == (amount, currency)
+
+
 def test_a_payment_is_in_each_state_once_whatever_else_is_said() -> None:
     body = {"eventType": "OutgoingPayment.Completed", "paymentOrderNo": "PO-1"}
     assert read(body, "1700000000").identity == read({**body, "more": 1}, "1700000009").identity
@@ -189,7 +240,16 @@ def test_a_balance_that_changes_in_the_same_words_again_is_another_event() -> No
     assert read(body, "1700000000").identity == read(body, "1700000000000").identity
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"7"])
+def test_of_a_list_in_place_of_an_object_the_only_order_is_asked_for_and_the_event_is_the_same() -> None:
+    body = [{"eventType": "OutgoingPayment.Completed", "paymentOrderNo": "PO-1", "amount": "5.00 EUR"}]
+    claim = read(body, "1700000000")
+    assert (claim.type, claim.kind, claim.payment_id) == ("connectpay.unrecognised", "payment", "PO-1")
+    assert (str(claim.amount), claim.currency, claim.status) == ("5.00", "EUR", None)
+    plain = unrecognised("connectpay", json.dumps(body).encode(), {"x-connectpay-timestamp": "1700000000"})
+    assert (claim.identity, claim.content) == (plain.identity, plain.content)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"[7]", b"7"])
 def test_what_is_no_object_is_not_understood(body: bytes) -> None:
     with pytest.raises(NotUnderstood):
         read(body)
@@ -202,6 +262,12 @@ def test_what_is_no_object_is_not_understood(body: bytes) -> None:
         {"status_path": "https://elsewhere/{paymentOrderNo}"},
         {"status_path": "/{paymentOrderNo}/{other}"},
         {"status_path": "/baas-sca/client/{paymentOrderNo}"},
+        {"status_path": "/baas-sca/CLIENT/{paymentOrderNo}"},
+        {"status_path": "/baas-sca/%63lient/{paymentOrderNo}"},
+        {"status_path": "/baas-sca/%2563lient/{paymentOrderNo}"},
+        {"status_path": "/baas-sca%2Fclient%2F{paymentOrderNo}"},
+        {"status_path": "/baas-sca%5Cclient%5C{paymentOrderNo}"},
+        {"status_path": "/baas-sca/%252525252563lient/{paymentOrderNo}"},
         {"token_header": "content-type"},
         {"token_header": "two words"},
         {"allowed_addresses": "example.com"},

@@ -201,6 +201,35 @@ def test_a_whole_number_of_any_length_is_an_id_to_its_last_digit(bank: str, text
     assert only(bank, text % f"{number}0000000"[: digits + 7]).subject == (f"{number}0000000" if digits < 194 else None)
 
 
+WITH_NUMBERS = [
+    (
+        "bcb",
+        '{"topic":"Deposits","accountNumber":%s,"transactionId":%s,"type":"Credit","value":{"amount":"5","currency":"USD"}}',
+    ),
+    ("bcb", '{"jobId":%s,"jobStatus":"Completed","x":%s}'),
+    ("banking_circle", '[{"eventId":%s,"notificationType":"Reversed","payment":{"paymentId":%s}}]'),
+    ("connectpay", '{"eventType":"OutgoingPayment.Completed","paymentOrderNo":%s,"x":%s}'),
+    ("banqup", '{"id":%s,"category":"payment","resourceId":%s}'),
+]
+
+
+@pytest.mark.parametrize("form", ["%d.0", "%d.000", "%de0"])
+@pytest.mark.parametrize("number", [7, 10**18])
+@pytest.mark.parametrize(("bank", "text"), WITH_NUMBERS)
+def test_a_whole_number_is_the_same_id_in_every_form_that_json_has_for_it(
+    bank: str, text: str, number: int, form: str
+) -> None:
+    plain = only(bank, text % (number, number))
+    other = only(bank, text % (form % number, form % number))
+    assert (other.type, other.subject, other.identity) == (plain.type, plain.subject, plain.identity)
+
+
+@pytest.mark.parametrize(("bank", "text"), WITH_NUMBERS)
+def test_a_number_with_a_fraction_is_no_id(bank: str, text: str) -> None:
+    assert only(bank, text % ("1.5", "1.5")).subject is None
+    assert only(bank, text % ("1.5", "1.5")).identity != only(bank, text % ("1.5 ", "1.5")).identity
+
+
 @pytest.mark.parametrize(
     ("bank", "text"),
     [

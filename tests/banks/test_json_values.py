@@ -175,6 +175,15 @@ def test_a_text_is_storable_or_none(fields: dict[str, Any]) -> None:
         ({"a": ["1"], "b": {"c": 1}}, None),
         ({"a": False}, None),
         ({"a": Decimal("1.5")}, None),
+        ({"a": Decimal("7.0")}, "7"),
+        ({"a": Decimal("-7.0")}, "-7"),
+        ({"a": Decimal("-0.0")}, "0"),
+        ({"a": Decimal("1e18")}, str(10**18)),
+        ({"a": Decimal("1000000000000000001.0")}, str(10**18 + 1)),
+        ({"a": Decimal("1e199")}, str(10**199)),
+        ({"a": Decimal("1e200")}, None),
+        ({"a": Decimal("1e999999999")}, None),
+        ({"a": Decimal("1e-999999999")}, None),
         ({"a": 10**18}, str(10**18)),
         ({"a": 10**199 + 7}, str(10**199 + 7)),
         ({"a": 10**200}, None),
@@ -225,9 +234,16 @@ def test_what_a_name_holds_is_found_everywhere_in_lists_and_however_cased() -> N
 @given(st.dictionaries(st.just("a"), JSON))
 @example({"a": 2**53})
 @example({"a": True})
+@example({"a": Decimal("1e999999999")})
 def test_a_whole_number_is_one_that_any_database_takes(fields: dict[str, Any]) -> None:
     found = json_values.whole_number(fields, "a")
     assert found is None or (type(found) is int and abs(found) < 2**53)
+
+
+@pytest.mark.parametrize("written", [b"7", b"7.0", b"7e0", b"0.7e1", b"7.000000000000000000000"])
+def test_a_whole_number_is_the_same_in_every_form_that_json_has_for_it(written: bytes) -> None:
+    fields = json_values.parse_object(b'{"a":%b}' % written)
+    assert (json_values.text(fields, "a"), json_values.whole_number(fields, "a")) == ("7", 7)
 
 
 @given(st.dictionaries(st.just("a"), JSON))

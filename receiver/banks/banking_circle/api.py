@@ -13,6 +13,7 @@ from receiver.banks.banking_circle import facts
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
 from receiver.banks.http import HttpClient
+from receiver.banks.new_shapes import camel_case
 from receiver.banks.protocol import FINAL_STATUSES, Answer, Money, status_in
 
 PAYMENT_STATUSES = {
@@ -84,13 +85,13 @@ def ask(client: HttpClient, kind: str, subject: str, _facts: Mapping[str, Any]) 
 def _payment(client: HttpClient, payment_id: str) -> Answer:
     """Ask for a payment's status, and once that is final for the payment itself and what else it tells."""
     path = f"{PAYMENTS}/{urls.segment(payment_id)}"
-    bank_status = _status(client.get_object(f"{path}/status"))
+    bank_status = _status(camel_case(client.get_object(f"{path}/status")))
     status = status_in(PAYMENT_STATUSES, bank_status)
     if status not in FINAL_STATUSES:
         return Answer(bank_status, status)
     later = _recheck_after(bank_status)
     try:
-        fields = client.get_object(path)
+        fields = camel_case(client.get_object(path))
         returned = _returned(client, fields, payment_id) if fields.get("return") is True else None
     except (AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed) as error:
         # The state is known; the rest is an extra.
@@ -110,8 +111,8 @@ def _recheck_after(bank_status: str) -> Sequence[timedelta]:
 
 def _payment_by_reference(client: HttpClient, reference: str) -> Answer:
     """Return a payment's state and its own id (`GET …/singles/transactionreference/{reference}`)."""
-    fields = client.get_object(f"{PAYMENTS}/transactionreference/{urls.segment(reference)}")
-    payment_id = json_values.text(fields, "paymentId", "PaymentId")
+    fields = camel_case(client.get_object(f"{PAYMENTS}/transactionreference/{urls.segment(reference)}"))
+    payment_id = json_values.text(fields, "paymentId")
     if payment_id is None:
         raise AnswerUnreadable("the payment has no `paymentId`")
     bank_status = _status(fields)
@@ -181,7 +182,7 @@ def _references(fields: Mapping[str, Any]) -> list[str]:
 
 
 def _status(fields: Mapping[str, Any]) -> str:
-    bank_status = json_values.text(fields, "status", "Status")
+    bank_status = json_values.text(fields, "status")
     if bank_status is None:
         raise AnswerUnreadable("the payment's status has no `status`")
     return bank_status
@@ -195,20 +196,19 @@ def _detail(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def money(fields: Mapping[str, Any], *, is_incoming: bool = False) -> Mapping[str, Any]:
-    """Return the object that holds a payment's `amount` and `currency`, in callbacks and answers alike.
+    """Return the object that holds a payment's `amount` and `currency`, in callbacks and answers alike, in camelCase.
 
     Once settled that is `transfer.amount`; before that, or where it was rejected, what is debited or credited on our
-    side; where it is told as booked the payment itself, its amount signed; in a `PaymentStatus`, whose names have
-    capitals, `TransactionReference.InstructedAmount`.
+    side; where it is told as booked the payment itself, its amount signed; in a `PaymentStatus`
+    `transactionReference.instructedAmount`.
     """
     is_incoming = is_incoming or (json_values.text(fields, "classification") or "").lower() == "incoming"
     sides = [("debtorInformation", "debitAmount"), ("creditorInformation", "creditAmount")]
     places = [("transfer", "amount"), *(reversed(sides) if is_incoming else sides)]
-    for outer, name in (*places, ("TransactionReference", "InstructedAmount")):
+    for outer, name in (*places, ("transactionReference", "instructedAmount")):
         held = json_values.inner(json_values.inner(fields, outer), name)
-        found = {name.lower(): value for name, value in held.items()}
-        if json_values.amount(found, "amount") is not None:
-            return found
+        if json_values.amount(held, "amount") is not None:
+            return held
     return fields
 
 

@@ -4,10 +4,12 @@ import codecs
 import hashlib
 import hmac
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from receiver.banks import json_stream, json_values
 from receiver.banks.banking_circle import facts, options
@@ -15,6 +17,7 @@ from receiver.banks.banking_circle.api import PAYMENT_STATUSES, money
 from receiver.banks.callback import known_facts, snake_case
 from receiver.banks.json_stream import Item
 from receiver.banks.json_values import NotUnderstood
+from receiver.banks.new_shapes import camel_case, naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, aes_gcm
 from receiver.signing.aes_gcm import NONCE_BYTES, TAG_BYTES, Opened
@@ -50,7 +53,11 @@ TYPES = {
 }
 """Every documented type, with the event's name where it is not the type's own: `CaseEvents` is spelt in two ways."""
 
-EVENT_TYPES = frozenset(f"{BANK}.{name or snake_case(kind)}" for kind, name in TYPES.items()) | {f"{BANK}.unrecognised"}
+UNRECOGNISED = "unrecognised"
+
+_WORDS = {kind: name or snake_case(kind) for kind, name in TYPES.items()}
+
+EVENT_TYPES = frozenset(f"{BANK}.{word}" for word in (*_WORDS.values(), UNRECOGNISED))
 
 CHECKSUM_BYTES = 32
 
@@ -193,15 +200,19 @@ def _claim(item: Item, text: str) -> Claim:
     fields = item.value if isinstance(item.value, dict) else {}
     # Renewed subscriptions tell the same event under another id of theirs.
     says = {name: value for name, value in fields.items() if not name.lower().startswith("subscription")}
-    event_id, kind = json_values.text_there(fields, "eventId", "EventId"), json_values.text(fields, "notificationType")
-    payment = (kind != STATUS and json_values.inner(fields, "payment")) or json_values.inner(fields, "payload")
-    payment_id, reference = json_values.text(payment, "paymentId", "PaymentId"), facts.reference(payment)
-    found = facts.facts(fields, payment)
+    event_id = json_values.text_there(fields, "eventId", "EventId")
+    notice = camel_case(fields, levels=0)
+    kind, payload = json_values.text(notice, "notificationType"), json_values.inner(notice, "payload")
+    stated = camel_case((kind != STATUS and json_values.inner(notice, "payment")) or payload)
+    payment = _naming_a_payment(notice, stated)
+    payment_id, reference = _names(payment)
+    found = facts.facts(notice, payment) | (facts.facts(notice, stated) if stated is not payment else {})
     if not payment_id and not reference:
-        found |= known_facts(resource_id=json_values.only_id(payment))
-    amount = money(payment, is_incoming=(kind or "").startswith("Incoming"))
+        found |= known_facts(resource_id=json_values.only_id(stated) or json_values.only_id(says))
+    type_ = _WORDS.get(kind or "", UNRECOGNISED) if event_id else UNRECOGNISED
+    amount, currency = _money(notice, (stated, payment), kind or "", is_known=type_ != UNRECOGNISED)
     return Claim(
-        type=f"{BANK}.{_word(kind) if event_id else 'unrecognised'}",
+        type=f"{BANK}.{type_}",
         identity=("event", event_id) if event_id else _own_text(item, text),
         content=json_values.digest(json_values.canonical(says or item.value)),
         # The bank is asked which payment a reference means.
@@ -209,10 +220,34 @@ def _claim(item: Item, text: str) -> Claim:
         subject=payment_id or reference or found.get("resource_id"),
         payment_id=payment_id,
         status=_claimed(kind, found.get("bank_status")) if event_id else None,
-        amount=json_values.amount(amount, "amount"),
-        currency=json_values.text(amount, "currency"),
+        amount=amount,
+        currency=currency,
         facts=found,
     )
+
+
+def _naming_a_payment(notice: Mapping[str, Any], stated: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object that names a payment: the documented one, or else any in a notification of a new shape."""
+    documented = json_values.text(stated, "paymentId") or facts.reference(stated)
+    return stated if documented else camel_case(naming(notice, "paymentId", *facts.REFERENCES)) or stated
+
+
+def _names(payment: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return the id of a payment and the bank's reference of it, as far as the notification tells them."""
+    if any(named := (json_values.text(payment, "paymentId"), facts.reference(payment))):
+        return named
+    return json_values.first(payment, "paymentId"), json_values.first(payment, *facts.REFERENCES)
+
+
+def _money(
+    notice: Mapping[str, Any], places: Sequence[Mapping[str, Any]], kind: str, *, is_known: bool
+) -> tuple[Decimal | None, str | None]:
+    """Return amount and currency from where the bank documents them; of a type that is not known, from anywhere."""
+    for here in places:
+        held = money(here, is_incoming=kind.startswith("Incoming"))
+        if (amount := json_values.amount(held, "amount")) is not None:
+            return amount, json_values.text(held, "currency")
+    return (None, json_values.text(places[0], "currency")) if is_known else json_values.money_anywhere(notice)
 
 
 def _own_text(item: Item, text: str) -> tuple[str, ...]:
@@ -225,10 +260,3 @@ def _claimed(kind: str | None, bank_status: str | None) -> str | None:
         return CLAIMED.get(kind or "")
     status = status_in(PAYMENT_STATUSES, bank_status or "")
     return None if status == "unknown" else status
-
-
-def _word(kind: str | None) -> str:
-    """Write `OutgoingPaymentRejected` as `outgoing_payment_rejected`, a type not documented as `unrecognised`."""
-    if kind not in TYPES:
-        return "unrecognised"
-    return TYPES[kind] or snake_case(kind)

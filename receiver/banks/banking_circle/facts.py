@@ -16,13 +16,14 @@ DIRECTIONS = {"IncomingPayment": "incoming", "OutgoingPayment": "outgoing"}
 
 LINES = ("line1", "line2", "line3", "line4")
 
-_REFERENCES = ("AccountServicerReference", "accountServicerReference")
+REFERENCES = ("accountServicerReference", "transactionReference")
+"""What the bank calls its own reference of a payment."""
 
 
 def reference(payment: Mapping[str, Any]) -> str | None:
     """Return the bank's own reference of a payment: in a `PaymentStatus` that is all that names it."""
     within = json_values.inner(payment, "TransactionReference")
-    return json_values.text(payment, *_REFERENCES, "transactionReference") or json_values.text(within, *_REFERENCES)
+    return json_values.text(payment, *REFERENCES) or json_values.text(within, REFERENCES[0])
 
 
 def direction(kind: str | None, payment: Mapping[str, Any]) -> str | None:
@@ -52,9 +53,9 @@ def movement(payment: Mapping[str, Any], kind: str | None = None) -> dict[str, s
 
 
 def facts(fields: Mapping[str, Any], payment: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a notification tells; `payment` is what it is about, a case or mandate too."""
+    """Return what a notification in camelCase tells; `payment` is what it is about, a case or mandate too."""
     kind = json_values.text(fields, "notificationType")
-    bank_status = json_values.text(payment, "TransactionStatus", "transactionStatus", "status")
+    bank_status = json_values.text(payment, "transactionStatus", "status")
     times = {"told_at": json_values.text(fields, "timestamp")}
     return known_facts(
         **times,
@@ -77,7 +78,7 @@ def _own_account(payment: Mapping[str, Any], *, is_incoming: bool) -> dict[str, 
     """Return our own account: of an incoming payment the creditor's side is ours, else the debtor's."""
     names = ["debtorInformation", "creditorInformation"]
     for side in (*(json_values.inner(payment, name) for name in (reversed(names) if is_incoming else names)), payment):
-        account_id, number = json_values.text(side, "accountId", "AccountId"), _number(side)
+        account_id, number = json_values.text(side, "accountId"), _number(side)
         if account_id or number:
             return {"account_id": account_id, "account_number": number}
     return {}
@@ -85,9 +86,9 @@ def _own_account(payment: Mapping[str, Any], *, is_incoming: bool) -> dict[str, 
 
 def _number(side: Mapping[str, Any]) -> str | None:
     """Return an IBAN or another number by which an account is known outside the bank."""
-    account = json_values.inner(side, "account") or json_values.inner(side, "Account")
+    account = json_values.inner(side, "account")
     direct = json_values.text(side, "iban", "viban", "accountNumber", "account")
-    return json_values.text(account, "account", "Account", "iban") or direct
+    return json_values.text(account, "account", "iban") or direct
 
 
 def _party(payment: Mapping[str, Any], side: str) -> dict[str, Any] | None:
@@ -115,12 +116,11 @@ def _about(payment: Mapping[str, Any], kind: str) -> dict[str, str | None]:
     for word in ("Case", "Mandate"):
         if kind.startswith(word):
             small = word.lower()
-            within = json_values.inner(payment, small) or json_values.inner(payment, word) or payment
-            state = json_values.text(within, "status", "Status", f"{small}Status", f"{word}Status")
+            within = json_values.inner(payment, small) or payment
             return {
-                f"{small}_id": json_values.text(within, f"{small}Id", f"{word}Id"),
-                f"{small}_type": json_values.text(within, "type", "Type", f"{small}Type", f"{word}Type"),
-                f"{small}_status": state,
+                f"{small}_id": json_values.text(within, f"{small}Id"),
+                f"{small}_type": json_values.text(within, "type", f"{small}Type"),
+                f"{small}_status": json_values.text(within, "status", f"{small}Status"),
             }
     return {}
 

@@ -39,9 +39,15 @@ def state(fields: Mapping[str, Any], *, or_status: bool = False) -> State | None
         names = ("status.payment", "status") if or_status else ("status.payment",)
         word = json_values.text(json_values.inner(here, "status"), "payment") or json_values.text(here, *names)
         if word is not None:
-            level = json_values.first(fields, "levelOfCertainty")
-            return _state(word, is_certain=level is None or level.upper() != INFORMATIONAL)
+            return _state(word, is_certain=all(map(_is_certain, json_values.everywhere(fields, "levelOfCertainty"))))
     return None
+
+
+def _is_certain(level: Any) -> bool:
+    """Tell whether a level of certainty leaves nothing open; one that can't be read may be any."""
+    if not isinstance(level, str):
+        return False
+    return not level or (json_values.usable_text(level) or INFORMATIONAL).strip().upper() != INFORMATIONAL
 
 
 def _state(word: str, *, is_certain: bool) -> State:

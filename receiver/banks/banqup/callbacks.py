@@ -9,6 +9,7 @@ from receiver.banks import json_values
 from receiver.banks.banqup import options
 from receiver.banks.banqup.api import PAYMENT_STATUSES, State, state
 from receiver.banks.callback import known_facts, snake_case
+from receiver.banks.new_shapes import naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import addresses, static_token
 from receiver.signing.errors import Refusal
@@ -72,7 +73,8 @@ def read(proof: Proof) -> Sequence[Claim]:
     category = (json_values.text(fields, "category") or "").lower()
     is_payment, resource = category == "payment", json_values.text(fields, "resourceId")
     # A message of a category that is not known may be about a payment all the same, where it names one.
-    named = json_values.first(fields, "paymentId") if is_payment or category not in _NAMES else None
+    is_open = is_payment or category not in _NAMES
+    named = json_values.first(naming(fields, "paymentId"), "paymentId") if is_open else None
     payment_id = (resource or named) if is_payment else named
     found = state(fields) if is_payment else None
     amount, currency = json_values.money_anywhere(fields)
@@ -99,7 +101,8 @@ def _payment_type(found: State | None) -> str:
 
 def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     data = json_values.inner(fields, "data")
-    status = json_values.inner(fields, "status") or json_values.inner(data, "status")
+    status = _in_status(fields) or _in_status(data)
+    reason = status.get("reason")
     # `PENDING:https://…`: the address has colons of its own.
     auth_state, colon, auth_url = (json_values.text(status, "auth") or "").partition(":")
     return known_facts(
@@ -109,7 +112,13 @@ def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
         space_id=json_values.first(fields, "spaceId"),
         related_document_id=json_values.text(data, "relatedDocumentId"),
         bank_status=found.bank_status if found else None,
-        reasons=json_values.texts(status.get("reason")) or None,
+        reasons=json_values.texts(reason if isinstance(reason, list) else [reason]) or None,
         auth_state=(colon and auth_state) or None,
         auth_url=auth_url or None,
     )
+
+
+def _in_status(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what stands in `status`, or under names such as `status.reason`."""
+    named = {name.removeprefix("status."): value for name, value in fields.items() if name.startswith("status.")}
+    return {**named, **json_values.inner(fields, "status")}

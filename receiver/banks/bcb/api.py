@@ -1,6 +1,7 @@
 """BCB's API: token, payments, jobs, public keys, accounts, and what its statuses mean."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.listing import Place
+from receiver.banks.new_shapes import camel_case
 from receiver.banks.protocol import FINAL_STATUSES, Answer, Money, status_in
 from receiver.signing import rsa_pss
 from receiver.signing.errors import Refusal
@@ -39,6 +41,7 @@ JOB_STATUSES = {
 }
 """All that is documented. `CompletedWithErrors` has come to its end; its results say which items failed."""
 
+_HTTP_STATUS = re.compile(r"[1-5][0-9]{2}")
 
 RESULTS_LISTED = 20
 """Failed items that a check shows."""
@@ -81,7 +84,8 @@ def _payment(client: HttpClient, payment_id: str) -> Answer:
 
 def answer(fields: Mapping[str, Any]) -> Answer | None:
     """Return what the bank says of a payment, alone or in a list; none where there is no status in it."""
-    bank_status = json_values.text(fields, "status", "Status")
+    fields = camel_case(fields)
+    bank_status = json_values.text(fields, "status")
     if bank_status is None:
         return None
     names = ("transactionId", "type", "externalReference", "valueDate")
@@ -112,8 +116,7 @@ def _amount(fields: Mapping[str, Any], name: str) -> str | None:
 def _job(client: HttpClient, job_id: str) -> Answer:
     """Ask for a job, and once it has ended for its results."""
     path = f"/v1/jobs/{urls.segment(job_id)}"
-    fields = client.get_object(path)
-    bank_status = json_values.text(fields, "jobStatus", "JobStatus", "status", "Status")
+    bank_status = json_values.text(camel_case(client.get_object(path)), "jobStatus", "status")
     if bank_status is None:
         raise AnswerUnreadable("the job has no status")
     status = status_in(JOB_STATUSES, bank_status)
@@ -134,19 +137,31 @@ def _results(listed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {"items": len(items), "failed": len(failed), "failures": failures, "each_item": items}
 
 
-def _item(index: int, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what became of one item; it has no id, so its place in the job is its name."""
-    error, http_status = fields.get("error"), json_values.whole_number(fields, "httpStatus")
+def _item(index: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what became of one item; it has no id, so its place in the job is its name.
+
+    One that tells neither an HTTP status nor an error is not known to have failed.
+    """
+    fields = {name.lower(): value for name, value in given.items()}
+    error, http_status = fields.get("error"), _http_status(fields)
     words = json_values.text(fields, "error") or (
         json_values.canonical(error)[: json_values.TEXT_CHARACTERS_MAX] if error else None
     )
+    is_completed = http_status in (200, 201)
+    is_failed = http_status is not None or words is not None
     return {
         "index": index,
-        "status": "completed" if http_status in (200, 201) else "failed",
+        "status": "completed" if is_completed else "failed" if is_failed else "unknown",
         "http_status": http_status,
         "error": words,
-        "result": _result(fields.get("resultJson")),
+        "result": _result(fields.get("resultjson")),
     }
+
+
+def _http_status(fields: Mapping[str, Any]) -> int | None:
+    """Return an HTTP status, which comes as a number or as its digits."""
+    digits = json_values.text(fields, "httpstatus") or ""
+    return int(digits) if _HTTP_STATUS.fullmatch(digits) else None
 
 
 def _result(given: Any) -> Any:
@@ -226,10 +241,11 @@ def page(client: HttpClient, path: str, filters: Mapping[str, str], place: Place
     asked = {"pageToken": place.token} if place.token else {"pageSize": PAGE_SIZE}
     number = {"pageStart": place.number} if place.number > 1 else {}
     found = client.get(f"{path}?{urlencode({**filters, **number, **asked})}")
-    listed = found.get("data", found.get("results")) if isinstance(found, dict) else found
+    by_name = {name.lower(): value for name, value in found.items()} if isinstance(found, dict) else {}
+    listed = by_name.get("data", by_name.get("results")) if by_name else found
     if not isinstance(listed, list):
         raise AnswerUnreadable(f"GET {path}: a list is expected")
-    meta = json_values.inner(json_values.inner(found, "meta"), "pagination") if isinstance(found, dict) else {}
+    meta = json_values.inner(json_values.inner(by_name, "meta"), "pagination")
     total, size = (json_values.whole_number(meta, name) for name in ("total_size", "page_size"))
     token = json_values.text(meta, "page_token")
     return listed, place.after(listed, f"GET {path}", total=total, size=size, token=token)

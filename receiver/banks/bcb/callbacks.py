@@ -11,6 +11,7 @@ from receiver.banks import json_values
 from receiver.banks.bcb.api import JOB_STATUSES
 from receiver.banks.bcb.options import ENCODING
 from receiver.banks.callback import check_fresh, identity, known_facts, snake_case, unrecognised
+from receiver.banks.new_shapes import camel_case, naming, parse_fields
 from receiver.banks.protocol import Callback, Claim, KeysNotKnown, Profile, Proof
 from receiver.signing import addresses, concatenation, hmac_sha256, rsa_pss
 from receiver.signing.errors import Refusal
@@ -23,8 +24,13 @@ SIGNATURE_CHARACTERS_MAX = 2048
 
 EVENT_TYPES = frozenset({"bcb.deposit", "bcb.debit", "bcb.job.*", "bcb.unrecognised"})
 
+PAYMENT_IDS = ("transactionId", "paymentId")
+
 JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "Status")
 """Where a job's id and status may stand; the first that is there counts."""
+
+_JOB_WORDS = {"inprogress": "in_progress", "completedwitherrors": "completed_with_errors"}
+"""Documented statuses of more than one word, which can't be told apart where they are not cased as documented."""
 
 Found = TypeVar("Found", Decimal, str)
 
@@ -139,9 +145,9 @@ def read(proof: Proof) -> Sequence[Claim]:
     """Return the one claim in a genuine body: a deposit or debit, a background job's state, or what can be read of it.
 
     Raises:
-        NotUnderstood: it is no JSON object.
+        NotUnderstood: it is no JSON object, and no list of any.
     """
-    fields = json_values.parse_object(proof.content)
+    fields = parse_fields(proof.content)
     return [_deposit(fields, proof.content) or _job(fields, proof.content) or _other(fields, proof)]
 
 
@@ -214,7 +220,8 @@ def _job(fields: Mapping[str, Any], sent: bytes) -> Claim | None:
     if job is None or bank_status is None:
         return None
     state = json_values.text_there(fields, *JOB_STATES)
-    summary = json_values.inner(fields, "summary") or json_values.inner(fields, "Summary")
+    given = json_values.inner(fields, "summary") or json_values.inner(fields, "Summary")
+    summary = {name.lower(): value for name, value in given.items()}
     counts = {
         name: number
         for name in ("total", "completed", "failed")
@@ -233,14 +240,24 @@ def _job(fields: Mapping[str, Any], sent: bytes) -> Claim | None:
 
 def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     """Return the claim of a body of another topic or shape: whatever payment or job it names is asked for."""
-    payment_id, job = json_values.first(fields, "transactionId", "paymentId"), json_values.first(fields, "jobId")
+    payment_id, job = json_values.first(fields, *PAYMENT_IDS), json_values.first(fields, "jobId")
+    if payment_id is None and job is None:
+        named = naming(fields, *PAYMENT_IDS, "jobId", "accountNumber")
+        payment_id, job = json_values.first(named, *PAYMENT_IDS), json_values.first(named, "jobId")
+    else:
+        named = naming(fields, *(["jobId"] if payment_id is None else PAYMENT_IDS))
+    fields = {**camel_case(named), **camel_case(fields)}
     amount, currency = _money(fields)
     facts = _facts(fields) | known_facts(
         topic=json_values.text(fields, "topic"), job_status=json_values.text(fields, *JOB_STATES)
     )
+    subject = payment_id or job or facts.get("account_number")
+    if subject is None:
+        subject = json_values.only_id({name: value for name, value in fields.items() if name != "subscriptionId"})
+        facts |= known_facts(resource_id=subject)
     return unrecognised("bcb", proof.content, proof.headers)._replace(
         kind="payment" if payment_id is not None else "job" if job is not None else "none",
-        subject=payment_id or job or facts.get("account_number"),
+        subject=subject,
         payment_id=payment_id,
         amount=amount,
         currency=currency,
@@ -252,4 +269,4 @@ def _word(bank_status: str) -> str:
     """Write `CompletedWithErrors` as `completed_with_errors`; what is not plain letters as `status_changed`."""
     if not (bank_status.isascii() and bank_status.isalpha()) or len(bank_status) > 40:
         return "status_changed"
-    return snake_case(bank_status)
+    return _JOB_WORDS.get(bank_status.lower()) or snake_case(bank_status)

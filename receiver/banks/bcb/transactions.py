@@ -12,6 +12,7 @@ from receiver.banks.callback import known_facts
 from receiver.banks.errors import Forbidden
 from receiver.banks.http import HttpClient
 from receiver.banks.listing import Moment, Place, moment
+from receiver.banks.new_shapes import camel_case
 from receiver.banks.protocol import Answer
 
 DEPOSIT, DEBIT, UNRECOGNISED = "bcb.deposit", "bcb.debit", "bcb.unrecognised"
@@ -72,7 +73,8 @@ def answer_page(client: HttpClient, number: str, place: str | None) -> AnswerPag
 
 
 def _answers(entries: Sequence[Mapping[str, Any]]) -> list[tuple[str, Answer]]:
-    read = [(json_values.text(fields, "transactionId", "paymentId", "id"), api.answer(fields)) for fields in entries]
+    spelt = map(camel_case, entries)
+    read = [(json_values.text(fields, "transactionId", "paymentId", "id"), api.answer(fields)) for fields in spelt]
     return [(payment_id, found) for payment_id, found in read if payment_id is not None and found is not None]
 
 
@@ -99,12 +101,14 @@ def _line(entry: Any, number: str, window: Window) -> Listed | None:
     """Read an entry; none where it is known to have been posted outside of the window."""
     if not isinstance(entry, dict):
         return listing.unreadable(UNRECOGNISED, entry, number)
-    details = json_values.inner(entry, "details")
-    posted = json_values.text(details, "posted") or json_values.text(entry, "posted")
+    fields = camel_case(entry)
+    details = json_values.inner(fields, "details")
+    posted = json_values.text(details, "posted") or json_values.text(fields, "posted")
     when = moment(posted)
     if when is not None and not when.is_in(window):
         return None
-    return _listed(entry, details, number, when)
+    line = _listed(fields, details, number, when)
+    return listing.with_rest(line, entry) if line.payment_id is None or line.amount is None else line
 
 
 def _listed(entry: Mapping[str, Any], details: Mapping[str, Any], number: str, when: Moment | None) -> Listed:
@@ -113,7 +117,7 @@ def _listed(entry: Mapping[str, Any], details: Mapping[str, Any], number: str, w
     direction = DIRECTIONS.get((word or "").lower())
     if direction is None and signed:
         direction = "incoming" if signed > 0 else "outgoing"
-    line = Listed(
+    return Listed(
         type=TYPES.get(direction or "", UNRECOGNISED),
         payment_id=json_values.text(entry, "id", "transactionId"),
         account=json_values.text(json_values.inner(entry, "thisAccount"), "number") or number,
@@ -129,4 +133,3 @@ def _listed(entry: Mapping[str, Any], details: Mapping[str, Any], number: str, w
             signed_amount=json_values.decimal_text(signed),
         ),
     )
-    return listing.with_rest(line, entry) if line.payment_id is None or signed is None else line

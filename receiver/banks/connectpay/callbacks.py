@@ -1,7 +1,7 @@
 """ConnectPay's callbacks: proven by a static token and the sender's address."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from receiver.banks import json_values
 from receiver.banks.callback import identity, known_facts, unrecognised
 from receiver.banks.connectpay import options
 from receiver.banks.connectpay.api import PAYMENT_STATUSES
+from receiver.banks.new_shapes import naming, parse_fields
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, static_token
 
@@ -33,6 +34,14 @@ IDS = {
 }
 """Other ids than an account's, by what they are called here. A card's number is none: it must not be spread."""
 
+OBJECTS = {
+    "account_id": ("account",),
+    "person_id": ("person", "baasperson", "user", "client", "customer"),
+    "application_id": ("application", "cardapplication", "baasapplication"),
+    "card_id": ("card", "baascard"),
+}
+"""The objects, in small letters, whose own `id` is one of these ids."""
+
 ABOUT = {
     "account": "account_id",
     "person": "person_id",
@@ -43,7 +52,8 @@ ABOUT = {
 }
 """Which id an event is about, by the beginning of its name."""
 
-_WORD = re.compile(r"[a-z0-9_]{1,40}")
+_WORDS = re.compile(r"(?=.{1,80}\Z)[a-z0-9_]+(?:[.-][a-z0-9_]+)*")
+"""What follows the full stop in such as `BaaSCard.Transaction.Authorized`."""
 
 _FINER = re.compile(r"[.,][0-9]{6}[0-9]*[1-9]")
 """A time that says more than the microsecond, to which times are read."""
@@ -93,7 +103,7 @@ def _kind(event_type: str) -> Kind | None:
     """Return what a type of event means here, however it is cased; none where it is not known."""
     written = event_type.strip().lower()
     family, _, word = written.partition(".")
-    if family in FAMILIES and _WORD.fullmatch(word):
+    if family in FAMILIES and _WORDS.fullmatch(word):
         return Kind(f"{FAMILIES[family]}.{word}")
     return KINDS.get(written)
 
@@ -131,9 +141,9 @@ def read(proof: Proof) -> Sequence[Claim]:
     """Return the one claim in a genuine body, by its type of event.
 
     Raises:
-        NotUnderstood: it is no JSON object.
+        NotUnderstood: it is no JSON object, and no list of any.
     """
-    fields = json_values.parse_object(proof.content)
+    fields = parse_fields(proof.content)
     named = json_values.anywhere(fields, *TYPE_NAMES)
     known = next((found for text in named if (found := _kind(text)) is not None), None)
     if known is None:
@@ -186,14 +196,17 @@ def _news(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
 
 def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     """Return the claim of a type of event that is not known: a payment order that it names is asked for."""
+    fields = {**naming(fields, ORDER, TRANSACTION), **fields}
     facts = _facts(fields, proof)
     ids = _ids_of_payment(fields) if NUMBERS.keys() & facts.keys() else _ids(fields)
     order = facts.get("payment_order_no")
     payment_id = order or facts.get("transaction_id")
+    # A bare `id` is as likely that of the event itself.
+    other_id = json_values.first(fields, "resourceId") or next(iter(ids.values()), None) or _any_id(fields, ids)
     amount, currency = json_values.money_anywhere(fields)
     return unrecognised("connectpay", proof.content, proof.headers)._replace(
         kind="payment" if order else "none",
-        subject=payment_id or facts.get("external_reference") or _any_id(fields, ids),
+        subject=payment_id or facts.get("external_reference") or other_id,
         payment_id=payment_id,
         amount=amount,
         currency=currency,
@@ -203,11 +216,24 @@ def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
 
 
 def _ids(fields: Mapping[str, Any]) -> dict[str, str]:
-    return _account(fields, json_values.first) | _other_ids(fields)
+    account = _account(fields, json_values.first) or known_facts(account_id=_own_id(fields, OBJECTS["account_id"]))
+    return account | _other_ids(fields)
 
 
 def _other_ids(fields: Mapping[str, Any]) -> dict[str, str]:
-    return {fact: found for fact, names in IDS.items() if (found := json_values.first(fields, *names))}
+    found = {fact: json_values.first(fields, *names) or _own_id(fields, OBJECTS[fact]) for fact, names in IDS.items()}
+    return known_facts(**found)
+
+
+def _own_id(fields: Mapping[str, Any], names: Collection[str]) -> str | None:
+    """Return the `id` of the first object under one of these names."""
+    objects = (
+        value
+        for here in json_values.within(fields)
+        for name, value in here.items()
+        if name.lower() in names and isinstance(value, dict)
+    )
+    return next((found for each in objects if (found := json_values.text(each, "id", "Id", "ID"))), None)
 
 
 def _account(fields: Mapping[str, Any], read: Callable[..., str | None]) -> dict[str, str]:

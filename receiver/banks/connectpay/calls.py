@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import unquote
 
 from receiver.banks import urls
 from receiver.banks.errors import BankError, NothingShown
@@ -22,8 +21,6 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/]{0,1000}(?:\?[A-Za-z0-9\-._~!$&'()*+,;=:@%/?]{0,1000})?")
 _WORD = re.compile(r"[\x21-\x7e]{1,4096}")
-_DECODED_MAX = 5
-"""How often a path may be percent-encoded over itself: one more than anybody decodes it."""
 
 
 class CallWrong(ReceiverError):
@@ -103,17 +100,15 @@ def check_path(path: str) -> None:
     bare = path.partition("?")[0]
     if not _PATH.fullmatch(path) or "//" in bare:
         raise CallWrong(f"{path[:80]!r} is no path of the API: it begins with one /, and holds no host and no fragment")
-    decoded = bare
-    for _ in range(_DECODED_MAX):
-        # In every reading: a proxy may decode it before the bank does.
-        if urls.has_dots(decoded) or "\\" in decoded or not decoded.isprintable():
+    try:
+        readings = urls.readings(bare)
+    except ValueError as error:
+        raise CallWrong(f"{path[:80]!r} is {error}") from None
+    for reading in readings:
+        if urls.has_dots(reading) or "\\" in reading or not reading.isprintable():
             raise CallWrong(f"{path[:80]!r} leads out of itself")
-        if (CLIENT in decoded.lower()) != (CLIENT in bare):
+        if (CLIENT in reading.lower()) != (CLIENT in bare):
             raise CallWrong(f"{path[:80]!r} can be read with {CLIENT} and without: write it as it is meant")
-        before, decoded = decoded, unquote(decoded)
-        if decoded == before:
-            return
-    raise CallWrong(f"{path[:80]!r} is percent-encoded too often")
 
 
 def _check_user(path: str, user: User | None, now: datetime) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from receiver.banks import options
+from receiver.banks import options, urls
+from receiver.banks.connectpay.calls import CLIENT
 from receiver.banks.protocol import Callback, Carried, OptionsWrong
 from receiver.signing import static_token
 
@@ -48,9 +49,17 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
         OptionsWrong
     """
     stored = options.check("connectpay", given, _KNOWN)
-    if "/client/" in stored.get("status_path", ""):
-        raise OptionsWrong("status_path is a client call, which needs the user's token: a background job has none")
+    _check_status_path(stored.get("status_path", ""))
     return stored
+
+
+def _check_status_path(path: str) -> None:
+    try:
+        readings = urls.readings(path)
+    except ValueError as error:
+        raise OptionsWrong(f"status_path={path} is {error}") from None
+    if any(CLIENT in reading.lower().replace("\\", "/") for reading in readings):
+        raise OptionsWrong("status_path is a client call, which needs the user's token: a background job has none")
 
 
 def check_secret(secret: str, _given: Mapping[str, Any]) -> None:

@@ -136,7 +136,7 @@ class JobItem(Answer):
     index: int
     """Its place in the job, from 0."""
     status: str
-    """`completed` or `failed`."""
+    """`completed` or `failed`; `unknown` where its result tells neither."""
     http_status: int | None
     error: str | None
     result: Any
