@@ -48,6 +48,8 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
         OptionsWrong
     """
     stored = options.check("connectpay", given, _KNOWN)
+    if token_header(stored) == TIMESTAMP_HEADER:
+        raise OptionsWrong(f"token_header={TIMESTAMP_HEADER}: that header holds the time, and never the token")
     if "/client/" in stored.get("status_path", ""):
         raise OptionsWrong("status_path is a client call, which needs the user's token: a background job has none")
     return stored
@@ -86,5 +88,5 @@ def carried(given: Mapping[str, Any]) -> Carried:
 def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
     """Yield every header in which a token may have come."""
     for name in callback.headers:
-        if name not in options.COMMON_HEADERS and name != token_header(given):
+        if name not in options.RESERVED_HEADERS and name != token_header(given):
             yield {"token_header": name}
