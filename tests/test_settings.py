@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from receiver.settings import Settings, SettingsError, environment_name, load_settings
+from receiver.signing import addresses
 
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(224, 256))).decode()
 
@@ -148,6 +149,13 @@ def test_proxies_are_ranges_or_single_addresses_of_both_families(monkeypatch: py
     assert load_settings().trusted_proxies == tuple(
         ipaddress.ip_network(text) for text in ("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32")
     )
+
+
+def test_a_proxy_of_ipv4_within_ipv6_is_the_one_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECEIVER_TRUSTED_PROXIES", "::ffff:10.0.0.1,::ffff:192.0.2.0/120,unix")
+    trusted = load_settings().trusted_proxies
+    assert trusted == (ipaddress.ip_network("10.0.0.1/32"), ipaddress.ip_network("192.0.2.0/24"), "unix")
+    assert all(addresses.is_trusted(peer, trusted) for peer in ("10.0.0.1", "::ffff:10.0.0.1", "192.0.2.9"))
 
 
 def make_pair(folder: Path, name: str, password: bytes | None = None) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
 from receiver.store import audit, bank_tokens, destinations, public_keys, signing_secrets, sources
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
@@ -49,12 +49,10 @@ def apply(runtime: Runtime) -> bool:
         return False
     if known is not None and known.environment_digest in digests:
         if known.environment_digest != digests[0]:
-            with runtime.database.write() as connection:
-                renew_digest(connection, runtime.settings)
+            _renew(runtime)
         return False
     try:
-        with runtime.database.write() as connection:
-            _apply(connection, runtime, given, digests[0])
+        _put(runtime, given, digests[0])
     except StoreUnavailable:
         # Of several processes that start together, on PostgreSQL, one may have been first.
         with runtime.database.read() as connection:
@@ -63,6 +61,18 @@ def apply(runtime: Runtime) -> bool:
             raise
         return False
     return True
+
+
+@retried
+def _renew(runtime: Runtime) -> None:
+    with runtime.database.write() as connection:
+        renew_digest(connection, runtime.settings)
+
+
+@retried
+def _put(runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
+    with runtime.database.write() as connection:
+        _apply(connection, runtime, given, digest)
 
 
 def renew_digest(connection: Connection, settings: Settings) -> None:

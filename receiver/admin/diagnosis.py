@@ -29,7 +29,7 @@ from receiver.retention import policy
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import circuits, credential_changes, held_back, late, public_keys, signing_secrets, worker_seen
-from receiver.store.database import StoreUnavailable, is_writable
+from receiver.store.database import StoreUnavailable, is_writable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
 from receiver.store.sources import SourceRecord
@@ -244,13 +244,18 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
             yield Finding(state, f"{source.name} clock", f"{off:.0f} s between the bank's clock and this one")
         jwks = session.ask(session.bank.fetch_public_keys) if session.bank.publishes_keys else None
         if jwks is not None:
-            with runtime.database.write() as connection:
-                public_keys.put(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=None)
+            _put_keys(runtime, source, jwks)
             yield Finding("ok", f"{source.name} public keys", "fetched")
         yield from _permissions(runtime, source)
         yield from _subscriptions(runtime, source)
     except (BankError, BudgetSpent, DecryptionFailed) as error:
         yield Finding("fail", f"{source.name} bank", str(error))
+
+
+@retried
+def _put_keys(runtime: Runtime, source: SourceRecord, jwks: str) -> None:
+    with runtime.database.write() as connection:
+        public_keys.put(connection, runtime.encryption, source, runtime.clock(), jwks=jwks, error=None)
 
 
 def _requests(runtime: Runtime, source: SourceRecord) -> Finding:

@@ -9,9 +9,11 @@ from receiver.model import NotFound, NotPossible, Purpose, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import claims, events, exceptions, payments
+from receiver.store.database import retried
 from receiver.store.events import EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.payments import CheckRecord, NextCheck, SubjectRecord
+from receiver.store.sources import SourceRecord
 
 ID_CHARACTERS_MAX = 200
 """As long as an id in a callback may be."""
@@ -43,10 +45,7 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
         if reason := hindrances.out_of_use(source):
             # Else what nobody has named would be left behind, to be asked for when the source is enabled.
             raise NotPossible(f"the bank was not asked: {reason}")
-        with runtime.database.write() as connection:
-            claims.ask_about(connection, [(source.id, kind, subject)], runtime.clock(), Purpose.PERSON)
-            found = payments.find(connection, source_name, kind, subject)
-    assert found is not None  # noqa: S101 - it was there, or was written above
+        found = _written_down(runtime, source, kind, subject)
     if not Reconciler(runtime).check_now(found.id):
         raise NotPossible(f"the bank was not asked: {hindrances.reason(runtime, found.id)}")
     about = {"source": source_name, str(kind): subject}
@@ -54,6 +53,15 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
         note(runtime, who, "job.checked", about)
     else:
         note(runtime, who, "payment.checked", about)
+
+
+@retried
+def _written_down(runtime: Runtime, source: SourceRecord, kind: SubjectKind, subject: str) -> SubjectRecord:
+    with runtime.database.write() as connection:
+        claims.ask_about(connection, [(source.id, kind, subject)], runtime.clock(), Purpose.PERSON)
+        found = payments.find(connection, source.name, kind, subject)
+    assert found is not None  # noqa: S101 - it was written above
+    return found
 
 
 def listing(

@@ -104,8 +104,7 @@ def _chosen(runtime: Runtime, wanted: Wanted) -> str:
     """Note what a search finds, page by page, and return the id of the plan that it is noted for."""
     now = runtime.clock()
     plan_id, number = new_id("pln", now), 0
-    with runtime.database.write() as connection:
-        replay_selection.forget_chosen(connection, lowest_id("pln", now - CHOSEN_FOR))
+    _forget_chosen(runtime, lowest_id("pln", now - CHOSEN_FOR))
     for found in search.pages(runtime, wanted, limit=CHOSEN_MAX + 1):
         if found.older_left:
             text = f"about {found.older_left} events of before the upgrade are not searched yet"
@@ -114,9 +113,20 @@ def _chosen(runtime: Runtime, wanted: Wanted) -> str:
         if number > CHOSEN_MAX:
             raise PlanWrong(f"The search finds more than {CHOSEN_MAX} events: narrow it, by time for instance.")
         if found.events:
-            with runtime.database.write() as connection:
-                replay_selection.choose(connection, plan_id, [event.id for event in found.events])
+            _choose(runtime, plan_id, [event.id for event in found.events])
     return plan_id
+
+
+@retried
+def _forget_chosen(runtime: Runtime, below: str) -> None:
+    with runtime.database.write() as connection:
+        replay_selection.forget_chosen(connection, below)
+
+
+@retried
+def _choose(runtime: Runtime, plan_id: str, event_ids: Sequence[str]) -> None:
+    with runtime.database.write() as connection:
+        replay_selection.choose(connection, plan_id, event_ids)
 
 
 def _described(wanted: Wanted) -> dict[str, Any]:

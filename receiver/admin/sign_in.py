@@ -91,6 +91,7 @@ def _stored(connection: Connection, runtime: Runtime, person: StaffRecord | None
         return None
 
 
+@retried
 def _note_failure(runtime: Runtime, name: str, address: str) -> None:
     encryption = runtime.encryption
     buckets = [

@@ -78,6 +78,13 @@ def _changed(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceR
         return changed
 
 
+@retried
+def _wait_for_sweeps(runtime: Runtime, source: SourceRecord) -> None:
+    """Wait until a sweep that began by the former calendar has stored its lines, or stores none from then on."""
+    with runtime.database.write() as connection:
+        sweeps.lock(connection, source.id, runtime.clock())
+
+
 def _date_lines(runtime: Runtime, source: SourceRecord) -> None:
     """Have each line belong to a day of the calendar as it is now, unless its day is closed; idempotent.
 
@@ -85,9 +92,7 @@ def _date_lines(runtime: Runtime, source: SourceRecord) -> None:
     """
     if not isinstance(banks.named(source.bank), ListsPayments):
         return
-    with runtime.database.write() as connection:
-        # A sweep that began by the former calendar has stored its lines by then, or stores none.
-        sweeps.lock(connection, source.id, runtime.clock())
+    _wait_for_sweeps(runtime, source)
     with runtime.database.read() as connection:
         listed = bank_lines.days_of(connection, source.id)
         closed = days.closed_between(connection, source.id, listed[0], listed[-1]) if listed else set()

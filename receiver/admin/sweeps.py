@@ -18,6 +18,7 @@ from receiver.reconcile.recovery import Recoverer
 from receiver.reconcile.sweep import WINDOW_MAX, Progress, Sweeper, in_words, lease_of
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, recoveries, sources, sweeps
+from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 from receiver.store.sweeps import Claimed, LeaseLost, Outcome, SweepRecord
@@ -124,13 +125,18 @@ def _text(at: datetime) -> str:
 
 
 def _names(runtime: Runtime, source: SourceRecord, sweeper: Sweeper, watch: Callable[[Progress], None]) -> list[str]:
-    with runtime.database.write() as connection:
-        sweeps.ensure(connection, source.id, runtime.clock())
+    _ensure(runtime, source)
     claimed = _claimed(runtime, source, sweeps.ALL_LISTS, sweeper)
     _driven(runtime, claimed, sweeper.read_names(claimed), watch)
     with runtime.database.read() as connection:
         known = sweeps.of_source(connection, source.id)
     return [each.list_name for each in known if each.list_name != sweeps.ALL_LISTS and each.gone_at is None]
+
+
+@retried
+def _ensure(runtime: Runtime, source: SourceRecord) -> None:
+    with runtime.database.write() as connection:
+        sweeps.ensure(connection, source.id, runtime.clock())
 
 
 def _read(
@@ -150,16 +156,18 @@ def _claimed(runtime: Runtime, source: SourceRecord, name: str, sweeper: Sweeper
     """Lease a list, once the worker that reads it just now is done."""
     ends = time.monotonic() + 2 * lease_of(runtime).total_seconds()
     while True:
-        now = runtime.clock()
-        with runtime.database.write() as connection:
-            found = sweeps.claim(
-                connection, source.id, name, now=now, until=sweeper.until(), lease=secrets.token_hex(8)
-            )
-        if found is not None:
+        if (found := _claim(runtime, source, name, sweeper)) is not None:
             return found
         if time.monotonic() > ends:
             raise NotPossible(f"a worker has been reading the list {name!r} for too long; try once more")
         time.sleep(WAIT_SECONDS)
+
+
+@retried
+def _claim(runtime: Runtime, source: SourceRecord, name: str, sweeper: Sweeper) -> Claimed | None:
+    now, lease = runtime.clock(), secrets.token_hex(8)
+    with runtime.database.write() as connection:
+        return sweeps.claim(connection, source.id, name, now=now, until=sweeper.until(), lease=lease)
 
 
 def _driven(
@@ -186,6 +194,7 @@ def _driven(
     return last
 
 
+@retried
 def _give_back(runtime: Runtime, claimed: Claimed, outcome: Outcome | None) -> None:
     try:
         with runtime.database.write() as connection:

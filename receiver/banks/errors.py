@@ -22,6 +22,7 @@ _WORDS = (
     "errorCode",
     "message",
     "errorMessage",
+    "errorText",
     "keyOrMessage",
     "propertyName",
     "errorDescription",
@@ -127,8 +128,8 @@ def words_of(content: bytes, secrets: Sequence[str] = ()) -> str:
     """Return the bank's own words from the body of an error, in one short line; nothing where there are none.
 
     Shapes that banks use: `{"error","message"}`, a bare string, `{"errorCode","errorMessage"}`, problem details
-    (RFC 9457) with or without `errors` by field, and `{"errors":[{…}]}`. What was sent in confidence and comes back in
-    them is left out (`masked`).
+    (RFC 9457) with or without `errors` by field, `{"errors":[{…}]}`, and `[{"errorCode","errorText"}]`. What was sent
+    in confidence and comes back in them is left out (`masked`).
     """
     try:
         found = json_values.parse(content)

@@ -14,8 +14,15 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,100}")
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/{}]*")
 _WORD = re.compile(r"[\x21-\x7e]{1,200}")
 
-COMMON_HEADERS = frozenset({"host", "content-type", "content-length", "content-encoding", "user-agent", "accept"})
-"""These are in every request: none of them can be a bank's own."""
+RESERVED_HEADERS = frozenset(
+    {
+        *("host", "content-type", "content-length", "content-encoding", "user-agent", "accept", "accept-encoding"),
+        *("connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "expect"),
+        *("forwarded", "via", "x-real-ip", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"),
+        "x-forwarded-proto",
+    }
+)
+"""These are of HTTP itself, or written by web servers and proxies: none of them can be a bank's own."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ def allowed_addresses() -> Option:
 
 def takes_any_address(allowed: Sequence[str]) -> bool:
     """Tell whether an allow-list leaves no address out: it proves nothing then."""
-    return any(text.endswith("/0") for text in allowed)
+    return any(addresses.network(text).prefixlen == 0 for text in allowed)
 
 
 def choice(name: str, *values: str) -> Option:
@@ -90,8 +97,11 @@ def header(name: str) -> Option:
 
     def read(value: Any) -> str:
         found = _matching(_HEADER, value).lower()
-        if found in COMMON_HEADERS:
-            raise ValueError(found)
+        if found in RESERVED_HEADERS:
+            raise OptionsWrong(
+                f"{name}={found}: that header is of HTTP itself, or written by web servers and proxies; a bank's own "
+                "has another name"
+            )
         if "_" in found:
             raise OptionsWrong(
                 f"{name}={found}: a header with an underscore in its name never arrives, because web servers and "

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
@@ -156,13 +157,17 @@ def _context_trusting(ca: bytes) -> ssl.SSLContext:
 
 
 def _trust(context: ssl.SSLContext, ca: bytes | None) -> None:
-    """Check the bank's own certificate by a CA in PEM, or by the public ones."""
+    """Check the bank's own certificate by a CA in PEM, or by the public ones (a file or a directory of them)."""
     try:
         if ca is not None:
             context.load_verify_locations(cadata=pem_blocks(ca).decode())
         else:
-            public = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-            context.load_verify_locations(public or DEFAULT_CA_BUNDLE_PATH)
+            given = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+            public = Path(given or DEFAULT_CA_BUNDLE_PATH)
+            if public.is_dir():
+                context.load_verify_locations(capath=public)
+            else:
+                context.load_verify_locations(cafile=public)
     except (OSError, ValueError) as error:
         raise CertificateUnusable("the CA certificate can't be read; it takes PEM") from error
 

@@ -16,7 +16,7 @@ from receiver.reconcile.findings import Finding, record
 from receiver.reconcile.plan import PLAN, Schedule, askable
 from receiver.runtime import Runtime
 from receiver.store import circuits, events, leases, sources
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, Lease, LeaseLost
 from receiver.store.sources import SourceRecord
@@ -57,9 +57,13 @@ class Reconciler:
         Raises:
             StoreUnavailable
         """
+        self._make_due(subject_id)
+        return sum(self._check(due) for due in self._claim(subject_id)) == 1
+
+    @retried
+    def _make_due(self, subject_id: int) -> None:
         with self._runtime.database.write() as connection:
             leases.ask_now(connection, subject_id, self._runtime.clock())
-        return sum(self._check(due) for due in self._claim(subject_id)) == 1
 
     def bring_forward(self) -> int:
         """Make due at once what a clock that was wrong has put off for longer than anything is; return how many.
@@ -102,6 +106,7 @@ class Reconciler:
             rest = leases.claim_planned(connection, order, lease, limit=THREADS, source_ids=may.freely)
         return [*itertools.chain(*one_each), *rest]
 
+    @retried
     def _claim(self, subject_id: int) -> list[Due]:
         now = self._runtime.clock()
         with self._runtime.database.write() as connection:
@@ -140,6 +145,7 @@ class Reconciler:
             log.info("%s %s of %s: %s", due.kind, due.subject, source.name, finding.answer.status, extra=about)
         return True
 
+    @retried
     def put_off(self, source: SourceRecord, dues: Sequence[Due], spent: BudgetSpent) -> None:
         """Give back unasked what was claimed, until the bank takes requests.
 
@@ -152,8 +158,9 @@ class Reconciler:
         with self._runtime.database.write() as connection:
             leases.put_off(connection, dues, until)
 
+    @retried
     def record(self, source: SourceRecord, due: Due, finding: "Finding") -> None:
-        """Write down what came of asking, and when to ask next.
+        """Write down what came of asking, and when to ask next; each of its transactions may be done twice.
 
         Raises:
             LeaseLost

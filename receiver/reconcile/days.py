@@ -16,7 +16,7 @@ from receiver.reconcile import amounts
 from receiver.reconcile.day_comparison import Compared, compare
 from receiver.runtime import Runtime
 from receiver.store import day_sides, days, exceptions, sources, sweeps
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import StoreUnavailable, retried
 from receiver.store.day_lines import DayLine, read
 from receiver.store.days import DayRecord, NewVersion, Overtaken
 from receiver.store.encryption import DecryptionFailed
@@ -137,16 +137,26 @@ def close(
         DecryptionFailed
         StoreUnavailable
     """
-    with runtime.database.write() as connection:
-        if not days.lease(connection, source.id, runtime.clock(), LEASE):
-            raise BeingClosed(f"a day of {source.name} is being closed: look at it in a moment")
+    if not _lease(runtime, source):
+        raise BeingClosed(f"a day of {source.name} is being closed: look at it in a moment")
     try:
         return _closed(runtime, source, day, note)
     except Overtaken as error:
         raise BeingClosed(f"{day} of {source.name} was closed by another process meanwhile") from error
     finally:
-        with runtime.database.write() as connection:
-            days.release(connection, source.id)
+        _release(runtime, source)
+
+
+@retried
+def _lease(runtime: Runtime, source: SourceRecord) -> bool:
+    with runtime.database.write() as connection:
+        return days.lease(connection, source.id, runtime.clock(), LEASE)
+
+
+@retried
+def _release(runtime: Runtime, source: SourceRecord) -> None:
+    with runtime.database.write() as connection:
+        days.release(connection, source.id)
 
 
 def _closed(
@@ -161,20 +171,37 @@ def _closed(
     now = runtime.clock()
     next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began))
     if latest is not None and says_the_same(latest, compared):
-        with runtime.database.write() as connection:
-            days.put_off(connection, latest, now, next_at)
+        _put_off(runtime, latest, now, next_at)
         return None
     amounts_changed = _many_at_first(runtime, source, _changed_amounts(runtime, source, latest, compared), now)
     content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
     after, seen = (latest.version, latest.next_look_at) if latest else (0, None)
     new = NewVersion(source.id, source.name, day, now, next_at, content, compared.chunks, after, seen)
+    made = _add(runtime, source, new, amounts_changed, note)
+    # Elsewhere than in the database, as an anchor.
+    log.info("%s: %s is closed in version %d; its digest is %s", source.name, day, made.version, made.digest)
+    return made
+
+
+@retried
+def _put_off(runtime: Runtime, latest: DayRecord, now: datetime, next_at: datetime | None) -> None:
     with runtime.database.write() as connection:
-        _tell(connection, source, amounts_changed, now)
+        days.put_off(connection, latest, now, next_at)
+
+
+@retried
+def _add(
+    runtime: Runtime,
+    source: SourceRecord,
+    new: NewVersion,
+    amounts_changed: "_Changed",
+    note: Callable[[Connection, DayRecord], None] | None,
+) -> DayRecord:
+    with runtime.database.write() as connection:
+        _tell(connection, source, amounts_changed, new.closed_at)
         made = days.add(connection, runtime.encryption, new)
         if note is not None:
             note(connection, made)
-    # Elsewhere than in the database, as an anchor.
-    log.info("%s: %s is closed in version %d; its digest is %s", source.name, day, made.version, made.digest)
     return made
 
 

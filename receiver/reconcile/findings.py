@@ -89,7 +89,11 @@ def record(
         pending = after.status if finding.answer else Status.UNKNOWN
         since = now if after != before else before.since or now
         later = [since + pause for pause in finding.answer.recheck_after] if finding.answer else []
-        is_over = _is_resolved(due, finding) or _is_nobodys(connection, due, before, finding)
+        is_over = (
+            _is_resolved(due, finding)
+            or _is_nobodys(connection, due, before, finding)
+            or _is_stored_no_longer(unknown, finding, before, now)
+        )
         next_at = None if is_over else down_until or schedule.next_check(pending, due.attempts, now, later)
         changed: dict[str, Any] = {
             "status": after.status,
@@ -161,6 +165,12 @@ def _is_nobodys(connection: Connection, due: Due, before: State, finding: Findin
     return not late.claims_about(connection, due.source_id, due.kind, due.subject)
 
 
+def _is_stored_no_longer(run: NotKnownRun, finding: Finding, before: State, now: datetime) -> bool:
+    """Tell whether what the bank confirmed as final is gone from its books, for long enough to be no mistake."""
+    stays = agreement_of(before.claimed_status, before.status, before.status) == Agreement.CONFIRMED
+    return stays and _is_unknown_for_long(run, finding, now)
+
+
 def _after(before: State, finding: Finding) -> State:
     if finding.answer is None:
         is_unknown = finding.is_unknown_to_bank and before.status == Status.UNKNOWN
@@ -205,7 +215,7 @@ def _whether_known(run: NotKnownRun, finding: Finding, before: State, now: datet
         # Nobody claims it; or the bank knew it once, and keeps it no longer.
         return
     was_unknown = _is_long_enough(run)
-    is_unknown = finding.is_unknown_to_bank and _is_long_enough(NotKnownRun(run.number + 1, run.first or now, now))
+    is_unknown = _is_unknown_for_long(run, finding, now)
     if is_unknown and not was_unknown:
         yield "unknown_to_bank"
     elif was_unknown and finding.answer is not None:
@@ -231,6 +241,10 @@ def _open_exceptions(
         over.append(ExceptionKind.STALLED)
     for kind in over:
         exceptions.resolve_about(connection, kind, due.source_id, due.kind, due.subject, now)
+
+
+def _is_unknown_for_long(run: NotKnownRun, finding: Finding, now: datetime) -> bool:
+    return finding.is_unknown_to_bank and _is_long_enough(NotKnownRun(run.number + 1, run.first or now, now))
 
 
 def _is_long_enough(run: NotKnownRun) -> bool:

@@ -18,6 +18,7 @@ from receiver.projection.projector import catch_up, index_all
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, days, events, joining, recovered_events, recoveries, search, search_index, sweeps
 from receiver.store.bank_lines import LineRecord
+from receiver.store.database import retried
 from receiver.store.joining import Candidate, Unjoined
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
@@ -84,6 +85,7 @@ class Recoverer:
             catch_up(self._database)
             index_all(self._database)
 
+    @retried
     def _join(self, source: SourceRecord, line_ids: Sequence[int]) -> int:
         """Join lines to the events that tell the same, and leave word of those that have none and are old enough."""
         now = self._runtime.clock()
@@ -152,6 +154,7 @@ class Recoverer:
         log.info("a transaction has been open for long; what no callback has come for is left to the next time")
         return False
 
+    @retried
     def _make_some(self, source: SourceRecord, line_ids: Sequence[int]) -> Joined:
         now = self._runtime.clock()
         with self._database.write() as connection:

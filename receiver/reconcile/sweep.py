@@ -8,7 +8,7 @@ All of it is generators that do one request at a time: whoever drives them does 
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -26,7 +26,7 @@ from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, days, search_terms, sources, sweeps
 from receiver.store.bank_lines import NewLine
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
@@ -179,8 +179,7 @@ class Sweeper:
         limit, window = rate_limit(self._source)
         share = max(1, limit // SHARE)
         apart = window / share if len(names) > share else timedelta(0)
-        with self._database.write() as connection:
-            sweeps.name_lists(connection, self._source.id, names, self._clock(), apart)
+        self._name_lists(names, apart)
         yield Progress(claimed.list_name, pages=1, lines=len(names))
 
     def _read_on(self, claimed: Claimed) -> Iterator[Progress]:
@@ -290,44 +289,60 @@ class Sweeper:
         """
         tries = 0
         while True:
-            with self._database.write() as connection:
-                sweeps.renew(connection, claimed, self.until())
+            self._renew(claimed)
             try:
                 return question()
             except (BudgetSpent, RateLimited) as spent:
                 until = spent.until if isinstance(spent, BudgetSpent) else self._clock() + spent.wait
-                with self._database.write() as connection:
-                    # No longer than any wait: what is stored by a clock that is wrong must be told from what is meant.
-                    longest = longest_wait(self._runtime, self._source, sweeps.number(connection, self._source.id))
-                    until = min(until, self._clock() + longest)
-                    sweeps.renew(connection, claimed, self.until(), next_at=until)
-                yield Progress(claimed.list_name, paused_until=until)
+                yield Progress(claimed.list_name, paused_until=self._pause(claimed, until))
             except (Unreachable, ServerFailed, AnswerUnreadable):
                 tries += 1
                 if tries == TRIES:
                     raise
                 yield Progress(claimed.list_name)
 
+    @retried
+    def _name_lists(self, names: Sequence[str], apart: timedelta) -> None:
+        with self._database.write() as connection:
+            sweeps.name_lists(connection, self._source.id, names, self._clock(), apart)
+
+    @retried
+    def _renew(self, claimed: Claimed) -> None:
+        with self._database.write() as connection:
+            sweeps.renew(connection, claimed, self.until())
+
+    @retried
+    def _pause(self, claimed: Claimed, until: datetime) -> datetime:
+        """Write down until when the bank takes no request, and return it."""
+        with self._database.write() as connection:
+            # No longer than any wait: what is stored by a clock that is wrong must be told from what is meant.
+            longest = longest_wait(self._runtime, self._source, sweeps.number(connection, self._source.id))
+            until = min(until, self._clock() + longest)
+            sweeps.renew(connection, claimed, self.until(), next_at=until)
+        return until
+
     def _store(self, claimed: Claimed, window: Window, lines: Sequence[NewLine], read: Window) -> int:
         """Store all lines of a window; what is `read` by that counts with the last of them. Return how many are new."""
-        new = 0
         parts = bank_lines.in_groups(lines)
-        for part in parts:
-            now = self._clock()
-            with self._database.write() as connection:
-                # Before any line: what joins lines to events locks them in another order.
-                sweeps.lock(connection, self._source.id, now)
-                self._check_calendar(connection)
-                span = (window.begin, window.end)
-                written = bank_lines.write(connection, self._source.id, part, span, now)
-                # A day that is closed already gets another version.
-                days.make_due(connection, self._source.id, sorted(written.days), now)
-                new += written.new
-                if part is parts[-1]:
-                    sweeps.advance(connection, claimed, read.begin, read.end, now)
-                else:
-                    sweeps.renew(connection, claimed, now + self._lease)
-        return new
+        return sum(self._store_part(claimed, window, part, read if part is parts[-1] else None) for part in parts)
+
+    @retried
+    def _store_part(
+        self, claimed: Claimed, window: Window, part: Mapping[str, Sequence[NewLine]], read: Window | None
+    ) -> int:
+        now = self._clock()
+        with self._database.write() as connection:
+            # Before any line: what joins lines to events locks them in another order.
+            sweeps.lock(connection, self._source.id, now)
+            self._check_calendar(connection)
+            written = bank_lines.write(connection, self._source.id, part, (window.begin, window.end), now)
+            # A day that is closed already gets another version.
+            days.make_due(connection, self._source.id, sorted(written.days), now)
+            if read is not None:
+                sweeps.advance(connection, claimed, read.begin, read.end, now)
+            else:
+                sweeps.renew(connection, claimed, now + self._lease)
+        return written.new
 
     def _check_calendar(self, connection: Connection) -> None:
         """Store nothing by the days of a calendar that was replaced meanwhile: the lines that are there were moved."""

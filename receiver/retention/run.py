@@ -16,7 +16,7 @@ from receiver.model import RetentionKind
 from receiver.retention import policy
 from receiver.runtime import Runtime
 from receiver.store import retention, retention_parts, sources
-from receiver.store.database import Contended
+from receiver.store.database import Contended, retried
 from receiver.store.retention import Limits, Part, Progress, Rule, Taken
 
 LEFT_EVERY = timedelta(hours=1)
@@ -74,6 +74,7 @@ class Run:
             yield from self._give_back()
             self._note_end()
 
+    @retried
     def _note_end(self) -> None:
         if not self.names:
             with self.runtime.database.write() as connection:

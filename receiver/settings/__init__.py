@@ -27,8 +27,7 @@ from receiver.model import ReceiverError, Role, Severity
 from receiver.settings.values import HOST, PATH, check_key, check_pair, read_ages, read_amounts, socket_path
 from receiver.settings.values import UNIX as UNIX
 from receiver.settings.values import load_pair as load_pair
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+from receiver.signing.addresses import Network, network
 
 
 class SettingsError(ReceiverError):
@@ -187,6 +186,11 @@ class Settings(BaseSettings):
     @classmethod
     def _read_networks(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _read_as_lists_do(cls, value: tuple[Network | Literal["unix"], ...]) -> tuple[Network | Literal["unix"], ...]:
+        return tuple(one if isinstance(one, str) else network(str(one)) for one in value)
 
     @field_validator("alert_urls", mode="before")
     @classmethod

@@ -16,6 +16,9 @@ UNIX = "unix"
 UNKNOWN = "unknown"
 """What stands for a sender whom a proxy has named unreadably: on no list, and never the proxy itself."""
 
+MAPPED_BITS = 96
+"""What stands before the IPv4 address in one within IPv6 (RFC 4291 section 2.5.5.2)."""
+
 _WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 
 
@@ -23,10 +26,16 @@ _WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
 def network(text: str) -> Network:
     """Read an address or a range in CIDR notation (RFC 4632); bits behind the prefix are taken for a mistake.
 
+    A range of IPv4 within IPv6 (`::ffff:192.0.2.0/120`) is the one of IPv4, as an address is.
+
     Raises:
         ValueError
     """
-    return ipaddress.ip_network(text)
+    found = ipaddress.ip_network(text)
+    mapped = found.network_address.ipv4_mapped if isinstance(found, ipaddress.IPv6Network) else None
+    if mapped is None or found.prefixlen < MAPPED_BITS:
+        return found
+    return ipaddress.IPv4Network((mapped, found.prefixlen - MAPPED_BITS))
 
 
 ADDRESS_CHARACTERS_MAX = 45

@@ -10,10 +10,9 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import psycopg
@@ -116,8 +115,8 @@ def _ends() -> float | None:
 class DeadlineConnection(psycopg.Connection[Any]):
     """Is closed when the server has not answered in time: nobody knows what state it is in then."""
 
-    lacks: Mapping[str, str] = MappingProxyType({})
-    """The settings to be set anew in each transaction, with what a pooler's session has in their place."""
+    is_pooled: bool = False
+    """Whether it leads to a pooler, which gives each transaction another session."""
 
     def wait(self, gen: PQGen[Returned], interval: float = LOOK_SECONDS, timeout: float | None = None) -> Returned:
         """Wait for the server's answer.
@@ -144,7 +143,7 @@ class Sessions:
     takes_options: bool = True
     """False once a pooler has refused the start-up options."""
     lacks: dict[str, str] = field(default_factory=dict)
-    """Of a pooler's sessions: the settings that are other than wanted, with what is found."""
+    """Of a pooler's sessions: the settings that are other than wanted in any that was looked at, with what is found."""
 
     def connect(self, arguments: Any, parameters: Any) -> "DeadlineConnection":
         """Open a connection whose session, or each of whose transactions, has the settings.
@@ -192,15 +191,15 @@ class Sessions:
         # The number that a pooler gives a client is not that of the server's process.
         if pid != connection.pgconn.backend_pid:
             connection.prepare_threshold = None
-            connection.lacks = lacks
+            connection.is_pooled = True
             self._note(lacks)
         elif lacks:
             connection.execute(_settings_to(lacks, is_local=False).encode())
         connection.autocommit = False
 
     def _note(self, lacks: dict[str, str]) -> None:
-        if lacks and not self.lacks:
-            self.lacks = lacks
+        if lacks.keys() - self.lacks.keys():
+            self.lacks = {**lacks, **self.lacks}
             log.warning("%s", self.notice)
 
     @property
@@ -263,8 +262,9 @@ def postgresql_engine(url: str) -> tuple[Engine, Sessions]:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         driver = connection.connection.driver_connection
-        if isinstance(driver, DeadlineConnection) and driver.lacks:
-            connection.exec_driver_sql(_settings_to(driver.lacks, is_local=True))
+        # The look of one connection met one of the pooler's sessions; its transactions may meet any other.
+        if isinstance(driver, DeadlineConnection) and driver.is_pooled and sessions.lacks:
+            connection.exec_driver_sql(_settings_to(sessions.lacks, is_local=True))
 
     @event.listens_for(engine, "handle_error")
     def drop_useless(context: ExceptionContext) -> None:

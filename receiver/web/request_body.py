@@ -12,8 +12,8 @@ from werkzeug.wsgi import get_content_length
 from receiver.inbox.decompression import BodyTooLarge
 from receiver.inbox.inbox import TryLater
 from receiver.model import CUT_SHORT
-from receiver.settings import Network
 from receiver.signing import addresses
+from receiver.signing.addresses import Network
 from receiver.web.problems import Problem
 
 Read = TypeVar("Read", bytes, list[bytes])

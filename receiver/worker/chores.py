@@ -14,9 +14,11 @@ from receiver.logs import ids
 from receiver.projection.projector import derive_some, index_some
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.days import close_due
+from receiver.retention import policy
+from receiver.retention.clock import ClockDoubt
 from receiver.retention.run import Run, Step
 from receiver.runtime import Runtime
-from receiver.store import audit, figures, public_keys, search_index, sources, worker_seen
+from receiver.store import audit, figures, public_keys, retention, search_index, sources, worker_seen
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
@@ -160,14 +162,17 @@ RETENTION_SECONDS = 0.5
 
 @dataclass
 class Retention(Chore):
-    """Removes what is old enough, in each round a little."""
+    """Removes what is old enough, in each round a little; nothing while the clock may be ahead."""
 
     every = timedelta(minutes=1)
 
+    doubt: ClockDoubt = field(default_factory=ClockDoubt)
     _steps: Iterator[Step] | None = field(default=None, init=False)
 
     def _do(self, now: datetime) -> int:
         """Remove some of what is due; return how many things that were, and 0 once nothing is left for now."""
+        if self._steps is None and self._is_clock_in_doubt(now):
+            return 0
         steps, self._steps = self._steps or Run(self.runtime, now).steps(), None
         ends, removed = time.monotonic() + RETENTION_SECONDS, 0
         for step in steps:
@@ -176,6 +181,12 @@ class Retention(Chore):
                 self._steps, self._is_more_left = steps, True
                 return max(1, removed)
         return removed
+
+    def _is_clock_in_doubt(self, now: datetime) -> bool:
+        with self.runtime.database.read() as connection:
+            known = sources.every(connection)
+            looked_at = retention.looked_at(connection)
+        return bool(policy.rules(self.runtime.settings, known, now)) and self.doubt.is_open(looked_at, now)
 
 
 class Tallies(Chore):

@@ -107,9 +107,13 @@ def test_a_short_secret_that_was_set_before_goes_on_taking_callbacks_and_is_name
 def test_what_would_not_be_taken_today_is_named(parts: Runtime) -> None:
     add_source(parts, base_url="http://bank.example")
     others.add(parts, "connectpay", TOKEN, token_header="x_partner_token")
+    others.add(parts, "connectpay", TOKEN, name="proxied", token_header="x-forwarded-for")
     others.add(parts, "banking_circle", AES_KEY, authorization_url="http://login.bank.example")
+    others.add(parts, "banking_circle", AES_KEY, name="mixed", nonce_header="checksum")
     found = {finding.what: finding.text for finding in warnings(parts) if finding.what.endswith("options")}
     assert "http:// shows everybody on the way what goes to bank.example" in found["bcb options"]
     assert "x-partner-token" in found["connectpay options"]
+    assert "token_header=x-forwarded-for" in found["proxied options"]
     assert "login.bank.example" in found["banking_circle options"]
+    assert "nonce_header=checksum" in found["mixed options"]
     assert all("receiver source set" in text for text in found.values())

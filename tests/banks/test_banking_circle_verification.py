@@ -207,6 +207,20 @@ def test_a_wrong_option_is_refused(name: str, value: str) -> None:
         BANK.check_options({name: value})
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"nonce_header": "checksum"},
+        {"tag_header": "Nonce"},
+        {"nonce_header": "x-a", "tag_header": "x-a"},
+    ],
+)
+def test_two_of_the_three_headers_can_not_be_one(given: dict[str, str]) -> None:
+    with pytest.raises(OptionsWrong, match="three headers, each with a name of its own"):
+        BANK.check_options(given)
+    assert BANK.check_options({"nonce_header": "checksum", "checksum_header": "nonce"})
+
+
 def test_stored_options_pass_the_check_again() -> None:
     given = {"allowed_addresses": "192.0.2.0/24,2001:db8::1", "nonce_header": "X-Nonce", "requests_per_window": "60"}
     stored = BANK.check_options(given)

@@ -268,7 +268,6 @@ def test_what_is_no_object_is_not_understood(body: bytes) -> None:
         {"status_path": "/baas-sca%2Fclient%2F{paymentOrderNo}"},
         {"status_path": "/baas-sca%5Cclient%5C{paymentOrderNo}"},
         {"status_path": "/baas-sca/%252525252563lient/{paymentOrderNo}"},
-        {"token_header": "content-type"},
         {"token_header": "two words"},
         {"allowed_addresses": "example.com"},
         {"allowed_addresses": ""},
@@ -280,6 +279,22 @@ def test_what_is_no_object_is_not_understood(body: bytes) -> None:
 def test_an_option_that_makes_no_sense_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(OptionsWrong, match=r"\w"):
         BANK.check_options(options)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Transfer-Encoding", "of HTTP itself"),
+        ("connection", "of HTTP itself"),
+        ("expect", "of HTTP itself"),
+        ("content-type", "of HTTP itself"),
+        ("x-forwarded-for", "written by web servers and proxies"),
+        ("x-connectpay-timestamp", "holds the time"),
+    ],
+)
+def test_a_header_that_can_never_hold_the_token_is_refused_by_name(name: str, words: str) -> None:
+    with pytest.raises(OptionsWrong, match=f"token_header={name.lower()}: .*{words}"):
+        BANK.check_options({"token_header": name})
 
 
 def test_options_are_stored_as_they_are_read() -> None:

@@ -169,6 +169,7 @@ SHAPES: dict[str, tuple[bytes, str]] = {
     "another object": (b'{"error":{"code":7},"message":null}', ""),
     "a list": (b'["Not so"]', "Not so"),
     "a code with its text": (b'{"errorCode":"E7","errorMessage":"Not so"}', "E7: Not so"),
+    "a list of codes with their texts": (b'[{"errorCode":"A1","errorText":"Not so"}]', "A1: Not so"),
     "problem details": (b'{"type":"about:blank","title":"Bad","status":400,"detail":"Not so"}', "Bad: Not so"),
     "errors by field": (b'{"title":"Bad","status":400,"errors":{"Page":["too low","no"]}}', "Bad: Page too low, no"),
     "errors with keys": (b'{"errors":[{"httpStatus":400,"errorCode":"E1","keyOrMessage":"k"}]}', "E1: k"),

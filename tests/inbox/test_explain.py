@@ -92,18 +92,19 @@ def test_banking_circle_by_the_other_encoding_and_by_headers_of_other_names(
     ]
 
 
+@pytest.mark.parametrize("peer", ["203.0.113.9", "::ffff:203.0.113.9"])
 def test_connectpay_from_an_address_that_is_not_published_says_to_look_twice(
-    parts: Runtime, client: FlaskClient
+    parts: Runtime, client: FlaskClient, peer: str
 ) -> None:
     others.add(parts, "connectpay", TOKEN)
-    refused(client, "/webhooks/connectpay", json.dumps(outgoing()).encode(), {"X-Token": TOKEN}, "203.0.113.9")
+    refused(client, "/webhooks/connectpay", json.dumps(outgoing()).encode(), {"X-Token": TOKEN}, peer)
     report = explained(parts, "connectpay")
-    allowed = f"allowed_addresses={CONNECTPAY_ADDRESS},54.74.228.210,203.0.113.9"
+    allowed = f"allowed_addresses={CONNECTPAY_ADDRESS},54.74.228.210,{peer}"
     assert report.commands == [
         f"receiver source set connectpay --option token_header=x-token --option {allowed}",
         f"{REVERIFY} connectpay",
     ]
-    assert "203.0.113.9 is not on the source's list: add it only where it is the bank's own address" in report.remarks
+    assert f"{peer} is not on the source's list: add it only where it is the bank's own address" in report.remarks
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,32 @@ def test_the_feed_says_that_the_bank_does_not_know_after_three_answers_over_an_h
     assert types(parts)[3:] == ["payment.status_changed", "payment.known_to_bank", "exception.resolved"]
 
 
+def test_what_was_confirmed_and_the_bank_stores_no_longer_stays_as_it_is_and_is_not_asked_for_without_end(
+    client: FlaskClient,
+    token: Headers,
+    parts: Runtime,
+    simulator: Simulator,
+    clock: StandingClock,
+    worker: Worker,
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_deposit(parts)
+    worker.run_once()
+    before = types(parts)
+    clock.forward(90 * 86400)
+    simulator.bank.payments.clear()
+    shown = client.post(CHECK, headers=token).get_json()
+    # It may be a mistake of the bank's: it is asked again, for an hour.
+    assert shown["next_check_at"] is not None
+    for _ in range(30):
+        clock.forward(600)
+        worker.run_once()
+    found = got(client, "/api/v1/payments/bcb/FT1", token)
+    assert (found["status"], found["agreement"], found["next_check_at"]) == ("completed", "confirmed", None)
+    assert len(found["checks"]) < 12
+    assert types(parts) == before
+
+
 def test_what_the_feed_says_of_a_payment_needs_no_second_call(
     parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
 ) -> None:

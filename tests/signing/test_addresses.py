@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from receiver.banks import options
 from receiver.signing import addresses
 from receiver.signing.errors import Refusal
 
@@ -71,6 +72,34 @@ def test_whether_all_else_was_proven_is_kept_with_the_refusal() -> None:
 def test_a_range_with_bits_behind_its_prefix_or_worse_is_none(text: str) -> None:
     with pytest.raises(ValueError, match=r"address|network|host bits"):
         addresses.network(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("::ffff:192.0.2.1", "192.0.2.1/32"),
+        ("::ffff:c000:201/128", "192.0.2.1/32"),
+        ("::ffff:192.0.2.0/120", "192.0.2.0/24"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::fffe:0:0/95", "::fffe:0:0/95"),
+        ("::/0", "::/0"),
+        ("2001:db8::/120", "2001:db8::/120"),
+    ],
+)
+def test_a_range_of_ipv4_within_ipv6_is_the_one_of_ipv4(text: str, read: str) -> None:
+    assert str(addresses.network(text)) == read
+
+
+@pytest.mark.parametrize("stored", ["::ffff:102:304/128", "::ffff:1.2.3.0/120"])
+@pytest.mark.parametrize("peer", ["1.2.3.4", "::ffff:1.2.3.4"])
+def test_a_list_that_an_earlier_release_stored_holds_what_it_names(stored: str, peer: str) -> None:
+    assert addresses.match(peer, [stored]) == stored
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "::ffff:0:0/96"])
+def test_a_list_that_leaves_nobody_out_is_known_as_one(text: str) -> None:
+    assert options.takes_any_address(["192.0.2.0/24", text])
+    assert not options.takes_any_address(["192.0.2.0/24"])
 
 
 def test_where_a_list_is_not_asked_for_everybody_passes() -> None:

@@ -228,6 +228,35 @@ def test_behind_a_pooler_whose_role_has_the_settings_nothing_is_said(
     assert pooled.database.notice is None
 
 
+@pytest.mark.parametrize("pooler", [{"default_pool_size": "2"}], indirect=True)
+def test_behind_a_pooler_of_unlike_sessions_what_one_lacks_is_set_in_all(
+    postgresql_url: str, pooler: Pooler, pooled: Runtime
+) -> None:
+    database, names = make_url(postgresql_url).database, [name for name in WANTED if not name.startswith("default_")]
+    set_for(postgresql_url, f"ROLE postgres IN DATABASE {database}", WANTED)
+    wait_for(pooler)
+    with pooled.database.read() as connection:
+        # This connection's look met a session that lacks nothing, and holds it.
+        connection.execute(text("SELECT 1"))
+        raw = pooler.url.replace("+psycopg", "")
+        with psycopg.connect(make_url(postgresql_url).set(drivername="postgresql").render_as_string(False)) as plain:
+            plain.autocommit = True
+            plain.execute(f'ALTER ROLE postgres IN DATABASE "{database}" SET synchronous_commit TO off'.encode())
+        with psycopg.connect(raw) as other:
+            # The pooler's other session is a new one.
+            assert other.execute("SHOW synchronous_commit").fetchone() == ("off",)
+        with pooled.database.read():
+            assert pooled.database.notice is not None
+    with psycopg.connect(raw) as good, ThreadPoolExecutor(1) as pool:
+        while good.execute("SHOW synchronous_commit").fetchone() != ("on",):
+            good.rollback()
+        # The transactions of either connection get the session that is left; they take turns.
+        for _ in range(2):
+            found = pool.submit(shown, pooled.database, names).result(60)
+            assert found == wanted(found)
+    assert "synchronous_commit is off" in str(pooled.database.notice)
+
+
 @pytest.mark.parametrize("pooler", [{"default_pool_size": "3"}], indirect=True)
 def test_behind_a_pooler_no_statement_is_prepared_on_a_session_that_others_get(pooled: Runtime) -> None:
     source = add_source(pooled)

@@ -1,5 +1,6 @@
 """The worker removes what is old enough a little at a time, and looks once a minute whether anything is."""
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ from store.made import delivery, event
 from store.test_retention import DAY, has_payload, stored_for
 
 from receiver.projection.projector import catch_up
+from receiver.retention.clock import GAP, SETTLED, ClockDoubt
 from receiver.runtime import Runtime
 from receiver.store import intake, retention, retention_parts
 from receiver.store.sources import SourceRecord
@@ -69,3 +71,61 @@ def test_nothing_is_written_where_everything_is_stored_for_ever(
     monkeypatch.setattr(retention, "take", lambda *_: pytest.fail("nothing is to be taken away"))
     assert chores.Retention(parts).look() == 0
     assert all(has_payload(parts, each) for each in made)
+
+
+class Timer:
+    """A clock that nobody sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+YEARS = 5 * 365 * DAY
+
+
+def test_a_clock_that_is_years_ahead_removes_nothing_and_once_it_is_put_right_all_goes_on(
+    parts: Runtime, clock: StandingClock, taken: Taking, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored_for(parts, payload=30)
+    made = taken(3)
+    assert chores.Retention(parts).look() == 0
+    clock.forward(YEARS)
+    # So a process finds it that starts anew, too.
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert Worker(parts).run_once() == 0
+    assert all(has_payload(parts, each) for each in made)
+    assert "retention waits" in caplog.text
+    clock.forward(61 - YEARS)
+    caplog.clear()
+    assert Worker(parts).run_once() == 0
+    assert "retention waits" not in caplog.text
+    with parts.database.read() as connection:
+        assert retention.looked_at(connection) == clock()
+
+
+def test_a_receiver_that_was_stopped_for_a_month_goes_on_once_its_clock_has_run_evenly(
+    parts: Runtime, clock: StandingClock, taken: Taking
+) -> None:
+    stored_for(parts, payload=30)
+    made = taken(3)
+    assert chores.Retention(parts).look() == 0
+    clock.forward(30 * DAY)
+    timer = Timer()
+    chore = chores.Retention(parts, ClockDoubt(timer))
+
+    def pass_by(seconds: float) -> int:
+        clock.forward(seconds)
+        timer.seconds += seconds
+        return chore.look()
+
+    settled = SETTLED.total_seconds()
+    assert [pass_by(61), pass_by(settled - 61)] == [0, 0]
+    # It jumps once more, so that all begins anew.
+    clock.forward(GAP.total_seconds() + 1)
+    assert [pass_by(61), pass_by(settled - 61)] == [0, 0]
+    assert pass_by(61) == len(made)
+    assert not any(has_payload(parts, each) for each in made)

@@ -13,6 +13,7 @@ from receiver.banks.banking_circle import facts
 from receiver.banks.callback import known_facts
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
 from receiver.banks.http import HttpClient
+from receiver.banks.listing import Place
 from receiver.banks.new_shapes import camel_case
 from receiver.banks.protocol import FINAL_STATUSES, Answer, Money, status_in
 
@@ -46,8 +47,6 @@ PAYMENTS = "/api/v1/payments/singles"
 ACCOUNTS = "/api/v1/accounts"
 
 PAGE_SIZE = 200
-PAGES_MAX = 1000
-"""More than any list that is asked for here; a bank that never ends one must not keep us for ever."""
 
 LIFE_SECONDS_MAX = 24 * 3600
 """Of a token; an answer that says more is not believed."""
@@ -122,33 +121,32 @@ def _payment_by_reference(client: HttpClient, reference: str) -> Answer:
 def paged(client: HttpClient, path: str, filters: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Yield what a list holds on all its pages (pagination); a bare object in place of a list is its one entry.
 
+    A 404 behind the first page is the end.
+
     `filters` are the bank's own, such as `AccountId`.
 
     Raises:
         BankError
     """
-    seen = 0
-    for number in range(1, PAGES_MAX + 1):
-        query = urlencode({**filters, "PageNumber": number, "PageSize": PAGE_SIZE})
-        answer = client.get_object(f"{path}?{query}")
+    place: Place | None = Place()
+    while place is not None:
+        query = urlencode({**filters, "PageNumber": place.number, "PageSize": PAGE_SIZE})
+        try:
+            answer = client.get_object(f"{path}?{query}")
+        except NotKnown:
+            if place.number > 1:
+                return
+            raise
         by_name = {name.lower(): value for name, value in answer.items()}
         if "result" not in by_name:
             yield answer
             return
         listed = by_name["result"] if isinstance(by_name["result"], list) else []
         yield from json_values.objects(listed)
-        seen += len(listed)
-        if not listed or _is_last(by_name.get("pageinfo"), len(listed), seen):
-            return
-    raise AnswerUnreadable(f"GET {path}: more than {PAGES_MAX} pages")
-
-
-def _is_last(page_info: Any, here: int, seen: int) -> bool:
-    """Tell whether no page follows: by the number of rows, where the bank tells it, else by a page that is not full."""
-    by_name = {name.lower(): value for name, value in page_info.items()} if isinstance(page_info, dict) else {}
-    rows = json_values.whole_number(by_name, "rowcount")
-    size = json_values.whole_number(by_name, "pagesize")
-    return seen >= rows if rows is not None else here < (size or PAGE_SIZE)
+        info = by_name.get("pageinfo")
+        page_info = {name.lower(): value for name, value in info.items()} if isinstance(info, dict) else {}
+        rows, size = (json_values.whole_number(page_info, name) for name in ("rowcount", "pagesize"))
+        place = place.after(listed, f"GET {path}", total=rows, size=size or PAGE_SIZE)
 
 
 def _returned(client: HttpClient, fields: Mapping[str, Any], payment_id: str) -> str | None:

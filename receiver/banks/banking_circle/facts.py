@@ -131,7 +131,16 @@ def _errors(value: Any) -> list[str] | None:
     texts = []
     for entry in listed[:ERRORS_LISTED]:
         fields = entry if isinstance(entry, dict) else {"text": entry}
-        names = ("errorCode", "code", "propertyName", "errorMessage", "errorDescription", "message", "text")
+        names = (
+            "errorCode",
+            "code",
+            "propertyName",
+            "errorMessage",
+            "errorText",
+            "errorDescription",
+            "message",
+            "text",
+        )
         words = [word for name in names if (word := json_values.text(fields, name))]
         texts += [": ".join(words)] if words else []
     return texts or None

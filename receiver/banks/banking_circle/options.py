@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from receiver.banks import options
+from receiver.banks.protocol import OptionsWrong
 from receiver.signing import aes_gcm
 
 ENCODING = "utf8"
@@ -39,7 +40,14 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         OptionsWrong
     """
-    return options.check("banking_circle", given, _KNOWN)
+    stored = options.check("banking_circle", given, _KNOWN)
+    names = [header(name, stored) for name in HEADERS]
+    if len({*names}) < len(names):
+        raise OptionsWrong(
+            f"{', '.join(f'{option}={name}' for option, name in zip(HEADERS, names, strict=True))}: nonce, "
+            "authentication tag and checksum come in three headers, each with a name of its own"
+        )
+    return stored
 
 
 def check_secret(secret: str, given: Mapping[str, Any]) -> None:

@@ -103,7 +103,7 @@ def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mappi
     if given.get("token_in") != PATH:
         yield {"token_in": PATH}
     for name in callback.headers:
-        if name in options.COMMON_HEADERS or (given.get("token_in") == HEADER and name == token_header(given)):
+        if name in options.RESERVED_HEADERS or (given.get("token_in") == HEADER and name == token_header(given)):
             continue
         in_header = {} if given.get("token_in") == HEADER else {"token_in": HEADER}
         named = {} if name == token_header(given) else {"token_header": name}

@@ -49,6 +49,8 @@ def check_options(given: Mapping[str, Any]) -> dict[str, Any]:
         OptionsWrong
     """
     stored = options.check("connectpay", given, _KNOWN)
+    if token_header(stored) == TIMESTAMP_HEADER:
+        raise OptionsWrong(f"token_header={TIMESTAMP_HEADER}: that header holds the time, and never the token")
     _check_status_path(stored.get("status_path", ""))
     return stored
 
@@ -95,5 +97,5 @@ def carried(given: Mapping[str, Any]) -> Carried:
 def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
     """Yield every header in which a token may have come."""
     for name in callback.headers:
-        if name not in options.COMMON_HEADERS and name != token_header(given):
+        if name not in options.RESERVED_HEADERS and name != token_header(given):
             yield {"token_header": name}

@@ -1,11 +1,14 @@
 """What is wrong with the way into the bank, told apart in words."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 from banking_circle import add_source, credentials
 
 from receiver.bank_client.session import BankSession
+from receiver.banks import tls
 from receiver.banks.errors import (
     CertificateRefused,
     CertificateUnusable,
@@ -77,6 +80,24 @@ def test_a_bank_with_a_certificate_of_an_unknown_authority_is_not_trusted(live: 
     error = failing(live, bank, ca_certificate=None)
     assert type(error) is NotTrusted
     assert "the bank's own certificate is not trusted" in str(error)
+
+
+@pytest.mark.parametrize("is_directory", [False, True], ids=["a file", "a directory"])
+def test_the_public_authorities_are_those_of_the_environment(
+    live: Runtime, bank: Simulator, is_directory: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    ca = bank.certificates.ca
+    # The name that OpenSSL looks for in a directory.
+    command = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(ca)]
+    named = tmp_path / f"{subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()}.0"
+    named.write_bytes(ca.read_bytes())
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path if is_directory else ca))
+    tls._context_for.cache_clear()
+    source = add_source(live, bank, credentials(bank, ca_certificate=None))
+    try:
+        BankSession(live, source).authorize()
+    finally:
+        tls._context_for.cache_clear()
 
 
 def test_a_bank_that_is_not_there_is_unreachable(live: Runtime, bank: Simulator) -> None:
