@@ -41,7 +41,7 @@ class Status:
     """How retention stands."""
 
     looked_at: datetime | None
-    """When all that was due had been removed last (UTC)."""
+    """When it was at work last (UTC): it removed a part, or nothing was left to remove."""
     standings: Sequence[Standing]
     slowest: ConsumerFloor | None
     """The consumer that is the furthest behind; what it has not acknowledged is not removed."""

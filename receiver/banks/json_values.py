@@ -316,7 +316,7 @@ def money_anywhere(fields: Mapping[str, Any]) -> tuple[Decimal | None, str | Non
     """
     for here in within(fields):
         by_name = {name.lower(): value for name, value in here.items() if value is not None}
-        held = here.get("amount") or by_name.get("amount")
+        held = by_name.get("amount") if here.get("amount") is None else here["amount"]
         parts = money_parts(held) if isinstance(held, str) else {"amount": held}
         if (found := amount(parts, "amount")) is not None:
             return found, text(parts, "currency") or text(here, "currency") or text(by_name, "currency")

@@ -27,9 +27,14 @@ def camel_case(fields: Mapping[str, Any], levels: int = LEVELS) -> dict[str, Any
     found: dict[str, Any] = {}
     for name, value in fields.items():
         spelt = name[:1].lower() + name[1:]
-        if not found.get(spelt) or (spelt == name and value):
+        if _is_empty(found.get(spelt)) or (spelt == name and not _is_empty(value)):
             found[spelt] = _spelt(value, levels - 1) if levels and isinstance(value, dict | list) else value
     return found
+
+
+def _is_empty(value: Any) -> bool:
+    """Tell whether there is nothing in it; a zero is something."""
+    return value is None or value in ("", [], {})
 
 
 def _spelt(value: dict[str, Any] | list[Any], levels: int) -> Any:

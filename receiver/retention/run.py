@@ -78,7 +78,7 @@ class Run:
     def _note_end(self) -> None:
         if not self.names:
             with self.runtime.database.write() as connection:
-                retention.note_looked_at(connection, self.now)
+                retention.note_at_work(connection, self.runtime.clock())
 
     @property
     def is_busy(self) -> bool:
@@ -130,6 +130,8 @@ class Run:
         try:
             with self.runtime.database.write() as connection:
                 taken = retention.take(connection, part, self.now)
+                if taken is not None and not self.names:
+                    retention.note_at_work(connection, self.runtime.clock())
         except Contended:
             # Callbacks go first: another time, it is looked up anew.
             taken = None

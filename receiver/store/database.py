@@ -55,7 +55,9 @@ class Contended(StoreUnavailable):
 
 
 def retried(act: Callable[Given, Returned]) -> Callable[Given, Returned]:
-    """Decorate what is one transaction and nothing besides: where others are in the way it is done anew, `TRIES` times.
+    """Decorate what may be done anew as a whole: where others are in the way it is, `TRIES` times in all.
+
+    That is one transaction and nothing besides, or several of which each finds what those before it have done.
 
     The decorated function raises `Contended` once that was in vain.
     """

@@ -148,13 +148,13 @@ def left_numbers(connection: Connection) -> dict[tuple[int, RetentionKind], dict
 
 
 def looked_at(connection: Connection) -> datetime | None:
-    """Return when all that was due had been removed last (UTC); none where it never had."""
+    """Return when retention was at work last, for all sources (UTC): it did a part, or nothing was left to do."""
     found: datetime | None = connection.execute(select(_turn.c.looked_at)).scalar_one()
     return found
 
 
-def note_looked_at(connection: Connection, now: datetime) -> None:
-    """Write down that all that was due at `now` is removed."""
+def note_at_work(connection: Connection, now: datetime) -> None:
+    """Write down that retention is at work, whether something is left to do or not."""
     connection.execute(update(_turn).values(looked_at=now))
 
 

@@ -78,6 +78,7 @@ def without_transfer(**changes: Any) -> dict[str, Any]:
 DEBIT, CREDIT = {"currency": "EUR", "amount": 12.5}, {"currency": "GBP", "amount": 10.75}
 BOTH: dict[str, Any] = {"debtorInformation": {"debitAmount": DEBIT}, "creditorInformation": {"creditAmount": CREDIT}}
 BOOKED = {"paymentId": PAYMENT_ID, "amount": -12.5, "currency": "EUR", "valueDate": "2023-09-23"}
+REFERENCED = {"TransactionReference": {"AccountServicerReference": "REF1"}, "TransactionStatus": "Processed"}
 STATUS = {"TransactionReference": {"InstructedAmount": {"Currency": "EUR", "Amount": 12.5}}}
 
 
@@ -196,6 +197,19 @@ def test_what_is_about_no_payment_is_about_the_only_id_that_is_there(
     claim = only(notification("CaseEvents", payment=None, payload=payload))
     assert (claim.type, claim.kind, claim.subject) == ("banking_circle.case_events", "none", subject)
     assert claim.facts.get("resource_id") == subject
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"payload": {**REFERENCED, "OriginalPayment": {"PaymentId": "another"}}},
+        {"payload": REFERENCED, "related": [{"paymentId": "another"}]},
+    ],
+)
+def test_a_payment_status_is_about_its_own_reference_whatever_else_it_names(more: dict[str, Any]) -> None:
+    claim = only(notification("PaymentStatus", payment=None, **more))
+    assert (claim.kind, claim.subject, claim.payment_id) == ("reference", "REF1", None)
+    assert claim.facts["transaction_reference"] == "REF1"
 
 
 def test_a_payment_status_without_a_reference_is_kept() -> None:

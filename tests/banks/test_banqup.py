@@ -81,6 +81,12 @@ def test_a_payment_message_claims_a_status_that_is_final_only_where_it_is_certai
     assert (claim.type, claim.status, claim.payment_id, claim.identity) == (kind, status, "pay-1", ("message", "m-1"))
 
 
+def test_a_state_under_a_flat_name_hides_nothing_of_what_stands_in_status() -> None:
+    within = {"status": {"reason": ["x"], "auth": "PENDING:https://bank.example"}}
+    facts = read({"category": "payment", "resourceId": "pay-1", "status.payment": "PAID", "data": within}).facts
+    assert (facts["reasons"], facts["auth_state"], facts["auth_url"]) == (["x"], "PENDING", "https://bank.example")
+
+
 def test_reasons_and_the_state_of_authorization_are_told() -> None:
     status = {"payment": "FAILED", "reason": ["INSUFFICIENT_FUNDS", 7], "auth": "PENDING:https://bank.example/a:b?c"}
     claim = read({"category": "payment", "resourceId": "pay-1", "data": {"spaceId": "s-1", "status": status}})

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from receiver.banks import json_values
+from receiver.banks import json_values, new_shapes
 from receiver.banks.json_values import NotUnderstood
 
 JSON = st.recursive(
@@ -344,3 +344,9 @@ def test_an_amount_with_its_thousands_parted_is_read_as_what_it_is_or_not_at_all
     written = f"{amount:,f}".translate(str.maketrans(",.", signs))
     found = json_values.amount({"a": written}, "a")
     assert found == amount or found is None or written.count(".") + written.count(",") == 1
+
+
+def test_a_zero_is_an_amount_and_not_taken_for_one_that_is_missing() -> None:
+    assert json_values.money_anywhere({"amount": 0, "Amount": "7.00"}) == (Decimal(0), None)
+    assert new_shapes.camel_case({"amount": 0, "Amount": "7.00"}) == {"amount": 0}
+    assert new_shapes.camel_case({"amount": None, "Amount": "7.00"}) == {"amount": "7.00"}

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from conftest import StandingClock
@@ -10,6 +11,7 @@ from store.test_retention import DAY, has_payload, stored_for
 
 from receiver.projection.projector import catch_up
 from receiver.retention.clock import GAP, SETTLED, ClockDoubt
+from receiver.retention.run import Run
 from receiver.runtime import Runtime
 from receiver.store import intake, retention, retention_parts
 from receiver.store.sources import SourceRecord
@@ -129,3 +131,29 @@ def test_a_receiver_that_was_stopped_for_a_month_goes_on_once_its_clock_has_run_
     assert [pass_by(61), pass_by(settled - 61)] == [0, 0]
     assert pass_by(61) == len(made)
     assert not any(has_payload(parts, each) for each in made)
+
+
+def test_while_another_worker_is_at_work_by_a_clock_that_is_right_one_that_is_ahead_never_removes(
+    clock: StandingClock,
+) -> None:
+    timer = Timer()
+    doubt = ClockDoubt(timer)
+    found = []
+    for _ in range(3):
+        # The other one looks; this one's clock is a month ahead of it.
+        clock.forward(SETTLED.total_seconds())
+        timer.seconds += SETTLED.total_seconds()
+        found.append(doubt.is_open(clock() - timedelta(days=30), clock()))
+    assert found == [True] * 3
+
+
+def test_a_run_that_takes_longer_than_a_day_leaves_no_doubt(
+    parts: Runtime, clock: StandingClock, taken: Taking, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored_for(parts, payload=1)
+    made = taken(3)
+    steps = Run(parts, clock(), rest=lambda _: clock.forward(2 * GAP.total_seconds())).steps()
+    assert sum(step.removed for step in steps) == len(made)
+    clock.forward(61)
+    assert chores.Retention(parts).look() == 0
+    assert "retention waits" not in caplog.text

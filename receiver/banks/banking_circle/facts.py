@@ -22,7 +22,7 @@ REFERENCES = ("accountServicerReference", "transactionReference")
 
 def reference(payment: Mapping[str, Any]) -> str | None:
     """Return the bank's own reference of a payment: in a `PaymentStatus` that is all that names it."""
-    within = json_values.inner(payment, "TransactionReference")
+    within = json_values.inner(payment, "transactionReference")
     return json_values.text(payment, *REFERENCES) or json_values.text(within, REFERENCES[0])
 
 

@@ -101,7 +101,8 @@ def _payment_type(found: State | None) -> str:
 
 def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     data = json_values.inner(fields, "data")
-    status = _in_status(fields) or _in_status(data)
+    within = json_values.inner(fields, "status") or json_values.inner(data, "status")
+    status = {**_named_flat(data), **_named_flat(fields), **within}
     reason = status.get("reason")
     # `PENDING:https://…`: the address has colons of its own.
     auth_state, colon, auth_url = (json_values.text(status, "auth") or "").partition(":")
@@ -118,7 +119,6 @@ def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     )
 
 
-def _in_status(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what stands in `status`, or under names such as `status.reason`."""
-    named = {name.removeprefix("status."): value for name, value in fields.items() if name.startswith("status.")}
-    return {**named, **json_values.inner(fields, "status")}
+def _named_flat(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what stands under names such as `status.reason`."""
+    return {name.removeprefix("status."): value for name, value in fields.items() if name.startswith("status.")}

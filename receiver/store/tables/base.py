@@ -112,7 +112,7 @@ def source() -> Any:
 def shared_source() -> Any:
     """Make such a column for a table that callbacks write to: no foreign key, which each row would pay for.
 
-    The row of a source is never deleted (`receiver.store.removals`); a trigger refuses it where something has come.
+    A source's row is never deleted (`receiver.store.source_removal`); a trigger refuses it where something has come.
     """
     return Field(sa_column=Column(BigKey, nullable=False))
 

@@ -23,7 +23,7 @@ BEGIN
     RETURN NULL;
 END $$
 """
-"""For whoever deletes by hand: the receiver itself never deletes the row of a source (`receiver.store.removals`)."""
+"""For who deletes by hand: the receiver itself never deletes the row of a source (`receiver.store.source_removal`)."""
 
 
 def upgrade() -> None:
