@@ -14,7 +14,7 @@ from receiver.admin import replays, secrets, sources, tokens
 from receiver.admin.sources import BaseUrlMissing, BaseUrlWrong, CredentialsIncomplete, NewSource
 from receiver.banks import BankNotKnown
 from receiver.banks.protocol import OptionsWrong
-from receiver.model import NotFound, NotPossible
+from receiver.model import NameUnknown, NotFound, NotPossible
 from receiver.replay.plan import PlanWrong
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
@@ -130,7 +130,7 @@ FAILS: dict[str, tuple[Act, type[Exception]]] = {
     "create a token twice": (lambda parts: tokens.create(parts, WHO, "old"), TokenExists),
     "create a token for no source": (
         lambda parts: tokens.create(parts, WHO, "new", source_names=["bcb", "none"]),
-        NotFound,
+        NameUnknown,
     ),
     "revoke no token": (lambda parts: tokens.revoke(parts, WHO, "none"), NotFound),
     "start no plan": (lambda parts: replays.start(parts, WHO, "forged"), PlanWrong),
