@@ -4,7 +4,8 @@ All commands are of the classes here, so that a promise of the whole command lin
 in one way by all of them.
 """
 
-import getpass
+import os
+import pwd
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -96,8 +97,15 @@ def migrated() -> "Runtime":
 
 
 def who() -> str:
-    """Return who uses the command line, as the audit log names them: `cli:` and the operating system's user."""
-    return f"cli:{getpass.getuser()}"
+    """Return who uses the command line, as the audit log names them: `cli:` and the operating system's user.
+
+    By the process's own number: a name in the environment (`LOGNAME`) is anybody's to choose.
+    """
+    number = os.getuid()
+    try:
+        return f"cli:{pwd.getpwuid(number).pw_name}"
+    except KeyError:
+        return f"cli:{number}"
 
 
 class Time(click.ParamType[datetime]):

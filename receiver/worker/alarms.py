@@ -153,9 +153,11 @@ class Alarms:
         with database.write() as connection:
             if not alarms.claim(connection, address.digest, known.position, now, now + LEASE):
                 return
+        failures = known.failures
         for entry in page.entries:
-            if not self._tell_one(address, entry, known.failures):
+            if not self._tell_one(address, entry, failures):
                 return
+            failures = 0
         with database.write() as connection:
             alarms.give_back(connection, address.digest)
 

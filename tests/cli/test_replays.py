@@ -1,7 +1,7 @@
 """`receiver replay`."""
 
-import getpass
 import json
+import os
 import threading
 import time
 from collections.abc import Sequence
@@ -172,7 +172,9 @@ def test_a_large_one_waits_for_somebody_else(cli: Cli, live: Runtime, monkeypatc
     assert f"More than 2: somebody else has to approve it, by `receiver replay approve {shown['id']}`." in ran.stderr
     own = cli.run("replay", "approve", shown["id"])
     assert (own.exit_code, "somebody else has to approve it" in own.stderr) == (1, True)
-    monkeypatch.setattr(getpass, "getuser", lambda: "somebody-else")
+    monkeypatch.setenv("LOGNAME", "somebody-else")
+    assert "somebody else has to approve it" in cli.run("replay", "approve", shown["id"]).stderr
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_123)
     assert "3 will be sent again" in cli.done("replay", "approve", shown["id"])
     assert "paused at 0 of 3" in cli.done("replay", "pause", shown["id"])
     cli.done("worker", "--once")
@@ -180,7 +182,7 @@ def test_a_large_one_waits_for_somebody_else(cli: Cli, live: Runtime, monkeypatc
     assert "goes on" in cli.done("replay", "resume", shown["id"])
     cli.done("worker", "--once")
     ended = cli.json("replay", "status", shown["id"])
-    assert (ended["state"], ended["approved_by"]) == ("done", "cli:somebody-else")
+    assert (ended["state"], ended["approved_by"]) == ("done", "cli:4000000123")
     assert len(again(live)) == 3
 
 

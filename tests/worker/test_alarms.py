@@ -35,6 +35,8 @@ class Service:
     """A service on loopback that takes messages, fails or hangs."""
 
     status: int = 200
+    room: int = 1000
+    """How many messages it takes before it fails."""
     got: list[dict[str, Any]] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
     port: int = 0
@@ -56,9 +58,11 @@ def serving(service: Service) -> ThreadingHTTPServer:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             service.hanging.wait(60)
-            if service.status == 200:
+            status = service.status if service.room else 500
+            if status == 200:
+                service.room -= 1
                 service.got.append(json.loads(body))
-            self.send_response(service.status)
+            self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -161,6 +165,25 @@ def test_each_change_is_told_once_to_each_address(
     ]
     assert "resolved by cli:somebody" in last["message"]
     assert "1234.56" not in json.dumps(services[0].got)
+
+
+def test_a_service_that_fails_once_more_after_a_success_is_tried_soon(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    told = Alarms(alerting)
+    look(told, clock)
+    services[0].status = 500
+    change(alerting, source, 1)
+    change(alerting, source, 2)
+    for _ in range(3):
+        look(told, clock, 3600)
+    assert positions(alerting, told)[0].failures == 3
+    services[0].status, services[0].room = 200, 1
+    look(told, clock, 3600)
+    assert (len(services[0].got), positions(alerting, told)[0].failures) == (1, 1)
+    services[0].room = 1
+    look(told, clock, 10)
+    assert len(services[0].got) == 2
 
 
 def test_several_workers_at_once_tell_each_change_once(

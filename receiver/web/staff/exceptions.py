@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response
 
 from receiver.admin import exceptions as acts
+from receiver.admin.names import Names
 from receiver.admin.sessions import Visitor
 from receiver.model import ExceptionKind, ExceptionState, Role, Severity
 from receiver.runtime import Runtime
@@ -52,7 +53,9 @@ class Exceptions:
     def exceptions(self, visitor: Visitor) -> Response:
         """List what needs a person: some of each kind, or all of one."""
         states = lists.several("state", STATES)
-        wanted = Wanted(states or UNRESOLVED, lists.several("kind", KINDS), lists.several("source"))
+        chosen = lists.several("source")
+        Names(self._runtime.database).check_all("source", chosen)
+        wanted = Wanted(states or UNRESOLVED, lists.several("kind", KINDS), chosen)
         shared: dict[str, Any] = {
             "about": ABOUT,
             "severity": self._severity,

@@ -76,6 +76,14 @@ def test_the_search_box_finds_an_event_by_amount_and_leads_to_it(
     assert "<html" not in part.text
     assert event_id in part.text
     assert part.headers["HX-Replace-Url"] == "/staff/events?q=1000"
+    # What is asked for every few seconds is what was searched for.
+    assert 'id="found" hx-get="/staff/events?q=1000&amp;' in part.text
+
+
+def test_a_source_that_there_is_not_is_said_rather_than_that_nothing_needs_a_person(viewer: FlaskClient) -> None:
+    page = viewer.get("/staff/exceptions?source=bcbb")
+    assert page.status_code == 400
+    assert "bcbb" in page.text
 
 
 def test_filters_are_in_the_address_and_are_taken_away_one_by_one(
