@@ -115,23 +115,27 @@ def ask_about(
 
 
 def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: datetime) -> None:
-    """Hand what is claimed of a reference on to the payment behind it, which becomes due; idempotent."""
-    row = connection.execute(
-        select(_subjects.c.claimed_status, _subjects.c.amount, _subjects.c.currency, _subjects.c.last_event_id).where(
-            _subjects.c.id == due.id
-        )
-    ).one()
+    """Hand what is claimed of a reference on to the payment behind it, which becomes due; idempotent.
+
+    A state that was claimed before what the payment itself was told of last takes nothing back.
+    """
+    columns = ("claimed_status", "claimed_at", "amount", "currency", "last_event_id")
+    row = connection.execute(select(*(_subjects.c[name] for name in columns)).where(_subjects.c.id == due.id)).one()
     if row.last_event_id is None:
         return
+    last = select(_subjects.c.last_event_id).where(_payment(due.source_id, payment_id)).with_for_update(key_share=True)
+    # Ids ascend with time.
+    newest = max(row.last_event_id, connection.execute(last).scalar() or "")
     claim = NewClaim(
         source_id=due.source_id,
         kind=SubjectKind.PAYMENT,
         subject=payment_id,
-        status=row.claimed_status,
+        status=row.claimed_status if newest == row.last_event_id else None,
         amount=row.amount,
         currency=row.currency,
-        event_id=row.last_event_id,
+        event_id=newest,
         at=now,
+        claimed_at=row.claimed_at,
     )
     make_due(connection, [claim])
     named = (_events.c.id == row.last_event_id, _events.c.payment_id.is_(None))

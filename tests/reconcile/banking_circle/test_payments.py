@@ -7,6 +7,7 @@ from banking_circle import asked, control, feed_types, state, tell
 from conftest import StandingClock
 from encrypting_bank import notification, payment
 from reconcile.test_on_demand import entries
+from sqlalchemy import text
 
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
@@ -151,3 +152,29 @@ def test_a_claim_by_reference_never_takes_back_what_the_payment_itself_claims(
     tell(parts, notification("OutgoingPaymentProcessed", payment=payment("p1")), status)
     Worker(parts).run_once()
     assert (state(parts, "p1")["claimed_status"], state(parts, "p1")["agreement"]) == ("completed", "confirmed")
+
+
+def test_a_claim_by_reference_that_is_answered_late_takes_back_no_later_one(
+    parts: Runtime, simulator: Simulator, clock: StandingClock
+) -> None:
+    reference = "010F103220030044"
+    status = notification(
+        "PaymentStatus", payload={"TransactionStatus": "Processed", "AccountServicerReference": reference}
+    )
+    del status["payment"]
+    worker = Worker(parts)
+    # The bank does not know the reference yet.
+    tell(parts, status)
+    worker.run_once()
+    clock.forward(1)
+    control(simulator, "/payments/p1", {"script": [["Reversed"]]}, "PUT")
+    tell(parts, notification("Reversed", payment=payment("p1")))
+    worker.run_once()
+    assert (state(parts, "p1")["claimed_status"], state(parts, "p1")["agreement"]) == ("reversed", "confirmed")
+    control(simulator, "/payments/p1", {"script": [["Reversed"]], "reference": reference}, "PUT")
+    clock.forward(2 * 3600)
+    worker.run_once()
+    with parts.database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM events WHERE payment_id IS NULL")).scalar_one() == 0
+    assert (state(parts, "p1")["claimed_status"], state(parts, "p1")["agreement"]) == ("reversed", "confirmed")
+    assert ("payment.contradicted", "p1") not in feed_types(parts)
