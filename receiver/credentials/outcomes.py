@@ -88,7 +88,14 @@ def close(
 ) -> None:
     """End a change; the token that was kept for it goes."""
     credential_changes.change_values(
-        connection, change.id, state=state, finished_at=now, secret_version=version, token=None, error=why
+        connection,
+        change.id,
+        state=state,
+        finished_at=now,
+        settled_at=None,
+        secret_version=version,
+        token=None,
+        error=why,
     )
 
 

@@ -153,6 +153,23 @@ def lock(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
     return fetch_one(connection, ChangeRecord, query.with_for_update(key_share=True))
 
 
+def lock_answered(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
+    """Return a change for this transaction alone, for the bank's answer to be written down.
+
+    It is pending, or was taken for refused by an attempt while another was still on its way; none where it ended in
+    another way, or where a later change has been done, whose credentials the answer must not take the place of.
+    """
+    found = lock(connection, change)
+    if found is not None:
+        return found
+    is_later = (_changes.c.source_id == change.source_id, _changes.c.id > change.id)
+    done = select(_changes.c.id).where(*is_later, _changes.c.state == CredentialChangeState.DONE)
+    if connection.execute(done.limit(1)).first() is not None:
+        return None
+    query = _all().where(_changes.c.id == change.id, _changes.c.state == CredentialChangeState.REFUSED)
+    return fetch_one(connection, ChangeRecord, query.with_for_update(key_share=True))
+
+
 def begin_attempt(connection: Connection, change: ChangeRecord, *, due_at: datetime) -> ChangeRecord | None:
     """Count one more attempt before it is made; none where the change is not pending any more."""
     found = lock(connection, change)
