@@ -251,8 +251,11 @@ def _may_be_done(change: ChangeRecord, session: BankSession, refused: BankError)
     """Tell whether a change may have been done, or be just about to be, although the bank refused this attempt."""
     if isinstance(refused, RefusedForNow):
         return True
-    if change.kind != CredentialChangeKind.ROTATE or change.attempts == 1:
+    if change.kind == CredentialChangeKind.DISABLE or change.attempts == 1:
         return False
+    if change.kind != CredentialChangeKind.ROTATE:
+        # Nothing here tells whether a new client was made; nor does one that was harm what is in use.
+        return True
     # A bank says 409 where it is still at work on an earlier request with the same idempotency key.
     return isinstance(refused, Conflict) or not _is_alive(session)
 

@@ -171,6 +171,38 @@ def test_where_the_answer_is_lost_there_is_nothing_to_take_back_yet(
     assert simulator.bank.credentials.done["created"] == 1
 
 
+@pytest.mark.parametrize(("wish", "command"), [(CREATE, "create bcb"), (ISSUE, "create bcb --keep-old")])
+def test_a_refusal_after_a_lost_answer_does_not_give_up_a_client_that_may_be_made(
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    wish: ChangeRequest,
+    command: str,
+) -> None:
+    simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    with pytest.raises(ChangeUnfinished):
+        changes.make(source, wish, pauses=())
+    first = simulator.bank.client
+    simulator.bank.replace_client(replace(first, allowed_ips="192.0.2.1"))
+    with pytest.raises(ChangeUnfinished, match=f"403.*so does `receiver credentials {command}`.*bcb --abandon` gives"):
+        changes.make(source, wish, pauses=())
+    simulator.bank.replace_client(first)
+    assert changes.make(source, wish, pauses=()).client_id == newest(simulator).client_id
+    assert simulator.bank.credentials.done["created"] == 1
+
+
+def test_a_client_that_the_bank_keeps_refusing_after_a_lost_answer_is_given_up_by_a_person(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    simulator.faults.add(Fault("hang-up", path="/v1/credentials*"))
+    simulator.faults.add(Fault("error", path="/v1/credentials*", status=403))
+    for _ in range(2):
+        with pytest.raises(ChangeUnfinished):
+            changes.make(source, CREATE, pauses=())
+    changes.abandon(source, WHO)
+    assert changes.make(source, CREATE, pauses=()).state == "done"
+
+
 def test_one_for_another_app_is_shown_once_and_leaves_the_source_as_it_is(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
 ) -> None:
