@@ -144,7 +144,7 @@ class Attempts:
         try:
             fresh = session.log_in()
         except TokenRefused:
-            if change.kind == CredentialChangeKind.DISABLE and change.attempts > 1:
+            if change.kind == CredentialChangeKind.DISABLE and change.attempts > 1 and session.uses(change.client_id):
                 # What was asked for has come to be: the client gets no token any more.
                 return None
             raise
