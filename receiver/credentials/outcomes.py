@@ -144,7 +144,9 @@ def _command(source: SourceRecord, change: ChangeRecord) -> str:
     """Return what finishes a change, and what gives up one that would leave no more than a client that nobody uses."""
     if change.kind not in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE):
         return f"`receiver credentials {change.kind} {source.name}`"
-    options = " --keep-old" if change.kind == CredentialChangeKind.ISSUE else ""
+    options = ""
+    if change.kind == CredentialChangeKind.ISSUE:
+        options = " --keep-old" + (f" --allowed-ips '{change.allowed_ips}'" if change.allowed_ips is not None else "")
     return (
         f"`receiver credentials create {source.name}{options}`. `receiver credentials rotate {source.name} --abandon` "
         "gives it up; a client that the bank has made then lives on there"

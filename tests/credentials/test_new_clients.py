@@ -222,6 +222,30 @@ def test_one_for_another_app_is_shown_once_and_leaves_the_source_as_it_is(
     assert acts.create(parts, WHO, "bcb", for_another_app=True).client_id != change.client_id
 
 
+@pytest.mark.parametrize("kind", ["create", "issue"])
+def test_a_client_for_other_addresses_is_another_client(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges, kind: str
+) -> None:
+    here, anywhere = (ChangeRequest(kind, WHO, allowed_ips=text) for text in ("127.0.0.1", "*"))
+    simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    with pytest.raises(ChangeUnfinished):
+        changes.make(source, here, pauses=())
+    with pytest.raises(AlreadyUnderWay, match=f"another change .{kind}: for 127.0.0.1. of"):
+        changes.make(source, anywhere, pauses=())
+    first = changes.make(source, here)
+    assert changes.make(source, here).client_id == first.client_id, "told, not done once more"
+    second = changes.make(source, anywhere)
+    assert (second.client_id, newest(simulator).allowed_ips) == (newest(simulator).client_id, "*")
+    assert simulator.bank.credentials.done["created"] == 2
+
+
+def test_one_for_another_app_is_not_answered_with_one_for_fewer_addresses(
+    source: SourceRecord, changes: CredentialChanges
+) -> None:
+    few = changes.make(source, ChangeRequest("issue", WHO, allowed_ips="203.0.113.7"))
+    assert changes.make(source, ISSUE).client_id != few.client_id
+
+
 def test_what_is_set_aside_goes_with_the_source_where_it_is_moved(
     parts: Runtime, simulator: Simulator, waiting: Client, changes: CredentialChanges
 ) -> None:

@@ -330,6 +330,24 @@ def test_another_client_can_be_disabled_and_the_sources_own_lives_on(
     assert SECRET in known_secrets(parts)
 
 
+@pytest.mark.parametrize("is_done", [True, False], ids=["done and not told", "unfinished"])
+def test_disabling_the_sources_own_client_is_not_answered_with_anothers(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges, is_done: bool
+) -> None:
+    other = Client.new(None, simulator.bank.client)
+    simulator.bank.replace_client(other)
+    leave_unfinished(changes, source, simulator, ChangeRequest("disable", "cli:test", client_id=other.client_id))
+    if not is_done:
+        with pytest.raises(AlreadyUnderWay, match=f"another change .disable: {other.client_id}. of"):
+            changes.make(source, DISABLE, pauses=())
+    changes.make(source, ChangeRequest("disable", "cli:test", client_id=other.client_id))
+    assert simulator.bank.client.is_active
+    assert changes.make(source, DISABLE).client_id == "simulator-client"
+    assert not simulator.bank.client.is_active
+    assert changes.make(source, DISABLE).client_id == "simulator-client", "told, not done once more"
+    assert simulator.bank.credentials.done["disabled"] == 2
+
+
 def test_another_client_is_not_taken_for_disabled_because_the_sources_own_gets_no_token(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
 ) -> None:
