@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes, trial
@@ -26,9 +26,6 @@ from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
-
-UNREPORTED = timedelta(hours=24)
-"""For so long a change that was done, and that nobody has seen done, is shown in place of making another one."""
 
 PAUSES = (0.5, 2.0)
 """Seconds before a command asks again, where the answer was lost."""
@@ -67,11 +64,10 @@ class CredentialChanges:
         """
         with self.runtime.database.read() as connection:
             pending = credential_changes.pending(connection, source.id)
-            done = credential_changes.unreported(
-                connection, source.id, request.kind, since=self.runtime.clock() - UNREPORTED
-            )
-        if pending is None and done is not None and self._is_asked_by(source, request, done):
-            return done
+            unreported = credential_changes.unreported(connection, source.id, request.kind, self.runtime.clock())
+        for done in unreported if pending is None else ():
+            if self._is_asked_by(source, request, done):
+                return done
         attempts = self._attempts(source)
         if pending is not None:
             return self._finish(attempts, pending, request, pauses)

@@ -246,6 +246,23 @@ def test_one_for_another_app_is_not_answered_with_one_for_fewer_addresses(
     assert changes.make(source, ISSUE).client_id != few.client_id
 
 
+def test_one_for_another_app_that_nobody_has_seen_outlives_later_changes_for_a_day(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges, clock: StandingClock
+) -> None:
+    unseen = changes.make(source, ISSUE)
+    few = changes.make(source, ChangeRequest("issue", WHO, allowed_ips="203.0.113.7"))
+    changes.report(changes.make(source, ROTATE))
+    changes.report(changes.make(source, CREATE))
+    found = changes.make(source, ISSUE)
+    assert found.client_id == unseen.client_id
+    assert acts.show(parts, WHO, "bcb", found)["client_id"] == unseen.client_id
+    changes.report(found)
+    clock.forward(86401)
+    changes.make(source, ROTATE)
+    assert set_aside(parts) == [(False, False)] * 5
+    assert changes.make(source, ChangeRequest("issue", WHO, allowed_ips="203.0.113.7")).client_id != few.client_id
+
+
 def test_what_is_set_aside_goes_with_the_source_where_it_is_moved(
     parts: Runtime, simulator: Simulator, waiting: Client, changes: CredentialChanges
 ) -> None:
