@@ -15,7 +15,7 @@ from receiver.credentials import outcomes, trial
 from receiver.credentials.outcomes import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
 from receiver.model import CredentialChangeKind, CredentialChangeState, Purpose
 from receiver.runtime import Runtime
-from receiver.store import audit, credential_changes
+from receiver.store import audit, credential_changes, destinations, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed
@@ -217,6 +217,8 @@ class Attempts:
         """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it."""
         with self.runtime.database.write() as connection:
             found = credential_changes.lock_answered(connection, change)
+            if found is not None and _is_over(found) and not self._is_used(connection, found):
+                found = None
             if found is not None:
                 self._write_down(connection, found, answer)
                 found = credential_changes.find(connection, change.id)
@@ -224,6 +226,12 @@ class Attempts:
             return found
         log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
         return self._ended(change)
+
+    def _is_used(self, connection: Connection, change: ChangeRecord) -> bool:
+        """Tell whether the source still uses the client that a change is about: it may be removed, or given another."""
+        destination = destinations.vouched(connection, self.runtime.encryption, self.source)
+        own = sources.credentials(connection, self.runtime.encryption, destination)
+        return own is not None and own["client_id"] == change.client_id
 
     def _write_down(self, connection: Connection, change: ChangeRecord, answer: NewCredentials | None) -> None:
         encryption, now = self.runtime.encryption, self.runtime.clock()

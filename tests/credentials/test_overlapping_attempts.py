@@ -11,10 +11,11 @@ from credentials.callbacks import known_secrets
 from sqlalchemy import select
 from tiny_bank import TinyBank, answer, serving
 
+from receiver.admin import sources as acts
 from receiver.credentials.outcomes import ChangeRefused, ChangeUnfinished
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
-from receiver.store import credential_changes, sources
+from receiver.store import credential_changes, source_removal, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import CredentialChange, table_of
 
@@ -105,6 +106,32 @@ def test_an_answer_to_a_change_that_another_attempt_took_for_refused_is_taken(
     bank.next(403)
     assert changes.make(source, ROTATE, pauses=()).state == "done"
     assert_rotated(parts, source)
+
+
+@pytest.mark.parametrize("given", [None, {"client_id": "another", "client_secret": "x"}], ids=["none", "another"])
+def test_a_late_answer_is_not_put_over_what_the_source_was_given_since_the_refusal(
+    parts: Runtime, bank: Bank, source: SourceRecord, changes: CredentialChanges, given: dict[str, str] | None
+) -> None:
+    def give() -> tuple[int, object]:
+        with parts.database.read() as connection:
+            pending = credential_changes.pending(connection, source.id)
+        assert pending is not None
+        bank.next(403)
+        with pytest.raises(ChangeRefused):
+            changes.resume(source, pending)
+        if given is None:
+            with parts.database.write() as connection:
+                source_removal.hide(connection, source, parts.clock())
+        else:
+            acts.set_credentials(parts, "cli:test", source.name, given)
+        return 200, ROTATED
+
+    bank.answers.append(give)
+    with pytest.raises(ChangeRefused, match="has ended meanwhile"):
+        changes.make(source, ROTATE, pauses=())
+    with parts.database.read() as connection:
+        assert sources.credentials(connection, parts.encryption, source) == given
+    assert NEW_SECRET not in known_secrets(parts)
 
 
 @pytest.mark.parametrize("status", [401, 403, 429])
