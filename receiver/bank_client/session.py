@@ -40,7 +40,7 @@ STUCK = timedelta(seconds=15)
 """... and for those whose change did not come off at the first try."""
 
 DEADLY = (CredentialChangeKind.ROTATE, CredentialChangeKind.DISABLE)
-"""The changes that kill the credentials that are stored."""
+"""The changes that kill the credentials that are stored, where it is those that they are about."""
 
 Asked = TypeVar("Asked")
 
@@ -168,6 +168,16 @@ class BankSession:
         """
         with self._heeding_limits():
             return self._new_token(self._credentials()).text
+
+    def uses(self, client_id: str | None) -> bool:
+        """Tell whether these are the source's own credentials, which it asks the bank with.
+
+        Raises:
+            BankError: `CredentialsMissing` where it has none.
+            StoreUnavailable
+            DecryptionFailed
+        """
+        return self._credentials().get("client_id") == client_id
 
     def try_out(self, credentials: Mapping[str, str]) -> None:
         """See that credentials work from here: fetch a token with them, share it with nobody, and ask one question.
@@ -314,7 +324,9 @@ class BankSession:
         """Spend no requests on dead credentials: they are needed to finish the change."""
         with self._database.read() as connection:
             change = credential_changes.pending(connection, self._source.id)
-        if change is not None and change.kind in DEADLY and change.attempts > 1:
+        if change is None or change.kind not in DEADLY or change.attempts == 1:
+            return
+        if self.uses(change.client_id):
             raise CredentialsChanging(self._clock() + STUCK)
 
     def _stop_while_changing(self) -> None:

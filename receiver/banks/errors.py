@@ -83,6 +83,14 @@ class RequestRefused(BankError):
     outcome = "refused"
 
 
+class RefusedForNow(RequestRefused):
+    """The bank took too long, or will not take this request yet (408, 425): what was asked for may come to be."""
+
+
+class Conflict(RequestRefused):
+    """The request is in conflict with another, or with how things stand (409)."""
+
+
 class NotKnown(BankError):
     """The bank does not know what was asked for (404), or not yet."""
 

@@ -17,10 +17,12 @@ from receiver.banks import json_values, tls, unreached
 from receiver.banks.errors import (
     AnswerUnreadable,
     BankError,
+    Conflict,
     Forbidden,
     NothingShown,
     NotKnown,
     RateLimited,
+    RefusedForNow,
     RequestRefused,
     ServerFailed,
     TokenRefused,
@@ -280,7 +282,14 @@ def _failure(text: str, response: requests.Response, content: bytes, now: dateti
     status = response.status_code
     if status == 429:
         return RateLimited(text, _wait(response, content, now))
-    kinds = {401: TokenRefused, 403: Forbidden, 404: NotKnown}
+    kinds = {
+        401: TokenRefused,
+        403: Forbidden,
+        404: NotKnown,
+        408: RefusedForNow,
+        409: Conflict,
+        425: RefusedForNow,
+    }
     if status >= 500:
         return ServerFailed(text)
     return kinds.get(status, RequestRefused)(text)

@@ -9,13 +9,13 @@ from sqlalchemy import Connection
 from receiver import banks
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.abilities import IssuesCredentials, NewCredentials
-from receiver.banks.errors import BankError, Forbidden, NotKnown, RequestRefused, TokenRefused
+from receiver.banks.errors import BankError, Conflict, Forbidden, NotKnown, RefusedForNow, RequestRefused, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.credentials import outcomes, trial
 from receiver.credentials.outcomes import BankWithoutCredentials, ChangeRefused, ChangeUnfinished
 from receiver.model import CredentialChangeKind, CredentialChangeState, Purpose
 from receiver.runtime import Runtime
-from receiver.store import audit, credential_changes
+from receiver.store import audit, credential_changes, destinations, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed
@@ -24,7 +24,8 @@ from receiver.store.sources import SourceRecord
 log = logging.getLogger(__name__)
 
 HEAD_START = timedelta(seconds=10)
-"""How long whoever began an attempt is left alone with it. Two at once do no harm: the idempotency key is the same."""
+"""How long whoever began an attempt is left alone with it. Two at once do no harm: the idempotency key is the same, the
+later one alone may give up, and an answer to either is taken."""
 
 PAUSE_LONGEST = timedelta(seconds=60)
 """The token that was kept for asking again lives 40 minutes, so the bank is asked often ..."""
@@ -143,7 +144,7 @@ class Attempts:
         try:
             fresh = session.log_in()
         except TokenRefused:
-            if change.kind == CredentialChangeKind.DISABLE and change.attempts > 1:
+            if change.kind == CredentialChangeKind.DISABLE and change.attempts > 1 and session.uses(change.client_id):
                 # What was asked for has come to be: the client gets no token any more.
                 return None
             raise
@@ -153,24 +154,29 @@ class Attempts:
     @retried
     def _pin(self, change: ChangeRecord, token: str) -> None:
         with self.runtime.database.write() as connection:
-            credential_changes.pin_token(connection, self.runtime.encryption, self.source, change, token)
+            if credential_changes.lock(connection, change) is not None:
+                credential_changes.pin_token(connection, self.runtime.encryption, self.source, change, token)
 
     def _refused(self, change: ChangeRecord, session: BankSession, refused: BankError) -> ChangeRecord:
         """Give up a change that the bank refused, unless an earlier attempt at it may have been done all the same."""
         words = outcomes.in_words(self.source, change.client_id, refused)
-        if change.kind == CredentialChangeKind.ROTATE and change.attempts > 1 and not _is_alive(session):
+        if _may_be_done(change, session, refused):
             return self._put_off(change, words, refused)
-        self._close(change, words)
-        raise ChangeRefused(words) from refused
+        return self._give_up(change, words, refused)
 
     def _put_off(self, change: ChangeRecord, words: str, why: Exception, until: datetime | None = None) -> ChangeRecord:
         """Leave it for later; where it was the first attempt, and not even taken up, take the intent back."""
         if change.attempts == 1 and outcomes.was_not_taken_up(why):
-            self._close(change, words)
-            raise ChangeRefused(words) from why
+            return self._give_up(change, words, why, until)
         if isinstance(why, TokenRefused):
             words = outcomes.LOCKED_OUT.format(source=self.source.name)
         return self._wait(change, words, why, until)
+
+    def _give_up(self, change: ChangeRecord, words: str, why: Exception, until: datetime | None = None) -> ChangeRecord:
+        """End it as refused; where another attempt at it was begun meanwhile, leave it to that one."""
+        if not self._close(change, words):
+            return self._wait(change, words, why, until)
+        raise ChangeRefused(words) from why
 
     def _wait(self, change: ChangeRecord, words: str, why: Exception, until: datetime | None = None) -> ChangeRecord:
         """Leave it for later, by whoever comes first."""
@@ -186,29 +192,33 @@ class Attempts:
         """Write down why it is unfinished, and when to try again; false where it is over."""
         with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
-            if found is not None:
+            if found is not None and found.attempts == change.attempts:
                 credential_changes.change_values(connection, change.id, error=words, due_at=due_at)
         return found is not None
 
     @retried
-    def _close(self, change: ChangeRecord, words: str) -> None:
+    def _close(self, change: ChangeRecord, words: str) -> bool:
+        """Give it up; false where it is over, or where a later attempt was begun, whose answer may be on its way."""
         now = self.runtime.clock()
         with self.runtime.database.write() as connection:
             found = credential_changes.lock(connection, change)
-            if found is None:
-                return
+            if found is None or found.attempts != change.attempts:
+                return False
             outcomes.close(connection, found, CredentialChangeState.REFUSED, now, why=words)
             about = {"source": self.source.name, "client": change.client_id}
             what = f"credentials.{change.kind}.refused"
             audit.write(
                 connection, self.runtime.encryption, at=now, who=change.requested_by, what=what, why=words, about=about
             )
+        return True
 
     @retried
     def _record(self, change: ChangeRecord, answer: NewCredentials | None) -> ChangeRecord:
         """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it."""
         with self.runtime.database.write() as connection:
-            found = credential_changes.lock(connection, change)
+            found = credential_changes.lock_answered(connection, change)
+            if found is not None and _is_over(found) and not self._is_used(connection, found):
+                found = None
             if found is not None:
                 self._write_down(connection, found, answer)
                 found = credential_changes.find(connection, change.id)
@@ -216,6 +226,12 @@ class Attempts:
             return found
         log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
         return self._ended(change)
+
+    def _is_used(self, connection: Connection, change: ChangeRecord) -> bool:
+        """Tell whether the source still uses the client that a change is about: it may be removed, or given another."""
+        destination = destinations.vouched(connection, self.runtime.encryption, self.source)
+        own = sources.credentials(connection, self.runtime.encryption, destination)
+        return own is not None and own["client_id"] == change.client_id
 
     def _write_down(self, connection: Connection, change: ChangeRecord, answer: NewCredentials | None) -> None:
         encryption, now = self.runtime.encryption, self.runtime.clock()
@@ -237,6 +253,19 @@ class Attempts:
 
 def _is_over(change: ChangeRecord) -> bool:
     return change.state != CredentialChangeState.PENDING
+
+
+def _may_be_done(change: ChangeRecord, session: BankSession, refused: BankError) -> bool:
+    """Tell whether a change may have been done, or be just about to be, although the bank refused this attempt."""
+    if isinstance(refused, RefusedForNow):
+        return True
+    if change.kind == CredentialChangeKind.DISABLE or change.attempts == 1:
+        return False
+    if change.kind != CredentialChangeKind.ROTATE:
+        # Nothing here tells whether a new client was made; nor does one that was harm what is in use.
+        return True
+    # A bank says 409 where it is still at work on an earlier request with the same idempotency key.
+    return isinstance(refused, Conflict) or not _is_alive(session)
 
 
 def _is_alive(session: BankSession) -> bool:

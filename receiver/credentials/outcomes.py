@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from receiver.bank_client.session import BudgetSpent
 from receiver.banks.abilities import NewCredentials
 from receiver.banks.errors import BankError, Forbidden, RateLimited, TokenRefused
-from receiver.model import CredentialChangeState, ReceiverError
+from receiver.model import CredentialChangeKind, CredentialChangeState, ReceiverError
 from receiver.store import audit, bank_tokens, credential_changes, destinations, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
@@ -88,7 +88,14 @@ def close(
 ) -> None:
     """End a change; the token that was kept for it goes."""
     credential_changes.change_values(
-        connection, change.id, state=state, finished_at=now, secret_version=version, token=None, error=why
+        connection,
+        change.id,
+        state=state,
+        finished_at=now,
+        settled_at=None,
+        secret_version=version,
+        token=None,
+        error=why,
     )
 
 
@@ -129,7 +136,20 @@ def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
     return (
         f"the change ({change.kind}) begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC is unfinished after "
         f"{change.attempts} attempts: {words}. The bank may have done it. A worker asks again with the same key, and "
-        f"so does `receiver credentials {change.kind} {source.name}`"
+        f"so does {_command(source, change)}"
+    )
+
+
+def _command(source: SourceRecord, change: ChangeRecord) -> str:
+    """Return what finishes a change, and what gives up one that would leave no more than a client that nobody uses."""
+    if change.kind not in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE):
+        return f"`receiver credentials {change.kind} {source.name}`"
+    options = ""
+    if change.kind == CredentialChangeKind.ISSUE:
+        options = " --keep-old" + (f" --allowed-ips '{change.allowed_ips}'" if change.allowed_ips is not None else "")
+    return (
+        f"`receiver credentials create {source.name}{options}`. `receiver credentials rotate {source.name} --abandon` "
+        "gives it up; a client that the bank has made then lives on there"
     )
 
 

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes, trial
@@ -26,9 +26,6 @@ from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
-
-UNREPORTED = timedelta(hours=24)
-"""For so long a change that was done, and that nobody has seen done, is shown in place of making another one."""
 
 PAUSES = (0.5, 2.0)
 """Seconds before a command asks again, where the answer was lost."""
@@ -67,11 +64,10 @@ class CredentialChanges:
         """
         with self.runtime.database.read() as connection:
             pending = credential_changes.pending(connection, source.id)
-            done = credential_changes.unreported(
-                connection, source.id, request.kind, since=self.runtime.clock() - UNREPORTED
-            )
-        if pending is None and done is not None and request.client_id in (None, done.client_id):
-            return done
+            unreported = credential_changes.unreported(connection, source.id, request.kind, self.runtime.clock())
+        for done in unreported if pending is None else ():
+            if self._is_asked_by(source, request, done):
+                return done
         attempts = self._attempts(source)
         if pending is not None:
             return self._finish(attempts, pending, request, pauses)
@@ -151,16 +147,30 @@ class CredentialChanges:
     def _finish(
         self, attempts: Attempts, change: ChangeRecord, request: ChangeRequest, pauses: Sequence[float]
     ) -> ChangeRecord:
-        is_same = request.client_id in (None, change.client_id)
-        if change.kind != request.kind or not is_same:
+        if not self._is_asked_by(attempts.source, request, change):
             name = attempts.source.name
-            raise AlreadyUnderWay(f"another change ({change.kind}) of the credentials of {name} is unfinished")
+            raise AlreadyUnderWay(f"another change ({_described(change)}) of the credentials of {name} is unfinished")
         for pause in pauses:
             try:
                 return attempts.retry(change)
             except ChangeUnfinished:
                 time.sleep(pause)
         return attempts.retry(change)
+
+    def _is_asked_by(self, source: SourceRecord, request: ChangeRequest, change: ChangeRecord) -> bool:
+        """Tell whether a request asks for a change that was begun, rather than for one like it.
+
+        Without addresses, a new client of the source's own is asked for whatever addresses it was begun with: the
+        receiver's own words name the command so. One for another app may be of use from there alone.
+        """
+        if change.kind != request.kind:
+            return False
+        if change.kind == CredentialChangeKind.ISSUE:
+            return request.allowed_ips == change.allowed_ips
+        if change.kind == CredentialChangeKind.CREATE:
+            return request.allowed_ips in (None, change.allowed_ips)
+        # Where the source has no client, its own is the one that was disabled.
+        return (request.client_id or self._own_client(source)) in (None, change.client_id)
 
     def _finish_one(self, source: SourceRecord, change: ChangeRecord) -> int:
         try:
@@ -202,6 +212,8 @@ class CredentialChanges:
         kind = CredentialChangeKind(request.kind)
         makes_client = kind in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE)
         target = None if makes_client else request.client_id or self._own_client(source)
+        if target is None and not makes_client:
+            raise CredentialsMissing(f"source {source.name} has no API credentials")
         token = session.log_in()
         now = self.runtime.clock()
         intent = Intent(kind, target, request.allowed_ips, str(uuid.uuid4()), request.who, token)
@@ -220,9 +232,14 @@ class CredentialChanges:
             audit.write(connection, self.runtime.encryption, at=now, who=intent.requested_by, what=what, about=about)
         return begun
 
-    def _own_client(self, source: SourceRecord) -> str:
+    def _own_client(self, source: SourceRecord) -> str | None:
         with self.runtime.database.read() as connection:
             own = sources.credentials(connection, self.runtime.encryption, source)
-        if own is None:
-            raise CredentialsMissing(f"source {source.name} has no API credentials")
-        return own["client_id"]
+        return None if own is None else own["client_id"]
+
+
+def _described(change: ChangeRecord) -> str:
+    """Return what a change is about, in a few words."""
+    if change.client_id is not None:
+        return f"{change.kind}: {change.client_id}"
+    return f"{change.kind}: for {change.allowed_ips}" if change.allowed_ips is not None else str(change.kind)

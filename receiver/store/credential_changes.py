@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, or_, select, update
 
 from receiver.model import CredentialChangeKind, CredentialChangeState
 from receiver.store import sources
@@ -26,6 +26,9 @@ _has_previous = _changes.c.previous.is_not(None)
 SECRETS_SEEN = timedelta(seconds=10)
 """How long after a change a delivery may still be verified with the secrets of before: it came in before the change was
 written down, or its process caches the secrets."""
+
+UNREPORTED = timedelta(hours=24)
+"""For so long a change that was done, and that nobody has seen done, is shown in place of making another one."""
 
 ERROR_CHARACTERS = 300
 
@@ -85,8 +88,8 @@ def begin(
 ) -> ChangeRecord | None:
     """Write an intent down as the first attempt; none where another change of the source is pending."""
     sources.lock(connection, source.id)
-    # What was set aside for a change before this one is of no use any more.
-    forget_set_aside(connection, source.id)
+    # What was set aside for a change before this one is of no use any more, but for what is to be shown yet.
+    _forget(connection, source.id, ~_is_shown_yet(now))
     values = {
         **vars(intent),
         "token": _seal(encryption, source, intent, intent.token),
@@ -108,8 +111,18 @@ def set_aside(connection: Connection, source_id: int) -> list[ChangeRecord]:
 
 def forget_set_aside(connection: Connection, source_id: int) -> None:
     """Drop the credentials that the source does not use, but for those of an unfinished change."""
-    over = update(_changes).where(_changes.c.source_id == source_id, ~_is_pending)
+    _forget(connection, source_id, ~_is_pending)
+
+
+def _forget(connection: Connection, source_id: int, which: ColumnElement[bool]) -> None:
+    over = update(_changes).where(_changes.c.source_id == source_id, ~_is_pending, which)
     connection.execute(over.where(or_(_changes.c.made.is_not(None), _has_previous)).values(made=None, previous=None))
+
+
+def _is_shown_yet(now: datetime) -> ColumnElement[bool]:
+    """Select clients for other apps that were made and that nobody has seen, for as long as they are told."""
+    is_made = and_(_changes.c.state == CredentialChangeState.DONE, _changes.c.made.is_not(None))
+    return and_(_changes.c.kind == CredentialChangeKind.ISSUE, is_made, _changes.c.finished_at >= now - UNREPORTED)
 
 
 def latest(connection: Connection, source_id: int) -> ChangeRecord | None:
@@ -133,12 +146,18 @@ def due(connection: Connection, now: datetime, longest: timedelta) -> list[Chang
     return fetch_all(connection, ChangeRecord, query)
 
 
-def unreported(connection: Connection, source_id: int, kind: str, *, since: datetime) -> ChangeRecord | None:
-    """Return the latest change if it is of this kind, done since then, and nobody was told so yet."""
+def unreported(connection: Connection, source_id: int, kind: str, now: datetime) -> list[ChangeRecord]:
+    """Return the latest change if it is of this kind, done a short while ago, and nobody was told so yet.
+
+    Of clients for other apps all that were not shown yet are returned, the newest first: no later change undoes them.
+    """
+    if kind == CredentialChangeKind.ISSUE:
+        query = _all().where(_changes.c.source_id == source_id, _is_shown_yet(now)).order_by(_changes.c.id.desc())
+        return fetch_all(connection, ChangeRecord, query)
     change = latest(connection, source_id)
-    if change is None or change.kind != kind or change.finished_at is None or change.finished_at < since:
-        return None
-    return change if change.state == CredentialChangeState.DONE and change.reported_at is None else None
+    if change is None or change.kind != kind or change.finished_at is None or change.finished_at < now - UNREPORTED:
+        return []
+    return [change] if change.state == CredentialChangeState.DONE and change.reported_at is None else []
 
 
 def find(connection: Connection, change_id: int) -> ChangeRecord:
@@ -150,6 +169,23 @@ def lock(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
     """Return a change for this transaction alone; none where it is not pending any more."""
     sources.lock(connection, change.source_id)
     query = _all().where(_changes.c.id == change.id, _is_pending)
+    return fetch_one(connection, ChangeRecord, query.with_for_update(key_share=True))
+
+
+def lock_answered(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
+    """Return a change for this transaction alone, for the bank's answer to be written down.
+
+    It is pending, or was taken for refused by an attempt while another was still on its way; none where it ended in
+    another way, or where a later change has been done, whose credentials the answer must not take the place of.
+    """
+    found = lock(connection, change)
+    if found is not None:
+        return found
+    is_later = (_changes.c.source_id == change.source_id, _changes.c.id > change.id)
+    done = select(_changes.c.id).where(*is_later, _changes.c.state == CredentialChangeState.DONE)
+    if connection.execute(done.limit(1)).first() is not None:
+        return None
+    query = _all().where(_changes.c.id == change.id, _changes.c.state == CredentialChangeState.REFUSED)
     return fetch_one(connection, ChangeRecord, query.with_for_update(key_share=True))
 
 

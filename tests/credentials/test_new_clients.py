@@ -171,6 +171,38 @@ def test_where_the_answer_is_lost_there_is_nothing_to_take_back_yet(
     assert simulator.bank.credentials.done["created"] == 1
 
 
+@pytest.mark.parametrize(("wish", "command"), [(CREATE, "create bcb"), (ISSUE, "create bcb --keep-old")])
+def test_a_refusal_after_a_lost_answer_does_not_give_up_a_client_that_may_be_made(
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    wish: ChangeRequest,
+    command: str,
+) -> None:
+    simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    with pytest.raises(ChangeUnfinished):
+        changes.make(source, wish, pauses=())
+    first = simulator.bank.client
+    simulator.bank.replace_client(replace(first, allowed_ips="192.0.2.1"))
+    with pytest.raises(ChangeUnfinished, match=f"403.*so does `receiver credentials {command}`.*bcb --abandon` gives"):
+        changes.make(source, wish, pauses=())
+    simulator.bank.replace_client(first)
+    assert changes.make(source, wish, pauses=()).client_id == newest(simulator).client_id
+    assert simulator.bank.credentials.done["created"] == 1
+
+
+def test_a_client_that_the_bank_keeps_refusing_after_a_lost_answer_is_given_up_by_a_person(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    simulator.faults.add(Fault("hang-up", path="/v1/credentials*"))
+    simulator.faults.add(Fault("error", path="/v1/credentials*", status=403))
+    for _ in range(2):
+        with pytest.raises(ChangeUnfinished):
+            changes.make(source, CREATE, pauses=())
+    changes.abandon(source, WHO)
+    assert changes.make(source, CREATE, pauses=()).state == "done"
+
+
 def test_one_for_another_app_is_shown_once_and_leaves_the_source_as_it_is(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
 ) -> None:
@@ -188,6 +220,47 @@ def test_one_for_another_app_is_shown_once_and_leaves_the_source_as_it_is(
     assert set_aside(parts) == [(False, False)]
     assert (own(parts), known_secrets(parts)) == before
     assert acts.create(parts, WHO, "bcb", for_another_app=True).client_id != change.client_id
+
+
+@pytest.mark.parametrize("kind", ["create", "issue"])
+def test_a_client_for_other_addresses_is_another_client(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges, kind: str
+) -> None:
+    here, anywhere = (ChangeRequest(kind, WHO, allowed_ips=text) for text in ("127.0.0.1", "*"))
+    simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    with pytest.raises(ChangeUnfinished):
+        changes.make(source, here, pauses=())
+    with pytest.raises(AlreadyUnderWay, match=f"another change .{kind}: for 127.0.0.1. of"):
+        changes.make(source, anywhere, pauses=())
+    first = changes.make(source, here)
+    assert changes.make(source, here).client_id == first.client_id, "told, not done once more"
+    second = changes.make(source, anywhere)
+    assert (second.client_id, newest(simulator).allowed_ips) == (newest(simulator).client_id, "*")
+    assert simulator.bank.credentials.done["created"] == 2
+
+
+def test_one_for_another_app_is_not_answered_with_one_for_fewer_addresses(
+    source: SourceRecord, changes: CredentialChanges
+) -> None:
+    few = changes.make(source, ChangeRequest("issue", WHO, allowed_ips="203.0.113.7"))
+    assert changes.make(source, ISSUE).client_id != few.client_id
+
+
+def test_one_for_another_app_that_nobody_has_seen_outlives_later_changes_for_a_day(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges, clock: StandingClock
+) -> None:
+    unseen = changes.make(source, ISSUE)
+    few = changes.make(source, ChangeRequest("issue", WHO, allowed_ips="203.0.113.7"))
+    changes.report(changes.make(source, ROTATE))
+    changes.report(changes.make(source, CREATE))
+    found = changes.make(source, ISSUE)
+    assert found.client_id == unseen.client_id
+    assert acts.show(parts, WHO, "bcb", found)["client_id"] == unseen.client_id
+    changes.report(found)
+    clock.forward(86401)
+    changes.make(source, ROTATE)
+    assert set_aside(parts) == [(False, False)] * 5
+    assert changes.make(source, ChangeRequest("issue", WHO, allowed_ips="203.0.113.7")).client_id != few.client_id
 
 
 def test_what_is_set_aside_goes_with_the_source_where_it_is_moved(

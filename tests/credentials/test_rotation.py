@@ -17,6 +17,7 @@ from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, Change
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
+from receiver.simulator.bcb.clients import Client
 from receiver.simulator.faults import Fault, Kind
 from receiver.store import audit, sources
 from receiver.store.sources import SourceRecord
@@ -327,6 +328,56 @@ def test_another_client_can_be_disabled_and_the_sources_own_lives_on(
     session = BankSession(parts, source)
     assert session.ask(session.bank.clock) is not None
     assert SECRET in known_secrets(parts)
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done and not told", "unfinished"])
+def test_disabling_the_sources_own_client_is_not_answered_with_anothers(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges, is_done: bool
+) -> None:
+    other = Client.new(None, simulator.bank.client)
+    simulator.bank.replace_client(other)
+    leave_unfinished(changes, source, simulator, ChangeRequest("disable", "cli:test", client_id=other.client_id))
+    if not is_done:
+        with pytest.raises(AlreadyUnderWay, match=f"another change .disable: {other.client_id}. of"):
+            changes.make(source, DISABLE, pauses=())
+    changes.make(source, ChangeRequest("disable", "cli:test", client_id=other.client_id))
+    assert simulator.bank.client.is_active
+    assert changes.make(source, DISABLE).client_id == "simulator-client"
+    assert not simulator.bank.client.is_active
+    assert changes.make(source, DISABLE).client_id == "simulator-client", "told, not done once more"
+    assert simulator.bank.credentials.done["disabled"] == 2
+
+
+def test_another_client_is_not_taken_for_disabled_because_the_sources_own_gets_no_token(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    other = Client.new(None, simulator.bank.client)
+    simulator.bank.replace_client(other)
+    wish = ChangeRequest("disable", "cli:test", client_id=other.client_id)
+    spoil(simulator, "hang-up")
+    with pytest.raises(ChangeUnfinished):
+        changes.make(source, wish, pauses=())
+    own = simulator.bank.client
+    simulator.bank.replace_client(own.rotated())
+    with pytest.raises(ChangeUnfinished):
+        changes.make(source, wish, pauses=())
+    assert states(parts) == ["pending"]
+    simulator.bank.replace_client(own)
+    changes.make(source, wish, pauses=())
+    assert not simulator.bank.clients[other.client_id].is_active
+
+
+def test_the_bank_is_asked_while_the_disabling_of_another_client_is_unfinished(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    other = Client.new(None, simulator.bank.client)
+    simulator.bank.replace_client(other)
+    spoil(simulator, "500", count=2)
+    for _ in range(2):
+        with pytest.raises(ChangeUnfinished):
+            changes.make(source, ChangeRequest("disable", "cli:test", client_id=other.client_id), pauses=())
+    session = BankSession(parts, source)
+    assert session.ask(session.bank.clock) is not None
 
 
 def test_every_step_is_in_the_audit_log_and_no_secret_is(
