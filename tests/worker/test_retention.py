@@ -21,6 +21,12 @@ from receiver.worker.loop import Worker
 Taking = Callable[[int], list[str]]
 
 
+@pytest.fixture(autouse=True)
+def _a_look_does_all_that_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(chores, "RETENTION_SECONDS", 600)
+
+
 @pytest.fixture
 def taken(parts: Runtime, source: SourceRecord, clock: StandingClock) -> Taking:
     """Take so many events in, and let two days pass."""
