@@ -27,7 +27,7 @@ class RetentionTurn(SQLModel, table=True):
 
     id: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     looked_at: datetime | None = time(nullable=True)
-    """When a worker had last removed all that was due."""
+    """When retention was at work last: it did a part, or nothing was left to do."""
 
 
 class RetentionProgress(SQLModel, table=True):

@@ -19,6 +19,7 @@ from receiver.banks.errors import (
 )
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
+from receiver.store import bank_tokens
 
 
 @pytest.fixture
@@ -98,6 +99,8 @@ def test_the_public_authorities_are_those_of_the_environment(
         BankSession(live, source).authorize()
     finally:
         tls._context_for.cache_clear()
+    with live.database.read() as connection:
+        assert bank_tokens.token(connection, live.encryption, source) is not None
 
 
 def test_a_bank_that_is_not_there_is_unreachable(live: Runtime, bank: Simulator) -> None:
