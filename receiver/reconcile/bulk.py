@@ -17,6 +17,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.findings import Finding
 from receiver.runtime import Runtime
 from receiver.store import leases, particulars, sources
+from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, LeaseLost
 from receiver.store.sources import SourceRecord
@@ -102,14 +103,19 @@ class BulkChecks:
         # The leases come first: what is claimed after that is asked for once more.
         dues = self._claim(subject_ids)
         reading = Reading()
+        spent: BudgetSpent | None = None
         try:
             self._read(source, account, dues, reading)
-        except BudgetSpent as spent:
-            self._reconciler.put_off(source, dues, spent)
-            return 0
+        except BudgetSpent as error:
+            spent = error
         except (BankError, DecryptionFailed) as error:
             log.info("%s: asking for an account's payments in bulk: %s", source.name, error)
-        done = self._record(source, dues, reading)
+        left = self._record(source, dues, reading)
+        done = len(dues) - len(left)
+        if spent is not None:
+            self._reconciler.put_off(source, left, spent)
+            return done
+        self._give_back(left)
         if done < SAVED * max(reading.pages, 1):
             self._not_before[source.id, account] = self._runtime.clock() + NOT_FOR
         return done
@@ -147,21 +153,26 @@ class BulkChecks:
             if place is None:
                 return
 
-    def _record(self, source: SourceRecord, dues: Sequence[Due], reading: Reading) -> int:
-        """Write down what was answered, and give back what was not, as long due as it was."""
-        done = 0
-        for due in dues:
-            answer = reading.answers.get(due.subject)
-            try:
-                if answer is not None:
-                    self._reconciler.record(source, due, Finding("answered", answer, answer.detail))
-                    done += 1
-                    continue
-            except LeaseLost as error:
-                log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
-            with self._runtime.database.write() as connection:
+    def _record(self, source: SourceRecord, dues: Sequence[Due], reading: Reading) -> list[Due]:
+        """Write down what was answered; return what was not."""
+        return [due for due in dues if not self._is_recorded(source, due, reading.answers.get(due.subject))]
+
+    def _is_recorded(self, source: SourceRecord, due: Due, answer: Answer | None) -> bool:
+        if answer is None:
+            return False
+        try:
+            self._reconciler.record(source, due, Finding("answered", answer, answer.detail))
+        except LeaseLost as error:
+            log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
+            return False
+        return True
+
+    @retried
+    def _give_back(self, dues: Sequence[Due]) -> None:
+        """Give back what was not answered, as long due as it was."""
+        with self._runtime.database.write() as connection:
+            for due in dues:
                 leases.put_off(connection, [due], due.due_at)
-        return done
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:

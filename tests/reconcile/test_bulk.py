@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from bank import deposit
-from conftest import StandingClock
+from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell
 from sqlalchemy import func, select
 
@@ -121,6 +121,25 @@ def test_a_budget_that_is_spent_puts_them_all_off(
         assert leases.due_payments(connection, clock(), 100) == []
     clock.forward(601)
     assert other.check_due() == 12
+
+
+def test_what_was_read_before_the_budget_was_spent_is_recorded(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One request of three is for the token.
+    add_source(parts, base_url=simulator.url, requests_per_window=3)
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", 30)
+    claim(parts, simulator, clock, 100)
+    assert BulkChecks(parts, Reconciler(parts)).check_due() == 60
+    assert asked(simulator) == [LIST] * 2
+    assert statuses(parts, 60) == {("completed", "confirmed")}
+    # The others wait until the budget is renewed.
+    assert found(parts, "FT99").status == "unknown"
+    with parts.database.read() as connection:
+        assert leases.due_payments(connection, clock(), 100) == []
+    clock.forward(3601)
+    with parts.database.read() as connection:
+        assert len(leases.due_payments(connection, clock(), 100)) == 40
 
 
 def test_two_workers_check_each_payment_once(
