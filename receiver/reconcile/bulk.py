@@ -17,7 +17,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.findings import Finding
 from receiver.runtime import Runtime
 from receiver.store import leases, particulars, sources
-from receiver.store.database import retried
+from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, LeaseLost
 from receiver.store.sources import SourceRecord
@@ -110,6 +110,11 @@ class BulkChecks:
             spent = error
         except (BankError, DecryptionFailed) as error:
             log.info("%s: asking for an account's payments in bulk: %s", source.name, error)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # A fault of ours, which whatever the bank has answered has brought to light: each can be asked for alone.
+            log.exception("%s: asking for an account's payments in bulk failed", source.name)
         left = self._record(source, dues, reading)
         done = len(dues) - len(left)
         if spent is not None:
@@ -162,10 +167,15 @@ class BulkChecks:
             return False
         try:
             self._reconciler.record(source, due, Finding("answered", answer, answer.detail))
-        except LeaseLost as error:
+        except StoreUnavailable:
+            raise
+        except (LeaseLost, DecryptionFailed) as error:
             log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
-            return False
-        return True
+        except Exception:
+            log.exception("checking %s %s in bulk failed", due.kind, due.subject)
+        else:
+            return True
+        return False
 
     @retried
     def _give_back(self, dues: Sequence[Due]) -> None:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from bank import deposit
@@ -9,14 +10,19 @@ from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell
 from sqlalchemy import func, select
 
+from receiver import banks
+from receiver.banks.abilities import AnswerPage, AnswersInBulk
+from receiver.banks.errors import ServerFailed
 from receiver.banks.protocol import Answer, Money
 from receiver.projection.projector import catch_up
 from receiver.reconcile.bulk import BulkChecks, Reading
 from receiver.reconcile.checks import Reconciler
+from receiver.reconcile.findings import Finding
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.faults import Fault
 from receiver.store import leases, payments
+from receiver.store.leases import Due
 from receiver.store.payments import SubjectRecord
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Check, Subject, table_of
@@ -95,6 +101,58 @@ def test_a_list_that_can_not_be_had_is_left_alone_for_an_hour(
     simulator.faults.clear()
     clock.forward(3601)
     assert bulk.check_due() == 12
+
+
+def test_what_was_read_before_the_bank_failed_is_recorded_and_the_rest_asked_for_alone(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", 30)
+    claim(parts, simulator, clock, 100)
+    fail_after(monkeypatch, 2, ServerFailed("the bank failed"))
+    assert bulk.check_due() == 60
+    with parts.database.read() as connection:
+        assert len(leases.due_payments(connection, clock(), 100)) == 40
+
+
+def fail_after(monkeypatch: pytest.MonkeyPatch, pages: int, error: Exception) -> None:
+    """Let the pages of lists behind the first ones be read with a fault."""
+    bank, left = banks.named("bcb"), iter(range(pages))
+    assert isinstance(bank, AnswersInBulk)
+    read = bank.answer_page
+
+    def answer_page(*given: Any) -> AnswerPage:
+        if next(left, None) is None:
+            raise error
+        return read(*given)
+
+    monkeypatch.setattr(bank, "answer_page", answer_page)
+
+
+def test_a_page_that_brings_a_fault_of_ours_to_light_stops_no_check(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(parts, simulator, clock, 12)
+    fail_after(monkeypatch, 0, ValueError("a fault of ours"))
+    worker.run_once()
+    assert sorted(asked(simulator)) == sorted(f"/v1/payments/FT{each}/status" for each in range(12))
+    assert statuses(parts, 12) == {("completed", "confirmed")}
+
+
+def test_an_answer_that_can_not_be_recorded_stops_no_other_check(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(parts, simulator, clock, 12)
+    record = Reconciler.record
+
+    def fail_once(self: Reconciler, source: SourceRecord, due: Due, finding: Finding) -> None:
+        if due.subject == "FT0":
+            raise ValueError("a fault of ours")
+        record(self, source, due, finding)
+
+    monkeypatch.setattr(Reconciler, "record", fail_once)
+    assert bulk.check_due() == 11
+    with parts.database.read() as connection:
+        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT0"]
 
 
 def test_no_more_pages_are_read_than_single_questions_would_cost(
