@@ -40,6 +40,10 @@ NOT_FOR = timedelta(hours=1)
 """How long an account is not asked for as a whole once that has saved nothing."""
 
 
+NEAR = 20
+"""An id that is listed twice, as a payment and its fee are, has no more entries than these between the two."""
+
+
 @dataclass
 class Reading:
     """What an account's list has answered so far."""
@@ -47,6 +51,11 @@ class Reading:
     answers: dict[str, Answer | None] = field(default_factory=dict)
     """By the payment's id; none for one with several states or amounts, of which nobody knows which is meant."""
     pages: int = 0
+    entries: int = 0
+    is_whole: bool = False
+    """Whether the list was read to its end."""
+    _last: dict[str, int] = field(default_factory=dict)
+    """Which entry was the last one of an id."""
 
     def add(self, listed: Sequence[tuple[str, Answer]]) -> None:
         """Take in a page."""
@@ -55,6 +64,19 @@ class Reading:
             before = self.answers.setdefault(payment_id, answer)
             if before is not None and _said(before) != _said(answer):
                 self.answers[payment_id] = None
+            self.entries += 1
+            self._last[payment_id] = self.entries
+
+    def is_known(self, payment_id: str) -> bool:
+        """Tell whether it is known what is said of a payment: no page may end between two entries that differ."""
+        if payment_id not in self.answers:
+            return False
+        is_past = self.is_whole or self.entries - self._last[payment_id] > NEAR
+        return is_past or self.answers[payment_id] is None
+
+    def answer(self, payment_id: str) -> Answer | None:
+        """Return the one answer about a payment; none where there is none, or that is not known yet."""
+        return self.answers[payment_id] if self.is_known(payment_id) else None
 
 
 def _said(answer: Answer) -> tuple[str, Sequence[Money]]:
@@ -138,7 +160,7 @@ class BulkChecks:
             ]
 
     def _read(self, source: SourceRecord, account: str, dues: Sequence[Due], reading: Reading) -> None:
-        """Read an account's list until all are found, it ends, or single questions were as cheap.
+        """Read an account's list until all are known, it ends, or single questions were as cheap.
 
         Raises:
             BankError
@@ -151,16 +173,17 @@ class BulkChecks:
         place: str | None = None
         wanted = {due.subject for due in dues}
         most = min(len(dues) // SAVED, PAGES_MAX)
-        while isinstance(bank, AnswersInBulk) and reading.pages < most and not wanted <= reading.answers.keys():
+        while isinstance(bank, AnswersInBulk) and reading.pages < most and not all(map(reading.is_known, wanted)):
             page = session.ask(_question(bank, account, place))
             reading.add(page.answers)
             place = page.next
             if place is None:
+                reading.is_whole = True
                 return
 
     def _record(self, source: SourceRecord, dues: Sequence[Due], reading: Reading) -> list[Due]:
         """Write down what was answered; return what was not."""
-        return [due for due in dues if not self._is_recorded(source, due, reading.answers.get(due.subject))]
+        return [due for due in dues if not self._is_recorded(source, due, reading.answer(due.subject))]
 
     def _is_recorded(self, source: SourceRecord, due: Due, answer: Answer | None) -> bool:
         if answer is None:
