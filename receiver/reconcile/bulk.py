@@ -20,6 +20,7 @@ from receiver.store import leases, particulars, sources
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, LeaseLost
+from receiver.store.search_terms import masked_in
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,8 @@ class BulkChecks:
         except BudgetSpent as error:
             spent = error
         except (BankError, DecryptionFailed) as error:
-            log.info("%s: asking for an account's payments in bulk: %s", source.name, error)
+            words = masked_in(str(error), account)
+            log.info("%s: asking for an account's payments in bulk: %s", source.name, words)
         except StoreUnavailable:
             raise
         except Exception:

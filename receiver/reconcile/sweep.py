@@ -155,7 +155,8 @@ class Sweeper:
             raise
         except (BankError, DecryptionFailed) as failed:
             error = in_words(failed)
-            log.warning("the list %r of %s: %s", _shown(claimed.list_name), self._source.name, error)
+            words = search_terms.masked_in(error, claimed.list_name)
+            log.warning("the list %r of %s: %s", _shown(claimed.list_name), self._source.name, words)
         except Exception as failed:
             # A fault of ours, which whatever the bank has answered has brought to light.
             error = f"it can't be read: {type(failed).__name__}"

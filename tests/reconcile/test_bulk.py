@@ -92,11 +92,14 @@ def test_those_that_are_not_in_the_list_are_asked_for_one_by_one(
 
 
 def test_a_list_that_can_not_be_had_is_left_alone_for_an_hour(
-    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.faults.add(Fault("500", LIST, count=None))
     claim(parts, simulator, clock, 12)
-    assert [bulk.check_due() for _ in range(2)] == [0, 0]
+    with caplog.at_level("INFO"):
+        assert [bulk.check_due() for _ in range(2)] == [0, 0]
+    assert "in bulk: GET /v1/accounts/…6142/payments: 500" in caplog.text
+    assert "1046406142" not in caplog.text
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
         assert len(leases.due_payments(connection, clock(), 100)) == 12
