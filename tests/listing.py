@@ -43,6 +43,11 @@ class ListingBank:
     server: TinyBank
     lists: dict[str, list[Entry]] = field(default_factory=lambda: {ACCOUNT: []})
     page_size: int = 100
+    unnamed: set[str] = field(default_factory=set)
+    """Lists that are there, but are not named."""
+    refused: set[str] = field(default_factory=set)
+    """Lists of which nothing is told, but `refusal`."""
+    refusal: int = 403
     status: int = 200
     """What questions about lists are answered with."""
     between: Callable[[int], None] = lambda _: None
@@ -66,9 +71,10 @@ class ListingBank:
         status: int = 200
         told: dict[str, Any] = {"token": "t", "status": "Completed"}
         if path == "/lists":
-            status, told = self.status, {"names": sorted(self.lists), "error": "not for you"}
+            status, told = self.status, {"names": sorted(self.lists.keys() - self.unnamed), "error": "not for you"}
         elif path.startswith("/lists/"):
-            status, told = self.status, self.page(path.rpartition("/")[2], query)
+            name = path.rpartition("/")[2]
+            status, told = self.refusal if name in self.refused else self.status, self.page(name, query)
         answer(handler, status, json.dumps(told).encode())
 
     def page(self, name: str, query: dict[str, list[str]]) -> dict[str, Any]:

@@ -129,8 +129,7 @@ def _names(runtime: Runtime, source: SourceRecord, sweeper: Sweeper, watch: Call
     claimed = _claimed(runtime, source, sweeps.ALL_LISTS, sweeper)
     _driven(runtime, claimed, sweeper.read_names(claimed), watch)
     with runtime.database.read() as connection:
-        known = sweeps.of_source(connection, source.id)
-    return [each.list_name for each in known if each.list_name != sweeps.ALL_LISTS and each.gone_at is None]
+        return [each.list_name for each in sweeps.in_use(connection, source.id)]
 
 
 @retried
@@ -148,6 +147,9 @@ def _read(
     watch: Callable[[Progress], None],
 ) -> Progress:
     claimed = _claimed(runtime, source, name, sweeper)
+    if claimed.gone_at is not None:
+        # The bank may not answer about what it does not name any more: that is noted, and stops nothing.
+        return _driven(runtime, claimed, sweeper.read_due(claimed), watch)
     most = max(WINDOW_MAX, (min(window.end, max(window.begin, runtime.clock())) - window.begin) / WINDOWS_MAX)
     return _driven(runtime, claimed, sweeper.read(claimed, window, most), watch)
 
@@ -247,7 +249,7 @@ def faults(runtime: Runtime, source: SourceRecord) -> list[str]:
     """
     with runtime.database.read() as connection:
         known = sweeps.of_source(connection, source.id)
-    of_lists = [f"{each.list_name or 'its lists'}: {each.error}" for each in known if each.error and not each.gone_at]
+    of_lists = [f"{each.list_name or 'its lists'}: {each.error}" for each in known if each.error and each.is_in_use]
     return of_lists[:FAULTS_MAX] + ([f"and {len(of_lists) - FAULTS_MAX} more"] if len(of_lists) > FAULTS_MAX else [])
 
 

@@ -13,6 +13,7 @@ from receiver.cli.output import as_json, cell, in_rfc3339, write_fields, write_j
 if TYPE_CHECKING:
     from receiver.admin.sweeps import SourceSweeps
     from receiver.reconcile.sweep import Progress
+    from receiver.store.sweeps import SweepRecord
 
 
 class DayOrTime(click.ParamType[date | datetime]):
@@ -111,7 +112,16 @@ def _rows(each: "SourceSweeps") -> list[dict[str, Any]]:
             "list": row.list_name or "(its lists)",
             "covered_until": row.covered_until,
             "next_at": row.next_at,
-            "error": row.error or ("the bank does not name it any more" if row.gone_at else None),
+            "error": row.error if row.gone_at is None else _gone(row),
         }
         for row in each.lists
     ]
+
+
+def _gone(row: "SweepRecord") -> str:
+    words = "the bank does not name it any more"
+    if row.is_in_use:
+        words += f", read until {in_rfc3339(row.gone_at)}"
+    elif row.is_cut_off:
+        words += ", left without its last reading"
+    return f"{words}: {row.error}" if row.error else words

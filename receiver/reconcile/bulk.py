@@ -17,8 +17,10 @@ from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.findings import Finding
 from receiver.runtime import Runtime
 from receiver.store import leases, particulars, sources
+from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, LeaseLost
+from receiver.store.search_terms import masked_in
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,10 @@ NOT_FOR = timedelta(hours=1)
 """How long an account is not asked for as a whole once that has saved nothing."""
 
 
+NEAR = 20
+"""An id that is listed twice, as a payment and its fee are, has no more entries than these between the two."""
+
+
 @dataclass
 class Reading:
     """What an account's list has answered so far."""
@@ -46,6 +52,11 @@ class Reading:
     answers: dict[str, Answer | None] = field(default_factory=dict)
     """By the payment's id; none for one with several states or amounts, of which nobody knows which is meant."""
     pages: int = 0
+    entries: int = 0
+    is_whole: bool = False
+    """Whether the list was read to its end."""
+    _last: dict[str, int] = field(default_factory=dict)
+    """Which entry was the last one of an id."""
 
     def add(self, listed: Sequence[tuple[str, Answer]]) -> None:
         """Take in a page."""
@@ -54,6 +65,19 @@ class Reading:
             before = self.answers.setdefault(payment_id, answer)
             if before is not None and _said(before) != _said(answer):
                 self.answers[payment_id] = None
+            self.entries += 1
+            self._last[payment_id] = self.entries
+
+    def is_known(self, payment_id: str) -> bool:
+        """Tell whether it is known what is said of a payment: no page may end between two entries that differ."""
+        if payment_id not in self.answers:
+            return False
+        is_past = self.is_whole or self.entries - self._last[payment_id] > NEAR
+        return is_past or self.answers[payment_id] is None
+
+    def answer(self, payment_id: str) -> Answer | None:
+        """Return the one answer about a payment; none where there is none, or that is not known yet."""
+        return self.answers[payment_id] if self.is_known(payment_id) else None
 
 
 def _said(answer: Answer) -> tuple[str, Sequence[Money]]:
@@ -102,14 +126,25 @@ class BulkChecks:
         # The leases come first: what is claimed after that is asked for once more.
         dues = self._claim(subject_ids)
         reading = Reading()
+        spent: BudgetSpent | None = None
         try:
             self._read(source, account, dues, reading)
-        except BudgetSpent as spent:
-            self._reconciler.put_off(source, dues, spent)
-            return 0
+        except BudgetSpent as error:
+            spent = error
         except (BankError, DecryptionFailed) as error:
-            log.info("%s: asking for an account's payments in bulk: %s", source.name, error)
-        done = self._record(source, dues, reading)
+            words = masked_in(str(error), account)
+            log.info("%s: asking for an account's payments in bulk: %s", source.name, words)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            # A fault of ours, which whatever the bank has answered has brought to light: each can be asked for alone.
+            log.exception("%s: asking for an account's payments in bulk failed", source.name)
+        left = self._record(source, dues, reading)
+        done = len(dues) - len(left)
+        if spent is not None:
+            self._reconciler.put_off(source, left, spent)
+            return done
+        self._give_back(left)
         if done < SAVED * max(reading.pages, 1):
             self._not_before[source.id, account] = self._runtime.clock() + NOT_FOR
         return done
@@ -127,7 +162,7 @@ class BulkChecks:
             ]
 
     def _read(self, source: SourceRecord, account: str, dues: Sequence[Due], reading: Reading) -> None:
-        """Read an account's list until all are found, it ends, or single questions were as cheap.
+        """Read an account's list until all are known, it ends, or single questions were as cheap.
 
         Raises:
             BankError
@@ -140,28 +175,39 @@ class BulkChecks:
         place: str | None = None
         wanted = {due.subject for due in dues}
         most = min(len(dues) // SAVED, PAGES_MAX)
-        while isinstance(bank, AnswersInBulk) and reading.pages < most and not wanted <= reading.answers.keys():
+        while isinstance(bank, AnswersInBulk) and reading.pages < most and not all(map(reading.is_known, wanted)):
             page = session.ask(_question(bank, account, place))
             reading.add(page.answers)
             place = page.next
             if place is None:
+                reading.is_whole = True
                 return
 
-    def _record(self, source: SourceRecord, dues: Sequence[Due], reading: Reading) -> int:
-        """Write down what was answered, and give back what was not, as long due as it was."""
-        done = 0
-        for due in dues:
-            answer = reading.answers.get(due.subject)
-            try:
-                if answer is not None:
-                    self._reconciler.record(source, due, Finding("answered", answer, answer.detail))
-                    done += 1
-                    continue
-            except LeaseLost as error:
-                log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
-            with self._runtime.database.write() as connection:
+    def _record(self, source: SourceRecord, dues: Sequence[Due], reading: Reading) -> list[Due]:
+        """Write down what was answered; return what was not."""
+        return [due for due in dues if not self._is_recorded(source, due, reading.answer(due.subject))]
+
+    def _is_recorded(self, source: SourceRecord, due: Due, answer: Answer | None) -> bool:
+        if answer is None:
+            return False
+        try:
+            self._reconciler.record(source, due, Finding("answered", answer, answer.detail))
+        except StoreUnavailable:
+            raise
+        except (LeaseLost, DecryptionFailed) as error:
+            log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
+        except Exception:
+            log.exception("checking %s %s in bulk failed", due.kind, due.subject)
+        else:
+            return True
+        return False
+
+    @retried
+    def _give_back(self, dues: Sequence[Due]) -> None:
+        """Give back what was not answered, as long due as it was."""
+        with self._runtime.database.write() as connection:
+            for due in dues:
                 leases.put_off(connection, [due], due.due_at)
-        return done
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:

@@ -155,17 +155,30 @@ class Sweeper:
             raise
         except (BankError, DecryptionFailed) as failed:
             error = in_words(failed)
-            log.warning("the list %r of %s: %s", _shown(claimed), self._source.name, error)
+            words = search_terms.masked_in(error, claimed.list_name)
+            log.warning("the list %r of %s: %s", _shown(claimed.list_name), self._source.name, words)
         except Exception as failed:
             # A fault of ours, which whatever the bank has answered has brought to light.
             error = f"it can't be read: {type(failed).__name__}"
-            log.exception("the list %r of %s", _shown(claimed), self._source.name)
+            log.exception("the list %r of %s", _shown(claimed.list_name), self._source.name)
         if error is not None:
             yield Progress(claimed.list_name, error=error)
         with self._database.write() as connection:
             pause = cadence(self._runtime, self._source, sweeps.number(connection, self._source.id))
             next_at = self._clock() + (pause if error is None else min(pause, AFTER_ERROR))
             sweeps.settle(connection, claimed, next_at, Outcome(error, began if error is None else None))
+        if claimed.gone_at is not None:
+            self._tell_of_a_cut(claimed)
+
+    def _tell_of_a_cut(self, claimed: Claimed) -> None:
+        """Say so where a list has gone out of use by this reading without its end."""
+        with self._database.read() as connection:
+            lists = sweeps.of_source(connection, self._source.id)
+        found = next((each for each in lists if each.list_name == claimed.list_name), None)
+        if found is not None and found.is_cut_off:
+            until = "never" if found.covered_until is None else f"until {found.covered_until:%Y-%m-%d %H:%M:%S} UTC"
+            words = "the list %r of %s, which the bank names no more, is left without its last reading: read %s"
+            log.warning(words, _shown(claimed.list_name), self._source.name, until)
 
     def read_names(self, claimed: Claimed) -> Iterator[Progress]:
         """Have it known which lists there are.
@@ -179,12 +192,15 @@ class Sweeper:
         limit, window = rate_limit(self._source)
         share = max(1, limit // SHARE)
         apart = window / share if len(names) > share else timedelta(0)
-        self._name_lists(names, apart)
+        for name in self._name_lists(names, apart):
+            log.warning("the list %r of %s is not named by the bank any more", _shown(name), self._source.name)
         yield Progress(claimed.list_name, pages=1, lines=len(names))
 
     def _read_on(self, claimed: Claimed) -> Iterator[Progress]:
         """Read a list from where it was read to, with an overlap, until now."""
         now = self._clock()
+        # What the bank does not name any more is read once more at least, however late that is, but no further.
+        now = min(now, claimed.gone_at or now)
         first = self._first(now)
         mark = claimed.covered_until
         # What was read until a time that has not come was read by a clock that was wrong.
@@ -302,9 +318,9 @@ class Sweeper:
                 yield Progress(claimed.list_name)
 
     @retried
-    def _name_lists(self, names: Sequence[str], apart: timedelta) -> None:
+    def _name_lists(self, names: Sequence[str], apart: timedelta) -> list[str]:
         with self._database.write() as connection:
-            sweeps.name_lists(connection, self._source.id, names, self._clock(), apart)
+            return sweeps.name_lists(connection, self._source.id, names, self._clock(), apart)
 
     @retried
     def _renew(self, claimed: Claimed) -> None:
@@ -318,7 +334,8 @@ class Sweeper:
             # No longer than any wait: what is stored by a clock that is wrong must be told from what is meant.
             longest = longest_wait(self._runtime, self._source, sweeps.number(connection, self._source.id))
             until = min(until, self._clock() + longest)
-            sweeps.renew(connection, claimed, self.until(), next_at=until)
+            # What goes out of use is not to do so because of a pause: it was not asked for.
+            sweeps.renew(connection, claimed, self.until(), next_at=until if claimed.gone_at is None else None)
         return until
 
     def _store(self, claimed: Claimed, window: Window, lines: Sequence[NewLine], read: Window) -> int:
@@ -364,9 +381,9 @@ def _counted(
         yield Progress(step.list_name, pages + step.pages, before.lines, before.new, step.paused_until)
 
 
-def _shown(claimed: Claimed) -> str:
+def _shown(list_name: str) -> str:
     """Return a list's name as logs have it: it may be an account's number."""
-    return search_terms.masked(claimed.list_name) if claimed.list_name else ""
+    return search_terms.masked(list_name) if list_name else ""
 
 
 def in_words(error: Exception) -> str:

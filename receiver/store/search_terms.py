@@ -134,6 +134,11 @@ def masked(account: str) -> str:
     return f"…{account[-4:]}" if len(account) > 4 else "…"
 
 
+def masked_in(text: str, account: str) -> str:
+    """Return a text, such as why a bank could not be asked, with an account's number masked wherever it is in it."""
+    return text.replace(account, masked(account)) if account else text
+
+
 # What an event has
 
 

@@ -19,7 +19,13 @@ _sweeps, _sources = table_of(Sweep), table_of(Source)
 ALL_LISTS = ""
 """The name of the row for the list of a source's lists."""
 
+GOES_AFTER = timedelta(days=1)
+"""How long a list is read on that the bank does not name any more, and counts: a bank may name too few by a fault."""
+
 _insert = BulkInsert(_sweeps, ("source_id", "list_name", "next_at"), unique=["source_id", "list_name"]).run
+
+_IN_USE = or_(_sweeps.c.gone_at.is_(None), _sweeps.c.next_at < _sweeps.c.gone_at)
+"""As `SweepRecord.is_in_use`; the row for the list of lists always is."""
 
 
 class SweepRecord(NamedTuple):
@@ -36,6 +42,18 @@ class SweepRecord(NamedTuple):
     leased_until: datetime | None
     gone_at: datetime | None
 
+    @property
+    def is_in_use(self) -> bool:
+        """Whether it is read, and counts: one that the bank does not name any more until it would be read too late."""
+        return self.gone_at is None or self.next_at < self.gone_at
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether it went out of use without having been read to the time when the bank named it no more."""
+        if self.gone_at is None or self.is_in_use:
+            return False
+        return self.covered_until is None or self.covered_until < self.gone_at - GOES_AFTER
+
 
 class Claimed(NamedTuple):
     """A list that this worker alone may read until its lease ends."""
@@ -46,6 +64,8 @@ class Claimed(NamedTuple):
     covered_until: datetime | None
     next_at: datetime
     lease: str
+    gone_at: datetime | None
+    """It is read no further than this; the last reading, late as it may be, ends here."""
 
 
 class LeaseLost(Exception):
@@ -63,26 +83,27 @@ def of_source(connection: Connection, source_id: int) -> list[SweepRecord]:
     return fetch_all(connection, SweepRecord, query)
 
 
-def _read_lists(connection: Connection, source_id: int) -> list[SweepRecord]:
-    return [each for each in of_source(connection, source_id) if each.list_name != ALL_LISTS and each.gone_at is None]
+def in_use(connection: Connection, source_id: int) -> list[SweepRecord]:
+    """Return the lists of a source that are read, by name, without the list of them."""
+    return [each for each in of_source(connection, source_id) if each.list_name != ALL_LISTS and each.is_in_use]
 
 
 def covered(connection: Connection, source_id: int) -> datetime | None:
     """Return until when every list of a source was read whole (the watermark, UTC); none where one never was."""
-    until = [each.covered_until for each in _read_lists(connection, source_id)]
+    until = [each.covered_until for each in in_use(connection, source_id)]
     known = [at for at in until if at is not None]
     return min(known) if known and len(known) == len(until) else None
 
 
 def covered_but_for_new(connection: Connection, source_id: int) -> datetime | None:
     """Return `covered` as it was before there were lists that were never read (UTC); none where all are such."""
-    known = [each.covered_until for each in _read_lists(connection, source_id) if each.covered_until is not None]
+    known = [each.covered_until for each in in_use(connection, source_id) if each.covered_until is not None]
     return min(known) if known else None
 
 
 def covered_from(connection: Connection, source_id: int) -> datetime | None:
     """Return since when every list of a source was read whole, up to `covered` (UTC); none where one never was."""
-    since = [each.covered_from for each in _read_lists(connection, source_id)]
+    since = [each.covered_from for each in in_use(connection, source_id)]
     known = [at for at in since if at is not None]
     return max(known) if known and len(known) == len(since) else None
 
@@ -112,7 +133,7 @@ def incomplete_until(connection: Connection, source_id: int, window: Span) -> da
     """
     behind = [
         max(each.next_at, window.end)
-        for each in _read_lists(connection, source_id)
+        for each in in_use(connection, source_id)
         if each.covered_until is None or each.covered_until < window.end
     ]
     return max(behind) if behind else None
@@ -136,19 +157,37 @@ def lock(connection: Connection, source_id: int, now: datetime) -> None:
 
 def name_lists(
     connection: Connection, source_id: int, names: Sequence[str], now: datetime, apart: timedelta = timedelta(0)
-) -> None:
+) -> list[str]:
     """Write down which lists a source has by now; new ones are due one after the other, `apart` from each other.
 
-    One that was named before and is not any more stays, marked, so that it goes on where it was if it comes back.
+    One that was named before and is not any more is due at once, goes out of use after a day, and stays, so that it
+    goes on where it was if it comes back. Return those of which this was not known yet.
     """
     # In one order for all writers, so that no two ever wait for each other in a circle.
     known = {each.list_name for each in of_source(connection, source_id)}
     new = sorted(set(names) - known - {ALL_LISTS})
     _insert(connection, [(source_id, name, now + number * apart) for number, name in enumerate(new)])
+    missing = []
     for each in of_source(connection, source_id):
-        gone_at = None if each.list_name in names or each.list_name == ALL_LISTS else each.gone_at or now
-        if gone_at != each.gone_at:
-            connection.execute(update(_sweeps).where(*_row(source_id, each.list_name)).values(gone_at=gone_at))
+        gone_at = None if each.list_name in names else _gone_at(each, now)
+        if gone_at == each.gone_at:
+            continue
+        values: dict[str, object] = {"gone_at": gone_at}
+        if each.gone_at is None:
+            missing.append(each.list_name)
+            values["next_at"] = min(each.next_at, now)
+        connection.execute(update(_sweeps).where(*_row(source_id, each.list_name)).values(**values))
+    return missing
+
+
+def _gone_at(each: SweepRecord, now: datetime) -> datetime | None:
+    """Return when a list goes out of use that is not named; none where it does not."""
+    is_read = each.leased_until is not None and each.leased_until > now
+    if each.list_name == ALL_LISTS or (each.gone_at is None and is_read):
+        # What is read just now ends before this time: it is seen to when the lists are named the next time.
+        return None
+    # One that goes later than that was marked by a clock that was wrong.
+    return min(each.gone_at or now + GOES_AFTER, now + GOES_AFTER)
 
 
 def _row(source_id: int, list_name: str) -> tuple[ColumnElement[bool], ...]:
@@ -166,7 +205,7 @@ def claim_due(
     if not source_ids:
         return None
     due = select(_sweeps.c.source_id, _sweeps.c.list_name).where(
-        _sweeps.c.source_id.in_(source_ids), _sweeps.c.next_at <= now, _sweeps.c.gone_at.is_(None), _free(now, until)
+        _sweeps.c.source_id.in_(source_ids), _sweeps.c.next_at <= now, _IN_USE, _free(now, until)
     )
     order = due.order_by(_sweeps.c.next_at, _sweeps.c.source_id, _sweeps.c.list_name)
     row = connection.execute(order.limit(1).with_for_update(skip_locked=True, key_share=True)).one_or_none()
@@ -264,7 +303,7 @@ def _change(connection: Connection, claimed: Claimed, values: Mapping[str, objec
 
 def number(connection: Connection, source_id: int) -> int:
     """Return how many lists a source has by now."""
-    return len(_read_lists(connection, source_id))
+    return len(in_use(connection, source_id))
 
 
 def bring_forward(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> None:
@@ -276,6 +315,6 @@ def bring_forward(connection: Connection, source_id: int, now: datetime, longest
 def is_due(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> bool:
     """Tell whether a list of a source is to be read, or nothing was ever noted of the source."""
     query = select(func.count(), func.min(_sweeps.c.next_at), func.max(_sweeps.c.next_at))
-    row = connection.execute(query.where(_sweeps.c.source_id == source_id, _sweeps.c.gone_at.is_(None))).one()
+    row = connection.execute(query.where(_sweeps.c.source_id == source_id, _IN_USE)).one()
     lists, first, last = row
     return bool(lists == 0 or first <= now or last > now + longest)

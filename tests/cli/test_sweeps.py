@@ -7,9 +7,11 @@ import pytest
 from cli.commands import Cli
 from conftest import add_encrypting_source, add_source
 from listing import ACCOUNT, Entry, ListingBank, listing_bank, teach
+from sqlalchemy import update
 
 from receiver.runtime import Runtime
 from receiver.store import sweeps
+from receiver.store.tables import Sweep, table_of
 from receiver.worker.sweeps import Sweeps
 
 
@@ -71,6 +73,31 @@ def test_why_nothing_can_be_read_is_said(cli: Cli, bank: ListingBank, live: Runt
     assert (refused.exit_code, "permission missing: " in refused.stderr) == (1, True)
     assert "permission missing: " in cli.done("sweep", "status", "bcb")
     assert "warn  bcb sweep: a list can't be read: its lists: permission missing: " in cli.run("doctor", "bcb").stdout
+
+
+def test_what_became_of_a_list_that_the_bank_names_no_more_is_shown(cli: Cli, bank: ListingBank, live: Runtime) -> None:
+    bank.lists |= {"kept": [], "refused": []}
+    cli.done("sweep", "run", "bcb", "--from", (live.clock() - timedelta(days=1)).isoformat())
+    bank.unnamed = bank.refused = {"refused"}
+    cli.done("sweep", "run", "bcb", "--from", (live.clock() - timedelta(days=1)).isoformat())
+    words = "the bank does not name it any more"
+
+    def shown(name: str) -> str:
+        (line,) = (each for each in cli.done("sweep", "status", "bcb").splitlines() if f" {name} " in each)
+        return line.partition("Z  ")[2]
+
+    assert words not in shown("kept")
+    assert f"{words}, read until 20" in shown("refused")
+    assert "Z: permission missing: " in shown("refused")
+    assert "refused: permission missing" in cli.run("doctor", "bcb").stdout
+    # As it is a day later.
+    lists = table_of(Sweep)
+    with live.database.write() as connection:
+        gone = live.clock() - timedelta(minutes=1)
+        connection.execute(update(lists).where(lists.c.list_name == "refused").values(gone_at=gone, covered_until=None))
+    assert f"{words}, left without its last reading: permission missing: " in shown("refused")
+    assert "refused: permission missing" not in cli.run("doctor", "bcb").stdout
+    assert cli.json("sweep", "run", "bcb", "--from", (live.clock() - timedelta(days=1)).isoformat())["lists"] == 2
 
 
 def test_how_far_lists_were_read_is_shown(cli: Cli, bank: ListingBank, live: Runtime) -> None:

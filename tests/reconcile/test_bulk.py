@@ -2,21 +2,29 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from bank import deposit
-from conftest import StandingClock
+from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell
 from sqlalchemy import func, select
 
+from receiver import banks
+from receiver.banks.abilities import AnswerPage, AnswersInBulk
+from receiver.banks.errors import ServerFailed
 from receiver.banks.protocol import Answer, Money
 from receiver.projection.projector import catch_up
-from receiver.reconcile.bulk import BulkChecks, Reading
+from receiver.reconcile.bulk import NEAR, BulkChecks, Reading
 from receiver.reconcile.checks import Reconciler
+from receiver.reconcile.findings import Finding
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
+from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.faults import Fault
+from receiver.simulator.scripts import Script
 from receiver.store import leases, payments
+from receiver.store.leases import Due
 from receiver.store.payments import SubjectRecord
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Check, Subject, table_of
@@ -84,17 +92,72 @@ def test_those_that_are_not_in_the_list_are_asked_for_one_by_one(
 
 
 def test_a_list_that_can_not_be_had_is_left_alone_for_an_hour(
-    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, caplog: pytest.LogCaptureFixture
 ) -> None:
     simulator.faults.add(Fault("500", LIST, count=None))
     claim(parts, simulator, clock, 12)
-    assert [bulk.check_due() for _ in range(2)] == [0, 0]
+    with caplog.at_level("INFO"):
+        assert [bulk.check_due() for _ in range(2)] == [0, 0]
+    assert "in bulk: GET /v1/accounts/…6142/payments: 500" in caplog.text
+    assert "1046406142" not in caplog.text
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
         assert len(leases.due_payments(connection, clock(), 100)) == 12
     simulator.faults.clear()
     clock.forward(3601)
     assert bulk.check_due() == 12
+
+
+def test_what_was_read_before_the_bank_failed_is_recorded_and_the_rest_asked_for_alone(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", 30)
+    claim(parts, simulator, clock, 100)
+    fail_after(monkeypatch, 2, ServerFailed("the bank failed"))
+    assert bulk.check_due() == 60 - NEAR - 1
+    with parts.database.read() as connection:
+        assert len(leases.due_payments(connection, clock(), 100)) == 40 + NEAR + 1
+
+
+def fail_after(monkeypatch: pytest.MonkeyPatch, pages: int, error: Exception) -> None:
+    """Let the pages of lists behind the first ones be read with a fault."""
+    bank, left = banks.named("bcb"), iter(range(pages))
+    assert isinstance(bank, AnswersInBulk)
+    read = bank.answer_page
+
+    def answer_page(*given: Any) -> AnswerPage:
+        if next(left, None) is None:
+            raise error
+        return read(*given)
+
+    monkeypatch.setattr(bank, "answer_page", answer_page)
+
+
+def test_a_page_that_brings_a_fault_of_ours_to_light_stops_no_check(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(parts, simulator, clock, 12)
+    fail_after(monkeypatch, 0, ValueError("a fault of ours"))
+    worker.run_once()
+    assert sorted(asked(simulator)) == sorted(f"/v1/payments/FT{each}/status" for each in range(12))
+    assert statuses(parts, 12) == {("completed", "confirmed")}
+
+
+def test_an_answer_that_can_not_be_recorded_stops_no_other_check(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(parts, simulator, clock, 12)
+    record = Reconciler.record
+
+    def fail_once(self: Reconciler, source: SourceRecord, due: Due, finding: Finding) -> None:
+        if due.subject == "FT0":
+            raise ValueError("a fault of ours")
+        record(self, source, due, finding)
+
+    monkeypatch.setattr(Reconciler, "record", fail_once)
+    assert bulk.check_due() == 11
+    with parts.database.read() as connection:
+        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT0"]
 
 
 def test_no_more_pages_are_read_than_single_questions_would_cost(
@@ -121,6 +184,26 @@ def test_a_budget_that_is_spent_puts_them_all_off(
         assert leases.due_payments(connection, clock(), 100) == []
     clock.forward(601)
     assert other.check_due() == 12
+
+
+def test_what_was_read_before_the_budget_was_spent_is_recorded(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One request of three is for the token.
+    add_source(parts, base_url=simulator.url, requests_per_window=3)
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", 30)
+    claim(parts, simulator, clock, 100)
+    # What an id that is listed twice says might stand on the page that was not read.
+    assert BulkChecks(parts, Reconciler(parts)).check_due() == 60 - NEAR - 1
+    assert asked(simulator) == [LIST] * 2
+    assert statuses(parts, 60 - NEAR - 1) == {("completed", "confirmed")}
+    # The others wait until the budget is renewed.
+    assert found(parts, "FT99").status == "unknown"
+    with parts.database.read() as connection:
+        assert leases.due_payments(connection, clock(), 100) == []
+    clock.forward(3601)
+    with parts.database.read() as connection:
+        assert len(leases.due_payments(connection, clock(), 100)) == 40 + NEAR + 1
 
 
 def test_two_workers_check_each_payment_once(
@@ -171,3 +254,29 @@ def test_an_id_with_several_answers_has_none() -> None:
     )
     reading.add([("FT3", fee), ("FT3", whole), ("FT3", fee), ("FT4", whole), ("FT4", same)])
     assert reading.answers == {"FT1": done, "FT2": None, "FT3": None, "FT4": whole}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("between", [0, NEAR])
+@pytest.mark.parametrize("page_size", [12, 13, 20, 1000])
+def test_an_id_with_several_answers_has_none_wherever_a_page_ends(
+    parts: Runtime,
+    simulator: Simulator,
+    clock: StandingClock,
+    bulk: BulkChecks,
+    monkeypatch: pytest.MonkeyPatch,
+    page_size: int,
+    between: int,
+) -> None:
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", page_size)
+    claim(parts, simulator, clock, 12)
+    for each in range(between):
+        book(simulator, clock, ("Completed", 0), payment_id=f"other{each}")
+    other = Payment("FT11", "1046406142", Decimal("5.00"), "USD", Script.of(("Reversed", 0)), clock())
+    simulator.bank.payments.put("the other of FT11", other)
+    for each in range(100):
+        book(simulator, clock, ("Completed", 0), payment_id=f"new{each}")
+    assert bulk.check_due() == 11
+    assert len(asked(simulator)) <= 3
+    with parts.database.read() as connection:
+        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT11"]

@@ -333,7 +333,7 @@ def test_a_list_that_never_holds_still_moves_no_watermark_and_is_said(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("fault", ["the bank's", "ours"])
+@pytest.mark.parametrize("fault", ["the bank's", "ours", "a refusal"])
 def test_no_log_names_an_account_whole(
     bank: ListingBank,
     worker: Worker,
@@ -346,6 +346,8 @@ def test_no_log_names_an_account_whole(
     bank.add(Entry("FT1", ago(clock)))
     if fault == "ours":
         monkeypatch.setattr(banks.named("bcb"), "list_page", lambda *_: 1 / 0)
+    elif fault == "a refusal":
+        bank.refused = {ACCOUNT}
     else:
         bank.page_size = 0
     worker.run_once()

@@ -19,6 +19,7 @@ from receiver.reconcile.sweep import Sweeper
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import days as versions
+from receiver.store import sources
 from receiver.store import sweeps as marks
 from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
@@ -103,6 +104,119 @@ def test_an_account_that_is_new_just_after_midnight_leaves_no_day_open(
     closed = {day: days.find(parts, "bcb", day).state for day in (date(2026, 3, 6), date(2026, 3, 7))}
     assert closed == dict.fromkeys(closed, DayState.CLOSED)
     assert numbers(days.find(parts, "bcb", date(2026, 3, 7))) == {"recovered": 1}
+
+
+OTHER = "2046406142"
+
+
+@pytest.fixture
+def closing_account(parts: Runtime, bank: ListingBank, clock: StandingClock) -> Worker:
+    """A worker that has read two accounts at noon; a quarter of an hour later one has a line more, and is not named."""
+    add_source(parts, base_url=bank.server.url)
+    clock.now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    bank.lists[OTHER] = []
+    worker = Worker(parts)
+    worker.run_once()
+    clock.forward(901)
+    bank.add(Entry("FT1", clock() - timedelta(minutes=10)), name=OTHER)
+    bank.unnamed = {OTHER}
+    return worker
+
+
+def go_on(worker: Worker, clock: StandingClock, until: datetime) -> None:
+    """Have the worker do what is due at a time, and once more a quarter of an hour later."""
+    clock.now = max(clock.now, until)
+    for _ in range(2):
+        work(worker, clock)
+        clock.forward(901)
+
+
+def test_an_account_that_the_bank_names_no_more_is_read_to_its_end(
+    parts: Runtime, bank: ListingBank, clock: StandingClock, closing_account: Worker
+) -> None:
+    go_on(closing_account, clock, clock())
+    go_on(closing_account, clock, datetime(2026, 3, 6, 2, tzinfo=UTC))
+    found = days.find(parts, "bcb", DAY)
+    assert (found.state, numbers(found)) == (DayState.CLOSED, {"recovered": 1})
+    # It is read for a day, should the bank have named too few; then it is left.
+    go_on(closing_account, clock, datetime(2026, 3, 6, 13, tzinfo=UTC))
+    bank.pages.clear()
+    go_on(closing_account, clock, clock())
+    assert {name for name, _, _ in bank.pages} == {ACCOUNT}
+    assert marked(parts)[1] is not None
+    assert sweeps.status(parts)[0].lists[2].error is None
+
+
+def test_a_day_waits_for_an_account_that_the_bank_names_no_more_and_tells_nothing_of_but_not_for_good(
+    parts: Runtime,
+    bank: ListingBank,
+    clock: StandingClock,
+    closing_account: Worker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bank.refused = {OTHER}
+    went = clock()
+    go_on(closing_account, clock, clock())
+    assert f"the list '…{OTHER[-4:]}' of bcb is not named by the bank any more" in caplog.text
+    assert sweeps.faults(parts, sources_of(parts))[0].startswith(f"{OTHER}: permission missing: ")
+    go_on(closing_account, clock, datetime(2026, 3, 6, 2, tzinfo=UTC))
+    assert days.find(parts, "bcb", DAY).state == DayState.INCOMPLETE
+    with pytest.raises(NotPossible):
+        days.close(parts, "cli:ann", "bcb", DAY)
+    # What is asked for on demand is read of the others.
+    run(parts, two_days(parts))
+    assert "left without its last reading" not in caplog.text
+    go_on(closing_account, clock, went + timedelta(days=1))
+    assert f"the list '…{OTHER[-4:]}' of bcb, which the bank names no more, is left" in caplog.text
+    found = days.find(parts, "bcb", DAY)
+    assert (found.state, numbers(found)) == (DayState.CLOSED, {})
+    assert sweeps.faults(parts, sources_of(parts)) == []
+    # It was a fault of the bank: what was missed is there once the account is, in another version of the day.
+    bank.refused = bank.unnamed = set()
+    go_on(closing_account, clock, clock())
+    go_on(closing_account, clock, clock())
+    assert numbers(days.find(parts, "bcb", DAY)) == {"recovered": 1}
+
+
+def sources_of(parts: Runtime) -> SourceRecord:
+    with parts.database.read() as connection:
+        found = sources.find(connection, "bcb")
+    assert found is not None
+    return found
+
+
+def test_an_account_that_the_bank_names_no_more_is_read_once_more_however_late_the_worker_is_back(
+    parts: Runtime, bank: ListingBank, clock: StandingClock, closing_account: Worker
+) -> None:
+    bank.refused = {OTHER}
+    went = clock()
+    closing_account.run_once()
+    bank.refused = set()
+    bank.pages.clear()
+    go_on(closing_account, clock, went + timedelta(days=9))
+    go_on(closing_account, clock, clock())
+    assert numbers(days.find(parts, "bcb", DAY)) == {"recovered": 1}
+    # No further than a day behind when it went.
+    ends = [datetime.fromisoformat(end) for name, _, end in bank.pages if name == OTHER]
+    assert max(ends) == went + timedelta(days=1)
+
+
+def test_a_bank_that_takes_no_request_lets_no_account_go_unread(
+    parts: Runtime, bank: ListingBank, clock: StandingClock, closing_account: Worker
+) -> None:
+    went = clock()
+    bank.refused = {OTHER}
+    closing_account.run_once()
+    clock.now = went + timedelta(days=1, seconds=-1)
+    bank.refusal = 429
+    closing_account.run_once()
+    with parts.database.read() as connection:
+        assert marks.number(connection, 1) == 2
+    # The process that waited is no more.
+    bank.refused = set()
+    go_on(Worker(parts), clock, went + timedelta(days=1, hours=3))
+    go_on(Worker(parts), clock, clock())
+    assert numbers(days.find(parts, "bcb", DAY)) == {"recovered": 1}
 
 
 def marked(parts: Runtime) -> tuple[datetime | None, datetime | None]:

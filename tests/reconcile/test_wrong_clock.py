@@ -67,6 +67,7 @@ WAITS = {
     "subjects.leased_until",
     "sweeps.covered_from",
     "sweeps.covered_until",
+    "sweeps.gone_at",
     "sweeps.leased_until",
     "sweeps.next_at",
 }
@@ -137,7 +138,6 @@ RECORDS = {
     "subjects.created_at",
     "subjects.stalled_at",
     "subjects.updated_at",
-    "sweeps.gone_at",
     "sweeps.last_read_at",
     "worker_seen.seen_at",
 }

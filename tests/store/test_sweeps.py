@@ -1,6 +1,6 @@
 """How far lists were read: one worker at a time, no gap stepped over, and nothing lost to a clock that was wrong."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from conftest import ENCRYPTION, StandingClock
@@ -12,7 +12,7 @@ from receiver.runtime import Runtime
 from receiver.store import events, schema, sweeps
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost, Outcome
+from receiver.store.sweeps import Claimed, LeaseLost, Outcome, SweepRecord
 
 MINUTES = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -88,11 +88,88 @@ def test_the_mark_steps_over_no_gap_and_is_that_of_the_list_that_is_furthest_beh
         assert sweeps.is_covered(connection, source.id, whole)
         assert not sweeps.is_covered(connection, source.id, too_long)
         assert sweeps.incomplete_until(connection, source.id, Window(now - HOUR, now + HOUR)) == now + HOUR
-        # A list that the bank does not name any more holds nothing up, and goes on where it was when it is back.
-        sweeps.name_lists(connection, source.id, ["b"], now)
-        assert sweeps.covered(connection, source.id) == now - 4 * HOUR
-        sweeps.name_lists(connection, source.id, ["a", "b"], now)
-        assert sweeps.covered(connection, source.id) == now - 5 * HOUR
+
+
+def settle(parts: Runtime, which: Claimed | None, read: tuple[int, int], next_in: timedelta) -> None:
+    """Read a list for some hours, as seen from now, and say when it is read next; none were read where it fails."""
+    assert which is not None
+    now, (begin, end) = parts.clock(), read
+    with parts.database.write() as connection:
+        sweeps.advance(connection, which, now + begin * HOUR, now + end * HOUR, now)
+        outcome = Outcome(None, now) if begin < end else Outcome("refused", None)
+        sweeps.settle(connection, which, now + next_in, outcome)
+
+
+def name(parts: Runtime, source: SourceRecord, *names: str) -> list[str]:
+    with parts.database.write() as connection:
+        return sweeps.name_lists(connection, source.id, names, parts.clock())
+
+
+def covered(parts: Runtime, source: SourceRecord) -> datetime | None:
+    with parts.database.read() as connection:
+        return sweeps.covered(connection, source.id)
+
+
+def record(parts: Runtime, source: SourceRecord, name: str) -> SweepRecord:
+    with parts.database.read() as connection:
+        return next(each for each in sweeps.of_source(connection, source.id) if each.list_name == name)
+
+
+@pytest.mark.usefixtures("lists")
+def test_a_list_that_is_not_named_any_more_counts_until_a_day_has_passed_and_it_was_tried_once_more(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    began = clock()
+    settle(parts, claimed(parts, source, "1", "a"), (-9, -5), 40 * HOUR)
+    settle(parts, claimed(parts, source, "2", "b"), (-9, 0), 40 * HOUR)
+    assert name(parts, source, "b") == ["a"]
+    assert name(parts, source, "b") == []
+    assert covered(parts, source) == began - 5 * HOUR
+    # What waits for longer than a day is due at once.
+    found = claimed(parts, source, "3")
+    assert found is not None
+    settle(parts, found if found.list_name == "a" else claimed(parts, source, "4"), (0, 0), HOUR)
+    assert (record(parts, source, "a").is_in_use, record(parts, source, "a").is_cut_off) == (True, False)
+    # It goes by what is tried, not by the time that passes while nobody works.
+    clock.forward(72 * 3600)
+    assert covered(parts, source) == began - 5 * HOUR
+    settle(parts, claimed(parts, source, "5", "a"), (0, 0), HOUR)
+    assert (record(parts, source, "a").is_in_use, record(parts, source, "a").is_cut_off) == (False, True)
+    assert covered(parts, source) == began
+    with parts.database.read() as connection:
+        assert sweeps.number(connection, source.id) == 1
+        assert sweeps.is_covered(connection, source.id, Window(began - 2 * HOUR, began))
+    # It goes on where it was when it is back.
+    assert name(parts, source, "a", "b") == []
+    assert covered(parts, source) == began - 5 * HOUR
+    clock.forward(3600)
+    with parts.database.read() as connection:
+        assert sweeps.is_due(connection, source.id, clock(), timedelta(days=9))
+
+
+@pytest.mark.usefixtures("lists")
+def test_a_list_that_is_read_just_now_is_let_go_the_next_time(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    """What began before it went ends before that, and might be the last reading of one that is seldom read."""
+    reading = claimed(parts, source, "1", "a")
+    clock.forward(60)
+    assert name(parts, source, "b") == []
+    settle(parts, reading, (-9, 0), 40 * HOUR)
+    assert name(parts, source, "b") == ["a"]
+    row = record(parts, source, "a")
+    assert (row.is_in_use, row.next_at) == (True, clock())
+
+
+@pytest.mark.usefixtures("lists")
+def test_a_list_that_went_by_a_clock_that_was_ahead_goes_a_day_after_that_is_put_right(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    clock.forward(10 * 86400)
+    name(parts, source, "b")
+    clock.forward(-10 * 86400)
+    name(parts, source, "b")
+    assert record(parts, source, "a").gone_at == clock() + timedelta(days=1)
 
 
 @pytest.mark.usefixtures("lists")

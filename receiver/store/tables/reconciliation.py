@@ -85,7 +85,7 @@ class Sweep(SQLModel, table=True):
     lease: str | None = None
     leased_until: datetime | None = time(nullable=True)
     gone_at: datetime | None = time(nullable=True)
-    """When the bank did not name it any more."""
+    """When it goes out of use, or went: a day after the bank did not name it any more."""
 
 
 class Recovery(SQLModel, table=True):
