@@ -53,7 +53,8 @@ def name_in(who: str) -> str | None:
 def visitor(runtime: Runtime, cookie: str | None, *, is_used: bool = True) -> Visitor | None:
     """Return whose session a cookie is; none where it is unknown, over, idle for too long, or theirs who is disabled.
 
-    A page that refreshes by itself is no use of the session (`is_used`): nobody need sit before it.
+    A page that refreshes by itself is no use of the session (`is_used`): nobody need sit before it. Searching as one
+    types is.
 
     Raises:
         StoreUnavailable

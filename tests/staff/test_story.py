@@ -4,13 +4,17 @@ import os
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 from servers import ROOT
+from sqlalchemy import func, select, update
 from staff.conftest import APPROVAL_ABOVE
 from staff.site import WAIT_MS, Site, Visit
+
+from receiver.store.tables import StaffSession, table_of
 
 Visitor = Callable[..., Visit]
 
@@ -71,6 +75,19 @@ def test_the_story_from_the_sign_in_to_the_audit_log(visitor: Visitor, site: Sit
     row = visit.page.get_by_role("row").filter(has_text="replay.started").filter(has_text=replay_id)
     expect(row).to_contain_text("staff:operator")
     expect(row).to_contain_text("the customer's ledger shows nothing")
+
+
+def test_whoever_searches_as_they_type_stays_signed_in(visitor: Visitor, site: Site) -> None:
+    visit = visitor("operator").go("/staff/events")
+    visit.shows("Search")
+    rows, before = table_of(StaffSession), site.parts.clock() - timedelta(minutes=20)
+    with site.parts.database.write() as connection:
+        mine = rows.c.id == connection.execute(select(func.max(rows.c.id))).scalar_one()
+        connection.execute(update(rows).where(mine).values(seen_at=before))
+    with visit.page.expect_response("**/staff/events?q=unheard-of*"):
+        visit.page.get_by_role("main").get_by_role("searchbox").press_sequentially("unheard-of")
+    with site.parts.database.read() as connection:
+        assert connection.execute(select(rows.c.seen_at).where(mine)).scalar_one() > before
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,10 @@ NAVIGATION = (
 )
 """Every page that is in the navigation, by its path; those whose view is there are shown."""
 
+USED = "Staff-Used"
+"""The header with which a part of a page is asked for because somebody types or chooses: without it, nobody need sit
+there. The form that sends it says so (`hx-headers`)."""
+
 MASKED_BUT = 4
 
 LOOKS_AT_ONCE = 4
@@ -141,6 +145,11 @@ def is_partial() -> bool:
     """Tell whether htmx asks for a part of a page, to put it in the place of what is there."""
     asked = request.headers
     return "HX-Request" in asked and "HX-Boosted" not in asked and "HX-History-Restore-Request" not in asked
+
+
+def is_by_itself() -> bool:
+    """Tell whether a page asks by itself, to refresh what it shows."""
+    return is_partial() and USED not in request.headers
 
 
 def _context() -> dict[str, Any]:
