@@ -11,10 +11,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import jwt
 import requests
+from sqlalchemy import Connection
 
 from receiver.admin import sign_in
 from receiver.admin.people import checked_name
@@ -24,6 +26,7 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.store import audit, staff
 from receiver.store.database import retried
+from receiver.store.staff import StaffExists, StaffRecord
 
 log = logging.getLogger(__name__)
 
@@ -240,15 +243,8 @@ def sign_in_by(runtime: Runtime, identity: Identity, address: str, before: str |
     about = {**standing, "issuer": identity.issuer}
     with runtime.database.write() as connection:
         person = staff.identified(connection, identity.issuer, identity.subject)
-        if person is None and staff.named(connection, identity.name) is not None:
-            raise SignInRefused(f"There is another person {identity.name} here: an admin has to sort that out.")
         if person is None:
-            known_as = (identity.issuer, identity.subject)
-            person = staff.add(
-                connection, runtime.encryption, name=identity.name, now=now, identity=known_as, **standing
-            )
-            about = {"person": person.name, **about}
-            audit.write(connection, runtime.encryption, at=now, who="oidc", what="staff.added", about=about)
+            person = _added(connection, runtime, identity, now, about)
         if person.disabled_at is not None:
             raise SignInRefused("You are disabled here: an admin can change that.")
         if (person.role, person.payloads) != (identity.role, identity.payloads):
@@ -257,6 +253,29 @@ def sign_in_by(runtime: Runtime, identity: Identity, address: str, before: str |
             about = {"person": person.name, **about}
             audit.write(connection, runtime.encryption, at=now, who="oidc", what="staff.changed", about=about)
         return sign_in.begin(connection, runtime, person, address, before, {"by": identity.issuer})
+
+
+def _added(
+    connection: Connection, runtime: Runtime, identity: Identity, now: datetime, about: Mapping[str, Any]
+) -> StaffRecord:
+    """Add who comes for the first time, unless another browser of theirs does so at the same moment.
+
+    Raises:
+        SignInRefused: there is another person of that name.
+    """
+    known_as = (identity.issuer, identity.subject)
+    standing: dict[str, Any] = {"role": identity.role, "payloads": identity.payloads}
+    try:
+        added = staff.add(connection, runtime.encryption, name=identity.name, now=now, identity=known_as, **standing)
+    except StaffExists as error:
+        found = staff.identified(connection, *known_as)
+        if found is None:
+            text = f"There is another person {identity.name} here: an admin has to sort that out."
+            raise SignInRefused(text) from error
+        return found
+    about = {"person": added.name, **about}
+    audit.write(connection, runtime.encryption, at=now, who="oidc", what="staff.added", about=about)
+    return added
 
 
 def _json(url: str) -> dict[str, Any]:

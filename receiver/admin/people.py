@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver.admin import passwords
-from receiver.admin.sessions import who_is
+from receiver.admin.sessions import name_in
 from receiver.model import NotFound, NotPossible, ReceiverError, Role
 from receiver.runtime import Runtime
 from receiver.store import audit, staff
@@ -77,7 +77,8 @@ def change(
 
     Raises:
         NotFound
-        NotPossible: nobody changes themselves; or they were changed in the database itself.
+        NotPossible: nobody changes themselves; `who` is no admin any more; or the person was changed in the database
+            itself.
         StoreUnavailable
     """
     with runtime.database.write() as connection:
@@ -101,7 +102,7 @@ def disable(runtime: Runtime, who: str, name: str) -> None:
 
     Raises:
         NotFound
-        NotPossible: nobody disables themselves; or they are disabled already.
+        NotPossible: nobody disables themselves; `who` is no admin any more; or the person is disabled already.
         StoreUnavailable
     """
     now = runtime.clock()
@@ -200,10 +201,23 @@ def _there(found: StaffRecord | None, name: str) -> StaffRecord:
 
 
 def _other(connection: Connection, who: str, name: str) -> StaffRecord:
-    """Return a person whom `who` may change: so there is always an admin left on the pages."""
-    found = _named(connection, name)
-    if who == who_is(found.name):
+    """Return a person whom `who` may change, and make other writers about both wait until the transaction ends.
+
+    On the pages nobody changes themselves, and whoever changes another is an admin still: so one is always left.
+
+    Raises:
+        NotFound
+        NotPossible
+    """
+    actor, name = name_in(who), name.strip().lower()
+    both = staff.locked_by_name(connection, {name} if actor is None else {name, actor})
+    found = _there(both.get(name), name)
+    if actor == name:
         raise NotPossible("nobody changes what they may do themselves: another admin can")
+    if actor is not None:
+        admin = both.get(actor)
+        if admin is None or admin.disabled_at is not None or not admin.role.includes(Role.ADMIN):
+            raise NotPossible("you are not an admin any more")
     return found
 
 

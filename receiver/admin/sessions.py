@@ -44,10 +44,17 @@ def who_is(name: str) -> str:
     return f"staff:{name}"
 
 
+def name_in(who: str) -> str | None:
+    """Return the name of the person whom the audit log names so; none for others, such as a command line's user."""
+    prefix = who_is("")
+    return who.removeprefix(prefix) if who.startswith(prefix) else None
+
+
 def visitor(runtime: Runtime, cookie: str | None, *, is_used: bool = True) -> Visitor | None:
     """Return whose session a cookie is; none where it is unknown, over, idle for too long, or theirs who is disabled.
 
-    A page that refreshes by itself is no use of the session (`is_used`): nobody need sit before it.
+    A page that refreshes by itself is no use of the session (`is_used`): nobody need sit before it. Searching as one
+    types is.
 
     Raises:
         StoreUnavailable

@@ -55,7 +55,9 @@ def sign_in(runtime: Runtime, name: str, password: str, address: str, before: st
         person, stored = _look(runtime, name, address)
         is_right = passwords.is_right(stored, password)
         if person is None or not is_right or person.disabled_at is not None:
-            _note_failure(runtime, name, address)
+            encryption = runtime.encryption
+            account = sign_in_failures.account_bucket(encryption, name)
+            _note_failure(runtime, account, sign_in_failures.address_bucket(encryption, address))
             raise SignInRefused("The name or the password is wrong.")
         renewed = passwords.renewed(password) if stored and passwords.is_outdated(stored) else None
     return _begin(runtime, person, stored, renewed, address, before)
@@ -75,11 +77,19 @@ def _look(runtime: Runtime, name: str, address: str) -> tuple[StaffRecord | None
         buckets = [sign_in_failures.address_bucket(encryption, address)]
         if person is None or not staff.has_been_at(connection, person.id, address):
             buckets.append(sign_in_failures.account_bucket(encryption, name))
-        seconds = sign_in_failures.wait(connection, buckets, runtime.clock())
-        stored = _stored(connection, runtime, person)
+        _check_wait(connection, runtime, *buckets)
+        return person, _stored(connection, runtime, person)
+
+
+def _check_wait(connection: Connection, runtime: Runtime, *buckets: int) -> None:
+    """Refuse a try that comes too soon after those that failed.
+
+    Raises:
+        SignInSlowed
+    """
+    seconds = sign_in_failures.wait(connection, buckets, runtime.clock())
     if seconds > 0:
         raise SignInSlowed(seconds)
-    return person, stored
 
 
 def _stored(connection: Connection, runtime: Runtime, person: StaffRecord | None) -> str | None:
@@ -92,18 +102,16 @@ def _stored(connection: Connection, runtime: Runtime, person: StaffRecord | None
 
 
 @retried
-def _note_failure(runtime: Runtime, name: str, address: str) -> None:
-    encryption = runtime.encryption
-    buckets = [
-        sign_in_failures.account_bucket(encryption, name),
-        sign_in_failures.address_bucket(encryption, address),
-    ]
+def _note_failure(runtime: Runtime, *buckets: int) -> None:
     with runtime.database.write() as connection:
         sign_in_failures.add(connection, buckets, runtime.clock())
 
 
 def change_own(runtime: Runtime, visitor: Visitor, present: str, new: str) -> None:
     """Change one's own password, with the present one; all of one's sessions end. Audited as `staff.password`.
+
+    What fails is counted by session: nobody who is not signed in holds this up, and whoever has stolen a session is
+    slowed within it.
 
     Raises:
         SignInRefused: the present password is wrong.
@@ -114,10 +122,13 @@ def change_own(runtime: Runtime, visitor: Visitor, present: str, new: str) -> No
         StoreUnavailable
     """
     mine = f"session {visitor.session_id}"
+    bucket = sign_in_failures.address_bucket(runtime.encryption, mine)
     with passwords.turns().of(mine):
-        _, stored = _look(runtime, visitor.name, mine)
+        with runtime.database.read() as connection:
+            _check_wait(connection, runtime, bucket)
+            stored = _stored(connection, runtime, staff.named(connection, visitor.name))
         if not passwords.is_right(stored, present):
-            _note_failure(runtime, visitor.name, mine)
+            _note_failure(runtime, bucket)
             raise SignInRefused("The present password is wrong.")
     people.set_password(runtime, visitor.who, visitor.name, new)
 

@@ -106,6 +106,17 @@ def in_use(connection: Connection, name: str) -> SourceRecord:
     return found
 
 
+def locked(connection: Connection, name: str) -> SourceRecord:
+    """Return a source as it stands now, if it is in use, and make other writers about it wait for this transaction.
+
+    Raises:
+        NotFound
+        NotPossible: it was removed.
+    """
+    sources.lock(connection, in_use(connection, name).id)
+    return in_use(connection, name)
+
+
 def find(runtime: Runtime, name: str) -> SourceRecord:
     """Return the source of this name, enabled or not, to be changed or asked for.
 
@@ -226,7 +237,7 @@ def disable(runtime: Runtime, who: str, name: str) -> None:
 def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> None:
     what = "source.enabled" if is_on else "source.disabled"
     with runtime.database.write() as connection:
-        sources.change(connection, in_use(connection, name).id, enabled=is_on)
+        sources.change(connection, locked(connection, name).id, enabled=is_on)
         audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about={"source": name})
 
 
@@ -275,7 +286,7 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
     """
     now = runtime.clock()
     with runtime.database.write() as connection:
-        source = in_use(connection, name)
+        source = locked(connection, name)
         check_credentials(source.bank, credentials, now)
         given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
         sources.set_credentials(connection, runtime.encryption, source, credentials)

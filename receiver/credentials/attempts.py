@@ -84,6 +84,7 @@ class Attempts:
         session = self.session()
         if change.made is not None:
             return self._try_out(change, session)
+        before = self._used()
         try:
             answer = self._ask(session, change)
         except BudgetSpent as spent:
@@ -92,7 +93,7 @@ class Attempts:
             return self._refused(change, session, refused)
         except BankError as lost:
             return self._put_off(change, str(lost), lost)
-        recorded = self._record(change, answer)
+        recorded = self._record(change, answer, before)
         return recorded if recorded.made is None or _is_over(recorded) else self._try_out(recorded, session)
 
     def _try_out(self, change: ChangeRecord, session: BankSession) -> ChangeRecord:
@@ -212,31 +213,50 @@ class Attempts:
             )
         return True
 
+    def _used(self) -> dict[str, str] | None:
+        """Return the credentials that the source uses just now; none where it is removed, or uses none.
+
+        Raises:
+            DecryptionFailed
+        """
+        with self.runtime.database.read() as connection:
+            current = sources.find(connection, self.source.name)
+            return None if current is None else sources.credentials(connection, self.runtime.encryption, current)
+
     @retried
-    def _record(self, change: ChangeRecord, answer: NewCredentials | None) -> ChangeRecord:
-        """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it."""
+    def _record(
+        self, change: ChangeRecord, answer: NewCredentials | None, before: dict[str, str] | None
+    ) -> ChangeRecord:
+        """Write the outcome down: the secrets, the credentials and that it is done, or nothing of it.
+
+        Where the change was ended meanwhile that is done all the same, unless the source has been removed since the
+        bank was asked, or given other credentials.
+        """
         with self.runtime.database.write() as connection:
             found = credential_changes.lock_answered(connection, change)
-            if found is not None and _is_over(found) and not self._is_used(connection, found):
+            if found is not None and _is_over(found) and not self._is_used(connection, before):
                 found = None
             if found is not None:
                 self._write_down(connection, found, answer)
                 found = credential_changes.find(connection, change.id)
         if found is not None and not _is_over(found):
             return found
-        log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
+        if found is None:
+            log.warning("an answer to a change (%s) of %s that is over is not used", change.kind, self.source.name)
+        else:
+            log.info("the credentials of %s are changed (%s)", self.source.name, change.kind)
         return self._ended(change)
 
-    def _is_used(self, connection: Connection, change: ChangeRecord) -> bool:
-        """Tell whether the source still uses the client that a change is about: it may be removed, or given another."""
+    def _is_used(self, connection: Connection, before: dict[str, str] | None) -> bool:
+        """Tell whether the source still uses the credentials of before."""
         destination = destinations.vouched(connection, self.runtime.encryption, self.source)
-        own = sources.credentials(connection, self.runtime.encryption, destination)
-        return own is not None and own["client_id"] == change.client_id
+        return before is not None and sources.credentials(connection, self.runtime.encryption, destination) == before
 
     def _write_down(self, connection: Connection, change: ChangeRecord, answer: NewCredentials | None) -> None:
         encryption, now = self.runtime.encryption, self.runtime.clock()
         if answer is not None and change.kind == CredentialChangeKind.CREATE:
-            trial.set_aside(connection, encryption, self.source, change, answer, now)
+            write = trial.note_given_up if _is_over(change) else trial.set_aside
+            write(connection, encryption, self.source, change, answer, now)
         elif answer is not None and change.kind == CredentialChangeKind.ISSUE:
             trial.issue(connection, encryption, self.source, change, answer, now)
         else:
@@ -247,7 +267,9 @@ class Attempts:
         with self.runtime.database.read() as connection:
             found = credential_changes.find(connection, change.id)
         if found.state != CredentialChangeState.DONE:
-            raise ChangeRefused(f"the change has ended meanwhile: {found.state}")
+            is_made = found.kind == CredentialChangeKind.CREATE and found.client_id is not None
+            made = f"; the client {found.client_id} was made for it, and lives on at the bank" if is_made else ""
+            raise ChangeRefused(f"the change has ended meanwhile: {found.state}{made}")
         return found
 
 

@@ -35,16 +35,41 @@ def set_aside(
 
     Callbacks may be signed with the new client's secret from now on, so that is valid beside the others at once.
     """
-    version = None
-    if answer.signing_secret is not None:
-        version = signing_secrets.put(
-            connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=None
-        )
+    version = _put_secret(connection, encryption, source, answer, now)
     destination = destinations.vouched(connection, encryption, source)
     made = sources.seal_credentials(encryption, destination, answer.for_source)
     credential_changes.change_values(
         connection, change.id, made=made, client_id=answer.client_id, secret_version=version, token=None
     )
+
+
+def note_given_up(
+    connection: Connection,
+    encryption: Encryption,
+    source: SourceRecord,
+    change: ChangeRecord,
+    answer: NewCredentials,
+    now: datetime,
+) -> None:
+    """Write down what the bank has made for a change that was given up meanwhile, in the caller's transaction.
+
+    Nobody wants the client any more, which lives on at the bank. Callbacks may be signed with its secret all the same.
+    """
+    version = _put_secret(connection, encryption, source, answer, now)
+    values = {"client_id": answer.client_id, "secret_version": version, "settled_at": None}
+    credential_changes.change_values(connection, change.id, **values)
+    about = {"source": source.name, "client": answer.client_id, "secret_version": version}
+    what = f"credentials.{change.kind}.late"
+    audit.write(connection, encryption, at=now, who=change.requested_by, what=what, about=about)
+
+
+def _put_secret(
+    connection: Connection, encryption: Encryption, source: SourceRecord, answer: NewCredentials, now: datetime
+) -> int | None:
+    text = answer.signing_secret
+    if text is None:
+        return None
+    return signing_secrets.put(connection, encryption, source.id, text, now=now, grace_seconds=None)
 
 
 def issue(

@@ -68,11 +68,14 @@ def claim(connection: Connection, address: str, position: int, now: datetime, un
     return connection.execute(update(_progress).where(*which).values(leased_until=until)).rowcount == 1
 
 
-def advance(connection: Connection, address: str, position: int) -> None:
-    """Write down that an address was told up to a position."""
+def advance(connection: Connection, address: str, position: int, until: datetime) -> bool:
+    """Write down that an address was told up to a position, and renew the lease.
+
+    False where another worker, who had it after this one's lease, has told as much already: the lease is its own.
+    """
     behind = (_progress.c.address == address, _progress.c.position < position)
-    values = {"position": position, "failures": 0, "retry_at": None}
-    connection.execute(update(_progress).where(*behind).values(**values))
+    values = {"position": position, "failures": 0, "retry_at": None, "leased_until": until}
+    return connection.execute(update(_progress).where(*behind).values(**values)).rowcount == 1
 
 
 def pass_over(connection: Connection, address: str, position: int, through: int) -> None:

@@ -175,8 +175,9 @@ def lock(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
 def lock_answered(connection: Connection, change: ChangeRecord) -> ChangeRecord | None:
     """Return a change for this transaction alone, for the bank's answer to be written down.
 
-    It is pending, or was taken for refused by an attempt while another was still on its way; none where it ended in
-    another way, or where a later change has been done, whose credentials the answer must not take the place of.
+    It is pending, or was taken for refused by an attempt, or given up by a person, while another attempt was still on
+    its way; none where it ended in another way, or where a later change has been done, whose credentials the answer
+    must not take the place of.
     """
     found = lock(connection, change)
     if found is not None:
@@ -185,7 +186,8 @@ def lock_answered(connection: Connection, change: ChangeRecord) -> ChangeRecord 
     done = select(_changes.c.id).where(*is_later, _changes.c.state == CredentialChangeState.DONE)
     if connection.execute(done.limit(1)).first() is not None:
         return None
-    query = _all().where(_changes.c.id == change.id, _changes.c.state == CredentialChangeState.REFUSED)
+    is_overtaken = _changes.c.state.in_((CredentialChangeState.REFUSED, CredentialChangeState.ABANDONED))
+    query = _all().where(_changes.c.id == change.id, is_overtaken)
     return fetch_one(connection, ChangeRecord, query.with_for_update(key_share=True))
 
 

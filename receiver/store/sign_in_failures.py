@@ -35,7 +35,7 @@ def account_bucket(encryption: Encryption, name: str) -> int:
 
 
 def address_bucket(encryption: Encryption, address: str) -> int:
-    """Return where failures from an address are counted."""
+    """Return where failures from an address are counted, or within a session that is called like one."""
     return ACCOUNT_BUCKETS + _bucket(encryption, f"address {address}", ADDRESS_BUCKETS)
 
 

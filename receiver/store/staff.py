@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -105,13 +106,19 @@ def named(connection: Connection, name: str) -> StaffRecord | None:
 
 def locked(connection: Connection, name: str) -> StaffRecord | None:
     """Return the person of this name, and make other writers about them wait until the transaction ends."""
-    query = _ALL.where(_users.c.name == name).with_for_update(key_share=True)
-    return fetch_one(connection, StaffRecord, query)
+    return locked_by_name(connection, [name]).get(name)
+
+
+def locked_by_name(connection: Connection, names: Collection[str]) -> dict[str, StaffRecord]:
+    """Do what `locked` does with several people, always in the same order, so that no two wait for each other."""
+    query = _ALL.where(_users.c.name.in_(names)).order_by(_users.c.id).with_for_update(key_share=True)
+    return {person.name: person for person in fetch_all(connection, StaffRecord, query)}
 
 
 def identified(connection: Connection, issuer: str, subject: str) -> StaffRecord | None:
-    """Return the person whom an OpenID Connect provider calls `subject`."""
-    return fetch_one(connection, StaffRecord, _ALL.where(_users.c.issuer == issuer, _users.c.subject == subject))
+    """Return whom an OpenID Connect provider calls `subject`, and have other writers wait as `locked` does."""
+    query = _ALL.where(_users.c.issuer == issuer, _users.c.subject == subject).with_for_update(key_share=True)
+    return fetch_one(connection, StaffRecord, query)
 
 
 def every(connection: Connection) -> list[StaffRecord]:
@@ -135,13 +142,13 @@ def password_hash(connection: Connection, encryption: Encryption, person: StaffR
 
 
 def change(connection: Connection, encryption: Encryption, person: StaffRecord, changed: StaffRecord) -> None:
-    """Make a person, as they are stored, another in what they may do.
+    """Make a person, who is locked by this transaction, another in what they may do, and in nothing else.
 
     Raises:
         DecryptionFailed
     """
-    sealed = _seal(encryption, changed, password_hash(connection, encryption, person))
-    values = changed._asdict() | {"sealed": sealed}
+    values = {name: getattr(changed, name) for name in ("role", "payloads", "disabled_at")}
+    values["sealed"] = _seal(encryption, changed, password_hash(connection, encryption, person))
     connection.execute(update(_users).where(_users.c.id == person.id).values(values))
 
 

@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 LOOKED_EVERY = timedelta(seconds=2)
 
 LEASE = timedelta(minutes=2)
-"""Longer than `alarms.AT_ONCE` messages take that just escape the services' time-outs; the first failure ends it."""
+"""Longer than one message takes that just escapes the services' time-outs: each one that is taken renews it, and the
+first failure ends it."""
 
 NEWS_FOR = timedelta(days=1)
 """What is older than that when its service is there once more is not told: it would be a flood of old news."""
@@ -162,6 +163,7 @@ class Alarms:
             alarms.give_back(connection, address.digest)
 
     def _tell_one(self, address: Address, entry: Entry, failures: int) -> bool:
+        """Tell an address of one change; false where it was not reached, or another worker is at it by now."""
         now = self.runtime.clock()
         if now - entry.time > NEWS_FOR:
             log.warning("%s was not told of %s in time", address.name, entry.data.get("exception_id"))
@@ -174,8 +176,7 @@ class Alarms:
             about = ids(exception=entry.data.get("exception_id"), source=entry.source, address=address.name)
             log.info("%s was told of %s", address.name, entry.data.get("exception_id"), extra=about)
         with self.runtime.database.write() as connection:
-            alarms.advance(connection, address.digest, entry.position)
-        return True
+            return alarms.advance(connection, address.digest, entry.position, self.runtime.clock() + LEASE)
 
     def _message(self, entry: Entry) -> Message:
         """Return what is so, where, since when, and where to look: no payload, no amount, no words of a payer."""

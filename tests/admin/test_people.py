@@ -194,6 +194,31 @@ def test_ones_own_password_takes_the_present_one(parts: Runtime) -> None:
     assert try_in(parts, password="another long password")
 
 
+@pytest.mark.usefixtures("ann")
+def test_ones_own_password_is_held_up_by_what_fails_in_the_session_alone(parts: Runtime, clock: StandingClock) -> None:
+    visitor = sessions.visitor(parts, try_in(parts))
+    assert visitor is not None
+    for number in range(5):
+        fail(parts, 1, f"203.0.113.{number}")
+    with pytest.raises(SignInSlowed):
+        try_in(parts, address=ELSEWHERE)
+    for _ in range(5):
+        with pytest.raises(SignInRefused):
+            sign_in.change_own(parts, visitor, "not the password", "another long password")
+    with pytest.raises(SignInSlowed):
+        sign_in.change_own(parts, visitor, PASSWORD, "another long password")
+    assert try_in(parts), "whoever has the session slows nobody down elsewhere"
+    clock.forward(1)
+    with pytest.raises(SignInRefused):
+        sign_in.change_own(parts, visitor, "not the password", "another long password")
+    clock.forward(1)
+    with pytest.raises(SignInSlowed):
+        sign_in.change_own(parts, visitor, PASSWORD, "another long password")
+    clock.forward(1)
+    sign_in.change_own(parts, visitor, PASSWORD, "another long password")
+    assert try_in(parts, password="another long password")
+
+
 def test_a_form_is_used_once(parts: Runtime) -> None:
     ends = parts.clock() + timedelta(hours=1)
     assert [sessions.use_form(parts, nonce, ends) for nonce in ("a", "b", "a")] == [True, True, False]

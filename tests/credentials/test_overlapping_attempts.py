@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+from admin.looking import noted
 from bank import SECRET
 from conftest import StandingClock, add_source
 from credentials.callbacks import known_secrets
 from sqlalchemy import select
 from tiny_bank import TinyBank, answer, serving
 
+from receiver.admin import credentials as credential_acts
 from receiver.admin import sources as acts
 from receiver.credentials.outcomes import ChangeRefused, ChangeUnfinished
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
@@ -106,6 +108,69 @@ def test_an_answer_to_a_change_that_another_attempt_took_for_refused_is_taken(
     bank.next(403)
     assert changes.make(source, ROTATE, pauses=()).state == "done"
     assert_rotated(parts, source)
+
+
+def given_up(
+    parts: Runtime, bank: Bank, source: SourceRecord, body: object, then: Callable[[], object] = lambda: None
+) -> None:
+    """Have the next request answered with `body`, only once a person has given the change up, and done `then`."""
+
+    def give_up() -> tuple[int, object]:
+        CredentialChanges(parts).abandon(source, "cli:somebody")
+        then()
+        return 200, body
+
+    bank.answers.append(give_up)
+
+
+def test_an_answer_to_a_rotation_that_a_person_has_given_up_meanwhile_is_taken(
+    parts: Runtime, bank: Bank, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    given_up(parts, bank, source, ROTATED)
+    assert changes.make(source, ROTATE, pauses=()).state == "done"
+    assert_rotated(parts, source)
+
+
+def test_of_a_new_client_that_a_person_has_given_up_meanwhile_the_secret_is_taken_and_its_name_told(
+    parts: Runtime, bank: Bank, source: SourceRecord, changes: CredentialChanges, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = {**ROTATED, "clientId": "made"}
+    given_up(parts, bank, source, made)
+    with pytest.raises(ChangeRefused, match="abandoned; the client made was made for it, and lives on at the bank"):
+        changes.make(source, ChangeRequest("create", "cli:test"), pauses=())
+    assert states(parts) == ["abandoned"]
+    assert set(known_secrets(parts)) == {NEW_SECRET, SECRET}
+    about = {"source": source.name, "client": "made", "secret_version": 2}
+    assert noted(parts)[-1] == ("cli:test", "credentials.create.late", about)
+    with parts.database.read() as connection:
+        own = sources.credentials(connection, parts.encryption, source)
+    assert own is not None
+    assert own["client_id"] == "simulator-client"
+    assert NEW_SECRET not in caplog.text
+
+
+def test_a_client_for_another_app_that_was_given_up_meanwhile_is_there_to_be_shown(
+    parts: Runtime, bank: Bank, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    given_up(parts, bank, source, {**ROTATED, "clientId": "made"})
+    done = changes.make(source, ChangeRequest("issue", "cli:test"), pauses=())
+    assert (done.client_id, credential_acts.show(parts, "cli:test", source.name, done)["client_secret"]) == (
+        "made",
+        "new",
+    )
+
+
+def test_an_answer_to_what_was_given_up_is_not_put_over_what_the_same_client_was_given_since(
+    parts: Runtime, bank: Bank, source: SourceRecord, changes: CredentialChanges, caplog: pytest.LogCaptureFixture
+) -> None:
+    by_hand = {"client_id": "simulator-client", "client_secret": "by hand"}
+    given_up(parts, bank, source, ROTATED, lambda: acts.set_credentials(parts, "cli:somebody", source.name, by_hand))
+    with pytest.raises(ChangeRefused, match="has ended meanwhile: abandoned"):
+        changes.make(source, ROTATE, pauses=())
+    with parts.database.read() as connection:
+        assert sources.credentials(connection, parts.encryption, source) == by_hand
+    assert known_secrets(parts) == [SECRET]
+    assert "an answer to a change (rotate) of bcb that is over is not used" in caplog.text
 
 
 @pytest.mark.parametrize("given", [None, {"client_id": "another", "client_secret": "x"}], ids=["none", "another"])

@@ -4,13 +4,18 @@ import os
 import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 from servers import ROOT
+from sqlalchemy import func, select, update
 from staff.conftest import APPROVAL_ABOVE
 from staff.site import WAIT_MS, Site, Visit
+
+from receiver.admin import payments
+from receiver.store.tables import StaffSession, table_of
 
 Visitor = Callable[..., Visit]
 
@@ -71,6 +76,37 @@ def test_the_story_from_the_sign_in_to_the_audit_log(visitor: Visitor, site: Sit
     row = visit.page.get_by_role("row").filter(has_text="replay.started").filter(has_text=replay_id)
     expect(row).to_contain_text("staff:operator")
     expect(row).to_contain_text("the customer's ledger shows nothing")
+
+
+def test_a_page_that_refreshes_by_itself_shows_one_look_at_the_bank(visitor: Visitor, site: Site) -> None:
+    event_id = site.deposit("FT-LOOK", "6.00")
+    main = visitor("operator", viewport=DESK).go(f"/staff/events/{event_id}").page.get_by_role("main")
+    clock = site.parts.clock
+    # To the second, as the page shows it.
+    began = clock() + timedelta(seconds=1)
+    while clock() < began:
+        time.sleep(0.05)
+    payments.check(site.parts, "cli:tests", "bcb", "FT-LOOK")
+    ends = time.monotonic() + WAIT_MS / 1000
+    checked: list[str] = []
+    while not checked or checked[-1] < f"{began:%Y-%m-%d %H:%M:%S}":
+        assert time.monotonic() < ends
+        shown = main.inner_text()
+        checked = re.findall(r"Checked (\S+ \S+) UTC", shown)
+    assert re.findall(r"Asked last\s+(\S+ \S+) UTC", shown) == checked[-1:]
+
+
+def test_whoever_searches_as_they_type_stays_signed_in(visitor: Visitor, site: Site) -> None:
+    visit = visitor("operator").go("/staff/events")
+    visit.shows("Search")
+    rows, before = table_of(StaffSession), site.parts.clock() - timedelta(minutes=20)
+    with site.parts.database.write() as connection:
+        mine = rows.c.id == connection.execute(select(func.max(rows.c.id))).scalar_one()
+        connection.execute(update(rows).where(mine).values(seen_at=before))
+    with visit.page.expect_response("**/staff/events?q=unheard-of*"):
+        visit.page.get_by_role("main").get_by_role("searchbox").press_sequentially("unheard-of")
+    with site.parts.database.read() as connection:
+        assert connection.execute(select(rows.c.seen_at).where(mine)).scalar_one() > before
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import base64
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +39,8 @@ class Service:
     """How many messages it takes before it fails."""
     got: list[dict[str, Any]] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
+    meanwhile: Callable[[], None] | None = None
+    """What happens while it takes a message."""
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -58,6 +60,8 @@ def serving(service: Service) -> ThreadingHTTPServer:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             service.hanging.wait(60)
+            if service.meanwhile is not None:
+                service.meanwhile()
             status = service.status if service.room else 500
             if status == 200:
                 service.room -= 1
@@ -197,6 +201,48 @@ def test_several_workers_at_once_tell_each_change_once(
         list(pool.map(lambda told: (told.look(), told.wait()), workers))
     look(workers[0], clock)
     assert [len(service.got) for service in services] == [8, 8]
+
+
+def test_messages_that_are_slow_one_after_the_other_are_told_once_each(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    told, other = Alarms(alerting), Alarms(alerting)
+    look(told, clock)
+    for number in range(alarms.AT_ONCE):
+        change(alerting, source, number)
+    slow, address = services[0], other._addresses[0]
+
+    def come() -> None:
+        clock.forward(LEASE.total_seconds() / 2)
+        slow.meanwhile = None
+        other.tell(address)
+        slow.meanwhile = come
+
+    slow.meanwhile = come
+    told.tell(told._addresses[0])
+    numbers = [message["message"].split()[1] for message in slow.got]
+    assert numbers == [f"FT{number}" for number in range(alarms.AT_ONCE)]
+
+
+def test_who_took_longer_than_the_lease_leaves_the_rest_to_the_one_who_came_after(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock
+) -> None:
+    told, other, third = Alarms(alerting), Alarms(alerting), Alarms(alerting)
+    look(told, clock)
+    for number in range(3):
+        change(alerting, source, number)
+    slow = services[0]
+
+    def come() -> None:
+        clock.forward(LEASE.total_seconds())
+        slow.meanwhile = None
+        other.tell(other._addresses[0])
+
+    slow.meanwhile = come
+    told.tell(told._addresses[0])
+    third.tell(third._addresses[0])
+    # That one message was told twice: no lease lasts for ever, since who has it may have been killed.
+    assert sorted(message["message"].split()[1] for message in slow.got) == ["FT0", "FT0", "FT1", "FT2"]
 
 
 def test_a_service_that_fails_or_hangs_holds_up_neither_the_worker_nor_another_one(

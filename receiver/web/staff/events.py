@@ -143,7 +143,7 @@ class Event:
         return render(
             "event.html",
             event.type,
-            fragment="timeline",
+            fragment=("agreement", "bank", "needs", "timeline"),
             event=event,
             story=story,
             beside=shown_to(visitor, story.beside),

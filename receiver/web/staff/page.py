@@ -15,7 +15,7 @@ from receiver.store.database import StoreUnavailable
 from receiver.web.problems import Problem
 from receiver.web.staff.browser import ROOT
 from receiver.web.staff.forms import FORM_BYTES_MAX
-from receiver.web.staff.rendering import Site, is_partial, own_path, site
+from receiver.web.staff.rendering import Site, is_by_itself, is_partial, own_path, site
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -88,7 +88,7 @@ def _serving(view: Callable[..., Any], page: Page) -> Callable[..., ResponseRetu
         if page.is_open:
             return cast(ResponseReturnValue, view(**path))
         with shared.looking:
-            visitor = sessions.visitor(shared.runtime, g.cookie, is_used=not is_partial())
+            visitor = sessions.visitor(shared.runtime, g.cookie, is_used=not is_by_itself())
         if visitor is None:
             return to_sign_in()
         g.visitor = visitor

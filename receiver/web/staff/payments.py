@@ -84,7 +84,7 @@ class Payments:
         return render(
             "payment.html",
             f"{str(kind).capitalize()} {subject}",
-            fragment="checks",
+            fragment=("bank", "needs", "checks"),
             kind=str(kind),
             found=found,
             following=following,

@@ -7,7 +7,7 @@ present one with other parameters, `static("staff.css")` a file, `form_token(pat
 import hashlib
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 from flask import Flask, Response, current_app, g, render_template, request
-from jinja2_fragments.flask import render_block
+from jinja2_fragments.flask import render_blocks
 from markupsafe import Markup, escape
 
 from receiver.admin.sessions import Visitor
@@ -51,6 +51,10 @@ NAVIGATION = (
     ("audit", "Audit"),
 )
 """Every page that is in the navigation, by its path; those whose view is there are shown."""
+
+USED = "Staff-Used"
+"""The header with which a part of a page is asked for because somebody types or chooses: without it, nobody need sit
+there. The form that sends it says so (`hx-headers`)."""
 
 MASKED_BUT = 4
 
@@ -126,12 +130,17 @@ def form_token(path: str) -> str:
     return site().tokens.make(g.cookie, place)
 
 
-def render(template: str, title: str, *, fragment: str | None = None, status: int = 200, **context: Any) -> Response:
-    """Write a page from `templates/staff/<template>`; where htmx asks for a part of it, the block `fragment` alone."""
+def render(
+    template: str, title: str, *, fragment: str | Sequence[str] = (), status: int = 200, **context: Any
+) -> Response:
+    """Write a page from `templates/staff/<template>`; where htmx asks for a part of it, the block `fragment` alone.
+
+    Several blocks are of one look: they belong together, and `hx-select-oob` puts each in its place.
+    """
     given = {**_context(), "title": title, **context}
     name = f"staff/{template}"
-    if fragment is not None and is_partial():
-        text = render_block(name, fragment, **given)
+    if fragment and is_partial():
+        text = render_blocks(name, [fragment] if isinstance(fragment, str) else list(fragment), **given)
     else:
         text = render_template(name, **given)
     return Response(text, status, {"Vary": "HX-Request"}, content_type="text/html; charset=utf-8")
@@ -141,6 +150,11 @@ def is_partial() -> bool:
     """Tell whether htmx asks for a part of a page, to put it in the place of what is there."""
     asked = request.headers
     return "HX-Request" in asked and "HX-Boosted" not in asked and "HX-History-Restore-Request" not in asked
+
+
+def is_by_itself() -> bool:
+    """Tell whether a page asks by itself, to refresh what it shows."""
+    return is_partial() and USED not in request.headers
 
 
 def _context() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Signing in by the form, and what a stranger tries: each is refused."""
 
+import json
 import re
 from collections.abc import Mapping
 from ipaddress import ip_network
@@ -145,6 +146,25 @@ def test_a_form_is_worth_nothing_once_the_session_is_over(app: Flask, parts: Run
     clock.forward(1801)
     answer = client.post("/staff/people", data={"name": "bob", "form_token": token})
     assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/sign-in")
+
+
+def test_searching_as_one_types_is_a_use_of_the_session_and_a_page_that_refreshes_by_itself_is_none(
+    app: Flask, parts: Runtime, clock: StandingClock
+) -> None:
+    typing, watching = signed_in(app, parts, Role.VIEWER), signed_in(app, parts, Role.OPERATOR)
+    page = typing.get("/staff/events").text
+    form = re.search(r"<form[^>]* hx-get=[^>]* hx-headers='([^']*)'", page)
+    assert form is not None
+    found = re.search(r'<div id="found"[^>]*hx-trigger="every[^>]*>', page)
+    assert found is not None
+    assert "hx-headers" not in found[0]
+    by_itself = {"HX-Request": "true"}
+    for _ in range(2):
+        clock.forward(1000)
+        assert typing.get("/staff/events?q=a", headers={**by_itself, **json.loads(form[1])}).status_code == 200
+        last = watching.get("/staff/events?q=a", headers=by_itself).status_code
+    assert last == 401
+    assert typing.get("/staff/events").status_code == 200
 
 
 def test_each_role_may_what_is_its_own(app: Flask, parts: Runtime) -> None:

@@ -12,6 +12,7 @@ from bank import BankSigner, deposit
 from conftest import StandingClock, add_encrypting_source, add_source
 from flask import Flask
 from flask.testing import FlaskClient
+from reconcile.conftest import book
 from reconcile.test_late_deliveries import post, tell_late
 from reconcile.test_recovery_races import listed, state
 from store.made import delivery, event, record
@@ -24,6 +25,7 @@ from receiver.model import ConsumerAct, ExceptionKind, Role
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
+from receiver.simulator.bcb import Config, Simulator
 from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
@@ -244,6 +246,33 @@ def test_a_payment_shows_its_checks_and_why_the_bank_was_not_asked(
     assert message(operator, send(operator, page, f"{page}/check")).startswith("The bank was asked")
     assert "no credentials" in operator.get(page).text
     assert operator.get("/staff/payments/bcb/none").status_code == 404
+
+
+def test_what_the_bank_says_is_refreshed_with_the_checks_beside_it(
+    app: Flask, parts: Runtime, clock: StandingClock, bank: BankSigner
+) -> None:
+    with Simulator(Config(rate_limit=0), clock=clock) as simulator:
+        add_source(parts, base_url=simulator.url)
+        book(simulator, clock, ("Pending", 60), ("Completed", 0))
+        event_id = told(parts, bank, transactionId="FT1")
+        operator = signed_in(app, parts, Role.OPERATOR)
+        pages = ("/staff/payments/bcb/FT1", f"/staff/events/{event_id}")
+        act = f"{pages[0]}/check"
+        for said in ("pending", "completed"):
+            send(operator, pages[0], act)
+            for path in pages:
+                whole, part = operator.get(path).text, operator.get(path, headers={"HX-Request": "true"}).text
+                assert "<html" not in part
+                for text in (whole, part):
+                    panel = re.search(r'<section[^>]* id="bank-says".*?</section>', text, re.DOTALL)
+                    assert panel is not None
+                    assert f'<span class="figure">{said}</span>' in panel[0]
+                    assert said.capitalize() in text.replace(panel[0], "")
+                places = re.search(r'hx-trigger="every 10s" hx-select-oob="([^"]*)"', whole)
+                assert places is not None
+                for place in places[1].split(","):
+                    assert part.count(f'id="{place[1:]}"') == whole.count(f'id="{place[1:]}"') == 1
+            clock.forward(60)
 
 
 def test_a_source_is_switched_and_set_by_an_admin(app: Flask, operator: FlaskClient, parts: Runtime) -> None:

@@ -1,0 +1,154 @@
+"""Two acts at the same moment: neither undoes the other, and together they do nothing that each alone may not."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from conftest import add_source
+from sqlalchemy import Connection, text
+
+from receiver.admin import people
+from receiver.admin import sources as source_acts
+from receiver.admin.openid import Identity, sign_in_by
+from receiver.admin.sign_in import SignInRefused
+from receiver.model import NotPossible, Role
+from receiver.runtime import Runtime
+from receiver.store import destinations, sources, staff
+
+PASSWORD = "quite a long password"
+ISSUER, ADDRESS = "https://id.example.com", "192.0.2.1"
+
+only_postgresql = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+"""On SQLite whoever writes waits for the other from the beginning."""
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url")
+    return url
+
+
+def waiting(parts: Runtime) -> int:
+    """How many wait for a lock of this database."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with parts.database.read() as connection:
+        return int(connection.execute(text(query)).scalar_one())
+
+
+@contextmanager
+def while_held(
+    parts: Runtime, hold: Callable[[Connection], object], *acts: Callable[[], object]
+) -> Iterator[list[Future[object]]]:
+    """Begin acts while a transaction that has done `hold` is open, and let it end once all of them wait or are over."""
+    with ThreadPoolExecutor(len(acts)) as pool:
+        with parts.database.write() as connection:
+            hold(connection)
+            begun = [pool.submit(act) for act in acts]
+            while waiting(parts) + sum(each.done() for each in begun) < len(acts):
+                threading.Event().wait(0.01)
+        yield begun
+
+
+def hold_audit(connection: Connection) -> None:
+    """Have every act wait that has changed something and is about to say so."""
+    connection.execute(text("SELECT 1 FROM audit_head FOR UPDATE"))
+
+
+def add(parts: Runtime, *names: str) -> None:
+    for name in names:
+        people.add(parts, "cli:root", name, Role.ADMIN, password=PASSWORD)
+
+
+def admins(parts: Runtime) -> set[str]:
+    return {each.name for each in people.listing(parts) if each.role == Role.ADMIN and each.disabled_at is None}
+
+
+def identity(role: Role = Role.OPERATOR) -> Identity:
+    return Identity(ISSUER, "248289", "eve", role, payloads=False)
+
+
+@only_postgresql
+def test_a_sign_in_by_a_provider_does_not_undo_that_somebody_is_disabled(parts: Runtime) -> None:
+    sign_in_by(parts, identity(), ADDRESS)
+
+    def disable(connection: Connection) -> None:
+        found = staff.locked(connection, "eve")
+        assert found is not None
+        staff.disable(connection, parts.encryption, found, parts.clock())
+
+    def come() -> str:
+        return sign_in_by(parts, identity(Role.VIEWER), ADDRESS)
+
+    with while_held(parts, disable, come) as (coming,), pytest.raises(SignInRefused, match="disabled"):
+        coming.result()
+    found = people.find(parts, "eve")
+    assert (found.role, found.disabled_at) == (Role.OPERATOR, parts.clock())
+
+
+@only_postgresql
+def test_who_comes_for_the_first_time_in_two_browsers_at_once_is_one_person(parts: Runtime) -> None:
+    def come() -> str:
+        return sign_in_by(parts, identity(), ADDRESS)
+
+    with while_held(parts, hold_audit, come, come) as both:
+        assert len({each.result() for each in both}) == 2
+    assert [person.name for person in people.listing(parts)] == ["eve"]
+
+
+ENDS: dict[str, Callable[[Runtime, str, str], object]] = {
+    "changed": lambda parts, who, name: people.change(parts, f"staff:{who}", name, role=Role.VIEWER),
+    "disabled": lambda parts, who, name: people.disable(parts, f"staff:{who}", name),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_whoever_was_an_admin_when_they_asked_and_is_none_any_more_changes_nobody(
+    parts: Runtime, end: Callable[[Runtime, str, str], object]
+) -> None:
+    add(parts, "ann", "bob", "cid")
+    end(parts, "ann", "bob")
+    with pytest.raises(NotPossible, match="not an admin any more"):
+        end(parts, "bob", "cid")
+    end(parts, "cid", "ann")
+    with pytest.raises(NotPossible, match="not an admin any more"):
+        end(parts, "ann", "cid")
+    assert admins(parts) == {"cid"}
+    people.disable(parts, "cli:root", "cid")
+
+
+@only_postgresql
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_of_two_admins_who_end_each_other_at_once_one_is_left(
+    parts: Runtime, end: Callable[[Runtime, str, str], object]
+) -> None:
+    add(parts, "ann", "bob")
+    pairs = (("ann", "bob"), ("bob", "ann"))
+    acts = [lambda who=who, name=name: end(parts, who, name) for who, name in pairs]
+    with while_held(parts, hold_audit, *acts) as both:
+        failed = [each.exception() for each in both]
+    assert [type(error) for error in failed if error is not None] == [NotPossible]
+    assert len(admins(parts)) == 1
+
+
+@only_postgresql
+def test_credentials_that_are_given_while_a_source_is_moved_can_be_used(parts: Runtime) -> None:
+    source = add_source(parts, base_url="https://bank.example")
+    given = {"client_id": "another", "client_secret": "x"}
+
+    def move(connection: Connection) -> None:
+        found = destinations.locked(connection, source.name)
+        assert found is not None
+        destinations.move(connection, parts.encryption, found, base_url="https://other.example")
+
+    def give() -> object:
+        return source_acts.set_credentials(parts, "cli:root", source.name, given)
+
+    with while_held(parts, move, give) as (giving,):
+        giving.result()
+    with parts.database.read() as connection:
+        moved = sources.find(connection, source.name)
+        assert moved is not None
+        assert moved.base_url == "https://other.example"
+        assert sources.credentials(connection, parts.encryption, moved) == given
