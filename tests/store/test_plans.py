@@ -15,12 +15,13 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver import runtime
-from receiver.model import ExceptionKind, RetentionKind
+from receiver.model import ExceptionKind, Purpose, RetentionKind, SubjectKind
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import (
     audit,
     bank_lines,
+    claims,
     day_sides,
     deliveries,
     events,
@@ -42,6 +43,7 @@ from receiver.store import (
 from receiver.store.day_sides import Claimed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
+from receiver.store.leases import Due
 from receiver.store.records import lowest_id
 from receiver.store.replay_selection import Selection
 from receiver.store.retention import Limits, Progress, Rule, place_of
@@ -258,6 +260,9 @@ SEARCHES: dict[str, Query] = {
 
 INDEXING: dict[str, Query] = {
     "whether there is any": lambda connection: search_index.is_behind(connection),
+    "what is to be given its payment": lambda connection: claims.name_payment(
+        connection, Due(7, 1, SubjectKind.REFERENCE, "FT77", 0, None, MIDDLE, "", Purpose.CLAIM), "FT78"
+    ),
 }
 
 

@@ -100,6 +100,12 @@ class Event(SQLModel, table=True):
 
 _events = table_of(Event).c
 LATE_EVENTS = partial_index("ix_events_late", [_events.id], _events.late.is_(True))
+UNNAMED = partial_index(
+    "ix_events_unnamed",
+    [_events.source_id, _events.subject, _events.id],
+    and_(_events.kind == SubjectKind.REFERENCE, _events.payment_id.is_(None)),
+)
+"""Events about a reference whose payment is not known yet."""
 
 
 class HeldEvent(SQLModel, table=True):
