@@ -188,6 +188,9 @@ PAYMENTS: dict[str, Query] = {
     "others than stalled ones": payments_of(stalled=False, below=NUMBER // 2),
     "whether any stalls": lambda connection: payments.has_stalled(connection, 1, MIDDLE),
     "what is due": lambda connection: leases.purposes_due(connection, MIDDLE),
+    "what a clock that was wrong has put off": lambda connection: leases.put_off_too_far(
+        connection, 1, MIDDLE, timedelta(minutes=1)
+    ),
 }
 
 _HOUR = timedelta(hours=1)

@@ -196,6 +196,11 @@ OPEN = partial_index(
     [_subjects.source_id, _subjects.created_at],
     and_(_subjects.stalled_at.is_(None), _subjects.status.in_([Status.PENDING, Status.UNKNOWN])),
 )
+PUT_OFF = partial_index(
+    "ix_subjects_put_off",
+    [_subjects.source_id, _subjects.due_at],
+    and_(_subjects.due_at.is_not(None), _subjects.status.in_([Status.PENDING, Status.UNKNOWN])),
+)
 STALLED = partial_index("ix_subjects_stalled", [_subjects.kind, _subjects.id], _subjects.stalled_at.is_not(None))
 
 

@@ -14,9 +14,6 @@ depends_on = None
 
 def upgrade() -> None:
     """Make the index."""
-    _partial("ix_events_unnamed", "events", ["source_id", "subject", "id"], "kind = 'reference' AND payment_id IS NULL")
-
-
-def _partial(name: str, table: str, columns: list[str], where: str) -> None:
-    condition = sa.text(where)
-    op.create_index(name, table, columns, sqlite_where=condition, postgresql_where=condition)
+    is_unnamed = sa.text("kind = 'reference' AND payment_id IS NULL")
+    columns = ["source_id", "subject", "id"]
+    op.create_index("ix_events_unnamed", "events", columns, sqlite_where=is_unnamed, postgresql_where=is_unnamed)
