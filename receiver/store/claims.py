@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, literal_column, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from receiver.model import Agreement, OwnType, Purpose, Status, SubjectKind
 from receiver.store import outbox, particulars, search_index
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
-from receiver.store.leases import Due
+from receiver.store.leases import Due, as_text
 from receiver.store.tables import Event, Subject, table_of
 
 _subjects, _events = table_of(Subject), table_of(Event)
@@ -153,7 +153,7 @@ def name_payment(connection: Connection, due: Due, payment_id: str) -> int:
     unnamed = (
         _events.c.source_id == due.source_id,
         # As text: with a parameter no planner would know that the index over the few may serve.
-        _events.c.kind == literal_column(f"'{SubjectKind.REFERENCE}'"),
+        _events.c.kind == as_text(SubjectKind.REFERENCE),
         _events.c.subject == due.subject,
         _events.c.payment_id.is_(None),
     )

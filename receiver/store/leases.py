@@ -301,6 +301,6 @@ def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:
     connection.execute(changed.values(due_at=now, attempts=0, purpose=Purpose.PERSON))
 
 
-def as_text(word: Purpose | Status) -> ColumnElement[str]:
+def as_text(word: Purpose | Status | SubjectKind) -> ColumnElement[str]:
     """Return a word as part of the statement: a plan for any of them would not go by the index over the few."""
     return literal_column(f"'{word}'")

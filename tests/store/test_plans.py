@@ -347,9 +347,10 @@ DAYS: dict[str, Query] = {
     "how much came on one": lambda connection: day_sides.number_claimed(connection, 1, MIDDLE, MIDDLE + _HOUR, 9),
     "what is known of payments": lambda connection: day_sides.payments(connection, 1, _PAYMENTS),
     "what no list has": lambda connection: day_sides.on_no_list(connection, 1, _PAYMENTS),
+    "what the bank denies": lambda connection: day_sides.denied(connection, 1, ["R1", "R2"]),
     "what was not joined": lambda connection: day_sides.about_payments(connection, 1, _PAYMENTS),
     "whose callbacks were not": lambda connection: day_sides.loose(
-        connection, [Claimed(id_, "FT77", MIDDLE, None, "1.00", "EUR") for id_ in (EVENT, "evt_none")]
+        connection, [Claimed(id_, "FT77", "FT77", MIDDLE, None, "1.00", "EUR") for id_ in (EVENT, "evt_none")]
     ),
 }
 
@@ -460,6 +461,15 @@ def open_many(parts: Runtime) -> None:
                 f" FROM events WHERE id = {of_payment}"
             ),
             named,
+        )
+        # One that is known by a reference of which the bank knows no payment.
+        connection.execute(
+            text(
+                "INSERT INTO subjects"
+                " (source_id, kind, subject, status, agreement, created_at, updated_at, attempts)"
+                " SELECT source_id, 'reference', 'R1', 'unknown', 'unknown_to_bank', created_at, updated_at, 1"
+                " FROM subjects WHERE id = 77"
+            )
         )
         for table in ("exceptions", "bank_lines", "recoveries", "events"):
             connection.execute(text(f"ANALYZE {table}"))
