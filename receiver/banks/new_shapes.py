@@ -15,8 +15,16 @@ def parse_fields(body: bytes) -> dict[str, Any]:
     Raises:
         NotUnderstood
     """
-    found = json_values.parse(body)
-    return {"items": found} if json_values.objects(found) else json_values.object_of(found)
+    return fields_of(json_values.parse(body))
+
+
+def fields_of(value: Any) -> dict[str, Any]:
+    """Return parsed JSON that is an object; a list that holds objects as an object's only field.
+
+    Raises:
+        NotUnderstood: it is something else.
+    """
+    return {"items": value} if json_values.objects(value) else json_values.object_of(value)
 
 
 def camel_case(fields: Mapping[str, Any], levels: int = LEVELS) -> dict[str, Any]:
@@ -57,8 +65,12 @@ def naming(fields: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
             if wanted not in listed or (text := json_values.usable_text(value)) is None:
                 continue
             if is_listed:
-                # Where several say something of it, they may differ in all but the id.
-                listed[wanted][text] = {name: value} if text in listed[wanted] else here
+                if text in listed[wanted]:
+                    # Where several say something of it, they may differ in all but the id.
+                    listed[wanted][text] = {name: value}
+                elif len(listed[wanted]) <= 1:
+                    # How many more there are is of no matter.
+                    listed[wanted][text] = here
             else:
                 plain.setdefault(wanted, here)
     wanted = next((name for name, found in listed.items() if name in plain or found), "")

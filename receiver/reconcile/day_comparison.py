@@ -315,7 +315,10 @@ def _status_differs(made: DayLine) -> str | None:
 
 
 def _ours_alone(database: Database, source_id: int, window: Window) -> Iterator[DayLine]:
-    """Yield what is dated on the day and no list of the bank has: payments, and movements of those that it has."""
+    """Yield what is dated on the day and no list of the bank has: payments, and movements of those that it has.
+
+    Of a payment that is known by its reference alone that is so once the bank has said that it does not know it.
+    """
     behind = ""
     while True:
         with database.read() as connection:
@@ -323,14 +326,19 @@ def _ours_alone(database: Database, source_id: int, window: Window) -> Iterator[
             if not found:
                 return
             dated = [each for each in found if each.dated in window]
-            missing = day_sides.on_no_list(connection, source_id, {each.payment_id for each in dated}) if dated else {}
-            whole = {each.id for each in dated if missing.get(each.payment_id) == each.id}
+            names = {each.payment_id for each in dated if each.payment_id is not None}
+            missing = day_sides.on_no_list(connection, source_id, names) if names else {}
+            whole = {each.id for each in dated if missing.get(each.payment_id or "") == each.id}
             strays = _strays(connection, source_id, [each for each in dated if each.payment_id not in missing])
-            alone = day_sides.with_facts(connection, whole | strays) if whole or strays else []
+            references = {each.subject for each in dated if each.payment_id is None}
+            denied = day_sides.denied(connection, source_id, references) if references else {}
+            here = {*whole, *strays, *(each.id for each in dated if each.id in denied)}
+            alone = day_sides.with_facts(connection, here) if here else []
             names = {each.event.payment_id or "" for each in alone}
             payments = day_sides.payments(connection, source_id, names) if alone else {}
         for each in alone:
-            yield _alone(each, payments.get(each.event.payment_id or ""), is_stray=each.event.id in strays)
+            known = denied.get(each.event.id) or payments.get(each.event.payment_id or "")
+            yield _alone(each, known, is_stray=each.event.id in strays)
         behind = found[-1].id
         give_way()
 

@@ -121,11 +121,20 @@ def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> No
     if answer is None:
         return
     if due.kind == SubjectKind.REFERENCE and answer.payment_id is not None:
+        _name_payment(database, due, answer.payment_id)
         with database.write() as connection:
             claims.claim_by_reference(connection, due, answer.payment_id, now)
     elif answer.returns is not None:
         with database.write() as connection:
             claims.note_return(connection, due, answer.returns, now)
+
+
+def _name_payment(database: Database, due: Due, payment_id: str) -> None:
+    """Have all events about a reference be found by its payment, some in each transaction."""
+    is_more_left = True
+    while is_more_left:
+        with database.write() as connection:
+            is_more_left = claims.name_payment(connection, due, payment_id) == claims.NAMED_AT_ONCE
 
 
 def _confirm_late(database: Database, due: Due, finding: Finding, now: datetime) -> None:

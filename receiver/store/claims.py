@@ -7,9 +7,9 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from receiver.model import Agreement, OwnType, Purpose, Status, SubjectKind
-from receiver.store import outbox, particulars
+from receiver.store import outbox, particulars, search_index
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
-from receiver.store.leases import Due
+from receiver.store.leases import Due, as_text
 from receiver.store.tables import Event, Subject, table_of
 
 _subjects, _events = table_of(Subject), table_of(Event)
@@ -138,8 +138,33 @@ def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: d
         claimed_at=row.claimed_at,
     )
     make_due(connection, [claim])
-    named = (_events.c.id == row.last_event_id, _events.c.payment_id.is_(None))
-    connection.execute(update(_events).where(*named).values(payment_id=payment_id))
+
+
+NAMED_AT_ONCE = 100
+"""Events that are given their payment in one transaction: on SQLite callbacks wait for it, some 20 ms."""
+
+
+def name_payment(connection: Connection, due: Due, payment_id: str) -> int:
+    """Have the events about a reference be found by the payment behind it, up to `NAMED_AT_ONCE` that are not yet.
+
+    It returns how many those were; idempotent. It takes the lock of the feed's head, in the caller's transaction, which
+    must hold no subject: whoever projects takes the two in this order.
+    """
+    unnamed = (
+        _events.c.source_id == due.source_id,
+        # As text: with a parameter no planner would know that the index over the few may serve.
+        _events.c.kind == as_text(SubjectKind.REFERENCE),
+        _events.c.subject == due.subject,
+        _events.c.payment_id.is_(None),
+    )
+    query = select(_events.c.id).where(*unnamed).order_by(_events.c.id).limit(NAMED_AT_ONCE)
+    event_ids = connection.execute(query).scalars().all()
+    if event_ids:
+        search_index.lock_head(connection)
+        which = (_events.c.id.in_(event_ids), *unnamed)
+        connection.execute(update(_events).where(*which).values(payment_id=payment_id))
+        search_index.index_anew(connection, event_ids)
+    return len(event_ids)
 
 
 def note_return(connection: Connection, due: Due, original: str, now: datetime) -> None:

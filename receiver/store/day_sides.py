@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.store import pagination
+from receiver.store.leases import as_text
 from receiver.store.records import Record, columns_of, lowest_id
 from receiver.store.recovered_events import SWEEP
 from receiver.store.tables import BankLine, Delivery, Event, Subject, table_of
@@ -120,9 +121,13 @@ def events(connection: Connection, ids: Iterable[str]) -> dict[str, OurSide]:
 
 def payments(connection: Connection, source_id: int, ids: Iterable[str]) -> dict[str, PaymentRecord]:
     """Return what is known of payments of a source, by their ids."""
+    return _known(connection, source_id, SubjectKind.PAYMENT, ids)
+
+
+def _known(connection: Connection, source_id: int, kind: SubjectKind, ids: Iterable[str]) -> dict[str, PaymentRecord]:
     query = select(*columns_of(PaymentRecord, _subjects)).where(
         _subjects.c.source_id == source_id,
-        _subjects.c.kind == SubjectKind.PAYMENT,
+        _subjects.c.kind == kind,
         pagination.among(connection, _subjects.c.subject, list(ids)),
     )
     return {payment.subject: payment for payment in _fetched(connection, PaymentRecord, query)}
@@ -193,7 +198,8 @@ def about_payments(connection: Connection, source_id: int, payment_ids: Iterable
 
 def loose(connection: Connection, claims: Iterable["Claimed"]) -> set[str]:
     """Return the payments of which a callback tells an amount and no line points at its event."""
-    payment_ids = {each.id: each.payment_id for each in claims if each.amount is not None and each.currency is not None}
+    telling = (each for each in claims if each.amount is not None and each.currency is not None)
+    payment_ids = {each.id: each.payment_id for each in telling if each.payment_id is not None}
     pointed_at = _pointed_at(connection, list(payment_ids)) if payment_ids else set()
     return {payment_id for event_id, payment_id in payment_ids.items() if event_id not in pointed_at}
 
@@ -228,7 +234,10 @@ class Claimed(NamedTuple):
     """That a callback told of a payment, and when."""
 
     id: str
-    payment_id: str
+    subject: str
+    """The payment's id, or its reference."""
+    payment_id: str | None
+    """None where the bank has not said which payment the reference is of."""
     received_at: datetime
     claimed_at: datetime | None
     amount: str | None
@@ -266,7 +275,6 @@ def _may_be_dated(source_id: int, begin: datetime, end: datetime) -> tuple[Colum
         _events.c.source_id == source_id,
         _events.c.id >= lowest_id("evt", begin),
         _events.c.id < lowest_id("evt", end + DATED_WITHIN),
-        _events.c.payment_id.is_not(None),
         _events.c.kind.in_(_ABOUT_PAYMENTS),
         _events.c.found_by.is_distinct_from(SWEEP),
     )
@@ -295,3 +303,28 @@ def on_no_list(connection: Connection, source_id: int, payment_ids: Iterable[str
         if of_payment[event_id] not in pointed_at:
             first.setdefault(of_payment[event_id], event_id)
     return first
+
+
+def denied(connection: Connection, source_id: int, references: Iterable[str]) -> dict[str, PaymentRecord]:
+    """Return what is known of those references of which the bank knows no payment and no list has one.
+
+    It is by the id of the first event about each.
+    """
+    known = _known(connection, source_id, SubjectKind.REFERENCE, references)
+    unknown = [name for name, record in known.items() if record.agreement == Agreement.UNKNOWN_TO_BANK]
+    if not unknown:
+        return {}
+    unnamed = (
+        _events.c.source_id == source_id,
+        _events.c.kind == as_text(SubjectKind.REFERENCE),
+        pagination.among(connection, _events.c.subject, unknown),
+        _events.c.payment_id.is_(None),
+    )
+    rows = connection.execute(select(_events.c.id, _events.c.subject).where(*unnamed)).all()
+    pointed_at = _pointed_at(connection, [row.id for row in rows])
+    listed = {row.subject for row in rows if row.id in pointed_at}
+    first: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: row.id):
+        if row.subject not in listed:
+            first.setdefault(row.subject, row.id)
+    return {event_id: known[name] for name, event_id in first.items()}

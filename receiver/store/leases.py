@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from receiver.model import Agreement, Purpose, Status, SubjectKind
+from receiver.store import pagination
 from receiver.store.records import SKEW, columns_of, fetch_all
 from receiver.store.tables import Check, Source, Subject, table_of
 
@@ -26,7 +27,6 @@ _subjects, _checks, _sources = (table_of(model) for model in (Subject, Check, So
 
 LATEST = timedelta(days=31)
 """The furthest ahead that a bank wants what is final to be looked at once more, and a day."""
-
 
 BROUGHT_AT_ONCE = 1000
 
@@ -278,12 +278,15 @@ def put_off_too_far(connection: Connection, source_id: int, now: datetime, longe
 
     `longest` is the longest pause of what is not final. No more than `BROUGHT_AT_ONCE` are returned.
     """
-    is_open = _subjects.c.status.in_([status for status in Status if not status.is_final])
-    query = select(_subjects.c.id).where(
-        _subjects.c.source_id == source_id,
-        or_(and_(is_open, _subjects.c.due_at > now + longest), _subjects.c.due_at > now + LATEST),
+    is_open = _subjects.c.status.in_([as_text(status) for status in Status if not status.is_final])
+    # Each by an index of its own: what is final waits by the day, and is most of what waits for longer than the other.
+    ways = (
+        (_subjects.c.source_id == source_id, is_open, _subjects.c.due_at > now + longest),
+        (*pagination.beside(_subjects.c.source_id, [source_id], 0), _subjects.c.due_at > now + LATEST),
     )
-    return list(connection.execute(query.limit(BROUGHT_AT_ONCE)).scalars())
+    queries = (select(_subjects.c.id).where(*way).order_by(_subjects.c.due_at).limit(BROUGHT_AT_ONCE) for way in ways)
+    found = dict.fromkeys(id_ for query in queries for id_ in connection.execute(query).scalars())
+    return list(found)[:BROUGHT_AT_ONCE]
 
 
 def bring_forward(connection: Connection, subject_ids: Sequence[int], now: datetime) -> None:
@@ -298,6 +301,6 @@ def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:
     connection.execute(changed.values(due_at=now, attempts=0, purpose=Purpose.PERSON))
 
 
-def as_text(word: Purpose | Status) -> ColumnElement[str]:
+def as_text(word: Purpose | Status | SubjectKind) -> ColumnElement[str]:
     """Return a word as part of the statement: a plan for any of them would not go by the index over the few."""
     return literal_column(f"'{word}'")

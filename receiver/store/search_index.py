@@ -157,7 +157,7 @@ def follow(connection: Connection, last: int | None = None) -> bool:
 
     It takes the lock of the feed's head, in the caller's transaction: one indexes at a time.
     """
-    head = _lock_head(connection)
+    head = lock_head(connection)
     noted = _note_conflicts_known(connection)
     last = head if last is None else last
     before: int = connection.execute(select(_progress.c.through)).scalar_one()
@@ -168,7 +168,8 @@ def follow(connection: Connection, last: int | None = None) -> bool:
     return through < last or noted == BATCH
 
 
-def _lock_head(connection: Connection) -> int:
+def lock_head(connection: Connection) -> int:
+    """Take the lock of the feed's head, so that nobody else projects or indexes; return the last position given."""
     head: int = connection.execute(select(_head.c.position).with_for_update(key_share=True)).scalar_one()
     return head
 
@@ -178,7 +179,7 @@ def index_older(connection: Connection, number: int) -> int:
 
     It takes the lock of the feed's head, in the caller's transaction.
     """
-    _lock_head(connection)
+    lock_head(connection)
     below: int = connection.execute(select(_progress.c.below)).scalar_one()
     if below <= 1:
         return 0

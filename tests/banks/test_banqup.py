@@ -10,6 +10,7 @@ import pytest
 from answering import Answering, answering
 
 from receiver import banks
+from receiver.banks.callback import unrecognised
 from receiver.banks.errors import AnswerUnreadable, NotOffered
 from receiver.banks.http import HttpClient
 from receiver.banks.json_values import NotUnderstood
@@ -151,9 +152,46 @@ def test_without_an_id_a_message_is_its_body_byte_for_byte() -> None:
     assert read({"category": "space"}).identity != read({"category": "space", "scope": "x"}).identity
 
 
-def test_what_is_no_object_is_not_understood() -> None:
+PAID: dict[str, Any] = {"id": "m-1", "category": "payment", "resourceId": "p-1", "status": {"payment": "PAID"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "payment_id", "space_id"),
+    [
+        ([PAID], "p-1", None),
+        ([{**PAID, "spaceId": "s-1"}, {"id": "m-2", "category": "Space", "resourceId": "r-1"}], "p-1", "s-1"),
+        ([PAID, {**PAID, "id": "m-2"}], "p-1", None),
+        ([{**PAID, "paymentId": None}, {"paymentId": "p-1"}], "p-1", None),
+        ([{"paymentId": "p-1", "data": {"spaceId": "s-1"}}, 7], "p-1", "s-1"),
+        # Of several nobody can tell which is meant.
+        ([PAID, {**PAID, "resourceId": "p-2"}], None, None),
+        ([{"id": "m-2", "category": "space", "resourceId": "r-1"}], None, None),
+        ([{"id": "m-2", "category": ["payment"], "resourceId": "r-1"}], None, None),
+    ],
+)
+def test_of_a_list_in_place_of_a_message_the_only_payment_is_asked_for_and_the_event_is_the_same(
+    body: list[Any], payment_id: str | None, space_id: str | None
+) -> None:
+    claim = read(body)
+    kind = "none" if payment_id is None else "payment"
+    assert (claim.type, claim.kind, claim.status) == ("banqup.unrecognised", kind, None)
+    assert (claim.subject, claim.payment_id, claim.facts.get("space_id")) == (payment_id, payment_id, space_id)
+    plain = unrecognised("banqup", json.dumps(body).encode())
+    assert (claim.identity, claim.content) == (plain.identity, plain.content)
+
+
+def test_what_stands_beside_the_only_payment_in_a_list_is_read_too() -> None:
+    payments = [{"paymentId": "p-1", "spaceId": "s-1", "amount": "5.50", "currency": "EUR"}]
+    claim = read({"id": "m-1", "category": "novelty", "data": {"payments": payments}})
+    assert (claim.facts["space_id"], str(claim.amount), claim.currency) == ("s-1", "5.50", "EUR")
+    other = read({**PAID, "data": {"payments": [{**payments[0], "paymentId": "p-2"}]}})
+    assert (other.payment_id, other.amount, other.facts.get("space_id")) == ("p-1", None, None)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"[7]", b"7"])
+def test_what_is_no_object_is_not_understood(body: bytes) -> None:
     with pytest.raises(NotUnderstood):
-        read(b"[]")
+        read(body)
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,7 @@ def test_what_is_no_payment_is_about_the_id_that_is_there(
         ({"payments": [{"paymentOrderNo": "PO-1"}, {"paymentOrderNo": "PO-2"}]}, "none", None, None),
         ({"payments": [{"transactionId": "TX-1"}]}, "none", "TX-1", "TX-1"),
         ({"transactionId": "TX-1", "payments": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", "PO-1"),
+        ({"paymentOrderNo": None, "payments": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", "PO-1"),
         ({"person": {"id": "p-1"}, "id": "evt-1"}, "none", "p-1", None),
         ({"id": "evt-1", "data": {"baasCard": {"ID": 7}}}, "none", "7", None),
         ({"id": "evt-1", "accountId": "a-1"}, "none", "a-1", None),
@@ -232,6 +233,40 @@ def test_a_payment_is_in_each_state_once_whatever_else_is_said() -> None:
     body = {"eventType": "OutgoingPayment.Completed", "paymentOrderNo": "PO-1"}
     assert read(body, "1700000000").identity == read({**body, "more": 1}, "1700000009").identity
     assert read(body).identity != read({**body, "eventType": "OutgoingPayment.Rejected"}).identity
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "payment_id", "amount"),
+    [
+        ({"details": [{"paymentOrderNo": "PO-1", "amount": "5.00 EUR"}]}, "payment", "PO-1", "5.00"),
+        ({"paymentOrderNo": None, "details": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", None),
+        ({"data": {"batch": [[{"PaymentOrderNo": 7}], {"x": {"paymentOrderNo": "7"}}]}}, "payment", "7", None),
+        ({"transactionId": "TX-1", "details": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", None),
+        ({"amount": 9, "details": [{"paymentOrderNo": "PO-1", "amount": 5}]}, "payment", "PO-1", "9"),
+        # Of several nobody can tell which is meant.
+        ({"details": [{"paymentOrderNo": f"PO-{number}", "amount": 5} for number in range(3)]}, "none", None, None),
+        ({"transactionId": "TX-1", "x": [{"paymentOrderNo": "1"}, {"paymentOrderNo": "2"}]}, "none", "TX-1", None),
+        ({"paymentOrderNo": "PO-1", "details": [{"paymentOrderNo": "PO-2", "amount": 5}]}, "payment", "PO-1", None),
+        ({"details": [{"transactionId": "TX-1"}]}, "none", "TX-1", None),
+    ],
+)
+def test_of_the_orders_in_a_payment_s_lists_the_only_one_is_asked_for(
+    body: dict[str, Any], kind: str, payment_id: str | None, amount: str | None
+) -> None:
+    body = {"eventType": "OutgoingPayment.Completed", **body}
+    claim = read(body)
+    assert (claim.type, claim.status) == ("connectpay.outgoing_payment.completed", "completed")
+    assert (claim.kind, claim.subject, claim.payment_id) == (kind, payment_id, payment_id)
+    assert (None if claim.amount is None else str(claim.amount)) == amount
+    # It is one event, whatever else the list has, and no other one whose bytes differ.
+    assert claim.identity == read(body).identity != read({**body, "more": 1}).identity
+
+
+def test_an_account_beside_an_order_in_a_list_is_ours_and_one_elsewhere_is_not() -> None:
+    body = {"eventType": "OutgoingPayment.Completed", "debtor": {"accountNo": "LT2"}}
+    beside = read({**body, "details": [{"paymentOrderNo": "PO-1", "accountNo": "LT1"}]})
+    elsewhere = read({**body, "details": [{"paymentOrderNo": "PO-1"}]})
+    assert (beside.facts["account_id"], elsewhere.facts["named_account"]) == ("LT1", "LT2")
 
 
 def test_a_balance_that_changes_in_the_same_words_again_is_another_event() -> None:

@@ -82,7 +82,7 @@ def test_an_entry_about_a_reference_does_not_change_when_its_payment_is_known(
     now = parts.clock()
     with parts.database.write() as connection:
         (due,) = leases.claim_due(connection, now=now, until=now + timedelta(minutes=1), lease="a", limit=1)
-        claims.claim_by_reference(connection, due, "FT9", now)
+        assert claims.name_payment(connection, due, "FT9") == 1
         assert connection.execute(select(table_of(Event).c.payment_id)).scalar_one() == "FT9"
     assert log(parts) == before
     assert before[0].data["payment_id"] is None

@@ -106,6 +106,26 @@ def test_what_a_payment_tells_counts_on_one_day_alone(ledger: Ledger, parts: Run
     assert payments(parts, after, DayCategory.OURS_ALONE) == set()
 
 
+def test_a_reference_of_which_the_bank_knows_no_payment_is_ours_alone(ledger: Ledger, parts: Runtime) -> None:
+    def told(reference: str, at: datetime = MORNING) -> str:
+        facts = {**FACTS, "transaction_reference": reference}
+        return ledger.event(reference, at=at, kind="reference", payment_id=None, facts=facts)
+
+    first = told("R-denied")
+    told("R-denied", MORNING + timedelta(seconds=1))
+    told("R-not-asked-for")
+    told("R-before", MORNING - timedelta(days=1))
+    told("R-before")
+    told("R-listed")
+    ledger.line(None, event_id=told("R-listed"), reference="R-listed")
+    for reference in ("R-denied", "R-before", "R-listed"):
+        ledger.known(reference, "unknown", "unknown_to_bank")
+    ledger.covered(EVENING + timedelta(hours=2))
+    (line,) = day_lines.lines(parts, close(parts), [DayCategory.OURS_ALONE], limit=9)
+    assert (line.event_id, line.payment_id, line.reference) == (first, None, "R-denied")
+    assert (line.claimed_status, line.our_status, line.agreement) == ("completed", "unknown", "unknown_to_bank")
+
+
 def test_of_lines_that_share_a_payment_the_nearest_is_the_one_whose_amount_differs(
     ledger: Ledger, parts: Runtime
 ) -> None:

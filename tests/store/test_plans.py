@@ -15,12 +15,13 @@ from sqlalchemy import Connection, event, text
 from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver import runtime
-from receiver.model import ExceptionKind, RetentionKind
+from receiver.model import ExceptionKind, Purpose, RetentionKind, SubjectKind
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import (
     audit,
     bank_lines,
+    claims,
     day_sides,
     deliveries,
     events,
@@ -42,6 +43,7 @@ from receiver.store import (
 from receiver.store.day_sides import Claimed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
+from receiver.store.leases import Due
 from receiver.store.records import lowest_id
 from receiver.store.replay_selection import Selection
 from receiver.store.retention import Limits, Progress, Rule, place_of
@@ -186,6 +188,9 @@ PAYMENTS: dict[str, Query] = {
     "others than stalled ones": payments_of(stalled=False, below=NUMBER // 2),
     "whether any stalls": lambda connection: payments.has_stalled(connection, 1, MIDDLE),
     "what is due": lambda connection: leases.purposes_due(connection, MIDDLE),
+    "what a clock that was wrong has put off": lambda connection: leases.put_off_too_far(
+        connection, 1, MIDDLE, timedelta(minutes=1)
+    ),
 }
 
 _HOUR = timedelta(hours=1)
@@ -258,6 +263,9 @@ SEARCHES: dict[str, Query] = {
 
 INDEXING: dict[str, Query] = {
     "whether there is any": lambda connection: search_index.is_behind(connection),
+    "what is to be given its payment": lambda connection: claims.name_payment(
+        connection, Due(7, 1, SubjectKind.REFERENCE, "FT77", 0, None, MIDDLE, "", Purpose.CLAIM), "FT78"
+    ),
 }
 
 
@@ -339,9 +347,10 @@ DAYS: dict[str, Query] = {
     "how much came on one": lambda connection: day_sides.number_claimed(connection, 1, MIDDLE, MIDDLE + _HOUR, 9),
     "what is known of payments": lambda connection: day_sides.payments(connection, 1, _PAYMENTS),
     "what no list has": lambda connection: day_sides.on_no_list(connection, 1, _PAYMENTS),
+    "what the bank denies": lambda connection: day_sides.denied(connection, 1, ["R1", "R2"]),
     "what was not joined": lambda connection: day_sides.about_payments(connection, 1, _PAYMENTS),
     "whose callbacks were not": lambda connection: day_sides.loose(
-        connection, [Claimed(id_, "FT77", MIDDLE, None, "1.00", "EUR") for id_ in (EVENT, "evt_none")]
+        connection, [Claimed(id_, "FT77", "FT77", MIDDLE, None, "1.00", "EUR") for id_ in (EVENT, "evt_none")]
     ),
 }
 
@@ -452,6 +461,15 @@ def open_many(parts: Runtime) -> None:
                 f" FROM events WHERE id = {of_payment}"
             ),
             named,
+        )
+        # One that is known by a reference of which the bank knows no payment.
+        connection.execute(
+            text(
+                "INSERT INTO subjects"
+                " (source_id, kind, subject, status, agreement, created_at, updated_at, attempts)"
+                " SELECT source_id, 'reference', 'R1', 'unknown', 'unknown_to_bank', created_at, updated_at, 1"
+                " FROM subjects WHERE id = 77"
+            )
         )
         for table in ("exceptions", "bank_lines", "recoveries", "events"):
             connection.execute(text(f"ANALYZE {table}"))

@@ -8,8 +8,8 @@ from typing import Any
 from receiver.banks import json_values
 from receiver.banks.banqup import options
 from receiver.banks.banqup.api import PAYMENT_STATUSES, State, state
-from receiver.banks.callback import known_facts, snake_case
-from receiver.banks.new_shapes import naming
+from receiver.banks.callback import known_facts, snake_case, unrecognised
+from receiver.banks.new_shapes import fields_of, naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import addresses, static_token
 from receiver.signing.errors import Refusal
@@ -17,7 +17,9 @@ from receiver.signing.errors import Refusal
 CHANNEL = "messages"
 """What Banqup puts behind the listener's address."""
 
-CATEGORIES = ("document", "entity", "file", "payment", "paymentInformation", "space", "spaceAsset")
+PAYMENT, PAYMENT_ID = "payment", "paymentId"
+
+CATEGORIES = ("document", "entity", "file", PAYMENT, "paymentInformation", "space", "spaceAsset")
 
 _NAMES = {name.lower(): snake_case(name) for name in CATEGORIES}
 
@@ -65,33 +67,54 @@ def read(proof: Proof) -> Sequence[Claim]:
     """Return the claim in a genuine message: one event by its `id`, or by its body where none can be read.
 
     Raises:
-        NotUnderstood: it is no JSON object.
+        NotUnderstood: it is no JSON object, and no list of any.
     """
-    fields = json_values.parse_object(proof.content)
+    value = json_values.parse(proof.content)
+    fields = fields_of(value)
     message_id = json_values.text(fields, "id")
     own = ("message", message_id) if message_id is not None else ("body", hashlib.sha256(proof.content).hexdigest())
     category = (json_values.text(fields, "category") or "").lower()
-    is_payment, resource = category == "payment", json_values.text(fields, "resourceId")
+    is_payment, resource = category == PAYMENT, json_values.text(fields, "resourceId")
     # A message of a category that is not known may be about a payment all the same, where it names one.
-    is_open = is_payment or category not in _NAMES
-    named = json_values.first(naming(fields, "paymentId"), "paymentId") if is_open else None
-    payment_id = (resource or named) if is_payment else named
+    is_open = (is_payment and resource is None) or (not is_payment and category not in _NAMES)
+    named = naming(_with_payments(fields), PAYMENT_ID) if is_open else {}
+    payment_id = resource if is_payment and resource else json_values.first(named, PAYMENT_ID)
     found = state(fields) if is_payment else None
-    amount, currency = json_values.money_anywhere(fields)
-    return [
-        Claim(
-            type=_payment_type(found) if is_payment else f"banqup.{_NAMES.get(category, 'unrecognised')}",
-            identity=own,
-            content=json_values.canonical(fields),
-            kind="payment" if payment_id is not None else "none",
-            subject=payment_id or resource,
-            payment_id=payment_id,
-            status=found.status if found else None,
-            amount=amount,
-            currency=currency,
-            facts=_facts(fields, found),
-        )
-    ]
+    # What stands beside the payment's id in a list is read too.
+    whole = {**fields, "": named}
+    amount, currency = json_values.money_anywhere(whole)
+    claim = Claim(
+        type=_payment_type(found) if is_payment else f"banqup.{_NAMES.get(category, 'unrecognised')}",
+        identity=own,
+        content=json_values.canonical(fields),
+        kind="payment" if payment_id is not None else "none",
+        subject=payment_id or resource,
+        payment_id=payment_id,
+        status=found.status if found else None,
+        amount=amount,
+        currency=currency,
+        facts=_facts(fields, found) | known_facts(space_id=json_values.first(whole, "spaceId")),
+    )
+    if isinstance(value, dict):
+        return [claim]
+    plain = unrecognised("banqup", proof.content, proof.headers)
+    return [claim._replace(identity=plain.identity, content=plain.content)]
+
+
+def _with_payments(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a body in whose lists each message about a payment names that as any other object does."""
+    listed = {
+        name: [{**each, PAYMENT_ID: resource} if (resource := _payment_of(each)) else each for each in value]
+        for name, value in fields.items()
+        if isinstance(value, list)
+    }
+    return {**fields, **listed}
+
+
+def _payment_of(message: Any) -> str | None:
+    if not isinstance(message, dict) or (json_values.text(message, "category") or "").lower() != PAYMENT:
+        return None
+    return json_values.text(message, "resourceId")
 
 
 def _payment_type(found: State | None) -> str:
@@ -110,7 +133,6 @@ def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
         message_id=json_values.text(fields, "id"),
         resource_id=json_values.text(fields, "resourceId"),
         message_type=json_values.text(fields, "type"),
-        space_id=json_values.first(fields, "spaceId"),
         related_document_id=json_values.text(data, "relatedDocumentId"),
         bank_status=found.bank_status if found else None,
         reasons=json_values.texts(reason if isinstance(reason, list) else [reason]) or None,

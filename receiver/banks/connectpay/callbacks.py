@@ -152,8 +152,9 @@ def read(proof: Proof) -> Sequence[Claim]:
 
 
 def _payment(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
-    amount, currency = json_values.money_anywhere(fields)
-    facts = _facts(fields, proof) | _ids_of_payment(fields)
+    read = fields if json_values.first(fields, ORDER) else _with_listed(fields)
+    amount, currency = json_values.money_anywhere(read)
+    facts = _facts(read, proof) | _ids_of_payment(read)
     order = facts.get("payment_order_no")
     payment_id = order or facts.get("transaction_id")
     content = json_values.canonical(fields)
@@ -196,7 +197,7 @@ def _news(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
 
 def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     """Return the claim of a type of event that is not known: a payment order that it names is asked for."""
-    fields = {**naming(fields, ORDER, TRANSACTION), **fields}
+    fields = _with_listed(fields)
     facts = _facts(fields, proof)
     ids = _ids_of_payment(fields) if NUMBERS.keys() & facts.keys() else _ids(fields)
     order = facts.get("payment_order_no")
@@ -213,6 +214,14 @@ def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
         facts=facts | ids | known_facts(event_type=json_values.first(fields, *TYPE_NAMES)),
         claimed_at=_claimed_at(proof),
     )
+
+
+def _with_listed(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a body with the object that holds the only payment order, or else transaction, in its lists as a field.
+
+    So what that object says is found, and what stands beside the number there is told from what stands elsewhere.
+    """
+    return {**fields, "": naming(fields, ORDER, TRANSACTION)}
 
 
 def _ids(fields: Mapping[str, Any]) -> dict[str, str]:
@@ -286,7 +295,9 @@ def _in_state(fields: Mapping[str, Any], proof: Proof, known: Kind, payment_id: 
     """Return the identity of a payment in one of its states: it goes through each once."""
     status = json_values.first(fields, *STATUS_NAMES) or known.bank_status or ""
     is_whole = (
-        _is_sure(fields, known)
+        # One that stands in a list may be another payment's than the one that the body is about.
+        payment_id in json_values.anywhere(fields, ORDER, TRANSACTION)
+        and _is_sure(fields, known)
         and _said(fields, ORDER, TRANSACTION) == {payment_id}
         and _said(fields, *STATUS_NAMES) <= {status}
     )

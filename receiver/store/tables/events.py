@@ -100,6 +100,12 @@ class Event(SQLModel, table=True):
 
 _events = table_of(Event).c
 LATE_EVENTS = partial_index("ix_events_late", [_events.id], _events.late.is_(True))
+UNNAMED = partial_index(
+    "ix_events_unnamed",
+    [_events.source_id, _events.subject, _events.id],
+    and_(_events.kind == SubjectKind.REFERENCE, _events.payment_id.is_(None)),
+)
+"""Events about a reference whose payment is not known yet."""
 
 
 class HeldEvent(SQLModel, table=True):
@@ -189,6 +195,11 @@ OPEN = partial_index(
     "ix_subjects_open",
     [_subjects.source_id, _subjects.created_at],
     and_(_subjects.stalled_at.is_(None), _subjects.status.in_([Status.PENDING, Status.UNKNOWN])),
+)
+PUT_OFF = partial_index(
+    "ix_subjects_put_off",
+    [_subjects.source_id, _subjects.due_at],
+    and_(_subjects.due_at.is_not(None), _subjects.status.in_([Status.PENDING, Status.UNKNOWN])),
 )
 STALLED = partial_index("ix_subjects_stalled", [_subjects.kind, _subjects.id], _subjects.stalled_at.is_not(None))
 

@@ -1,17 +1,21 @@
 """From a claim to the truth, and from a return to what it returns, on both databases."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from banking_circle import asked, control, feed_types, state, tell
-from conftest import StandingClock
+from conftest import StandingClock, add_encrypting_source, app_over, make_token
 from encrypting_bank import notification, payment
 from reconcile.test_on_demand import entries
 from sqlalchemy import text
+from store.made import delivery, event, record
 
+from receiver.admin import payments
+from receiver.projection.projector import index_all
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
-from receiver.store import events
+from receiver.store import claims, events
 from receiver.web.schemas.times import rfc3339
 from receiver.worker.loop import Worker
 
@@ -140,6 +144,49 @@ def test_a_payment_status_leads_to_its_payment_by_the_banks_reference(parts: Run
         # Of the amount that the bank has: it is another one.
         ("exception.opened", "p1"),
     ]
+
+
+def by_reference(status: str) -> dict[str, Any]:
+    """A notification that names its payment by the bank's reference alone."""
+    told = {"TransactionStatus": status, "AccountServicerReference": "010F103220030044"}
+    made = notification("PaymentStatus", payload=told)
+    del made["payment"]
+    return made
+
+
+def test_all_events_about_a_reference_are_found_by_its_payment(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "NAMED_AT_ONCE", 2)
+    client, token, worker = app_over(parts).test_client(), make_token(parts), Worker(parts)
+
+    def found(**query: str) -> list[str]:
+        answer = client.get("/api/v1/events", query_string=query, headers=token)
+        return sorted(each["id"] for each in (answer.json or {})["data"])
+
+    # Another source's reference of the same letters is another payment's.
+    other = add_encrypting_source(parts, "other")
+    same = event(parts, "x", kind="reference", payment="010F103220030044", payment_id=None)
+    record(parts, delivery(parts, other), same)
+    told = tell(parts, *(by_reference("PendingProcessing") for _ in range(4)))
+    told += tell(parts, by_reference("Rejected"))
+    index_all(parts.database)
+    given = [entry for entry in entries(parts) if entry.subject == "010F103220030044"]
+    worker.run_once()
+    assert found(payment_id="p1") == []
+    control(simulator, "/payments/p1", {"script": [["Rejected"]], "reference": "010F103220030044"}, "PUT")
+    clock.forward(2 * 3600)
+    worker.run_once()
+    ways = ({"payment_id": "p1"}, {"q": "p1"}, {"payment_id": "p1", "proof": "encryption"})
+    assert [found(**way) for way in ways] == [sorted(told)] * 3
+    # One that comes once the payment is known, and is not searched for yet when it is given its payment.
+    told += tell(parts, by_reference("Rejected"))
+    worker.run_once()
+    assert [found(**way) for way in ways] == [sorted(told)] * 3
+    row, *_ = payments.with_checks(parts, "bc", "p1")
+    assert sorted(each.id for each in payments.around(parts, row).events) == sorted(told)
+    # What the feed has said of them stays as it was.
+    assert [entry for entry in entries(parts) if entry.subject == "010F103220030044"][: len(given)] == given
 
 
 def test_a_claim_by_reference_never_takes_back_what_the_payment_itself_claims(
