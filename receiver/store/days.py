@@ -18,6 +18,7 @@ from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.day_lines import Chunk, Section
 from receiver.store.digest_keys import DigestKeys
 from receiver.store.encryption import Encryption
+from receiver.store.leases import LeaseLost
 from receiver.store.pagination import among
 from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
 from receiver.store.tables import BankLine, DayHead, DayLines, DayVersion, table_of
@@ -31,10 +32,6 @@ PURPOSE = "closed days"
 FORMAT = 1
 
 CHUNKS_AT_ONCE = 50
-
-
-class Overtaken(Exception):
-    """Somebody else has written the day's next version meanwhile; nothing is written."""
 
 
 class DayRecord(NamedTuple):
@@ -99,10 +96,11 @@ def signed(header: Mapping[str, Any]) -> bytes:
 # Closing
 
 
-def lease(connection: Connection, source_id: int, now: datetime, lasting: timedelta) -> bool:
-    """Take the right to close days of a source for a while, in the caller's transaction; false where another has it.
+def lease(connection: Connection, source_id: int, now: datetime, lasting: timedelta) -> datetime | None:
+    """Take the right to close days of a source for a while, in the caller's transaction; none where another has it.
 
-    A lease that ends later than this one was taken by a clock that was wrong, and is over.
+    It is known by its end, which is returned: no other lease of the source ends at the same moment. One that ends later
+    than this one was taken by a clock that was wrong, and is over.
     """
     insert_or_skip(
         connection,
@@ -113,25 +111,34 @@ def lease(connection: Connection, source_id: int, now: datetime, lasting: timede
     until = _heads.c.leased_until
     free = or_(until.is_(None), until <= now, until > now + lasting + SKEW)
     taken = update(_heads).where(_heads.c.source_id == source_id, free).values(leased_until=now + lasting)
-    return connection.execute(taken).rowcount == 1
+    return now + lasting if connection.execute(taken).rowcount == 1 else None
 
 
-def release(connection: Connection, source_id: int) -> None:
-    """Give the lease back."""
-    connection.execute(update(_heads).where(_heads.c.source_id == source_id).values(leased_until=None))
+def hold(connection: Connection, source_id: int, leased_until: datetime) -> None:
+    """See that a lease is still the caller's, and let nobody take it until the transaction ends: its first statement.
+
+    Raises:
+        LeaseLost: it ran out, and another has taken it since; what was compared under it must not be written.
+    """
+    ours = select(_heads.c.source_id).where(_heads.c.source_id == source_id, _heads.c.leased_until == leased_until)
+    if connection.execute(ours.with_for_update(key_share=True)).one_or_none() is None:
+        raise LeaseLost("days of the source are closed by another process")
+
+
+def release(connection: Connection, source_id: int, leased_until: datetime) -> None:
+    """Give a lease back, unless another has taken it since."""
+    ours = (_heads.c.source_id == source_id, _heads.c.leased_until == leased_until)
+    connection.execute(update(_heads).where(*ours).values(leased_until=None))
 
 
 def add(connection: Connection, encryption: Encryption, new: NewVersion) -> DayRecord:
-    """Write a version down, bound to what was there before, in the caller's transaction.
+    """Write a version down, bound to what was there before. Call `hold` before, in the same transaction.
 
     Raises:
-        Overtaken
         DecryptionFailed: the head is made with a key that none of RECEIVER_SECRET_KEYS opens.
     """
-    head = _locked_head(connection, new.source_id)
+    head = _head(connection, new.source_id)
     latest = _locked_latest(connection, new.source_id, new.day)
-    if (latest.version if latest else 0) != new.after:
-        raise Overtaken
     if latest is not None and latest.next_look_at != new.seen:
         new = new._replace(next_look_at=latest.next_look_at)
     keys = DigestKeys(connection, encryption, PURPOSE)
@@ -147,12 +154,9 @@ def add(connection: Connection, encryption: Encryption, new: NewVersion) -> DayR
     return _one(connection, _all().where(_versions.c.id == version_id))
 
 
-def _locked_head(connection: Connection, source_id: int) -> Head:
-    empty = {"source_id": source_id, "versions": 0, "digest": "", "key": "", "mac": ""}
-    insert_or_skip(connection, _heads, ["source_id"], empty)
-    query = select(*columns_of(Head, _heads)).where(_heads.c.source_id == source_id)
-    found = fetch_one(connection, Head, query.with_for_update(key_share=True))
-    assert found is not None  # noqa: S101 - inserted above, in this transaction
+def _head(connection: Connection, source_id: int) -> Head:
+    found = fetch_one(connection, Head, select(*columns_of(Head, _heads)).where(_heads.c.source_id == source_id))
+    assert found is not None  # noqa: S101 - whoever has the lease has it
     return found
 
 

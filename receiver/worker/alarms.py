@@ -150,24 +150,25 @@ class Alarms:
                 with database.write() as connection:
                     alarms.pass_over(connection, address.digest, known.position, page.through)
             return
+        until = now + LEASE
         with database.write() as connection:
-            if not alarms.claim(connection, address.digest, known.position, now, now + LEASE):
+            if not alarms.claim(connection, address.digest, known.position, now, until):
                 return
         failures = known.failures
         for entry in page.entries:
-            if not self._tell_one(address, entry, failures):
+            if not self._tell_one(address, entry, until, failures):
                 return
             failures = 0
         with database.write() as connection:
-            alarms.give_back(connection, address.digest)
+            alarms.give_back(connection, address.digest, until)
 
-    def _tell_one(self, address: Address, entry: Entry, failures: int) -> bool:
+    def _tell_one(self, address: Address, entry: Entry, until: datetime, failures: int) -> bool:
         now = self.runtime.clock()
         if now - entry.time > NEWS_FOR:
             log.warning("%s was not told of %s in time", address.name, entry.data.get("exception_id"))
         elif not address.tell(self._message(entry)):
             with self.runtime.database.write() as connection:
-                retry_at = alarms.put_off(connection, address.digest, failures, now)
+                retry_at = alarms.put_off(connection, address.digest, until, failures, now)
             log.warning("%s was not reached; the next try is at %s", address.name, f"{retry_at:%H:%M:%S} UTC")
             return False
         else:

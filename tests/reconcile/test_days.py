@@ -435,6 +435,47 @@ def test_a_worker_that_was_killed_amid_closing_is_waited_for_no_longer_than_its_
     assert close(parts).state == DayState.CLOSED
 
 
+@pytest.mark.parametrize("what_is_so", ["not closed yet", "the same", "something else"])
+def test_a_worker_whose_lease_ran_out_writes_nothing_and_ends_no_other_s(
+    ledger: Ledger, parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch, what_is_so: str
+) -> None:
+    compare = day_comparison.compare
+
+    def compare_for_too_long(*given: Any) -> Compared:
+        found = compare(*given)
+        clock.forward(601)
+        with parts.database.write() as connection:
+            assert stored.lease(connection, ledger.source.id, clock(), closing.LEASE)
+        return found
+
+    def versions() -> list[stored.DayRecord]:
+        with parts.database.read() as connection:
+            return stored.versions(connection, ledger.source.id, DAY)
+
+    ledger.line("FT1", event_id=ledger.event("FT1"))
+    ledger.covered(EVENING + timedelta(hours=2))
+    if what_is_so != "not closed yet":
+        closing.close(parts, ledger.source, DAY)
+        clock.forward(86400)
+    before = versions()
+    if what_is_so != "the same":
+        # Two amounts, which are told of before the version is written.
+        monkeypatch.setattr(closing, "AT_ONCE", 1)
+        for payment in ("FT2", "FT3"):
+            ledger.event(payment, "12.00")
+            ledger.line(payment, "12.50")
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "compare", compare_for_too_long)
+        with pytest.raises(closing.BeingClosed, match="another process has taken over"):
+            closing.close(parts, ledger.source, DAY)
+    assert versions() == before
+    assert exceptions.listing(parts, Wanted(), limit=9) == []
+    with pytest.raises(closing.BeingClosed, match="is being closed"):
+        closing.close(parts, ledger.source, DAY)
+    clock.forward(601)
+    assert (closing.close(parts, ledger.source, DAY) is None) == (what_is_so == "the same")
+
+
 def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
     ledger: Ledger, parts: Runtime, clock: StandingClock
 ) -> None:

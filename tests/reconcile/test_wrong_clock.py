@@ -414,9 +414,9 @@ def test_an_address_is_told_though_the_clock_was_ahead_when_it_was_leased_or_put
     assert claim(clock() + AHEAD)
     assert claim(clock())
     with parts.database.write() as connection:
-        alarms.put_off(connection, "one", 99, clock() + AHEAD)
+        alarms.put_off(connection, "one", clock() + LEASE, 99, clock() + AHEAD)
     assert claim(clock())
     with parts.database.write() as connection:
-        alarms.put_off(connection, "one", 99, clock())
+        alarms.put_off(connection, "one", clock() + LEASE, 99, clock())
     assert not claim(clock())
     assert claim(clock() + alarms.PAUSE_MAX)
