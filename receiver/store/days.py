@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, exists, insert, or_, select, update
 
 from receiver.model import DayCategory
 from receiver.store.bulk_insert import insert_or_skip
@@ -33,6 +33,12 @@ FORMAT = 1
 
 CHUNKS_AT_ONCE = 50
 
+PAUSE, PAUSE_MAX = timedelta(minutes=1), timedelta(hours=1)
+"""How long a closed day is left alone after a look, whatever changes: twice as long with each version, to an hour."""
+
+PAUSE_PER_LINE = timedelta(milliseconds=6)
+"""No less than that for each line: 20 times what it takes to compare one, so that a twentieth of the time goes."""
+
 
 class DayRecord(NamedTuple):
     """A version of a day; times are UTC."""
@@ -44,7 +50,18 @@ class DayRecord(NamedTuple):
     closed_at: datetime
     header: dict[str, Any]
     digest: str
+    looked_at: datetime
     next_look_at: datetime | None
+
+    @property
+    def pause(self) -> timedelta:
+        """How long it is left alone after a look, so that many changes make few versions (backoff)."""
+        doubled = PAUSE * 2.0 ** min(self.version - 1, 10)
+        return min(max(doubled, PAUSE_PER_LINE * self.number), PAUSE_MAX)
+
+    def is_paused(self, now: datetime) -> bool:
+        """Tell whether its pause is not over; a look in the future was written down by a clock that was wrong."""
+        return -SKEW <= now - self.looked_at < self.pause
 
     @property
     def sections(self) -> list[Section]:
@@ -207,17 +224,18 @@ def _head_mac(keys: DigestKeys, key: str, source_id: int, state: tuple[int, str]
 
 
 def put_off(connection: Connection, seen: DayRecord, now: datetime, next_at: datetime | None) -> None:
-    """Write down that a version was looked at, and when it is to be next; not where something came since it was read.
+    """Write down that a version was looked at, and when it is to be next, unless something came since it was read.
 
     `seen` is the version as it was read before the day was compared.
     """
     is_unchanged = _versions.c.next_look_at.is_not_distinct_from(seen.next_look_at)
-    looked = update(_versions).where(_versions.c.id == seen.id, is_unchanged)
-    connection.execute(looked.values(looked_at=now, next_look_at=next_at))
+    next_look_at = case((is_unchanged, next_at), else_=_versions.c.next_look_at)
+    looked = update(_versions).where(_versions.c.id == seen.id)
+    connection.execute(looked.values(looked_at=now, next_look_at=next_look_at))
 
 
 def payment_changed(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
-    """Have the closed days looked at whose list has a payment of which something has changed.
+    """Have the closed days looked at, once their pauses are over, whose list has a payment that has changed.
 
     In the caller's transaction, as its last statement.
     """
@@ -238,7 +256,9 @@ def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
 
 
 def make_due(connection: Connection, source_id: int, days: Sequence[date], now: datetime) -> None:
-    """Have the latest versions of some days looked at, where they are closed; in the caller's transaction.
+    """Have the latest versions of some days looked at, where they are closed, once their pauses are over.
+
+    In the caller's transaction.
 
     The time is written even where they are due: by it whoever looks at one just now sees that something came.
     """
@@ -310,11 +330,13 @@ def closed_between(connection: Connection, source_id: int, first: date, last: da
 
 
 def due(connection: Connection, source_id: int, now: datetime) -> date | None:
-    """Return the closed day of a source that is to be looked at first; none where none is."""
+    """Return the closed day of a source that is to be looked at first; none where none is, or each has its pause.
+
+    It is the one that nobody has looked at for the longest: one that changes all the time keeps no other waiting.
+    """
     is_due = (_versions.c.next_look_at <= now, _versions.c.source_id == source_id, _is_latest())
-    query = select(_versions.c.day).where(*is_due)
-    found: date | None = connection.execute(query.order_by(_versions.c.next_look_at).limit(1)).scalar()
-    return found
+    found = fetch_all(connection, DayRecord, _all().where(*is_due).order_by(_versions.c.looked_at))
+    return next((each.day for each in found if not each.is_paused(now)), None)
 
 
 def chunks(

@@ -482,9 +482,114 @@ def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
     ledger.line("FT1", event_id=ledger.event("FT1"), status=Status.PENDING)
     ledger.covered(EVENING + timedelta(hours=2))
     assert numbers(close(parts)) == {"not_final": 1}
-    clock.forward(30)
+    clock.forward(60)
     ledger.checked("FT1", "completed")
     assert numbers(close(parts)) == {"agreed": 1}
+
+
+def change(ledger: Ledger, payment: str) -> None:
+    """Have the bank's list get a line on the closed day."""
+    ledger.line(payment)
+    with ledger.parts.database.write() as connection:
+        stored.make_due(connection, ledger.source.id, [DAY], ledger.parts.clock())
+
+
+def due(ledger: Ledger) -> date | None:
+    """The closed day that is to be looked at now."""
+    with ledger.parts.database.read() as connection:
+        return stored.due(connection, ledger.source.id, ledger.parts.clock())
+
+
+def close_all(ledger: Ledger) -> None:
+    ledger.covered(EVENING + timedelta(hours=2))
+    while closing.close_due(ledger.parts):
+        pass
+
+
+def test_many_changes_one_after_another_make_few_versions_and_none_is_forgotten(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    close_all(ledger)
+    began, minutes = clock(), range(1, 181)
+    for minute in minutes:
+        clock.now = began + timedelta(minutes=minute)
+        change(ledger, f"FT{minute}")
+        close_all(ledger)
+    versions = days.find(parts, "bcb", DAY).versions
+    assert [(each.closed_at - began) / timedelta(minutes=1) for each in versions] == [0, 1, 3, 7, 15, 31, 63, 123]
+    assert versions[-1].number == 123
+    # The last of them is in once the pause is over, and what says the same adds none.
+    for _ in range(2):
+        clock.forward(3600)
+        close_all(ledger)
+        found = days.find(parts, "bcb", DAY)
+        assert (len(found.versions), found.numbers[DayCategory.BANK_ALONE]) == (9, len(minutes))
+
+
+def test_a_change_long_after_the_last_look_is_compared_at_once_and_a_person_never_waits(
+    ledger: Ledger, clock: StandingClock
+) -> None:
+    close_all(ledger)
+    clock.forward(7200)
+    close_all(ledger)
+    clock.forward(120)
+    change(ledger, "FT1")
+    assert due(ledger) == DAY
+    close_all(ledger)
+    change(ledger, "FT2")
+    assert due(ledger) is None
+    made, is_new = days.close(ledger.parts, WHO, "bcb", DAY)
+    assert (made.version, made.number, is_new) == (3, 2, True)
+
+
+def test_what_changed_in_the_pause_is_compared_after_it_by_whoever_follows_a_killed_worker(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    close_all(ledger)
+    change(ledger, "FT1")
+    assert due(ledger) is None
+    clock.forward(60)
+    with pytest.raises(KeyboardInterrupt):
+        closing.close(parts, ledger.source, DAY, die)
+    close_all(ledger)
+    assert numbers(days.find(parts, "bcb", DAY)) == {"bank_alone": 1}
+
+
+def test_a_day_that_changes_all_the_time_has_its_turn_before_one_that_was_looked_at_since(
+    ledger: Ledger, clock: StandingClock
+) -> None:
+    close_all(ledger)
+    clock.forward(60)
+    closing.close(ledger.parts, ledger.source, DAY - timedelta(days=1))
+    clock.forward(86400)
+    # The other one is due by itself, and has been for longer.
+    assert due(ledger) is not None
+    change(ledger, "FT1")
+    assert due(ledger) == DAY
+
+
+def test_a_look_under_a_clock_that_was_ahead_keeps_no_day_waiting(ledger: Ledger, clock: StandingClock) -> None:
+    close_all(ledger)
+    change(ledger, "FT1")
+    clock.now -= timedelta(hours=8)
+    change(ledger, "FT2")
+    assert due(ledger) == DAY
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "minutes"),
+    [(1, 0, 1), (1, 20_000, 2), (1, 200_000, 20), (1, 2_000_000, 60), (4, 2_000, 8), (7, 1, 60), (5_000, 1, 60)],
+)
+def test_the_pause_grows_with_the_versions_and_the_lines(version: int, lines: int, minutes: int) -> None:
+    header = {"sections": [["agreed", lines, "0" * 64]]}
+    record = stored.DayRecord(1, 1, DAY, version, MORNING, header, "", MORNING, None)
+    pause = timedelta(minutes=minutes)
+    assert record.pause == pause
+    assert record.is_paused(MORNING + pause - timedelta(microseconds=1))
+    assert not record.is_paused(MORNING + pause)
 
 
 def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
@@ -516,6 +621,12 @@ def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
             stored.make_due(connection, ledger.source.id, [DAY], clock())
         assert closing.close(parts, ledger.source, DAY) is None
         assert is_due()
+        # Its pause counts all the same: it is not compared without end while something comes all the time.
+        assert due(ledger) == DAY - timedelta(days=1)
+        assert closing.close_due(parts) == 1
+        assert due(ledger) is None
+        clock.forward(60)
+        assert due(ledger) == DAY
         # ... or something else.
         ledger.line("FT2", event_id=ledger.event("FT2"))
         made = closing.close(parts, ledger.source, DAY)
