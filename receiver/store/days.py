@@ -237,16 +237,16 @@ def put_off(connection: Connection, seen: DayRecord, now: datetime, next_at: dat
 def payment_changed(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
     """Have the closed days looked at, once their pauses are over, whose list has a payment that has changed.
 
-    In the caller's transaction, as its last statement.
+    In the caller's transaction, at its end, as `make_due`.
     """
     on_days = select(_lines.c.day).where(_lines.c.source_id == source_id, _lines.c.payment_id == payment_id)
     make_due(connection, source_id, list(connection.execute(on_days).scalars()), now)
 
 
 def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
-    """Have the closed days looked at on which lines point at events whose callbacks came at last, in the transaction.
+    """Have the closed days looked at on which lines point at events whose callbacks came at last.
 
-    `came` says when they did, by the events' ids.
+    In the caller's transaction, at its end, as `make_due`. `came` says when they did, by the events' ids.
     """
     columns = (_lines.c.source_id, _lines.c.day, _lines.c.event_id)
     rows = connection.execute(select(*columns).where(among(connection, _lines.c.event_id, list(came)))).all()
@@ -258,7 +258,8 @@ def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
 def make_due(connection: Connection, source_id: int, days: Sequence[date], now: datetime) -> None:
     """Have the latest versions of some days looked at, where they are closed, once their pauses are over.
 
-    In the caller's transaction.
+    In the caller's transaction, at its end: whoever closes a day has opened what a person has to look at before, and
+    no two must ever wait for each other in a circle.
 
     The time is written even where they are due: by it whoever looks at one just now sees that something came.
     """

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
-from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day
+from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day, payments_of
 from sqlalchemy import text
 
 from receiver.admin import day_lines, day_verification, days, exceptions
 from receiver.admin.days import Day
-from receiver.model import DayCategory, DayState, NotFound, NotPossible, Status
+from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
 from receiver.reconcile import days as closing
 from receiver.reconcile.amounts import NET_OF_FEES
 from receiver.reconcile.day_comparison import Compared
 from receiver.runtime import Runtime
 from receiver.store import days as stored
-from receiver.store.exceptions import Wanted
+from receiver.store.exceptions import Wanted, open_about
 from receiver.worker.loop import Worker
 
 CLOSED_FROM = EVENING + timedelta(hours=1)
@@ -485,6 +485,27 @@ def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
     clock.forward(60)
     ledger.checked("FT1", "completed")
     assert numbers(close(parts)) == {"agreed": 1}
+
+
+def test_a_check_and_who_opens_an_exception_before_a_day_never_wait_for_each_other(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"))
+    ledger.known("FT1", "pending", "unconfirmed")
+    ledger.covered(EVENING + timedelta(hours=2))
+    close(parts)
+    clock.forward(60)
+    about = payments_of(parts, "bcb", "FT1").id
+    with ThreadPoolExecutor(1) as pool:
+        with parts.database.write() as connection:
+            open_about(connection, ExceptionKind.CONTRADICTED, about, "it was sent back", clock())
+            checking = pool.submit(ledger.checked, "FT1", "rejected")
+            # On SQLite it waits for its turn to write.
+            while not (parts.database.is_sqlite or checking.done() or is_waited_for(parts)):
+                threading.Event().wait(0.01)
+            stored.payment_changed(connection, ledger.source.id, "FT1", clock())
+        assert checking.result() is None
+    assert numbers(close(parts)) == {"status_differs": 1}
 
 
 def change(ledger: Ledger, payment: str) -> None:
