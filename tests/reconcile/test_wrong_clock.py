@@ -272,7 +272,7 @@ def test_a_bank_that_was_down_or_just_back_under_the_wrong_clock_is_asked(
 
     def entered() -> datetime | None:
         with parts.database.write() as connection:
-            return circuits.enter(connection, source.id, now=ahead(), longest=longest, is_person=False)
+            return circuits.enter(connection, source.id, now=ahead(), longest=longest, is_person=False).wait
 
     with parts.database.write() as connection:
         circuits.fail(connection, source.id, now=ahead(), most=1, pauses=(longest, longest), error="gone")
