@@ -22,7 +22,7 @@ from receiver.model import Purpose
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import circuits
-from receiver.store.circuits import Circuit
+from receiver.store.circuits import Circuit, Entered
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -75,8 +75,8 @@ class Breaker:
         self._source = source
         self._is_person = purpose == Purpose.PERSON
 
-    def enter(self) -> tuple[datetime, str] | None:
-        """Let a question through; return when to come back, and why in words, where it may not be put.
+    def enter(self) -> Entered:
+        """Let a question through, or say when to come back.
 
         Raises:
             StoreUnavailable
@@ -85,25 +85,33 @@ class Breaker:
         with self._database.read() as connection:
             found = circuits.find(connection, self._source.id)
         if found.opened_at is None and found.room(now) is None:
-            return None
+            return Entered()
         with self._database.write() as connection:
-            until = circuits.enter(connection, self._source.id, now=now, longest=most, is_person=self._is_person)
-        return None if until is None else (until, words_of(self._source, found, until))
+            return circuits.enter(connection, self._source.id, now=now, longest=most, is_person=self._is_person)
 
-    def note(self, error: BaseException | None) -> None:
-        """Note what came of a question that was let through: an error, or none.
+    def words(self, until: datetime) -> str:
+        """Return in words why no question is put before `until` (UTC).
+
+        Raises:
+            StoreUnavailable
+        """
+        return words_of(self._source, self._found(), until)
+
+    def note(self, error: BaseException | None, probe: datetime | None) -> None:
+        """Note what came of a question that was let through, an error or none; `probe` is what `enter` said of it.
 
         Raises:
             StoreUnavailable
         """
         if isinstance(error, DOWN):
-            self._fail(error)
+            self._fail(error, probe)
         elif error is None or isinstance(error, ANSWERED):
             self._succeed()
-        else:
-            self._leave()
+        elif probe is not None:
+            with self._database.write() as connection:
+                circuits.leave(connection, self._source.id, probe)
 
-    def _fail(self, error: BankError) -> None:
+    def _fail(self, error: BankError, probe: datetime | None) -> None:
         settings = self._settings
         chance = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
         first, last = (
@@ -118,6 +126,7 @@ class Breaker:
                 most=settings.circuit_failures,
                 pauses=(first, last),
                 error=str(error),
+                probe=probe,
             )
         if has_opened:
             log.warning("the bank of %s is down, and not asked until it is back: %s", self._source.name, error)
@@ -129,11 +138,6 @@ class Breaker:
             has_closed = circuits.succeed(connection, self._source.id, now=self._clock())
         if has_closed:
             log.warning("the bank of %s is back", self._source.name)
-
-    def _leave(self) -> None:
-        if self._found().probing_until is not None:
-            with self._database.write() as connection:
-                circuits.leave(connection, self._source.id)
 
     def _found(self) -> Circuit:
         with self._database.read() as connection:

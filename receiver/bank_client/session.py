@@ -297,17 +297,17 @@ class BankSession:
     @contextmanager
     def _through_circuit(self) -> Iterator[None]:
         """Ask nothing while the bank is down, and note by what comes of a question whether it is."""
-        waits = self._breaker.enter()
-        if waits is not None:
-            raise CircuitOpen(*waits)
+        wait, probe = self._breaker.enter()
+        if wait is not None:
+            raise CircuitOpen(wait, self._breaker.words(wait))
         try:
             yield
         except BaseException as error:
             # Where the database is away the lease of a probe ends by itself.
             with suppress(StoreUnavailable):
-                self._breaker.note(error)
+                self._breaker.note(error, probe)
             raise
-        self._breaker.note(None)
+        self._breaker.note(None, probe)
 
     @contextmanager
     def _heeding_limits(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from receiver.banks.errors import RateLimited, TokenRefused
 from receiver.runtime import Runtime
@@ -48,16 +48,17 @@ class SharedToken:
             stored, is_readable = self._stored()
             if stored is not None and now < stored.expires_at and not is_new:
                 return stored.text
+            until = now + FETCHING
             with self._database.write() as connection:
                 is_leader = bank_tokens.claim_fetching(
                     connection,
                     self._source.id,
                     now=now,
-                    until=now + FETCHING,
+                    until=until,
                     in_place_of_a_good_one=is_new or not is_readable,
                 )
             if is_leader:
-                return self._fetch_and_store()
+                return self._fetch_and_store(until)
             if time.monotonic() > give_up:
                 raise TokenRefused("another process has been fetching a token for too long")
             time.sleep(POLL_SECONDS)
@@ -80,7 +81,7 @@ class SharedToken:
         with self._database.write() as connection:
             bank_tokens.drop(connection, self._encryption, self._source, token)
 
-    def _fetch_and_store(self) -> str:
+    def _fetch_and_store(self, until: datetime) -> str:
         try:
             token = self._fetch()
         except BaseException as error:
@@ -88,7 +89,7 @@ class SharedToken:
                 if isinstance(error, RateLimited):
                     # Before the next process may fetch: it would ask a bank that has just said not to.
                     request_budget.block(connection, self._source.id, self._clock() + error.wait)
-                bank_tokens.end_fetching(connection, self._source.id)
+                bank_tokens.end_fetching(connection, self._source.id, until)
             raise
         with self._database.write() as connection:
             bank_tokens.put(connection, self._encryption, self._source, token.text, token.expires_at)

@@ -18,9 +18,10 @@ from receiver.runtime import Runtime
 from receiver.store import day_sides, days, exceptions, sources, sweeps
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.day_lines import DayLine, read
-from receiver.store.days import DayRecord, NewVersion, Overtaken
+from receiver.store.days import DayRecord, NewVersion
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE, Opened
+from receiver.store.leases import LeaseLost
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
@@ -137,30 +138,35 @@ def close(
         DecryptionFailed
         StoreUnavailable
     """
-    if not _lease(runtime, source):
+    leased_until = _lease(runtime, source)
+    if leased_until is None:
         raise BeingClosed(f"a day of {source.name} is being closed: look at it in a moment")
     try:
-        return _closed(runtime, source, day, note)
-    except Overtaken as error:
-        raise BeingClosed(f"{day} of {source.name} was closed by another process meanwhile") from error
+        return _closed(runtime, source, day, leased_until, note)
+    except LeaseLost as error:
+        raise BeingClosed(f"closing {day} of {source.name} took too long: another process has taken over") from error
     finally:
-        _release(runtime, source)
+        _release(runtime, source, leased_until)
 
 
 @retried
-def _lease(runtime: Runtime, source: SourceRecord) -> bool:
+def _lease(runtime: Runtime, source: SourceRecord) -> datetime | None:
     with runtime.database.write() as connection:
         return days.lease(connection, source.id, runtime.clock(), LEASE)
 
 
 @retried
-def _release(runtime: Runtime, source: SourceRecord) -> None:
+def _release(runtime: Runtime, source: SourceRecord, leased_until: datetime) -> None:
     with runtime.database.write() as connection:
-        days.release(connection, source.id)
+        days.release(connection, source.id, leased_until)
 
 
 def _closed(
-    runtime: Runtime, source: SourceRecord, day: date, note: Callable[[Connection, DayRecord], None] | None
+    runtime: Runtime,
+    source: SourceRecord,
+    day: date,
+    leased_until: datetime,
+    note: Callable[[Connection, DayRecord], None] | None,
 ) -> DayRecord | None:
     with runtime.database.read() as connection:
         latest = days.find(connection, source.id, day)
@@ -171,21 +177,25 @@ def _closed(
     now = runtime.clock()
     next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began))
     if latest is not None and says_the_same(latest, compared):
-        _put_off(runtime, latest, now, next_at)
+        _put_off(runtime, latest, leased_until, now, next_at)
         return None
-    amounts_changed = _many_at_first(runtime, source, _changed_amounts(runtime, source, latest, compared), now)
+    amounts_changed = _changed_amounts(runtime, source, latest, compared)
+    amounts_changed = _many_at_first(runtime, source, leased_until, amounts_changed, now)
     content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
     after, seen = (latest.version, latest.next_look_at) if latest else (0, None)
     new = NewVersion(source.id, source.name, day, now, next_at, content, compared.chunks, after, seen)
-    made = _add(runtime, source, new, amounts_changed, note)
+    made = _add(runtime, source, new, leased_until, amounts_changed, note)
     # Elsewhere than in the database, as an anchor.
     log.info("%s: %s is closed in version %d; its digest is %s", source.name, day, made.version, made.digest)
     return made
 
 
 @retried
-def _put_off(runtime: Runtime, latest: DayRecord, now: datetime, next_at: datetime | None) -> None:
+def _put_off(
+    runtime: Runtime, latest: DayRecord, leased_until: datetime, now: datetime, next_at: datetime | None
+) -> None:
     with runtime.database.write() as connection:
+        days.hold(connection, latest.source_id, leased_until)
         days.put_off(connection, latest, now, next_at)
 
 
@@ -194,10 +204,12 @@ def _add(
     runtime: Runtime,
     source: SourceRecord,
     new: NewVersion,
+    leased_until: datetime,
     amounts_changed: "_Changed",
     note: Callable[[Connection, DayRecord], None] | None,
 ) -> DayRecord:
     with runtime.database.write() as connection:
+        days.hold(connection, source.id, leased_until)
         _tell(connection, source, amounts_changed, new.closed_at)
         made = days.add(connection, runtime.encryption, new)
         if note is not None:
@@ -250,7 +262,9 @@ def _changed_amounts(runtime: Runtime, source: SourceRecord, latest: DayRecord |
     return _Changed(opened, sorted(set(before) - set(compared.differing)))
 
 
-def _many_at_first(runtime: Runtime, source: SourceRecord, changed: _Changed, now: datetime) -> _Changed:
+def _many_at_first(
+    runtime: Runtime, source: SourceRecord, leased_until: datetime, changed: _Changed, now: datetime
+) -> _Changed:
     """Tell of so many that callbacks would wait for them, some at a time; return what is left to be told.
 
     Of those alone a kill in between may leave one as it was told, though it is otherwise by the next look.
@@ -261,6 +275,7 @@ def _many_at_first(runtime: Runtime, source: SourceRecord, changed: _Changed, no
     for start in range(0, number, AT_ONCE):
         with runtime.database.write() as connection:
             some = slice(start, start + AT_ONCE)
+            days.hold(connection, source.id, leased_until)
             _tell(connection, source, _Changed(changed.opened[some], changed.over[some]), now)
     return _Changed((), ())
 

@@ -109,11 +109,11 @@ def record(
         kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
         if due.kind != "reference":
             _write_to_feed(connection, due, kinds, before, after, finding, now)
-        if after != before and due.kind == SubjectKind.PAYMENT:
-            days.payment_changed(connection, due.source_id, due.subject, now)
         _open_exceptions(connection, due, kinds, before, after, now)
         if finding.answer is not None and finding.answer.amounts:
             amounts.compare(connection, due, finding.answer.amounts, now)
+        if after != before and due.kind == SubjectKind.PAYMENT:
+            days.payment_changed(connection, due.source_id, due.subject, now)
 
 
 def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> None:

@@ -353,12 +353,12 @@ class Sweeper:
             sweeps.lock(connection, self._source.id, now)
             self._check_calendar(connection)
             written = bank_lines.write(connection, self._source.id, part, (window.begin, window.end), now)
-            # A day that is closed already gets another version.
-            days.make_due(connection, self._source.id, sorted(written.days), now)
             if read is not None:
                 sweeps.advance(connection, claimed, read.begin, read.end, now)
             else:
                 sweeps.renew(connection, claimed, now + self._lease)
+            # A day that is closed already gets another version.
+            days.make_due(connection, self._source.id, sorted(written.days), now)
         return written.new
 
     def _check_calendar(self, connection: Connection) -> None:

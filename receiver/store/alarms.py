@@ -59,7 +59,8 @@ def left(connection: Connection, position: int) -> Page:
 def claim(connection: Connection, address: str, position: int, now: datetime, until: datetime) -> bool:
     """Lease an address; false where another worker has it, has told it meanwhile, or it is to be left alone.
 
-    What ends later than anything that is taken now was written by a clock that was wrong, and is over.
+    The lease is known by its end, which no other lease of the address has. What ends later than anything that is taken
+    now was written by a clock that was wrong, and is over.
     """
     lease, retry = _progress.c.leased_until, _progress.c.retry_at
     is_free = or_(lease.is_(None), lease <= now, lease > until + SKEW)
@@ -84,14 +85,16 @@ def pass_over(connection: Connection, address: str, position: int, through: int)
     connection.execute(update(_progress).where(*unchanged).values(position=through))
 
 
-def give_back(connection: Connection, address: str) -> None:
-    """End the lease."""
-    connection.execute(update(_progress).where(_progress.c.address == address).values(leased_until=None))
+def give_back(connection: Connection, address: str, until: datetime) -> None:
+    """End the lease, unless another worker has taken it since."""
+    ours = (_progress.c.address == address, _progress.c.leased_until == until)
+    connection.execute(update(_progress).where(*ours).values(leased_until=None))
 
 
-def put_off(connection: Connection, address: str, failures: int, now: datetime) -> datetime:
-    """End the lease after a failure, and return when to try once more."""
+def put_off(connection: Connection, address: str, until: datetime, failures: int, now: datetime) -> datetime:
+    """End the lease after a failure, and return when to try once more; it is left to who has taken it since, if any."""
     retry_at = now + min(PAUSE * 2.0 ** min(failures, 20), PAUSE_MAX)
     values = {"leased_until": None, "failures": failures + 1, "retry_at": retry_at}
-    connection.execute(update(_progress).where(_progress.c.address == address).values(**values))
+    ours = (_progress.c.address == address, _progress.c.leased_until == until)
+    connection.execute(update(_progress).where(*ours).values(**values))
     return retry_at

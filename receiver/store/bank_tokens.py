@@ -61,9 +61,10 @@ def put(connection: Connection, encryption: Encryption, source: SourceRecord, te
     connection.execute(update(_tokens).where(_tokens.c.source_id == source.id).values(**values))
 
 
-def end_fetching(connection: Connection, source_id: int) -> None:
-    """Let another process try, after a failure."""
-    connection.execute(update(_tokens).where(_tokens.c.source_id == source_id).values(fetching_until=None))
+def end_fetching(connection: Connection, source_id: int, until: datetime) -> None:
+    """Let another process try, after a failure; one that has the lease by now, which ends later, goes on."""
+    ours = (_tokens.c.source_id == source_id, _tokens.c.fetching_until == until)
+    connection.execute(update(_tokens).where(*ours).values(fetching_until=None))
 
 
 def drop(connection: Connection, encryption: Encryption, source: SourceRecord, text: str) -> None:

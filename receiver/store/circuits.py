@@ -83,16 +83,23 @@ def _allowed(since: timedelta) -> int:
 CALM = Circuit()
 
 
+class Entered(NamedTuple):
+    """Whether a question may be put, and whether it is the probe."""
+
+    wait: datetime | None = None
+    """When to come back; none where it may be put now."""
+    probe: datetime | None = None
+    """The end of the probe's lease, by which it is known; none where it is not the probe."""
+
+
 def find(connection: Connection, source_id: int) -> Circuit:
     """Return how the circuit of a source stands."""
     query = select(*columns_of(Circuit, _circuits)).where(_circuits.c.source_id == source_id)
     return fetch_one(connection, Circuit, query) or CALM
 
 
-def enter(
-    connection: Connection, source_id: int, *, now: datetime, longest: timedelta, is_person: bool
-) -> datetime | None:
-    """Let one question through, the probe where the circuit is open; return when to come back where it may not be put.
+def enter(connection: Connection, source_id: int, *, now: datetime, longest: timedelta, is_person: bool) -> Entered:
+    """Let one question through, the probe where the circuit is open, or say when to come back.
 
     A person's question is not put off for the pause between two probes, and is not counted on the bank's return.
     """
@@ -102,24 +109,35 @@ def enter(
         found = found._replace(retry_at=None, closed_at=None)
     wait = found.next_at(now, longest)
     if wait is not None:
-        return wait
-    changed = {"probing_until": now + PROBE} if found.opened_at is not None else {"asked": found.asked + 1}
-    if found.opened_at is not None or found.room(now) is not None:
+        return Entered(wait)
+    probe = now + PROBE if found.opened_at is not None else None
+    changed = {"probing_until": probe} if probe is not None else {"asked": found.asked + 1}
+    if probe is not None or found.room(now) is not None:
         connection.execute(update(_circuits).where(_circuits.c.source_id == source_id).values(**changed))
-    return None
+    return Entered(probe=probe)
 
 
-def leave(connection: Connection, source_id: int) -> None:
-    """End a probe by which nothing was found out: the question was not put."""
-    connection.execute(update(_circuits).where(_circuits.c.source_id == source_id).values(probing_until=None))
+def leave(connection: Connection, source_id: int, probe: datetime) -> None:
+    """End a probe by which nothing was found out, as the question was not put; not one that has followed it."""
+    ours = (_circuits.c.source_id == source_id, _circuits.c.probing_until == probe)
+    connection.execute(update(_circuits).where(*ours).values(probing_until=None))
 
 
 def fail(
-    connection: Connection, source_id: int, *, now: datetime, most: int, pauses: tuple[timedelta, timedelta], error: str
+    connection: Connection,
+    source_id: int,
+    *,
+    now: datetime,
+    most: int,
+    pauses: tuple[timedelta, timedelta],
+    error: str,
+    probe: datetime | None = None,
 ) -> bool:
     """Count a failure that means that the bank is down; return whether that has opened the circuit.
 
     `most` failures in a row open it. `pauses` are the first pause until a probe, which doubles, and the longest one.
+    `probe` is what `enter` has said of the question: what was asked before the circuit opened, or by a probe that
+    another has followed, and fails only now, ends no probe and prolongs no pause.
     """
     insert_or_skip(connection, _circuits, ["source_id"], {"source_id": source_id, **_BLANK})
     query = select(*columns_of(Circuit, _circuits)).where(_circuits.c.source_id == source_id)
@@ -127,8 +145,7 @@ def fail(
     failures = found.failures + 1
     changed: dict[str, object] = {"failures": failures, "error": error[:ERROR_CHARACTERS]}
     opens = found.opened_at is None and failures >= most
-    # What was asked before it was opened, and fails only now, is no probe.
-    if opens or found.probing_until is not None:
+    if opens or (probe is not None and found.probing_until == probe):
         probes = 0 if opens else found.probes + 1
         pause = min(pauses[0] * 2 ** min(probes, 30), pauses[1])
         changed |= {"opened_at": found.opened_at or now, "retry_at": now + pause, "probes": probes}
@@ -141,7 +158,10 @@ _BLANK = {"failures": 0, "probes": 0, "asked": 0}
 
 
 def succeed(connection: Connection, source_id: int, *, now: datetime) -> bool:
-    """Note that the bank answers; return whether that has closed the circuit."""
+    """Note that the bank answers; return whether that has closed the circuit.
+
+    Any answer does, the probe's or not: a late failure tells of when the question was put, an answer of now.
+    """
     query = select(*columns_of(Circuit, _circuits)).where(_circuits.c.source_id == source_id)
     found = fetch_one(connection, Circuit, query.with_for_update(key_share=True)) or CALM
     if found.is_calm:

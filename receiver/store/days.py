@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, exists, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, case, exists, insert, or_, select, update
 
 from receiver.model import DayCategory
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.day_lines import Chunk, Section
 from receiver.store.digest_keys import DigestKeys
 from receiver.store.encryption import Encryption
+from receiver.store.leases import LeaseLost
 from receiver.store.pagination import among
 from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
 from receiver.store.tables import BankLine, DayHead, DayLines, DayVersion, table_of
@@ -32,9 +33,11 @@ FORMAT = 1
 
 CHUNKS_AT_ONCE = 50
 
+PAUSE, PAUSE_MAX = timedelta(minutes=1), timedelta(hours=1)
+"""How long a closed day is left alone after a look, whatever changes: twice as long with each version, to an hour."""
 
-class Overtaken(Exception):
-    """Somebody else has written the day's next version meanwhile; nothing is written."""
+PAUSE_PER_LINE = timedelta(milliseconds=6)
+"""No less than that for each line: 20 times what it takes to compare one, so that a twentieth of the time goes."""
 
 
 class DayRecord(NamedTuple):
@@ -47,7 +50,18 @@ class DayRecord(NamedTuple):
     closed_at: datetime
     header: dict[str, Any]
     digest: str
+    looked_at: datetime
     next_look_at: datetime | None
+
+    @property
+    def pause(self) -> timedelta:
+        """How long it is left alone after a look, so that many changes make few versions (backoff)."""
+        doubled = PAUSE * 2.0 ** min(self.version - 1, 10)
+        return min(max(doubled, PAUSE_PER_LINE * self.number), PAUSE_MAX)
+
+    def is_paused(self, now: datetime) -> bool:
+        """Tell whether its pause is not over; a look in the future was written down by a clock that was wrong."""
+        return -SKEW <= now - self.looked_at < self.pause
 
     @property
     def sections(self) -> list[Section]:
@@ -99,10 +113,11 @@ def signed(header: Mapping[str, Any]) -> bytes:
 # Closing
 
 
-def lease(connection: Connection, source_id: int, now: datetime, lasting: timedelta) -> bool:
-    """Take the right to close days of a source for a while, in the caller's transaction; false where another has it.
+def lease(connection: Connection, source_id: int, now: datetime, lasting: timedelta) -> datetime | None:
+    """Take the right to close days of a source for a while, in the caller's transaction; none where another has it.
 
-    A lease that ends later than this one was taken by a clock that was wrong, and is over.
+    It is known by its end, which is returned: no other lease of the source ends at the same moment. One that ends later
+    than this one was taken by a clock that was wrong, and is over.
     """
     insert_or_skip(
         connection,
@@ -113,25 +128,34 @@ def lease(connection: Connection, source_id: int, now: datetime, lasting: timede
     until = _heads.c.leased_until
     free = or_(until.is_(None), until <= now, until > now + lasting + SKEW)
     taken = update(_heads).where(_heads.c.source_id == source_id, free).values(leased_until=now + lasting)
-    return connection.execute(taken).rowcount == 1
+    return now + lasting if connection.execute(taken).rowcount == 1 else None
 
 
-def release(connection: Connection, source_id: int) -> None:
-    """Give the lease back."""
-    connection.execute(update(_heads).where(_heads.c.source_id == source_id).values(leased_until=None))
+def hold(connection: Connection, source_id: int, leased_until: datetime) -> None:
+    """See that a lease is still the caller's, and let nobody take it until the transaction ends: its first statement.
+
+    Raises:
+        LeaseLost: it ran out, and another has taken it since; what was compared under it must not be written.
+    """
+    ours = select(_heads.c.source_id).where(_heads.c.source_id == source_id, _heads.c.leased_until == leased_until)
+    if connection.execute(ours.with_for_update(key_share=True)).one_or_none() is None:
+        raise LeaseLost("days of the source are closed by another process")
+
+
+def release(connection: Connection, source_id: int, leased_until: datetime) -> None:
+    """Give a lease back, unless another has taken it since."""
+    ours = (_heads.c.source_id == source_id, _heads.c.leased_until == leased_until)
+    connection.execute(update(_heads).where(*ours).values(leased_until=None))
 
 
 def add(connection: Connection, encryption: Encryption, new: NewVersion) -> DayRecord:
-    """Write a version down, bound to what was there before, in the caller's transaction.
+    """Write a version down, bound to what was there before. Call `hold` before, in the same transaction.
 
     Raises:
-        Overtaken
         DecryptionFailed: the head is made with a key that none of RECEIVER_SECRET_KEYS opens.
     """
-    head = _locked_head(connection, new.source_id)
+    head = _head(connection, new.source_id)
     latest = _locked_latest(connection, new.source_id, new.day)
-    if (latest.version if latest else 0) != new.after:
-        raise Overtaken
     if latest is not None and latest.next_look_at != new.seen:
         new = new._replace(next_look_at=latest.next_look_at)
     keys = DigestKeys(connection, encryption, PURPOSE)
@@ -147,12 +171,9 @@ def add(connection: Connection, encryption: Encryption, new: NewVersion) -> DayR
     return _one(connection, _all().where(_versions.c.id == version_id))
 
 
-def _locked_head(connection: Connection, source_id: int) -> Head:
-    empty = {"source_id": source_id, "versions": 0, "digest": "", "key": "", "mac": ""}
-    insert_or_skip(connection, _heads, ["source_id"], empty)
-    query = select(*columns_of(Head, _heads)).where(_heads.c.source_id == source_id)
-    found = fetch_one(connection, Head, query.with_for_update(key_share=True))
-    assert found is not None  # noqa: S101 - inserted above, in this transaction
+def _head(connection: Connection, source_id: int) -> Head:
+    found = fetch_one(connection, Head, select(*columns_of(Head, _heads)).where(_heads.c.source_id == source_id))
+    assert found is not None  # noqa: S101 - whoever has the lease has it
     return found
 
 
@@ -203,28 +224,29 @@ def _head_mac(keys: DigestKeys, key: str, source_id: int, state: tuple[int, str]
 
 
 def put_off(connection: Connection, seen: DayRecord, now: datetime, next_at: datetime | None) -> None:
-    """Write down that a version was looked at, and when it is to be next; not where something came since it was read.
+    """Write down that a version was looked at, and when it is to be next, unless something came since it was read.
 
     `seen` is the version as it was read before the day was compared.
     """
     is_unchanged = _versions.c.next_look_at.is_not_distinct_from(seen.next_look_at)
-    looked = update(_versions).where(_versions.c.id == seen.id, is_unchanged)
-    connection.execute(looked.values(looked_at=now, next_look_at=next_at))
+    next_look_at = case((is_unchanged, next_at), else_=_versions.c.next_look_at)
+    looked = update(_versions).where(_versions.c.id == seen.id)
+    connection.execute(looked.values(looked_at=now, next_look_at=next_look_at))
 
 
 def payment_changed(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
-    """Have the closed days looked at whose list has a payment of which something has changed.
+    """Have the closed days looked at, once their pauses are over, whose list has a payment that has changed.
 
-    In the caller's transaction, as its last statement.
+    In the caller's transaction, at its end, as `make_due`.
     """
     on_days = select(_lines.c.day).where(_lines.c.source_id == source_id, _lines.c.payment_id == payment_id)
     make_due(connection, source_id, list(connection.execute(on_days).scalars()), now)
 
 
 def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
-    """Have the closed days looked at on which lines point at events whose callbacks came at last, in the transaction.
+    """Have the closed days looked at on which lines point at events whose callbacks came at last.
 
-    `came` says when they did, by the events' ids.
+    In the caller's transaction, at its end, as `make_due`. `came` says when they did, by the events' ids.
     """
     columns = (_lines.c.source_id, _lines.c.day, _lines.c.event_id)
     rows = connection.execute(select(*columns).where(among(connection, _lines.c.event_id, list(came)))).all()
@@ -234,7 +256,10 @@ def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
 
 
 def make_due(connection: Connection, source_id: int, days: Sequence[date], now: datetime) -> None:
-    """Have the latest versions of some days looked at, where they are closed; in the caller's transaction.
+    """Have the latest versions of some days looked at, where they are closed, once their pauses are over.
+
+    In the caller's transaction, at its end: whoever closes a day has opened what a person has to look at before, and
+    no two must ever wait for each other in a circle.
 
     The time is written even where they are due: by it whoever looks at one just now sees that something came.
     """
@@ -306,11 +331,13 @@ def closed_between(connection: Connection, source_id: int, first: date, last: da
 
 
 def due(connection: Connection, source_id: int, now: datetime) -> date | None:
-    """Return the closed day of a source that is to be looked at first; none where none is."""
+    """Return the closed day of a source that is to be looked at first; none where none is, or each has its pause.
+
+    It is the one that nobody has looked at for the longest: one that changes all the time keeps no other waiting.
+    """
     is_due = (_versions.c.next_look_at <= now, _versions.c.source_id == source_id, _is_latest())
-    query = select(_versions.c.day).where(*is_due)
-    found: date | None = connection.execute(query.order_by(_versions.c.next_look_at).limit(1)).scalar()
-    return found
+    found = fetch_all(connection, DayRecord, _all().where(*is_due).order_by(_versions.c.looked_at))
+    return next((each.day for each in found if not each.is_paused(now)), None)
 
 
 def chunks(

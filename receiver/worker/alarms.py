@@ -151,32 +151,39 @@ class Alarms:
                 with database.write() as connection:
                     alarms.pass_over(connection, address.digest, known.position, page.through)
             return
+        until = now + LEASE
         with database.write() as connection:
-            if not alarms.claim(connection, address.digest, known.position, now, now + LEASE):
+            if not alarms.claim(connection, address.digest, known.position, now, until):
                 return
         failures = known.failures
         for entry in page.entries:
-            if not self._tell_one(address, entry, failures):
+            renewed = self._tell_one(address, entry, until, failures)
+            if renewed is None:
                 return
-            failures = 0
+            until, failures = renewed, 0
         with database.write() as connection:
-            alarms.give_back(connection, address.digest)
+            alarms.give_back(connection, address.digest, until)
 
-    def _tell_one(self, address: Address, entry: Entry, failures: int) -> bool:
-        """Tell an address of one change; false where it was not reached, or another worker is at it by now."""
+    def _tell_one(self, address: Address, entry: Entry, until: datetime, failures: int) -> datetime | None:
+        """Tell an address of one change, by the lease that ends at `until`, and return the end of the renewed one.
+
+        None where it was not reached, or another worker is at it by now.
+        """
         now = self.runtime.clock()
         if now - entry.time > NEWS_FOR:
             log.warning("%s was not told of %s in time", address.name, entry.data.get("exception_id"))
         elif not address.tell(self._message(entry)):
             with self.runtime.database.write() as connection:
-                retry_at = alarms.put_off(connection, address.digest, failures, now)
+                retry_at = alarms.put_off(connection, address.digest, until, failures, now)
             log.warning("%s was not reached; the next try is at %s", address.name, f"{retry_at:%H:%M:%S} UTC")
-            return False
+            return None
         else:
             about = ids(exception=entry.data.get("exception_id"), source=entry.source, address=address.name)
             log.info("%s was told of %s", address.name, entry.data.get("exception_id"), extra=about)
+        renewed = self.runtime.clock() + LEASE
         with self.runtime.database.write() as connection:
-            return alarms.advance(connection, address.digest, entry.position, self.runtime.clock() + LEASE)
+            is_ours = alarms.advance(connection, address.digest, entry.position, renewed)
+        return renewed if is_ours else None
 
     def _message(self, entry: Entry) -> Message:
         """Return what is so, where, since when, and where to look: no payload, no amount, no words of a payer."""

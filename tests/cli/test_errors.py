@@ -27,7 +27,6 @@ SIGNALS = {
     "NotDescribed",
     "NotOurs",
     "NotUnderstood",
-    "Overtaken",
     "Problem",
     "SourceUnknown",
     "StepFailed",

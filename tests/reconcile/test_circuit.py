@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,7 +14,7 @@ from store.made import delivery, event, record
 from receiver.admin import health
 from receiver.admin import payments as acts
 from receiver.bank_client.session import BankSession, BudgetSpent, CircuitOpen
-from receiver.banks.errors import BankError
+from receiver.banks.errors import BankError, Unreachable
 from receiver.banks.http import HttpClient
 from receiver.model import Purpose
 from receiver.projection.projector import catch_up
@@ -203,7 +203,7 @@ def test_a_probe_that_dies_is_another_s_after_its_lease(
     clock.forward(60)
     with parts.database.write() as connection:
         most = timedelta(minutes=10)
-        assert circuits.enter(connection, source.id, now=clock(), longest=most, is_person=False) is None
+        assert circuits.enter(connection, source.id, now=clock(), longest=most, is_person=False).wait is None
     simulator.faults.clear()
     session = BankSession(parts, source)
     with pytest.raises(CircuitOpen):
@@ -211,6 +211,74 @@ def test_a_probe_that_dies_is_another_s_after_its_lease(
     clock.forward(circuits.PROBE.total_seconds())
     session.ask(session.bank.clock)
     assert circuit(parts, source).opened_at is None
+
+
+@pytest.mark.parametrize("error", [Unreachable("no answer came"), RuntimeError("not put")])
+def test_what_was_asked_before_it_opened_and_fails_late_ends_no_probe(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, source: SourceRecord, error: Exception
+) -> None:
+    def asked_until(ends: threading.Event, error: Exception | None) -> Future[None]:
+        begun = threading.Event()
+
+        def question(_client: HttpClient) -> None:
+            begun.set()
+            assert ends.wait(20)
+            if error is not None:
+                raise error
+
+        asking = pool.submit(BankSession(parts, source).ask, question)
+        assert begun.wait(20)
+        return asking
+
+    late, probed = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(2) as pool:
+        before = asked_until(late, error)
+        go_down(parts, simulator, source)
+        simulator.faults.clear()
+        clock.forward(60)
+        probe = asked_until(probed, None)
+        open_one = circuit(parts, source)
+        late.set()
+        assert before.exception() is error
+        found = circuit(parts, source)
+        assert found.probing_until == clock() + circuits.PROBE
+        assert (found.retry_at, found.probes) == (open_one.retry_at, 0)
+        session = BankSession(parts, source)
+        with pytest.raises(CircuitOpen):
+            session.ask(session.bank.clock)
+        probed.set()
+        assert probe.exception() is None
+    assert circuit(parts, source).opened_at is None
+
+
+def test_a_probe_that_fails_after_its_lease_ends_none_that_has_followed(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, source: SourceRecord
+) -> None:
+    pauses = timedelta(minutes=1), timedelta(minutes=10)
+
+    def enter() -> datetime | None:
+        with parts.database.write() as connection:
+            entered = circuits.enter(connection, source.id, now=clock(), longest=pauses[1], is_person=False)
+        assert entered.wait is None
+        return entered.probe
+
+    def fail(probe: datetime | None) -> Circuit:
+        with parts.database.write() as connection:
+            circuits.fail(connection, source.id, now=clock(), most=5, pauses=pauses, error="gone", probe=probe)
+        return circuit(parts, source)
+
+    go_down(parts, simulator, source)
+    clock.forward(60)
+    first = enter()
+    clock.forward(circuits.PROBE.total_seconds())
+    second = enter()
+    assert first is not None
+    with parts.database.write() as connection:
+        circuits.leave(connection, source.id, first)
+    found = fail(first)
+    assert (found.probing_until, found.probes) == (second, 0)
+    found = fail(second)
+    assert (found.probing_until, found.probes, found.retry_at) == (None, 1, clock() + 2 * pauses[0])
 
 
 def test_the_log_says_when_it_goes_and_when_it_is_back(

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
-from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day
+from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day, payments_of
 from sqlalchemy import text
 
 from receiver.admin import day_lines, day_verification, days, exceptions
 from receiver.admin.days import Day
-from receiver.model import DayCategory, DayState, NotFound, NotPossible, Status
+from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
 from receiver.reconcile import days as closing
 from receiver.reconcile.amounts import NET_OF_FEES
 from receiver.reconcile.day_comparison import Compared
 from receiver.runtime import Runtime
 from receiver.store import days as stored
-from receiver.store.exceptions import Wanted
+from receiver.store.exceptions import Wanted, open_about
 from receiver.worker.loop import Worker
 
 CLOSED_FROM = EVENING + timedelta(hours=1)
@@ -455,15 +455,182 @@ def test_a_worker_that_was_killed_amid_closing_is_waited_for_no_longer_than_its_
     assert close(parts).state == DayState.CLOSED
 
 
+@pytest.mark.parametrize("what_is_so", ["not closed yet", "the same", "something else"])
+def test_a_worker_whose_lease_ran_out_writes_nothing_and_ends_no_other_s(
+    ledger: Ledger, parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch, what_is_so: str
+) -> None:
+    compare = day_comparison.compare
+
+    def compare_for_too_long(*given: Any) -> Compared:
+        found = compare(*given)
+        clock.forward(601)
+        with parts.database.write() as connection:
+            assert stored.lease(connection, ledger.source.id, clock(), closing.LEASE)
+        return found
+
+    def versions() -> list[stored.DayRecord]:
+        with parts.database.read() as connection:
+            return stored.versions(connection, ledger.source.id, DAY)
+
+    ledger.line("FT1", event_id=ledger.event("FT1"))
+    ledger.covered(EVENING + timedelta(hours=2))
+    if what_is_so != "not closed yet":
+        closing.close(parts, ledger.source, DAY)
+        clock.forward(86400)
+    before = versions()
+    if what_is_so != "the same":
+        # Two amounts, which are told of before the version is written.
+        monkeypatch.setattr(closing, "AT_ONCE", 1)
+        for payment in ("FT2", "FT3"):
+            ledger.event(payment, "12.00")
+            ledger.line(payment, "12.50")
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "compare", compare_for_too_long)
+        with pytest.raises(closing.BeingClosed, match="another process has taken over"):
+            closing.close(parts, ledger.source, DAY)
+    assert versions() == before
+    assert exceptions.listing(parts, Wanted(), limit=9) == []
+    with pytest.raises(closing.BeingClosed, match="is being closed"):
+        closing.close(parts, ledger.source, DAY)
+    clock.forward(601)
+    assert (closing.close(parts, ledger.source, DAY) is None) == (what_is_so == "the same")
+
+
 def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
     ledger: Ledger, parts: Runtime, clock: StandingClock
 ) -> None:
     ledger.line("FT1", event_id=ledger.event("FT1"), status=Status.PENDING)
     ledger.covered(EVENING + timedelta(hours=2))
     assert numbers(close(parts)) == {"not_final": 1}
-    clock.forward(30)
+    clock.forward(60)
     ledger.checked("FT1", "completed")
     assert numbers(close(parts)) == {"agreed": 1}
+
+
+def test_a_check_and_who_opens_an_exception_before_a_day_never_wait_for_each_other(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"))
+    ledger.known("FT1", "pending", "unconfirmed")
+    ledger.covered(EVENING + timedelta(hours=2))
+    close(parts)
+    clock.forward(60)
+    about = payments_of(parts, "bcb", "FT1").id
+    with ThreadPoolExecutor(1) as pool:
+        with parts.database.write() as connection:
+            open_about(connection, ExceptionKind.CONTRADICTED, about, "it was sent back", clock())
+            checking = pool.submit(ledger.checked, "FT1", "rejected")
+            # On SQLite it waits for its turn to write.
+            while not (parts.database.is_sqlite or checking.done() or is_waited_for(parts)):
+                threading.Event().wait(0.01)
+            stored.payment_changed(connection, ledger.source.id, "FT1", clock())
+        assert checking.result() is None
+    assert numbers(close(parts)) == {"status_differs": 1}
+
+
+def change(ledger: Ledger, payment: str) -> None:
+    """Have the bank's list get a line on the closed day."""
+    ledger.line(payment)
+    with ledger.parts.database.write() as connection:
+        stored.make_due(connection, ledger.source.id, [DAY], ledger.parts.clock())
+
+
+def due(ledger: Ledger) -> date | None:
+    """The closed day that is to be looked at now."""
+    with ledger.parts.database.read() as connection:
+        return stored.due(connection, ledger.source.id, ledger.parts.clock())
+
+
+def close_all(ledger: Ledger) -> None:
+    ledger.covered(EVENING + timedelta(hours=2))
+    while closing.close_due(ledger.parts):
+        pass
+
+
+def test_many_changes_one_after_another_make_few_versions_and_none_is_forgotten(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    close_all(ledger)
+    began, minutes = clock(), range(1, 181)
+    for minute in minutes:
+        clock.now = began + timedelta(minutes=minute)
+        change(ledger, f"FT{minute}")
+        close_all(ledger)
+    versions = days.find(parts, "bcb", DAY).versions
+    assert [(each.closed_at - began) / timedelta(minutes=1) for each in versions] == [0, 1, 3, 7, 15, 31, 63, 123]
+    assert versions[-1].number == 123
+    # The last of them is in once the pause is over, and what says the same adds none.
+    for _ in range(2):
+        clock.forward(3600)
+        close_all(ledger)
+        found = days.find(parts, "bcb", DAY)
+        assert (len(found.versions), found.numbers[DayCategory.BANK_ALONE]) == (9, len(minutes))
+
+
+def test_a_change_long_after_the_last_look_is_compared_at_once_and_a_person_never_waits(
+    ledger: Ledger, clock: StandingClock
+) -> None:
+    close_all(ledger)
+    clock.forward(7200)
+    close_all(ledger)
+    clock.forward(120)
+    change(ledger, "FT1")
+    assert due(ledger) == DAY
+    close_all(ledger)
+    change(ledger, "FT2")
+    assert due(ledger) is None
+    made, is_new = days.close(ledger.parts, WHO, "bcb", DAY)
+    assert (made.version, made.number, is_new) == (3, 2, True)
+
+
+def test_what_changed_in_the_pause_is_compared_after_it_by_whoever_follows_a_killed_worker(
+    ledger: Ledger, parts: Runtime, clock: StandingClock
+) -> None:
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    close_all(ledger)
+    change(ledger, "FT1")
+    assert due(ledger) is None
+    clock.forward(60)
+    with pytest.raises(KeyboardInterrupt):
+        closing.close(parts, ledger.source, DAY, die)
+    close_all(ledger)
+    assert numbers(days.find(parts, "bcb", DAY)) == {"bank_alone": 1}
+
+
+def test_a_day_that_changes_all_the_time_has_its_turn_before_one_that_was_looked_at_since(
+    ledger: Ledger, clock: StandingClock
+) -> None:
+    close_all(ledger)
+    clock.forward(60)
+    closing.close(ledger.parts, ledger.source, DAY - timedelta(days=1))
+    clock.forward(86400)
+    # The other one is due by itself, and has been for longer.
+    assert due(ledger) is not None
+    change(ledger, "FT1")
+    assert due(ledger) == DAY
+
+
+def test_a_look_under_a_clock_that_was_ahead_keeps_no_day_waiting(ledger: Ledger, clock: StandingClock) -> None:
+    close_all(ledger)
+    change(ledger, "FT1")
+    clock.now -= timedelta(hours=8)
+    change(ledger, "FT2")
+    assert due(ledger) == DAY
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "minutes"),
+    [(1, 0, 1), (1, 20_000, 2), (1, 200_000, 20), (1, 2_000_000, 60), (4, 2_000, 8), (7, 1, 60), (5_000, 1, 60)],
+)
+def test_the_pause_grows_with_the_versions_and_the_lines(version: int, lines: int, minutes: int) -> None:
+    header = {"sections": [["agreed", lines, "0" * 64]]}
+    record = stored.DayRecord(1, 1, DAY, version, MORNING, header, "", MORNING, None)
+    pause = timedelta(minutes=minutes)
+    assert record.pause == pause
+    assert record.is_paused(MORNING + pause - timedelta(microseconds=1))
+    assert not record.is_paused(MORNING + pause)
 
 
 def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
@@ -495,6 +662,12 @@ def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
             stored.make_due(connection, ledger.source.id, [DAY], clock())
         assert closing.close(parts, ledger.source, DAY) is None
         assert is_due()
+        # Its pause counts all the same: it is not compared without end while something comes all the time.
+        assert due(ledger) == DAY - timedelta(days=1)
+        assert closing.close_due(parts) == 1
+        assert due(ledger) is None
+        clock.forward(60)
+        assert due(ledger) == DAY
         # ... or something else.
         ledger.line("FT2", event_id=ledger.event("FT2"))
         made = closing.close(parts, ledger.source, DAY)

@@ -81,6 +81,7 @@ def test_what_a_sweep_has_read_is_closed_and_a_late_callback_makes_another_versi
     # What the bank lists of it later, or what was not read before, is in the next version.
     bank.add(Entry("FT5", at, amount="7.00"))
     sweeps.run(parts, "cli:ann", "bcb", sweeps.span(parts, "bcb", DAY, DAY + timedelta(days=1)), lambda _: None)
+    clock.forward(120)
     work(worker, clock)
     third = days.find(parts, "bcb", DAY)
     assert [each.version for each in third.versions] == [1, 2, 3]
@@ -320,7 +321,7 @@ def old_days(parts: Runtime, bank: ListingBank, clock: StandingClock) -> SourceR
     run(parts, two_days(parts))
     for day in (DAY, DAY + timedelta(days=1)):
         closing.close(parts, source, day)
-    assert look(parts, source) == {}
+    assert look(parts, source, clock) == {}
     return source
 
 
@@ -328,8 +329,9 @@ def two_days(parts: Runtime) -> Window:
     return sweeps.span(parts, "bcb", DAY, DAY + timedelta(days=2))
 
 
-def look(parts: Runtime, source: SourceRecord) -> dict[date, dict[str, int]]:
-    """Look at the closed days that are due; return what is on them."""
+def look(parts: Runtime, source: SourceRecord, clock: StandingClock) -> dict[date, dict[str, int]]:
+    """Look at the closed days that are due an hour later, when no pause lasts; return what is on them."""
+    clock.forward(3600)
     found: dict[date, dict[str, int]] = {}
     while True:
         with parts.database.read() as connection:
@@ -341,15 +343,15 @@ def look(parts: Runtime, source: SourceRecord) -> dict[date, dict[str, int]]:
 
 
 def test_a_line_that_is_on_another_day_by_now_has_both_looked_at_however_old(
-    parts: Runtime, bank: ListingBank, old_days: SourceRecord
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord, clock: StandingClock
 ) -> None:
     at = old_days.created_at
     window = Window(at, at + timedelta(days=1))
     bank.lists[ACCOUNT] = [Entry("FT1", at + timedelta(hours=20))]
     run(parts, window)
-    assert look(parts, old_days) == {DAY: {}, DAY + timedelta(days=1): {"recovered": 1}}
+    assert look(parts, old_days, clock) == {DAY: {}, DAY + timedelta(days=1): {"recovered": 1}}
     run(parts, window)
-    assert look(parts, old_days) == {}, "nothing has changed"
+    assert look(parts, old_days, clock) == {}, "nothing has changed"
 
 
 @pytest.mark.parametrize("is_told", [True, False])
@@ -363,23 +365,23 @@ def test_a_line_that_gets_its_event_once_its_day_was_closed_has_that_looked_at_h
     assert claimed is not None
     assert list(Sweeper(parts, old_days).read(claimed, two_days(parts), timedelta(days=2)))
     # The worker closes the day between what has stored the line and what joins it.
-    assert look(parts, old_days) == {DAY: {"recovered": 1, "bank_alone": 1}}
+    assert look(parts, old_days, clock) == {DAY: {"recovered": 1, "bank_alone": 1}}
     if is_told:
         tell(parts, deposit(transactionId="FT2"))
     Recoverer(parts).run(old_days)
     expected = {"recovered": 1, "not_final": 1} if is_told else {"recovered": 2}
-    assert look(parts, old_days) == {DAY: expected}
+    assert look(parts, old_days, clock) == {DAY: expected}
 
 
 def test_lines_are_on_the_days_of_a_calendar_that_was_changed_unless_theirs_is_closed(
-    parts: Runtime, bank: ListingBank, old_days: SourceRecord
+    parts: Runtime, bank: ListingBank, old_days: SourceRecord, clock: StandingClock
 ) -> None:
     """The Thursday and the Friday are closed, with its evening; the Sunday and the evening of Monday are not."""
     sunday = datetime(2026, 3, 8, 12, tzinfo=UTC)
     bank.add(*(Entry(f"FT{number}", sunday + timedelta(hours=each)) for number, each in ((2, -40), (3, 0), (4, 32))))
     span = sweeps.span(parts, "bcb", DAY, date(2026, 3, 11))
     run(parts, span)
-    assert look(parts, old_days) == {date(2026, 3, 6): {"recovered": 1}}
+    assert look(parts, old_days, clock) == {date(2026, 3, 6): {"recovered": 1}}
 
     def change_meanwhile(_: int) -> None:
         bank.between = lambda _: None

@@ -272,7 +272,7 @@ def test_a_bank_that_was_down_or_just_back_under_the_wrong_clock_is_asked(
 
     def entered() -> datetime | None:
         with parts.database.write() as connection:
-            return circuits.enter(connection, source.id, now=ahead(), longest=longest, is_person=False)
+            return circuits.enter(connection, source.id, now=ahead(), longest=longest, is_person=False).wait
 
     with parts.database.write() as connection:
         circuits.fail(connection, source.id, now=ahead(), most=1, pauses=(longest, longest), error="gone")
@@ -414,9 +414,9 @@ def test_an_address_is_told_though_the_clock_was_ahead_when_it_was_leased_or_put
     assert claim(clock() + AHEAD)
     assert claim(clock())
     with parts.database.write() as connection:
-        alarms.put_off(connection, "one", 99, clock() + AHEAD)
+        alarms.put_off(connection, "one", clock() + LEASE, 99, clock() + AHEAD)
     assert claim(clock())
     with parts.database.write() as connection:
-        alarms.put_off(connection, "one", 99, clock())
+        alarms.put_off(connection, "one", clock() + LEASE, 99, clock())
     assert not claim(clock())
     assert claim(clock() + alarms.PAUSE_MAX)

@@ -74,8 +74,20 @@ def test_who_fetches_and_does_not_come_back_is_replaced(
 def test_a_failed_fetch_lets_another_try_at_once(parts: Runtime, source: SourceRecord) -> None:
     claim(parts, source)
     with parts.database.write() as connection:
-        bank_tokens.end_fetching(connection, source.id)
+        bank_tokens.end_fetching(connection, source.id, parts.clock() + FETCHING)
     assert claim(parts, source)
+
+
+def test_a_fetch_that_fails_too_late_leaves_the_one_that_has_followed_alone(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    until = clock() + FETCHING
+    assert claim(parts, source)
+    clock.forward(FETCHING.total_seconds())
+    assert claim(parts, source)
+    with parts.database.write() as connection:
+        bank_tokens.end_fetching(connection, source.id, until)
+    assert not claim(parts, source)
 
 
 def test_a_refused_token_is_forgotten(parts: Runtime, source: SourceRecord) -> None:

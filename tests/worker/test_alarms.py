@@ -400,6 +400,27 @@ def test_a_worker_that_was_killed_amid_a_message_is_followed_by_another_one(
     assert len(services[0].got) == 1
 
 
+def test_a_worker_whose_lease_ran_out_ends_no_other_s(alerting: Runtime, clock: StandingClock) -> None:
+    def claim() -> bool:
+        with alerting.database.write() as connection:
+            return alarms.claim(connection, "one", 0, clock(), clock() + LEASE)
+
+    with alerting.database.write() as connection:
+        alarms.begin(connection, "one")
+    late = clock() + LEASE
+    assert claim()
+    clock.forward(LEASE.total_seconds())
+    assert claim()
+    with alerting.database.write() as connection:
+        alarms.give_back(connection, "one", late)
+        alarms.put_off(connection, "one", late, 3, clock())
+        found = alarms.progress(connection, "one")
+    assert found == (0, clock() + LEASE, 0, None)
+    with alerting.database.write() as connection:
+        alarms.give_back(connection, "one", clock() + LEASE)
+    assert claim()
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_no_address_is_shown_or_stored(
     alerting: Runtime,
