@@ -41,6 +41,7 @@ class FeedClient:
     """Types, such as `bcb.deposit`: entries of others are passed over; empty for all."""
     sleep: Callable[[float], None] = time.sleep
     session: requests.Session = field(default_factory=requests.Session, repr=False)
+    _seeks: int = field(default=0, init=False, repr=False)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Yield entries (CloudEvents 1.0 as dicts), oldest first, for ever; troubles are waited out.
@@ -49,9 +50,13 @@ class FeedClient:
             FeedRefused
         """
         while True:
+            seeks = self._seeks
             page = self._retrying("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
-            yield from filter(self._is_wanted, page["data"])
-            if page["data"]:
+            for entry in filter(self._is_wanted, page["data"]):
+                if self._seeks != seeks:
+                    break
+                yield entry
+            if page["data"] and self._seeks == seeks:
                 self._retrying("POST", "ack", {"cursor": page["next"]})
 
     def _is_wanted(self, entry: Mapping[str, Any]) -> bool:
@@ -62,10 +67,13 @@ class FeedClient:
     def seek(self, to: str) -> None:
         """Move the consumer: to `beginning`, `end`, a cursor or a time (RFC 3339).
 
+        Of the page that a loop is at nothing more is given: the next entry is the first behind the new place.
+
         Raises:
             FeedRefused
         """
         self._retrying("POST", "seek", {"to": to})
+        self._seeks += 1
 
     def _retrying(self, method: str, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Ask until there is an answer, with pauses that double, up to a minute."""

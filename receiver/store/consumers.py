@@ -1,6 +1,7 @@
 """Named consumers: the position in the feed up to which each downstream app has committed what it read (its offset)."""
 
 import re
+import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,11 +19,28 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_TAKES = "1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, no sign at the start"
 
 
+GENERATION_MAX = 2**31 - 1
+"""The largest integer of PostgreSQL."""
+
+
+class ConsumerPlace(NamedTuple):
+    """Where a consumer stands, or a page of it ends."""
+
+    position: int
+    generation: int = 0
+    """`ConsumerRecord.generation` when the page's first position was looked up."""
+
+
 class ConsumerRecord(NamedTuple):
     """A consumer; times are UTC."""
 
     name: str
     position: int
+    generation: int
+    """Another one after each move on purpose: what was read before it is not acknowledged any more.
+
+    It is drawn by lot, not counted: a backup that is restored and moved would count up to a number that was there.
+    """
     owner: str | None
     """The name of the token that it belongs to; none where it belongs to all."""
     shared_with: list[str]
@@ -30,6 +48,11 @@ class ConsumerRecord(NamedTuple):
     created_at: datetime
     read_at: datetime | None
     acked_at: datetime | None
+
+    @property
+    def place(self) -> ConsumerPlace:
+        """Where it stands."""
+        return ConsumerPlace(self.position, self.generation)
 
     def is_open_to(self, token: str) -> bool:
         """Tell whether a token may use it, by its name."""
@@ -110,22 +133,27 @@ def create(connection: Connection, name: str, now: datetime, owner: str | None =
     return insert_or_skip(connection, _consumers, ["name"], values)
 
 
-def acknowledge(connection: Connection, name: str, position: int, now: datetime) -> int:
-    """Commit a position and return what is committed then: an earlier one than before changes nothing."""
+def acknowledge(connection: Connection, name: str, position: int, now: datetime, generation: int = 0) -> ConsumerPlace:
+    """Commit a position and return what is committed then.
+
+    An earlier one than before changes nothing, nor does one of another generation: it was read before a seek.
+    """
     create(connection, name, now)
+    same = (_consumers.c.name == name, _consumers.c.generation == generation)
     connection.execute(
-        update(_consumers)
-        .where(_consumers.c.name == name, _consumers.c.position <= position)
-        .values(position=position, acked_at=now)
+        update(_consumers).where(*same, _consumers.c.position <= position).values(position=position, acked_at=now)
     )
-    committed: int = connection.execute(select(_consumers.c.position).where(_consumers.c.name == name)).scalar_one()
-    return committed
+    columns = (_consumers.c.position, _consumers.c.generation)
+    return ConsumerPlace(*connection.execute(select(*columns).where(_consumers.c.name == name)).one())
 
 
-def seek(connection: Connection, name: str, position: int, now: datetime) -> None:
-    """Move a consumer on purpose, forwards or back; it is made where there is none."""
+def seek(connection: Connection, name: str, position: int, now: datetime) -> ConsumerPlace:
+    """Move a consumer on purpose, forwards or back, and return where it stands; it is made where there is none."""
     create(connection, name, now)
-    connection.execute(update(_consumers).where(_consumers.c.name == name).values(position=position, acked_at=now))
+    place = ConsumerPlace(position, 1 + secrets.randbelow(GENERATION_MAX))
+    values = {**place._asdict(), "acked_at": now}
+    connection.execute(update(_consumers).where(_consumers.c.name == name).values(values))
+    return place
 
 
 def note_read(connection: Connection, name: str, now: datetime) -> None:

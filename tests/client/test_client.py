@@ -194,6 +194,21 @@ def test_seeking_moves_it(server: WebServer, live_bank: BankSigner, ledger: Feed
     assert subjects(ledger, 1) == ["FT1"]
 
 
+def test_seeking_in_the_block_drops_the_rest_of_the_page(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient
+) -> None:
+    send(server, live_bank, "FT1", "FT2", "FT3", "FT4")
+    seen = []
+    for entry in ledger:
+        seen.append(entry["subject"])
+        if len(seen) in (3, 5):
+            ledger.seek("beginning")
+        if len(seen) == 7:
+            break
+    assert seen == ["FT1", "FT2", "FT3", "FT1", "FT2", "FT1", "FT2"]
+    assert position(live) == 0
+
+
 def test_the_token_is_not_in_its_text(session: requests.Session) -> None:
     assert "rcv_secret" not in repr(FeedClient("http://receiver.invalid", "rcv_secret", "ledger", session=session))
 

@@ -15,9 +15,9 @@ from receiver.store.sources import SourceRecord
 from receiver.store.tables import Consumer
 
 
-def acknowledge(parts: Runtime, position: int, name: str = "ledger") -> int:
+def acknowledge(parts: Runtime, position: int, name: str = "ledger", generation: int = 0) -> int:
     with parts.database.write() as connection:
-        return consumers.acknowledge(connection, name, position, parts.clock())
+        return consumers.acknowledge(connection, name, position, parts.clock(), generation).position
 
 
 def position(parts: Runtime, name: str = "ledger") -> int | None:
@@ -65,6 +65,18 @@ def test_seeking_moves_either_way(parts: Runtime) -> None:
         with parts.database.write() as connection:
             consumers.seek(connection, "ledger", to, parts.clock())
         assert position(parts) == to
+
+
+def test_what_was_read_before_a_seek_moves_nothing(parts: Runtime) -> None:
+    acknowledge(parts, 7)
+    with parts.database.write() as connection:
+        moved = consumers.seek(connection, "ledger", 2, parts.clock())
+    assert acknowledge(parts, 9) == 2
+    assert acknowledge(parts, 9, generation=moved.generation) == 9
+    with parts.database.write() as connection:
+        later = consumers.seek(connection, "ledger", 2, parts.clock())
+    assert [acknowledge(parts, 9, generation=old) for old in (0, moved.generation)] == [2, 2]
+    assert acknowledge(parts, 3, generation=later.generation) == 3
 
 
 def test_consumers_are_apart(parts: Runtime) -> None:

@@ -225,7 +225,7 @@ class Consumer(Answer):
         found = standing.consumer
         return cls(
             consumer=found.name,
-            cursor=Cursors(keys, f"consumer:{found.name}").make(found.position),
+            cursor=Cursors(keys, f"consumer:{found.name}").make_place(found.place),
             position=found.position,
             lag_entries=standing.lag.entries,
             lag_seconds=standing.lag.age.total_seconds(),
