@@ -49,6 +49,7 @@ class FeedClient:
         Raises:
             FeedRefused
         """
+        acknowledged = None
         while True:
             seeks = self._seeks
             page = self._retrying("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
@@ -56,8 +57,10 @@ class FeedClient:
                 if self._seeks != seeks:
                     break
                 yield entry
-            if page["data"] and self._seeks == seeks:
+            # A page without entries too: it goes over what the token may not see, or what is for other consumers.
+            if self._seeks == seeks and (page["data"] or page["next"] != acknowledged):
                 self._retrying("POST", "ack", {"cursor": page["next"]})
+                acknowledged = page["next"]
 
     def _is_wanted(self, entry: Mapping[str, Any]) -> bool:
         # Here, not at the receiver: what is acknowledged is a position in the whole feed, whatever is passed over.

@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 import requests
 from bank import BankSigner, deposit
-from conftest import make_token
+from conftest import add_source, make_token
 from servers import WebServer
 
 from receiver import client as feed_client
@@ -192,6 +192,26 @@ def test_seeking_moves_it(server: WebServer, live_bank: BankSigner, ledger: Feed
     assert subjects(ledger, 3) == ["FT1", "FT2", "FT3"]
     ledger.seek("2020-01-01T00:00:00Z")
     assert subjects(ledger, 1) == ["FT1"]
+
+
+def test_a_page_that_goes_over_what_the_token_may_not_see_is_acknowledged_once(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient
+) -> None:
+    """Else the consumer stands where it is while all others' entries pass, and holds retention up."""
+    add_source(live, "quiet")
+    ledger.token = make_token(live, sources=("quiet",), name="limited")["Authorization"].removeprefix("Bearer ")
+    send(server, live_bank, "FT1", "FT2")
+    asked: list[tuple[str | None, int]] = []
+
+    def stop_after_four(answer: requests.Response, **_: object) -> None:
+        asked.append((answer.request.method, position(live)))
+        if len(asked) == 4:
+            raise ZeroDivisionError
+
+    ledger.session.hooks["response"].append(stop_after_four)
+    with pytest.raises(ZeroDivisionError):
+        next(iter(ledger))
+    assert asked == [("GET", 0), ("POST", 2), ("GET", 2), ("GET", 2)]
 
 
 def test_seeking_in_the_block_drops_the_rest_of_the_page(
