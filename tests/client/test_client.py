@@ -1,14 +1,19 @@
 """`receiver.client` against a real server: at least once, in order, for ever."""
 
 import json
+import ssl
+import traceback
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import requests
 from bank import BankSigner, deposit
+from certificates import new_certificate
 from conftest import add_source, make_token
 from servers import WebServer
+from tiny_bank import serving
 
 from receiver import client as feed_client
 from receiver.client import PAUSE_MAX_SECONDS, FeedClient, FeedRefused
@@ -148,7 +153,15 @@ PAGE = json.dumps({"data": [{"id": "fe_1"}], "next": "c", "has_more": False}).en
 
 @pytest.mark.parametrize(
     "trouble",
-    [(500, {}, b""), (503, {}, b"{}"), (429, {}, b""), (502, {}, b"<html>"), (200, {}, b"<html>"), (200, {}, b"")],
+    [
+        (500, {}, b""),
+        (503, {}, b"{}"),
+        (429, {}, b""),
+        (502, {}, b"<html>"),
+        (200, {}, b"<html>"),
+        (200, {}, b""),
+        (200, {}, b"[]"),
+    ],
 )
 def test_troubles_are_waited_out(trouble: tuple[int, dict[str, str], bytes], pauses: list[float]) -> None:
     with Answers(*[trouble] * 12, (200, {}, PAGE)) as session:
@@ -164,6 +177,40 @@ def test_it_waits_as_long_as_it_is_told_within_reason(told: str, least: float, p
     with Answers((503, {"Retry-After": told}, b""), (200, {}, PAGE)) as session:
         next(iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session)))
     assert least <= pauses[0] <= max(least, feed_client.PAUSE_FIRST_SECONDS)
+
+
+def test_what_is_waited_out_is_logged_at_first_and_then_seldom(caplog: pytest.LogCaptureFixture) -> None:
+    with Answers(*[(502, {}, b"<html>\n")] * 12, (200, {}, PAGE)) as session:
+        next(iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=lambda _: None, session=session)))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"ledger waits for an answer of the receiver (tried {tries} times): '502: <html>\\n'" for tries in (1, 2, 4, 8)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "why"),
+    [
+        ("receiver.invalid", "rcv_x", "No scheme"),
+        ("htp://receiver.invalid", "rcv_x", "No connection adapters"),
+        ("http://[receiver", "rcv_x", "not a valid host"),
+        ("http://.invalid", "rcv_x", "label"),
+        ("{server}", "rcv_secret\n", "holds what can't be sent"),
+        ("{server}", "rcv_secret€", "holds what can't be sent"),
+        ("{certificate}", "rcv_x", "CERTIFICATE_VERIFY_FAILED"),
+    ],
+)
+def test_a_mistake_that_never_heals_ends_it_at_once(
+    session: requests.Session, pauses: list[float], tmp_path: Path, address: str, token: str, why: str
+) -> None:
+    with serving() as plain, serving() as own:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*new_certificate(tmp_path))
+        own.socket = context.wrap_socket(own.socket, server_side=True)
+        url = address.format(server=plain.url, certificate=own.url.replace("http://", "https://"))
+        with pytest.raises(FeedRefused, match=why) as refused:
+            next(iter(FeedClient(url, token, "ledger", sleep=pauses.append, session=session)))
+    assert pauses == []
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_server_that_refuses_ends_it(
