@@ -24,6 +24,12 @@ NOT_SENDABLE = "the token or the consumer's name holds what can't be sent, such 
 PAUSE_FIRST_SECONDS = 0.5
 PAUSE_MAX_SECONDS = 60.0
 
+SOON_SECONDS = 0.5
+"""A page without entries that comes sooner was not waited for: no place was left among those who wait."""
+
+UNSEATED_MAX_SECONDS = 5.0
+"""The longest pause of a reader for whom no place is left, until it asks once more."""
+
 
 class FeedRefused(Exception):
     """Asking once more can't help: the token, its scope, the consumer's name or the address is wrong.
@@ -57,10 +63,11 @@ class FeedClient:
         Raises:
             FeedRefused
         """
-        acknowledged = None
+        acknowledged, pauses = None, _pauses(UNSEATED_MAX_SECONDS)
         while True:
-            seeks = self._seeks
+            seeks, asked_when = self._seeks, time.monotonic()
             page = self._retrying("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
+            came_when = time.monotonic()
             for entry in filter(self._is_wanted, page["data"]):
                 if self._seeks != seeks:
                     break
@@ -69,6 +76,10 @@ class FeedClient:
             if self._seeks == seeks and (page["data"] or page["next"] != acknowledged):
                 self._retrying("POST", "ack", {"cursor": page["next"]})
                 acknowledged = page["next"]
+            if page["data"] or page["has_more"] or came_when - asked_when >= SOON_SECONDS:
+                pauses = _pauses(UNSEATED_MAX_SECONDS)
+            else:
+                self.sleep(next(pauses))
 
     def _is_wanted(self, entry: Mapping[str, Any]) -> bool:
         # Here, not at the receiver: what is acknowledged is a position in the whole feed, whatever is passed over.

@@ -172,6 +172,19 @@ def test_troubles_are_waited_out(trouble: tuple[int, dict[str, str], bytes], pau
     assert min(pauses[8:]) >= PAUSE_MAX_SECONDS / 2
 
 
+def test_it_pauses_where_the_server_does_not_let_it_wait(pauses: list[float]) -> None:
+    empty: tuple[int, dict[str, str], bytes] = (200, {}, b'{"data":[],"next":"c","has_more":false}')
+    with Answers(*[empty] * 12, (200, {}, PAGE), *[empty] * 3, (200, {}, PAGE)) as session:
+        reading = iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session))
+        next(reading)
+        longest = feed_client.UNSEATED_MAX_SECONDS
+        assert longest / 2 <= pauses[-1] <= longest
+        assert sum(pauses) > longest
+        before = len(pauses)
+        next(reading)
+    assert pauses[before] <= feed_client.PAUSE_FIRST_SECONDS
+
+
 @pytest.mark.parametrize(("told", "least"), [("20", 20), ("9999", 60), ("soon", 0), ("-1", 0), ("", 0)])
 def test_it_waits_as_long_as_it_is_told_within_reason(told: str, least: float, pauses: list[float]) -> None:
     with Answers((503, {"Retry-After": told}, b""), (200, {}, PAGE)) as session:
