@@ -108,6 +108,12 @@ class Runner:
         if part.number < limit:
             changed |= {"state": ReplayState.DONE, "finished_at": now}
             about = {"replay": replay.id, "done": done, "failed": failed}
+            missing = max(replay.total - done, 0)
+            if missing:
+                about["missing"] = missing
+                log.warning(
+                    "replay %s: %s that its plan saw are stored no longer", replay.id, missing, extra=ids(**about)
+                )
             audit.write(
                 connection,
                 self.runtime.encryption,
