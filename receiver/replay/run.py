@@ -86,7 +86,7 @@ class Runner:
         selection, behind, through = from_filter(replay.filter), int(replay.place), int(replay.through)
         entries = replay_selection.entries(connection, selection, behind=behind, through=through, limit=limit)
         if replay.target == ReplayTarget.FEED:
-            replay_selection.append_replayed(connection, entries, replay.id, replay.consumer)
+            replay_selection.append_replayed(connection, entries, replay.id, replay.consumer, now)
         else:
             replay_selection.make_due(connection, entries, now)
         return _Part(len(entries), place=str(entries[-1].position) if entries else replay.place)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Connection, delete, func, literal, select, update
+from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, delete, func, literal, or_, select, update
 
 from receiver.store import feed
 from receiver.store.bulk_insert import insert_or_skip
@@ -21,6 +21,10 @@ NAME_TAKES = "1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, no sign at the start"
 
 GENERATION_MAX = 2**31 - 1
 """The largest integer of PostgreSQL."""
+
+
+LOOKED_AT = 500
+"""Entries among which the first one is looked for that a consumer may see."""
 
 
 class ConsumerPlace(NamedTuple):
@@ -65,7 +69,7 @@ class Lag(NamedTuple):
     entries: int
     """Positions that are not committed yet; those that the consumer may not see count too."""
     age: timedelta
-    """Of the first of them."""
+    """Since the first of them was written; copies that are another consumer's alone count for nothing."""
 
 
 def is_name(text: str) -> bool:
@@ -117,13 +121,22 @@ def owned(connection: Connection, token: str) -> int:
 
 def lag(connection: Connection, consumer: ConsumerRecord, now: datetime) -> Lag:
     """Return how far a consumer is behind; positions that are not given yet count for nothing."""
-    first = (
-        select(_entries.c.time).where(_entries.c.position > consumer.position).order_by(_entries.c.position).limit(1)
-    )
-    time = connection.execute(first).scalar()
-    if time is None:
-        return Lag(0, timedelta(0))
-    return Lag(max(feed.head(connection) - consumer.position, 0), max(now - time, timedelta(0)))
+    since = connection.execute(select(unread_since(literal(consumer.position, BigInteger), consumer.name))).scalar()
+    age = timedelta(0) if since is None else max(now - since, timedelta(0))
+    return Lag(max(feed.head(connection) - consumer.position, 0), age)
+
+
+def unread_since(position: ColumnElement[int], name: ColumnElement[str] | str) -> ColumnElement[datetime]:
+    """Return when the first entry behind a position was written that a consumer may see, as part of a statement.
+
+    Where none is among the next `LOOKED_AT`, the one behind these stands for it.
+    """
+    through = position + LOOKED_AT
+    may_see = or_(_entries.c.consumer.is_(None), _entries.c.consumer == name)
+    first = select(feed.written_at).order_by(_entries.c.position).limit(1)
+    near = first.where(_entries.c.position > position, _entries.c.position <= through, may_see)
+    far = first.where(_entries.c.position > through)
+    return func.coalesce(near.scalar_subquery(), far.scalar_subquery())
 
 
 def create(connection: Connection, name: str, now: datetime, owner: str | None = None) -> bool:

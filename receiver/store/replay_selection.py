@@ -230,7 +230,7 @@ def rejected(
 
 
 def append_replayed(
-    connection: Connection, originals: Sequence[OriginalEntry], replay_id: str, consumer: str | None
+    connection: Connection, originals: Sequence[OriginalEntry], replay_id: str, consumer: str | None, now: datetime
 ) -> None:
     """Put entries into the feed once more, marked with their replay."""
     copies = [
@@ -243,6 +243,7 @@ def append_replayed(
             "data": entry.data,
             "replay_id": replay_id,
             "consumer": consumer,
+            "copied_at": now,
         }
         for entry in originals
     ]

@@ -21,6 +21,7 @@ from receiver.settings import Settings
 from receiver.store import (
     audit,
     bank_lines,
+    consumers,
     day_sides,
     deliveries,
     events,
@@ -39,6 +40,7 @@ from receiver.store import (
     search,
     search_index,
 )
+from receiver.store.consumers import ConsumerRecord
 from receiver.store.day_sides import Claimed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
@@ -345,10 +347,13 @@ DAYS: dict[str, Query] = {
     ),
 }
 
+LEDGER = ConsumerRecord("ledger", NUMBER // 2, 0, None, [], MIDDLE, None, None)
+
 METRICS: dict[str, Query] = {
     "since the last callbacks": figures.last_callbacks,
     "the oldest unconfirmed": figures.oldest_unconfirmed,
     "how far consumers are behind": figures.consumer_lags,
+    "how far one is": lambda connection: consumers.lag(connection, LEDGER, MIDDLE),
     "current secrets": figures.current_secrets,
     "how many payments": lambda connection: figures.numbers(connection, "subjects"),
 }
