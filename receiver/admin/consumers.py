@@ -13,7 +13,7 @@ from receiver.model import NotPossible, ReceiverError
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit, consumer_ranges, consumers, feed
-from receiver.store.consumers import ConsumerRecord, Lag
+from receiver.store.consumers import ConsumerPlace, ConsumerRecord, Lag
 from receiver.store.database import retried
 
 NAMES_MAX = 50
@@ -84,8 +84,8 @@ def check_open(found: ConsumerRecord, token: str) -> ConsumerRecord:
 
 
 @retried
-def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token: str | None = None) -> int:
-    """Move a consumer on purpose and return its position; audited as `consumer.moved`.
+def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token: str | None = None) -> ConsumerPlace:
+    """Move a consumer on purpose and return where it stands; audited as `consumer.moved`.
 
     `to` is a position (0 is the beginning), a time, before whose entries it then stands, or none for the end. `token`
     is the one that asks, which must be allowed to use it; none for staff, who move only what there is.
@@ -105,10 +105,10 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
         now = runtime.clock()
         if token is not None:
             open_in(connection, token, name, now)
-        consumers.seek(connection, name, position, now)
+        place = consumers.seek(connection, name, position, now)
         about = {"consumer": name, "from": before, "to": position}
         audit.write(connection, runtime.encryption, at=now, who=who, what="consumer.moved", about=about)
-    return position
+    return place
 
 
 def _place(connection: Connection, to: int | datetime | None, head: int) -> int:

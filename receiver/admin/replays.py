@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from receiver.admin import search
-from receiver.model import NotFound, NotPossible, ReplayState, ReplayTarget
+from receiver.model import NotFound, NotPossible, OwnType, ReplayState, ReplayTarget
 from receiver.projection.projector import catch_up
 from receiver.replay.plan import Plan, Planner, PlanWrong, Request
 from receiver.runtime import Runtime
@@ -75,6 +75,7 @@ def plan_found(runtime: Runtime, wanted: Wanted, request: Request) -> Plan:
     """Plan to send again all that a search finds; the request's own selection does not count.
 
     What takes no index to be found is selected by its filters; anything else is noted one by one, as it is found now.
+    Types and times are those of the entries: what asking the bank has shown of an event has others than the event.
 
     Raises:
         PlanWrong: the search finds more than `CHOSEN_MAX` events; or the request is for rejected deliveries.
@@ -103,18 +104,31 @@ def _plain(wanted: Wanted) -> Selection:
 def _chosen(runtime: Runtime, wanted: Wanted) -> str:
     """Note what a search finds, page by page, and return the id of the plan that it is noted for."""
     now = runtime.clock()
+    within = Selection(types=wanted.type, received_after=wanted.received_after, received_before=wanted.received_before)
     plan_id, number = new_id("pln", now), 0
     _forget_chosen(runtime, lowest_id("pln", now - CHOSEN_FOR))
-    for found in search.pages(runtime, wanted, limit=CHOSEN_MAX + 1):
+    for found in search.pages(runtime, _events_of(wanted), limit=CHOSEN_MAX + 1):
         if found.older_left:
             text = f"about {found.older_left} events of before the upgrade are not searched yet"
             raise PlanWrong(f"The search would leave some out: {text}. Plan it once the worker has indexed them.")
         number += len(found.events)
         if number > CHOSEN_MAX:
-            raise PlanWrong(f"The search finds more than {CHOSEN_MAX} events: narrow it, by time for instance.")
+            raise PlanWrong(
+                f"The search finds more than {CHOSEN_MAX} events: narrow it, by a bank's type for instance."
+            )
         if found.events:
-            _choose(runtime, plan_id, [event.id for event in found.events])
+            _choose(runtime, plan_id, [event.id for event in found.events], within)
     return plan_id
+
+
+def _events_of(wanted: Wanted) -> Wanted:
+    """Return what to search for so that no event is left out of which an entry may be wanted.
+
+    An entry of a bank's type has the type and the time of its event; one of ours neither, but it is never older.
+    """
+    if wanted.type and not set(wanted.type) & set(OwnType):
+        return wanted
+    return replace(wanted, type=(), received_after=None)
 
 
 @retried
@@ -124,9 +138,9 @@ def _forget_chosen(runtime: Runtime, below: str) -> None:
 
 
 @retried
-def _choose(runtime: Runtime, plan_id: str, event_ids: Sequence[str]) -> None:
+def _choose(runtime: Runtime, plan_id: str, event_ids: Sequence[str], within: Selection) -> None:
     with runtime.database.write() as connection:
-        replay_selection.choose(connection, plan_id, event_ids)
+        replay_selection.choose(connection, plan_id, event_ids, within)
 
 
 def _described(wanted: Wanted) -> dict[str, Any]:

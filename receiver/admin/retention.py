@@ -12,7 +12,7 @@ from receiver.retention import policy
 from receiver.retention.run import Run, Step
 from receiver.runtime import Runtime
 from receiver.store import feed, held_back, holds, retention, sources
-from receiver.store.held_back import ConsumerFloor
+from receiver.store.held_back import ConsumerFloor, ReplayFloor
 from receiver.store.retention import FEED
 
 TURN_SECONDS = 0.1
@@ -45,6 +45,8 @@ class Status:
     standings: Sequence[Standing]
     slowest: ConsumerFloor | None
     """The consumer that is the furthest behind; what it has not acknowledged is not removed."""
+    replay: ReplayFloor | None
+    """The replay that is the furthest behind among those that are not over; what it may still send is not removed."""
     idle: Sequence[str]
     """Consumers that have done nothing for so long that they hold nothing back."""
     on_hold: int
@@ -79,6 +81,7 @@ def status(runtime: Runtime) -> Status:
             looked_at=retention.looked_at(connection),
             standings=standings,
             slowest=held_back.floor(connection, since),
+            replay=held_back.replay_floor(connection),
             idle=held_back.idle_consumers(connection, since),
             on_hold=holds.number(connection),
             feed_begins_behind=feed.removed(connection),

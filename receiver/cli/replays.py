@@ -145,7 +145,7 @@ def status(replay_id: str | None, as_json: bool) -> None:
         _show(runtime, replay_id, as_json)
         return
     rows = [Replay.of(row).shown() for row in acts.listing(runtime, limit=20)]
-    columns = ["id", "state", "target", "matched", "done", "failed", "requested_by", "reason"]
+    columns = ["id", "state", "target", "matched", "done", "failed", "missing", "requested_by", "reason"]
     write_list(rows, columns, as_json, "There was no replay yet.")
 
 

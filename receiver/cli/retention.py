@@ -73,6 +73,9 @@ def status(as_json: bool) -> None:
             "feed_begins_at": found.feed_begins_at,
             "slowest_consumer": found.slowest and found.slowest.name,
             "slowest_position": found.slowest and found.slowest.position,
+            "slowest_replay": found.replay and found.replay.id,
+            "slowest_replay_state": found.replay and str(found.replay.state),
+            "slowest_replay_position": found.replay and found.replay.position,
             "idle_consumers": list(found.idle),
         }
     )

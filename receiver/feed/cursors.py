@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from receiver.model import ReceiverError
 from receiver.signing.signed_text import NotOurs, SignedText
+from receiver.store.consumers import ConsumerPlace
 
 
 class CursorInvalid(ReceiverError):
@@ -24,16 +25,30 @@ class Cursors:
         """Return the cursor for a place in the list."""
         return self._texts.make(place)
 
+    def make_place(self, place: ConsumerPlace) -> str:
+        """Return the cursor for a place of a consumer: a number alone until it is moved for the first time."""
+        return self._texts.make(list(place) if place.generation else place.position)
+
     def read_number(self, cursor: str) -> int:
         """Return the place behind a cursor made of a number.
 
         Raises:
             CursorInvalid
         """
-        place = self._read(cursor)
-        if not isinstance(place, int):
-            raise CursorInvalid
-        return place
+        return self.read_place(cursor).position
+
+    def read_place(self, cursor: str) -> ConsumerPlace:
+        """Return the place of a consumer behind a cursor.
+
+        Raises:
+            CursorInvalid
+        """
+        match self._read(cursor):
+            case int(position):
+                return ConsumerPlace(position)
+            case [int(position), int(generation)]:
+                return ConsumerPlace(position, generation)
+        raise CursorInvalid
 
     def read_text(self, cursor: str) -> str:
         """Return the place behind a cursor made of text.

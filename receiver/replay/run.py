@@ -86,7 +86,7 @@ class Runner:
         selection, behind, through = from_filter(replay.filter), int(replay.place), int(replay.through)
         entries = replay_selection.entries(connection, selection, behind=behind, through=through, limit=limit)
         if replay.target == ReplayTarget.FEED:
-            replay_selection.append_replayed(connection, entries, replay.id, replay.consumer)
+            replay_selection.append_replayed(connection, entries, replay.id, replay.consumer, now)
         else:
             replay_selection.make_due(connection, entries, now)
         return _Part(len(entries), place=str(entries[-1].position) if entries else replay.place)
@@ -108,6 +108,12 @@ class Runner:
         if part.number < limit:
             changed |= {"state": ReplayState.DONE, "finished_at": now}
             about = {"replay": replay.id, "done": done, "failed": failed}
+            missing = max(replay.total - done, 0)
+            if missing:
+                about["missing"] = missing
+                log.warning(
+                    "replay %s: %s that its plan saw are stored no longer", replay.id, missing, extra=ids(**about)
+                )
             audit.write(
                 connection,
                 self.runtime.encryption,

@@ -1,11 +1,12 @@
 """Named consumers: the position in the feed up to which each downstream app has committed what it read (its offset)."""
 
 import re
+import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import JSON, Connection, delete, func, literal, select, update
+from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, delete, func, literal, or_, select, update
 
 from receiver.store import feed
 from receiver.store.bulk_insert import insert_or_skip
@@ -18,11 +19,32 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAME_TAKES = "1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, no sign at the start"
 
 
+GENERATION_MAX = 2**31 - 1
+"""The largest integer of PostgreSQL."""
+
+
+LOOKED_AT = 500
+"""Entries among which the first one is looked for that a consumer may see."""
+
+
+class ConsumerPlace(NamedTuple):
+    """Where a consumer stands, or a page of it ends."""
+
+    position: int
+    generation: int = 0
+    """`ConsumerRecord.generation` when the page's first position was looked up."""
+
+
 class ConsumerRecord(NamedTuple):
     """A consumer; times are UTC."""
 
     name: str
     position: int
+    generation: int
+    """Another one after each move on purpose: what was read before it is not acknowledged any more.
+
+    It is drawn by lot, not counted: a backup that is restored and moved would count up to a number that was there.
+    """
     owner: str | None
     """The name of the token that it belongs to; none where it belongs to all."""
     shared_with: list[str]
@@ -30,6 +52,11 @@ class ConsumerRecord(NamedTuple):
     created_at: datetime
     read_at: datetime | None
     acked_at: datetime | None
+
+    @property
+    def place(self) -> ConsumerPlace:
+        """Where it stands."""
+        return ConsumerPlace(self.position, self.generation)
 
     def is_open_to(self, token: str) -> bool:
         """Tell whether a token may use it, by its name."""
@@ -42,7 +69,7 @@ class Lag(NamedTuple):
     entries: int
     """Positions that are not committed yet; those that the consumer may not see count too."""
     age: timedelta
-    """Of the first of them."""
+    """Since the first of them was written; copies that are another consumer's alone count for nothing."""
 
 
 def is_name(text: str) -> bool:
@@ -94,13 +121,22 @@ def owned(connection: Connection, token: str) -> int:
 
 def lag(connection: Connection, consumer: ConsumerRecord, now: datetime) -> Lag:
     """Return how far a consumer is behind; positions that are not given yet count for nothing."""
-    first = (
-        select(_entries.c.time).where(_entries.c.position > consumer.position).order_by(_entries.c.position).limit(1)
-    )
-    time = connection.execute(first).scalar()
-    if time is None:
-        return Lag(0, timedelta(0))
-    return Lag(max(feed.head(connection) - consumer.position, 0), max(now - time, timedelta(0)))
+    since = connection.execute(select(unread_since(literal(consumer.position, BigInteger), consumer.name))).scalar()
+    age = timedelta(0) if since is None else max(now - since, timedelta(0))
+    return Lag(max(feed.head(connection) - consumer.position, 0), age)
+
+
+def unread_since(position: ColumnElement[int], name: ColumnElement[str] | str) -> ColumnElement[datetime]:
+    """Return when the first entry behind a position was written that a consumer may see, as part of a statement.
+
+    Where none is among the next `LOOKED_AT`, the one behind these stands for it.
+    """
+    through = position + LOOKED_AT
+    may_see = or_(_entries.c.consumer.is_(None), _entries.c.consumer == name)
+    first = select(feed.written_at).order_by(_entries.c.position).limit(1)
+    near = first.where(_entries.c.position > position, _entries.c.position <= through, may_see)
+    far = first.where(_entries.c.position > through)
+    return func.coalesce(near.scalar_subquery(), far.scalar_subquery())
 
 
 def create(connection: Connection, name: str, now: datetime, owner: str | None = None) -> bool:
@@ -110,22 +146,27 @@ def create(connection: Connection, name: str, now: datetime, owner: str | None =
     return insert_or_skip(connection, _consumers, ["name"], values)
 
 
-def acknowledge(connection: Connection, name: str, position: int, now: datetime) -> int:
-    """Commit a position and return what is committed then: an earlier one than before changes nothing."""
+def acknowledge(connection: Connection, name: str, position: int, now: datetime, generation: int = 0) -> ConsumerPlace:
+    """Commit a position and return what is committed then.
+
+    An earlier one than before changes nothing, nor does one of another generation: it was read before a seek.
+    """
     create(connection, name, now)
+    same = (_consumers.c.name == name, _consumers.c.generation == generation)
     connection.execute(
-        update(_consumers)
-        .where(_consumers.c.name == name, _consumers.c.position <= position)
-        .values(position=position, acked_at=now)
+        update(_consumers).where(*same, _consumers.c.position <= position).values(position=position, acked_at=now)
     )
-    committed: int = connection.execute(select(_consumers.c.position).where(_consumers.c.name == name)).scalar_one()
-    return committed
+    columns = (_consumers.c.position, _consumers.c.generation)
+    return ConsumerPlace(*connection.execute(select(*columns).where(_consumers.c.name == name)).one())
 
 
-def seek(connection: Connection, name: str, position: int, now: datetime) -> None:
-    """Move a consumer on purpose, forwards or back; it is made where there is none."""
+def seek(connection: Connection, name: str, position: int, now: datetime) -> ConsumerPlace:
+    """Move a consumer on purpose, forwards or back, and return where it stands; it is made where there is none."""
     create(connection, name, now)
-    connection.execute(update(_consumers).where(_consumers.c.name == name).values(position=position, acked_at=now))
+    place = ConsumerPlace(position, 1 + secrets.randbelow(GENERATION_MAX))
+    values = {**place._asdict(), "acked_at": now}
+    connection.execute(update(_consumers).where(_consumers.c.name == name).values(values))
+    return place
 
 
 def note_read(connection: Connection, name: str, now: datetime) -> None:

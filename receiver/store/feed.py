@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
+    func,
     literal,
     or_,
     select,
@@ -60,6 +61,10 @@ class Entry(NamedTuple):
 
 _SHOWN = ("position", "type", "source_id", "subject", "time", "event_id", "data", "replay_id")
 """The columns of an entry as a reader gets it."""
+
+
+written_at = func.coalesce(_entries.c.copied_at, _entries.c.time)
+"""When an entry was written: the time of a copy is its original's."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +180,8 @@ def check_stored(connection: Connection, position: int) -> int:
 
 
 def oldest_time(connection: Connection) -> datetime | None:
-    """Return the time of the oldest entry that a reader is given (UTC); none where there is none."""
-    query = select(_entries.c.time).where(_entries.c.position > removed(connection))
+    """Return when the oldest entry was written that a reader is given (UTC); none where there is none."""
+    query = select(written_at).where(_entries.c.position > removed(connection))
     found: datetime | None = connection.execute(query.order_by(_entries.c.position).limit(1)).scalar()
     return found
 

@@ -8,17 +8,17 @@ from typing import Any, NamedTuple
 from sqlalchemy import BigInteger, Connection, ScalarSelect, Select, cast, func, select, text
 
 from receiver.model import Agreement, Status, SubjectKind
-from receiver.store import feed, pagination
+from receiver.store import consumers, feed, pagination
 from receiver.store.database import Database
 from receiver.store.records import columns_of, fetch_all
-from receiver.store.tables import Consumer, Event, FeedEntry, SigningSecret, Source, Subject, Tally, table_of
+from receiver.store.tables import Consumer, Event, SigningSecret, Source, Subject, Tally, table_of
 
-_consumers, _entries, _events = table_of(Consumer), table_of(FeedEntry), table_of(Event)
+_consumers, _events = table_of(Consumer), table_of(Event)
 _secrets, _sources, _subjects = table_of(SigningSecret), table_of(Source), table_of(Subject)
 
 
 class ConsumerLag(NamedTuple):
-    """How far a consumer is behind: positions that it has not acknowledged, and the time of the first, if any."""
+    """How far a consumer is behind: positions that it has not acknowledged, and when the first was written, if any."""
 
     name: str
     entries: int
@@ -102,14 +102,8 @@ def consumer_lags(connection: Connection) -> list[ConsumerLag]:
 
 @cache
 def _lags() -> Select[Any]:
-    first = (
-        select(_entries.c.time)
-        .where(_entries.c.position > _consumers.c.position)
-        .order_by(_entries.c.position)
-        .limit(1)
-        .scalar_subquery()
-    )
-    return select(_consumers.c.name, _consumers.c.position, first).order_by(_consumers.c.name)
+    since = consumers.unread_since(_consumers.c.position, _consumers.c.name)
+    return select(_consumers.c.name, _consumers.c.position, since).order_by(_consumers.c.name)
 
 
 _tallies = table_of(Tally)

@@ -259,10 +259,19 @@ def _is_lively(since: datetime) -> ColumnElement[bool]:
     return or_(*(time >= since for time in times))
 
 
-def replays_through(connection: Connection) -> int | None:
-    """Return up to where all replays that run have come in the feed; none where none runs."""
-    query = select(_replays.c.place).where(
-        _replays.c.state.in_([ReplayState.RUNNING, ReplayState.PAUSED]),
+class ReplayFloor(NamedTuple):
+    """The replay that is the furthest behind in the feed among those that are not over, and up to where it has come."""
+
+    id: str
+    state: ReplayState
+    position: int
+
+
+def replay_floor(connection: Connection) -> ReplayFloor | None:
+    """Return up to where all replays have come that are not over, which those are too that wait for a second person."""
+    query = select(_replays.c.id, _replays.c.state, _replays.c.place).where(
+        _replays.c.state.in_([state for state in ReplayState if not state.is_over]),
         _replays.c.target != ReplayTarget.VERIFICATION,
     )
-    return min((int(place or "0") for place in connection.execute(query).scalars()), default=None)
+    found = (ReplayFloor(id_, state, int(place or "0")) for id_, state, place in connection.execute(query))
+    return min(found, key=lambda replay: (replay.position, replay.id), default=None)

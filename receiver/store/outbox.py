@@ -132,7 +132,7 @@ _FIRST_EVENTS = (
 )
 _FIRST_ENTRIES = select(_outbox).order_by(_outbox.c.id).limit(_MOST)
 
-_MOVED = ("type", "source_id", "subject", "time", "event_id", "data", "replay_id", "consumer")
+_MOVED = ("type", "source_id", "subject", "time", "event_id", "data", "replay_id", "consumer", "copied_at")
 _insert_entries = BulkInsert(_entries, ("position", "outbox_id", *_MOVED)).run
 
 
@@ -148,6 +148,7 @@ class _Entry(NamedTuple):
     data: Mapping[str, Any]
     replay_id: str | None
     consumer: str | None
+    copied_at: datetime | None
 
 
 def take(connection: Connection) -> Taken:
@@ -189,6 +190,7 @@ def _entries_of(connection: Connection, new: Sequence[Derivable]) -> list[_Entry
             copied.get(event.id, {}),
             replay_id=None,
             consumer=None,
+            copied_at=None,
         )
         for event in new
     ]

@@ -74,6 +74,11 @@ class OriginalEntry(NamedTuple):
 def _of_entries(selection: Selection, behind: int, through: int) -> list[ColumnElement[bool]]:
     """Originals only: what was itself written by a replay is not sent again."""
     where = [_entries.c.replay_id.is_(None), _entries.c.position > behind, _entries.c.position <= through]
+    return where + _of_time(selection)
+
+
+def _of_time(selection: Selection) -> list[ColumnElement[bool]]:
+    where = []
     if selection.received_after:
         where.append(_entries.c.time >= selection.received_after)
     if selection.received_before:
@@ -100,10 +105,16 @@ def _of_chosen(query: Select[Any], plan: str, behind: int, through: int) -> Sele
     return joined.where(_chosen.c.plan == plan, _chosen.c.position > behind, _chosen.c.position <= through)
 
 
-def choose(connection: Connection, plan: str, event_ids: Sequence[str]) -> None:
-    """Write down for a plan what stands in the feed of these events, but for copies."""
+def choose(connection: Connection, plan: str, event_ids: Sequence[str], within: Selection) -> None:
+    """Write down for a plan what stands in the feed of these events, but for copies.
+
+    Of a selection the types and times count: one event has entries of several.
+    """
     originals = select(literal(plan), _entries.c.position).where(
-        pagination.among(connection, _entries.c.event_id, event_ids), _entries.c.replay_id.is_(None)
+        pagination.among(connection, _entries.c.event_id, event_ids),
+        _entries.c.replay_id.is_(None),
+        *pagination.beside(_entries.c.type, within.types, ""),
+        *_of_time(within),
     )
     connection.execute(insert(_chosen).from_select(["plan", "position"], originals))
 
@@ -219,7 +230,7 @@ def rejected(
 
 
 def append_replayed(
-    connection: Connection, originals: Sequence[OriginalEntry], replay_id: str, consumer: str | None
+    connection: Connection, originals: Sequence[OriginalEntry], replay_id: str, consumer: str | None, now: datetime
 ) -> None:
     """Put entries into the feed once more, marked with their replay."""
     copies = [
@@ -232,6 +243,7 @@ def append_replayed(
             "data": entry.data,
             "replay_id": replay_id,
             "consumer": consumer,
+            "copied_at": now,
         }
         for entry in originals
     ]

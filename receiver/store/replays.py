@@ -40,6 +40,11 @@ class ReplayRecord(NamedTuple):
     approved_by: str | None
     approved_at: datetime | None
 
+    @property
+    def missing(self) -> int:
+        """How many the plan saw that were stored no longer when the run came to them; known once it is done."""
+        return max(self.total - self.done, 0) if self.state == ReplayState.DONE else 0
+
     def is_due(self, now: datetime) -> bool:
         """Return whether the next part may be done: at `due_at`, or where that is further ahead than any part's wait.
 

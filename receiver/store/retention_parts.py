@@ -246,9 +246,9 @@ def _feed_ends(connection: Connection, limits: Limits) -> tuple[int, HeldBack]:
     ends = [(indexed.through if indexed.below <= 1 else 0, HeldBack.WAITING)]
     if limits.floor is not None:
         ends.append((limits.floor, HeldBack.UNREAD))
-    replayed = held_back.replays_through(connection)
+    replayed = held_back.replay_floor(connection)
     if replayed is not None:
-        ends.append((replayed, HeldBack.WAITING))
+        ends.append((replayed.position, HeldBack.WAITING))
     return min(ends)
 
 

@@ -41,12 +41,16 @@ _NOT_SEARCHED = {"subscription_id", "notification_type", "message_type"}
 
 _CUTS = re.compile(r"[/,;:+|]+")
 _EDGES = ".,;:!?()[]{}<>\"'*#/"
-_SIGNS = "+-€$£ \u00a0\u202f"
+_MINUS = "-\u2212\u2013"
+_SIGNS = f"+{_MINUS}€$£¥ \u00a0\u202f"
+"""What may stand before or behind an amount, with a blank in between or without: signs, currencies, blanks."""
+
 _PLAIN = re.compile(r"[0-9]+")
 _POINT = re.compile(r"[0-9]+[.,][0-9]+")
 _GROUPED = re.compile(r"[0-9]{1,3}([,.' \u00a0\u202f\u2019])[0-9]{3}(\1[0-9]{3})*([.,][0-9]+)?")
 _MONEY = re.compile(
-    r"(?P<before>[A-Za-z]{3} ?)?(?P<amount>[-+]?[0-9][0-9.,'\u2019 \u00a0\u202f]*)(?P<behind> ?[A-Za-z]{3})?"
+    rf"(?P<before>[A-Za-z]{{3}} ?)?(?P<amount>[{_MINUS}+]?[0-9]"
+    r"[0-9.,'\u2019 \u00a0\u202f]*)(?P<behind> ?[A-Za-z]{3})?"
 )
 _IBAN = re.compile(r"[A-Za-z]{2}[0-9]{2}( [A-Za-z0-9]{4})+( [A-Za-z0-9]{1,4})?")
 """The beginning of an account's number as people write it (ISO 13616, in groups of four)."""
@@ -259,7 +263,9 @@ def question(text: str) -> Condition | None:
         return None
     if _IBAN.fullmatch(asked):
         return Condition((beginning(asked),))
-    words = _money_words(asked) or sorted(set(asked.split(" ")), key=len, reverse=True)[:WORDS_MAX]
+    # A sign that stands alone, such as the € of `1000 €`, is nothing that an event has to have.
+    parts = {word for word in asked.split(" ") if word.strip(_SIGNS)}
+    words = _money_words(asked.strip(_SIGNS)) or sorted(parts, key=len, reverse=True)[:WORDS_MAX]
     meant = [ranges for word in words if (ranges := _meanings(word))]
     if len(meant) == 1:
         return Condition(meant[0])

@@ -13,6 +13,7 @@ from receiver.runtime import Runtime
 from receiver.store import consumer_ranges, consumers, feed
 from receiver.store.api_tokens import TokenRecord
 from receiver.store.consumer_ranges import Range
+from receiver.store.consumers import ConsumerPlace
 from receiver.store.feed import Page, Wanted
 from receiver.web import auth
 from receiver.web.operation import AS_CSV, CSV_TYPE, LINK, Content, Operation, link_to_next, preferred
@@ -68,7 +69,8 @@ class Feed:
         """Entries behind a cursor, oldest first."""
         after = self._cursors.read_number(query.after) if query.after else None
         wanted = Wanted(auth.visible_sources(token, query.source), query.type)
-        return self._answer(self._reader.read(token.id, after, wanted, query.limit, query.wait), self._cursors)
+        page = self._reader.read(token.id, after, wanted, query.limit, query.wait)
+        return self._answer(page, self._cursors.make(page.through))
 
     @Operation(
         "GET /api/v1/consumers/<name>/feed",
@@ -82,13 +84,14 @@ class Feed:
     def read_as_consumer(self, name: str, token: TokenRecord, query: ConsumerQuery) -> FeedPage | Response:
         """Entries behind a consumer's committed position, oldest first; `after` reads ahead of it."""
         cursors = self._cursors_of(name)
-        asked = cursors.read_number(query.after) if query.after else None
-        position = acts.opened(self._runtime, token.name, name).position
-        after = position if asked is None else asked
+        asked = cursors.read_place(query.after) if query.after else None
+        standing = acts.opened(self._runtime, token.name, name).place
+        after, generation = standing if asked is None else asked
         wanted = Wanted(auth.visible_sources(token, []), consumer=name)
         page = self._reader.read(token.id, after, wanted, query.limit, query.wait)
         self._notes.read(ConsumerReader(name, token.name), Range(after, page.through), self._runtime.clock())
-        return self._answer(page, cursors)
+        # Of the place that it was read from: once the consumer is moved, what is under way moves it no more.
+        return self._answer(page, cursors.make_place(ConsumerPlace(page.through, generation)))
 
     @Operation(
         "POST /api/v1/consumers/<name>/ack",
@@ -99,17 +102,18 @@ class Feed:
         problems=NO_CONSUMER,
     )
     def acknowledge(self, name: str, token: TokenRecord, body: Acknowledgement) -> Position:
-        """Commit a consumer's position; it never moves back."""
+        """Commit a consumer's position; it never moves back, nor at all by what was read before a `seek`."""
         cursors = self._cursors_of(name)
-        position = cursors.read_number(body.cursor)
+        place = cursors.read_place(body.cursor)
         now = self._runtime.clock()
         with self._database.write() as connection:
-            check_given_out(position, feed.head(connection))
+            check_given_out(place.position, feed.head(connection))
             before = acts.open_in(connection, token.name, name, now).position
-            committed = consumers.acknowledge(connection, name, position, now)
+            committed = consumers.acknowledge(connection, name, place.position, now, place.generation)
             self._notes.write(connection, ConsumerReader(name, token.name), now)
-            consumer_ranges.note(connection, name, ConsumerAct.ACKED, token.name, Range(before, committed), now)
-        return Position(consumer=name, cursor=cursors.make(committed))
+            acked = Range(before, committed.position)
+            consumer_ranges.note(connection, name, ConsumerAct.ACKED, token.name, acked, now)
+        return Position(consumer=name, cursor=cursors.make_place(committed))
 
     @Operation(
         "POST /api/v1/consumers/<name>/seek",
@@ -127,16 +131,16 @@ class Feed:
             to = 0 if body.to == "beginning" else None
         elif (to := body.time) is None:
             to = read_either(body.to, self._cursors, own)
-        position = acts.seek(self._runtime, f"token:{token.name}", name, to, token.name)
-        return Position(consumer=name, cursor=own.make(position))
+        place = acts.seek(self._runtime, f"token:{token.name}", name, to, token.name)
+        return Position(consumer=name, cursor=own.make_place(place))
 
     def _cursors_of(self, name: str) -> Cursors:
         return Cursors(self._runtime.settings.keys, f"consumer:{name}")
 
-    def _answer(self, page: Page, cursors: Cursors) -> FeedPage | Response:
+    def _answer(self, page: Page, following: str) -> FeedPage | Response:
         """Show a page as JSON, or as the bare array of a batch where that is asked for (CloudEvents JSON batch)."""
         entries = [cloud_event(entry) for entry in page.entries]
-        shown = FeedPage.model_construct(data=entries, next=cursors.make(page.through), has_more=page.has_more)
+        shown = FeedPage.model_construct(data=entries, next=following, has_more=page.has_more)
         if preferred(BATCH_TYPE, CSV_TYPE) != BATCH_TYPE:
             return shown
         link = link_to_next(self._runtime.settings.public_path_prefix, shown)

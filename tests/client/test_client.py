@@ -1,14 +1,19 @@
 """`receiver.client` against a real server: at least once, in order, for ever."""
 
 import json
+import ssl
+import traceback
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import requests
 from bank import BankSigner, deposit
-from conftest import make_token
+from certificates import new_certificate
+from conftest import add_source, make_token
 from servers import WebServer
+from tiny_bank import serving
 
 from receiver import client as feed_client
 from receiver.client import PAUSE_MAX_SECONDS, FeedClient, FeedRefused
@@ -148,7 +153,15 @@ PAGE = json.dumps({"data": [{"id": "fe_1"}], "next": "c", "has_more": False}).en
 
 @pytest.mark.parametrize(
     "trouble",
-    [(500, {}, b""), (503, {}, b"{}"), (429, {}, b""), (502, {}, b"<html>"), (200, {}, b"<html>"), (200, {}, b"")],
+    [
+        (500, {}, b""),
+        (503, {}, b"{}"),
+        (429, {}, b""),
+        (502, {}, b"<html>"),
+        (200, {}, b"<html>"),
+        (200, {}, b""),
+        (200, {}, b"[]"),
+    ],
 )
 def test_troubles_are_waited_out(trouble: tuple[int, dict[str, str], bytes], pauses: list[float]) -> None:
     with Answers(*[trouble] * 12, (200, {}, PAGE)) as session:
@@ -159,11 +172,58 @@ def test_troubles_are_waited_out(trouble: tuple[int, dict[str, str], bytes], pau
     assert min(pauses[8:]) >= PAUSE_MAX_SECONDS / 2
 
 
+def test_it_pauses_where_the_server_does_not_let_it_wait(pauses: list[float]) -> None:
+    empty: tuple[int, dict[str, str], bytes] = (200, {}, b'{"data":[],"next":"c","has_more":false}')
+    with Answers(*[empty] * 12, (200, {}, PAGE), *[empty] * 3, (200, {}, PAGE)) as session:
+        reading = iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session))
+        next(reading)
+        longest = feed_client.UNSEATED_MAX_SECONDS
+        assert longest / 2 <= pauses[-1] <= longest
+        assert sum(pauses) > longest
+        before = len(pauses)
+        next(reading)
+    assert pauses[before] <= feed_client.PAUSE_FIRST_SECONDS
+
+
 @pytest.mark.parametrize(("told", "least"), [("20", 20), ("9999", 60), ("soon", 0), ("-1", 0), ("", 0)])
 def test_it_waits_as_long_as_it_is_told_within_reason(told: str, least: float, pauses: list[float]) -> None:
     with Answers((503, {"Retry-After": told}, b""), (200, {}, PAGE)) as session:
         next(iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session)))
     assert least <= pauses[0] <= max(least, feed_client.PAUSE_FIRST_SECONDS)
+
+
+def test_what_is_waited_out_is_logged_at_first_and_then_seldom(caplog: pytest.LogCaptureFixture) -> None:
+    with Answers(*[(502, {}, b"<html>\n")] * 12, (200, {}, PAGE)) as session:
+        next(iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=lambda _: None, session=session)))
+    assert [record.getMessage() for record in caplog.records] == [
+        f"ledger waits for an answer of the receiver (tried {tries} times): '502: <html>\\n'" for tries in (1, 2, 4, 8)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "token", "why"),
+    [
+        ("receiver.invalid", "rcv_x", "No scheme"),
+        ("htp://receiver.invalid", "rcv_x", "No connection adapters"),
+        ("http://[receiver", "rcv_x", "not a valid host"),
+        ("http://.invalid", "rcv_x", "label"),
+        ("{server}", "rcv_secret\n", "holds what can't be sent"),
+        ("{server}", "rcv_secret€", "holds what can't be sent"),
+        ("{certificate}", "rcv_x", "CERTIFICATE_VERIFY_FAILED"),
+    ],
+)
+def test_a_mistake_that_never_heals_ends_it_at_once(
+    session: requests.Session, pauses: list[float], tmp_path: Path, address: str, token: str, why: str
+) -> None:
+    with serving() as plain, serving() as own:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*new_certificate(tmp_path))
+        own.socket = context.wrap_socket(own.socket, server_side=True)
+        url = address.format(server=plain.url, certificate=own.url.replace("http://", "https://"))
+        with pytest.raises(FeedRefused, match=why) as refused:
+            next(iter(FeedClient(url, token, "ledger", sleep=pauses.append, session=session)))
+    assert pauses == []
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_server_that_refuses_ends_it(
@@ -192,6 +252,41 @@ def test_seeking_moves_it(server: WebServer, live_bank: BankSigner, ledger: Feed
     assert subjects(ledger, 3) == ["FT1", "FT2", "FT3"]
     ledger.seek("2020-01-01T00:00:00Z")
     assert subjects(ledger, 1) == ["FT1"]
+
+
+def test_a_page_that_goes_over_what_the_token_may_not_see_is_acknowledged_once(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient
+) -> None:
+    """Else the consumer stands where it is while all others' entries pass, and holds retention up."""
+    add_source(live, "quiet")
+    ledger.token = make_token(live, sources=("quiet",), name="limited")["Authorization"].removeprefix("Bearer ")
+    send(server, live_bank, "FT1", "FT2")
+    asked: list[tuple[str | None, int]] = []
+
+    def stop_after_four(answer: requests.Response, **_: object) -> None:
+        asked.append((answer.request.method, position(live)))
+        if len(asked) == 4:
+            raise ZeroDivisionError
+
+    ledger.session.hooks["response"].append(stop_after_four)
+    with pytest.raises(ZeroDivisionError):
+        next(iter(ledger))
+    assert asked == [("GET", 0), ("POST", 2), ("GET", 2), ("GET", 2)]
+
+
+def test_seeking_in_the_block_drops_the_rest_of_the_page(
+    server: WebServer, live: Runtime, live_bank: BankSigner, ledger: FeedClient
+) -> None:
+    send(server, live_bank, "FT1", "FT2", "FT3", "FT4")
+    seen = []
+    for entry in ledger:
+        seen.append(entry["subject"])
+        if len(seen) in (3, 5):
+            ledger.seek("beginning")
+        if len(seen) == 7:
+            break
+    assert seen == ["FT1", "FT2", "FT3", "FT1", "FT2", "FT1", "FT2"]
+    assert position(live) == 0
 
 
 def test_the_token_is_not_in_its_text(session: requests.Session) -> None:

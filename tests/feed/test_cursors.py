@@ -5,6 +5,7 @@ from web.reading import spoilt
 
 from receiver.feed.cursors import CursorInvalid, Cursors
 from receiver.feed.reader import PositionUnknown, check_given_out
+from receiver.store.consumers import ConsumerPlace
 
 KEYS = ["n" * 43, "o" * 43]
 
@@ -13,6 +14,20 @@ def test_a_cursor_leads_back_to_its_place() -> None:
     cursors = Cursors(KEYS, "feed")
     assert cursors.read_number(cursors.make(7)) == 7
     assert cursors.read_text(cursors.make("evt_1")) == "evt_1"
+
+
+@pytest.mark.parametrize("place", [ConsumerPlace(7), ConsumerPlace(7, 5)])
+def test_a_cursor_of_a_consumer_leads_back_to_its_place_and_is_a_number_to_whoever_asks_for_one(
+    place: ConsumerPlace,
+) -> None:
+    cursors = Cursors(KEYS, "consumer:ledger")
+    made = cursors.make_place(place)
+    assert (cursors.read_place(made), cursors.read_number(made)) == (place, 7)
+
+
+def test_a_cursor_of_the_release_before_is_a_place_of_no_generation() -> None:
+    cursors = Cursors(KEYS, "consumer:ledger")
+    assert cursors.read_place(cursors.make(7)) == ConsumerPlace(7, 0)
 
 
 def test_a_cursor_of_an_older_key_is_still_read() -> None:

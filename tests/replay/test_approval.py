@@ -5,15 +5,20 @@ from typing import Any
 import pytest
 from conftest import KEY, StandingClock
 from replay.sending import REASON, again, found, planned, runner, started, work_off, write
+from sqlalchemy import delete
 
 from receiver.admin import replays as acts
+from receiver.admin import retention
 from receiver.admin.replays import SecondPersonNeeded
 from receiver.model import NotFound, NotPossible
+from receiver.projection.projector import index_all
 from receiver.replay import run as runs
+from receiver.retention.run import Run
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import audit
+from receiver.store import audit, sources
 from receiver.store.sources import SourceRecord
+from receiver.store.tables import FeedEntry, table_of
 
 NAMES = [f"e{number}" for number in range(6)]
 
@@ -63,6 +68,36 @@ def test_another_person_starts_it_and_both_are_named(parts: Runtime, waiting: st
         ("staff:bert", "replay.approved", about | {"done": 0, "requested_by": "cli:anna"}),
         ("worker", "replay.done", about | {"done": 6, "failed": 0}),
     ]
+
+
+def removed(parts: Runtime) -> int:
+    """Remove what is due; return how many entries of the feed that were."""
+    index_all(parts.database)
+    return sum(step.removed for step in Run(parts, parts.clock(), rest=lambda _: None).steps())
+
+
+def test_what_waits_keeps_retention_from_what_it_may_send(
+    parts: Runtime, source: SourceRecord, waiting: str, clock: StandingClock
+) -> None:
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, options={**source.options, "retention_feed_days": 1})
+    clock.forward(2 * 86_400)
+    assert removed(parts) == 0
+    assert retention.status(parts).replay == (waiting, "awaiting_approval", 0)
+    acts.cancel(parts, "cli:anna", waiting)
+    assert retention.status(parts).replay is None
+    assert removed(parts) == 6
+
+
+def test_what_is_there_no_more_when_it_runs_is_said(parts: Runtime, waiting: str) -> None:
+    with parts.database.write() as connection:
+        connection.execute(delete(table_of(FeedEntry)).where(table_of(FeedEntry).c.position <= 2))
+    acts.approve(parts, "staff:bert", waiting)
+    assert found(parts, waiting).missing == 0
+    work_off(parts)
+    row = found(parts, waiting)
+    assert (row.state, row.total, row.done, row.missing) == ("done", 6, 4, 2)
+    assert audited(parts)[-1][2] == {"replay": waiting, "done": 4, "failed": 0, "missing": 2}
 
 
 @pytest.mark.parametrize("who", ["cli:anna", "staff:anna", "staff:Anna"])

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from bank import BankSigner, deposit
 from conftest import StandingClock
-from replay.sending import REASON, again, post, started, work_off, write
+from replay.sending import REASON, again, log, post, started, work_off, write
 
 from receiver.admin import replays as acts
 from receiver.replay.plan import PlanWrong, Request
 from receiver.runtime import Runtime
-from receiver.store import audit
+from receiver.store import audit, outbox
 from receiver.store.replay_selection import Selection
 from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
@@ -60,6 +60,42 @@ def test_what_a_search_finds_is_sent_again_and_what_it_finds_later_is_not(parts:
 def test_plain_filters_need_no_list(parts: Runtime, wanted: dict[str, Any], number: int) -> None:
     assert acts.plan_found(parts, Wanted(**wanted), ASKED).matched.number == number
     assert chosen_rows(parts) == (1 if "question" in wanted else 0)
+
+
+@pytest.mark.usefixtures("told")
+@pytest.mark.parametrize(
+    ("chosen", "types"),
+    [
+        ({}, ["bcb.deposit", "payment.status_changed"]),
+        ({"type": ("bcb.deposit",)}, ["bcb.deposit"]),
+        ({"type": ("payment.status_changed",)}, ["payment.status_changed"]),
+        ({"type": ("bcb.deposit", "payment.status_changed")}, ["bcb.deposit", "payment.status_changed"]),
+        ({"type": ("bcb.debit",)}, []),
+        ({"received_before": 1}, ["bcb.deposit"]),
+        ({"received_after": 1}, ["payment.status_changed"]),
+        ({"received_after": 0, "received_before": 3}, ["bcb.deposit", "payment.status_changed"]),
+        ({"type": ("bcb.deposit",), "received_after": 0}, ["bcb.deposit"]),
+        ({"type": ("bcb.deposit",), "received_after": 1}, []),
+        ({"type": ("payment.status_changed",), "received_before": 1}, []),
+    ],
+)
+def test_of_what_a_search_finds_the_entries_of_the_types_and_times_are_sent_again(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, chosen: dict[str, Any], types: list[str]
+) -> None:
+    """An event has an entry of its own, and later ones of what asking the bank has shown."""
+    began, (event_id,) = clock(), [entry.event_id for entry in log(parts) if entry.subject == "FT1"]
+    clock.forward(2 * 3600)
+    with parts.database.write() as connection:
+        changed: dict[str, Any] = {"type": "payment.status_changed", "subject": "FT1", "event_id": event_id}
+        outbox.append(connection, source_id=source.id, data={}, now=clock(), **changed)
+    given: dict[str, Any] = {
+        name: value if isinstance(value, tuple) else began + timedelta(hours=value) for name, value in chosen.items()
+    }
+    plan = acts.plan_found(parts, Wanted(question="FT1", **given), ASKED)
+    assert (plan.matched.number, [row.type for row in plan.sample]) == (len(types), types)
+    started(parts, plan)
+    work_off(parts)
+    assert [entry.type for entry in log(parts) if entry.replay_id] == types
 
 
 @pytest.mark.usefixtures("told")

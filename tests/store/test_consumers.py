@@ -9,15 +9,15 @@ from store.race import append, read
 from web.rows import rows
 
 from receiver.runtime import Runtime
-from receiver.store import consumers, feed, replay_selection
+from receiver.store import consumers, feed, figures, replay_selection
 from receiver.store.feed import Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Consumer
 
 
-def acknowledge(parts: Runtime, position: int, name: str = "ledger") -> int:
+def acknowledge(parts: Runtime, position: int, name: str = "ledger", generation: int = 0) -> int:
     with parts.database.write() as connection:
-        return consumers.acknowledge(connection, name, position, parts.clock())
+        return consumers.acknowledge(connection, name, position, parts.clock(), generation).position
 
 
 def position(parts: Runtime, name: str = "ledger") -> int | None:
@@ -67,6 +67,18 @@ def test_seeking_moves_either_way(parts: Runtime) -> None:
         assert position(parts) == to
 
 
+def test_what_was_read_before_a_seek_moves_nothing(parts: Runtime) -> None:
+    acknowledge(parts, 7)
+    with parts.database.write() as connection:
+        moved = consumers.seek(connection, "ledger", 2, parts.clock())
+    assert acknowledge(parts, 9) == 2
+    assert acknowledge(parts, 9, generation=moved.generation) == 9
+    with parts.database.write() as connection:
+        later = consumers.seek(connection, "ledger", 2, parts.clock())
+    assert [acknowledge(parts, 9, generation=old) for old in (0, moved.generation)] == [2, 2]
+    assert acknowledge(parts, 3, generation=later.generation) == 3
+
+
 def test_consumers_are_apart(parts: Runtime) -> None:
     acknowledge(parts, 3, "a")
     acknowledge(parts, 5, "b")
@@ -110,7 +122,7 @@ def test_a_time_is_looked_up_past_what_a_replay_wrote(
     read(parts)
     with parts.database.write() as connection:
         rows = replay_selection.entries(connection, replay_selection.Selection(), behind=0, through=1000, limit=1000)
-        replay_selection.append_replayed(connection, rows, "rpl_1", None)
+        replay_selection.append_replayed(connection, rows, "rpl_1", None, clock())
     clock.forward(60)
     assert len(read(parts)) == 6
     with parts.database.read() as connection:
@@ -130,12 +142,71 @@ def test_a_time_in_an_empty_feed_is_the_beginning(parts: Runtime) -> None:
         assert feed.position_at(connection, parts.clock()) == 0
 
 
+def lags(parts: Runtime, *names: str) -> list[float | None]:
+    """How many seconds each is behind, as both the API and the metrics say."""
+    now = parts.clock()
+    with parts.database.read() as connection:
+        found = {each.name: consumers.lag(connection, each, now) for each in consumers.listing(connection, limit=10)}
+        figured = {each.name: each for each in figures.consumer_lags(connection)}
+    for name, shown in found.items():
+        since = figured[name].since
+        assert (shown.entries, shown.age) == (figured[name].entries, now - (since or now))
+    return [found[name].age.total_seconds() for name in names]
+
+
+def test_a_copy_is_as_old_as_its_writing_and_none_of_another_consumer_counts(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(parts, source, "a", "b", "c")
+    read(parts)
+    for name in ("ledger", "other"):
+        acknowledge(parts, 3, name)
+    clock.forward(30 * 86_400)
+    with parts.database.write() as connection:
+        rows = replay_selection.entries(connection, replay_selection.Selection(), behind=0, through=3, limit=3)
+        replay_selection.append_replayed(connection, rows, "rpl_1", "ledger", clock())
+    read(parts)
+    clock.forward(7)
+    assert lags(parts, "ledger", "other") == [7, 0]
+    write(parts, source, "d")
+    read(parts)
+    clock.forward(5)
+    assert lags(parts, "ledger", "other") == [12, 5]
+    # Behind many that are another's no more is looked at than so many: whatever comes then stands for the rest.
+    monkeypatch.setattr(consumers, "LOOKED_AT", 2)
+    with parts.database.write() as connection:
+        replay_selection.append_replayed(connection, rows, "rpl_2", "nobody", clock())
+    read(parts)
+    acknowledge(parts, 7, "other")
+    clock.forward(1)
+    with parts.database.read() as connection:
+        other = consumers.find(connection, "other")
+        assert other is not None
+        assert consumers.lag(connection, other, clock()) == (3, timedelta(seconds=1))
+
+
+def test_what_is_stored_begins_when_its_first_entry_was_written_though_that_is_a_copy(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    """Else a seek to a time whose entries were removed, but after that of the original, would pass them over."""
+    write(parts, source, "a")
+    read(parts)
+    clock.forward(86_400)
+    with parts.database.write() as connection:
+        rows = replay_selection.entries(connection, replay_selection.Selection(), behind=0, through=1, limit=1)
+        replay_selection.append_replayed(connection, rows, "rpl_1", None, clock())
+    read(parts)
+    with parts.database.write() as connection:
+        feed.note_removed(connection, 1)
+        assert feed.oldest_time(connection) == clock()
+
+
 def test_an_entry_for_one_consumer_shows_to_it_alone(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a", "b")
     read(parts)
     with parts.database.write() as connection:
         rows = replay_selection.entries(connection, replay_selection.Selection(), behind=0, through=1000, limit=1000)
-        replay_selection.append_replayed(connection, rows, "rpl_1", "ledger")
+        replay_selection.append_replayed(connection, rows, "rpl_1", "ledger", parts.clock())
     write(parts, source, "c")
     assert [entry.position for entry in read(parts)] == [1, 2, 5]
 

@@ -22,6 +22,7 @@ from receiver.store import (
     audit,
     bank_lines,
     claims,
+    consumers,
     day_sides,
     deliveries,
     events,
@@ -40,6 +41,7 @@ from receiver.store import (
     search,
     search_index,
 )
+from receiver.store.consumers import ConsumerRecord
 from receiver.store.day_sides import Claimed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
@@ -354,10 +356,13 @@ DAYS: dict[str, Query] = {
     ),
 }
 
+LEDGER = ConsumerRecord("ledger", NUMBER // 2, 0, None, [], MIDDLE, None, None)
+
 METRICS: dict[str, Query] = {
     "since the last callbacks": figures.last_callbacks,
     "the oldest unconfirmed": figures.oldest_unconfirmed,
     "how far consumers are behind": figures.consumer_lags,
+    "how far one is": lambda connection: consumers.lag(connection, LEDGER, MIDDLE),
     "current secrets": figures.current_secrets,
     "how many payments": lambda connection: figures.numbers(connection, "subjects"),
 }

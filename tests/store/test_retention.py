@@ -213,7 +213,7 @@ def test_a_copy_that_is_unread_holds_an_old_event_back(
     with parts.database.write() as connection:
         consumers.acknowledge(connection, "ledger", 2, clock())
         (own,) = replay_selection.entries(connection, Selection(event_ids=[old]), behind=0, through=2, limit=1)
-        replay_selection.append_replayed(connection, [own], "rpl_1", None)
+        replay_selection.append_replayed(connection, [own], "rpl_1", None, clock())
     catch_up(parts.database)
     clock.forward(2 * DAY)
     assert run(parts) == {"payload": 1}

@@ -300,7 +300,7 @@ def test_consumers_of_the_release_before_belong_to_all(empty: Database) -> None:
         # As the release before goes on writing them until it is stopped.
         connection.execute(text(consumer), {"name": "other"})
         found = consumers.listing(connection, limit=10)
-    assert [(each.name, each.position, each.owner, each.shared_with) for each in found] == [
-        ("ledger", 7, None, []),
-        ("other", 7, None, []),
+    assert [(each.name, *each.place, each.owner, each.shared_with) for each in found] == [
+        ("ledger", 7, 0, None, []),
+        ("other", 7, 0, None, []),
     ]

@@ -175,6 +175,49 @@ def test_seeking_to_the_beginning_the_end_and_cursors(client: FlaskClient, bank:
         assert positions(got(client, f"{LEDGER}/feed", token, after=answer["cursor"])) == left
 
 
+@pytest.mark.parametrize("to", ["beginning", "end"])
+def test_a_page_from_before_a_seek_does_not_undo_it(
+    client: FlaskClient, bank: BankSigner, token: Headers, to: str
+) -> None:
+    send_deposits(client, bank, 5)
+    posted(client, f"{LEDGER}/ack", token, cursor=got(client, f"{LEDGER}/feed", token, limit=2)["next"])
+    under_way = got(client, f"{LEDGER}/feed", token, limit=2)
+    moved = posted(client, f"{LEDGER}/seek", token, to=to)
+    ahead = got(client, f"{LEDGER}/feed", token, after=under_way["next"])
+    assert positions(ahead) == [5]
+    for read in (under_way, ahead):
+        assert posted(client, f"{LEDGER}/ack", token, cursor=read["next"]) == moved
+    page = got(client, f"{LEDGER}/feed", token)
+    assert positions(page) == ([1, 2, 3, 4, 5] if to == "beginning" else [])
+    assert posted(client, f"{LEDGER}/ack", token, cursor=page["next"])["cursor"] == page["next"]
+    assert got(client, LEDGER, token)["cursor"] == page["next"]
+    posted(client, f"{LEDGER}/seek", token, to=under_way["next"])
+    assert positions(got(client, f"{LEDGER}/feed", token)) == [5]
+
+
+def test_a_poll_that_waits_while_the_consumer_is_moved_does_not_undo_it(
+    app: Flask, client: FlaskClient, bank: BankSigner, token: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits, wait_for_commit = threading.Event(), Database.wait_for_commit
+
+    def tell_and_wait(database: Database, seen: int, seconds: float) -> bool:
+        waits.set()
+        return wait_for_commit(database, seen, seconds)
+
+    monkeypatch.setattr(Database, "wait_for_commit", tell_and_wait)
+    send_deposits(client, bank, 3)
+    posted(client, f"{LEDGER}/ack", token, cursor=got(client, f"{LEDGER}/feed", token)["next"])
+    pages: list[dict[str, Any]] = []
+    poll = threading.Thread(target=lambda: pages.append(got(app.test_client(), f"{LEDGER}/feed", token, wait=30)))
+    poll.start()
+    assert waits.wait(60)
+    posted(client, f"{LEDGER}/seek", token, to="beginning")
+    send(client, bank.sign(deposit(transactionId="next")))
+    poll.join()
+    posted(client, f"{LEDGER}/ack", token, cursor=pages[0]["next"])
+    assert positions(got(client, f"{LEDGER}/feed", token)) == [1, 2, 3, 4]
+
+
 def test_a_seek_is_noted_and_one_that_is_refused_is_not(
     client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
 ) -> None:

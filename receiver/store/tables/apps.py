@@ -7,7 +7,7 @@ from sqlalchemy import JSON, BigInteger, Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from receiver.model import ConsumerAct, ReplayState, ReplayTarget
-from receiver.store.tables.base import BigKey, key, shared_source, source, time, word
+from receiver.store.tables.base import BigKey, UtcDateTime, key, shared_source, source, time, word
 
 
 class PendingEvent(SQLModel, table=True):
@@ -34,6 +34,7 @@ class OutboxEntry(SQLModel, table=True):
     data: dict[str, Any] = Field(sa_type=JSON)
     replay_id: str | None = None
     consumer: str | None = None
+    copied_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class FeedEntry(SQLModel, table=True):
@@ -62,6 +63,8 @@ class FeedEntry(SQLModel, table=True):
     """The replay that wrote it again."""
     consumer: str | None = None
     """The one consumer that it is for; none for all."""
+    copied_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    """When a replay wrote it, whose time is the original's; none of all else, and of copies of earlier releases."""
 
 
 class FeedHead(SQLModel, table=True):
@@ -100,6 +103,8 @@ class Consumer(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     position: int = Field(sa_type=BigKey)
+    generation: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
+    """Drawn anew whenever it is moved on purpose; 0 until then."""
     owner: str | None = None
     """The name of the token that it belongs to, which no other token ever gets; none where it belongs to all."""
     shared_with: list[str] | None = Field(default=None, sa_type=JSON)

@@ -208,7 +208,7 @@ class Consumer(Answer):
     lag_entries: int
     """Positions behind it that are not committed yet; those that it may not see count too."""
     lag_seconds: float
-    """The age of the first of them; 0 where there is none."""
+    """Since the first of them was written that it may see, by a replay too; 0 where there is none."""
     read_at: Time | None
     """When it was read last, to a few seconds."""
     acked_at: Time | None
@@ -225,7 +225,7 @@ class Consumer(Answer):
         found = standing.consumer
         return cls(
             consumer=found.name,
-            cursor=Cursors(keys, f"consumer:{found.name}").make(found.position),
+            cursor=Cursors(keys, f"consumer:{found.name}").make_place(found.place),
             position=found.position,
             lag_entries=standing.lag.entries,
             lag_seconds=standing.lag.age.total_seconds(),

@@ -199,6 +199,8 @@ class Replay(Answer):
     matched: int = Field(validation_alias="total")
     done: int
     failed: int
+    missing: int
+    """Of one that is done: how many were stored no longer when it came to them."""
     reason: str
     requested_by: str
     approved_by: str | None

@@ -56,5 +56,5 @@ class Consumers:
         return done(
             lambda: acts.seek(self._runtime, visitor.who, name, to),
             url("consumers", name),
-            lambda position: f"{name} reads on behind position {position}.",
+            lambda place: f"{name} reads on behind position {place.position}.",
         )
