@@ -9,6 +9,7 @@ from receiver import banks
 from receiver.model import RetentionKind
 from receiver.settings import Settings
 from receiver.store import held_back, sources
+from receiver.store.records import SKEW
 from receiver.store.retention import FEED, Limits, Rule
 from receiver.store.sources import SourceRecord
 
@@ -62,4 +63,4 @@ def limits(connection: Connection, settings: Settings, now: datetime, *, counts_
         if (number := days(settings, source, RetentionKind.FEED))
     }
     asked = {source.id for source in known if source.has_credentials and banks.named(source.bank).credential_names}
-    return Limits(asked, None if floor is None else floor.position, before, counts_only)
+    return Limits(asked, None if floor is None else floor.position, now + SKEW, before, counts_only)
