@@ -87,7 +87,10 @@ def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Findin
     if not known:
         yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")
     for source in known:
-        if source.enabled:
+        if source.bank not in banks.names():
+            words = f"there is no bank {source.bank!r} here (any more): it is not asked, and callbacks get 503"
+            yield Finding("fail", f"{source.name} bank", words)
+        elif source.enabled:
             yield from _source(runtime, source)
         else:
             yield Finding("warn", source.name, "disabled; its callbacks get 404")

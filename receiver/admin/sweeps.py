@@ -235,7 +235,7 @@ def status(runtime: Runtime, source_name: str | None = None) -> list[SourceSweep
                 bank_lines.waiting(connection, source.id),
                 recoveries.unmet(connection, source.id),
             )
-            for source in chosen
+            for source in banks.with_known_banks(chosen)
         ]
 
 

@@ -6,7 +6,9 @@ A package is imported when its bank is asked for: they bring what it takes to ta
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from receiver.model import ReceiverError
 
 if TYPE_CHECKING:
     from receiver.banks.protocol import Bank
+    from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
 
 
 class BankNotKnown(ReceiverError):
@@ -43,3 +48,20 @@ def named(name: str) -> Bank:
         raise BankNotKnown(f"{name!r} is not a bank; there are: {', '.join(names())}")
     bank: Bank = importlib.import_module(f"{__name__}.{name}").BANK
     return bank
+
+
+def with_known_banks(found: Iterable[SourceRecord]) -> list[SourceRecord]:
+    """Return the sources whose banks there are; the others are logged, each once in a process.
+
+    Whoever goes through all sources leaves those out: one whose bank was taken away since stops no other.
+    """
+    found = list(found)
+    for source in found:
+        if source.bank not in names() and source.hidden_at is None:
+            _log_unknown(source.name, source.bank)
+    return [source for source in found if source.bank in names()]
+
+
+@cache
+def _log_unknown(source: str, bank: str) -> None:
+    log.error("source %s: there is no bank %r here (any more): it is not asked, and callbacks get 503", source, bank)

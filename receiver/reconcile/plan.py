@@ -89,7 +89,7 @@ def askable(connection: Connection, settings: Settings, now: datetime) -> Askabl
     most = circuit.longest(settings)
     freely: list[int] = []
     sparingly: list[int] = []
-    for source in sources.every(connection):
+    for source in banks.with_known_banks(sources.every(connection)):
         if not source.enabled or budget_of(connection, source, now).hindrance(source.name) is not None:
             continue
         found = circuits.find(connection, source.id)

@@ -62,5 +62,10 @@ def limits(connection: Connection, settings: Settings, now: datetime, *, counts_
         for source in known
         if (number := days(settings, source, RetentionKind.FEED))
     }
-    asked = {source.id for source in known if source.has_credentials and banks.named(source.bank).credential_names}
+    asked = {source.id for source in known if source.has_credentials and _has_api(source)}
     return Limits(asked, None if floor is None else floor.position, now + SKEW, before, counts_only)
+
+
+def _has_api(source: SourceRecord) -> bool:
+    """Tell whether a source's bank can be asked; of one that there is not any more nobody knows."""
+    return source.bank not in banks.names() or bool(banks.named(source.bank).credential_names)

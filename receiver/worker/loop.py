@@ -55,12 +55,16 @@ class Worker:
         """When the database failed a chore, by its place among them."""
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; a failing database or bank is waited out."""
+        """Work until `stop` is set; whatever fails is waited out: the web server ends where the worker does."""
         while not stop.is_set():
             try:
                 done = self._round()
             except StoreUnavailable as error:
                 log.warning("the database is unavailable: %s", error)
+                stop.wait(TROUBLE_SECONDS)
+                continue
+            except Exception:
+                log.exception("a round of the worker failed")
                 stop.wait(TROUBLE_SECONDS)
                 continue
             if not done:
@@ -77,11 +81,23 @@ class Worker:
             done += step
         return done
 
+    def _bring_up_to_date(self) -> Exception | None:
+        """Tell what to ask the banks about, and whether the database is there; return what went wrong but for that.
+
+        Raises:
+            StoreUnavailable
+        """
+        try:
+            catch_up(self._runtime.database)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            return error
+        return None
+
     def _round(self) -> int:
         """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
-        # First: it tells what to ask the banks about, and whether the database is there.
-        catch_up(self._runtime.database)
-        done, trouble = 0, None
+        done, trouble = 0, self._bring_up_to_date()
         for number, chore in enumerate(self._chores):
             if is_within(LEFT_ALONE, self._failed_at.get(number), self._runtime.clock()):
                 continue
@@ -90,7 +106,7 @@ class Worker:
             except StoreUnavailable as error:
                 # Where the database is there, it is the chore's own, such as a statement that takes too long.
                 catch_up(self._runtime.database)
-                trouble = error
+                trouble = trouble or error
                 if not isinstance(error, Contended):
                     self._failed_at[number] = self._runtime.clock()
         # Asked, put off or failed: each is dealt with for now, and there may be more.

@@ -225,3 +225,22 @@ def test_an_error_is_waited_out(database: Database, monkeypatch: pytest.MonkeyPa
     fill(database, 20)
     wait_until(lambda: file_of(database).stat().st_size > before)
     assert failed
+
+
+def test_a_commit_is_done_where_no_thread_can_be_started_and_the_next_one_starts_it(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.checkpoint_aside()
+    # More than a process has room for.
+    threading.stack_size((1 << 47) - (1 << 20))
+    try:
+        fill(database, 1)
+        fill(database, 1)
+    finally:
+        threading.stack_size(0)
+    assert caplog.text.count("can't start new thread") == 1
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pages")).scalar_one() == 2
+    assert holders(database) == set()
+    fill(database, 1)
+    wait_until(lambda: holders(database) == {os.getpid()})
