@@ -166,6 +166,25 @@ def test_writers_stand_back_from_a_log_that_is_too_long_while_another_one_checkp
     assert log.stat().st_size < 200 * PAGE_BYTES
 
 
+def test_a_log_that_grew_while_somebody_read_is_cut_once_they_have_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.store.sqlite.LOG_BYTES_MAX", 100 * PAGE_BYTES)
+    log = file_of(database).with_name("receiver.db-wal")
+    database.checkpoint_aside()
+    with database.read() as connection:
+        connection.execute(text("SELECT count(*) FROM pages")).scalar_one()
+        for _ in range(5):
+            fill(database, 100)
+        assert log.stat().st_size > 500 * PAGE_BYTES
+
+    def is_cut() -> bool:
+        fill(database, 1)
+        return log.stat().st_size <= 100 * PAGE_BYTES
+
+    wait_until(is_cut)
+
+
 @contextmanager
 def another(argument: str, script: str = HOLD) -> Iterator[subprocess.Popen[str]]:
     """Another process that checkpoints this file."""
