@@ -1,10 +1,10 @@
 """The worker's loop: check what is due, run replays, finish changes of credentials, look after sources."""
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 from receiver.credentials.rotation import CredentialChanges
 from receiver.projection.projector import catch_up
@@ -43,6 +43,16 @@ LEFT_ALONE = timedelta(seconds=30)
 """For how long a chore has no turn that failed though the database is there, so that all else is not kept waiting."""
 
 
+class Stop(Protocol):
+    """What says that a worker is to end, such as a `threading.Event`."""
+
+    def is_set(self) -> bool:
+        """Tell whether it is to end."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Wait until it is to end, for so many seconds at most; false where it is not."""
+
+
 class Worker:
     """Does all that is due in one database, a little of everything in each round; any number of workers may run."""
 
@@ -54,7 +64,7 @@ class Worker:
         self._failed_at: dict[int, datetime] = {}
         """When the database failed a chore, by its place among them."""
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Work until `stop` is set; whatever fails is waited out: the web server ends where the worker does."""
         while not stop.is_set():
             try:
