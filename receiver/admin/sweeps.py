@@ -206,6 +206,8 @@ def _give_back(runtime: Runtime, claimed: Claimed, outcome: Outcome | None) -> N
 
 def hindrance(source: SourceRecord, *, is_asked_now: bool = False, is_off: bool = False) -> str | None:
     """Return in words why a source's lists are not read; none where they are."""
+    if missing := banks.missing_bank(source):
+        return missing
     bank = banks.named(source.bank)
     if not isinstance(bank, ListsPayments):
         return f"the bank of {source.name} can't be asked what it knows: {bank.why_no_lists}"
@@ -235,7 +237,7 @@ def status(runtime: Runtime, source_name: str | None = None) -> list[SourceSweep
                 bank_lines.waiting(connection, source.id),
                 recoveries.unmet(connection, source.id),
             )
-            for source in banks.with_known_banks(chosen)
+            for source in chosen
         ]
 
 

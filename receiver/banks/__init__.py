@@ -55,13 +55,23 @@ def with_known_banks(found: Iterable[SourceRecord]) -> list[SourceRecord]:
 
     Whoever goes through all sources leaves those out: one whose bank was taken away since stops no other.
     """
-    found = list(found)
+    known = []
     for source in found:
-        if source.bank not in names() and source.hidden_at is None:
-            _log_unknown(source.name, source.bank)
-    return [source for source in found if source.bank in names()]
+        missing = missing_bank(source)
+        if missing is None:
+            known.append(source)
+        elif source.hidden_at is None:
+            _log_missing(source.name, missing)
+    return known
+
+
+def missing_bank(source: SourceRecord) -> str | None:
+    """Return in words that there is no bank for a source (any more); none where there is."""
+    if source.bank in names():
+        return None
+    return f"there is no bank {source.bank!r} here (any more): it is not asked, and callbacks get 503"
 
 
 @cache
-def _log_unknown(source: str, bank: str) -> None:
-    log.error("source %s: there is no bank %r here (any more): it is not asked, and callbacks get 503", source, bank)
+def _log_missing(source: str, words: str) -> None:
+    log.error("source %s: %s", source, words)

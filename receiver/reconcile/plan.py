@@ -125,6 +125,8 @@ def _hindrances(
     connection: Connection, settings: Settings, source: SourceRecord, now: datetime
 ) -> list[tuple[datetime | None, str]]:
     """Return what keeps a source's bank from being asked: until when, none where nobody knows, and why."""
+    if missing := banks.missing_bank(source):
+        return [(None, missing)]
     found: list[tuple[datetime | None, str]] = []
     if not source.enabled:
         found.append((None, f"source {source.name} is not enabled"))

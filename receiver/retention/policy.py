@@ -68,4 +68,4 @@ def limits(connection: Connection, settings: Settings, now: datetime, *, counts_
 
 def _has_api(source: SourceRecord) -> bool:
     """Tell whether a source's bank can be asked; of one that there is not any more nobody knows."""
-    return source.bank not in banks.names() or bool(banks.named(source.bank).credential_names)
+    return banks.missing_bank(source) is not None or bool(banks.named(source.bank).credential_names)

@@ -55,7 +55,9 @@ def test_a_source_whose_bank_there_is_not_stops_no_other(
     assert [record.message for record in caplog.records if record.exc_info] == []
     assert [each.source.name for each in health.every(parts)] == ["bcb"]
     assert [each.source for each in standing.state(parts, None).sources] == ["bcb"]
-    assert [each.source for each in sweeps.status(parts)] == ["bcb"]
+    missing = "there is no bank 'moon' here (any more): it is not asked, and callbacks get 503"
+    assert {each.source: each.hindrance for each in sweeps.status(parts)}[name] == missing
+    assert state(parts, "FT2", source=name)["next_check_why"].endswith(missing)
     assert send(parts, name) == 503
     found = [each for each in examine(parts) if each.what.startswith(name)]
     assert [(each.state, each.what) for each in found] == [("fail", f"{name} bank")]
