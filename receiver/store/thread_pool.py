@@ -37,10 +37,10 @@ class _Threads:
     """
 
     def __init__(self, number: int) -> None:
-        """Start none yet: a process that is forked would not have them."""
+        """Start none yet; a process that is forked has none, and starts its own."""
         self._number = number
-        self._process: int | None = None
         self._pool: ThreadPool | None = None
+        os.register_at_fork(after_in_child=self._forget)
 
     def call(self, function: Callable[[], Returned]) -> Returned:
         if not _under_gevent():
@@ -53,18 +53,21 @@ class _Threads:
             except BaseException as error:
                 return None, error
 
-        returned, error = self._of_this_process().apply(call)
+        # It is false while it does nothing.
+        pool = self._begin() if self._pool is None else self._pool
+        returned, error = pool.apply(call)
         if error is not None:
             raise error
         return cast(Returned, returned)
 
-    def _of_this_process(self) -> "ThreadPool":
+    def _begin(self) -> "ThreadPool":
         from gevent.threadpool import ThreadPool
 
-        process = os.getpid()
-        if self._pool is None or self._process != process:
-            self._process, self._pool = process, ThreadPool(self._number)
+        self._pool = ThreadPool(self._number)
         return self._pool
+
+    def _forget(self) -> None:
+        self._pool = None
 
 
 _OF_WORK = _Threads(10)
