@@ -85,14 +85,18 @@ def look(runtime: Runtime) -> Conflicts:
     profiles: dict[str, tuple[Bank, Profile]] = {}
     bytes_left = BYTES_MAX
     for event in listed[:EVENTS_MAX]:
+        found.looked_at += 1
         with runtime.database.read() as connection:
             if event.source not in profiles:
-                profiles[event.source] = _profile(connection, runtime, event.source)
+                try:
+                    profiles[event.source] = _profile(connection, runtime, event.source)
+                except banks.BankNotKnown:
+                    found.unreadable += 1
+                    continue
             bodies = list(_deliveries(connection, event, bytes_left))
             identity = events.identity_of(connection, event.id)
         bytes_left -= sum(row.body_bytes for row in bodies)
         contents = [_contents(row, event, identity, *profiles[event.source]) for row in bodies]
-        found.looked_at += 1
         found.unreadable += len(bodies) == 0 or not all(contents)
         # By what it says: the same money in the same words of an identity is the same.
         differing = {(each.money, each.identity): each for some in contents for each in some}

@@ -87,7 +87,9 @@ def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Findin
     if not known:
         yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")
     for source in known:
-        if source.enabled:
+        if missing := banks.missing_bank(source):
+            yield Finding("fail", f"{source.name} bank", missing)
+        elif source.enabled:
             yield from _source(runtime, source)
         else:
             yield Finding("warn", source.name, "disabled; its callbacks get 404")
@@ -117,7 +119,9 @@ def _conflicts(runtime: Runtime) -> Iterator[Finding]:
         ending = ": would be events of their own today, look at both" if conflict.are_two else ""
         yield Finding("warn", f"{conflict.event.source} conflict", text + ending)
     if found.unreadable:
-        yield Finding("warn", "conflicts", f"{found.unreadable} could not be looked into: no key, or too large")
+        yield Finding(
+            "warn", "conflicts", f"{found.unreadable} could not be looked into: no key, no bank, or too large"
+        )
     if found.has_more:
         yield Finding(
             "warn", "conflicts", f"only the newest {found.looked_at} events with other content were looked at"

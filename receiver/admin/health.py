@@ -123,7 +123,10 @@ def overview(runtime: Runtime) -> Overview:
             answers=answer_times(runtime.counters),
             worker_seen_at=seen_at,
             is_worker_there=seen_at is not None and abs(now - seen_at) <= WORKER_SEEN_WITHIN,
-            sources=[_of(connection, runtime, source, made, now) for source in sources.shown(connection)],
+            sources=[
+                _of(connection, runtime, source, made, now)
+                for source in banks.with_known_banks(sources.shown(connection))
+            ],
         )
 
 
@@ -145,7 +148,9 @@ def every(runtime: Runtime) -> list[SourceHealth]:
     now = runtime.clock()
     with runtime.database.read() as connection:
         made = payments.latest_checks(connection, limit=CHECKS_LOOKED_AT)
-        return [_of(connection, runtime, source, made, now) for source in sources.shown(connection)]
+        return [
+            _of(connection, runtime, source, made, now) for source in banks.with_known_banks(sources.shown(connection))
+        ]
 
 
 def of_source(runtime: Runtime, name: str) -> SourceHealth:

@@ -1,7 +1,7 @@
 """Retention, for people: how it stands, what holds things back, and a run on demand."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from receiver.admin.audit import note
@@ -104,10 +104,9 @@ def run(runtime: Runtime, who: str, names: Sequence[str] = (), *, counts_only: b
     index_all(runtime.database)
     if not counts_only:
         note(runtime, who, "retention.run", {"sources": list(names)})
-    now = runtime.clock()
-    made = Run(runtime, now, names, counts_only, looks_at_left=True)
+    made = Run(runtime, runtime.clock(), names, counts_only, looks_at_left=True)
     yield from made.steps()
     while made.is_busy:
         made.rest(TURN_SECONDS)
-        made = Run(runtime, now, names)
+        made = replace(made, looks_at_left=False)
         yield from made.steps()

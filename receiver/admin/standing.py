@@ -61,7 +61,9 @@ def state(runtime: Runtime, source_name: str | None = None) -> State:
     """
     with runtime.database.read() as connection:
         known = chosen(connection, source_name)
-        states = [of_source(connection, runtime.settings, source, runtime.clock()) for source in known]
+        states = [
+            of_source(connection, runtime.settings, source, runtime.clock()) for source in banks.with_known_banks(known)
+        ]
         return State(worker_seen.last(connection), states)
 
 

@@ -208,6 +208,8 @@ def _give_back(runtime: Runtime, claimed: Claimed, outcome: Outcome | None) -> N
 
 def hindrance(source: SourceRecord, *, is_asked_now: bool = False, is_off: bool = False) -> str | None:
     """Return in words why a source's lists are not read; none where they are."""
+    if missing := banks.missing_bank(source):
+        return missing
     bank = banks.named(source.bank)
     if not isinstance(bank, ListsPayments):
         return f"the bank of {source.name} can't be asked what it knows: {bank.why_no_lists}"

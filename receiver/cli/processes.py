@@ -2,8 +2,8 @@
 
 import signal
 import sys
-import threading
 from dataclasses import asdict
+from queue import Empty, SimpleQueue
 
 import click
 
@@ -41,11 +41,36 @@ def worker(once: bool) -> None:
         done = Worker(started).run_once()
         click.echo(f"Done: {done}.")
         return
-    stop = threading.Event()
+    stop = _Asked()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.ask)
     started.database.checkpoint_aside()
     Worker(started).run(stop)
+
+
+class _Asked:
+    """Whether a signal has asked the process to end.
+
+    A handler runs in the middle of whatever the main thread does. `threading.Event` has a lock, on which it would wait
+    for ever where that is waiting for the event; to put something into this queue is safe (it is reentrant).
+    """
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[None] = SimpleQueue()
+
+    def ask(self, *_: object) -> None:
+        self._asked.put(None)
+
+    def is_set(self) -> bool:
+        return not self._asked.empty()
+
+    def wait(self, timeout: float, /) -> bool:
+        try:
+            self._asked.get(timeout=timeout)
+        except Empty:
+            return False
+        self._asked.put(None)
+        return True
 
 
 @click.command(cls=Command)

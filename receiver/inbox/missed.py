@@ -31,6 +31,7 @@ class Missed:
         self._clock = runtime.clock
         self._lock = threading.Lock()
         self._found: dict[str, Outage] = {}
+        self._is_writing = False
 
     def __bool__(self) -> bool:
         """Whether anything is to be written down, which costs a callback nothing to see."""
@@ -45,19 +46,42 @@ class Missed:
                 self._found[name] = Outage(before.began_at, now, before.number + 1)
 
     def is_over(self) -> None:
-        """Have it written down in a thread, now that a callback was taken, once none was missed for a while."""
+        """Have it written down in a thread, now that a callback was taken, once none was missed for a while.
+
+        Where that fails, as it may while all that waited comes at once, it is done after another callback.
+        """
         with self._lock:
             now = self._clock()
-            if not self._found or now - max(each.ended_at for each in self._found.values()) < QUIET:
+            is_quiet = self._found and now - max(each.ended_at for each in self._found.values()) >= QUIET
+            if self._is_writing or not is_quiet:
                 return
-            found, self._found = self._found, {}
-        threading.Thread(target=self.write, args=(found,), name="missed", daemon=True).start()
+            found, self._found, self._is_writing = self._found, {}, True
+        try:
+            threading.Thread(target=self._write, args=(found,), name="missed", daemon=True).start()
+        except RuntimeError as error:
+            log.warning("how many callbacks were missed is not written down yet: %s", error)
+            self._put_back(found)
 
-    def write(self, found: dict[str, Outage]) -> None:
+    def _write(self, found: dict[str, Outage]) -> None:
         """Write down what was missed, of the sources that there are."""
         try:
             with self._database.write() as connection:
                 ids = {name: number for number, name in sources.names(connection).items()}
                 outages.note(connection, {ids[name]: each for name, each in found.items() if name in ids})
+            found = {}
         except StoreUnavailable as error:
-            log.warning("how many callbacks were missed is not written down: %s", error)
+            log.warning("how many callbacks were missed is not written down yet: %s", error)
+        finally:
+            self._put_back(found)
+
+    def _put_back(self, found: dict[str, Outage]) -> None:
+        """Put what is not written down to what was counted meanwhile."""
+        with self._lock:
+            for name, later in self._found.items():
+                if name in found:
+                    began_at, ended_at, number = found[name]
+                    later = Outage(min(began_at, later.began_at), max(ended_at, later.ended_at), number + later.number)
+                elif len(found) >= NAMES_MAX:
+                    continue
+                found[name] = later
+            self._found, self._is_writing = found, False

@@ -9,7 +9,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client.mmap_dict import MmapedDict
@@ -22,6 +22,9 @@ SERIES_MAX = 1000
 
 NOBODY = 0
 """The process id of what dead ones have counted."""
+
+SUMMED = "summed"
+"""The file that names those whose sums are written: they go, and the sums take their place."""
 
 
 def prepare(directory: Path) -> None:
@@ -37,6 +40,7 @@ def prepare(directory: Path) -> None:
     if stat.S_IMODE(found.st_mode) & 0o077:
         directory.chmod(0o700)
     with _locked(directory, fcntl.LOCK_EX):
+        _finish(directory)
         _clear(directory)
         for kind, size in BYTES.items():
             _reserve(directory / f"{kind}_{os.getpid()}.db", size)
@@ -44,9 +48,20 @@ def prepare(directory: Path) -> None:
 
 @contextmanager
 def looking(directory: Path) -> Iterator[None]:
-    """Let nobody clear the directory meanwhile: what moves from one file to another would be missed, or seen twice."""
-    with _locked(directory, fcntl.LOCK_SH):
-        yield
+    """Let nobody clear the directory meanwhile: what moves from one file to another would be missed, or seen twice.
+
+    What somebody was killed in the middle of is finished first.
+
+    Raises:
+        OSError
+    """
+    while True:
+        with _locked(directory, fcntl.LOCK_SH):
+            if not (directory / SUMMED).exists():
+                yield
+                return
+        with _locked(directory, fcntl.LOCK_EX):
+            _finish(directory)
 
 
 @contextmanager
@@ -62,17 +77,45 @@ def _clear(directory: Path) -> None:
     Prometheus takes a counter that begins anew for what it is, and one that has only become smaller for a lot of new
     counts: so while any process goes on, nothing that was counted is forgotten.
     """
-    files = list(directory.glob("*_*.db"))
+    files = [file for file in directory.glob("*_*.db") if file.name.partition("_")[0] in BYTES]
     dead = [file for file in files if not _is_alive(file)]
     is_anybody_there = len(dead) < len(files)
+    if not is_anybody_there:
+        for file in dead:
+            file.unlink()
+        return
+    summed: list[str] = []
     for kind in BYTES:
         of_kind = [file for file in dead if file.name.startswith(f"{kind}_")]
-        together = directory / f"{kind}_{NOBODY}.db"
-        if is_anybody_there and of_kind:
-            _put_together(of_kind, together)
-        for file in of_kind:
-            if file != together or not is_anybody_there:
-                file.unlink()
+        names = [file.name for file in of_kind if file != _together(directory, kind)]
+        if names:
+            _put_together(of_kind, kind, _together(directory, kind).with_suffix(".new"))
+            summed += names
+    if summed:
+        written = directory / f"{SUMMED}.new"
+        written.write_text("\n".join(summed))
+        # From here on it is done, at whatever instant this process is killed.
+        written.replace(directory / SUMMED)
+        _finish(directory)
+
+
+def _finish(directory: Path) -> None:
+    """Put sums in the place of what they are of, where that was begun: all of it, however far it had come."""
+    try:
+        names = (directory / SUMMED).read_text().splitlines()
+    except FileNotFoundError:
+        return
+    for kind in {name.partition("_")[0] for name in names}:
+        together = _together(directory, kind)
+        with suppress(FileNotFoundError):
+            together.with_suffix(".new").replace(together)
+    for name in names:
+        (directory / name).unlink(missing_ok=True)
+    (directory / SUMMED).unlink()
+
+
+def _together(directory: Path, kind: str) -> Path:
+    return directory / f"{kind}_{NOBODY}.db"
 
 
 def _is_alive(file: Path) -> bool:
@@ -89,8 +132,8 @@ def _is_alive(file: Path) -> bool:
     return True
 
 
-def _put_together(files: Iterable[Path], into: Path) -> None:
-    """Write the sums of what stands in files of one type into one of them, all at once.
+def _put_together(files: Iterable[Path], kind: str, into: Path) -> None:
+    """Write the sums of what stands in files of one type into a new one.
 
     Raises:
         OSError: there is no room.
@@ -99,14 +142,12 @@ def _put_together(files: Iterable[Path], into: Path) -> None:
     for file in files:
         for key, value in _read(file):
             sums[key] = sums.get(key, 0.0) + value
-    new = into.with_suffix(".new")
     # Each has its key, padded to 8 bytes, its length and two numbers; before them all stands how much is in use.
-    _reserve(new, max(BYTES[into.stem.partition("_")[0]], 8 + sum(len(key.encode()) + 28 for key in sums)))
-    written = MmapedDict(str(new))
+    _reserve(into, max(BYTES[kind], 8 + sum(len(key.encode()) + 28 for key in sums)))
+    written = MmapedDict(str(into))
     for key, value in sums.items():
         written.write_value(key, value, 0.0)
     written.close()
-    new.replace(into)
 
 
 def _read(file: Path) -> list[tuple[str, float]]:

@@ -111,7 +111,8 @@ class BulkChecks:
             due = leases.due_payments(connection, now, AT_ONCE)
             if len(due) < MANY:
                 return []
-            asked = {source.id: source for source in sources.every(connection) if _answers_in_bulk(source)}
+            known = banks.with_known_banks(sources.every(connection))
+            asked = {source.id: source for source in known if _answers_in_bulk(source)}
             for subject_id, source_id, subject in due:
                 about = source_id in asked and particulars.of_subject(connection, source_id, "payment", subject)
                 if about and "account" in about:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
+from receiver import banks
 from receiver.bank_client import circuit
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, ServerFailed, Unreachable
@@ -75,7 +76,7 @@ class Reconciler:
         with self._runtime.database.read() as connection:
             found = [
                 subject_id
-                for source in sources.every(connection)
+                for source in banks.with_known_banks(sources.every(connection))
                 for subject_id in leases.put_off_too_far(connection, source.id, now, self._longest(source))
             ]
         if found:

@@ -80,7 +80,8 @@ def close_due(runtime: Runtime) -> int:
         StoreUnavailable
     """
     with runtime.database.read() as connection:
-        known = [(source, sweeps.covered(connection, source.id)) for source in sources.shown(connection)]
+        shown = banks.with_known_banks(sources.shown(connection))
+        known = [(source, sweeps.covered(connection, source.id)) for source in shown]
     done = 0
     for source, covered in known:
         if not lists(source, covered):

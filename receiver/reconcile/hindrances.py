@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from receiver import banks
 from receiver.bank_client.session import budget_of
 from receiver.runtime import Runtime
 from receiver.store import credential_changes, sources
@@ -38,7 +39,7 @@ def out_of_use(source: SourceRecord) -> str | None:
         return f"source {source.name} was removed"
     if not source.enabled:
         return f"source {source.name} is disabled; `receiver source enable {source.name}` enables it"
-    return None
+    return banks.missing_bank(source)
 
 
 def _leased(until: datetime | None, now: datetime) -> str | None:

@@ -89,7 +89,7 @@ def askable(connection: Connection, settings: Settings, now: datetime) -> Askabl
     most = circuit.longest(settings)
     freely: list[int] = []
     sparingly: list[int] = []
-    for source in sources.every(connection):
+    for source in banks.with_known_banks(sources.every(connection)):
         if not source.enabled or budget_of(connection, source, now).hindrance(source.name) is not None:
             continue
         found = circuits.find(connection, source.id)
@@ -125,6 +125,8 @@ def _hindrances(
     connection: Connection, settings: Settings, source: SourceRecord, now: datetime
 ) -> list[tuple[datetime | None, str]]:
     """Return what keeps a source's bank from being asked: until when, none where nobody knows, and why."""
+    if missing := banks.missing_bank(source):
+        return [(None, missing)]
     found: list[tuple[datetime | None, str]] = []
     if not source.enabled:
         found.append((None, f"source {source.name} is not enabled"))

@@ -9,6 +9,7 @@ from receiver import banks
 from receiver.model import RetentionKind
 from receiver.settings import Settings
 from receiver.store import held_back, sources
+from receiver.store.records import SKEW
 from receiver.store.retention import FEED, Limits, Rule
 from receiver.store.sources import SourceRecord
 
@@ -61,5 +62,10 @@ def limits(connection: Connection, settings: Settings, now: datetime, *, counts_
         for source in known
         if (number := days(settings, source, RetentionKind.FEED))
     }
-    asked = {source.id for source in known if source.has_credentials and banks.named(source.bank).credential_names}
-    return Limits(asked, None if floor is None else floor.position, before, counts_only)
+    asked = {source.id for source in known if source.has_credentials and _has_api(source)}
+    return Limits(asked, None if floor is None else floor.position, now + SKEW, before, counts_only)
+
+
+def _has_api(source: SourceRecord) -> bool:
+    """Tell whether a source's bank can be asked; of one that there is not any more nobody knows."""
+    return banks.missing_bank(source) is not None or bool(banks.named(source.bank).credential_names)

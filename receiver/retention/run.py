@@ -4,6 +4,7 @@ Nothing is remembered between two parts but what is in the database, so a kill a
 number of workers may run this: one of them removes at a time.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,13 @@ from sqlalchemy import Connection
 
 from receiver.model import RetentionKind
 from receiver.retention import policy
+from receiver.retention.clock import GAP
 from receiver.runtime import Runtime
 from receiver.store import retention, retention_parts, sources
 from receiver.store.database import Contended, retried
 from receiver.store.retention import Limits, Part, Progress, Rule, Taken
+
+log = logging.getLogger(__name__)
 
 LEFT_EVERY = timedelta(hours=1)
 """How often what was held back is looked at once more."""
@@ -55,10 +59,19 @@ class Run:
     looks_at_left: bool = False
     """Whether what was held back is looked at once more however soon that is."""
     rest: Rest = time.sleep
+    timer: Callable[[], float] = time.monotonic
+    """A clock that nobody sets, in seconds."""
+    begun_at: float | None = None
+    """What the timer said at `now`; none where that is just now."""
     _is_busy: bool = field(default=False, init=False)
+    _is_clock_set: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        if self.begun_at is None:
+            self.begun_at = self.timer()
 
     def steps(self) -> Iterator[Step]:
-        """Do one part after the other, until nothing is left to do or another worker is at it.
+        """Do one part after the other, until nothing is left to do, another worker is at it, or the clock was set.
 
         Raises:
             StoreUnavailable
@@ -68,7 +81,7 @@ class Run:
         rules = policy.rules(self.runtime.settings, known, self.now, self.names)
         for rule in rules:
             yield from self._of_rule(rule)
-            if self._is_busy:
+            if self._is_busy or self._is_clock_set:
                 return
         if rules and not self.counts_only:
             yield from self._give_back()
@@ -76,9 +89,27 @@ class Run:
 
     @retried
     def _note_end(self) -> None:
-        if not self.names:
+        at = self._time()
+        if at is not None and not self.names:
             with self.runtime.database.write() as connection:
-                retention.note_at_work(connection, self.runtime.clock())
+                retention.note_at_work(connection, at)
+
+    def _time(self) -> datetime | None:
+        """Return what time it is; none where the clock was set meanwhile, so that it was wrong or is now.
+
+        Written down as the last work of retention, such a time would leave the next run in no doubt of its clock.
+        """
+        now, begun_at = self.runtime.clock(), self.begun_at
+        assert begun_at is not None  # noqa: S101 - see `__post_init__`
+        expected = self.now + timedelta(seconds=self.timer() - begun_at)
+        if not self._is_clock_set and abs(now - expected) > GAP:
+            self._is_clock_set = True
+            log.warning(
+                "retention stops: this machine's clock was set from %s to %s while it was at work",
+                f"{expected:%Y-%m-%d %H:%M} UTC",
+                f"{now:%Y-%m-%d %H:%M} UTC",
+            )
+        return None if self._is_clock_set else now
 
     @property
     def is_busy(self) -> bool:
@@ -90,7 +121,7 @@ class Run:
         if self._wants_left(at):
             begins = at._replace(left_through="") if self.counts_only else at
             yield from self._parts(rule, begins, retention_parts.look_left)
-        if not self._is_busy:
+        if not self._is_busy and not self._is_clock_set:
             yield from self._parts(rule, self._progress(rule), retention_parts.look)
 
     def _wants_left(self, at: Progress) -> bool:
@@ -106,7 +137,7 @@ class Run:
     def _parts(self, rule: Rule, stored: Progress, look: "Look") -> Iterator[Step]:
         """Do one part after the other, from how far it is stored to be."""
         at, passed, is_last, began = stored, 0, False, time.monotonic()
-        while not is_last:
+        while not is_last and (time_now := self._time()) is not None:
             with self.runtime.database.read() as connection:
                 limits = policy.limits(connection, self.runtime.settings, self.now, counts_only=self.counts_only)
                 part = look(connection, rule, limits, at)
@@ -117,7 +148,7 @@ class Run:
                 # What is another source's takes no transaction.
                 passed += 1
             elif _changes(part := replace(part, before=stored)):
-                taken = self._take(part)
+                taken = self._take(part, time_now)
                 self.rest(min(REST_SECONDS_MAX, REST * (time.monotonic() - began)))
                 if taken is None:
                     return
@@ -125,13 +156,13 @@ class Run:
                 at, passed = self._progress(rule), 0
                 stored, began = at, time.monotonic()
 
-    def _take(self, part: Part) -> Taken | None:
+    def _take(self, part: Part, at: datetime) -> Taken | None:
         """Do a part; none where another worker is at it."""
         try:
             with self.runtime.database.write() as connection:
                 taken = retention.take(connection, part, self.now)
                 if taken is not None and not self.names:
-                    retention.note_at_work(connection, self.runtime.clock())
+                    retention.note_at_work(connection, at)
         except Contended:
             # Callbacks go first: another time, it is looked up anew.
             taken = None

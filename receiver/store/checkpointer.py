@@ -6,6 +6,7 @@ slower than the writers, these stand back from then on (backpressure), so the lo
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 from receiver.store.sqlite import WAL_AUTOCHECKPOINT_PAGES
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout, open_beside
 from receiver.store.thread_pool import native_sleep, start_native_thread
+
+log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 0.2
 """Between two checkpoints: the log of so long is read back from memory, and written while others commit."""
@@ -45,13 +48,26 @@ class Checkpointer:
         self._run: object | None = None
         """The run that is to go on; any other one ends."""
         self._log_bytes = 0
+        self._has_failed = False
+        """Whether no thread could be started the last time."""
 
     def start(self) -> None:
-        """Start the thread, unless it runs in this process; costs next to nothing then."""
+        """Start the thread, unless it runs in this process; costs next to nothing then.
+
+        Where none can be started the next commit tries: what was committed is on disk all the same.
+        """
         process = os.getpid()
-        if self._process != process:
-            self._process, self._run = process, object()
+        if self._process == process:
+            return
+        self._run = object()
+        try:
             start_native_thread(self._stand_by, self._run)
+        except RuntimeError as error:
+            if not self._has_failed:
+                log.warning("no thread for SQLite's checkpoints, so commits make them: %s", error)
+            self._has_failed = True
+        else:
+            self._process, self._has_failed = process, False
 
     def stop(self) -> None:
         """Have the thread end, within `STANDBY_SECONDS` or with the checkpoint that is under way."""

@@ -18,7 +18,7 @@ from receiver.store.checkpointer import Checkpointer
 from receiver.store.severity import OPTION, Severities
 from receiver.store.sqlite import BUSY_SECONDS, INCREMENTAL, sqlite_engine
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
-from receiver.store.thread_pool import run_in_thread
+from receiver.store.thread_pool import commit_in_thread
 
 if TYPE_CHECKING:
     from receiver.store.postgresql import Sessions
@@ -166,7 +166,7 @@ class Database:
             # Here already: the next process need not wait until this thread's turn with the interpreter has come.
             leave()
 
-        run_in_thread(commit)
+        commit_in_thread(commit)
 
     def checkpoint_aside(self) -> None:
         """Keep SQLite's checkpoints out of the commits: a thread does them, in each process from its first commit on.

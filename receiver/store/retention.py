@@ -76,6 +76,8 @@ class Limits:
 
     asked: Collection[int]
     floor: int | None
+    known_until: datetime
+    """What bears a time beyond it (UTC) has it from a clock that was ahead: how old it is, is not known."""
     before: Mapping[int, datetime] = field(default_factory=dict)
     """Of the feed: before which time the entries of each source go; those of others never."""
     counts_only: bool = False

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from receiver.model import HeldBack, RetentionKind, Verdict
 from receiver.store import feed, held_back, pagination
 from receiver.store.held_back import About
-from receiver.store.records import columns_of, fetch_all, lowest_id
+from receiver.store.records import EPOCH, columns_of, fetch_all, fetch_one, lowest_id
 from receiver.store.retention import Limits, Part, Progress, Rule, last_check, place_of, progress
 from receiver.store.tables import Check, Delivery, FeedEntry, RetentionLeft, SearchProgress, Subject, table_of
 
@@ -57,7 +57,7 @@ class _Arrived(NamedTuple):
 
 
 def _look_at_deliveries(connection: Connection, rule: Rule, limits: Limits, at: Progress) -> Part:
-    through = at.through or lowest_id("dlv", rule.since)
+    through = _behind(rule, limits, at)
     end = lowest_id("dlv", rule.before)
     in_order = [_deliveries.c.id > through, _deliveries.c.id < end]
     if rule.kind == RetentionKind.HEADERS and not limits.counts_only:
@@ -76,6 +76,14 @@ def _look_at_deliveries(connection: Connection, rule: Rule, limits: Limits, at: 
     last = farthest if is_through and number else looked_at[-1] if looked_at else through
     is_last = stop is not None or (is_through and number < NEAR)
     return Part(at, last, False, remove, left, (), abouts, HeldBack.UNREAD if stop else None, is_last)
+
+
+def _behind(rule: Rule, limits: Limits, at: Progress) -> str:
+    """Return the id behind which to go on: what a clock that was ahead has put into the future is set back."""
+    ahead = lowest_id("dlv", limits.known_until)
+    return next(
+        each for each in (at.through, lowest_id("dlv", rule.since), lowest_id("dlv", EPOCH)) if "" < each < ahead
+    )
 
 
 def _own_among(connection: Connection, source_id: int, where: Sequence[ColumnElement[bool]]) -> list[_Arrived]:
@@ -161,10 +169,12 @@ def _look_at_checks(connection: Connection, rule: Rule, limits: Limits, at: Prog
     begins = at.through if at.through <= last_check(connection) else place_of(0)
     query = _MADE.where(_checks.c.id > int(begins or 0)).order_by(_checks.c.id).limit(PART)
     made = fetch_all(connection, _Made, query)
-    # They are nearly in the order of their times.
-    looked_at = made[: next((n for n, each in enumerate(made) if each.at >= rule.before), len(made))]
+    # They are nearly in the order of their times, but for what a clock that was ahead has made: that is held back.
+    young = (n for n, each in enumerate(made) if rule.before <= each.at <= limits.known_until)
+    looked_at = made[: next(young, len(made))]
     own = [each for each in looked_at if each.source_id == rule.source_id]
     abouts, why = _why_checks(connection, limits, own)
+    why |= {place_of(each.id): HeldBack.WAITING for each in own if each.at > limits.known_until}
     remove, left = _sorted_out([place_of(each.id) for each in own], why, None)
     through = place_of(looked_at[-1].id) if looked_at else begins
     return Part(at, through, False, remove, left, (), abouts, None, len(looked_at) < PART)
@@ -226,18 +236,42 @@ def _look_at_feed(connection: Connection, _rule: Rule, limits: Limits, at: Progr
     last, stopped_by = _feed_ends(connection, limits)
     query = select(*columns_of(_Entry, _entries)).where(_entries.c.position > begins)
     found = fetch_all(connection, _Entry, query.order_by(_entries.c.position).limit(PART))
-    old = found[: next((n for n, each in enumerate(found) if not _is_old(each, limits)), len(found))]
+    old = found[: _how_many_old(connection, found, limits)]
     entries = [each for each in old if each.position <= last]
     abouts, why = _why_entries(connection, limits, entries)
+    why |= {place_of(each.position): HeldBack.WAITING for each in entries if _is_ahead(each, limits)}
     remove, left = _sorted_out([place_of(each.position) for each in entries], why, None)
     through = place_of(entries[-1].position if entries else begins)
     is_stopped = len(entries) < len(old)
     return Part(at, through, False, remove, left, (), abouts, stopped_by if is_stopped else None, len(entries) < PART)
 
 
+def _how_many_old(connection: Connection, found: Sequence[_Entry], limits: Limits) -> int:
+    """Return how many from the first on are old enough, those that a clock was ahead for among them.
+
+    The last of these wait for the next entry to be old enough: readers begin behind what is passed over.
+    """
+    old = 0
+    for number, each in enumerate(found, 1):
+        if _is_old(each, limits):
+            old = number
+        elif not _is_ahead(each, limits):
+            return old
+    if old < len(found) == PART:
+        is_next = (_entries.c.position > found[-1].position, _entries.c.time <= limits.known_until)
+        query = select(*columns_of(_Entry, _entries)).where(*is_next).order_by(_entries.c.position).limit(1)
+        behind = fetch_one(connection, _Entry, query)
+        return len(found) if behind is not None and _is_old(behind, limits) else old
+    return old
+
+
 def _is_old(entry: _Entry, limits: Limits) -> bool:
     before = limits.before.get(entry.source_id)
     return before is not None and entry.time < before
+
+
+def _is_ahead(entry: _Entry, limits: Limits) -> bool:
+    return entry.source_id in limits.before and entry.time > limits.known_until
 
 
 def _feed_ends(connection: Connection, limits: Limits) -> tuple[int, HeldBack]:

@@ -21,6 +21,12 @@ LOOK_SECONDS = 0.001
 WAL_AUTOCHECKPOINT_PAGES = 7000
 """28 MB: where no `receiver.store.checkpointer` has been at it before, the commit that comes so far checkpoints."""
 
+LOG_BYTES_MAX = 64 * 1024 * 1024
+"""What is left of a log that grew longer, such as while somebody read for long: it is cut when it begins anew.
+
+Above what it has under load, so that no commit cuts, and lengthens, it then.
+"""
+
 CACHE_KIB = 32 * 1024
 """Of a connection. With SQLite's own 2 MB, a large database's indexes are read again at each commit."""
 
@@ -120,6 +126,7 @@ def sqlite_engine(url: str, *, is_read_only: bool = False, must_exist: bool = Fa
                 raise sqlite3.OperationalError(f"SQLite does not take {name}={value} here: it has {found and found[0]}")
         for pragma in (
             f"wal_autocheckpoint={WAL_AUTOCHECKPOINT_PAGES}",
+            f"journal_size_limit={LOG_BYTES_MAX}",
             f"cache_size=-{CACHE_KIB}",
             "temp_store=MEMORY",
         ):

@@ -1,10 +1,14 @@
 """Native threads, under gevent too: for calls that block in the operating system, and for work beside the requests."""
 
 import _thread
+import os
 import sys
 import time
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar, TypeVarTuple, cast
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, TypeVarTuple, cast
+
+if TYPE_CHECKING:
+    from gevent.threadpool import ThreadPool
 
 Given = ParamSpec("Given")
 Givens = TypeVarTuple("Givens")
@@ -18,21 +22,58 @@ def run_in_thread(function: Callable[Given, Returned], *args: Given.args, **kwar
     makes it, and only the caller waits. Elsewhere the caller's own thread makes it. What `start_native_thread` says of
     locks holds here too: so nothing that opens a transaction.
     """
-    if not _under_gevent():
-        return function(*args, **kwargs)
-    import gevent
+    return _OF_WORK.call(lambda: function(*args, **kwargs))
 
-    def call() -> tuple[Returned | None, BaseException | None]:
-        # Errors are handed over as values: the pool would print those that it sees.
-        try:
-            return function(*args, **kwargs), None
-        except BaseException as error:
-            return None, error
 
-    returned, error = gevent.get_hub().threadpool.apply(call)
-    if error is not None:
-        raise error
-    return cast(Returned, returned)
+def commit_in_thread(commit: Callable[[], None]) -> None:
+    """Call what commits, as `run_in_thread` does; it waits for no other call, since all writers wait for it."""
+    _OF_COMMITS.call(commit)
+
+
+class _Threads:
+    """Up to so many native threads of each process, for one use; gevent's own are left to look up names.
+
+    A look-up may hang for long, and ten of them take all of gevent's.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Start none yet; a process that is forked has none, and starts its own."""
+        self._number = number
+        self._pool: ThreadPool | None = None
+        os.register_at_fork(after_in_child=self._forget)
+
+    def call(self, function: Callable[[], Returned]) -> Returned:
+        if not _under_gevent():
+            return function()
+
+        def call() -> tuple[Returned | None, BaseException | None]:
+            # Errors are handed over as values: the pool would print those that it sees.
+            try:
+                return function(), None
+            except BaseException as error:
+                return None, error
+
+        # It is false while it does nothing.
+        pool = self._begin() if self._pool is None else self._pool
+        returned, error = pool.apply(call)
+        if error is not None:
+            raise error
+        return cast(Returned, returned)
+
+    def _begin(self) -> "ThreadPool":
+        from gevent.threadpool import ThreadPool
+
+        self._pool = ThreadPool(self._number)
+        return self._pool
+
+    def _forget(self) -> None:
+        self._pool = None
+
+
+_OF_WORK = _Threads(10)
+
+_OF_COMMITS = _Threads(1)
+"""A database has one commit at a time."""
 
 
 def start_native_thread(function: Callable[[*Givens], None], *args: *Givens) -> None:

@@ -42,7 +42,7 @@ def refresh_public_keys(runtime: Runtime) -> int:
     now = runtime.clock()
     with runtime.database.read() as connection:
         wanting = public_keys.sources_in_want(connection, now=now, older_than=FETCHED_EVERY, pause=TRIED_EVERY)
-    wanting = [source for source in wanting if banks.named(source.bank).publishes_keys]
+    wanting = [source for source in banks.with_known_banks(wanting) if banks.named(source.bank).publishes_keys]
     for source in wanting:
         _fetch_public_keys(runtime, source)
     return len(wanting)
@@ -71,7 +71,7 @@ class CertificateExpiry(Chore):
     def _do(self, now: datetime) -> int:
         with self.runtime.database.read() as connection:
             known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
-        for source in known:
+        for source in banks.with_known_banks(known):
             session = BankSession(self.runtime, source)
             try:
                 presented = session.certificate()

@@ -1,10 +1,10 @@
 """The worker's loop: check what is due, run replays, finish changes of credentials, look after sources."""
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 from receiver.credentials.rotation import CredentialChanges
 from receiver.projection.projector import catch_up
@@ -43,6 +43,16 @@ LEFT_ALONE = timedelta(seconds=30)
 """For how long a chore has no turn that failed though the database is there, so that all else is not kept waiting."""
 
 
+class Stop(Protocol):
+    """What says that a worker is to end, such as a `threading.Event`."""
+
+    def is_set(self) -> bool:
+        """Tell whether it is to end."""
+
+    def wait(self, timeout: float, /) -> bool:
+        """Wait until it is to end, for so many seconds at most; false where it is not."""
+
+
 class Worker:
     """Does all that is due in one database, a little of everything in each round; any number of workers may run."""
 
@@ -54,13 +64,17 @@ class Worker:
         self._failed_at: dict[int, datetime] = {}
         """When the database failed a chore, by its place among them."""
 
-    def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; a failing database or bank is waited out."""
+    def run(self, stop: Stop) -> None:
+        """Work until `stop` is set; whatever fails is waited out: the web server ends where the worker does."""
         while not stop.is_set():
             try:
                 done = self._round()
             except StoreUnavailable as error:
                 log.warning("the database is unavailable: %s", error)
+                stop.wait(TROUBLE_SECONDS)
+                continue
+            except Exception:
+                log.exception("a round of the worker failed")
                 stop.wait(TROUBLE_SECONDS)
                 continue
             if not done:
@@ -77,11 +91,23 @@ class Worker:
             done += step
         return done
 
+    def _bring_up_to_date(self) -> Exception | None:
+        """Tell what to ask the banks about, and whether the database is there; return what went wrong but for that.
+
+        Raises:
+            StoreUnavailable
+        """
+        try:
+            catch_up(self._runtime.database)
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            return error
+        return None
+
     def _round(self) -> int:
         """Do a little of everything, so that nothing waits for something else to end; return how much was done."""
-        # First: it tells what to ask the banks about, and whether the database is there.
-        catch_up(self._runtime.database)
-        done, trouble = 0, None
+        done, trouble = 0, self._bring_up_to_date()
         for number, chore in enumerate(self._chores):
             if is_within(LEFT_ALONE, self._failed_at.get(number), self._runtime.clock()):
                 continue
@@ -90,7 +116,7 @@ class Worker:
             except StoreUnavailable as error:
                 # Where the database is there, it is the chore's own, such as a statement that takes too long.
                 catch_up(self._runtime.database)
-                trouble = error
+                trouble = trouble or error
                 if not isinstance(error, Contended):
                     self._failed_at[number] = self._runtime.clock()
         # Asked, put off or failed: each is dealt with for now, and there may be more.

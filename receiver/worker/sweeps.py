@@ -60,7 +60,8 @@ class Sweeps:
         """Begin with what is due, and leave what is of a source that is out of use."""
         recoverer = Recoverer(self.runtime)
         with self.runtime.database.read() as connection:
-            listing = [source for source in sources.every(connection) if can_be_swept(source)]
+            known = banks.with_known_banks(sources.every(connection))
+            listing = [source for source in known if can_be_swept(source)]
             longest = {
                 source.id: longest_wait(self.runtime, source, sweeps.number(connection, source.id))
                 for source in listing

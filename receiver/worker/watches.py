@@ -41,7 +41,9 @@ class QuietSources(Chore):
 
     def _do(self, now: datetime) -> int:
         with self.runtime.database.read() as connection:
-            known = {source.id: source for source in sources.every(connection) if source.enabled}
+            every = sources.every(connection)
+            judged = banks.with_known_banks(every)
+            known = {source.id: source for source in judged if source.enabled}
             quiet = {
                 source_id: words
                 for source_id, source in known.items()
@@ -53,8 +55,12 @@ class QuietSources(Chore):
                 self._warned_at[source_id] = now
                 log.warning(words)
         found = [_about_source(ExceptionKind.SILENCE, known[source_id], words) for source_id, words in quiet.items()]
-        follow(self.runtime, ExceptionKind.SILENCE, found)
+        follow(self.runtime, ExceptionKind.SILENCE, found, _without(every, judged))
         return 0
+
+
+def _without(every: Sequence[SourceRecord], judged: Sequence[SourceRecord]) -> set[int]:
+    return {source.id for source in every} - {source.id for source in judged}
 
 
 def _about_source(kind: ExceptionKind, source: SourceRecord, words: str) -> Opened:
@@ -110,9 +116,12 @@ class GiveUpClock(Chore):
     every = timedelta(minutes=1)
 
     def _do(self, now: datetime) -> int:
-        found, undecided = [], set()
+        found = []
         with self.runtime.database.read() as connection:
-            for source in sources.every(connection):
+            every = sources.every(connection)
+            judged = banks.with_known_banks(every)
+            undecided = _without(every, judged)
+            for source in judged:
                 clock = give_up.give_up(connection, source, now) if source.enabled else None
                 if clock is not None and clock.is_near(now):
                     found.append(give_up.warning(source, clock))
@@ -166,7 +175,8 @@ class Subscriptions(Chore):
         if origin is None:
             return 0
         with self.runtime.database.read() as connection:
-            due = [source for source in sources.every(connection) if self._is_due(connection, source, now)]
+            known = banks.with_known_banks(sources.every(connection))
+            due = [source for source in known if self._is_due(connection, source, now)]
         for source in due:
             with self.runtime.database.write() as connection:
                 every = SUBSCRIPTIONS_ASKED_EVERY

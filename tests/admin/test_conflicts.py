@@ -11,6 +11,7 @@ from conftest import StandingClock, add_encrypting_source
 from encrypting_bank import EncryptingBank, notification, payment
 from flask.testing import FlaskClient
 from others import TOKEN, outgoing
+from sqlalchemy import update
 from store.made import delivery, event, record
 from web.connectpay import send
 
@@ -20,6 +21,7 @@ from receiver.admin.diagnosis import examine
 from receiver.runtime import Runtime
 from receiver.store import signing_secrets
 from receiver.store.sources import SourceRecord
+from receiver.store.tables import Source, table_of
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_what_no_key_opens_is_said(parts: Runtime) -> None:
         record(parts, delivery(parts, source, body=body), event(parts, "x", says=str(body)))
     found = conflicts.look(parts)
     assert (found.looked_at, found.unreadable, found.in_money) == (1, 1, [])
-    assert "1 could not be looked into: no key, or too large" in [each.text for each in examine(parts)]
+    assert "1 could not be looked into: no key, no bank, or too large" in [each.text for each in examine(parts)]
 
 
 def test_no_more_are_looked_into_than_the_bounds_allow(
@@ -135,3 +137,11 @@ def test_no_more_are_looked_into_than_the_bounds_allow(
     assert [each.text for each in examine(parts)][-1].startswith("only the newest 2 ")
     monkeypatch.setattr(conflicts, "BYTES_MAX", 0)
     assert conflicts.look(parts).unreadable == 2
+
+
+def test_what_is_of_a_bank_that_there_is_not_any_more_is_said(parts: Runtime, source: SourceRecord) -> None:
+    told_as_one(parts, source, money("1.00"), money("2.00"))
+    with parts.database.write() as connection:
+        connection.execute(update(table_of(Source)).values(bank="moon"))
+    found = conflicts.look(parts)
+    assert (found.looked_at, found.unreadable, found.in_money) == (1, 1, [])

@@ -4,6 +4,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,33 @@ from servers import RECEIVER
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.store.sources import SourceRecord
+
+STOPPED_IN_THE_MIDDLE = """
+import os, signal, sys
+from receiver.cli import main
+from receiver.worker import loop
+
+def at_each_line(frame, event, _):
+    if event == "line":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return at_each_line
+
+def trace(frame, event, _):
+    # The waiting between two rounds, and all that is called in it.
+    while frame is not None:
+        if frame.f_code.co_name == "wait" and frame.f_back is not None and frame.f_back.f_code is run.__code__:
+            return at_each_line
+        frame = frame.f_back
+
+run = loop.Worker.run
+
+def traced(self, stop):
+    sys.settrace(trace)
+    run(self, stop)
+
+loop.Worker.run = traced
+main(["worker"], prog_name="receiver")
+"""
 
 
 @pytest.fixture
@@ -50,6 +78,11 @@ def test_it_works_until_it_is_told_to_stop(cli: Cli, send: Send, signer: BankSig
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
+
+
+def test_it_stops_wherever_in_its_waiting_it_is_told_to(cli: Cli) -> None:
+    cli.done("source", "list")
+    subprocess.run([sys.executable, "-c", STOPPED_IN_THE_MIDDLE], timeout=60, check=True)
 
 
 def test_upgrade_makes_the_tables_and_may_be_repeated(

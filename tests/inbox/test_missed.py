@@ -1,12 +1,15 @@
 """Callbacks that found no database are counted, and written down once that is over, off their way."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
 from bank import BankSigner, deposit
 from conftest import StandingClock
 from flask.testing import FlaskClient
+from sqlalchemy import Connection, text
 
 from receiver.inbox import missed
 from receiver.inbox.missed import Missed
@@ -77,3 +80,68 @@ def test_made_up_names_are_bounded_and_never_written(
     found = written(parts, source)
     assert found is not None
     assert (found.number, found.ended_at) == (2, clock() - timedelta(seconds=5))
+
+
+@contextmanager
+def without_outages(parts: Runtime) -> Iterator[None]:
+    """While nothing can be written down of them."""
+    with parts.database.write() as connection:
+        connection.execute(text("ALTER TABLE outages RENAME TO hidden"))
+    yield
+    with parts.database.write() as connection:
+        connection.execute(text("ALTER TABLE hidden RENAME TO outages"))
+
+
+def test_what_can_t_be_written_down_yet_is_once_it_can(
+    parts: Runtime, clock: StandingClock, source: SourceRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted, began = Missed(parts), clock()
+    counted.note(source.name)
+    with without_outages(parts):
+        clock.forward(60)
+        counted.is_over()
+        wait_for_writers()
+    assert "is not written down yet" in caplog.text
+    # So does a process that has no room for a thread, and it must not be the callback that pays for it.
+    threading.stack_size((1 << 47) - (1 << 20))
+    try:
+        counted.is_over()
+    finally:
+        threading.stack_size(0)
+    assert counted
+    counted.note(source.name)
+    ended = clock()
+    clock.forward(60)
+    counted.is_over()
+    wait_for_writers()
+    assert not counted
+    assert written(parts, source) == Outage(began, ended, 2)
+
+
+def test_what_is_missed_while_the_rest_is_written_in_vain_is_put_to_it(
+    parts: Runtime, clock: StandingClock, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, began = Missed(parts), clock()
+    writes: list[int] = []
+    real = outages.note
+
+    def note(connection: Connection, found: dict[int, Outage]) -> None:
+        if not writes:
+            counted.note(source.name)
+            # Nobody else writes meanwhile.
+            counted.is_over()
+        writes.append(sum(each.number for each in found.values()))
+        real(connection, found)
+
+    monkeypatch.setattr(outages, "note", note)
+    counted.note(source.name)
+    clock.forward(60)
+    ended = clock()
+    with without_outages(parts):
+        counted.is_over()
+        wait_for_writers()
+    clock.forward(60)
+    counted.is_over()
+    wait_for_writers()
+    assert writes == [1, 2]
+    assert written(parts, source) == Outage(began, ended, 2)

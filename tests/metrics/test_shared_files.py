@@ -37,6 +37,24 @@ sys.stdout.buffer.write(exposition(Counted(Path(sys.argv[1])), [], "")[0])
 """
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from receiver.metrics import shared_files
+left = int(sys.argv[2])
+def deadly(act):
+    def acting(*args, **kwargs):
+        global left
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return act(*args, **kwargs)
+    return acting
+os.replace, os.unlink = deadly(os.replace), deadly(os.unlink)
+shared_files.prepare(Path(sys.argv[1]))
+"""
+
+
 class Process:
     """One that counts when it is told to."""
 
@@ -107,6 +125,31 @@ def test_what_each_process_counts_is_told_together_and_stays_when_one_is_killed(
     living = {f"{kind}_{number}.db" for kind in ("counter", "histogram") for number in (0, second.process.pid)}
     readers = {name for name in os.listdir(directory) if name.endswith(".db")} - living
     assert len(readers) <= 2
+
+
+def seen(directory: Path) -> float:
+    """How many deliveries somebody sees that looks at what all have counted, and clears nothing."""
+    with shared_files.looking(directory):
+        found = [entry for file in directory.glob("counter_*.db") for entry in shared_files._read(file)]
+    return sum(value for key, value in found if "receiver_deliveries_total" in key)
+
+
+def test_whoever_is_killed_while_it_clears_doubles_and_loses_nothing(directory: Path, start: list[Process]) -> None:
+    living = Process(directory)
+    start.append(living)
+    living.count(4)
+    is_killed, acts = True, 0
+    while is_killed:
+        dead = Process(directory)
+        dead.count(3)
+        dead.kill()
+        command = [sys.executable, "-c", KILLED, str(directory), str(acts)]
+        is_killed = subprocess.run(command, check=False).returncode == -signal.SIGKILL
+        acts += 1
+        assert seen(directory) == 4 + 3 * acts
+        assert counted(directory) == (4 + 3 * acts,) * 3
+    # Two sums, what they are of, and the list of these.
+    assert acts > 5
 
 
 def test_where_nobody_is_left_all_begins_anew(directory: Path, start: list[Process]) -> None:

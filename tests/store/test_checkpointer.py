@@ -166,6 +166,25 @@ def test_writers_stand_back_from_a_log_that_is_too_long_while_another_one_checkp
     assert log.stat().st_size < 200 * PAGE_BYTES
 
 
+def test_a_log_that_grew_while_somebody_read_is_cut_once_they_have_ended(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("receiver.store.sqlite.LOG_BYTES_MAX", 100 * PAGE_BYTES)
+    log = file_of(database).with_name("receiver.db-wal")
+    database.checkpoint_aside()
+    with database.read() as connection:
+        connection.execute(text("SELECT count(*) FROM pages")).scalar_one()
+        for _ in range(5):
+            fill(database, 100)
+        assert log.stat().st_size > 500 * PAGE_BYTES
+
+    def is_cut() -> bool:
+        fill(database, 1)
+        return log.stat().st_size <= 100 * PAGE_BYTES
+
+    wait_until(is_cut)
+
+
 @contextmanager
 def another(argument: str, script: str = HOLD) -> Iterator[subprocess.Popen[str]]:
     """Another process that checkpoints this file."""
@@ -225,3 +244,22 @@ def test_an_error_is_waited_out(database: Database, monkeypatch: pytest.MonkeyPa
     fill(database, 20)
     wait_until(lambda: file_of(database).stat().st_size > before)
     assert failed
+
+
+def test_a_commit_is_done_where_no_thread_can_be_started_and_the_next_one_starts_it(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    database.checkpoint_aside()
+    # More than a process has room for.
+    threading.stack_size((1 << 47) - (1 << 20))
+    try:
+        fill(database, 1)
+        fill(database, 1)
+    finally:
+        threading.stack_size(0)
+    assert caplog.text.count("can't start new thread") == 1
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pages")).scalar_one() == 2
+    assert holders(database) == set()
+    fill(database, 1)
+    wait_until(lambda: holders(database) == {os.getpid()})

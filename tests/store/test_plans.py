@@ -294,7 +294,12 @@ EXCEPTIONS: dict[str, Query] = {
 }
 
 RETENTION_DAY = START + timedelta(days=1)
-LIMITS = Limits(asked={1, 2, 3}, floor=NUMBER, before={1: RETENTION_DAY, 2: RETENTION_DAY, 3: RETENTION_DAY})
+LIMITS = Limits(
+    asked={1, 2, 3},
+    floor=NUMBER,
+    known_until=START + timedelta(days=1000),
+    before={1: RETENTION_DAY, 2: RETENTION_DAY, 3: RETENTION_DAY},
+)
 
 
 def removal_of(kind: RetentionKind, source_id: int = 1, through: str = "") -> Query:

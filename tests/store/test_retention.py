@@ -503,3 +503,109 @@ def test_storing_for_longer_spares_what_was_held_back(
     assert has_payload(parts, event_id)
     clock.forward(99 * DAY)
     assert run(parts) == {"payload": 1}
+
+
+YEARS = 5 * 365 * DAY
+
+
+def test_checks_of_a_clock_that_was_ahead_keep_no_others_and_go_themselves_once_they_are_old(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    source, other = add_source(parts), add_source(parts, "other")
+    stored_for(parts, checks=1)
+    told(parts, source, "FT1")
+    told(parts, other, "FT2")
+    clock.forward(YEARS)
+    checked(parts, "FT1")
+    with parts.database.write() as connection:
+        found = payments.find(connection, "other", "payment", "FT2")
+        assert found is not None
+        leases.add_check(connection, found.id, at=clock(), outcome="answered", bank_status="?", detail={})
+    clock.forward(-YEARS)
+    checked(parts, *["FT1"] * 3)
+    clock.forward(2 * DAY)
+    checked(parts, "FT1")
+    assert run(parts) == {"checks": 3}
+    assert left(parts) == {"waiting": 1}
+    assert run(parts) == {}
+    clock.forward(YEARS)
+    assert run(parts) == {"checks": 2}
+    assert left(parts) == {}
+
+
+def test_entries_of_a_clock_that_was_ahead_keep_no_others_and_are_passed_over_by_none_that_is_young(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_parts, "PART", 2)
+    stored_for(parts, feed=1)
+
+    def begins() -> list[int]:
+        with parts.database.read() as connection:
+            return [entry.position for entry in feed.read(connection, after=None, limit=10).entries]
+
+    def ahead(*names: str) -> None:
+        clock.forward(YEARS)
+        for name in names:
+            told(parts, source, name)
+        clock.forward(-YEARS)
+
+    told(parts, source, "FT1")
+    ahead("FT2", "FT3", "FT4")
+    clock.forward(2 * DAY)
+    # Whoever begins now is told of what may have come just now.
+    assert run(parts) == {"feed": 1}
+    assert begins() == [2, 3, 4]
+    told(parts, source, "FT5")
+    assert run(parts) == {}
+    assert begins() == [2, 3, 4, 5]
+    clock.forward(2 * DAY)
+    told(parts, source, "FT6")
+    assert run(parts) == {"feed": 1}
+    assert begins() == [6]
+    assert left(parts) == {"waiting": 3}
+    clock.forward(YEARS)
+    assert run(parts) == {"feed": 4}
+    assert left(parts) == {}
+
+
+def test_an_entry_of_a_clock_that_was_ahead_keeps_others_where_its_source_stores_them_for_ever(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    other = add_source(parts, "other", secret=None)
+    stored_for(parts, feed=1)
+    clock.forward(YEARS)
+    told(parts, other, "FT1")
+    clock.forward(-YEARS)
+    told(parts, source, "FT2")
+    clock.forward(2 * DAY)
+    assert run(parts) == {}
+
+
+def test_a_source_that_was_added_by_a_clock_that_was_ahead_is_looked_through_from_the_beginning(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    clock.forward(YEARS)
+    source = add_source(parts)
+    clock.forward(-YEARS)
+    stored_for(parts, payload=1, headers=1)
+    told(parts, source, "FT1")
+    clock.forward(2 * DAY)
+    assert run(parts) == {"payload": 1, "headers": 1}
+
+
+def test_where_retention_came_by_a_clock_that_was_ahead_it_is_set_back(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, payload=1, headers=1)
+    clock.forward(YEARS)
+    told(parts, source, "FT1")
+    clock.forward(2 * DAY)
+    assert run(parts) == {"payload": 1, "headers": 1}
+    clock.forward(-YEARS)
+    told(parts, source, "FT2")
+    clock.forward(2 * DAY)
+    counted = run(parts, counts_only=True)
+    assert run(parts) == counted == {"payload": 1, "headers": 1}
+    told(parts, source, "FT3")
+    clock.forward(2 * DAY)
+    assert run(parts) == {"payload": 1, "headers": 1}

@@ -4,7 +4,8 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402 - nothing may be imported before it is patched
+import os  # noqa: E402 - nothing may be imported before it is patched
+import sys  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
@@ -105,6 +106,48 @@ def block_nobody(_: Database) -> None:
     raise AssertionError("the error was lost")
 
 
+def wait_for_no_look_ups(database: Database) -> None:
+    """Threads that look up names, which may take long, are no others' threads, and those of commits are theirs alone.
+
+    All writers of all processes would wait with a commit that waits for a thread.
+    """
+    hanging = monkey.get_original("_thread", "allocate_lock")()
+    hanging.acquire()
+
+    def hang() -> None:
+        with hanging:
+            pass
+
+    def commit() -> None:
+        with database.write() as connection:
+            add_each(connection, [1])
+
+    threads = gevent.get_hub().threadpool
+    looked_up = [threads.spawn(hang) for _ in range(threads.maxsize)]
+    try:
+        assert gevent.spawn(run_in_thread, int, "7").get(timeout=30) == 7
+        busy = [gevent.spawn(run_in_thread, hang) for _ in range(20)]
+        gevent.spawn(commit).get(timeout=30)
+    finally:
+        hanging.release()
+    gevent.joinall(busy, timeout=30, raise_error=True)
+    for each in looked_up:
+        each.get(timeout=30)
+
+
+def commit_after_a_fork(database: Database) -> None:
+    """A process that is forked from one that has committed starts threads of its own."""
+    with database.write() as connection:
+        add_each(connection, [1])
+    database.engine.dispose(close=False)
+    child = os.fork()
+    if not child:
+        with gevent.Timeout(30), database.write() as connection:
+            add_each(connection, [1])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def checkpoint_aside(database: Database) -> None:
     """A native thread brings what is committed into the file, and stands in no greenlet's way."""
     if not database.is_sqlite:
@@ -126,6 +169,13 @@ NATIVE_ID = monkey.get_original("threading", "get_native_id")
 
 if __name__ == "__main__":
     opened = Database(sys.argv[1])
-    for look in (share_transactions, wait_for_nobody_killed, block_nobody, checkpoint_aside):
+    for look in (
+        share_transactions,
+        wait_for_nobody_killed,
+        block_nobody,
+        wait_for_no_look_ups,
+        commit_after_a_fork,
+        checkpoint_aside,
+    ):
         look(opened)
     opened.close()

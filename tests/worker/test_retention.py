@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from conftest import StandingClock
 from store.made import delivery, event
-from store.test_retention import DAY, has_payload, stored_for
+from store.test_retention import DAY, has_payload, stored_for, told
 
 from receiver.projection.projector import catch_up
 from receiver.retention.clock import GAP, SETTLED, ClockDoubt
@@ -158,8 +158,50 @@ def test_a_run_that_takes_longer_than_a_day_leaves_no_doubt(
 ) -> None:
     stored_for(parts, payload=1)
     made = taken(3)
-    steps = Run(parts, clock(), rest=lambda _: clock.forward(2 * GAP.total_seconds())).steps()
+    timer = Timer()
+
+    def rest(_: float) -> None:
+        clock.forward(2 * GAP.total_seconds())
+        timer.seconds += 2 * GAP.total_seconds()
+
+    steps = Run(parts, clock(), rest=rest, timer=timer).steps()
     assert sum(step.removed for step in steps) == len(made)
     clock.forward(61)
     assert chores.Retention(parts).look() == 0
     assert "retention waits" not in caplog.text
+
+
+@pytest.mark.parametrize("days", [5 * 365, -5 * 365])
+def test_a_run_ends_where_the_clock_is_set_meanwhile(
+    days: int, parts: Runtime, clock: StandingClock, taken: Taking, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored_for(parts, payload=1)
+    taken(retention_parts.PART + 5)
+    steps = Run(parts, clock(), rest=lambda _: clock.forward(days * DAY)).steps()
+    assert [step.removed for step in steps] == [retention_parts.PART]
+    assert "retention stops" in caplog.text
+
+
+def test_a_clock_that_jumps_ahead_in_the_middle_of_a_run_leaves_the_next_one_in_doubt(
+    parts: Runtime,
+    source: SourceRecord,
+    clock: StandingClock,
+    taken: Taking,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # A round ends with each part.
+    monkeypatch.setattr(chores, "RETENTION_SECONDS", 0)
+    stored_for(parts, payload=1)
+    taken(retention_parts.PART + 5)
+    young = [told(parts, source, name) for name in ("young 1", "young 2")]
+    chore = chores.Retention(parts)
+    assert chore.look() == retention_parts.PART
+    clock.forward(YEARS)
+    for _ in range(3):
+        # So it goes on, and so does one that starts anew.
+        chore.look()
+        chores.Retention(parts).look()
+        clock.forward(61)
+    assert all(has_payload(parts, each) for each in young)
+    assert "retention waits" in caplog.text
