@@ -45,6 +45,23 @@ def test_every_command_refuses_an_option_that_is_given_twice() -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("source", "add", "aa", "--bank", "bcb", "--option", "channels=\udcff"),
+        ("payments", "check", "bcb", "\udcff"),
+        ("events", "list", "--q", "a\ud800"),
+        ("simulator", "--option", "client_id=\udcff"),
+        ("\udcff",),
+    ],
+    ids=ascii,
+)
+def test_a_word_that_is_no_utf_8_is_wrong_use(cli: Cli, words: tuple[str, ...]) -> None:
+    result = cli.run(*words)
+    assert (result.exit_code, "is not UTF-8" in result.stderr) == (2, True)
+    assert cli.json("source", "list") == []
+
+
+@pytest.mark.parametrize(
     ("words", "says"),
     [
         (("payments", "list", "--limit", "5", "--limit", "6"), "--limit is given 2 times"),
