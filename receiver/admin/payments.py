@@ -158,13 +158,15 @@ def with_checks(
         NotFound
         StoreUnavailable
     """
-    # Imported here: it brings the banks' clients, which a list does without.
+    # Imported here: they bring the banks' clients, which a list does without.
+    from receiver.admin import sources
     from receiver.reconcile import plan
 
     catch_up(runtime.database)
     with runtime.database.read() as connection:
         found = payments.find(connection, source_name, kind, subject)
         if found is None:
+            sources.named(connection, source_name)
             raise NotFound(f"there is no {kind} {subject!r} of {source_name!r}")
         checks = payments.checks_of(connection, found.id)
     return found, checks, plan.next_check(runtime, found)
