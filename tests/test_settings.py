@@ -62,6 +62,19 @@ def test_a_wrong_key_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch
     assert not any(part.strip() in said for part in keys.split(",") if part)
 
 
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (KEY.rstrip("="), "not padded: `=` is missing at its end"),
+        (OTHER_KEY.replace("_", "/"), "URL-safe Base64 has - for + and _ for /"),
+        (f"{KEY},{OTHER_KEY.replace('-', '+')}", "URL-safe Base64 has - for + and _ for /"),
+        (KEY[:-4], "a key has 30 bytes"),
+    ],
+)
+def test_why_a_key_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, key: str, why: str) -> None:
+    assert f"is wrong ({why}); it takes: " in failure(monkeypatch, RECEIVER_SECRET_KEYS=key)
+
+
 WRONG = [
     ("RECEIVER_BIND", "127.0.0.1:9"),
     ("RECEIVER_WAITING_MAX", "0"),
