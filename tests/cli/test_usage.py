@@ -28,6 +28,16 @@ def test_every_command_has_help_that_says_what_it_does(cli: Cli, words: tuple[st
     assert len(text.splitlines()[2].strip()) > 10
 
 
+def test_every_option_has_help_and_every_word_that_may_be_repeated_shows_it() -> None:
+    for words, command in commands():
+        context = click.Context(command)
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (words, parameter.opts)
+            else:
+                assert parameter.make_metavar(context).endswith("...") == (parameter.nargs == -1), words
+
+
 @pytest.mark.parametrize("words", [words for words, command in commands() if words[-1:] == ("list",)], ids=" ".join)
 def test_every_list_takes_json(words: tuple[str, ...]) -> None:
     (command,) = (command for found, command in commands() if found == words)
