@@ -345,5 +345,9 @@ class NameUnknown(ReceiverError):
     """
 
 
+class SourceNotThere(NotFound, NameUnknown):
+    """There is no source of this name; the text has the nearest one (the API's 404, and exit code 2)."""
+
+
 class NotPossible(ReceiverError):
     """It can't be done as things stand (the API's 409); the text says what stands in the way."""

@@ -62,6 +62,19 @@ def test_a_wrong_key_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch
     assert not any(part.strip() in said for part in keys.split(",") if part)
 
 
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (KEY.rstrip("="), "not padded: `=` is missing at its end"),
+        (OTHER_KEY.replace("_", "/"), "URL-safe Base64 has - for + and _ for /"),
+        (f"{KEY},{OTHER_KEY.replace('-', '+')}", "URL-safe Base64 has - for + and _ for /"),
+        (KEY[:-4], "a key has 30 bytes"),
+    ],
+)
+def test_why_a_key_is_wrong_is_said(monkeypatch: pytest.MonkeyPatch, key: str, why: str) -> None:
+    assert f"is wrong ({why}); it takes: " in failure(monkeypatch, RECEIVER_SECRET_KEYS=key)
+
+
 WRONG = [
     ("RECEIVER_BIND", "127.0.0.1:9"),
     ("RECEIVER_WAITING_MAX", "0"),
@@ -72,6 +85,14 @@ WRONG = [
     ("RECEIVER_DATABASE_URL", "postgresql+psycopg://host"),
     ("RECEIVER_DATABASE_URL", "sqlite:///"),
     ("RECEIVER_DATABASE_URL", "sqlite:///:memory:"),
+    ("RECEIVER_DATABASE_URL", "sqlite:///receiver.db?mode=ro"),
+    ("RECEIVER_DATABASE_URL", "sqlite:///receiver.db?mode"),
+    ("RECEIVER_DATABASE_URL", "sqlite:////"),
+    ("RECEIVER_DATABASE_URL", "postgresql+psycopg://host/database?sslmod=require"),
+    ("RECEIVER_DATABASE_URL", "postgresql+psycopg://host/database?sslmode=required"),
+    ("RECEIVER_DATABASE_URL", "postgresql+psycopg://host/database?sslmode=require&sslmode=disable"),
+    ("RECEIVER_DATABASE_URL", "postgresql+psycopg://host/database?connect_timeout=3s"),
+    ("RECEIVER_DATABASE_URL", "postgresql+psycopg://host/database?prepare_threshold=0"),
     ("PORT", "http"),
     ("PORT", "0"),
     ("PORT", "65536"),
@@ -80,6 +101,8 @@ WRONG = [
     ("RECEIVER_PUBLIC_PATH_PREFIX", "/bank?x=1"),
     ("RECEIVER_PUBLIC_PATH_PREFIX", "/a b"),
     ("RECEIVER_PUBLIC_PATH_PREFIX", "//bank"),
+    ("RECEIVER_PUBLIC_PATH_PREFIX", "/%zz"),
+    ("RECEIVER_PUBLIC_PATH_PREFIX", "/bank%2"),
     ("RECEIVER_TRUSTED_PROXIES", "proxy.internal"),
     ("RECEIVER_TRUSTED_PROXIES", "10.0.0.0/8,10.0.0.0/33"),
     ("RECEIVER_TRUSTED_PROXIES", "10.0.0.1/8"),
@@ -124,9 +147,22 @@ def test_a_wrong_setting_is_named_in_one_line_with_what_it_takes(
     assert "\n" not in said
 
 
-def test_a_password_in_the_database_s_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    url = "postgresql+psycopg://receiver:hidden@host:port/database"
-    assert "hidden" not in failure(monkeypatch, RECEIVER_DATABASE_URL=url)
+@pytest.mark.parametrize("rest", ["hidden@host:port/database", "a@b/c?hidden=d@host/e"])
+def test_a_password_in_the_database_s_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch, rest: str) -> None:
+    assert "hidden" not in failure(monkeypatch, RECEIVER_DATABASE_URL=f"postgresql+psycopg://receiver:{rest}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://receiver@/receiver?host=db1:5432&host=db2:5432&sslmode=verify-full",
+        "postgresql+psycopg://receiver@/receiver?host=/run/postgresql&options=-c%20work_mem=16MB&options=-c%20a.b=c",
+        "sqlite:///below/receiver.db",
+    ],
+)
+def test_the_database_s_url_may_hold_what_the_driver_takes(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("RECEIVER_DATABASE_URL", url)
+    assert load_settings().database_url == url
 
 
 def test_an_empty_value_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

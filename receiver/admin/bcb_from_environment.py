@@ -32,7 +32,8 @@ def apply(runtime: Runtime) -> bool:
     """Create or update the source `bcb`, where its variables changed since they were last applied.
 
     What was changed on the command line in the meantime (a rotated secret, say) is therefore never set back by a
-    restart. Returns whether anything was written. Audited as `source.added`, `source.credentials` and `secret.set`.
+    restart. Returns whether anything was written. Audited as `source.added`, `source.set` where the address is another,
+    `source.credentials`, and `secret.set` where the secret is a new one.
 
     Raises:
         SettingsError: the secret makes no key, or the credentials would go where nobody said; nothing is written.
@@ -114,7 +115,10 @@ def _digest(key: str, given: Mapping[str, str | None]) -> str:
 def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
     _check_base_url(given["base_url"])
     source = destinations.locked(connection, NAME) or _add(connection, runtime, given["base_url"])
+    address = source.base_url
     source = _move(connection, runtime, source, given)
+    if source.base_url != address:
+        _note(connection, runtime, "source.set", {"base_url": source.base_url})
     sources.change(connection, source.id, environment_digest=digest)
     if given["client_id"] and given["client_secret"]:
         credentials = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
@@ -186,6 +190,7 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
         accepted = "the message-signing secret as the bank gave it"
         wrong = f"BCB_MESSAGE_SIGNING_SECRET is wrong ({refusal.detail}); it takes: {accepted}"
         raise SettingsError(wrong) from None
+    known = {one.version for one in signing_secrets.versions(connection, source.id)}
     version = signing_secrets.put(
         connection,
         runtime.encryption,
@@ -194,7 +199,8 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
         now=runtime.clock(),
         grace_seconds=runtime.settings.secret_grace_seconds,
     )
-    _note(connection, runtime, "secret.set", {"version": version})
+    if version not in known:
+        _note(connection, runtime, "secret.set", {"version": version})
 
 
 def _note(connection: Connection, runtime: Runtime, what: str, about: Mapping[str, Any]) -> None:

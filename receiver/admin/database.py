@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from receiver.admin.audit import note
 from receiver.admin.day_verification import in_words
 from receiver.runtime import Runtime
+from receiver.settings.database_url import check_database_url
 from receiver.store import audit, copying, day_verification, days, integrity, sources
 from receiver.store import backup as backups
 from receiver.store.copying import Copied, CopyRefused
@@ -105,15 +106,12 @@ def target_of(url: str) -> Database:
         CopyRefused: it is none.
         StoreUnavailable
     """
-    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
-        raise CopyRefused("the target is neither sqlite:///PATH nor postgresql+psycopg://…")
     try:
-        name = make_url(url).database
-    except (ArgumentError, ValueError):
-        # The library's own text repeats the URL, which may hold a password.
-        raise CopyRefused("the target is no URL") from None
-    if not name or name == ":memory:":
-        raise CopyRefused("the target names no database")
+        check_database_url(url)
+    except ValueError as error:
+        raise CopyRefused(
+            f"the target is wrong ({error}); it takes: sqlite:///PATH or postgresql+psycopg://…"
+        ) from None
     return Database(url)
 
 

@@ -94,7 +94,12 @@ def _check_type(given: str, ours: Collection[str]) -> None:
     raise _unknown("type", given, known)
 
 
-def _unknown(what: str, given: str, known: Collection[str]) -> NameUnknown:
+def no_such(given: str, known: Collection[str]) -> str:
+    """Return in words that there is none of this name, with the nearest that there is."""
     close = nearest(given, known)
     near = f"the nearest is {close!r}" if close is not None else "there is none yet"
-    return NameUnknown(f"There is no {what} {given[:SHOWN_CHARACTERS]!r}; {near}.")
+    return f"{given[:SHOWN_CHARACTERS]!r}; {near}"
+
+
+def _unknown(what: str, given: str, known: Collection[str]) -> NameUnknown:
+    return NameUnknown(f"There is no {what} {no_such(given, known)}.")

@@ -32,6 +32,7 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
     """
     # Imported here: they bring the banks' clients, which no look at what is stored needs.
     from receiver.admin import sources
+    from receiver.banks import urls
     from receiver.reconcile import hindrances
     from receiver.reconcile.checks import Reconciler
 
@@ -41,10 +42,13 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
     with runtime.database.read() as connection:
         source = sources.named(connection, source_name)
         found = payments.find(connection, source_name, kind, subject)
+        reason = hindrances.nobody_to_ask(connection, source, kind, subject)
+    if reason is None and urls.has_dots(subject):
+        reason = f"{subject!r} can't stand in the path of a request"
+    if reason is not None:
+        # What nobody has named would be left behind, never to be confirmed.
+        raise NotPossible(f"the bank was not asked: {reason}")
     if found is None:
-        if reason := hindrances.out_of_use(source):
-            # Else what nobody has named would be left behind, to be asked for when the source is enabled.
-            raise NotPossible(f"the bank was not asked: {reason}")
         found = _written_down(runtime, source, kind, subject)
     if not Reconciler(runtime).check_now(found.id):
         raise NotPossible(f"the bank was not asked: {hindrances.reason(runtime, found.id)}")
@@ -154,13 +158,15 @@ def with_checks(
         NotFound
         StoreUnavailable
     """
-    # Imported here: it brings the banks' clients, which a list does without.
+    # Imported here: they bring the banks' clients, which a list does without.
+    from receiver.admin import sources
     from receiver.reconcile import plan
 
     catch_up(runtime.database)
     with runtime.database.read() as connection:
         found = payments.find(connection, source_name, kind, subject)
         if found is None:
+            sources.named(connection, source_name)
             raise NotFound(f"there is no {kind} {subject!r} of {source_name!r}")
         checks = payments.checks_of(connection, found.id)
     return found, checks, plan.next_check(runtime, found)

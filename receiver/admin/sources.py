@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.admin.audit import note
+from receiver.admin.names import no_such
 from receiver.bank_client.session import BankSession
 from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import CertificateUnusable, masked
 from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
-from receiver.model import Environment, NotFound, NotPossible, Purpose, ReceiverError
+from receiver.model import Environment, NotPossible, Purpose, ReceiverError, SourceNotThere
 from receiver.runtime import Runtime
 from receiver.store import audit, bank_tokens, events, public_keys, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
@@ -84,12 +85,12 @@ def named(connection: Connection, name: str) -> SourceRecord:
     """Return the source of this name, enabled or not, removed or not.
 
     Raises:
-        NotFound: with the names of those that there are.
+        SourceNotThere
     """
     found = sources.find(connection, name)
     if found is None:
-        known = ", ".join(source.name for source in sources.shown(connection)) or "none"
-        raise NotFound(f"there is no source {name!r}; known: {known}")
+        known = [source.name for source in sources.shown(connection)]
+        raise SourceNotThere(f"there is no source {no_such(name, known)}")
     return found
 
 

@@ -7,11 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.model import NotFound
+from receiver.model import NotFound, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit, consumers
 from receiver.store.api_tokens import DEFAULT_SCOPES, TokenRecord
 from receiver.store.database import retried
+
+
+class TokenNameWrong(ReceiverError):
+    """A token can't be called so: its name stands in the audit log, in lists and in commands."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,17 @@ def create(
     and may use the consumers meanwhile.
 
     Raises:
+        TokenNameWrong
         TokenExists
         NameUnknown: there is no such source; a removed one is taken, what came of it can be read still.
         NotFound: there is no token to replace.
         StoreUnavailable
     """
     # Imported here: it brings the banks, which no other act on tokens needs.
-    from receiver.admin.names import Names
+    from receiver.admin.names import SHOWN_CHARACTERS, Names
 
+    if not consumers.NAME.fullmatch(name):
+        raise TokenNameWrong(f"{name[:SHOWN_CHARACTERS]!r} is not a token's name: {consumers.NAME_TAKES}")
     Names(runtime.database).check_all("source", source_names)
     now = runtime.clock()
     ends = now + lifetime if lifetime is not None else None

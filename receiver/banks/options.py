@@ -11,7 +11,7 @@ from receiver.model import RetentionKind
 from receiver.signing import addresses
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,100}")
-_PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()*+,;=:@%/{}]*")
+_PATH = re.compile(r"/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/{}]|%[0-9A-Fa-f]{2})*")
 _WORD = re.compile(r"[\x21-\x7e]{1,200}")
 
 RESERVED_HEADERS = frozenset(

@@ -112,6 +112,8 @@ class Bank(Protocol):
     """Those of them that are files: given by their path, stored as Base64."""
     credentials_optional: tuple[str, ...] = (CA_CERTIFICATE,)
     """Those of them that may be left out."""
+    has_jobs: bool = False
+    """Whether its API tells of jobs too."""
     hosts: Mapping[str, str] = MappingProxyType({})
     """The API's address in each environment, where it is known."""
     requests: int = 60
@@ -287,6 +289,12 @@ class Bank(Protocol):
             BankError
         """
         raise NotOffered(f"{self.name} has no API")
+
+    def why_unasked(self, kind: str, options: Mapping[str, Any], facts: Mapping[str, Any], /) -> str | None:
+        """Return in words why it can't be asked about a payment or job at all, else none; `facts` as for `ask`."""
+        if not self.credential_names:
+            return f"{self.name} has no API"
+        return f"the API of {self.name} tells of payments alone" if kind == "job" and not self.has_jobs else None
 
     def fetch_public_keys(self, client: HttpClient, /) -> str | None:
         """Return the bank's public keys as a JWKS (RFC 7517); none where it publishes none.

@@ -62,13 +62,11 @@ def seek(name: str, to: str, as_json: bool) -> None:
 
 def _place(runtime: Runtime, name: str, to: str) -> int | datetime | None:
     from receiver.feed.cursors import Cursors, read_either
-    from receiver.web.schemas.times import asked_time, read_time
+    from receiver.web.schemas.times import asked_time, is_meant_as_time
 
     if to in ("beginning", "end"):
         return 0 if to == "beginning" else None
-    try:
-        read_time(to)
-    except ValueError:
+    if not is_meant_as_time(to):
         keys = runtime.settings.keys
         return read_either(to, Cursors(keys, "feed"), Cursors(keys, f"consumer:{name}"))
     try:

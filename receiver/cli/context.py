@@ -16,7 +16,7 @@ from receiver.model import NameUnknown, ReceiverError
 
 
 class Command(click.Command):
-    """A command that refuses an option that is given twice where it takes one value, rather than take the last."""
+    """A command that refuses what is no text, and an option that is given twice where it takes one value."""
 
     @classmethod
     def of(cls, plain: click.Command) -> Self:
@@ -25,6 +25,7 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words behind the command's name."""
+        _refuse_no_text(ctx, args)
         _refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
 
@@ -44,8 +45,22 @@ class Group(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the words behind the group's name, up to the command."""
+        _refuse_no_text(ctx, args)
         _refuse_repeated(self, ctx, args)
         return super().parse_args(ctx, args)
+
+
+def _refuse_no_text(ctx: click.Context, args: list[str]) -> None:
+    """Refuse a word whose bytes are no UTF-8: it can't be stored, sent or shown.
+
+    Raises:
+        UsageError
+    """
+    for word in args:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"{word[:80]!a} is not UTF-8.", ctx) from None
 
 
 def _refuse_repeated(command: click.Command, ctx: click.Context, args: list[str]) -> None:

@@ -16,7 +16,7 @@ def retention() -> None:
 
 
 @retention.command()
-@click.argument("names", metavar="[SOURCE]", nargs=-1)
+@click.argument("names", metavar="[SOURCE]...", nargs=-1)
 @click.option("--dry-run", is_flag=True, help="Remove nothing; count what would be removed.")
 @as_json
 def run(names: tuple[str, ...], dry_run: bool, as_json: bool) -> None:

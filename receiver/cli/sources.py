@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from receiver.store.sources import SourceRecord
 
 
+ENVIRONMENTS = click.Choice(tuple(map(str, Environment)))
+
+
 @click.group(cls=Group)
 def source() -> None:
     """Add and look after bank relations."""
@@ -28,7 +31,13 @@ def source() -> None:
 @source.command()
 @click.argument("name")
 @click.option("--bank", "bank_name", required=True, type=click.Choice(banks.names()), help="Which bank.")
-@click.option("--environment", type=click.Choice(tuple(map(str, Environment))), default="sandbox", show_default=True)
+@click.option(
+    "--environment",
+    type=ENVIRONMENTS,
+    default="sandbox",
+    show_default=True,
+    help="The bank's; it chooses the API's address.",
+)
 @click.option("--base-url", help="The API's address, where it is not the bank's own for the environment.")
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="An option of the bank; repeatable.")
 @click.option("--credentials", type=click.File(), help="API credentials as JSON; - for standard input.")
@@ -97,7 +106,7 @@ def _wrong_use() -> Iterator[None]:
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Set an option of the bank; repeatable.")
 @click.option("--unset", multiple=True, metavar="KEY", help="Give an option its default again; repeatable.")
 @click.option("--base-url", help="The API's address; the empty text for the bank's own.")
-@click.option("--environment", type=click.Choice(tuple(map(str, Environment))))
+@click.option("--environment", type=ENVIRONMENTS, help="The bank's; it chooses the API's address.")
 def set_source(
     name: str, options: Sequence[str], unset: Sequence[str], base_url: str | None, environment: str | None
 ) -> None:

@@ -23,9 +23,11 @@ class DayOrTime(click.ParamType[date | datetime]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date | datetime:
         """Read it."""
+        from receiver.admin.days import a_day
+
         if len(str(value)) == len("2026-01-31"):
             try:
-                return date.fromisoformat(str(value))
+                return a_day(str(value))
             except ValueError:
                 self.fail(f"{value!r} is no day such as 2026-01-31", param, ctx)
         return Time().convert(value, param, ctx)

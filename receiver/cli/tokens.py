@@ -49,7 +49,10 @@ def create(
     if replaces is not None and (scopes or names):
         raise click.UsageError("--replaces takes over scopes and sources: give neither --scope nor --source with it")
     runtime = migrated()
-    made = acts.create(runtime, who(), name, scopes=scopes, source_names=names, lifetime=expires, replaces=replaces)
+    try:
+        made = acts.create(runtime, who(), name, scopes=scopes, source_names=names, lifetime=expires, replaces=replaces)
+    except acts.TokenNameWrong as error:
+        raise click.UsageError(str(error)) from error
     if replaces is not None:
         click.echo(f"Once {replaces} is used no more: receiver token revoke {replaces}", err=True)
     if not as_json:

@@ -7,6 +7,7 @@ no more than a write to memory, and whoever is asked adds them all up.
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -75,6 +76,12 @@ class Counted(Counters):
 
 OPENMETRICS = "application/openmetrics-text"
 
+TEXT = "text/plain"
+"""Prometheus's older format, for who asks for it and for no OpenMetrics."""
+
+_WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
+"""See RFC 9110 section 12.4.2."""
+
 
 class _Gauges:
     """Hands figures over in the way that prometheus-client asks for them."""
@@ -100,7 +107,17 @@ def exposition(counters: Counters, figures: Iterable[Figure], accept: str) -> tu
     registry.register(_Gauges(figures))
     registry.register(counters)
     # prometheus-client's own way to choose fails at a version that is no number.
-    is_open = any(part.partition(";")[0].strip().lower() == OPENMETRICS for part in accept.split(","))
-    if is_open:
-        return openmetrics.generate_latest(registry), f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
-    return generate_latest(registry), "text/plain; version=0.0.4; charset=utf-8"
+    if _weight(accept, TEXT) > _weight(accept, OPENMETRICS):
+        return generate_latest(registry), f"{TEXT}; version=0.0.4; charset=utf-8"
+    return openmetrics.generate_latest(registry), f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
+
+
+def _weight(accept: str, media_type: str) -> float:
+    """Return how much a media type is wanted that stands in `Accept` by its name; 0 where it does not."""
+    weights = [0.0]
+    for part in accept.split(","):
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        if name == media_type:
+            weight = next((found[1] for word in parameters if (found := _WEIGHT.fullmatch(word))), "1")
+            weights.append(float(weight))
+    return max(weights)

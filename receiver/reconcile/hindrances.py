@@ -6,8 +6,9 @@ from sqlalchemy import Connection, select
 
 from receiver import banks
 from receiver.bank_client.session import budget_of
+from receiver.model import SubjectKind
 from receiver.runtime import Runtime
-from receiver.store import credential_changes, sources
+from receiver.store import credential_changes, events, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Subject, table_of
 
@@ -40,6 +41,18 @@ def out_of_use(source: SourceRecord) -> str | None:
     if not source.enabled:
         return f"source {source.name} is disabled; `receiver source enable {source.name}` enables it"
     return banks.missing_bank(source)
+
+
+def nobody_to_ask(connection: Connection, source: SourceRecord, kind: SubjectKind, subject: str) -> str | None:
+    """Return in words why nobody can be asked about a payment or job as the source is set; none where a bank can."""
+    if reason := out_of_use(source):
+        return reason
+    facts = events.facts_about(connection, source.id, subject)
+    if reason := banks.named(source.bank).why_unasked(kind, source.options, facts):
+        return reason
+    if not source.has_credentials:
+        return f"source {source.name} has no API credentials; `receiver source credentials {source.name}` sets them"
+    return None
 
 
 def _leased(until: datetime | None, now: datetime) -> str | None:

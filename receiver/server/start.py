@@ -89,7 +89,7 @@ def _opened(settings: Settings) -> Runtime:
     try:
         prepare(runtime.start(settings))
     except StoreUnavailable as error:
-        log.error("starting without a database: %s", error)
+        log.error("starting without a database: %s (RECEIVER_DATABASE_URL)", error)
     return started
 
 
@@ -107,7 +107,7 @@ def prepare(started: Runtime) -> None:
         schema.check(started.database, or_newer=_replaces.get())
         bcb_from_environment.apply(started)
     except StoreUnavailable as error:
-        log.error("starting without a database: %s", error)
+        log.error("starting without a database: %s (RECEIVER_DATABASE_URL)", error)
     finally:
         # Connections must not be shared with processes that are forked from this one.
         started.database.close()

@@ -21,9 +21,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
 from receiver.model import ReceiverError, Role, Severity
+from receiver.settings.database_url import check_database_url
 from receiver.settings.values import HOST, PATH, check_key, check_pair, read_ages, read_amounts, socket_path
 from receiver.settings.values import UNIX as UNIX
 from receiver.settings.values import load_pair as load_pair
@@ -232,16 +232,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _read_database_url(cls, value: str) -> str:
-        if not value.startswith(("sqlite:///", "postgresql+psycopg://")):
-            raise ValueError("neither SQLite nor PostgreSQL")
-        try:
-            database = make_url(value).database
-        except (ArgumentError, ValueError):
-            # The library's own text repeats the URL, which may hold a password.
-            raise ValueError("not a URL") from None
-        if not database or database == ":memory:":
-            # Each connection would have an SQLite database of its own, gone with it.
-            raise ValueError("no database is named")
+        check_database_url(value)
         return value
 
     @field_validator("tls_certificate", "tls_key")

@@ -14,7 +14,9 @@ from receiver.signing.pem import is_bare_pem, pem_blocks
 
 KEY_BYTES = 32
 
-PATH = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@%]+)*")
+_UNPADDED = re.compile(r"[A-Za-z0-9_-]+")
+
+PATH = re.compile(r"(/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+)*")
 
 HOST = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
@@ -66,6 +68,10 @@ def check_key(key: str) -> None:
     Raises:
         ValueError
     """
+    if not {"+", "/"}.isdisjoint(key):
+        raise ValueError("URL-safe Base64 has - for + and _ for /")
+    if _UNPADDED.fullmatch(key) and len(key) % 4 > 1:
+        raise ValueError("not padded: `=` is missing at its end")
     try:
         size = len(base64.b64decode(key, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError) as error:

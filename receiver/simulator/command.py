@@ -55,11 +55,30 @@ def _pairs(_context: click.Context, _parameter: click.Parameter, values: tuple[s
     callback=_pairs,
     help="Any option of the bank; again for each.",
 )
-@click.option("--client-id", show_default="simulator-client", help="BCB alone, as all below.")
-@click.option("--client-secret", show_default="simulator-secret", envvar="SIMULATOR_CLIENT_SECRET", show_envvar=True)
-@click.option("--signing-secret", show_default="BCB's example", envvar="SIMULATOR_SIGNING_SECRET", show_envvar=True)
-@click.option("--secret-encoding", type=click.Choice(["base64", "utf8"]), show_default="base64")
-@click.option("--signing-method", type=click.Choice(["hmac", "rsa"]), show_default="hmac")
+@click.option("--client-id", show_default="simulator-client", help="BCB alone, as all down to --rate-limit.")
+@click.option(
+    "--client-secret",
+    show_default="simulator-secret",
+    envvar="SIMULATOR_CLIENT_SECRET",
+    show_envvar=True,
+    help="What the one client shows to get a token.",
+)
+@click.option(
+    "--signing-secret",
+    show_default="BCB's example",
+    envvar="SIMULATOR_SIGNING_SECRET",
+    show_envvar=True,
+    help="The message-signing secret of callbacks.",
+)
+@click.option(
+    "--secret-encoding",
+    type=click.Choice(["base64", "utf8"]),
+    show_default="base64",
+    help="How the signing secret becomes a key.",
+)
+@click.option(
+    "--signing-method", type=click.Choice(["hmac", "rsa"]), show_default="hmac", help="How callbacks are signed."
+)
 @click.option("--token-lifetime", type=click.FloatRange(min=0), show_default="2400", help="In seconds.")
 @click.option("--rate-limit", type=click.IntRange(min=0), show_default="300", help="In 60 minutes; 0: none.")
 @click.option("--log-requests", is_flag=True, help="One line for each request, on standard error.")

@@ -31,7 +31,7 @@ FORWARDING = (
 TEXT = {"type": "string"}
 
 EXPOSED = Content(
-    "All metrics: OpenMetrics where the header `Accept` names it, else Prometheus's text format.",
+    "All metrics: OpenMetrics, or Prometheus's older text format where the header `Accept` wants `text/plain` more.",
     {"application/openmetrics-text": TEXT, "text/plain": TEXT},
 )
 

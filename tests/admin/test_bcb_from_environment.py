@@ -149,6 +149,19 @@ def test_another_address_in_the_environment_seals_the_stored_credentials_anew(pa
     assert credentials == {"client_id": "an-id", "client_secret": "a-secret"}
 
 
+def test_an_address_that_the_environment_moves_is_in_the_audit_log_and_a_secret_that_stays_is_not(
+    parts: Runtime,
+) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    before = noted(parts)
+    bcb_from_environment.apply(with_environment(parts, bcb_base_url="https://other.example"))
+    after = [entry for entry in noted(parts) if entry not in before]
+    assert after == [("environment", "source.set", {"source": "bcb", "base_url": "https://other.example"})]
+    assert [what for _, what, _ in noted(parts)].count("secret.set") == 1
+    bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    assert ("environment", "secret.set", {"source": "bcb", "version": 2}) in noted(parts)
+
+
 def test_a_secret_that_could_be_guessed_stops_the_start(parts: Runtime) -> None:
     with pytest.raises(SettingsError, match="16 are the least"):
         bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr("c2hvcnQ=")))

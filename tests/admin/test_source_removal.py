@@ -176,7 +176,7 @@ def test_nothing_is_done_any_more_to_one_that_was_removed(
         with pytest.raises(NotPossible, match="removed"):
             act()
     assert send(client, bank) == 404
-    with pytest.raises(NotFound, match="known: none"):
+    with pytest.raises(NotFound, match="there is none yet"):
         sources.find(parts, "other")
 
 

@@ -294,6 +294,7 @@ def test_what_is_no_object_is_not_understood(body: bytes) -> None:
     "options",
     [
         {"status_path": "/no/place"},
+        {"status_path": "/%zz/{paymentOrderNo}"},
         {"status_path": "https://elsewhere/{paymentOrderNo}"},
         {"status_path": "/{paymentOrderNo}/{other}"},
         {"status_path": "/baas-sca/client/{paymentOrderNo}"},

@@ -52,6 +52,7 @@ REFUSED = [
     "https://user:password@api.bank.example",
     "https://api.bank.example?x=1",
     "https://api.bank.example#x",
+    "https://api.bank.example/%zz",
     "https://api.bank.example:99999",
     "https://api.bank.example:x",
     "https://[::1",

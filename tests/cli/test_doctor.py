@@ -150,7 +150,7 @@ def test_one_source_is_looked_at_alone(cli: Cli, known: SourceRecord, live: Runt
     assert "banqup" in cli.run("doctor").stdout
     assert "banqup" not in cli.done("doctor", known.name)
     nobody = cli.run("doctor", "bcc")
-    assert (nobody.exit_code, "no source 'bcc'; known: banqup, bcb" in nobody.stderr) == (1, True)
+    assert (nobody.exit_code, "no source 'bcc'; the nearest is 'bcb'" in nobody.stderr) == (2, True)
 
 
 def test_a_worker_that_is_at_work_is_seen(cli: Cli) -> None:

@@ -172,7 +172,10 @@ def test_a_list_shows_the_end_of_an_account_and_show_all_of_it(cli: Cli, event_i
 
 
 @pytest.mark.usefixtures("known")
-@pytest.mark.parametrize("words", [("--amount-min", "1,000"), ("--status", "done"), ("--after", "2026-01-01")])
+@pytest.mark.parametrize(
+    "words",
+    [("--amount-min", "1,000"), ("--status", "done"), ("--after", "2026-01-01"), ("--after", "20260101T000000Z")],
+)
 def test_a_filter_that_can_not_be_read_is_wrong_use(cli: Cli, words: tuple[str, str]) -> None:
     result = cli.run("events", "list", *words)
     assert result.exit_code == 2

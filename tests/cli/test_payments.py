@@ -106,6 +106,7 @@ def test_the_list_is_narrowed_by_status_and_source(
     assert "FT1" in cli.done("payments", "list")
 
 
+@pytest.mark.usefixtures("known")
 @pytest.mark.parametrize("kind", ["payment", "job"])
 def test_what_does_not_exist_fails(cli: Cli, kind: str) -> None:
     result = cli.run(f"{kind}s", "show", "bcb", "FT0")

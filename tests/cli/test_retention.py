@@ -84,7 +84,7 @@ def test_wrong_use_of_holds_and_retention(cli: Cli, known: SourceRecord, event_i
         (("events", "hold", "evt_none", "--reason", "x"), "there is no event"),
         (("events", "hold", event_id, "--release"), "is not on hold"),
         (("events", "hold", event_id, "--reason", " "), "give a reason"),
-        (("db", "copy", "--to", "mysql://x"), "neither sqlite"),
+        (("db", "copy", "--to", "mysql://x"), "neither SQLite nor PostgreSQL"),
     )
     for words, reason in failing:
         found = cli.run(*words)

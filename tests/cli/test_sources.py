@@ -159,9 +159,10 @@ def test_disabling_and_enabling_are_seen_in_the_list(cli: Cli) -> None:
 
 @pytest.mark.parametrize("command", ["show", "disable", "enable"])
 @pytest.mark.usefixtures("known")
-def test_a_source_that_does_not_exist_is_named_beside_those_that_do(cli: Cli, command: str) -> None:
+def test_a_source_that_does_not_exist_is_wrong_use_and_told_with_the_nearest(cli: Cli, command: str) -> None:
     result = cli.run("source", command, "bbc")
-    assert (result.exit_code, result.stderr) == (1, "Error: there is no source 'bbc'; known: bcb\n")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("Error: there is no source 'bbc'; the nearest is 'bcb'\n")
 
 
 def test_an_empty_list_says_so_on_standard_error(cli: Cli) -> None:

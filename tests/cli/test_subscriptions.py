@@ -106,7 +106,7 @@ def test_an_event_that_is_not_added_is_said_and_what_was_made_is_named(
         (("create", "bcb", "--channel", "a/../b"), 1, "is no channel"),
         (("deactivate", "bcb", "none"), 1, "404"),
         (("deactivate", "bcb", "../x"), 1, "can't stand in the path"),
-        (("list", "none"), 1, "no source 'none'"),
+        (("list", "none"), 2, "no source 'none'"),
     ],
 )
 def test_what_is_wrong_is_said(cli: Cli, bcb: Simulator, words: tuple[str, ...], code: int, said: str) -> None:  # noqa: ARG001

@@ -60,7 +60,7 @@ def test_a_span_is_read_now_and_what_no_callback_came_for_is_recovered(
 def test_a_span_that_is_none_is_wrong_use(cli: Cli, bank: ListingBank) -> None:  # noqa: ARG001 - the source is there
     for begin, end in (("2026-03-05", "2026-03-05"), ("2026-03-05", "2026-03-04"), ("0001-01-01", "2026-03-04")):
         assert cli.run("sweep", "run", "bcb", "--from", begin, "--to", end).exit_code == 2
-    for begin in ("yesterday", "2026-13-01", "2026-03-04T12:00:00"):
+    for begin in ("yesterday", "2026-13-01", "2026-W10-1", "20260304T120000Z", "2026-03-04T12:00:00"):
         assert cli.run("sweep", "run", "bcb", "--from", begin).exit_code == 2
 
 

@@ -42,6 +42,22 @@ def test_without_limits_it_is_for_reading_everywhere_and_for_ever(cli: Cli) -> N
     assert (tuple(made["scopes"]), made["sources"], made["expires_at"]) == (READ, [], None)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a\n", "a" * 65, "-a", ".a", "ä", "a/b"], ids=ascii)
+def test_a_name_that_is_none_is_wrong_use(cli: Cli, name: str) -> None:
+    result = cli.run("token", "create", "--", name)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "1 to 64 of A-Z, a-z, 0-9" in result.stderr
+    assert cli.json("token", "list") == []
+
+
+def test_an_odd_name_of_an_earlier_release_can_be_revoked_and_replaced(cli: Cli, live: Runtime) -> None:
+    with live.database.write() as connection:
+        api_tokens.create(connection, name="a b", scopes=READ, sources=(), now=live.clock(), expires_at=None)
+    assert cli.done("token", "create", "ab", "--replaces", "a b").startswith("rcv_")
+    cli.done("token", "revoke", "a b")
+    assert {row["name"]: row["state"] for row in cli.json("token", "list")} == {"a b": "revoked", "ab": "valid"}
+
+
 def test_the_list_never_shows_a_token(cli: Cli) -> None:
     made = cli.done("token", "create", "app").strip()
     assert made not in cli.done("token", "list")

@@ -28,6 +28,16 @@ def test_every_command_has_help_that_says_what_it_does(cli: Cli, words: tuple[st
     assert len(text.splitlines()[2].strip()) > 10
 
 
+def test_every_option_has_help_and_every_word_that_may_be_repeated_shows_it() -> None:
+    for words, command in commands():
+        context = click.Context(command)
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help, (words, parameter.opts)
+            else:
+                assert parameter.make_metavar(context).endswith("...") == (parameter.nargs == -1), words
+
+
 @pytest.mark.parametrize("words", [words for words, command in commands() if words[-1:] == ("list",)], ids=" ".join)
 def test_every_list_takes_json(words: tuple[str, ...]) -> None:
     (command,) = (command for found, command in commands() if found == words)
@@ -42,6 +52,23 @@ def test_every_list_is_written_as_csv_too(words: tuple[str, ...]) -> None:
 
 def test_every_command_refuses_an_option_that_is_given_twice() -> None:
     assert [words for words, command in commands() if not isinstance(command, (Command, Group))] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("source", "add", "aa", "--bank", "bcb", "--option", "channels=\udcff"),
+        ("payments", "check", "bcb", "\udcff"),
+        ("events", "list", "--q", "a\ud800"),
+        ("simulator", "--option", "client_id=\udcff"),
+        ("\udcff",),
+    ],
+    ids=ascii,
+)
+def test_a_word_that_is_no_utf_8_is_wrong_use(cli: Cli, words: tuple[str, ...]) -> None:
+    result = cli.run(*words)
+    assert (result.exit_code, "is not UTF-8" in result.stderr) == (2, True)
+    assert cli.json("source", "list") == []
 
 
 @pytest.mark.parametrize(
@@ -86,6 +113,47 @@ def test_a_source_that_there_is_not_is_wrong_use(cli: Cli, database_url: str, wo
     assert result.stderr.endswith("Error: There is no source 'bbc'; the nearest is 'bcb'.\n")
 
 
+NAMED: dict[tuple[str, ...], tuple[str, ...]] = {
+    **dict.fromkeys([("payments", each) for each in ("show", "check")], ("FT1",)),
+    **dict.fromkeys([("jobs", each) for each in ("show", "check")], ("J1",)),
+    **dict.fromkeys([("source", each) for each in ("show", "disable", "enable", "remove", "credentials")], ()),
+    ("source", "set"): ("--option", "encoding=utf8"),
+    ("source", "register"): ("--url", "https://callbacks.example.com"),
+    **dict.fromkeys([("secret", each) for each in ("set", "list")], ()),
+    ("secret", "expire"): ("1",),
+    **dict.fromkeys([("days", each) for each in ("show", "close")], ("2026-03-04",)),
+    **dict.fromkeys([("days", each) for each in ("list", "verify")], ()),
+    ("sweep", "run"): ("--from", "2026-03-04"),
+    ("sweep", "status"): (),
+    ("doctor",): (),
+    **dict.fromkeys([("credentials", each) for each in ("create", "rotate", "disable", "permissions")], ()),
+    ("accounts", "list"): (),
+    **dict.fromkeys([("subscriptions", each) for each in ("list", "create")], ()),
+    ("subscriptions", "deactivate"): ("S1",),
+    ("connectpay", "call"): ("GET", "/x"),
+    ("retention", "run"): (),
+}
+"""Every command that takes a source's name as a word of its own, and what it takes behind it."""
+
+
+def test_no_command_that_is_given_a_source_by_name_is_left_out() -> None:
+    def names_one(words: tuple[str, ...], parameter: click.Parameter) -> bool:
+        of_group = words[:1] == ("source",) and words != ("source", "add")
+        is_named = parameter.name in ("source", "source_name") or (parameter.name == "name" and of_group)
+        return isinstance(parameter, click.Argument) and (is_named or words == ("retention", "run"))
+
+    taking = {words for words, command in commands() for each in command.params if names_one(words, each)}
+    assert taking == set(NAMED)
+
+
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize("words", NAMED, ids=" ".join)
+def test_a_source_by_a_name_that_there_is_not_is_wrong_use(cli: Cli, words: tuple[str, ...]) -> None:
+    result = cli.run(*words, "bbc", *NAMED[words])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "there is no source 'bbc'; the nearest is 'bcb'" in result.stderr.lower()
+
+
 @pytest.mark.parametrize("words", [("nonsense",), ("source",), ("events", "list", "--nonsense"), ("source", "show")])
 def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli: Cli, words: tuple[str, ...]) -> None:
     ended = cli.process(*words)
@@ -95,7 +163,7 @@ def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli: Cli, words: tu
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(("source", "list"), 0), (("source", "list", "--json"), 0), (("source", "show", "none"), 1), (("--version",), 0)],
+    [(("source", "list"), 0), (("source", "list", "--json"), 0), (("token", "revoke", "none"), 1), (("--version",), 0)],
 )
 def test_a_process_ends_with_0_where_it_is_done_and_1_where_it_failed(
     cli: Cli, words: tuple[str, ...], code: int

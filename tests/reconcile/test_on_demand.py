@@ -5,17 +5,19 @@ from typing import Any
 import pytest
 from admin.looking import noted
 from bank import job
-from conftest import StandingClock, make_token
+from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
 from reconcile.conftest import book, tell, tell_deposit
 from web.reading import Headers, assert_problem, got
 
+from receiver.admin import payments as acts
+from receiver.model import NotPossible, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.scripts import Script
-from receiver.store import feed
+from receiver.store import feed, sources
 from receiver.store.feed import Entry
 from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
@@ -76,6 +78,44 @@ def test_a_source_that_is_disabled_is_not_asked(
 
     sources.disable(parts, "cli:test", source.name)
     assert_problem(client.post(CHECK, headers=token), 409, "not asked")
+
+
+NOBODY = [
+    ("standard_webhooks", "payment", "standard_webhooks has no API"),
+    ("bcb", "payment", "no API credentials"),
+    ("bcb", "job", "no API credentials"),
+    ("banqup", "payment", "space is not known"),
+    ("banking_circle", "job", "tells of payments alone"),
+]
+
+
+@pytest.mark.parametrize(("bank", "kind", "why"), NOBODY)
+def test_where_there_is_nobody_to_ask_nothing_is_written_down(parts: Runtime, bank: str, kind: str, why: str) -> None:
+    with parts.database.write() as connection:
+        sources.add(
+            connection, name="mute", bank=bank, environment="sandbox", base_url=None, options={}, now=parts.clock()
+        )
+    with pytest.raises(NotPossible, match=f"the bank was not asked: .*{why}"):
+        acts.check(parts, "cli:test", "mute", "FT1", SubjectKind(kind))
+    assert acts.listing(parts, SubjectKind(kind), limit=1) == []
+    assert noted(parts) == []
+
+
+def test_a_known_payment_of_a_source_without_credentials_is_409_and_gets_no_check(
+    client: FlaskClient, parts: Runtime, token: Headers
+) -> None:
+    add_source(parts)
+    tell_deposit(parts)
+    assert_problem(client.post(CHECK, headers=token), 409, "no API credentials")
+    assert got(client, "/api/v1/payments/bcb/FT1", token)["checks"] == []
+    assert noted(parts) == []
+
+
+@pytest.mark.usefixtures("source")
+def test_an_id_that_leads_elsewhere_in_a_path_is_not_asked_about(parts: Runtime) -> None:
+    with pytest.raises(NotPossible, match="can't stand in the path"):
+        acts.check(parts, "cli:test", "bcb", "..")
+    assert acts.listing(parts, SubjectKind.PAYMENT, limit=1) == []
 
 
 @pytest.mark.usefixtures("simulator")

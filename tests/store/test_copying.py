@@ -157,7 +157,8 @@ def test_what_is_changed_meanwhile_is_named_though_there_are_as_many_rows(
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://x/y", "sqlite:///", "sqlite:///:memory:", "postgresql+psycopg://[", "nothing"]
+    "url",
+    ["mysql://x/y", "sqlite:///", "sqlite:///:memory:", "sqlite:///x?mode=ro", "postgresql+psycopg://[", "nothing"],
 )
 def test_a_url_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(CopyRefused):

@@ -137,13 +137,39 @@ def test_with_a_token_who_shows_it_may_read_from_anywhere_and_nobody_else(counti
 
 
 @SQLITE
-def test_it_is_openmetrics_for_who_asks_for_that_and_text_for_others(client: FlaskClient) -> None:
-    asked = client.get("/metrics", headers=OPENMETRICS)
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None,
+        "*/*",
+        OPENMETRICS["Accept"],
+        "text/html, */*",
+        "text/plain, application/openmetrics-text",
+        "text/plain;q=0.3, Application/OpenMetrics-Text; version=1.0.0; q=0.5, */*;q=0.2",
+        "text/plain;q=0",
+    ],
+)
+def test_it_is_openmetrics(client: FlaskClient, accept: str | None) -> None:
+    asked = client.get("/metrics", headers={} if accept is None else {"Accept": accept})
     assert asked.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8"
     assert asked.text.endswith("# EOF\n")
-    plain = client.get("/metrics", headers={"Accept": "*/*"})
-    assert plain.content_type.startswith("text/plain; version=0.0.4")
-    assert client.head("/metrics").status_code == 200
+    assert client.head("/metrics").content_type == asked.content_type
+
+
+@SQLITE
+@pytest.mark.parametrize(
+    "accept",
+    [
+        "text/plain",
+        "Text/Plain;version=0.0.4;q=0.5, */*;q=0.1",
+        "text/plain, application/openmetrics-text;q=0.9",
+        "application/openmetrics-text;q=0, text/plain;q=0.001",
+    ],
+)
+def test_it_is_the_older_text_format_for_who_wants_that_more(client: FlaskClient, accept: str) -> None:
+    asked = client.get("/metrics", headers={"Accept": accept})
+    assert asked.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert "# EOF" not in asked.text
 
 
 @SQLITE

@@ -22,7 +22,7 @@ from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import Acknowledgement, Entry, FeedPage, FeedQuery, Place, cloud_event
 from receiver.web.schemas.payments import Check, Payment, PaymentInFull, PaymentQuery
 from receiver.web.schemas.replays import PlanRequest, ReplayFilter, RunRequest
-from receiver.web.schemas.times import rfc3339
+from receiver.web.schemas.times import asked_time, rfc3339
 from receiver.web.schemas.wording import refusal
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -33,6 +33,45 @@ TIME = "a time with its zone, such as 2026-01-31T12:00:00Z"
 FILTERS = "delivery_id, event_id, payment_id, q, received_after, received_before, source, type"
 
 ENTRY = feed.Entry(7, "bcb.deposit", "bcb", "FT1", NOON, "evt_1", {"amount": "1.00", "facts": {"none": None}}, "rpl_1")
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["2026-03-04T12:00:00Z", "2026-03-04t12:00:00z", "2026-03-04 12:00:00.000000999Z", "2026-03-04T11:30:00.0-00:30"],
+)
+def test_a_time_is_read_as_rfc_3339_has_it(written: str) -> None:
+    assert asked_time(written) == NOON
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "20260304T120000Z",
+        "2026-W10-3T12:00:00Z",
+        "2026-063T12:00:00Z",
+        "2026-03-04T12Z",
+        "2026-03-04T12:00Z",
+        "2026-03-04T12:00:00,5Z",
+        "2026-03-04T12:00:00.Z",
+        "2026-03-04T13:00:00+01",
+        "2026-03-04T13:00:00+0100",
+        "2026-03-04T12:00:30+00:00:30",
+        "2026-03-04_12:00:00Z",
+        "2026-03-04T24:00:00Z",
+        "2026-03-04T12:00:00Z\n",
+        "2026-03-04",
+    ],
+)
+def test_what_is_no_time_by_rfc_3339_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match="a time with its zone, such as"):
+        asked_time(written)
+    with pytest.raises(ValidationError):
+        Place(to=written)
+
+
+def test_the_plus_of_a_zone_may_arrive_as_a_space_and_a_space_may_stand_before_the_hour() -> None:
+    found = EventQuery(received_after="2026-03-04 13:00:00 01:00", received_before="2026-03-04 12:00:00Z")
+    assert (found.received_after, found.received_before) == (NOON, NOON)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Banqup: messages to a listener, secured by what a source says, because Banqup's documents do not say by what."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from receiver.banks.banqup import api, callbacks, options
 from receiver.banks.protocol import Bank
@@ -37,6 +38,11 @@ class Banqup(Bank):
     new_token = staticmethod(api.new_token)
     ask = staticmethod(api.ask)
     register = staticmethod(api.register)
+
+    def why_unasked(self, kind: str, given: Mapping[str, Any], facts: Mapping[str, Any], /) -> str | None:
+        """Return why a payment can't be asked about: nothing says in which space it is."""
+        why = super().why_unasked(kind, given, facts)
+        return why or (None if api.space_of(given, facts) else api.NO_SPACE)
 
 
 BANK: Bank = Banqup()

@@ -21,6 +21,7 @@ LISTENERS = "?namespace=com.unifiedpost.btx&name=messageListeners&version=1.0"
 
 NO_ACCESS = "the API is not enabled for this app, or the app has no access to the resource: ask Banqup for it"
 NO_DATA = "no data, which is what Banqup answers to an app that is not on its whitelist: ask Banqup for it"
+NO_SPACE = "the payment's space is not known: no message named it, and the source has no option space"
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,19 @@ def ask(client: HttpClient, _kind: str, payment_id: str, facts: Mapping[str, Any
     Raises:
         BankError
     """
-    space = client.options.get("space") or facts.get("space_id")
+    space = space_of(client.options, facts)
     if not space:
-        raise NotOffered("the payment's space is not known: no message named it, and the source has no option space")
+        raise NotOffered(NO_SPACE)
     path = f"/payments/v1/spaces/{urls.segment(str(space))}/payments/{urls.segment(payment_id)}"
     found = state(_data(lambda: client.get(path)), or_status=True)
     if found is None:
         raise AnswerUnreadable("the payment has neither `status.payment` nor `status`")
     return Answer(found.bank_status, found.status)
+
+
+def space_of(given: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
+    """Return a payment's space, by the source's options, or else by the messages about it; nothing where unknown."""
+    return given.get("space") or facts.get("space_id")
 
 
 def register(client: HttpClient, listener_url: str) -> str:

@@ -10,6 +10,7 @@ class Bcb(Bank):
     """BCB as the rest of the house sees it; what it does stands in the modules of this package."""
 
     name = "bcb"
+    has_jobs = True
     credential_names = ("client_id", "client_secret", "ca_certificate")
     hosts: Mapping[str, str] = {"production": "https://api.bcb.bm", "sandbox": "https://api-uat.bcb.bm"}
     requests = 300

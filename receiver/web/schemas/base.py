@@ -59,9 +59,12 @@ def _truth(given: object) -> object:
     return given == "true"
 
 
+_ZONE = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:[0-9]{2}$)")
+
+
 def _plus(given: object) -> object:
-    """Give an unescaped `+` back, which arrives as a space."""
-    return given.replace(" ", "+") if isinstance(given, str) else given
+    """Give the unescaped `+` of a zone back, which arrives as a space."""
+    return _ZONE.sub("+", given) if isinstance(given, str) else given
 
 
 def _decimal(given: object) -> object:

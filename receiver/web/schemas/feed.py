@@ -28,7 +28,7 @@ from receiver.web.schemas.base import (
     left_out,
     such_as,
 )
-from receiver.web.schemas.times import asked_time, read_time, rfc3339
+from receiver.web.schemas.times import asked_time, is_meant_as_time, rfc3339
 
 WAIT_SECONDS_MAX = 30
 
@@ -161,11 +161,7 @@ class Acknowledgement(Body):
 
 
 def _time(given: str) -> datetime | None:
-    try:
-        read_time(given)
-    except ValueError:
-        return None
-    return asked_time(given)
+    return asked_time(given) if is_meant_as_time(given) else None
 
 
 def _check_time(given: str) -> str:

@@ -102,6 +102,10 @@ def truth(name: str) -> bool | None:
     return TRUTHS[given] if given else None
 
 
+_TO_THE_MINUTE = re.compile(r"^([0-9-]{10}[Tt ][0-9]{2}:[0-9]{2})((?:[Zz]|[+-][0-9:]{5})?)$")
+"""A time as a browser's field sends it, or as somebody types it into the address."""
+
+
 def time(name: str) -> datetime | None:
     """Return a time in UTC; one without a zone, as a browser's field sends it, is UTC.
 
@@ -112,7 +116,7 @@ def time(name: str) -> datetime | None:
     if not given:
         return None
     try:
-        found = read_time(given)
+        found = read_time(_TO_THE_MINUTE.sub(r"\1:00\2", given))
         in_utc = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
         if YEARS[0] <= in_utc.year <= YEARS[1]:
             return in_utc

@@ -142,10 +142,13 @@ def redirect_to(target: str, message: str | None = None, kind: str = "good") -> 
     return response
 
 
-def done(act: Callable[[], Any], back: str, message: str | Callable[[Any], str]) -> Response:
+def done(
+    act: Callable[[], Any], back: str, message: str | Callable[[Any], str], *, back_undone: str | None = None
+) -> Response:
     """Do what a form asks for, and lead `back` with a message: what was done, or why it could not be.
 
     `act` is a function of `receiver.admin` with its arguments; a `message` that is a function is given what came back.
+    Where nothing was done it leads `back_undone`, if that is another page.
 
     Raises:
         StoreUnavailable
@@ -156,5 +159,5 @@ def done(act: Callable[[], Any], back: str, message: str | Callable[[Any], str])
         raise
     except ReceiverError as error:
         text = str(error)
-        return redirect_to(back, f"{text[:1].upper()}{text[1:]}", "bad")
+        return redirect_to(back_undone or back, f"{text[:1].upper()}{text[1:]}", "bad")
     return redirect_to(back, message if isinstance(message, str) else message(found))

@@ -106,13 +106,16 @@ class Payments:
     @Page("POST /payments/check", role=Role.OPERATOR)
     def check_any(self, visitor: Visitor) -> Response:
         """Ask the bank about a payment that no callback need have named."""
-        return self._check(
-            visitor, field("source"), field("payment_id", most=acts.ID_CHARACTERS_MAX), SubjectKind.PAYMENT
-        )
+        source, payment_id = field("source"), field("payment_id", most=acts.ID_CHARACTERS_MAX)
+        # Where it was not asked there may be no page of the payment.
+        return self._check(visitor, source, payment_id, SubjectKind.PAYMENT, back_undone=url("payments"))
 
-    def _check(self, visitor: Visitor, source: str, subject: str, kind: SubjectKind) -> Response:
+    def _check(
+        self, visitor: Visitor, source: str, subject: str, kind: SubjectKind, back_undone: str | None = None
+    ) -> Response:
         return done(
             lambda: acts.check(self._runtime, visitor.who, source, subject, kind),
             url(f"{kind}s", source, subject),
             "The bank was asked: its answer is the last of the checks.",
+            back_undone=back_undone,
         )

@@ -242,10 +242,12 @@ def test_a_payment_shows_its_checks_and_why_the_bank_was_not_asked(
     assert page == f"/staff/payments/bcb/{quote('FT 1/2?&ü', safe='&')}".replace("&", "&amp;")
     page = page.replace("&amp;", "&")
     assert "FT 1/2?&amp;ü" in operator.get(page).text
-    # No credentials: the check itself says so.
-    assert message(operator, send(operator, page, f"{page}/check")).startswith("The bank was asked")
-    assert "no credentials" in operator.get(page).text
+    said = message(operator, send(operator, page, f"{page}/check"))
+    assert said.startswith("The bank was not asked: source bcb has no API credentials")
     assert operator.get("/staff/payments/bcb/none").status_code == 404
+    # What nobody named has no page to say so on: the list does.
+    unknown = send(operator, "/staff/payments", "/staff/payments/check", {"source": "bcb", "payment_id": "FT0"})
+    assert message(operator, unknown).startswith("The bank was not asked: source bcb has no API credentials")
 
 
 def test_what_the_bank_says_is_refreshed_with_the_checks_beside_it(
