@@ -1,13 +1,15 @@
 """Many payments of one account, asked for by one question."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from bank import deposit
-from conftest import StandingClock
+from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell
 from sqlalchemy import func, select
+from store.made import delivery, event, record
 
 from receiver.banks.protocol import Answer, Money
 from receiver.projection.projector import catch_up
@@ -16,7 +18,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.faults import Fault
-from receiver.store import leases, payments
+from receiver.store import due_subjects, payments, request_budget
 from receiver.store.payments import SubjectRecord
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Check, Subject, table_of
@@ -91,7 +93,7 @@ def test_a_list_that_can_not_be_had_is_left_alone_for_an_hour(
     assert [bulk.check_due() for _ in range(2)] == [0, 0]
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
-        assert len(leases.due_payments(connection, clock(), 100)) == 12
+        assert len(due_subjects.due_payments(connection, clock(), 100, [1])) == 12
     simulator.faults.clear()
     clock.forward(3601)
     assert bulk.check_due() == 12
@@ -108,7 +110,7 @@ def test_no_more_pages_are_read_than_single_questions_would_cost(
     assert asked(simulator) == [LIST] * 6
 
 
-def test_a_budget_that_is_spent_puts_them_all_off(
+def test_a_budget_that_is_spent_leaves_them_all_due_and_unasked(
     parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks
 ) -> None:
     simulator.faults.add(Fault("429", LIST, seconds=600))
@@ -118,9 +120,35 @@ def test_a_budget_that_is_spent_puts_them_all_off(
     assert [each.check_due() for each in (bulk, other)] == [0, 0]
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
-        assert leases.due_payments(connection, clock(), 100) == []
+        assert len(due_subjects.due_payments(connection, clock(), 100, [1])) == 12
     clock.forward(601)
     assert other.check_due() == 12
+
+
+@pytest.mark.parametrize("may_be_asked", [False, True])
+def test_what_another_source_has_due_for_longer_keeps_no_bulk_check_waiting(
+    parts: Runtime,
+    simulator: Simulator,
+    clock: StandingClock,
+    bulk: BulkChecks,
+    monkeypatch: pytest.MonkeyPatch,
+    may_be_asked: bool,
+) -> None:
+    """Be its bank not to be asked, or its payments of accounts that have too few of them."""
+    monkeypatch.setattr("receiver.reconcile.bulk.AT_ONCE", 12)
+    other = add_source(parts, "other", base_url=simulator.url)
+    for number in range(12):
+        account = {"account_number": f"account {number}" if may_be_asked else "1046406142"}
+        record(parts, delivery(parts, other), event(parts, f"elsewhere {number}", facts=account))
+    if not may_be_asked:
+        with parts.database.write() as connection:
+            request_budget.take(connection, other.id, now=clock(), limit=1, window=timedelta(hours=1))
+            request_budget.block(connection, other.id, clock() + timedelta(hours=1))
+    catch_up(parts.database)
+    clock.forward(1)
+    claim(parts, simulator, clock, 12)
+    assert bulk.check_due() == 12
+    assert asked(simulator) == [LIST]
 
 
 def test_two_workers_check_each_payment_once(
@@ -132,7 +160,7 @@ def test_two_workers_check_each_payment_once(
         done = sum(pool.map(lambda each: each.check_due(), (bulk, other)))
     # They may share the payments in any way: one that got but a single payment leaves it for a question of its own.
     with parts.database.read() as connection:
-        left = len(leases.due_payments(connection, clock(), 100))
+        left = len(due_subjects.due_payments(connection, clock(), 100, [1]))
     assert (done + left, left <= 1) == (30, True)
     worker.run_once()
     checks, subjects = table_of(Check), table_of(Subject)
@@ -157,7 +185,7 @@ def test_a_payment_that_is_claimed_while_the_list_is_read_is_asked_for_once_more
     monkeypatch.setattr(BulkChecks, "_read", claim_meanwhile)
     assert bulk.check_due() == 12
     with parts.database.read() as connection:
-        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT0"]
+        assert [due.subject for due in due_subjects.due_payments(connection, clock(), 100, [1])] == ["FT0"]
 
 
 def test_an_id_with_several_answers_has_none() -> None:

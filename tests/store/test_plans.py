@@ -20,7 +20,7 @@ from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver import banks, runtime
 from receiver.admin.figures import Gauges
-from receiver.model import ExceptionKind, RetentionKind
+from receiver.model import ExceptionKind, Purpose, RetentionKind
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.banking_circle import Config as BankingCircleConfig
@@ -31,13 +31,13 @@ from receiver.store import (
     bank_lines,
     day_sides,
     deliveries,
+    due_subjects,
     events,
     exception_entries,
     exceptions,
     feed,
     figures,
     late,
-    leases,
     payments,
     recoveries,
     refusals,
@@ -52,6 +52,7 @@ from receiver.store.day_sides import Claimed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.late import NewLate
+from receiver.store.leases import Lease
 from receiver.store.records import lowest_id
 from receiver.store.replay_selection import Selection
 from receiver.store.retention import Limits, Progress, Rule, place_of
@@ -198,7 +199,10 @@ PAYMENTS: dict[str, Query] = {
     "stalled ones of a source and a status": payments_of(stalled=True, names=["often"], statuses=["pending"]),
     "others than stalled ones": payments_of(stalled=False, below=NUMBER // 2),
     "whether any stalls": lambda connection: payments.has_stalled(connection, 1, MIDDLE),
-    "what is due": lambda connection: leases.purposes_due(connection, MIDDLE),
+    "of which sources anything is": lambda connection: due_subjects.sources_due(
+        connection, list(Purpose), Lease(MIDDLE, MIDDLE, "l"), [1, 2, 3, 4]
+    ),
+    "what is due": lambda connection: due_subjects.purposes_due(connection, MIDDLE),
 }
 
 _HOUR = timedelta(hours=1)
@@ -329,7 +333,7 @@ RETENTION: dict[str, Query] = {
 HEALTH: dict[str, Query] = {
     "when a source last called back": lambda connection: events.latest(connection, 1),
     "when a silent source did": lambda connection: events.latest(connection, 4),
-    "what is due at every bank": lambda connection: leases.due_payments(connection, MIDDLE, 200),
+    "what is due at banks": lambda connection: due_subjects.due_payments(connection, MIDDLE, 200, [1, 4]),
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
     "what a source sent of late": lambda connection: refusals.counts(connection, 1, MIDDLE, MIDDLE + _HOUR),
     "what a silent source did": lambda connection: refusals.counts(connection, 4, MIDDLE, MIDDLE + _HOUR),
@@ -516,9 +520,13 @@ def test_each_query_goes_by_an_index_where_sqlite_knows_nothing_of_its_tables(un
 @pytest.mark.parametrize("filled", ["postgresql"], indirect=True)
 def test_the_first_of_a_source_is_not_looked_for_among_those_of_all(filled: Runtime) -> None:
     """Where a source has none, any other index in that order would be walked over to its end."""
-    asked = {"since the last callbacks": 0, "the oldest unconfirmed": 0}
-    for name in asked:
-        for statement, parameters in statements_of(filled, METRICS[name]):
+    queries = {name: METRICS[name] for name in ("since the last callbacks", "the oldest unconfirmed")}
+    queries |= {
+        name: QUERIES[name] for name in ("payments: of which sources anything is", "health: what is due at banks")
+    }
+    asked = dict.fromkeys(queries, 0)
+    for name, query in queries.items():
+        for statement, parameters in statements_of(filled, query):
             with filled.database.read() as connection:
                 explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
                 asked[name] += removed_by_filters(explained.scalar_one()[0]["Plan"])
