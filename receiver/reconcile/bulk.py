@@ -15,8 +15,9 @@ from receiver.banks.protocol import Answer, Money
 from receiver.model import Purpose
 from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.findings import Finding
+from receiver.reconcile.plan import askable
 from receiver.runtime import Runtime
-from receiver.store import leases, particulars, sources
+from receiver.store import due_subjects, leases, particulars, sources
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, LeaseLost
@@ -29,7 +30,7 @@ MANY = 10
 """So many of one account are due before it is asked for as a whole."""
 
 AT_ONCE = 200
-"""Payments and jobs that are looked at together."""
+"""Payments and jobs of a source that are looked at together."""
 
 SAVED = 2
 """So many payments each page has to answer for, on the average: else a question for each is no dearer."""
@@ -108,13 +109,14 @@ class BulkChecks:
         now = self._runtime.clock()
         found: dict[tuple[int, str], list[int]] = {}
         with self._runtime.database.read() as connection:
-            due = leases.due_payments(connection, now, AT_ONCE)
-            if len(due) < MANY:
-                return []
             known = banks.with_known_banks(sources.every(connection))
             asked = {source.id: source for source in known if _answers_in_bulk(source)}
+            due = due_subjects.due_payments(connection, now, AT_ONCE, list(asked))
+            if len(due) < MANY:
+                return []
+            may = {number for numbers in askable(connection, self._runtime.settings, now) for number in numbers}
             for subject_id, source_id, subject in due:
-                about = source_id in asked and particulars.of_subject(connection, source_id, "payment", subject)
+                about = source_id in may and particulars.of_subject(connection, source_id, "payment", subject)
                 if about and "account" in about:
                     found.setdefault((source_id, about["account"]), []).append(subject_id)
         return [

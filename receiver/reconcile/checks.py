@@ -13,10 +13,11 @@ from receiver.bank_client import circuit
 from receiver.bank_client.session import BankSession, BudgetSpent
 from receiver.banks.errors import BankError, ServerFailed, Unreachable
 from receiver.logs import ids
+from receiver.model import Purpose
 from receiver.reconcile.findings import Finding, record
-from receiver.reconcile.plan import PLAN, Schedule, askable
+from receiver.reconcile.plan import PLAN, Askable, Schedule, askable
 from receiver.runtime import Runtime
-from receiver.store import circuits, events, leases, sources
+from receiver.store import circuits, due_subjects, events, leases, sources
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.leases import Due, Lease, LeaseLost
@@ -92,19 +93,20 @@ class Reconciler:
     def _claim_planned(self) -> list[Due]:
         """Claim what the plan has next, of sources whose banks may be asked; nothing is written where none is due."""
         now = self._runtime.clock()
-        with self._runtime.database.read() as connection:
-            due = leases.purposes_due(connection, now)
-            may = askable(connection, self._settings, now) if due else None
-        if may is None or not any(may):
-            return []
-        order = [purpose for purpose in PLAN if purpose in due]
         lease = Lease(now, now + self._lease, secrets.token_hex(8))
+        with self._runtime.database.read() as connection:
+            purposes = due_subjects.purposes_due(connection, now)
+            may = askable(connection, self._settings, now) if purposes else Askable((), ())
+            planned = [purpose for purpose in PLAN if purpose in purposes]
+            order = due_subjects.sources_due(connection, planned, lease, [*may.freely, *may.sparingly])
+        if not order:
+            return []
         with self._runtime.database.write() as connection:
             one_each = [
-                leases.claim_planned(connection, order, lease, limit=1, source_ids=[source_id])
+                leases.claim_planned(connection, _only(order, [source_id]), lease, limit=1)
                 for source_id in may.sparingly
             ]
-            rest = leases.claim_planned(connection, order, lease, limit=THREADS, source_ids=may.freely)
+            rest = leases.claim_planned(connection, _only(order, may.freely), lease, limit=THREADS)
         return [*itertools.chain(*one_each), *rest]
 
     @retried
@@ -182,6 +184,12 @@ class Reconciler:
         with self._runtime.database.read() as connection:
             source = next(source for source in sources.every(connection) if source.id == due.source_id)
             return source, events.facts_about(connection, due.source_id, due.subject)
+
+
+def _only(order: Mapping[Purpose, Sequence[int]], source_ids: Sequence[int]) -> dict[Purpose, list[int]]:
+    """Return what these sources alone are due for."""
+    found = {purpose: [number for number in numbers if number in source_ids] for purpose, numbers in order.items()}
+    return {purpose: numbers for purpose, numbers in found.items() if numbers}
 
 
 def ask(session: BankSession, due: Due, facts: Mapping[str, Any]) -> Finding:

@@ -158,7 +158,7 @@ def _before_persons(connection: Connection, abouts: Sequence[About]) -> Iterable
             _exceptions.c.source_id == source_id,
             _exceptions.c.about == kind,
             pagination.among(connection, _exceptions.c.subject, list(named)),
-            _exceptions.c.state.in_(UNRESOLVED),
+            *pagination.beside(_exceptions.c.state, UNRESOLVED, ""),
         )
         for subject in connection.execute(query).scalars():
             yield from named[subject]
@@ -173,10 +173,9 @@ def checks_on_hold(connection: Connection, abouts: Sequence[About]) -> Iterable[
 
 def held_subjects(connection: Connection, source_id: int) -> set[tuple[str, str]]:
     """Return what the events of a source are about that are on hold, as kind and id."""
-    query = (
-        select(_events.c.kind, _events.c.subject, _events.c.payment_id)
-        .join_from(_holds, _events, _events.c.id == _holds.c.event_id)
-        .where(_events.c.source_id == source_id)
+    # From the holds on, which are few: a join may begin with all events of the source.
+    query = select(_events.c.kind, _events.c.subject, _events.c.payment_id).where(
+        _events.c.id.in_(select(_holds.c.event_id)), *pagination.beside(_events.c.source_id, [source_id], 0)
     )
     found: set[tuple[str, str]] = set()
     for kind, subject, payment_id in connection.execute(query):

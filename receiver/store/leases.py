@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     case,
     func,
@@ -15,6 +16,8 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
+    union_all,
     update,
 )
 
@@ -29,6 +32,8 @@ LATEST = timedelta(days=31)
 """The furthest ahead that a bank wants what is final to be looked at once more, and a day."""
 
 BROUGHT_AT_ONCE = 1000
+
+_ENABLED = select(_sources.c.id).where(_sources.c.enabled.is_(True))
 
 
 class LeaseLost(Exception):
@@ -71,47 +76,35 @@ class State:
     """When it last changed."""
 
 
-def purposes_due(connection: Connection, now: datetime) -> list[Purpose]:
-    """Return what anything is due for; next to nothing where nothing is."""
-    # In the index's order: one that only asks whether there is any might be looked for among all that is settled.
-    first = [
-        select(_subjects.c.due_at)
-        .where(_subjects.c.purpose == as_text(purpose), _subjects.c.due_at.is_not(None))
-        .order_by(_subjects.c.due_at)
-        .limit(1)
-        .scalar_subquery()
-        for purpose in Purpose
-    ]
-    row = connection.execute(select(*first)).one()
-    return [purpose for purpose, due_at in zip(Purpose, row, strict=True) if due_at is not None and due_at <= now]
+def is_free(lease: Lease) -> ColumnElement[bool]:
+    """Return the condition that nobody asks about a subject just now, so that `lease` could take it.
+
+    A lease that ends later than one that is taken now was taken by a clock that was wrong, and is over.
+    """
+    is_over = or_(_subjects.c.leased_until <= lease.now, _subjects.c.leased_until > lease.until + SKEW)
+    return or_(_subjects.c.leased_until.is_(None), is_over)
 
 
 def claim_planned(
-    connection: Connection, order: Sequence[Purpose], lease: Lease, *, limit: int, source_ids: Sequence[int]
+    connection: Connection, order: Mapping[Purpose, Sequence[int]], lease: Lease, *, limit: int
 ) -> list[Due]:
-    """Lease up to `limit` subjects of these sources: the one that is longest due of each purpose, then more in `order`.
+    """Lease up to `limit` subjects: the one that is longest due for each purpose, then more in `order`.
 
-    So none waits for another purpose to be through with all that it has.
+    So none waits for another purpose to be through with all that it has. Of each purpose those of the sources whose
+    numbers are named in `order`, the longest due first, where they are enabled.
     """
     taken: list[Due] = []
-    left = list(order)
+    enabled = set(connection.execute(_ENABLED).scalars())
+    left = {purpose: [number for number in numbers if number in enabled] for purpose, numbers in order.items()}
     for most in (1, limit):
-        for purpose in list(left):
+        for purpose, source_ids in list(left.items()):
             room = min(most, limit - len(taken))
-            if room <= 0 or not source_ids:
+            if room <= 0:
                 return taken
-            found = claim_due(
-                connection,
-                now=lease.now,
-                until=lease.until,
-                lease=lease.name,
-                limit=room,
-                purpose=purpose,
-                source_ids=source_ids,
-            )
+            found = _claim(connection, [purpose], lease, room, source_ids)
             taken += found
             if len(found) < room:
-                left.remove(purpose)
+                del left[purpose]
     return taken
 
 
@@ -123,57 +116,68 @@ def claim_due(
     lease: str,
     limit: int,
     subject_id: int | None = None,
-    purpose: Purpose | None = None,
-    source_ids: Sequence[int] | None = None,
 ) -> list[Due]:
     """Lease up to `limit` subjects that are due until `until`, the longest due first; `lease` is new at each call.
 
-    Those of all sources that are enabled, where none are named.
-
-    A lease that ends later than one that is taken now was taken by a clock that was wrong, and is over.
+    Those of all sources that are enabled, or one of them.
     """
-    is_over = or_(_subjects.c.leased_until <= now, _subjects.c.leased_until > until + SKEW)
-    free = or_(_subjects.c.leased_until.is_(None), is_over)
-    enabled = select(_sources.c.id).where(_sources.c.enabled.is_(True))
-    due = (
-        select(_subjects.c.id)
-        .where(_subjects.c.due_at <= now, free, _subjects.c.source_id.in_(enabled))
-        .order_by(_subjects.c.due_at, _subjects.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True, key_share=True)
-    )
-    if source_ids is not None:
-        due = due.where(_subjects.c.source_id.in_(source_ids))
-    if purpose is not None:
-        due = due.where(_subjects.c.purpose == as_text(purpose))
-    if subject_id is not None:
-        due = due.where(_subjects.c.id == subject_id)
+    wanted = Lease(now, until, lease)
+    if subject_id is None:
+        return _claim(connection, list(Purpose), wanted, limit, list(connection.execute(_ENABLED).scalars()))
+    one = [_subjects.c.id == subject_id, _subjects.c.due_at <= now, _subjects.c.source_id.in_(_ENABLED)]
+    return _take(connection, _first_free(wanted, one, 1), wanted)
+
+
+IN_ORDER = (_subjects.c.source_id, _subjects.c.purpose, _subjects.c.due_at, _subjects.c.id)
+"""What is due, as the index has it: by source and purpose, the longest due first."""
+
+
+def due_for(source_id: Any, purpose: Purpose, now: Any) -> list[ColumnElement[bool]]:
+    """Return the condition that a subject of a source is due for a purpose, as a stretch of `IN_ORDER`.
+
+    Ordered so, nothing but its index serves: by any other one in the order of time, PostgreSQL may go through all that
+    is due of other sources, where this one has nothing.
+    """
+    source, what_for, due_at, _ = IN_ORDER
+    begins = tuple_(source, what_for) >= tuple_(source_id, as_text(purpose))
+    ends = tuple_(source, what_for, due_at) <= tuple_(source_id, as_text(purpose), now)
+    return [begins, ends, due_at.is_not(None)]
+
+
+def _claim(
+    connection: Connection, purposes: Sequence[Purpose], lease: Lease, limit: int, source_ids: Sequence[int]
+) -> list[Due]:
+    """Lease up to `limit` subjects that are the longest due for one of these purposes, of these sources."""
+    parts = [
+        _first_free(lease, due_for(number, purpose, lease.now), limit, IN_ORDER)
+        for purpose in purposes
+        # Of more sources, those that are named first, which are the longest due.
+        for number in source_ids[: pagination.PARTS_MAX // len(purposes)]
+    ]
+    if len(parts) < 2:
+        return _take(connection, parts[0], lease) if parts else []
+    # PostgreSQL locks so many of each until the transaction ends.
+    each = union_all(*(select(part.subquery()) for part in parts)).subquery()
+    return _take(connection, select(each).order_by(each.c.due_at, each.c.id).limit(limit), lease)
+
+
+def _first_free(
+    lease: Lease, where: Sequence[ColumnElement[bool]], limit: int, order: Sequence[ColumnElement[Any]] = ()
+) -> Select[Any]:
+    found = select(_subjects.c.id, _subjects.c.due_at).where(*where, is_free(lease)).order_by(*order).limit(limit)
+    return found.with_for_update(skip_locked=True, key_share=True)
+
+
+def _take(connection: Connection, chosen: Select[Any], lease: Lease) -> list[Due]:
     # A CTE, so that PostgreSQL takes the limited, locked rows once and never plans them anew for each row.
-    chosen = due.cte("due")
+    due = chosen.cte("due")
     taken = (
         update(_subjects)
-        .where(_subjects.c.id.in_(select(chosen.c.id)))
-        .values(lease=lease, leased_until=until)
+        .where(_subjects.c.id.in_(select(due.c.id)))
+        .values(lease=lease.name, leased_until=lease.until)
         .returning(*columns_of(Due, _subjects))
     )
     return fetch_all(connection, Due, taken)
-
-
-class DuePayment(NamedTuple):
-    """A payment that is due, and that nobody asks about just now."""
-
-    id: int
-    source_id: int
-    subject: str
-
-
-def due_payments(connection: Connection, now: datetime, limit: int) -> list[DuePayment]:
-    """Return the payments among the `limit` subjects that are longest due, whatever their source."""
-    # By the one index that leads with the time: how many subjects a source has is of no matter.
-    due = select(_subjects).where(_subjects.c.due_at <= now).order_by(_subjects.c.due_at).limit(limit).subquery()
-    free = or_(due.c.leased_until.is_(None), due.c.leased_until <= now)
-    query = select(due.c.id, due.c.source_id, due.c.subject).where(due.c.kind == SubjectKind.PAYMENT, free)
-    return fetch_all(connection, DuePayment, query.order_by(due.c.due_at))
 
 
 def locked_state(connection: Connection, due: Due) -> State:

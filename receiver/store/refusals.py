@@ -6,10 +6,15 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, literal_column, or_, select
 
 from receiver.model import Verdict
+from receiver.store import pagination
 from receiver.store.records import lowest_id, moment_of
 from receiver.store.tables import Delivery, table_of
 
 _deliveries = table_of(Delivery)
+
+# As text, so that any plan goes by an index over the rejected ones.
+_is_rejected = _deliveries.c.verdict == literal_column(f"'{Verdict.REJECTED}'")
+_looks_so = or_(_deliveries.c.likely.is_(True), _deliveries.c.proven.is_(True))
 
 COUNTED_MAX = 20_000
 """Deliveries of a day that are counted: of more, the first ones speak for the rest."""
@@ -32,7 +37,8 @@ def counts(connection: Connection, source_id: int, since: datetime, until: datet
     some = (
         select(_deliveries.c.verdict)
         .where(_deliveries.c.id >= lowest_id("dlv", since), _deliveries.c.id < lowest_id("dlv", until))
-        .where(_deliveries.c.source_id == source_id)
+        # Beside the time, lest SQLite goes through all that ever came from the source.
+        .where(*pagination.beside(_deliveries.c.source_id, [source_id], 0))
         .limit(COUNTED_MAX)
         .subquery()
     )
@@ -51,11 +57,8 @@ class OfBank(NamedTuple):
 
 def of_bank(connection: Connection, source_id: int, since: datetime) -> OfBank:
     """Count a source's stored refused deliveries from `since` on that look like the bank's: it tries on."""
-    looks_so = or_(_deliveries.c.likely.is_(True), _deliveries.c.proven.is_(True))
-    # As text, so that any plan goes by the index over the rejected ones.
-    is_refused = _deliveries.c.verdict == literal_column(f"'{Verdict.REJECTED}'")
     query = select(func.count(), func.min(_deliveries.c.id)).where(
-        _deliveries.c.source_id == source_id, is_refused, looks_so, _deliveries.c.id >= lowest_id("dlv", since)
+        _deliveries.c.source_id == source_id, _is_rejected, _looks_so, _deliveries.c.id >= lowest_id("dlv", since)
     )
     number, first = connection.execute(query).one()
     return OfBank(number, None if first is None else moment_of(first, "0"))
@@ -63,10 +66,14 @@ def of_bank(connection: Connection, source_id: int, since: datetime) -> OfBank:
 
 def latest_of_bank(connection: Connection, source_id: int) -> datetime | None:
     """Return when the latest of a source's stored refused deliveries came that look like the bank's (UTC)."""
-    looks_so = or_(_deliveries.c.likely.is_(True), _deliveries.c.proven.is_(True))
-    is_refused = _deliveries.c.verdict == literal_column(f"'{Verdict.REJECTED}'")
-    query = select(func.max(_deliveries.c.id)).where(_deliveries.c.source_id == source_id, is_refused, looks_so)
-    latest: str | None = connection.execute(query).scalar_one()
+    # In the order of the index over the rejected ones: a `max()` may go through all that ever came from the source.
+    query = (
+        select(_deliveries.c.id)
+        .where(_is_rejected, _looks_so, *pagination.beside(_deliveries.c.source_id, [source_id], 0))
+        .order_by(_deliveries.c.id.desc())
+        .limit(1)
+    )
+    latest: str | None = connection.execute(query).scalar_one_or_none()
     return None if latest is None else moment_of(latest, "0")
 
 
@@ -86,6 +93,6 @@ def arrived(connection: Connection, since: datetime, *, limit: int) -> list[tupl
 
 def stored(connection: Connection, source_id: int) -> int:
     """Return how many refused deliveries of a source are stored."""
-    is_refused = (_deliveries.c.source_id == source_id, _deliveries.c.verdict == Verdict.REJECTED)
-    number: int = connection.execute(select(func.count()).where(*is_refused)).scalar_one()
+    query = select(func.count()).where(_deliveries.c.source_id == source_id, _is_rejected)
+    number: int = connection.execute(query).scalar_one()
     return number

@@ -1,6 +1,7 @@
 """Many payments of one account, asked for by one question."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from bank import deposit
 from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell
 from sqlalchemy import func, select
+from store.made import delivery, event, record
 
 from receiver import banks
 from receiver.banks.abilities import AnswerPage, AnswersInBulk
@@ -23,7 +25,7 @@ from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
-from receiver.store import leases, payments
+from receiver.store import due_subjects, payments, request_budget
 from receiver.store.leases import Due
 from receiver.store.payments import SubjectRecord
 from receiver.store.sources import SourceRecord
@@ -102,7 +104,7 @@ def test_a_list_that_can_not_be_had_is_left_alone_for_an_hour(
     assert "1046406142" not in caplog.text
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
-        assert len(leases.due_payments(connection, clock(), 100)) == 12
+        assert len(due_subjects.due_payments(connection, clock(), 100, [1])) == 12
     simulator.faults.clear()
     clock.forward(3601)
     assert bulk.check_due() == 12
@@ -116,7 +118,7 @@ def test_what_was_read_before_the_bank_failed_is_recorded_and_the_rest_asked_for
     fail_after(monkeypatch, 2, ServerFailed("the bank failed"))
     assert bulk.check_due() == 60 - NEAR - 1
     with parts.database.read() as connection:
-        assert len(leases.due_payments(connection, clock(), 100)) == 40 + NEAR + 1
+        assert len(due_subjects.due_payments(connection, clock(), 100, [1])) == 40 + NEAR + 1
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, pages: int, error: Exception) -> None:
@@ -157,7 +159,7 @@ def test_an_answer_that_can_not_be_recorded_stops_no_other_check(
     monkeypatch.setattr(Reconciler, "record", fail_once)
     assert bulk.check_due() == 11
     with parts.database.read() as connection:
-        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT0"]
+        assert [due.subject for due in due_subjects.due_payments(connection, clock(), 100, [1])] == ["FT0"]
 
 
 def test_no_more_pages_are_read_than_single_questions_would_cost(
@@ -171,7 +173,7 @@ def test_no_more_pages_are_read_than_single_questions_would_cost(
     assert asked(simulator) == [LIST] * 6
 
 
-def test_a_budget_that_is_spent_puts_them_all_off(
+def test_a_budget_that_is_spent_leaves_them_all_due_and_unasked(
     parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks
 ) -> None:
     simulator.faults.add(Fault("429", LIST, seconds=600))
@@ -181,7 +183,7 @@ def test_a_budget_that_is_spent_puts_them_all_off(
     assert [each.check_due() for each in (bulk, other)] == [0, 0]
     assert asked(simulator) == [LIST]
     with parts.database.read() as connection:
-        assert leases.due_payments(connection, clock(), 100) == []
+        assert len(due_subjects.due_payments(connection, clock(), 100, [1])) == 12
     clock.forward(601)
     assert other.check_due() == 12
 
@@ -200,10 +202,36 @@ def test_what_was_read_before_the_budget_was_spent_is_recorded(
     # The others wait until the budget is renewed.
     assert found(parts, "FT99").status == "unknown"
     with parts.database.read() as connection:
-        assert leases.due_payments(connection, clock(), 100) == []
+        assert due_subjects.due_payments(connection, clock(), 100, [1]) == []
     clock.forward(3601)
     with parts.database.read() as connection:
-        assert len(leases.due_payments(connection, clock(), 100)) == 40 + NEAR + 1
+        assert len(due_subjects.due_payments(connection, clock(), 100, [1])) == 40 + NEAR + 1
+
+
+@pytest.mark.parametrize("may_be_asked", [False, True])
+def test_what_another_source_has_due_for_longer_keeps_no_bulk_check_waiting(
+    parts: Runtime,
+    simulator: Simulator,
+    clock: StandingClock,
+    bulk: BulkChecks,
+    monkeypatch: pytest.MonkeyPatch,
+    may_be_asked: bool,
+) -> None:
+    """Be its bank not to be asked, or its payments of accounts that have too few of them."""
+    monkeypatch.setattr("receiver.reconcile.bulk.AT_ONCE", 12)
+    other = add_source(parts, "other", base_url=simulator.url)
+    for number in range(12):
+        account = {"account_number": f"account {number}" if may_be_asked else "1046406142"}
+        record(parts, delivery(parts, other), event(parts, f"elsewhere {number}", facts=account))
+    if not may_be_asked:
+        with parts.database.write() as connection:
+            request_budget.take(connection, other.id, now=clock(), limit=1, window=timedelta(hours=1))
+            request_budget.block(connection, other.id, clock() + timedelta(hours=1))
+    catch_up(parts.database)
+    clock.forward(1)
+    claim(parts, simulator, clock, 12)
+    assert bulk.check_due() == 12
+    assert asked(simulator) == [LIST]
 
 
 def test_two_workers_check_each_payment_once(
@@ -215,7 +243,7 @@ def test_two_workers_check_each_payment_once(
         done = sum(pool.map(lambda each: each.check_due(), (bulk, other)))
     # They may share the payments in any way: one that got but a single payment leaves it for a question of its own.
     with parts.database.read() as connection:
-        left = len(leases.due_payments(connection, clock(), 100))
+        left = len(due_subjects.due_payments(connection, clock(), 100, [1]))
     assert (done + left, left <= 1) == (30, True)
     worker.run_once()
     checks, subjects = table_of(Check), table_of(Subject)
@@ -240,7 +268,7 @@ def test_a_payment_that_is_claimed_while_the_list_is_read_is_asked_for_once_more
     monkeypatch.setattr(BulkChecks, "_read", claim_meanwhile)
     assert bulk.check_due() == 12
     with parts.database.read() as connection:
-        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT0"]
+        assert [due.subject for due in due_subjects.due_payments(connection, clock(), 100, [1])] == ["FT0"]
 
 
 def test_an_id_with_several_answers_has_none() -> None:
@@ -279,4 +307,4 @@ def test_an_id_with_several_answers_has_none_wherever_a_page_ends(
     assert bulk.check_due() == 11
     assert len(asked(simulator)) <= 3
     with parts.database.read() as connection:
-        assert [due.subject for due in leases.due_payments(connection, clock(), 100)] == ["FT11"]
+        assert [due.subject for due in due_subjects.due_payments(connection, clock(), 100, [1])] == ["FT11"]

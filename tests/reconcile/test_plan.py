@@ -1,11 +1,18 @@
 """What is asked first, so that nothing starves; and when and why the bank is asked next."""
 
+import itertools
+import sqlite3
+from collections.abc import Callable, Sized
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell_deposit
 from reconcile.test_worker import state
+from sqlalchemy import Connection
+from sqlalchemy.event import listen
 from store.made import delivery, event, record
 
 from receiver.admin import payments as acts
@@ -16,7 +23,7 @@ from receiver.reconcile.checks import Reconciler
 from receiver.reconcile.plan import PLAN
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import claims, leases, request_budget, sources
+from receiver.store import claims, due_subjects, leases, request_budget, sources
 from receiver.store.leases import Due, Lease
 from receiver.store.sources import SourceRecord
 from receiver.worker.loop import Worker
@@ -33,7 +40,8 @@ def due_for(parts: Runtime, source: SourceRecord, purpose: Purpose, *names: str)
 def claim(parts: Runtime, source_ids: list[int], limit: int = 4, name: str = "a") -> list[Due]:
     lease = Lease(parts.clock(), parts.clock() + timedelta(minutes=2), name)
     with parts.database.write() as connection:
-        return leases.claim_planned(connection, list(PLAN), lease, limit=limit, source_ids=source_ids)
+        order = due_subjects.sources_due(connection, list(PLAN), lease, source_ids)
+        return leases.claim_planned(connection, order, lease, limit=limit)
 
 
 def test_of_each_purpose_the_longest_due_comes_first_and_the_rest_in_the_order_of_the_plan(
@@ -49,7 +57,7 @@ def test_of_each_purpose_the_longest_due_comes_first_and_the_rest_in_the_order_o
     due_for(parts, other, Purpose.PERSON, "elsewhere")
     due_for(parts, source, Purpose.LATE, "late")
     with parts.database.read() as connection:
-        assert set(leases.purposes_due(connection, clock())) == set(PLAN)
+        assert set(due_subjects.purposes_due(connection, clock())) == set(PLAN)
     taken = [{due.subject for due in claim(parts, [source.id], name=f"worker {number}")} for number in range(4)]
     assert taken == [
         # One of each, and what is left of the turn goes to the first of them.
@@ -65,7 +73,7 @@ def test_of_each_purpose_the_longest_due_comes_first_and_the_rest_in_the_order_o
 @pytest.mark.usefixtures("source")
 def test_nothing_is_due_where_nothing_is(parts: Runtime) -> None:
     with parts.database.read() as connection:
-        assert leases.purposes_due(connection, parts.clock()) == []
+        assert due_subjects.purposes_due(connection, parts.clock()) == []
     assert Reconciler(parts).check_due() == 0
 
 
@@ -159,3 +167,65 @@ def test_what_a_bank_that_may_not_be_asked_is_due_for_waits_unclaimed(
     found, checks, following = acts.with_checks(parts, "bcb", "FT2", SubjectKind.PAYMENT)
     assert (found.due_at, found.attempts, checks) == (clock(), 0, [])
     assert following.at == clock() + HOUR
+
+
+def test_nothing_is_written_where_all_that_is_due_is_of_a_bank_that_may_not_be_asked(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    """Callbacks would wait for it: each writer on SQLite waits for all others."""
+    source = add_source(parts)
+    add_source(parts, "other")
+    due_for(parts, source, Purpose.CLAIM, "FT1")
+    with parts.database.write() as connection:
+        request_budget.take(connection, source.id, now=clock(), limit=300, window=HOUR)
+        request_budget.block(connection, source.id, clock() + HOUR)
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        sent.append(statement)
+
+    listen(parts.database.engine, "before_cursor_execute", note)
+    assert Reconciler(parts).check_due() == 0
+    assert [statement for statement in sent if not statement.startswith("SELECT") and statement != "BEGIN"] == []
+    assert any("subjects" in statement for statement in sent)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_what_is_due_of_one_source_costs_another_nothing(parts: Runtime, clock: StandingClock) -> None:
+    source, other = add_source(parts), add_source(parts, "other")
+    clock.forward(1)
+    due_for(parts, other, Purpose.CLAIM, *(f"own {number}" for number in range(3)))
+    lease = Lease(clock(), clock() + timedelta(minutes=2), "a")
+
+    def steps(connection: Connection, act: Callable[[Connection], Sized]) -> int:
+        """How many instructions SQLite takes."""
+        taken = itertools.count()
+        driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+        driver.set_progress_handler(lambda: next(taken) < 0, 1)
+        try:
+            assert len(act(connection)) > 0
+        finally:
+            driver.set_progress_handler(None, 1)
+        return next(taken)
+
+    def take() -> list[int]:
+        with parts.database.read() as connection:
+            looks = [
+                steps(connection, lambda on: due_subjects.sources_due(on, list(PLAN), lease, [other.id])),
+                steps(connection, lambda on: due_subjects.due_payments(on, clock(), 10, [other.id])),
+            ]
+        with suppress(_NotKept), parts.database.write() as connection:
+            order = {Purpose.CLAIM: [other.id]}
+            looks.append(steps(connection, lambda on: leases.claim_planned(on, order, lease, limit=2)))
+            raise _NotKept
+        return looks
+
+    alone = take()
+    clock.now -= timedelta(hours=1)
+    due_for(parts, source, Purpose.CLAIM, *(f"FT{number}" for number in range(500)))
+    clock.now += timedelta(hours=1)
+    assert take() == alone
+
+
+class _NotKept(Exception):
+    """What was claimed is rolled back."""

@@ -4,20 +4,28 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any, TypedDict
 
+import banking_circle
+import others
 import pytest
-from conftest import KEY, _execute, _sqlalchemy_url
+from conftest import KEY, StandingClock, _execute, _sqlalchemy_url, add_source
 from sqlalchemy import Connection, event, text
+from store import made
 from store.plenty import BUSY_PAYMENT, START, fill, index
 
-from receiver import runtime
+from receiver import banks, runtime
+from receiver.admin.figures import Gauges
 from receiver.model import ExceptionKind, Purpose, RetentionKind, SubjectKind
 from receiver.runtime import Runtime
 from receiver.settings import Settings
+from receiver.simulator.banking_circle import Config as BankingCircleConfig
+from receiver.simulator.banking_circle import Simulator as BankingCircle
+from receiver.simulator.bcb import Config, Simulator
 from receiver.store import (
     audit,
     bank_lines,
@@ -25,6 +33,7 @@ from receiver.store import (
     consumers,
     day_sides,
     deliveries,
+    due_subjects,
     events,
     exception_entries,
     exceptions,
@@ -40,15 +49,20 @@ from receiver.store import (
     schema,
     search,
     search_index,
+    sources,
 )
 from receiver.store.consumers import ConsumerRecord
 from receiver.store.day_sides import Claimed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
-from receiver.store.leases import Due
+from receiver.store.late import NewLate
+from receiver.store.leases import Due, Lease
 from receiver.store.records import lowest_id
 from receiver.store.replay_selection import Selection
 from receiver.store.retention import Limits, Progress, Rule, place_of
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import metadata
+from receiver.worker.loop import Worker
 
 NUMBER = 20_000
 FEW = re.compile(
@@ -189,7 +203,10 @@ PAYMENTS: dict[str, Query] = {
     "stalled ones of a source and a status": payments_of(stalled=True, names=["often"], statuses=["pending"]),
     "others than stalled ones": payments_of(stalled=False, below=NUMBER // 2),
     "whether any stalls": lambda connection: payments.has_stalled(connection, 1, MIDDLE),
-    "what is due": lambda connection: leases.purposes_due(connection, MIDDLE),
+    "of which sources anything is": lambda connection: due_subjects.sources_due(
+        connection, list(Purpose), Lease(MIDDLE, MIDDLE, "l"), [1, 2, 3, 4]
+    ),
+    "what is due": lambda connection: due_subjects.purposes_due(connection, MIDDLE),
     "what a clock that was wrong has put off": lambda connection: leases.put_off_too_far(
         connection, 1, MIDDLE, timedelta(minutes=1)
     ),
@@ -214,6 +231,9 @@ REPLAYS: dict[str, Query] = {
 REJECTED: dict[str, Query] = {
     "all": lambda connection: deliveries.rejected(connection, None, below=None, limit=101),
     "of a source": lambda connection: deliveries.rejected(connection, "often", below=None, limit=101),
+    "of a source, for one reason": lambda connection: deliveries.rejected_for(connection, 1, "unresolved", limit=50),
+    "how many of a source": lambda connection: refusals.stored(connection, 1),
+    "the last of a bank": lambda connection: refusals.latest_of_bank(connection, 1),
     "the last": replay_selection.last_rejected,
     "to be verified": lambda connection: replay_selection.rejected(
         connection, Selection(), behind="", through="dlv_g", limit=101
@@ -328,8 +348,12 @@ RETENTION: dict[str, Query] = {
 HEALTH: dict[str, Query] = {
     "when a source last called back": lambda connection: events.latest(connection, 1),
     "when a silent source did": lambda connection: events.latest(connection, 4),
-    "what is due at every bank": lambda connection: leases.due_payments(connection, MIDDLE, 200),
+    "what is due at banks": lambda connection: due_subjects.due_payments(connection, MIDDLE, 200, [1, 4]),
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
+    "what a source sent of late": lambda connection: refusals.counts(connection, 1, MIDDLE, MIDDLE + _HOUR),
+    "what a silent source did": lambda connection: refusals.counts(connection, 4, MIDDLE, MIDDLE + _HOUR),
+    "the latest genuine one": lambda connection: deliveries.latest_genuine(connection, 1, since=MIDDLE),
+    "that of a silent source": lambda connection: deliveries.latest_genuine(connection, 4, since=MIDDLE),
     "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
     "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE),
     "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
@@ -524,9 +548,13 @@ def test_each_query_goes_by_an_index_where_sqlite_knows_nothing_of_its_tables(un
 @pytest.mark.parametrize("filled", ["postgresql"], indirect=True)
 def test_the_first_of_a_source_is_not_looked_for_among_those_of_all(filled: Runtime) -> None:
     """Where a source has none, any other index in that order would be walked over to its end."""
-    asked = {"since the last callbacks": 0, "the oldest unconfirmed": 0}
-    for name in asked:
-        for statement, parameters in statements_of(filled, METRICS[name]):
+    queries = {name: METRICS[name] for name in ("since the last callbacks", "the oldest unconfirmed")}
+    queries |= {
+        name: QUERIES[name] for name in ("payments: of which sources anything is", "health: what is due at banks")
+    }
+    asked = dict.fromkeys(queries, 0)
+    for name, query in queries.items():
+        for statement, parameters in statements_of(filled, query):
             with filled.database.read() as connection:
                 explained = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
                 asked[name] += removed_by_filters(explained.scalar_one()[0]["Plan"])
@@ -625,3 +653,142 @@ def _faults_below(node: dict[str, Any], *, is_sorted: bool) -> Iterator[str]:
     is_sorted = kind in ("Sort", "Incremental Sort") or (is_sorted and kind != "Limit")
     for below in node.get("Plans", ()):
         yield from _faults_below(below, is_sorted=is_sorted)
+
+
+# What a worker's round and a look at the metrics ask
+
+_OF_EACH_SOURCE = {"sources", "sweeps", "source_watches", "request_budgets", "request_spendings", "circuits", "outages"}
+_OF_EACH_SOURCE |= {"bank_tokens", "public_keys", "signing_secrets", "credential_changes", "day_heads"}
+_OF_EACH_SOURCE |= {"retention_progress"}
+_OF_PEOPLE = {"api_tokens", "consumers", "consumer_ranges", "replays", "audit_keys", "alarm_progress"}
+_OF_ONE_ROW = {"feed_head", "audit_head", "search_progress", "retention_turn", "worker_seen"}
+_PASSING = {"pending_events", "feed_outbox", "search_conflicts", "staff_forms", "staff_sessions"}
+"""What is emptied as soon as it is dealt with."""
+_OF_WORDS = {"search_facets", "tallies"}
+"""A row for each combination of words; where there are many parts of it, they are put together."""
+
+GROWING = set(metadata().tables) - _OF_EACH_SOURCE - _OF_PEOPLE - _OF_ONE_ROW - _PASSING - _OF_WORDS
+
+PREFIX = re.compile(r"\((?:(?:source_id|kind|type|state|verdict)(?:=\?|>\? AND \w+<\?)(?: AND )?)+\)")
+"""A place in an index that much has in common: what is behind it has no end."""
+
+BOUNDED = {
+    r"ix_deliveries_rejected_(id|network)": "a source's refused deliveries are bounded in number",
+    "ix_deliveries_late": "what is late waits for an answer of the bank, or a person",
+    "ix_bank_lines_unjoined": "lines that no event is known of are made events after a while",
+    r"sqlite_autoindex_exceptions_2 \(kind=": "kinds of which a source has one each, or one for each reason",
+    r"ix_exceptions_state \(state=\? AND kind=": "what is unresolved about late deliveries",
+    r"sqlite_autoindex_day_versions_1 \(source_id=": "a source has one for each day, or a few",
+    "SCAN search_events": "the foreign key of a new row of search_facets: done only while another is violated",
+    r"SCAN recoveries .* of SELECT EXISTS \(SELECT 1 FROM recoveries\)": "it ends with the first",
+    "ix_recoveries_expected": "what is about to be made an event",
+}
+"""What looks as if it had no end, by its plan and its statement, and why it has one."""
+
+
+def boundless(parts: Runtime, statement: str, parameters: Any) -> list[str]:
+    """What of a plan goes over all of a growing table, or over all that something frequent has of one."""
+    with parts.database.read() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        details: list[str] = [row[3] for row in plan]
+    words = " ".join(statement.split())
+    names = {alias: name for name, alias in re.findall(r"\b(\w+) AS (\w+)", statement) if name in GROWING}
+    # A page in the order of the index: what is looked at ends with it.
+    is_page = "ORDER BY" in statement and " LIMIT " in statement and not any("TEMP B-TREE" in each for each in details)
+    return [
+        detail
+        for detail in details
+        if (about := re.match(r"(SCAN|SEARCH) (\w+)(.*)", detail))
+        and names.get(about[2], about[2]) in GROWING
+        and (PREFIX.search(about[3]) if about[1] == "SEARCH" else True)
+        and not (is_page and "INDEX" in about[3])
+        and not any(re.search(bounded, f"{detail} of {words}") for bounded in BOUNDED)
+    ]
+
+
+@pytest.fixture
+def one_of_each(parts: Runtime, clock: StandingClock) -> Iterator[list[SourceRecord]]:
+    """A source of each bank; two of the banks answer."""
+    with Simulator(Config(rate_limit=0), clock=clock) as bcb, BankingCircle(BankingCircleConfig(), clock=clock) as bc:
+        add_source(parts, base_url=bcb.url)
+        banking_circle.add_source(parts, bc)
+        others.add(parts, "connectpay", None, base_url="http://127.0.0.1:9")
+        others.add(parts, "banqup", others.TOKEN, base_url="http://127.0.0.1:9")
+        others.add(parts, "standard_webhooks", others.WHSEC)
+        with parts.database.read() as connection:
+            added = sources.every(connection)
+        assert {source.bank for source in added} == set(banks.names())
+        yield added
+
+
+def send(parts: Runtime, source: SourceRecord, number: int) -> None:
+    """Let events come about so many payments of one account; one that is late; some that are refused."""
+    account = {"account_number": "1046406142", "account_id": "1046406142"}
+    for _ in range(number):
+        arrived = made.delivery(parts, source)
+        made.record(parts, arrived, made.event(parts, f"{arrived.id} of {source.name}", facts=account))
+    with parts.database.write() as connection:
+        arrived = made.delivery(parts, source)
+        told = made.event(parts, f"{arrived.id} of {source.name}")
+        late.hold(connection, NewLate(arrived, [told], "stale", "an hour late"))
+        for likely in (True, False):
+            refused = made.delivery(parts, source)
+            bounds: dict[str, int] = {"most": 10, "body_bytes": 100}
+            deliveries.store_rejected(
+                connection, refused, reason="signature", detail="", proven=False, likely=likely, **bounds
+            )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_round_of_the_worker_and_a_look_at_the_metrics_go_over_nothing_that_grows(
+    parts: Runtime, clock: StandingClock, one_of_each: list[SourceRecord]
+) -> None:
+    """On SQLite without statistics, as every receiver has it: PostgreSQL gathers its own."""
+    sweeping = parts.settings.model_copy(update={"sweep_seconds": 60, "public_url": "https://r.example"})
+    removing = {f"retention_{kind}_days": 1 for kind in ("payload", "headers", "rejected", "checks", "feed")}
+    first, last = (replace(parts, settings=settings) for settings in (sweeping, sweeping.model_copy(update=removing)))
+    gauges, sent = Gauges(first), dict[str, Any]()
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")):
+            sent.setdefault(statement, parameters)
+
+    for source in one_of_each:
+        send(parts, source, 12)
+    event.listen(parts.database.engine, "before_cursor_execute", note)
+    try:
+        # The looks of a minute later, and those in the silence of more than a week, in which some are refused.
+        for changed, number in ((first, 3), (first, 1), (last, 3)):
+            worker = Worker(changed)
+            for _ in range(number):
+                worker._round()
+                gauges.read()
+                clock.forward(61)
+            if number == 1:
+                clock.forward(8 * 86400)
+                for source in one_of_each:
+                    send(parts, source, 0)
+    finally:
+        event.remove(parts.database.engine, "before_cursor_execute", note)
+    found = {statement: faults for statement, given in sent.items() if (faults := boundless(parts, statement, given))}
+    assert found == {}
+    # The looks that only silence, refusals, or age lead to are among them.
+    for words in ("deliveries.verdict != ?", "'rejected' AND (deliveries.likely IS 1", "FROM event_holds"):
+        assert any(words in " ".join(statement.split()) for statement in sent), words
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("statement", "is_boundless"),
+    [
+        ("SELECT max(id) FROM deliveries WHERE source_id = ? AND proven", True),
+        ("SELECT id FROM deliveries WHERE source_id = ? AND id > 'dlv' ORDER BY id LIMIT 1", True),
+        ("SELECT count(*) FROM subjects AS known WHERE known.source_id = ?", True),
+        ("SELECT count(*) FROM checks WHERE outcome = ?", True),
+        ("SELECT id FROM events WHERE source_id = ? ORDER BY id DESC LIMIT 1", False),
+        ("SELECT id FROM events WHERE source_id = 1 AND identity = ?", False),
+        ("SELECT count(*) FROM sources WHERE id <> ?", False),
+    ],
+)
+def test_a_plan_that_has_no_end_is_noticed(parts: Runtime, statement: str, is_boundless: bool) -> None:
+    assert bool(boundless(parts, statement, (1,))) is is_boundless

@@ -191,6 +191,11 @@ _subjects = table_of(Subject).c
 DUE = partial_index(
     "ix_subjects_plan", [_subjects.purpose, _subjects.due_at, _subjects.id], _subjects.due_at.is_not(None)
 )
+DUE_OF_SOURCE = partial_index(
+    "ix_subjects_source_plan",
+    [_subjects.source_id, _subjects.purpose, _subjects.due_at, _subjects.id],
+    _subjects.due_at.is_not(None),
+)
 OPEN = partial_index(
     "ix_subjects_open",
     [_subjects.source_id, _subjects.created_at],
