@@ -206,6 +206,24 @@ def test_what_was_read_before_the_budget_was_spent_is_recorded(
         assert len(leases.due_payments(connection, clock(), 100)) == 40 + NEAR + 1
 
 
+def test_payments_further_back_in_a_list_than_the_budget_reaches_are_asked_for_one_by_one_after_it(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One request of three is for the token.
+    add_source(parts, base_url=simulator.url, requests_per_window=3)
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", 2)
+    for each in range(50):
+        book(simulator, clock, ("Completed", 0), payment_id=f"old{each}")
+    claim(parts, simulator, clock, 12)
+    reconciler = Reconciler(parts)
+    bulk = BulkChecks(parts, reconciler)
+    assert bulk.check_due() == 0
+    assert asked(simulator) == [LIST] * 2
+    clock.forward(3601)
+    assert (bulk.check_due(), reconciler.check_due()) == (0, 4)
+    assert sorted(asked(simulator)[2:]) == [f"/v1/payments/FT{each}/status" for each in (0, 1)]
+
+
 def test_two_workers_check_each_payment_once(
     parts: Runtime, simulator: Simulator, clock: StandingClock, bulk: BulkChecks, worker: Worker
 ) -> None:
