@@ -209,8 +209,7 @@ class BulkChecks:
     def _give_back(self, dues: Sequence[Due]) -> None:
         """Give back what was not answered, as long due as it was."""
         with self._runtime.database.write() as connection:
-            for due in dues:
-                leases.put_off(connection, [due], due.due_at)
+            leases.put_off(connection, dues, None)
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:
