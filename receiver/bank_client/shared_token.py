@@ -92,5 +92,5 @@ class SharedToken:
                 bank_tokens.end_fetching(connection, self._source.id, until)
             raise
         with self._database.write() as connection:
-            bank_tokens.put(connection, self._encryption, self._source, token.text, token.expires_at)
+            bank_tokens.put(connection, self._encryption, self._source, token, until)
         return token.text

@@ -78,13 +78,15 @@ class Attempts:
         """Make the attempt that is written down already; return the change once it is done.
 
         Raises:
-            ChangeRefused: the bank will not do it; nothing has changed.
+            ChangeRefused: the bank will not do it, or somebody ended it before it was asked; nothing has changed.
             ChangeUnfinished: it may have been done.
         """
         session = self.session()
         if change.made is not None:
             return self._try_out(change, session)
-        before = self._used()
+        before, is_over = self._used(change)
+        if is_over:
+            return self._ended(change)
         try:
             answer = self._ask(session, change)
         except BudgetSpent as spent:
@@ -213,15 +215,19 @@ class Attempts:
             )
         return True
 
-    def _used(self) -> dict[str, str] | None:
-        """Return the credentials that the source uses just now; none where it is removed, or uses none.
+    def _used(self, change: ChangeRecord) -> tuple[dict[str, str] | None, bool]:
+        """Return the credentials that the source uses now, none where it uses none, and whether the change is over.
+
+        By one snapshot: whoever gives the source others by hand ends the change. So those of a change that is not over
+        are none of these.
 
         Raises:
             DecryptionFailed
         """
         with self.runtime.database.read() as connection:
             current = sources.find(connection, self.source.name)
-            return None if current is None else sources.credentials(connection, self.runtime.encryption, current)
+            used = None if current is None else sources.credentials(connection, self.runtime.encryption, current)
+            return used, _is_over(credential_changes.find(connection, change.id))
 
     @retried
     def _record(

@@ -39,7 +39,7 @@ PAGES_MAX = 20
 """Of one account at a time, so that it ends before the leases do."""
 
 NOT_FOR = timedelta(hours=1)
-"""How long an account is not asked for as a whole once that has saved nothing."""
+"""How long an account is not asked for as a whole once that has saved nothing; a wait for the budget comes on top."""
 
 
 NEAR = 20
@@ -144,12 +144,14 @@ class BulkChecks:
             log.exception("%s: asking for an account's payments in bulk failed", source.name)
         left = self._record(source, dues, reading)
         done = len(dues) - len(left)
-        if spent is not None:
+        if spent is None:
+            self._give_back(left)
+        else:
             self._reconciler.put_off(source, left, spent)
-            return done
-        self._give_back(left)
-        if done < SAVED * max(reading.pages, 1):
-            self._not_before[source.id, account] = self._runtime.clock() + NOT_FOR
+        # Where not even a page was to be had nobody knows what it would have saved.
+        if done < SAVED * max(reading.pages, 1) and (spent is None or reading.pages):
+            since = self._runtime.clock() if spent is None else spent.until
+            self._not_before[source.id, account] = since + NOT_FOR
         return done
 
     def _claim(self, subject_ids: Sequence[int]) -> list[Due]:
@@ -209,8 +211,7 @@ class BulkChecks:
     def _give_back(self, dues: Sequence[Due]) -> None:
         """Give back what was not answered, as long due as it was."""
         with self._runtime.database.write() as connection:
-            for due in dues:
-                leases.put_off(connection, [due], due.due_at)
+            leases.put_off(connection, dues, None)
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:

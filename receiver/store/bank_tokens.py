@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
 from receiver.store import request_budget
 from receiver.store.bulk_insert import insert_or_skip
@@ -54,17 +54,27 @@ def claim_fetching(
     return connection.execute(claim.values(fetching_until=until)).rowcount == 1
 
 
-def put(connection: Connection, encryption: Encryption, source: SourceRecord, text: str, expires_at: datetime) -> None:
-    """Store a fetched token for all processes."""
-    sealed = encryption.encrypt(_purpose(source), text, source.destination)
-    values = {"sealed": sealed, "expires_at": expires_at, "fetching_until": None}
-    connection.execute(update(_tokens).where(_tokens.c.source_id == source.id).values(**values))
+def put(
+    connection: Connection, encryption: Encryption, source: SourceRecord, fetched: StoredToken, until: datetime
+) -> None:
+    """Store a fetched token for all processes, and end the lease until `until`.
+
+    Where that is over, because another process has the lease by now or had it, or the credentials have changed, the
+    token is not stored: it may be older than what is, or good for other credentials.
+    """
+    sealed = encryption.encrypt(_purpose(source), fetched.text, source.destination)
+    values = {"sealed": sealed, "expires_at": fetched.expires_at, "fetching_until": None}
+    connection.execute(update(_tokens).where(*_leased(source.id, until)).values(**values))
 
 
 def end_fetching(connection: Connection, source_id: int, until: datetime) -> None:
     """Let another process try, after a failure; one that has the lease by now, which ends later, goes on."""
-    ours = (_tokens.c.source_id == source_id, _tokens.c.fetching_until == until)
-    connection.execute(update(_tokens).where(*ours).values(fetching_until=None))
+    connection.execute(update(_tokens).where(*_leased(source_id, until)).values(fetching_until=None))
+
+
+def _leased(source_id: int, until: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Select the row while it is leased until then: a lease is known by its end."""
+    return _tokens.c.source_id == source_id, _tokens.c.fetching_until == until
 
 
 def drop(connection: Connection, encryption: Encryption, source: SourceRecord, text: str) -> None:

@@ -267,13 +267,14 @@ def not_known_run(connection: Connection, subject_id: int, outcome: str) -> NotK
     return NotKnownRun(*connection.execute(query).one())
 
 
-def put_off(connection: Connection, dues: Sequence[Due], until: datetime) -> None:
-    """Give subjects back unasked, due at `until`."""
-    for due in dues:
+def put_off(connection: Connection, dues: Sequence[Due], until: datetime | None) -> None:
+    """Give subjects back unasked, due at `until`, or as long due as they were."""
+    # In the order in which claims touch them, so that the two never wait for each other in a circle.
+    for due in sorted(dues, key=lambda due: (due.source_id, due.kind, due.subject)):
         connection.execute(
             update(_subjects)
             .where(_subjects.c.id == due.id, _subjects.c.lease == due.lease)
-            .values(lease=None, leased_until=None, due_at=until)
+            .values(lease=None, leased_until=None, due_at=until or due.due_at)
         )
 
 
@@ -294,9 +295,11 @@ def put_off_too_far(connection: Connection, source_id: int, now: datetime, longe
 
 
 def bring_forward(connection: Connection, subject_ids: Sequence[int], now: datetime) -> None:
-    """Make subjects due at once that have been put off, unless they are by now."""
-    later = _subjects.c.due_at > now
-    connection.execute(update(_subjects).where(_subjects.c.id.in_(subject_ids), later).values(due_at=now))
+    """Make subjects due at once that have been put off, unless they are by now, or somebody changes them just now."""
+    later = select(_subjects.c.id).where(_subjects.c.id.in_(subject_ids), _subjects.c.due_at > now)
+    # It waits for no row, so that it and a writer of claims never wait for each other in a circle.
+    chosen = later.with_for_update(skip_locked=True, key_share=True).cte("later")
+    connection.execute(update(_subjects).where(_subjects.c.id.in_(select(chosen.c.id))).values(due_at=now))
 
 
 def ask_now(connection: Connection, subject_id: int, now: datetime) -> None:

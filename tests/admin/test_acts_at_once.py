@@ -1,12 +1,12 @@
 """Two acts at the same moment: neither undoes the other, and together they do nothing that each alone may not."""
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 from conftest import add_source
+from lock_waits import wait_until, waiting
 from sqlalchemy import Connection, text
 
 from receiver.admin import people
@@ -30,13 +30,6 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-def waiting(parts: Runtime) -> int:
-    """How many wait for a lock of this database."""
-    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with parts.database.read() as connection:
-        return int(connection.execute(text(query)).scalar_one())
-
-
 @contextmanager
 def while_held(
     parts: Runtime, hold: Callable[[Connection], object], *acts: Callable[[], object]
@@ -46,8 +39,7 @@ def while_held(
         with parts.database.write() as connection:
             hold(connection)
             begun = [pool.submit(act) for act in acts]
-            while waiting(parts) + sum(each.done() for each in begun) < len(acts):
-                threading.Event().wait(0.01)
+            wait_until(lambda: waiting(parts) + sum(each.done() for each in begun) >= len(acts))
         yield begun
 
 

@@ -262,6 +262,34 @@ def test_of_the_orders_in_a_payment_s_lists_the_only_one_is_asked_for(
     assert claim.identity == read(body).identity != read({**body, "more": 1}).identity
 
 
+@pytest.mark.parametrize(
+    ("body", "identity"),
+    [
+        (
+            {"transactionId": "TX-1", "details": [{"paymentOrderNo": "PO-1"}]},
+            (
+                *("payment", "outgoing_payment.completed", "TX-1", "ACSC", ""),
+                "91d2faae6e776a9e147d41575d2198930cbb4662bcc8ad1c8d82360ba68ae3f8",
+            ),
+        ),
+        (
+            {"details": [{"paymentOrderNo": "PO-1"}]},
+            (
+                *("event", "outgoing_payment.completed"),
+                "7ab78187b74fb770be8c39842a3b379fddbb42d9adc16e0f0f97a853da5acfea",
+                *("2023-11-14T22:13:20+00:00", ""),
+                "b361ec0ac0b6192b1002726758e5d6ef2dabe50539a28f795cc12cae09d53b3a",
+            ),
+        ),
+    ],
+)
+def test_an_order_that_stands_in_a_list_alone_is_no_part_of_the_identity(
+    body: dict[str, Any], identity: tuple[str, ...]
+) -> None:
+    claim = read({"eventType": "OutgoingPayment.Completed", **body}, "1700000000")
+    assert (claim.payment_id, claim.identity) == ("PO-1", identity)
+
+
 def test_an_account_beside_an_order_in_a_list_is_ours_and_one_elsewhere_is_not() -> None:
     body = {"eventType": "OutgoingPayment.Completed", "debtor": {"accountNo": "LT2"}}
     beside = read({**body, "details": [{"paymentOrderNo": "PO-1", "accountNo": "LT1"}]})

@@ -14,6 +14,7 @@ from tiny_bank import TinyBank, answer, serving
 
 from receiver.admin import credentials as credential_acts
 from receiver.admin import sources as acts
+from receiver.credentials.attempts import Attempts
 from receiver.credentials.outcomes import ChangeRefused, ChangeUnfinished
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
@@ -171,6 +172,28 @@ def test_an_answer_to_what_was_given_up_is_not_put_over_what_the_same_client_was
         assert sources.credentials(connection, parts.encryption, source) == by_hand
     assert known_secrets(parts) == [SECRET]
     assert "an answer to a change (rotate) of bcb that is over is not used" in caplog.text
+
+
+def test_an_attempt_before_which_the_source_is_given_other_credentials_asks_the_bank_for_nothing(
+    parts: Runtime, bank: Bank, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    bank.next(500)
+    with pytest.raises(ChangeUnfinished):
+        changes.make(source, ROTATE, pauses=())
+    with parts.database.write() as connection:
+        pending = credential_changes.pending(connection, source.id)
+        assert pending is not None
+        begun = credential_changes.begin_attempt(connection, pending, due_at=parts.clock())
+    assert begun is not None
+    by_hand = {"client_id": "simulator-client", "client_secret": "by hand"}
+    acts.set_credentials(parts, "cli:somebody", source.name, by_hand)
+    bank.next(200, ROTATED)
+    with pytest.raises(ChangeRefused, match="has ended meanwhile: abandoned"):
+        Attempts(parts, source).make(begun)
+    assert len(bank.answers) == 1
+    with parts.database.read() as connection:
+        assert sources.credentials(connection, parts.encryption, source) == by_hand
+    assert known_secrets(parts) == [SECRET]
 
 
 @pytest.mark.parametrize("given", [None, {"client_id": "another", "client_secret": "x"}], ids=["none", "another"])

@@ -54,6 +54,11 @@ def asked(simulator: Simulator) -> list[str]:
     return [seen.path for seen in simulator.requests.entries() if "payments" in seen.path]
 
 
+def asked_alone(simulator: Simulator) -> list[str]:
+    """The questions about one payment each."""
+    return [path for path in asked(simulator) if path.endswith("/status")]
+
+
 def found(parts: Runtime, payment_id: str) -> SubjectRecord:
     with parts.database.read() as connection:
         row = payments.find(connection, "bcb", "payment", payment_id)
@@ -232,6 +237,26 @@ def test_what_another_source_has_due_for_longer_keeps_no_bulk_check_waiting(
     claim(parts, simulator, clock, 12)
     assert bulk.check_due() == 12
     assert asked(simulator) == [LIST]
+
+
+def test_payments_further_back_in_a_list_than_the_budget_reaches_are_asked_for_one_by_one_after_it(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One request of three is for the token.
+    add_source(parts, base_url=simulator.url, requests_per_window=3)
+    monkeypatch.setattr("receiver.banks.bcb.api.PAGE_SIZE", 2)
+    for each in range(50):
+        book(simulator, clock, ("Completed", 0), payment_id=f"old{each}")
+    claim(parts, simulator, clock, 12)
+    reconciler = Reconciler(parts)
+    bulk = BulkChecks(parts, reconciler)
+    assert bulk.check_due() == 0
+    assert asked(simulator) == [LIST] * 2
+    clock.forward(3601)
+    assert (bulk.check_due(), reconciler.check_due()) == (0, 4)
+    # Four are asked for at once, and any two of them have the two requests that are left beside the token's.
+    assert asked(simulator)[2:] == asked_alone(simulator)
+    assert len(asked_alone(simulator)) == 2
 
 
 def test_two_workers_check_each_payment_once(

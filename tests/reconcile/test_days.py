@@ -1,6 +1,5 @@
 """Closed business days: the bank's list against our events, in versions, each bound by a keyed digest."""
 
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
+from lock_waits import wait_until, waiting
 from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day, payments_of
 from sqlalchemy import text
 
@@ -521,8 +521,7 @@ def test_a_check_and_who_opens_an_exception_before_a_day_never_wait_for_each_oth
             open_about(connection, ExceptionKind.CONTRADICTED, about, "it was sent back", clock())
             checking = pool.submit(ledger.checked, "FT1", "rejected")
             # On SQLite it waits for its turn to write.
-            while not (parts.database.is_sqlite or checking.done() or is_waited_for(parts)):
-                threading.Event().wait(0.01)
+            wait_until(lambda: parts.database.is_sqlite or checking.done() or waiting(parts))
             stored.payment_changed(connection, ledger.source.id, "FT1", clock())
         assert checking.result() is None
     assert numbers(close(parts)) == {"status_differs": 1}
@@ -690,15 +689,14 @@ def test_who_waits_for_another_version_has_that_one_looked_at_and_a_replaced_one
             stored.payment_changed(connection, ledger.source.id, "FT1", clock())
 
     def wait_for_it(*_: Any) -> None:
-        waiting.append(pool.submit(change))
+        begun.append(pool.submit(change))
         # On SQLite nobody else reads what is not committed either: there it comes after.
-        while not (parts.database.is_sqlite or waiting[0].done() or is_waited_for(parts)):
-            threading.Event().wait(0.01)
+        wait_until(lambda: parts.database.is_sqlite or begun[0].done() or waiting(parts))
 
-    waiting: list[Future[None]] = []
+    begun: list[Future[None]] = []
     with ThreadPoolExecutor(1) as pool:
         assert closing.close(parts, ledger.source, DAY, wait_for_it) is not None
-    assert waiting[0].result() is None
+    assert begun[0].result() is None
     second = days.find(parts, "bcb", DAY)
     assert second.record is not None
     assert (second.record.version, second.record.next_look_at) == (2, clock())
@@ -708,10 +706,3 @@ def test_who_waits_for_another_version_has_that_one_looked_at_and_a_replaced_one
         assert connection.execute(query).rowcount == 1
     with parts.database.read() as connection:
         assert stored.due(connection, ledger.source.id, clock()) is None
-
-
-def is_waited_for(parts: Runtime) -> bool:
-    """Tell whether somebody waits for a lock of this database."""
-    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    with parts.database.read() as connection:
-        return bool(connection.execute(text(f"SELECT EXISTS ({waits})")).scalar())

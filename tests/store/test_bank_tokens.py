@@ -8,6 +8,7 @@ import pytest
 from conftest import StandingClock, add_source
 from sqlalchemy import select, update
 
+from receiver.bank_client.shared_token import FETCHING, SharedToken
 from receiver.runtime import Runtime
 from receiver.store import bank_tokens, request_budget
 from receiver.store.bank_tokens import StoredToken
@@ -16,7 +17,6 @@ from receiver.store.sources import SourceRecord
 from receiver.store.tables import BankToken, table_of
 
 WINDOW = timedelta(seconds=60)
-FETCHING = timedelta(seconds=45)
 LIMIT = 3
 
 _tokens = table_of(BankToken)
@@ -30,7 +30,16 @@ def claim(parts: Runtime, source: SourceRecord) -> bool:
 
 def put(parts: Runtime, source: SourceRecord, text: str) -> None:
     with parts.database.write() as connection:
-        bank_tokens.put(connection, parts.encryption, source, text, parts.clock() + WINDOW)
+        bank_tokens.put(connection, parts.encryption, source, fetched(parts, text), parts.clock() + FETCHING)
+
+
+def fetched(parts: Runtime, text: str) -> StoredToken:
+    return StoredToken(text, parts.clock() + WINDOW)
+
+
+def start_anew(parts: Runtime, source: SourceRecord) -> None:
+    with parts.database.write() as connection:
+        bank_tokens.start_anew(connection, source.id)
 
 
 def stored(parts: Runtime, source: SourceRecord) -> StoredToken | None:
@@ -90,6 +99,46 @@ def test_a_fetch_that_fails_too_late_leaves_the_one_that_has_followed_alone(
     assert not claim(parts, source)
 
 
+@pytest.mark.parametrize("is_anew", [False, True])
+def test_a_token_that_comes_after_its_lease_is_used_and_not_stored(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, *, is_anew: bool
+) -> None:
+    def overtaken() -> StoredToken:
+        pass_on(parts, source, clock, is_anew=is_anew)
+        assert SharedToken(parts, source, lambda: fetched(parts, "newer")).get() == "newer"
+        return fetched(parts, "older")
+
+    assert SharedToken(parts, source, overtaken).get() == "older"
+    found = stored(parts, source)
+    assert found is not None
+    assert found.text == "newer"
+
+
+@pytest.mark.parametrize("is_anew", [False, True])
+def test_a_token_that_comes_after_its_lease_leaves_the_one_that_has_followed_alone(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, *, is_anew: bool
+) -> None:
+    def overtaken() -> StoredToken:
+        pass_on(parts, source, clock, is_anew=is_anew)
+        assert claim(parts, source)
+        return fetched(parts, "older")
+
+    assert SharedToken(parts, source, overtaken).get() == "older"
+    assert stored(parts, source) is None
+    assert not claim(parts, source)
+    put(parts, source, "newer")
+    assert stored(parts, source) == fetched(parts, "newer")
+
+
+def pass_on(parts: Runtime, source: SourceRecord, clock: StandingClock, *, is_anew: bool) -> None:
+    """Have the next process take the lease of fetching: it has run out, or the credentials have changed."""
+    if is_anew:
+        clock.forward(1)
+        start_anew(parts, source)
+    else:
+        clock.forward(FETCHING.total_seconds())
+
+
 def test_a_refused_token_is_forgotten(parts: Runtime, source: SourceRecord) -> None:
     claim(parts, source)
     put(parts, source, "first")
@@ -114,8 +163,12 @@ def test_a_token_stored_while_the_refused_one_is_dropped_stays(parts: Runtime, s
     claim(parts, source)
     put(parts, source, "first")
     with ThreadPoolExecutor(1) as pool:
+        now = parts.clock()
         with parts.database.write() as connection:
-            bank_tokens.put(connection, parts.encryption, source, "second", parts.clock() + WINDOW)
+            bank_tokens.claim_fetching(
+                connection, source.id, now=now, until=now + FETCHING, in_place_of_a_good_one=True
+            )
+            bank_tokens.put(connection, parts.encryption, source, fetched(parts, "second"), now + FETCHING)
             dropping = pool.submit(drop, parts, source, "first")
             with pytest.raises(TimeoutError):
                 dropping.result(0.3)

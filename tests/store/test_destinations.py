@@ -12,6 +12,7 @@ from sqlalchemy import update
 from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
 from receiver.store import bank_tokens, credential_changes, destinations, public_keys, signing_secrets, sources
+from receiver.store.bank_tokens import StoredToken
 from receiver.store.credential_changes import Intent
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -41,7 +42,7 @@ def furnish(parts: Runtime, name: str = "bcb") -> SourceRecord:
     intent = Intent(CredentialChangeKind.ROTATE, "c", None, f"key of {name}", "cli:test", "the change's token")
     with parts.database.write() as connection:
         bank_tokens.claim_fetching(connection, source.id, now=now, until=now)
-        bank_tokens.put(connection, parts.encryption, source, "the token", now + HOUR)
+        bank_tokens.put(connection, parts.encryption, source, StoredToken("the token", now + HOUR), now)
         public_keys.put(connection, parts.encryption, source, now, jwks=JWKS, error=None)
         credential_changes.begin(connection, parts.encryption, source, intent, now=now, due_at=now)
     return source

@@ -12,6 +12,7 @@ from sqlalchemy import LargeBinary
 from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
 from receiver.store import bank_tokens, credential_changes, signing_secrets, sources
+from receiver.store.bank_tokens import StoredToken
 from receiver.store.credential_changes import Intent
 from receiver.store.encryption import ENCRYPTED_COLUMNS, DecryptionFailed, Encryption, reencrypt_all
 from receiver.store.tables import metadata
@@ -39,7 +40,7 @@ def test_what_was_encrypted_with_an_old_key_opens_with_the_new_one_alone(parts: 
     intent = Intent(CredentialChangeKind.ROTATE, "c", None, "key", "cli:test", "the kept token")
     with parts.database.write() as connection:
         bank_tokens.claim_fetching(connection, source.id, now=now, until=now)
-        bank_tokens.put(connection, parts.encryption, source, "the token", now + timedelta(hours=1))
+        bank_tokens.put(connection, parts.encryption, source, StoredToken("the token", now + timedelta(hours=1)), now)
         credential_changes.begin(connection, parts.encryption, source, intent, now=now, due_at=now)
     with parts.database.write() as connection:
         assert reencrypt_all(connection, Encryption([NEWER, KEY])) == 5

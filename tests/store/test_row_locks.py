@@ -3,17 +3,20 @@
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from conftest import add_source
+from lock_waits import wait_until, waiting
 from servers import ROOT
 from sqlalchemy import text
 from store.made import delivery, event, record
 
 from receiver.admin import secrets
+from receiver.model import Purpose
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import encryption, leases, signing_secrets, sources
+from receiver.store import claims, due_subjects, encryption, leases, signing_secrets, sources
 from receiver.store.database import TRIES, Contended, StoreUnavailable, retried
 from receiver.store.sources import SourceRecord
 from receiver.store.sqlite import BUSY_SECONDS
@@ -62,6 +65,50 @@ def test_a_check_does_not_wait_for_a_payment_that_is_being_asked_about(parts: Ru
         (due,) = leases.claim_due(connection, now=parts.clock(), until=parts.clock(), lease="a", limit=1)
         with parts.database.write() as other:
             leases.add_check(other, due.id, at=parts.clock(), outcome="answered", bank_status=None, detail={})
+
+
+@pytest.mark.parametrize("seconds", [None, 60])
+def test_who_gives_payments_back_and_who_writes_claims_of_them_never_wait_in_a_circle(
+    parts: Runtime, source: SourceRecord, seconds: int | None
+) -> None:
+    # What came first has the lower id, and not the lower name.
+    for name in ("FT2", "FT1"):
+        receive(parts, source, name)
+        catch_up(parts.database)
+    now = parts.clock()
+    until = None if seconds is None else now + timedelta(seconds=seconds)
+    with parts.database.write() as connection:
+        dues = leases.claim_due(connection, now=now, until=now, lease="a", limit=2)
+
+    def give_back() -> None:
+        with parts.database.write() as connection:
+            leases.put_off(connection, sorted(dues), until)
+
+    with ThreadPoolExecutor(1) as pool:
+        with parts.database.write() as connection:
+            claims.ask_about(connection, [(source.id, "payment", "FT1")], now, Purpose.CLAIM)
+            giving = pool.submit(give_back)
+            wait_until(lambda: giving.done() or waiting(parts))
+            claims.ask_about(connection, [(source.id, "payment", "FT2")], now, Purpose.CLAIM)
+        assert giving.result() is None
+
+
+def test_what_was_put_off_too_far_is_brought_forward_without_waiting_for_what_is_claimed_just_now(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    for name in ("FT1", "FT2"):
+        receive(parts, source, name)
+    catch_up(parts.database)
+    now, late = parts.clock(), parts.clock() + timedelta(days=99)
+    with parts.database.write() as connection:
+        dues = leases.claim_due(connection, now=now, until=now, lease="a", limit=2)
+        leases.put_off(connection, dues, late)
+    with parts.database.write() as connection:
+        claims.ask_about(connection, [(source.id, "payment", "FT1")], late, Purpose.CLAIM)
+        with parts.database.write() as other:
+            leases.bring_forward(other, [due.id for due in dues], now)
+    with parts.database.read() as connection:
+        assert [due.subject for due in due_subjects.due_payments(connection, now, 10, [1])] == ["FT2"]
 
 
 def test_a_second_writer_about_a_source_does_wait(parts: Runtime, source: SourceRecord) -> None:

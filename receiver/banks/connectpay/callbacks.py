@@ -158,12 +158,12 @@ def _payment(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
     order = facts.get("payment_order_no")
     payment_id = order or facts.get("transaction_id")
     content = json_values.canonical(fields)
+    # One that stands in a list may be another payment's than the one that the body is about.
+    own = json_values.first(fields, ORDER, TRANSACTION)
     return Claim(
         type=f"connectpay.{known.name}",
         # The payer's own reference names no payment: two may bear the same one.
-        identity=_in_state(fields, proof, known, payment_id)
-        if payment_id
-        else _once(proof, known, content, is_sure=False),
+        identity=_in_state(fields, proof, known, own) if own else _once(proof, known, content, is_sure=False),
         content=content,
         # The API knows payment orders alone: without the order's number there is nothing to ask for.
         kind="payment" if order else "none",
@@ -295,9 +295,7 @@ def _in_state(fields: Mapping[str, Any], proof: Proof, known: Kind, payment_id: 
     """Return the identity of a payment in one of its states: it goes through each once."""
     status = json_values.first(fields, *STATUS_NAMES) or known.bank_status or ""
     is_whole = (
-        # One that stands in a list may be another payment's than the one that the body is about.
-        payment_id in json_values.anywhere(fields, ORDER, TRANSACTION)
-        and _is_sure(fields, known)
+        _is_sure(fields, known)
         and _said(fields, ORDER, TRANSACTION) == {payment_id}
         and _said(fields, *STATUS_NAMES) <= {status}
     )
