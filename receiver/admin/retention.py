@@ -6,7 +6,7 @@ from datetime import datetime
 
 from receiver.admin.audit import note
 from receiver.admin.names import Names
-from receiver.model import HeldBack, RetentionKind
+from receiver.model import HeldBack, NotPossible, RetentionKind
 from receiver.projection.projector import index_all
 from receiver.retention import policy
 from receiver.retention.run import Run, Step
@@ -97,6 +97,7 @@ def run(runtime: Runtime, who: str, names: Sequence[str] = (), *, counts_only: b
 
     Raises:
         NameUnknown
+        NotPossible: the clock was set meanwhile; what was removed until then is gone.
         StoreUnavailable
     """
     Names(runtime.database).check_all("source", names)
@@ -110,3 +111,5 @@ def run(runtime: Runtime, who: str, names: Sequence[str] = (), *, counts_only: b
         made.rest(TURN_SECONDS)
         made = replace(made, looks_at_left=False)
         yield from made.steps()
+    if made.is_clock_set:
+        raise NotPossible("this machine's clock was set while retention was at work: it stopped half-way; run it anew")

@@ -6,7 +6,7 @@ they count whether they were the bank's or not.
 
 import logging
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from receiver.runtime import Runtime
 from receiver.store import outages, sources
@@ -32,6 +32,7 @@ class Missed:
         self._lock = threading.Lock()
         self._found: dict[str, Outage] = {}
         self._is_writing = False
+        self._failed_at: datetime | None = None
 
     def __bool__(self) -> bool:
         """Whether anything is to be written down, which costs a callback nothing to see."""
@@ -48,14 +49,16 @@ class Missed:
     def is_over(self) -> None:
         """Have it written down in a thread, now that a callback was taken, once none was missed for a while.
 
-        Where that fails, as it may while all that waited comes at once, it is done after another callback.
+        Where that fails, as it may while all that waited comes at once, it is done after a later callback.
         """
         with self._lock:
             now = self._clock()
             is_quiet = self._found and now - max(each.ended_at for each in self._found.values()) >= QUIET
-            if self._is_writing or not is_quiet:
+            just_failed = self._failed_at is not None and abs(now - self._failed_at) < QUIET
+            if self._is_writing or not is_quiet or just_failed:
                 return
             found, self._found, self._is_writing = self._found, {}, True
+            self._failed_at = None
         try:
             threading.Thread(target=self._write, args=(found,), name="missed", daemon=True).start()
         except RuntimeError as error:
@@ -77,6 +80,8 @@ class Missed:
     def _put_back(self, found: dict[str, Outage]) -> None:
         """Put what is not written down to what was counted meanwhile."""
         with self._lock:
+            if found:
+                self._failed_at = self._clock()
             for name, later in self._found.items():
                 if name in found:
                     began_at, ended_at, number = found[name]

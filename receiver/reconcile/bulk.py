@@ -1,6 +1,7 @@
 """Asking in bulk: where many payments of one account are due, one question for all of them, before any for each."""
 
 import logging
+import random
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,9 @@ MANY = 10
 
 AT_ONCE = 200
 """Payments and jobs of a source that are looked at together."""
+
+ACCOUNTS_MAX = 20
+"""Accounts that are asked for in one turn: others wait for it, a person's question among them."""
 
 SAVED = 2
 """So many payments each page has to answer for, on the average: else a question for each is no dearer."""
@@ -102,7 +106,10 @@ class BulkChecks:
         Raises:
             StoreUnavailable
         """
-        return sum(self._check(source, account, ids) for (source, account), ids in self._due())
+        due = self._due()
+        # Any of them: what is left is due still, and as likely to be among the next.
+        turn = due if len(due) <= ACCOUNTS_MAX else random.sample(due, ACCOUNTS_MAX)
+        return sum(self._check(source, account, ids) for (source, account), ids in turn)
 
     def _due(self) -> list[tuple[tuple[SourceRecord, str], list[int]]]:
         """Return the payments that are due, by source and account, of those accounts that have many of them."""

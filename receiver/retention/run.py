@@ -116,6 +116,11 @@ class Run:
         """Whether it ended because another worker removes just now."""
         return self._is_busy
 
+    @property
+    def is_clock_set(self) -> bool:
+        """Whether it ended because this machine's clock was set meanwhile."""
+        return self._is_clock_set
+
     def _of_rule(self, rule: Rule) -> Iterator[Step]:
         at = self._progress(rule)
         if self._wants_left(at):

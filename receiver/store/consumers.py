@@ -152,7 +152,7 @@ def _draw() -> int:
     return 1 + secrets.randbelow(GENERATION_MAX)
 
 
-def acknowledge(connection: Connection, name: str, position: int, now: datetime, generation: int = 0) -> ConsumerPlace:
+def acknowledge(connection: Connection, name: str, position: int, now: datetime, generation: int) -> ConsumerPlace:
     """Commit a position and return what is committed then.
 
     An earlier one than before changes nothing, nor does one of another generation: it was read before a seek, or of a

@@ -115,8 +115,10 @@ class Worker:
                 done += _guarded("a chore", chore)
             except StoreUnavailable as error:
                 # Where the database is there, it is the chore's own, such as a statement that takes too long.
-                catch_up(self._runtime.database)
-                trouble = trouble or error
+                unforeseen = self._bring_up_to_date()
+                if trouble or unforeseen:
+                    log.warning("a chore failed: %s", error)
+                trouble = trouble or unforeseen or error
                 if not isinstance(error, Contended):
                     self._failed_at[number] = self._runtime.clock()
         # Asked, put off or failed: each is dealt with for now, and there may be more.

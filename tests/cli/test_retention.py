@@ -121,7 +121,7 @@ def test_a_copy_says_what_an_app_has_acknowledged_meanwhile(
 
     def acknowledge(position: int) -> None:
         with live.database.write() as connection:
-            consumers.acknowledge(connection, "ledger", position, live.clock())
+            consumers.seek(connection, "ledger", position, live.clock())
 
     def copied(*given: Any) -> Iterator[Copied]:
         for number, each in enumerate(whole(*given)):

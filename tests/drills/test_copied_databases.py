@@ -42,7 +42,7 @@ def test_a_hundred_thousand_events_move_to_postgresql_and_back(parts: Runtime, s
     fill(parts, EVENTS)
     index(parts)
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", EVENTS // 2, parts.clock())
+        consumers.seek(connection, "ledger", EVENTS // 2, parts.clock())
     for here, there in ((parts, second), (second, third)):
         started = time.monotonic()
         rows = {each.table: each for each in acts.copy(here, "cli:ann", there.database)}

@@ -80,6 +80,27 @@ def test_many_payments_of_an_account_cost_one_question(
     assert statuses(parts, 12) == {("completed", "confirmed")}
 
 
+def test_a_turn_asks_for_some_of_the_accounts_and_the_next_for_others(
+    parts: Runtime,
+    simulator: Simulator,
+    clock: StandingClock,
+    bulk: BulkChecks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("receiver.reconcile.bulk.ACCOUNTS_MAX", 1)
+    claim(parts, simulator, clock, 12)
+    for each in range(12):
+        tell(parts, deposit(transactionId=f"else{each}", accountNumber="another"))
+    catch_up(parts.database)
+    turns = []
+    for _ in range(2):
+        before = len(asked(simulator))
+        bulk.check_due()
+        turns.append(len(asked(simulator)) - before)
+    assert turns == [1, 1]
+    assert len(set(asked(simulator))) == 2
+
+
 def test_a_few_are_asked_for_one_by_one(
     parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
 ) -> None:

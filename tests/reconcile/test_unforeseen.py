@@ -14,6 +14,7 @@ from receiver.admin import health, standing, sweeps
 from receiver.admin.diagnosis import examine
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
+from receiver.store.database import StoreUnavailable
 from receiver.store.tables import Source, table_of
 from receiver.worker import loop
 from receiver.worker.loop import Worker
@@ -108,10 +109,14 @@ def test_what_fails_first_in_a_round_keeps_nothing_else_from_it(
     def fail(_: object) -> None:
         raise ZeroDivisionError
 
+    def lacks_the_database() -> int:
+        raise StoreUnavailable("a statement that takes too long")
+
     def chore() -> int:
         stop.set()
         return 0
 
     monkeypatch.setattr(loop, "catch_up", fail)
-    Worker(parts, [chore]).run(stop)
+    Worker(parts, [lacks_the_database, chore]).run(stop)
     assert "ZeroDivisionError" in caplog.text
+    assert "a statement that takes too long" in caplog.text

@@ -145,12 +145,12 @@ def test_what_is_changed_meanwhile_is_named_though_there_are_as_many_rows(
 ) -> None:
     record(parts, delivery(parts, source), event(parts, "FT1"))
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", 0, clock())
+        consumers.seek(connection, "ledger", 0, clock())
     catch_up(parts.database)
     steps = acts.copy(parts, "cli:ann", other.database)
     begun = next(steps)
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", 1, clock())
+        consumers.seek(connection, "ledger", 1, clock())
     rows = {each.table: each for each in (begun, *steps)}
     assert copying.later(other.database, rows) == {}
     assert copying.later(parts.database, rows) == {"consumers": 0}

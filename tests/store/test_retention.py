@@ -192,7 +192,7 @@ def test_what_a_consumer_has_not_acknowledged_stays_until_it_is_idle(
     stored_for(parts, payload=1, feed=1)
     read, unread = told(parts, source, "FT1"), told(parts, source, "FT2")
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", 1, clock())
+        consumers.seek(connection, "ledger", 1, clock())
     clock.forward(2 * DAY)
     assert run(parts) == {"payload": 1, "feed": 1}
     assert (has_payload(parts, read), has_payload(parts, unread)) == (False, True)
@@ -211,7 +211,7 @@ def test_a_copy_that_is_unread_holds_an_old_event_back(
     stored_for(parts, payload=1)
     old, next_one = told(parts, source, "FT1"), told(parts, source, "FT2")
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", 2, clock())
+        consumers.seek(connection, "ledger", 2, clock())
         (own,) = replay_selection.entries(connection, Selection(event_ids=[old]), behind=0, through=2, limit=1)
         replay_selection.append_replayed(connection, [own], "rpl_1", None, clock())
     catch_up(parts.database)
@@ -292,7 +292,7 @@ def test_what_has_just_come_of_an_old_delivery_stays_until_it_was_read(
     clock.forward(2 * DAY)
     assert run(parts) == {}
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", 0, clock())
+        consumers.seek(connection, "ledger", 0, clock())
         intake.release(connection, came, [made])
     # Its entry has no position yet, so nobody can have read it.
     assert run(parts, indexed=False) == {}
@@ -302,7 +302,7 @@ def test_what_has_just_come_of_an_old_delivery_stays_until_it_was_read(
     assert left(parts) == {"unread": 1}
     assert has_payload(parts, made.id)
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "ledger", 1, clock())
+        consumers.seek(connection, "ledger", 1, clock())
     assert run(parts) == {"payload": 1}
 
 

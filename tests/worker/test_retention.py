@@ -9,6 +9,8 @@ from conftest import StandingClock
 from store.made import delivery, event
 from store.test_retention import DAY, has_payload, stored_for, told
 
+from receiver.admin import retention as acts
+from receiver.model import NotPossible
 from receiver.projection.projector import catch_up
 from receiver.retention.clock import GAP, SETTLED, ClockDoubt
 from receiver.retention.run import Run
@@ -180,6 +182,18 @@ def test_a_run_ends_where_the_clock_is_set_meanwhile(
     steps = Run(parts, clock(), rest=lambda _: clock.forward(days * DAY)).steps()
     assert [step.removed for step in steps] == [retention_parts.PART]
     assert "retention stops" in caplog.text
+
+
+def test_a_person_is_told_that_it_ended_where_the_clock_was_set(
+    parts: Runtime, clock: StandingClock, taken: Taking
+) -> None:
+    stored_for(parts, payload=1)
+    taken(retention_parts.PART + 5)
+    steps = acts.run(parts, "cli:root")
+    assert next(steps).removed == retention_parts.PART
+    clock.forward(YEARS)
+    with pytest.raises(NotPossible, match="clock was set"):
+        next(steps)
 
 
 def test_a_clock_that_jumps_ahead_in_the_middle_of_a_run_leaves_the_next_one_in_doubt(

@@ -109,12 +109,12 @@ def test_a_consumer_that_stopped_is_opened_once_until_it_goes_on(parts: Runtime,
     with parts.database.write() as connection:
         for name in ("ledger", "idle but done"):
             consumers.create(connection, name, clock(), "app")
-            consumers.acknowledge(connection, name, feed.head(connection), clock())
+            consumers.seek(connection, name, feed.head(connection), clock())
     for number, source in enumerate((unseen, unread, later)):
         record(parts, delivery(parts, source), event(parts, f"FT-{number}"))
     entries(parts)
     with parts.database.write() as connection:
-        consumers.acknowledge(connection, "idle but done", feed.head(connection), clock())
+        consumers.seek(connection, "idle but done", feed.head(connection), clock())
     watch = IdleConsumers(parts)
     clock.forward(29 * DAY)
     watch.look()
