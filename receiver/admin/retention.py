@@ -112,4 +112,6 @@ def run(runtime: Runtime, who: str, names: Sequence[str] = (), *, counts_only: b
         made = replace(made, looks_at_left=False)
         yield from made.steps()
     if made.is_clock_set:
-        raise NotPossible("this machine's clock was set while retention was at work: it stopped half-way; run it anew")
+        raise NotPossible(
+            "this machine's clock was set while retention was at work: it may have stopped half-way; run it anew"
+        )

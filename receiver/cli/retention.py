@@ -8,6 +8,7 @@ import click
 
 from receiver.cli.context import Group, migrated, who
 from receiver.cli.output import as_json, in_rfc3339, write_fields, write_json, write_list
+from receiver.model import NotPossible
 
 
 @click.group(cls=Group)
@@ -29,16 +30,23 @@ def run(names: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
         known = sources.names(connection)
     removed: Counter[tuple[str, str]] = Counter()
     left: Counter[tuple[str, str]] = Counter()
-    for step in acts.run(runtime, who(), names, counts_only=dry_run):
-        key = (known.get(step.source_id, ""), str(step.kind))
-        removed[key] += step.removed
-        left[key] += step.left
-        _say(removed.total(), is_dry=dry_run)
+    stopped: NotPossible | None = None
+    try:
+        for step in acts.run(runtime, who(), names, counts_only=dry_run):
+            key = (known.get(step.source_id, ""), str(step.kind))
+            removed[key] += step.removed
+            left[key] += step.left
+            _say(removed.total(), is_dry=dry_run)
+    except NotPossible as error:
+        # What is removed is told all the same: it does not come back.
+        stopped = error
     if sys.stderr.isatty():
         click.echo(err=True)
     rows = [{"source": s or None, "kind": k, "removed": removed[s, k], "held_back": left[s, k]} for s, k in removed]
     rows = [row for row in rows if row["removed"] or row["held_back"]]
     write_list(rows, ["source", "kind", "removed", "held_back"], as_json, "Nothing is old enough.")
+    if stopped is not None:
+        raise stopped
 
 
 def _say(number: int, *, is_dry: bool) -> None:

@@ -26,7 +26,7 @@ class Cursors:
         return self._texts.make(place)
 
     def make_place(self, place: ConsumerPlace) -> str:
-        """Return the cursor for a consumer's place: a number alone for one of an earlier release, until it is moved."""
+        """Return the cursor for a place of a consumer: a number alone until it is moved for the first time."""
         return self._texts.make(list(place) if place.generation else place.position)
 
     def read_number(self, cursor: str) -> int:

@@ -77,7 +77,7 @@ class Counted(Counters):
 OPENMETRICS = "application/openmetrics-text"
 
 TEXT = "text/plain"
-"""Prometheus's older format, for who asks for it and for no OpenMetrics."""
+"""Prometheus's older format, for who wants it more than OpenMetrics."""
 
 _WEIGHT = re.compile(r"q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 """See RFC 9110 section 12.4.2."""

@@ -85,7 +85,7 @@ def _by_number(connection: Connection, source: SourceRecord, most: int) -> GiveU
     if _first(refusals.of_bank(connection, source.id, since), outages.since(connection, source.id, since)) is None:
         return None
     # One that came once more was taken too, and ends the row; of that no new event tells.
-    repeated = deliveries.latest_genuine(connection, source.id, since=since)
+    repeated = deliveries.latest_without_event(connection, source.id, since=since)
     since = max(repeated or since, since)
     refused, outage = refusals.of_bank(connection, source.id, since), outages.since(connection, source.id, since)
     first, number = _first(refused, outage), _number(refused, outage)

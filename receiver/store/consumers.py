@@ -41,7 +41,7 @@ class ConsumerRecord(NamedTuple):
     name: str
     position: int
     generation: int
-    """Another one after each move on purpose, and for each consumer: what was read before is not acknowledged any more.
+    """Another one after each move on purpose: what was read before it is not acknowledged any more.
 
     It is drawn by lot, not counted: a backup that is restored and moved would count up to a number that was there.
     """
@@ -142,21 +142,14 @@ def unread_since(position: ColumnElement[int], name: ColumnElement[str] | str) -
 def create(connection: Connection, name: str, now: datetime, owner: str | None = None) -> bool:
     """Make a consumer at the beginning of the feed, unless it is there already (idempotent); tell whether it is new."""
     begins = feed.removed(connection)
-    place = ConsumerPlace(begins, _draw())
-    values = {**place._asdict(), "name": name, "created_at": now, "owner": owner, "shared_with": []}
+    values = {"name": name, "position": begins, "created_at": now, "owner": owner, "shared_with": []}
     return insert_or_skip(connection, _consumers, ["name"], values)
-
-
-def _draw() -> int:
-    """Draw a generation: none of an earlier release, all of whose consumers are of 0."""
-    return 1 + secrets.randbelow(GENERATION_MAX)
 
 
 def acknowledge(connection: Connection, name: str, position: int, now: datetime, generation: int) -> ConsumerPlace:
     """Commit a position and return what is committed then.
 
-    An earlier one than before changes nothing, nor does one of another generation: it was read before a seek, or of a
-    consumer of this name that was removed since.
+    An earlier one than before changes nothing, nor does one of another generation: it was read before a seek.
     """
     create(connection, name, now)
     same = (_consumers.c.name == name, _consumers.c.generation == generation)
@@ -170,7 +163,7 @@ def acknowledge(connection: Connection, name: str, position: int, now: datetime,
 def seek(connection: Connection, name: str, position: int, now: datetime) -> ConsumerPlace:
     """Move a consumer on purpose, forwards or back, and return where it stands; it is made where there is none."""
     create(connection, name, now)
-    place = ConsumerPlace(position, _draw())
+    place = ConsumerPlace(position, 1 + secrets.randbelow(GENERATION_MAX))
     values = {**place._asdict(), "acked_at": now}
     connection.execute(update(_consumers).where(_consumers.c.name == name).values(values))
     return place

@@ -37,6 +37,7 @@ SENDERS_FROM = 20
 
 # As text, so that any plan goes by an index over the rejected ones.
 _is_rejected = _deliveries.c.verdict == literal_column(f"'{Verdict.REJECTED}'")
+_has_no_event = _deliveries.c.verdict.in_([literal_column(f"'{each}'") for each in (Verdict.DUPLICATE, Verdict.LATE)])
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -117,15 +118,14 @@ def outlines(connection: Connection, source_id: int, begins: datetime, ends: dat
     return list(found.values())
 
 
-def latest_genuine(connection: Connection, source_id: int, *, since: datetime) -> datetime | None:
-    """Return when the latest genuine delivery of a source came, where that is not before `since`.
+def latest_without_event(connection: Connection, source_id: int, *, since: datetime) -> datetime | None:
+    """Return when the latest genuine delivery of a source came that brought no new event; none where before `since`.
 
-    It looks at every delivery since then, so ask only where `events.latest` says that no event came.
+    It is late, or a duplicate. `events.latest` tells of the others.
     """
     query = (
         select(_deliveries.c.received_at)
-        .where(_deliveries.c.id >= lowest_id("dlv", since), _deliveries.c.verdict != Verdict.REJECTED)
-        .where(*_of_source(source_id))
+        .where(_deliveries.c.source_id == source_id, _deliveries.c.id >= lowest_id("dlv", since), _has_no_event)
         .order_by(_deliveries.c.id.desc())
         .limit(1)
     )

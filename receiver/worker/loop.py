@@ -122,7 +122,12 @@ class Worker:
                 if not isinstance(error, Contended):
                     self._failed_at[number] = self._runtime.clock()
         # Asked, put off or failed: each is dealt with for now, and there may be more.
-        done += self._reconciler.check_due()
+        try:
+            done += self._reconciler.check_due()
+        except StoreUnavailable as error:
+            if trouble is not None:
+                log.warning("checking what is due failed: %s", error)
+            trouble = trouble or error
         if trouble is not None:
             raise trouble
         return done

@@ -217,7 +217,7 @@ def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -
     if max(latest or source.created_at, source.created_at) > since:
         return None
     # No new event; the bank may still have repeated one.
-    if deliveries.latest_genuine(connection, source.id, since=since) is not None:
+    if deliveries.latest_without_event(connection, source.id, since=since) is not None:
         return None
     last = (
         f"since {latest:%Y-%m-%d %H:%M} UTC"

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 from conftest import StandingClock
-from sqlalchemy import update
 from store.race import append, read
 from web.rows import rows
 
@@ -13,17 +12,11 @@ from receiver.runtime import Runtime
 from receiver.store import consumers, feed, figures, replay_selection
 from receiver.store.feed import Wanted
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Consumer, table_of
+from receiver.store.tables import Consumer
 
 
-def acknowledge(parts: Runtime, position: int, name: str = "ledger", generation: int | None = None) -> int:
-    """Acknowledge a position, read since the consumer was made or moved unless another generation is given."""
+def acknowledge(parts: Runtime, position: int, name: str = "ledger", generation: int = 0) -> int:
     with parts.database.write() as connection:
-        if generation is None:
-            consumers.create(connection, name, parts.clock())
-            found = consumers.find(connection, name)
-            assert found is not None
-            generation = found.generation
         return consumers.acknowledge(connection, name, position, parts.clock(), generation).position
 
 
@@ -77,32 +70,13 @@ def test_seeking_moves_either_way(parts: Runtime) -> None:
 def test_what_was_read_before_a_seek_moves_nothing(parts: Runtime) -> None:
     acknowledge(parts, 7)
     with parts.database.write() as connection:
-        before = consumers.find(connection, "ledger")
         moved = consumers.seek(connection, "ledger", 2, parts.clock())
-    assert before is not None
-    assert acknowledge(parts, 9, generation=before.generation) == 2
+    assert acknowledge(parts, 9) == 2
     assert acknowledge(parts, 9, generation=moved.generation) == 9
     with parts.database.write() as connection:
         later = consumers.seek(connection, "ledger", 2, parts.clock())
     assert [acknowledge(parts, 9, generation=old) for old in (0, moved.generation)] == [2, 2]
     assert acknowledge(parts, 3, generation=later.generation) == 3
-
-
-def test_what_was_read_before_a_consumer_was_removed_moves_none_that_has_its_name(parts: Runtime) -> None:
-    acknowledge(parts, 7)
-    with parts.database.write() as connection:
-        removed = consumers.find(connection, "ledger")
-        assert removed is not None
-        assert consumers.remove(connection, "ledger")
-    assert [acknowledge(parts, 9, generation=old) for old in (0, removed.generation)] == [0, 0]
-    assert acknowledge(parts, 3) == 3
-
-
-def test_a_consumer_of_the_release_before_is_moved_by_the_cursors_that_it_was_given(parts: Runtime) -> None:
-    acknowledge(parts, 7)
-    with parts.database.write() as connection:
-        connection.execute(update(table_of(Consumer)).values(generation=0))
-    assert acknowledge(parts, 9, generation=0) == 9
 
 
 def test_consumers_are_apart(parts: Runtime) -> None:

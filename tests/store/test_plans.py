@@ -352,8 +352,8 @@ HEALTH: dict[str, Query] = {
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
     "what a source sent of late": lambda connection: refusals.counts(connection, 1, MIDDLE, MIDDLE + _HOUR),
     "what a silent source did": lambda connection: refusals.counts(connection, 4, MIDDLE, MIDDLE + _HOUR),
-    "the latest genuine one": lambda connection: deliveries.latest_genuine(connection, 1, since=MIDDLE),
-    "that of a silent source": lambda connection: deliveries.latest_genuine(connection, 4, since=MIDDLE),
+    "the latest one without an event": lambda connection: deliveries.latest_without_event(connection, 1, since=MIDDLE),
+    "that of a silent source": lambda connection: deliveries.latest_without_event(connection, 4, since=MIDDLE),
     "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
     "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE),
     "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
@@ -773,7 +773,11 @@ def test_a_round_of_the_worker_and_a_look_at_the_metrics_go_over_nothing_that_gr
     found = {statement: faults for statement, given in sent.items() if (faults := boundless(parts, statement, given))}
     assert found == {}
     # The looks that only silence, refusals, or age lead to are among them.
-    for words in ("deliveries.verdict != ?", "'rejected' AND (deliveries.likely IS 1", "FROM event_holds"):
+    for words in (
+        "deliveries.verdict IN ('duplicate', 'late')",
+        "'rejected' AND (deliveries.likely IS 1",
+        "FROM event_holds",
+    ):
         assert any(words in " ".join(statement.split()) for statement in sent), words
 
 

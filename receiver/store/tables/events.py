@@ -54,6 +54,11 @@ REJECTED = partial_index(
 REJECTED_IN_ORDER = partial_index("ix_deliveries_rejected_id", [_deliveries.id], _is_rejected)
 REJECTED_BY_BODY = partial_index("ix_deliveries_rejected_body", [_deliveries.body_sha256], _is_rejected)
 LATE = partial_index("ix_deliveries_late", [_deliveries.id], _deliveries.verdict == Verdict.LATE)
+WITHOUT_EVENT = partial_index(
+    "ix_deliveries_without_event",
+    [_deliveries.source_id, _deliveries.id],
+    _deliveries.verdict.in_([Verdict.DUPLICATE, Verdict.LATE]),
+)
 
 
 class Event(SQLModel, table=True):
