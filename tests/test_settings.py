@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from receiver.settings import Settings, SettingsError, environment_name, load_settings
+from receiver.settings.database_url import PARAMETERS
 from receiver.signing import addresses
 
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(224, 256))).decode()
@@ -271,3 +272,9 @@ def test_no_secret_is_in_what_is_shown_of_settings(monkeypatch: pytest.MonkeyPat
     assert KEY not in shown
     assert "hidden BCB_CLIENT_SECRET" not in shown
     assert "hidden BCB_MESSAGE_SIGNING_SECRET" not in shown
+
+
+def test_the_parameters_of_postgresql_are_those_that_the_driver_takes() -> None:
+    from psycopg import pq
+
+    assert {option.keyword.decode() for option in pq.Conninfo.get_defaults()} <= PARAMETERS

@@ -9,6 +9,23 @@ from sqlalchemy.exc import ArgumentError
 
 SCHEMES = ("sqlite:///", "postgresql+psycopg://")
 
+PARAMETERS = frozenset(
+    """
+    application_name channel_binding client_encoding connect_timeout dbname fallback_application_name gssdelegation
+    gssencmode gsslib host hostaddr keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname
+    load_balance_hosts max_protocol_version min_protocol_version oauth_client_id oauth_client_secret oauth_issuer
+    oauth_scope options passfile password port replication require_auth requirepeer scram_client_key
+    scram_server_key service servicefile ssl_max_protocol_version ssl_min_protocol_version sslcert sslcertmode
+    sslcompression sslcrl sslcrldir sslkey sslkeylogfile sslmode sslnegotiation sslpassword sslrootcert sslsni
+    target_session_attrs tcp_user_timeout user
+    """.split()  # noqa: SIM905 - as it is documented, by the alphabet
+)
+"""The parameters of libpq, as of PostgreSQL 18 (its documentation, section 34.1.2).
+
+Not asked for from the driver: settings are read before gevent patches a process, and a driver that is imported before
+that stops all requests while it waits for the server.
+"""
+
 SEVERAL = frozenset({"host", "port", "options"})
 """What may stand in a PostgreSQL URL's query more than once."""
 
@@ -53,14 +70,10 @@ def _check_sqlite(value: str, path: str) -> None:
 
 
 def _check_parameters(query: Mapping[str, str | Sequence[str]]) -> None:
-    # Imported here: it takes longer than most commands, and who has no such query does without.
-    from psycopg import pq
-
-    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     for name, given in query.items():
-        if name not in known:
+        if name not in PARAMETERS:
             # Not repeated: of a password that was not percent-encoded it may be the end.
-            near = "".join(f", the nearest to it is {word}" for word in get_close_matches(name, known, n=1))
+            near = "".join(f", the nearest to it is {word}" for word in get_close_matches(name, PARAMETERS, n=1))
             raise ValueError(f"PostgreSQL has no such parameter as stands behind the question mark{near}")
         values = [given] if isinstance(given, str) else list(given)
         if len(values) > 1 and name not in SEVERAL:

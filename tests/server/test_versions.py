@@ -51,3 +51,13 @@ def test_an_extra_that_is_asked_for_and_missing_stops_the_start_with_one_line(tm
     assert said == ["receiver: RECEIVER_OIDC_ISSUER is set, and Authlib is not installed: install the extra `oidc`"]
     assert "Traceback" not in ended.stderr
     assert ended.returncode != 0
+
+
+def test_the_driver_of_postgresql_is_not_there_before_gevent_has_patched_the_process() -> None:
+    """Else it waits for the server in a way that stops all requests; the master reads the settings before that."""
+    given = environment("postgresql+psycopg://receiver@/receiver?host=/run/postgresql&sslmode=disable", KEY)
+    look = "import sys, receiver.server.gunicorn_config; print(sorted({'psycopg', 'gevent'} & set(sys.modules)))"
+    ended = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, env=given, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout == "[]\n"
