@@ -85,12 +85,17 @@ class Askable(NamedTuple):
 
 
 def askable(connection: Connection, settings: Settings, now: datetime) -> Askable:
-    """Return the sources whose banks may be asked at `now` (UTC): enabled, in want of no request, and not down."""
+    """Return the sources whose banks may be asked at `now` (UTC): enabled, with credentials and requests, and not down.
+
+    What is due of the others stays due, and is asked for as soon as that changes.
+    """
     most = circuit.longest(settings)
     freely: list[int] = []
     sparingly: list[int] = []
     for source in banks.with_known_banks(sources.every(connection)):
-        if not source.enabled or budget_of(connection, source, now).hindrance(source.name) is not None:
+        if not source.enabled or not source.has_credentials:
+            continue
+        if budget_of(connection, source, now).hindrance(source.name) is not None:
             continue
         found = circuits.find(connection, source.id)
         if found.next_at(now, most) is None:
@@ -112,8 +117,6 @@ def next_check(runtime: Runtime, found: SubjectRecord) -> NextCheck:
     with runtime.database.read() as connection:
         source = next(source for source in sources.every(connection) if source.id == found.source_id)
         hindrances = _hindrances(connection, runtime.settings, source, now)
-    if not source.has_credentials:
-        why += f", though {source.name} has no API credentials to ask with"
     waits = [(at, words) for at, words in hindrances if at is None or at > found.due_at]
     if any(at is None for at, _ in waits):
         return NextCheck(None, f"{why}; {next(words for at, words in waits if at is None)}")
@@ -130,6 +133,8 @@ def _hindrances(
     found: list[tuple[datetime | None, str]] = []
     if not source.enabled:
         found.append((None, f"source {source.name} is not enabled"))
+    if not source.has_credentials:
+        found.append((None, f"source {source.name} has no API credentials to ask with"))
     budget = budget_of(connection, source, now)
     if words := budget.hindrance(source.name):
         found.append((budget.blocked_until or budget.ends_at, words))

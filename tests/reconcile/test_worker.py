@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from bank import BankSigner, deposit, job
+from bank import SECRET, BankSigner, deposit, job
 from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
 from sqlalchemy import select
@@ -17,7 +17,7 @@ from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
-from receiver.store import events, feed, payments
+from receiver.store import events, feed, payments, signing_secrets, sources
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
 from receiver.web.schemas.payments import PaymentInFull
@@ -53,19 +53,6 @@ def test_a_claim_that_the_bank_confirms_is_completed(
     assert [(check["outcome"], check["bank_status"]) for check in found["checks"]] == [("answered", "Completed")]
     assert found["next_check_at"] is None
     assert feed_types(parts) == ["bcb.deposit", "payment.status_changed"]
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_payments_of_a_source_without_credentials_take_no_turns_to_fetch_a_token(parts: Runtime) -> None:
-    add_source(parts)
-    for number in range(2):
-        tell_deposit(parts, f"FT{number}")
-    Worker(parts).run_once()
-    for number in range(2):
-        (check,) = state(parts, f"FT{number}")["checks"]
-        assert (check["outcome"], check["detail"]) == ("no_credentials", {"error": "source bcb has no API credentials"})
-    with parts.database.read() as connection:
-        assert connection.execute(select(table_of(BankToken))).all() == []
 
 
 def test_a_payment_that_an_event_of_an_unknown_kind_names_is_asked_for_and_found(
@@ -331,14 +318,37 @@ def test_a_missing_permission_is_said(
     assert [check["outcome"] for check in state(parts)["checks"]] == ["forbidden"]
 
 
-def test_a_source_without_credentials_is_said_and_asked_over_later(parts: Runtime, worker: Worker) -> None:
-    add_source(parts, "bare")
-    signed = BankSigner(parts.clock).sign(deposit(), path="/webhooks/bare")
-    create_app(parts).test_client().post(signed.path, data=signed.body, headers=signed.headers)
+def test_what_is_due_of_a_source_without_credentials_is_asked_for_once_it_has_them(
+    parts: Runtime, simulator: Simulator, clock: StandingClock
+) -> None:
+    with parts.database.write() as connection:
+        source = sources.add(
+            connection,
+            name="bcb",
+            bank="bcb",
+            environment="sandbox",
+            base_url=simulator.url,
+            options={},
+            now=clock(),
+        )
+        signing_secrets.put(connection, parts.encryption, source.id, SECRET, now=clock(), grace_seconds=None)
+    book(simulator, clock, ("Completed", 0))
+    tell_deposit(parts)
+    worker = Worker(parts)
     worker.run_once()
-    found = state(parts, "FT2384654NXF6", source="bare")
-    assert [check["outcome"] for check in found["checks"]] == ["no_credentials"]
-    assert found["next_check_at"] is not None
+    found = state(parts)
+    assert (found["checks"], found["next_check_at"]) == ([], None)
+    assert found["next_check_why"].endswith("source bcb has no API credentials to ask with")
+    assert simulator.requests.entries() == []
+    commits = parts.database.commits
+    clock.forward(1)
+    assert worker.run_once() == 0
+    assert parts.database.commits == commits
+    with parts.database.write() as connection:
+        credentials = {"client_id": "simulator-client", "client_secret": "simulator-secret"}
+        sources.set_credentials(connection, parts.encryption, source, credentials)
+    worker.run_once()
+    assert state(parts)["agreement"] == "confirmed"
 
 
 def test_a_late_claim_never_takes_a_payment_back(

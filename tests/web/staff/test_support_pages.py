@@ -26,7 +26,7 @@ from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
-from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments
+from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments, sources
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
 from receiver.store.sources import SourceRecord
@@ -427,6 +427,7 @@ def test_a_bank_that_is_down_and_what_concerns_a_whole_source_is_shown(
     record(parts, delivery(parts, source), event(parts, "FT1"))
     pauses = (timedelta(minutes=5), timedelta(minutes=5))
     with parts.database.write() as connection:
+        sources.set_credentials(connection, parts.encryption, source, {"client_id": "c", "client_secret": "s"})
         circuits.fail(connection, source.id, now=clock(), most=1, pauses=pauses, error=SCRIPT)
         words = f"no callback: {SCRIPT}"
         opened = [Opened(ExceptionKind.SILENCE, source.id, "source", source.name, detail=words)]
@@ -434,8 +435,7 @@ def test_a_bank_that_is_down_and_what_concerns_a_whole_source_is_shown(
     assert "down since" in viewer.get("/staff/overview").text
     assert "Tried next" in viewer.get("/staff/sources/bcb").text
     asked_next = viewer.get("/staff/payments/bcb/FT1").text
-    assert "a callback names it, and the bank was not asked since, though bcb has no API credentials" in asked_next
-    assert "; the bank of bcb is down since" in asked_next
+    assert "a callback names it, and the bank was not asked since; the bank of bcb is down since" in asked_next
     (page,) = links(viewer.get("/staff/exceptions?kind=silence").text)
     shown = viewer.get(page).text
     assert "presses medium" in shown
