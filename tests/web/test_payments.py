@@ -132,11 +132,14 @@ def test_the_checks_of_a_page_are_read_at_once(
     assert sum("FROM checks" in statement for statement in asked) == 1
 
 
-def test_a_payment_that_was_not_checked_yet_says_so(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
+def test_a_payment_that_nobody_can_be_asked_about_says_so(
+    client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
     send(client, bank.sign(deposit()))
     payment = got(client, f"{PAYMENTS}/bcb/FT2384654NXF6", token)
     assert (payment["status"], payment["agreement"], payment["checks"]) == ("unknown", "unconfirmed", [])
-    assert (payment["bank_status"], payment["next_check_at"]) == (None, "2026-03-04T12:00:00.000000Z")
+    assert (payment["bank_status"], payment["next_check_at"]) == (None, None)
+    assert payment["next_check_why"].endswith("source bcb has no API credentials to ask with")
 
 
 def test_a_job_is_not_a_payment(client: FlaskClient, bank: BankSigner, token: Headers) -> None:
