@@ -1,13 +1,16 @@
 """Real processes of the receiver: gunicorn and the worker, started as an operator starts them."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -21,12 +24,22 @@ STARTED: set[str] = set()
 """The addresses at which servers of these tests answer, that run the code as it is."""
 
 
+SHARES, PORTS = 8, 2500
+"""Ports of each of pytest's processes, from `FIRST_PORT` on: below those that the system gives out by itself."""
+
+FIRST_PORT = 12000
+
+_next = count(secrets.randbelow(PORTS))
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+    """Return a TCP port on loopback that nobody listens on; no other of pytest's processes is given it meanwhile."""
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % SHARES
+    while True:
+        port = FIRST_PORT + share * PORTS + next(_next) % PORTS
+        with suppress(OSError), socket.socket() as found:
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(database_url: str, key: str, **more: str) -> dict[str, str]:
