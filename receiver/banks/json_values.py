@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -47,7 +48,8 @@ def parse(body: bytes) -> Any:
         NotUnderstood
     """
     try:
-        return DECODER.decode(body.decode("utf-8-sig"))
+        # Not by the codec `utf-8-sig`, which is Python's own and ten times as slow.
+        return DECODER.decode(body.removeprefix(BOM_UTF8).decode())
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise NotUnderstood(str(error)[:200]) from error
 

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import JSON, Column, Connection, CursorResult, Dialect, Enum, Table, literal
 from sqlalchemy.dialects import postgresql, sqlite
 
-from receiver.store.tables.base import UtcDateTime
+from receiver.store.tables.base import UtcDateTime, sqlite_text
 
 Insert = postgresql.Insert | sqlite.Insert
 
@@ -141,13 +141,8 @@ def _word(value: str | None) -> str | None:
 
 @lru_cache(maxsize=256)
 def _time(value: datetime | None) -> str | None:
-    """Write a time as SQLite keeps it; those of a delivery are often those of its events, too."""
-    written: str | None = _written_to_sqlite(value)
-    return written
-
-
-_SQLITE: Dialect = sqlite.dialect()
-_written_to_sqlite: Any = UtcDateTime().dialect_impl(_SQLITE).bind_processor(_SQLITE)
+    """Write a time as `UtcDateTime` does; those of a delivery are often those of its events, too."""
+    return None if value is None else sqlite_text(value)
 
 
 def _json(value: Any) -> str:

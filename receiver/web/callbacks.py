@@ -156,16 +156,18 @@ class CallbackHandler:
         limit = self._inbox.body_limit(name)
         # Only now: until it is found it is what anybody may have made up.
         counted.source = name
-        head = self._head(environ, path, channel)
+        peer = self._peer(environ)
         length = declared_bytes(environ, limit)
         # What is short, and is kept whole even of a rejected delivery, is read in any case.
         is_long = length is None or length > min(self._rejected_bytes, FIRST_BYTES)
-        if is_long and not self._inbox.passes(name, head):
-            return self._refuse(environ, name, head, length)
-        with self.bodies.holding(head.peer) as held:
+        if is_long:
+            head = self._callback(environ, path, channel, peer, b"")
+            if not self._inbox.passes(name, head):
+                return self._refuse(environ, name, head, length)
+        with self.bodies.holding(peer) as held:
             held.has_share = not (is_long and self._inbox.lists_addresses(name))
-            callback = replace(head, body=held.read(environ, length, limit))
-            if "content-encoding" in head.headers:
+            callback = self._callback(environ, path, channel, peer, held.read(environ, length, limit))
+            if "content-encoding" in callback.headers:
                 held.more(self._inbox.unpacked_bytes(name, callback))
             return self._inbox.accept(name, callback)
 
@@ -175,8 +177,11 @@ class CallbackHandler:
             body = held.read_beginning(environ, length, self._rejected_bytes + 1)
             return self._inbox.accept(name, replace(head, body=body, is_partial=len(body) > self._rejected_bytes))
 
-    def _head(self, environ: WSGIEnvironment, path: str, channel: str | None) -> Callback:
+    def _peer(self, environ: WSGIEnvironment) -> str:
         remote, forwarded_for = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR")
+        return addresses.sender(remote, forwarded_for, self._proxies) if forwarded_for else remote
+
+    def _callback(self, environ: WSGIEnvironment, path: str, channel: str | None, peer: str, body: bytes) -> Callback:
         return Callback(
             method=environ["REQUEST_METHOD"].encode("latin-1"),
             path=self._prefix + path.encode("latin-1"),
@@ -187,8 +192,8 @@ class CallbackHandler:
                 for name, value in environ.items()
                 if name.startswith("HTTP_") or (name in ("CONTENT_TYPE", "CONTENT_LENGTH") and value)
             },
-            body=b"",
-            peer=addresses.sender(remote, forwarded_for, self._proxies) if forwarded_for else remote,
+            body=body,
+            peer=peer,
         )
 
     def _written(self, verdict: Outcome) -> WSGIApplication:

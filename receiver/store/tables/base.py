@@ -30,15 +30,31 @@ class _WrittenDateTime(sqlite.DATETIME):
     """A time as SQLAlchemy writes it for SQLite, `2026-03-04 12:00:00.000000`."""
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], str | None]:  # noqa: ARG002
-        """Return what writes a time that is known to be in UTC."""
-        return _written
+        """Return what writes a time."""
+        return lambda value: None if value is None else sqlite_text(value)
 
 
 _WRITTEN: TypeEngine[Any] = _WrittenDateTime()  # type: ignore[no-untyped-call]
 
 
-def _written(value: datetime | None) -> str | None:
-    return None if value is None else value.replace(tzinfo=None).isoformat(" ", "microseconds")
+def sqlite_text(value: datetime) -> str:
+    """Write a time as SQLite keeps it: in UTC, without its zone.
+
+    Raises:
+        ValueError: it has no zone.
+    """
+    return in_utc(value).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def in_utc(value: datetime) -> datetime:
+    """Return a time in UTC; what has no zone is refused rather than guessed.
+
+    Raises:
+        ValueError
+    """
+    if value.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return value.astimezone(UTC)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -52,10 +68,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(_WRITTEN if dialect.name == "sqlite" else self.impl_instance)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse what has no zone rather than guess one."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a time without a zone")
-        return None if value is None else value.astimezone(UTC)
+        """Refuse what has no zone."""
+        return None if value is None else in_utc(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Give the zone back."""
