@@ -17,7 +17,7 @@ from receiver.store import feed
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.feed import Page, Wanted
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.08
 """How soon a waiting reader notices what other processes write; what its own process commits wakes it at once."""
 
 PAUSE_SECONDS = 0.03
