@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from receiver.admin import search
 from receiver.model import ConsumerAct, NotFound, OwnType, SubjectKind, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -20,7 +21,6 @@ from receiver.store import (
     holds,
     payments,
     replays,
-    search_terms,
 )
 from receiver.store.audit import AuditRecord
 from receiver.store.consumer_ranges import EntrySeen
@@ -29,7 +29,7 @@ from receiver.store.events import EventDelivery, EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry
 from receiver.store.holds import HoldRecord
-from receiver.store.payments import EACH_ITEM, CheckRecord, SubjectRecord
+from receiver.store.payments import CheckRecord, SubjectRecord
 from receiver.store.replays import ReplayRecord
 
 LOOKS_MAX = 100
@@ -87,10 +87,8 @@ class Story:
 
     @property
     def said(self) -> Mapping[str, Any]:
-        """What the bank said last, as lists show it: accounts masked, without the items of a job."""
-        detail = {} if self.answer is None else self.answer.detail
-        shown: dict[str, Any] = search_terms.masked_facts({k: v for k, v in detail.items() if k != EACH_ITEM})
-        return shown
+        """What the bank said last, as everybody may see it: accounts and texts masked, without the items of a job."""
+        return {} if self.answer is None else search.masked_detail(self.answer)
 
     @property
     def conflicting(self) -> Sequence[EventDelivery]:

@@ -81,9 +81,11 @@ class Page(NamedTuple):
     below: int | None
 
 
-def page(connection: Connection, wanted: Wanted, *, below: int | None, limit: int) -> Page:
-    """Return up to `limit` events at positions below `below`."""
-    span, conditions = _span(connection, wanted, below), _conditions(wanted)
+def page(
+    connection: Connection, wanted: Wanted, *, below: int | None, limit: int, spares_private: bool = False
+) -> Page:
+    """Return up to `limit` events at positions below `below`; `spares_private` as in `search_terms.question`."""
+    span, conditions = _span(connection, wanted, below), _conditions(wanted, spares_private)
     if span is None or any(condition.is_empty for condition in conditions):
         return Page([], None)
     candidates, is_exact = _candidates(connection, wanted, span, conditions)
@@ -168,9 +170,9 @@ def _facets_of(connection: Connection, wanted: Wanted) -> Sequence[int]:
     return connection.execute(query).scalars().all()
 
 
-def _conditions(wanted: Wanted) -> list[Condition]:
+def _conditions(wanted: Wanted, spares_private: bool) -> list[Condition]:
     """Return all that is to be looked for by terms."""
-    found = [None if _id(wanted) else search_terms.question(wanted.question)]
+    found = [None if _id(wanted) else search_terms.question(wanted.question, spares_private=spares_private)]
     for texts, kind in (
         (wanted.account, search_terms.ACCOUNT),
         (wanted.reference, search_terms.REFERENCE),

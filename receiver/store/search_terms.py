@@ -39,6 +39,9 @@ _TEXTS = re.compile(r"(.*_)?(remittance|remittance_information|details|descripti
 _NOT_SEARCHED = {"subscription_id", "notification_type", "message_type"}
 """What all events of a subscription share finds nothing."""
 
+HIDDEN = "…"
+"""What stands for that which is not shown."""
+
 _CUTS = re.compile(r"[/,;:+|]+")
 _EDGES = ".,;:!?()[]{}<>\"'*#/"
 _MINUS = "-\u2212\u2013"
@@ -60,15 +63,22 @@ ID = re.compile(r"(?P<kind>evt|dlv)_[0-9a-f]{0,28}")
 
 
 class Range(NamedTuple):
-    """The terms from `low` on that come before `high`."""
+    """The terms from `low` on that come before `high`; where it `spares_private`, of accounts and texts `low` alone."""
 
     low: bytes
     high: bytes
+    spares_private: bool = False
 
     def holds(self, terms: Sequence[bytes]) -> bool:
         """Tell whether one of the terms, which are sorted, is in it."""
-        place = bisect_left(terms, self.low)
-        return place < len(terms) and terms[place] < self.high
+        found = terms[bisect_left(terms, self.low) : bisect_left(terms, self.high)]
+        if not self.spares_private:
+            return bool(found)
+        # What a callback is about may be an account too: then it is a term of both kinds.
+        accounts = {term[:-1] for term in found if term[-1:] == ACCOUNT}
+        return any(
+            term[:-1] == self.low + b"\x00" or (term[-1:] != TEXT and term[:-1] not in accounts) for term in found
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class Condition:
     @property
     def is_simple(self) -> bool:
         """Whether to be in one of its ranges is all that it asks."""
-        return not self.words
+        return not self.words and not any(one.spares_private for one in self.whole)
 
 
 def exactly(term: bytes) -> Range:
@@ -109,14 +119,19 @@ def accounts_in(facts: Mapping[str, Any]) -> set[str]:
     return {text for kind, text in _named(facts) if kind == ACCOUNT}
 
 
-def masked_facts(facts: Mapping[str, Any], within: bytes | None = None) -> dict[str, Any]:
-    """Return facts with the numbers of accounts masked, see `masked`."""
+def masked_facts(facts: Mapping[str, Any], within: bytes | None = None, *, with_texts: bool = True) -> dict[str, Any]:
+    """Return facts with the numbers of accounts masked, see `masked`; without texts, `HIDDEN` stands for each of them.
+
+    Texts are names of parties and what the payer wrote.
+    """
 
     def shown(value: Any, kind: bytes | None) -> Any:
         if isinstance(value, Mapping):
-            return masked_facts(value, kind)
+            return masked_facts(value, kind, with_texts=with_texts)
         if isinstance(value, list):
             return [shown(each, kind) for each in value]
+        if kind == TEXT and not with_texts:
+            return HIDDEN
         return masked(value) if isinstance(value, str) and kind == ACCOUNT else value
 
     return {name: shown(value, _kind_of(name, within)) for name, value in facts.items()}
@@ -135,7 +150,7 @@ def _kind_of(name: str, within: bytes | None) -> bytes | None:
 
 def masked(account: str) -> str:
     """Return an account's number with all but its last four characters hidden; a shorter one is hidden whole."""
-    return f"…{account[-4:]}" if len(account) > 4 else "…"
+    return f"{HIDDEN}{account[-4:]}" if len(account) > 4 else HIDDEN
 
 
 def masked_in(text: str, account: str) -> str:
@@ -229,10 +244,10 @@ def _amount(worth: Decimal) -> bytes | None:
 # What a question asks for
 
 
-def beginning(text: str) -> Range:
+def beginning(text: str, *, spares_private: bool = False) -> Range:
     """Return the range of terms of any kind that begin with a text. Its blanks do not count."""
     low = _bytes(_folded(text))
-    return Range(low, low + b"\xff")
+    return Range(low, low + b"\xff", spares_private)
 
 
 def whole(text: str, kind: bytes) -> Condition:
@@ -252,29 +267,30 @@ def between(least: Decimal | None, most: Decimal | None) -> Condition:
     return Condition((Range(low or CONFLICT, high + b"\x00" if high else CONFLICT),))
 
 
-def question(text: str) -> Condition | None:
+def question(text: str, *, spares_private: bool = False) -> Condition | None:
     """Return what a person's question means, none where it is empty.
 
     As a whole it is the beginning of an id, a reference, an account, or a word; or an amount. Of several words each may
-    be the beginning of something else.
+    be the beginning of something else. Where it `spares_private`, accounts and the words of texts are meant as a whole:
+    letter by letter one would come to read them.
     """
     asked = " ".join(text.split())
     if not _bytes(_folded(asked)):
         return None
     if _IBAN.fullmatch(asked):
-        return Condition((beginning(asked),))
+        return Condition((beginning(asked, spares_private=spares_private),))
     # A sign that stands alone, such as the € of `1000 €`, is nothing that an event has to have.
     parts = {word for word in asked.split(" ") if word.strip(_SIGNS)}
     words = _money_words(asked.strip(_SIGNS)) or sorted(parts, key=len, reverse=True)[:WORDS_MAX]
-    meant = [ranges for word in words if (ranges := _meanings(word))]
+    meant = [ranges for word in words if (ranges := _meanings(word, spares_private))]
     if len(meant) == 1:
         return Condition(meant[0])
-    return Condition((beginning(asked),), tuple(meant))
+    return Condition((beginning(asked, spares_private=spares_private),), tuple(meant))
 
 
-def _meanings(word: str) -> tuple[Range, ...]:
+def _meanings(word: str, spares_private: bool) -> tuple[Range, ...]:
     stripped = word.strip(_EDGES)
-    texts = [beginning(stripped)] if _bytes(_folded(stripped)) else []
+    texts = [beginning(stripped, spares_private=spares_private)] if _bytes(_folded(stripped)) else []
     return (*texts, *(_of_amount(units) for units in _amounts(word)))
 
 

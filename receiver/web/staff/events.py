@@ -36,8 +36,11 @@ WORDS = {
 
 
 def shown_to(visitor: Visitor, events: Sequence[EventRecord]) -> list[EventRecord]:
-    """Return events as somebody may see them: of accounts the last characters, but to who may read payloads."""
-    return list(events) if visitor.payloads else [search.masked(event) for event in events]
+    """Return events as somebody may see them: whole to who may read payloads, else of accounts the last characters.
+
+    Names and the payer's words are for who may read payloads too.
+    """
+    return list(events) if visitor.payloads else [search.masked(event, with_texts=False) for event in events]
 
 
 def _as_asked(wanted: Wanted) -> dict[str, Any]:
@@ -68,7 +71,9 @@ class Events:
         """List events, the newest first: all, or those that are searched for."""
         wanted = self._wanted()
         below = lists.one("below") or None
-        found = search.find_events(self._runtime, wanted, place=below, limit=lists.PAGE)
+        found = search.find_events(
+            self._runtime, wanted, place=below, limit=lists.PAGE, spares_private=not visitor.payloads
+        )
         return at_its_address(
             render(
                 "events.html",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from receiver.admin import replays as acts
+from receiver.admin.sessions import Visitor
 from receiver.model import ReplayTarget
 from receiver.replay.plan import REASON_CHARACTERS_MAX, Plan, PlanWrong, Request
 from receiver.runtime import Runtime
@@ -42,8 +43,8 @@ class PlanForm(EventQuery):
     per_second: Annotated[float, Field(ge=PER_SECOND_LEAST, le=PER_SECOND_MAX)] | None = None
     reason: Annotated[str, Field(max_length=REASON_CHARACTERS_MAX, pattern=NO_NUL)] = ""
 
-    def plan(self, runtime: Runtime) -> Plan:
-        """Plan what was asked for.
+    def plan(self, runtime: Runtime, visitor: Visitor) -> Plan:
+        """Plan what was asked for, as far as the visitor may search.
 
         Raises:
             PlanWrong
@@ -51,7 +52,8 @@ class PlanForm(EventQuery):
         """
         if self.target == ReplayTarget.VERIFICATION or self.delivery_id:
             return acts.plan(runtime, self._request(self._of_deliveries()))
-        return acts.plan_found(runtime, self.wanted(self.source), self._request(Selection()))
+        wanted, request = self.wanted(self.source), self._request(Selection())
+        return acts.plan_found(runtime, wanted, request, spares_private=not visitor.payloads)
 
     def _request(self, selection: Selection) -> Request:
         return Request(selection, self.reason, self.target, self.consumer, self.per_second)

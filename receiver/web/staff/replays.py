@@ -67,7 +67,7 @@ class Replays:
         form = PlanForm()
         try:
             form = self._read(request.form)
-            made = form.plan(self._runtime)
+            made = form.plan(self._runtime, visitor)
         except (PlanWrong, NameUnknown) as error:
             return self._form(form, str(error), status=400)
         return self._plan(visitor, form, made)
