@@ -265,20 +265,18 @@ def _in_agreement(connection: Connection, agreements: Sequence[str]) -> list[int
     # Among them are entries that are no event's own; these are indexed as no event.
     placed = select(_entries.c.position).where(among(connection, _entries.c.subject, names))
     found = set(connection.execute(placed).scalars())
-    if feed.removed(connection):
-        # Entries of old events are gone, and only payments lead to their events by an index.
-        if any(kind != SubjectKind.PAYMENT for _, kind in subjects):
-            return None
-        found |= _of_payments(connection, names)
-    return sorted(found)
+    # Entries of old events are gone, and only payments lead to their events by an index.
+    if feed.removed(connection) and any(kind != SubjectKind.PAYMENT for _, kind in subjects):
+        return None
+    return sorted(found | _of_payments(connection, names))
 
 
 def _of_payments(connection: Connection, payment_ids: Sequence[str]) -> set[int]:
-    """Return the positions of events that are about payments, whether or not their entries are still stored."""
+    """Return the positions of events about payments, told by a reference too, whether or not entries are stored."""
     query = (
         select(_found.c.position)
         .join_from(_events, _found, _found.c.event_id == _events.c.id)
-        .where(among(connection, _events.c.payment_id, payment_ids), _events.c.subject == _events.c.payment_id)
+        .where(among(connection, _events.c.payment_id, payment_ids))
     )
     return set(connection.execute(query).scalars())
 
@@ -317,11 +315,7 @@ def _outside_terms(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.payment_id:
         own.append(_events.c.payment_id.in_(list(wanted.payment_id)))
     if wanted.agreement:
-        own.append(
-            exists(select(_subjects.c.id))
-            .where(_subjects.c.source_id == _events.c.source_id, _subjects.c.kind == _events.c.kind)
-            .where(_subjects.c.subject == _events.c.subject, _subjects.c.agreement.in_(list(wanted.agreement)))
-        )
+        own.append(_agreement().in_(list(wanted.agreement)))
     if own:
         # A subquery with a value is run for each event that was found; of an EXISTS PostgreSQL might make a join.
         where.append(select(literal(1)).where(_events.c.id == _found.c.event_id, *own).scalar_subquery() == 1)
@@ -335,3 +329,11 @@ def _has_id(beginning: str) -> ColumnElement[bool]:
         _repeats.c.event_id == _events.c.id, *_begins(_repeats.c.delivery_id, beginning)
     )
     return or_(and_(*_begins(_events.c.delivery_id, beginning)), repeated)
+
+
+def _agreement() -> ColumnElement[str]:
+    """Return how the bank stands to what an event is about: its payment, where that is known, as its page shows it."""
+    is_own = (_subjects.c.kind == _events.c.kind, _subjects.c.subject == _events.c.subject)
+    is_payment = (_subjects.c.kind == SubjectKind.PAYMENT, _subjects.c.subject == _events.c.payment_id)
+    of_source = select(_subjects.c.agreement).where(_subjects.c.source_id == _events.c.source_id)
+    return func.coalesce(of_source.where(*is_payment).scalar_subquery(), of_source.where(*is_own).scalar_subquery())
