@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from receiver.admin import search
-from receiver.model import ConsumerAct, NotFound, OwnType, SubjectKind, Verdict
+from receiver.model import ConsumerAct, NotFound, OwnType, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import (
@@ -65,7 +65,7 @@ class Story:
     subject: SubjectRecord | None
     """Its payment or job."""
     checks: Sequence[CheckRecord]
-    """What the bank was asked about it, oldest first."""
+    """What the bank was asked about it, by its reference too, oldest first."""
     beside: Sequence[EventRecord]
     """Other events of the same payment, newest first."""
     exceptions: Sequence[ExceptionRecord]
@@ -108,8 +108,7 @@ def story(runtime: Runtime, event_id: str) -> Story:
         event = events.find(connection, event_id)
         if event is None:
             raise NotFound(f"there is no event {event_id!r}")
-        subject = _subject(connection, event)
-        checks = payments.checks_of(connection, subject.id) if subject else []
+        subjects, checks = payments.of_event(connection, event)
         came = events.deliveries_of(connection, event_id)
         entries = feed.of_event(connection, event_id)
         seen = consumer_ranges.of_event(connection, event_id, event.source)
@@ -120,22 +119,14 @@ def story(runtime: Runtime, event_id: str) -> Story:
             steps=_ordered(_steps(event, first, came, entries, seen, _sent(connection, entries), checks, looks)),
             delivery=first,
             deliveries=came,
-            subject=subject,
+            subject=subjects[0] if subjects else None,
             checks=checks,
             beside=_beside(connection, event),
-            exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subject, came)),
+            exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subjects, came)),
             looks=looks,
             entries=entries,
             hold=holds.find(connection, event_id),
         )
-
-
-def _subject(connection: Connection, event: EventRecord) -> SubjectRecord | None:
-    if event.payment_id is not None:
-        found = payments.find(connection, event.source, SubjectKind.PAYMENT, event.payment_id)
-        if found is not None:
-            return found
-    return None if event.subject is None else payments.find(connection, event.source, event.kind, event.subject)
 
 
 def _sent(connection: Connection, entries: Sequence[Entry]) -> Mapping[str, ReplayRecord]:
@@ -152,10 +143,12 @@ def _beside(connection: Connection, event: EventRecord) -> list[EventRecord]:
     return [other for other in found if other.id != event.id][:BESIDE_MAX]
 
 
-def _abouts(event: EventRecord, subject: SubjectRecord | None, came: Sequence[EventDelivery]) -> list[tuple[str, str]]:
+def _abouts(
+    event: EventRecord, subjects: Sequence[SubjectRecord], came: Sequence[EventDelivery]
+) -> list[tuple[str, str]]:
     """Return what a person may have to look at that concerns an event, as what and which."""
     found = [("event", event.id), *(("delivery", each.id) for each in came[:BESIDE_MAX])]
-    return [*found, (str(subject.kind), subject.subject)] if subject is not None else found
+    return [*found, *((str(subject.kind), subject.subject) for subject in subjects)]
 
 
 def _ordered(steps: Iterator[Step]) -> list[Step]:

@@ -213,8 +213,7 @@ class EventWithTimeline(Event):
             found = events.find(connection, event_id)
             if found is None:
                 return None
-            about = payments.find(connection, found.source, found.kind, found.subject) if found.subject else None
-            checks = payments.checks_of(connection, about.id) if about else []
+            checks = payments.of_event(connection, found).checks
             deliveries = events.deliveries_of(connection, event_id)
             entries = feed.of_event(connection, event_id)
             seen = consumer_ranges.of_event(connection, event_id, found.source)
