@@ -93,7 +93,7 @@ class Story:
     @property
     def conflicting(self) -> Sequence[EventDelivery]:
         """The deliveries that said something else than the first."""
-        return [each for each in self.deliveries[1:] if each.conflict]
+        return [each for each in self.deliveries if each.conflict]
 
 
 def story(runtime: Runtime, event_id: str) -> Story:

@@ -13,6 +13,7 @@ from receiver.admin.audit import note
 from receiver.admin.event_story import Story, story
 from receiver.runtime import Runtime
 from receiver.store import audit
+from receiver.store.events import EventDelivery
 from receiver.store.search_terms import HIDDEN
 
 FORMAT = "bank-callback-evidence/1"
@@ -35,7 +36,7 @@ def packet(runtime: Runtime, who: str, event_id: str) -> dict[str, Any]:
         "made_at": _time(runtime.clock()),
         "made_by": who,
         "event": _event(found),
-        "deliveries": [_delivery(found, number) for number in range(len(found.deliveries))],
+        "deliveries": [_delivery(found, came) for came in found.deliveries],
         "bank": _bank(found),
         "feed": [
             {"position": entry.position or None, "type": entry.type, "at": _time(entry.time), "replay": entry.replay_id}
@@ -68,14 +69,13 @@ def _event(found: Story) -> dict[str, Any]:
     }
 
 
-def _delivery(found: Story, number: int) -> dict[str, Any]:
-    came = found.deliveries[number]
+def _delivery(found: Story, came: EventDelivery) -> dict[str, Any]:
     shown = {
         "id": came.id,
         "received_at": _time(came.received_at),
         "verdict": came.verdict,
         "peer": came.peer,
-        "other_content": number > 0 and came.conflict,
+        "other_content": came.conflict,
     }
     first = found.delivery
     if first is None or first.id != came.id:

@@ -279,6 +279,21 @@ def test_the_timeline_tells_what_happened_in_the_order_of_time(
     assert (timeline[2]["outcome"], timeline[2]["bank_status"]) == ("answered", "Completed")
 
 
+def test_a_delivery_that_tells_other_events_too_is_a_conflict_where_it_contradicts_the_first(
+    client: FlaskClient, token: Headers, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    first, other = made.event(parts, "A1"), made.event(parts, "A2")
+    made.record(parts, made.delivery(parts, source), first)
+    clock.forward(1)
+    made.record(parts, made.delivery(parts, source), made.event(parts, "A1", says="otherwise"), other)
+    for event_id, expected in (
+        (first.id, [("accepted", False), ("accepted", True)]),
+        (other.id, [("accepted", False)]),
+    ):
+        steps = [step for step in got(client, f"{EVENTS}/{event_id}", token)["timeline"] if step["what"] == "delivery"]
+        assert [(step["verdict"], step["conflict"]) for step in steps] == expected
+
+
 def check(parts: Runtime, clock: StandingClock, about: str | None = None, outcome: str = "answered") -> None:
     catch_up(parts.database)
     subjects = table_of(Subject)

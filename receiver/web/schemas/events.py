@@ -146,6 +146,7 @@ class DeliveryStep(Answer):
     delivery: str
     verdict: Literal["accepted", "duplicate"]
     conflict: bool
+    """It said something else of the event than the first one; it may tell other events for the first time."""
     peer: str
     """Who sent it: an IP address."""
 
@@ -234,7 +235,7 @@ def _timeline(
             what="delivery",
             delivery=found.id,
             verdict=found.verdict,
-            conflict=bool(found.conflict and found.verdict == "duplicate"),
+            conflict=found.conflict,
             peer=found.peer,
         )
         for found in deliveries
