@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select
 
 from receiver.model import Agreement, Status, SubjectKind
-from receiver.store import feed, pagination, search_terms, sources
+from receiver.store import feed, pagination, search_questions, search_terms, sources
 from receiver.store.events import EventRecord, by_ids
 from receiver.store.pagination import among
 from receiver.store.records import SKEW, moment_of
@@ -50,9 +50,9 @@ LOOKED_AT_ONCE = 250
 class Wanted:
     """Which events to search for; what is empty or none does not restrict. Of several values any will do.
 
-    `question` is what a person typed, see `search_terms.question`; amounts are without their sign. The time of receipt
-    is from `received_after` on and ends before `received_before`. `status` is what callbacks claim; `agreement` is the
-    payment's or job's.
+    `question` is what a person typed, see `search_questions.question`; amounts are without their sign. The time of
+    receipt is from `received_after` on and ends before `received_before`. `status` is what callbacks claim; `agreement`
+    is the payment's or job's.
     """
 
     question: str = ""
@@ -84,7 +84,7 @@ class Page(NamedTuple):
 def page(
     connection: Connection, wanted: Wanted, *, below: int | None, limit: int, spares_private: bool = False
 ) -> Page:
-    """Return up to `limit` events at positions below `below`; `spares_private` as in `search_terms.question`."""
+    """Return up to `limit` events at positions below `below`; `spares_private` as in `search_questions.question`."""
     span, conditions = _span(connection, wanted, below), _conditions(wanted, spares_private)
     if span is None or any(condition.is_empty for condition in conditions):
         return Page([], None)
@@ -172,15 +172,15 @@ def _facets_of(connection: Connection, wanted: Wanted) -> Sequence[int]:
 
 def _conditions(wanted: Wanted, spares_private: bool) -> list[Condition]:
     """Return all that is to be looked for by terms."""
-    found = [None if _id(wanted) else search_terms.question(wanted.question, spares_private=spares_private)]
+    found = [None if _id(wanted) else search_questions.question(wanted.question, spares_private=spares_private)]
     for texts, kind in (
         (wanted.account, search_terms.ACCOUNT),
         (wanted.reference, search_terms.REFERENCE),
         (wanted.payment_id, search_terms.PAYMENT),
     ):
-        found += [search_terms.any_of(texts, kind)] if texts else []
+        found += [search_questions.any_of(texts, kind)] if texts else []
     if wanted.amount_min is not None or wanted.amount_max is not None:
-        found.append(search_terms.between(wanted.amount_min, wanted.amount_max))
+        found.append(search_questions.between(wanted.amount_min, wanted.amount_max))
     if wanted.conflict:
         found.append(Condition((search_terms.exactly(search_terms.CONFLICT),)))
     return [condition for condition in found if condition is not None]
@@ -212,8 +212,7 @@ def _listed(connection: Connection, wanted: Wanted) -> list[int] | None:
 
 def _id(wanted: Wanted) -> str | None:
     """Return the question where it is the beginning of an event's or a delivery's id."""
-    asked = wanted.question.strip().lower()
-    return asked if search_terms.ID.fullmatch(asked) else None
+    return search_questions.beginning_of_id(wanted.question)
 
 
 def _by_id(connection: Connection, beginning: str) -> list[int] | None:
