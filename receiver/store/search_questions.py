@@ -109,7 +109,7 @@ def _is_iban(text: str) -> bool:
 
 
 def _meanings(word: str, spares_private: bool) -> tuple[Range, ...]:
-    return (*_of_text(word, spares_private), *(_of_amount(units) for units in _amounts(word)))
+    return (*_of_text(word, spares_private), *(_of_amount(units) for units in amounts(word)))
 
 
 def _of_text(text: str, spares_private: bool) -> tuple[Range, ...]:
@@ -121,12 +121,12 @@ def _of_text(text: str, spares_private: bool) -> tuple[Range, ...]:
 def _money_words(asked: str) -> list[str] | None:
     """Return amount and currency of a question that is nothing else, such as `1 000,00 EUR`; none where it is more."""
     found = _MONEY.fullmatch(asked)
-    if found is None or not _amounts(found["amount"].strip()):
+    if found is None or not amounts(found["amount"].strip()):
         return None
     return [part.strip() for part in (found["amount"], found["before"] or found["behind"]) if part]
 
 
-def _amounts(word: str) -> list[str]:
+def amounts(word: str) -> list[str]:
     """Return what a word may mean as an amount, with a decimal point: `1,000` is a thousand, or one and no more."""
     written = word.strip(_AROUND)
     found = []

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from flask import Response, request
 
+from receiver.store.search_questions import amounts
 from receiver.web.problems import Problem
 from receiver.web.schemas.times import YEARS, read_time, rfc3339
 from receiver.web.staff.rendering import here, is_partial
@@ -80,16 +81,19 @@ def number(name: str) -> int | None:
 
 
 def amount(name: str) -> Decimal | None:
-    """Return an amount that a parameter holds.
+    """Return an amount that a parameter holds, read as the search box reads it; `1.250` has a decimal point.
 
     Raises:
         Problem: 400
     """
-    given = one(name).replace(",", "")
+    given = one(name)
+    if not given:
+        return None
     # No exponent: of a few characters it makes a number as long as one likes.
-    if given and not AMOUNT.fullmatch(given):
+    meant = given if AMOUNT.fullmatch(given) else next(iter(amounts(given)), "")
+    if not given[0].isdecimal() or not AMOUNT.fullmatch(meant):
         raise Problem(400, f"“{name.replace('_', ' ')}” takes an amount such as 1000.00.")
-    return Decimal(given) if given else None
+    return Decimal(meant)
 
 
 def truth(name: str) -> bool | None:
