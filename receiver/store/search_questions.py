@@ -37,6 +37,9 @@ _IBAN = re.compile(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{11,30}")
 _IBAN_SAID = re.compile(r"(?<!\S)iban(?:: ?| )(?=[a-z]{2}[0-9]{2})", re.IGNORECASE)
 """What people write before one."""
 
+_IBAN_BEGUN = re.compile(r"[A-Za-z]{2}[0-9]{2}( [0-9]{4}){2,}( [0-9]{1,4})?")
+"""The beginning of one as people write it (in groups of four), which is not to be searched for group by group."""
+
 _IBAN_GROUPS_MAX = 9
 
 _ID = re.compile(r"(?P<kind>evt|dlv)_[0-9a-f]{0,28}")
@@ -82,6 +85,8 @@ def question(text: str, *, spares_private: bool = False) -> Condition | None:
     asked = _IBAN_SAID.sub("", " ".join(text.split()))
     if not text_bytes(asked):
         return None
+    if _IBAN_BEGUN.fullmatch(asked):
+        return Condition((beginning(asked, spares_private=spares_private),))
     # A sign that stands alone, such as the € of `1000 €`, is nothing that an event has to have.
     parts = {word for word in _with_whole_ibans(asked.split(" ")) if word.strip(_SIGNS)}
     words = _money_words(asked.strip(_AROUND)) or sorted(parts, key=len, reverse=True)[:WORDS_MAX]
