@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
+from werkzeug.datastructures import MultiDict
 
 from receiver.admin import replays as acts
 from receiver.admin.sessions import Visitor
@@ -80,16 +81,17 @@ class PlanForm(EventQuery):
         found = {name: _text(getattr(self, name)) for name in fields}
         return {name: value for name, value in found.items() if value not in ("", [], None)}
 
-    def chosen(self) -> list[tuple[str, str, str]]:
-        """Return each thing that is to be sent again, to be ticked off: field, label, value."""
-        named = (*SEARCHED, "delivery_id")
-        given = {name: value for name, value in self.given().items() if name in named and name not in OPEN_FIELDS}
-        return [(name, label, value) for name, label, value in _pairs(given)]
-
     def shown(self) -> list[tuple[str, str]]:
         """Return what is to be sent again, in words."""
         given = {name: value for name, value in self.given().items() if name in (*SEARCHED, "delivery_id")}
         return [(label, value) for _, label, value in _pairs(given)]
+
+
+def chosen(typed: MultiDict[str, str]) -> list[tuple[str, str, str]]:
+    """Return each thing that is to be sent again, to be ticked off: field, label, value; as it was typed."""
+    named = [name for name in (*SEARCHED, "delivery_id") if name not in OPEN_FIELDS]
+    given = {name: [text for value in typed.getlist(name) if (text := value.strip())] for name in named}
+    return _pairs(given)
 
 
 def shown_filter(written: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -261,6 +261,14 @@ def test_what_needs_a_person_is_acknowledged_and_resolved(operator: FlaskClient,
     assert "acknowledge" not in operator.get(page).text
 
 
+def test_a_note_is_as_long_as_its_field_takes_with_new_lines_and_all(operator: FlaskClient, parts: Runtime) -> None:
+    tell_late(parts)
+    (page,) = links(operator.get("/staff/exceptions").text)
+    assert set(re.findall(r'<textarea[^>]* maxlength="(\d+)"', operator.get(page).text)) == {"500"}
+    answered = send(operator, page, f"{page}/resolve", {"note": "\r\n".join(["x"] * 250)})
+    assert message(operator, answered).startswith("Resolved")
+
+
 def test_a_payment_shows_its_checks_and_why_the_bank_was_not_asked(
     operator: FlaskClient, parts: Runtime, bank: BankSigner
 ) -> None:
