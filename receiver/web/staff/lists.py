@@ -10,12 +10,13 @@ from flask import Response, request
 
 from receiver.store.search_questions import amounts
 from receiver.web.problems import Problem
+from receiver.web.schemas.base import TEXT_CHARACTERS_MAX
 from receiver.web.schemas.times import YEARS, read_time, rfc3339
 from receiver.web.staff.rendering import here, is_partial
 
 PAGE = 50
 
-VALUE_CHARACTERS_MAX = 200
+VALUE_CHARACTERS_MAX = TEXT_CHARACTERS_MAX
 VALUES_MAX = 50
 
 AMOUNT = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,10})?")
