@@ -147,9 +147,10 @@ def find_deliveries(
 ) -> list[DeliveryRecord]:
     """Return late and rejected deliveries, newest first; `below` is the id to go on from.
 
-    `contains` is a text that stands in the path, a header, the detail or, with `in_bodies`, the body, whatever the case
-    of its letters. There is no index for it: it reads what is kept, part by part, and gives way to others in between.
-    Who may not read payloads is not to search in them either: letter by letter that comes to the same.
+    `contains` is a text that stands in the id, the sender's address, the body's digest, the path, a header, the detail
+    or, with `in_bodies`, the body, whatever the case of its letters. There is no index for it: it reads what is kept,
+    part by part, and gives way to others in between. Who may not read payloads is not to search in them either: letter
+    by letter that comes to the same.
 
     Raises:
         StoreUnavailable
@@ -169,4 +170,5 @@ def find_deliveries(
 def _contains(row: DeliveryRecord, text: str, in_bodies: bool) -> bool:
     body = (row.body or b"").decode("utf-8", "replace") if in_bodies else ""
     headers = (part for header in row.headers.items() for part in header)
-    return any(text.casefold() in place.casefold() for place in (body, row.path, row.detail or "", *headers))
+    own = (row.id, row.peer, row.body_sha256, row.path, row.detail or "")
+    return any(text.casefold() in place.casefold() for place in (body, *own, *headers))

@@ -1,5 +1,6 @@
 """The pages of what happened: found, understood, put right. See the browser's own tests for the whole story."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -460,6 +461,18 @@ def test_who_may_not_read_payloads_does_not_search_in_them(
         assert len(links(operator.get(page).text)) == 1
     # It takes long, so nothing asks for it by itself.
     assert 'hx-trigger="every' not in operator.get(page).text
+
+
+def test_a_refused_delivery_is_found_by_its_id_its_sender_and_its_digest(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    signed = bank.sign(deposit())
+    signed.headers["Bcb-Signature"] = OTHER
+    post(parts, signed)
+    (page,) = links(viewer.get("/staff/deliveries").text)
+    digest = hashlib.sha256(signed.body).hexdigest()
+    for contains, number in ((page.rpartition("/")[2], 1), (digest.upper(), 1), ("127.0.0.1", 1), ("dlv_none", 0)):
+        assert len(links(viewer.get("/staff/deliveries", query_string={"contains": contains}).text)) == number, contains
 
 
 def test_a_page_that_refreshes_by_itself_holds_no_session(viewer: FlaskClient, clock: StandingClock) -> None:
