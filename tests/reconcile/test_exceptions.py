@@ -205,11 +205,11 @@ def test_lists_are_paged_by_the_newest_change_and_grouped_by_kind(
     assert [each.kind for each in (*first, *rest)] == ["rejected", *["conflict"] * 5]
     assert len({each.id for each in (*first, *rest)}) == 6
     newest, conflicts, *others = exceptions.groups(parts, Wanted(UNRESOLVED), each=2)
-    assert (newest.kind, newest.open, newest.place) == (ExceptionKind.REJECTED, 1, None)
-    assert (conflicts.open, conflicts.acknowledged, len(conflicts.found)) == (5, 0, 2)
+    assert (newest.kind, newest.open, newest.place) == (ExceptionKind.REJECTED, (1, False), None)
+    assert (conflicts.open, conflicts.acknowledged, len(conflicts.found)) == ((5, False), (0, False), 2)
     assert conflicts.place == conflicts.found[-1].place
     assert not any(group.found for group in others)
-    assert exceptions.unresolved(parts) == 6
+    assert exceptions.unresolved(parts) == (6, False)
     assert exceptions.listing(parts, Wanted(sources=["second"]), limit=9) == []
 
 

@@ -28,6 +28,7 @@ from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
 from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments, sources
+from receiver.store import exceptions as stored_exceptions
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
 from receiver.store.sources import SourceRecord
@@ -351,6 +352,19 @@ def test_a_consumer_is_moved_by_an_operator(operator: FlaskClient, parts: Runtim
     for to in ("end", "2999-01-01t00:00:00z"):
         assert "position 1" in message(operator, send(operator, page, f"{page}/seek", {"to": to}))
     assert operator.get("/staff/consumers/none").status_code == 404
+
+
+def test_what_is_counted_to_a_bound_is_not_shown_as_if_that_were_all(
+    viewer: FlaskClient, parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = (ExceptionKind.CONTRADICTED, ExceptionKind.CONTRADICTED, ExceptionKind.CONTRADICTED, ExceptionKind.STALLED)
+    with parts.database.write() as connection:
+        opened = [Opened(kind, source.id, "payment", f"FT{number}") for number, kind in enumerate(kinds)]
+        open_all(connection, opened, parts.clock())
+    for most, overview, grouped in ((3, ">4</a>", ">3 open<"), (2, ">3 and more</a>", ">2 and more open<")):
+        monkeypatch.setattr(stored_exceptions, "COUNTED_MAX", most)
+        assert overview in viewer.get("/staff/overview").text
+        assert grouped in viewer.get("/staff/exceptions").text
 
 
 def test_the_overview_counts_callbacks_and_says_that_no_worker_is_there(
