@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -159,7 +160,7 @@ def _written(name: str, value: Any) -> Any:
         return search_terms.masked(str(value))
     if isinstance(value, datetime):
         return value.isoformat()
-    return value if isinstance(value, bool) else str(value)
+    return value if isinstance(value, bool) else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 @retried

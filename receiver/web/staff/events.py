@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from flask import Response
@@ -48,15 +47,7 @@ def _as_asked(wanted: Wanted) -> dict[str, Any]:
     given = {name: value for name, value in asdict(wanted).items() if value not in (None, "", [], ())}
     if "question" in given:
         given["q"] = given.pop("question")
-    return {name: _text(value) for name, value in given.items()}
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, list) else str(value)
+    return {name: lists.as_given(value) for name, value in given.items()}
 
 
 class Events:

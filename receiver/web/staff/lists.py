@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Response, request
 
@@ -95,6 +95,18 @@ def amount(name: str) -> Decimal | None:
     if not given[0].isdecimal() or not AMOUNT.fullmatch(meant):
         raise Problem(400, f"“{name.replace('_', ' ')}” takes an amount such as 1000.00.")
     return Decimal(meant)
+
+
+def as_given(value: Any) -> Any:
+    """Return what was read of a parameter as an address or a form has it; of several values each."""
+    if isinstance(value, list):
+        return [as_given(each) for each in value]
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # An amount with an exponent is taken by no form.
+    return value if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def truth(name: str) -> bool | None:

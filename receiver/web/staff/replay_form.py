@@ -1,7 +1,6 @@
 """What the form of a replay takes: all that events are searched by, where to send it, and why."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -17,7 +16,7 @@ from receiver.web.schemas.base import NO_NUL, EntryType, LeftOut, ShortText, kno
 from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import ConsumerName
 from receiver.web.schemas.replays import PER_SECOND_LEAST, PER_SECOND_MAX
-from receiver.web.schemas.times import rfc3339
+from receiver.web.staff.lists import as_given
 
 TARGETS = (
     (str(ReplayTarget.FEED), "to the feed, for apps to read"),
@@ -78,7 +77,7 @@ class PlanForm(EventQuery):
     def given(self) -> dict[str, Any]:
         """Return what was given, as an address has it."""
         fields = (*SEARCHED, "delivery_id", "target", "consumer", "per_second", "reason")
-        found = {name: _text(getattr(self, name)) for name in fields}
+        found = {name: as_given(getattr(self, name)) for name in fields}
         return {name: value for name, value in found.items() if value not in ("", [], None)}
 
     def shown(self) -> list[tuple[str, str]]:
@@ -105,16 +104,5 @@ def _pairs(given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (name, LABELS.get(name, name.replace("_", " ")), str(each))
         for name, value in given.items()
-        for each in (value if isinstance(value, list) else [_text(value)])
+        for each in (value if isinstance(value, list) else [as_given(value)])
     ]
-
-
-def _text(value: Any) -> Any:
-    """Write a value as a form sends it."""
-    if isinstance(value, list):
-        return [_text(each) for each in value]
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if value is None else str(value)
