@@ -97,6 +97,7 @@ def test_accounts_and_words_are_found_by_their_beginning_by_who_may_read_them_al
     assert event_id in reader.get("/staff/events", query_string={"q": asked}).text
     for page in ("<td>FT1", "<td>FT2", event_id, "Older"):
         assert page not in operator.get("/staff/events", query_string={"q": asked}).text
+    assert "are found as a whole alone" in operator.get("/staff/events", query_string={"q": asked}).text
     plan = send(operator, "/staff/replays/new", "/staff/replays/plan", {"q": asked, "reason": "x"})
     assert "Nothing matches" in plan.text
 
