@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from receiver.model import ConsumerAct, NotFound, OwnType, SubjectKind, Verdict
+from receiver.admin import search
+from receiver.model import ConsumerAct, NotFound, OwnType, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import (
@@ -20,7 +21,6 @@ from receiver.store import (
     holds,
     payments,
     replays,
-    search_terms,
 )
 from receiver.store.audit import AuditRecord
 from receiver.store.consumer_ranges import EntrySeen
@@ -29,7 +29,7 @@ from receiver.store.events import EventDelivery, EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry
 from receiver.store.holds import HoldRecord
-from receiver.store.payments import EACH_ITEM, CheckRecord, SubjectRecord
+from receiver.store.payments import CheckRecord, SubjectRecord
 from receiver.store.replays import ReplayRecord
 
 LOOKS_MAX = 100
@@ -65,7 +65,7 @@ class Story:
     subject: SubjectRecord | None
     """Its payment or job."""
     checks: Sequence[CheckRecord]
-    """What the bank was asked about it, oldest first."""
+    """What the bank was asked about it, by its reference too, oldest first."""
     beside: Sequence[EventRecord]
     """Other events of the same payment, newest first."""
     exceptions: Sequence[ExceptionRecord]
@@ -87,15 +87,13 @@ class Story:
 
     @property
     def said(self) -> Mapping[str, Any]:
-        """What the bank said last, as lists show it: accounts masked, without the items of a job."""
-        detail = {} if self.answer is None else self.answer.detail
-        shown: dict[str, Any] = search_terms.masked_facts({k: v for k, v in detail.items() if k != EACH_ITEM})
-        return shown
+        """What the bank said last, as everybody may see it: accounts and texts masked, without the items of a job."""
+        return {} if self.answer is None else search.masked_detail(self.answer)
 
     @property
     def conflicting(self) -> Sequence[EventDelivery]:
         """The deliveries that said something else than the first."""
-        return [each for each in self.deliveries[1:] if each.conflict]
+        return [each for each in self.deliveries if each.conflict]
 
 
 def story(runtime: Runtime, event_id: str) -> Story:
@@ -110,8 +108,7 @@ def story(runtime: Runtime, event_id: str) -> Story:
         event = events.find(connection, event_id)
         if event is None:
             raise NotFound(f"there is no event {event_id!r}")
-        subject = _subject(connection, event)
-        checks = payments.checks_of(connection, subject.id) if subject else []
+        subjects, checks = payments.of_event(connection, event)
         came = events.deliveries_of(connection, event_id)
         entries = feed.of_event(connection, event_id)
         seen = consumer_ranges.of_event(connection, event_id, event.source)
@@ -122,22 +119,14 @@ def story(runtime: Runtime, event_id: str) -> Story:
             steps=_ordered(_steps(event, first, came, entries, seen, _sent(connection, entries), checks, looks)),
             delivery=first,
             deliveries=came,
-            subject=subject,
+            subject=subjects[0] if subjects else None,
             checks=checks,
             beside=_beside(connection, event),
-            exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subject, came)),
+            exceptions=exceptions.of_subject(connection, event.source_id, _abouts(event, subjects, came)),
             looks=looks,
             entries=entries,
             hold=holds.find(connection, event_id),
         )
-
-
-def _subject(connection: Connection, event: EventRecord) -> SubjectRecord | None:
-    if event.payment_id is not None:
-        found = payments.find(connection, event.source, SubjectKind.PAYMENT, event.payment_id)
-        if found is not None:
-            return found
-    return None if event.subject is None else payments.find(connection, event.source, event.kind, event.subject)
 
 
 def _sent(connection: Connection, entries: Sequence[Entry]) -> Mapping[str, ReplayRecord]:
@@ -154,10 +143,12 @@ def _beside(connection: Connection, event: EventRecord) -> list[EventRecord]:
     return [other for other in found if other.id != event.id][:BESIDE_MAX]
 
 
-def _abouts(event: EventRecord, subject: SubjectRecord | None, came: Sequence[EventDelivery]) -> list[tuple[str, str]]:
+def _abouts(
+    event: EventRecord, subjects: Sequence[SubjectRecord], came: Sequence[EventDelivery]
+) -> list[tuple[str, str]]:
     """Return what a person may have to look at that concerns an event, as what and which."""
     found = [("event", event.id), *(("delivery", each.id) for each in came[:BESIDE_MAX])]
-    return [*found, (str(subject.kind), subject.subject)] if subject is not None else found
+    return [*found, *((str(subject.kind), subject.subject) for subject in subjects)]
 
 
 def _ordered(steps: Iterator[Step]) -> list[Step]:

@@ -1,7 +1,8 @@
 """The evidence packet of an event, to hand to the bank or an auditor: what came, how it was proven, what followed.
 
-It holds nothing secret: no payload, no token, of keys the name alone, of accounts the last characters. What it names by
-its digest (SHA-256) can be checked against what is stored, and the audit entries against an export of the log.
+It holds nothing secret, whoever makes it: no payload, no names, no text of the payer, no token, of keys the name alone,
+of accounts the last characters. What it names by its digest (SHA-256) can be checked against what is stored, and the
+audit entries against an export of the log.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,8 +12,9 @@ from receiver.admin import search
 from receiver.admin.audit import note
 from receiver.admin.event_story import Story, story
 from receiver.runtime import Runtime
-from receiver.store import audit, search_terms
-from receiver.store.payments import EACH_ITEM
+from receiver.store import audit
+from receiver.store.events import EventDelivery
+from receiver.store.search_terms import HIDDEN
 
 FORMAT = "bank-callback-evidence/1"
 
@@ -34,7 +36,7 @@ def packet(runtime: Runtime, who: str, event_id: str) -> dict[str, Any]:
         "made_at": _time(runtime.clock()),
         "made_by": who,
         "event": _event(found),
-        "deliveries": [_delivery(found, number) for number in range(len(found.deliveries))],
+        "deliveries": [_delivery(found, came) for came in found.deliveries],
         "bank": _bank(found),
         "feed": [
             {"position": entry.position or None, "type": entry.type, "at": _time(entry.time), "replay": entry.replay_id}
@@ -53,7 +55,7 @@ def packet(runtime: Runtime, who: str, event_id: str) -> dict[str, Any]:
 
 
 def _event(found: Story) -> dict[str, Any]:
-    event = search.masked(found.event)
+    event = search.masked(found.event, with_texts=False)
     names = ("id", "source", "bank", "type", "subject", "payment_id", "amount", "currency", "facts")
     return {name: getattr(event, name) for name in names} | {
         "claimed_status": event.claimed_status,
@@ -67,14 +69,13 @@ def _event(found: Story) -> dict[str, Any]:
     }
 
 
-def _delivery(found: Story, number: int) -> dict[str, Any]:
-    came = found.deliveries[number]
+def _delivery(found: Story, came: EventDelivery) -> dict[str, Any]:
     shown = {
         "id": came.id,
         "received_at": _time(came.received_at),
         "verdict": came.verdict,
         "peer": came.peer,
-        "other_content": number > 0 and came.conflict,
+        "other_content": came.conflict,
     }
     first = found.delivery
     if first is None or first.id != came.id:
@@ -107,7 +108,7 @@ def _bank(found: Story) -> dict[str, Any] | None:
                 "at": _time(check.at),
                 "outcome": check.outcome,
                 "bank_status": check.bank_status,
-                "detail": search_terms.masked_facts({k: v for k, v in check.detail.items() if k != EACH_ITEM}),
+                "detail": search.masked_detail(check),
             }
             for check in found.checks
         ],
@@ -128,7 +129,8 @@ def _lines(packed: Mapping[str, Any]) -> Iterator[str]:
     yield f"# Evidence: {_inline(event['id'])}"
     yield ""
     yield f"Made at {packed['made_at']} by {_inline(packed['made_by'])}. It holds no payload and no secret;"
-    yield "accounts are shown by their last characters. `sha256` is of the bytes as they were received."
+    yield f"accounts are shown by their last characters, and {HIDDEN} stands for names and texts."
+    yield "`sha256` is of the bytes as they were received."
     for heading, values in (("What the callback claims", event), ("What the bank says", packed["bank"] or {})):
         yield from ("", f"## {heading}", "")
         yield from _table([(name, value) for name, value in values.items() if name != "checks"])

@@ -1,8 +1,9 @@
 """What a person has to look at (exceptions): list, acknowledge, resolve; and how much each presses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity
 from receiver.projection.projector import derive_all
@@ -15,21 +16,23 @@ from receiver.store.severity import DEFAULT, Severities
 NOTE_CHARACTERS_MAX = 500
 
 
+class Counted(NamedTuple):
+    """How many there are, or, where there are more than are counted, so many and more."""
+
+    number: int
+    has_more: bool = False
+
+
 @dataclass(frozen=True)
 class Group:
     """Those of one kind: how many are open and acknowledged, and the newest of those that were asked for."""
 
     kind: ExceptionKind
-    open: int
-    acknowledged: int
+    open: Counted
+    acknowledged: Counted
     found: Sequence[ExceptionRecord]
     place: str | None
     """From which to go on; none where that is all."""
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the numbers are exact: beyond a thousand they only say that there are more."""
-        return max(self.open, self.acknowledged) <= exceptions.COUNTED_MAX
 
 
 def severity(found: ExceptionRecord, now: datetime, severities: Severities = DEFAULT) -> Severity:
@@ -66,20 +69,26 @@ def groups(runtime: Runtime, wanted: Wanted, *, each: int) -> list[Group]:
             of_kind = Wanted(wanted.states, [kind], wanted.sources)
             rows = exceptions.listing(connection, of_kind, below=None, limit=each + 1)
             place = rows[each - 1].place if len(rows) > each else None
-            open_, acknowledged = (counts.get((kind, state), 0) for state in UNRESOLVED)
+            open_, acknowledged = (_counted([counts.get((kind, state), 0)]) for state in UNRESOLVED)
             found.append(Group(kind, open_, acknowledged, rows[:each], place))
     return sorted(found, key=lambda group: group.found[0].place if group.found else "", reverse=True)
 
 
-def unresolved(runtime: Runtime) -> int:
-    """Return how many are open or acknowledged, of each kind counted to a thousand.
+def _counted(numbers: Iterable[int]) -> Counted:
+    """Add numbers up, each of which was counted to `COUNTED_MAX` and one more."""
+    capped = [(min(number, exceptions.COUNTED_MAX), number > exceptions.COUNTED_MAX) for number in numbers]
+    return Counted(sum(number for number, _ in capped), any(has_more for _, has_more in capped))
+
+
+def unresolved(runtime: Runtime) -> Counted:
+    """Return how many are open or acknowledged, of each kind and state counted to a thousand.
 
     Raises:
         StoreUnavailable
     """
     derive_all(runtime.database, runtime.clock())
     with runtime.database.read() as connection:
-        return sum(exceptions.counts(connection).values())
+        return _counted(exceptions.counts(connection).values())
 
 
 def find(runtime: Runtime, exception_id: str) -> ExceptionRecord:

@@ -92,7 +92,7 @@ class Overview:
     position: int
     """The last one of the feed."""
     consumers: Sequence[Standing]
-    unresolved: int
+    unresolved: exceptions.Counted
     """How much needs a person."""
     answers: AnswerTimes | None
     """How fast callbacks are answered; none where none was counted yet."""

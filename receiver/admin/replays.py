@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -71,8 +72,10 @@ def choices(runtime: Runtime) -> Choices:
         return Choices(sources.names(connection), sorted(consumers.names(connection)))
 
 
-def plan_found(runtime: Runtime, wanted: Wanted, request: Request) -> Plan:
+def plan_found(runtime: Runtime, wanted: Wanted, request: Request, *, spares_private: bool = False) -> Plan:
     """Plan to send again all that a search finds; the request's own selection does not count.
+
+    `spares_private` as in `search.find_events`.
 
     What takes no index to be found is selected by its filters; anything else is noted one by one, as it is found now.
     Types and times are those of the entries: what asking the bank has shown of an event has others than the event.
@@ -86,7 +89,7 @@ def plan_found(runtime: Runtime, wanted: Wanted, request: Request) -> Plan:
     if request.target == ReplayTarget.VERIFICATION or request.selection.delivery_ids:
         raise PlanWrong("A search finds events: rejected deliveries are chosen by source, delivery or time.")
     catch_up(runtime.database)
-    chosen = Selection(sources=wanted.source, chosen=_chosen(runtime, wanted))
+    chosen = Selection(sources=wanted.source, chosen=_chosen(runtime, wanted, spares_private))
     return plan(runtime, replace(request, selection=chosen, search=_described(wanted)))
 
 
@@ -101,13 +104,14 @@ def _plain(wanted: Wanted) -> Selection:
     )
 
 
-def _chosen(runtime: Runtime, wanted: Wanted) -> str:
+def _chosen(runtime: Runtime, wanted: Wanted, spares_private: bool) -> str:
     """Note what a search finds, page by page, and return the id of the plan that it is noted for."""
     now = runtime.clock()
     within = Selection(types=wanted.type, received_after=wanted.received_after, received_before=wanted.received_before)
     plan_id, number = new_id("pln", now), 0
     _forget_chosen(runtime, lowest_id("pln", now - CHOSEN_FOR))
-    for found in search.pages(runtime, _events_of(wanted), limit=CHOSEN_MAX + 1):
+    wider = _events_of(wanted)
+    for found in search.pages(runtime, wider, limit=CHOSEN_MAX + 1, spares_private=spares_private):
         if found.older_left:
             text = f"about {found.older_left} events of before the upgrade are not searched yet"
             raise PlanWrong(f"The search would leave some out: {text}. Plan it once the worker has indexed them.")
@@ -156,7 +160,7 @@ def _written(name: str, value: Any) -> Any:
         return search_terms.masked(str(value))
     if isinstance(value, datetime):
         return value.isoformat()
-    return value if isinstance(value, bool) else str(value)
+    return value if isinstance(value, bool) else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 @retried

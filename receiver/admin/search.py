@@ -13,6 +13,7 @@ from receiver.runtime import Runtime
 from receiver.store import deliveries, events, search, search_index, search_terms
 from receiver.store.deliveries import DeliveryRecord, Listed
 from receiver.store.events import EventRecord, Filter
+from receiver.store.payments import EACH_ITEM, CheckRecord
 from receiver.store.search import Wanted
 from receiver.store.thread_pool import give_way
 
@@ -41,8 +42,12 @@ class Found:
     """About how many events of before the upgrade are not indexed yet, and were not searched."""
 
 
-def find_events(runtime: Runtime, wanted: Wanted, *, place: str | None, limit: int) -> Found:
+def find_events(
+    runtime: Runtime, wanted: Wanted, *, place: str | None, limit: int, spares_private: bool = False
+) -> Found:
     """Return up to `limit` events; `place` is the one to go on from. Each event that was answered for is among them.
+
+    With `spares_private`, for who may not read them, accounts and words of texts are found as a whole alone.
 
     Raises:
         CursorInvalid: the place stems from a list with other filters.
@@ -50,7 +55,9 @@ def find_events(runtime: Runtime, wanted: Wanted, *, place: str | None, limit: i
     """
     if place is not None and is_search(wanted) != (place.isdecimal() and len(place) <= POSITION_DIGITS_MAX):
         raise CursorInvalid
-    return _searched(runtime, wanted, place, limit) if is_search(wanted) else _listed(runtime, wanted, place, limit)
+    if is_search(wanted):
+        return _searched(runtime, wanted, place, limit, spares_private)
+    return _listed(runtime, wanted, place, limit)
 
 
 def is_search(wanted: Wanted) -> bool:
@@ -75,24 +82,27 @@ def _listed(runtime: Runtime, wanted: Wanted, place: str | None, limit: int) -> 
     return Found(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
 
-def _searched(runtime: Runtime, wanted: Wanted, place: str | None, limit: int) -> Found:
+def _searched(runtime: Runtime, wanted: Wanted, place: str | None, limit: int, spares_private: bool) -> Found:
     # What was answered for before is indexed by now, whoever wrote it.
     index_all(runtime.database)
+    below = None if place is None else int(place)
     with runtime.database.read() as connection:
-        page = search.page(connection, wanted, below=None if place is None else int(place), limit=limit)
+        page = search.page(connection, wanted, below=below, limit=limit, spares_private=spares_private)
         older_left = search_index.older_left(connection)
     return Found(page.events, None if page.below is None else str(page.below), older_left)
 
 
-def pages(runtime: Runtime, wanted: Wanted, *, limit: int) -> Iterator[Found]:
+def pages(runtime: Runtime, wanted: Wanted, *, limit: int, spares_private: bool = False) -> Iterator[Found]:
     """Go through up to `limit` events, page by page; no transaction is open between two pages.
+
+    `spares_private` as in `find_events`.
 
     Raises:
         StoreUnavailable
     """
     place: str | None = None
     while limit > 0:
-        page = find_events(runtime, wanted, place=place, limit=min(limit, PAGE_MAX))
+        page = find_events(runtime, wanted, place=place, limit=min(limit, PAGE_MAX), spares_private=spares_private)
         yield page
         place, limit = page.place, limit - len(page.events)
         if place is None:
@@ -111,12 +121,19 @@ def older_left(runtime: Runtime, wanted: Wanted) -> int:
         return search_index.older_left(connection)
 
 
-def masked(event: EventRecord) -> EventRecord:
-    """Return an event as lists show it: of accounts the last four characters."""
-    facts: dict[str, Any] = search_terms.masked_facts(event.facts)
+def masked(event: EventRecord, *, with_texts: bool = True) -> EventRecord:
+    """Return an event as lists show it: of accounts the last four characters; without texts, of these nothing."""
+    facts: dict[str, Any] = search_terms.masked_facts(event.facts, with_texts=with_texts)
     accounts = search_terms.accounts_in(event.facts)
     subject = search_terms.masked(event.subject) if event.subject in accounts and event.subject else event.subject
     return event._replace(facts=facts, subject=subject)
+
+
+def masked_detail(check: CheckRecord) -> dict[str, Any]:
+    """Return what a check has brought, without the items of a job, accounts and texts masked as in events."""
+    shown = {name: value for name, value in check.detail.items() if name != EACH_ITEM}
+    found: dict[str, Any] = search_terms.masked_facts(shown, with_texts=False)
+    return found
 
 
 def find_deliveries(
@@ -130,9 +147,10 @@ def find_deliveries(
 ) -> list[DeliveryRecord]:
     """Return late and rejected deliveries, newest first; `below` is the id to go on from.
 
-    `contains` is a text that stands in the path, a header, the detail or, with `in_bodies`, the body, whatever the case
-    of its letters. There is no index for it: it reads what is kept, part by part, and gives way to others in between.
-    Who may not read payloads is not to search in them either: letter by letter that comes to the same.
+    `contains` is a text that stands in the id, the sender's address, the body's digest, the path, a header, the detail
+    or, with `in_bodies`, the body, whatever the case of its letters. There is no index for it: it reads what is kept,
+    part by part, and gives way to others in between. Who may not read payloads is not to search in them either: letter
+    by letter that comes to the same.
 
     Raises:
         StoreUnavailable
@@ -152,4 +170,5 @@ def find_deliveries(
 def _contains(row: DeliveryRecord, text: str, in_bodies: bool) -> bool:
     body = (row.body or b"").decode("utf-8", "replace") if in_bodies else ""
     headers = (part for header in row.headers.items() for part in header)
-    return any(text.casefold() in place.casefold() for place in (body, row.path, row.detail or "", *headers))
+    own = (row.id, row.peer, row.body_sha256, row.path, row.detail or "")
+    return any(text.casefold() in place.casefold() for place in (body, *own, *headers))

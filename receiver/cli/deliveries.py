@@ -30,7 +30,7 @@ def deliveries() -> None:
 @click.option("--verdict", type=click.Choice(["late", "rejected"]), help="Only these; without it, both.")
 @click.option("--reason", "reasons", multiple=True, help="Only this reason, such as signature_mismatch; repeatable.")
 @click.option("--after", type=Time(), help="Only what was received at this time or later.")
-@click.option("--contains", metavar="TEXT", default="", help="Only where this text stands in body, path or headers.")
+@click.option("--contains", metavar="TEXT", default="", help="Only with this text in it: its id, for one.")
 @limit
 @as_json
 @as_csv

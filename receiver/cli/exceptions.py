@@ -22,7 +22,13 @@ def exceptions() -> None:
 
 
 @exceptions.command("list")
-@click.option("--state", "states", multiple=True, type=click.Choice((*STATES, "any")), help="Repeatable; open without.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice((*STATES, "any")),
+    help="Repeatable; without it, what is open or acknowledged.",
+)
 @click.option("--kind", "kinds", multiple=True, type=click.Choice(tuple(map(str, ExceptionKind))), help="Repeatable.")
 @click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
 @limit

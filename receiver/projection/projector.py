@@ -130,12 +130,14 @@ def derive_some(database: Database, now: datetime) -> int:
         refused, known = exceptions.refused(connection), exceptions.known_refused(connection)
         late = exceptions.late_unopened(connection)
         opened = [*_anew(refused, known), *late]
-        gone = _gone(refused, known)
+        fewer, gone = _fewer(refused, known), _gone(refused, known)
         is_late_over = exceptions.has_late_over(connection)
-    if not (opened or gone or is_late_over):
+    if not (opened or fewer or gone or is_late_over):
         return 0
     with database.write() as connection:
         exceptions.open_all(connection, opened, now)
+        for seen, left in fewer:
+            exceptions.count_refused(connection, seen, left)
         for each in gone:
             exceptions.resolve_refused(connection, each, now)
         if is_late_over:
@@ -149,6 +151,20 @@ def _anew(refused: Sequence[Opened], known: Mapping[tuple[int, str], Known]) -> 
         before = known.get((each.source_id, each.subject))
         if before is None or (before.delivery_id or "") < (each.delivery_id or ""):
             yield each
+
+
+def _fewer(refused: Sequence[Opened], known: Mapping[tuple[int, str], Known]) -> list[tuple[Known, Opened]]:
+    """Return what is open about refused deliveries of which some are stored no longer, in one order for all writers."""
+    pairs = ((known.get((each.source_id, each.subject)), each) for each in refused)
+    found = [
+        (seen, each)
+        for seen, each in pairs
+        if seen is not None
+        and seen.state != ExceptionState.RESOLVED
+        and (seen.number, seen.delivery_id or "") != (each.number, each.delivery_id or "")
+        and (seen.delivery_id or "") >= (each.delivery_id or "")
+    ]
+    return sorted(found, key=lambda pair: pair[0][:2])
 
 
 def _gone(refused: Sequence[Opened], known: Mapping[tuple[int, str], Known]) -> list[Known]:

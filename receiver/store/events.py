@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Select, select, union
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, literal, select, union
 
 from receiver.model import ProofStrength, Status, SubjectKind, Verdict
 from receiver.store import pagination, sources
@@ -192,7 +192,7 @@ def raw_bytes(connection: Connection, event_id: str) -> int | None:
 
 def deliveries_of(connection: Connection, event_id: str) -> list[EventDelivery]:
     """Return the deliveries that told an event, the first one first."""
-    first = select(*columns_of(EventDelivery, _deliveries, conflict=_events.c.conflict)).join_from(
+    first = select(*columns_of(EventDelivery, _deliveries, conflict=literal(False))).join_from(
         _events, _deliveries, _events.c.delivery_id == _deliveries.c.id
     )
     later = select(*columns_of(EventDelivery, _deliveries, conflict=_repeats.c.conflict)).join_from(

@@ -179,12 +179,29 @@ def resolve_about(
 
 def resolve_refused(connection: Connection, seen: "Known", now: datetime) -> None:
     """Resolve what was open about refused deliveries, unless more have come since it was `seen`."""
-    is_about = (_exceptions.c.about == "reason", _exceptions.c.subject == seen.subject)
-    is_same = (
+    _resolve(connection, _as_seen(seen), now)
+
+
+def count_refused(connection: Connection, seen: "Known", left: Opened) -> None:
+    """Write down how many refused deliveries are left, and which is the newest, unless that has changed since.
+
+    Some were accepted, or dropped: that opens nothing, and is no change for a person to look at.
+    """
+    changed = update(_exceptions).where(
+        _as_seen(seen), _exceptions.c.number == seen.number, _exceptions.c.state.in_(UNRESOLVED)
+    )
+    connection.execute(changed.values(number=left.number, delivery_id=left.delivery_id))
+
+
+def _as_seen(seen: "Known") -> ColumnElement[bool]:
+    """Return the condition for what is known of refused deliveries, unless more have come since it was seen."""
+    return and_(
+        _exceptions.c.kind == ExceptionKind.REJECTED,
         _exceptions.c.source_id == seen.source_id,
+        _exceptions.c.about == "reason",
+        _exceptions.c.subject == seen.subject,
         _exceptions.c.delivery_id.is_not_distinct_from(seen.delivery_id),
     )
-    _resolve(connection, and_(_exceptions.c.kind == ExceptionKind.REJECTED, *is_about, *is_same), now)
 
 
 def _resolve(connection: Connection, which: ColumnElement[bool], now: datetime) -> None:

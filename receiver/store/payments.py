@@ -15,6 +15,7 @@ from sqlalchemy import (
 
 from receiver.model import Agreement, Purpose, Status, SubjectKind
 from receiver.store import pagination, sources
+from receiver.store.events import EventRecord
 from receiver.store.leases import as_text
 from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Check, Source, Subject, table_of
@@ -131,6 +132,27 @@ def find(connection: Connection, source: str, kind: str, subject: str) -> Subjec
     """Return one payment or job of the source with this name."""
     query = _named(_subjects).where(_sources.c.name == source, _subjects.c.kind == kind, _subjects.c.subject == subject)
     return fetch_one(connection, SubjectRecord, query)
+
+
+class Asked(NamedTuple):
+    """What the bank can be asked about an event, and what it was asked."""
+
+    subjects: Sequence[SubjectRecord]
+    """Its payment first; then what its callback named it by, where that is another: a reference, or a job."""
+    checks: Sequence[CheckRecord]
+    """Of all of these, oldest first."""
+
+
+def of_event(connection: Connection, event: EventRecord) -> Asked:
+    """Return what the bank can be asked about an event, and every check made of that."""
+    names = [(SubjectKind.PAYMENT, event.payment_id), (event.kind, event.subject)]
+    found = [
+        subject
+        for kind, name in dict.fromkeys(names)
+        if name is not None and (subject := find(connection, event.source, kind, name)) is not None
+    ]
+    checks = [check for subject in found for check in checks_of(connection, subject.id)]
+    return Asked(found, sorted(checks, key=lambda check: check.at))
 
 
 def listing(

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal, or_, select
 
 from receiver.model import Agreement, Status, SubjectKind
-from receiver.store import feed, pagination, search_terms, sources
+from receiver.store import feed, pagination, search_questions, search_terms, sources
 from receiver.store.events import EventRecord, by_ids
 from receiver.store.pagination import among
 from receiver.store.records import SKEW, moment_of
@@ -50,9 +50,9 @@ LOOKED_AT_ONCE = 250
 class Wanted:
     """Which events to search for; what is empty or none does not restrict. Of several values any will do.
 
-    `question` is what a person typed, see `search_terms.question`; amounts are without their sign. The time of receipt
-    is from `received_after` on and ends before `received_before`. `status` is what callbacks claim; `agreement` is the
-    payment's or job's.
+    `question` is what a person typed, see `search_questions.question`; amounts are without their sign. The time of
+    receipt is from `received_after` on and ends before `received_before`. `status` is what callbacks claim; `agreement`
+    is the payment's or job's.
     """
 
     question: str = ""
@@ -81,9 +81,11 @@ class Page(NamedTuple):
     below: int | None
 
 
-def page(connection: Connection, wanted: Wanted, *, below: int | None, limit: int) -> Page:
-    """Return up to `limit` events at positions below `below`."""
-    span, conditions = _span(connection, wanted, below), _conditions(wanted)
+def page(
+    connection: Connection, wanted: Wanted, *, below: int | None, limit: int, spares_private: bool = False
+) -> Page:
+    """Return up to `limit` events at positions below `below`; `spares_private` as in `search_questions.question`."""
+    span, conditions = _span(connection, wanted, below), _conditions(wanted, spares_private)
     if span is None or any(condition.is_empty for condition in conditions):
         return Page([], None)
     candidates, is_exact = _candidates(connection, wanted, span, conditions)
@@ -168,17 +170,17 @@ def _facets_of(connection: Connection, wanted: Wanted) -> Sequence[int]:
     return connection.execute(query).scalars().all()
 
 
-def _conditions(wanted: Wanted) -> list[Condition]:
+def _conditions(wanted: Wanted, spares_private: bool) -> list[Condition]:
     """Return all that is to be looked for by terms."""
-    found = [None if _id(wanted) else search_terms.question(wanted.question)]
+    found = [None if _id(wanted) else search_questions.question(wanted.question, spares_private=spares_private)]
     for texts, kind in (
         (wanted.account, search_terms.ACCOUNT),
         (wanted.reference, search_terms.REFERENCE),
         (wanted.payment_id, search_terms.PAYMENT),
     ):
-        found += [search_terms.any_of(texts, kind)] if texts else []
+        found += [search_questions.any_of(texts, kind)] if texts else []
     if wanted.amount_min is not None or wanted.amount_max is not None:
-        found.append(search_terms.between(wanted.amount_min, wanted.amount_max))
+        found.append(search_questions.between(wanted.amount_min, wanted.amount_max))
     if wanted.conflict:
         found.append(Condition((search_terms.exactly(search_terms.CONFLICT),)))
     return [condition for condition in found if condition is not None]
@@ -210,8 +212,7 @@ def _listed(connection: Connection, wanted: Wanted) -> list[int] | None:
 
 def _id(wanted: Wanted) -> str | None:
     """Return the question where it is the beginning of an event's or a delivery's id."""
-    asked = wanted.question.strip().lower()
-    return asked if search_terms.ID.fullmatch(asked) else None
+    return search_questions.beginning_of_id(wanted.question)
 
 
 def _by_id(connection: Connection, beginning: str) -> list[int] | None:
@@ -263,20 +264,18 @@ def _in_agreement(connection: Connection, agreements: Sequence[str]) -> list[int
     # Among them are entries that are no event's own; these are indexed as no event.
     placed = select(_entries.c.position).where(among(connection, _entries.c.subject, names))
     found = set(connection.execute(placed).scalars())
-    if feed.removed(connection):
-        # Entries of old events are gone, and only payments lead to their events by an index.
-        if any(kind != SubjectKind.PAYMENT for _, kind in subjects):
-            return None
-        found |= _of_payments(connection, names)
-    return sorted(found)
+    # Entries of old events are gone, and only payments lead to their events by an index.
+    if feed.removed(connection) and any(kind != SubjectKind.PAYMENT for _, kind in subjects):
+        return None
+    return sorted(found | _of_payments(connection, names))
 
 
 def _of_payments(connection: Connection, payment_ids: Sequence[str]) -> set[int]:
-    """Return the positions of events that are about payments, whether or not their entries are still stored."""
+    """Return the positions of events about payments, told by a reference too, whether or not entries are stored."""
     query = (
         select(_found.c.position)
         .join_from(_events, _found, _found.c.event_id == _events.c.id)
-        .where(among(connection, _events.c.payment_id, payment_ids), _events.c.subject == _events.c.payment_id)
+        .where(among(connection, _events.c.payment_id, payment_ids))
     )
     return set(connection.execute(query).scalars())
 
@@ -315,11 +314,7 @@ def _outside_terms(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.payment_id:
         own.append(_events.c.payment_id.in_(list(wanted.payment_id)))
     if wanted.agreement:
-        own.append(
-            exists(select(_subjects.c.id))
-            .where(_subjects.c.source_id == _events.c.source_id, _subjects.c.kind == _events.c.kind)
-            .where(_subjects.c.subject == _events.c.subject, _subjects.c.agreement.in_(list(wanted.agreement)))
-        )
+        own.append(_agreement().in_(list(wanted.agreement)))
     if own:
         # A subquery with a value is run for each event that was found; of an EXISTS PostgreSQL might make a join.
         where.append(select(literal(1)).where(_events.c.id == _found.c.event_id, *own).scalar_subquery() == 1)
@@ -333,3 +328,11 @@ def _has_id(beginning: str) -> ColumnElement[bool]:
         _repeats.c.event_id == _events.c.id, *_begins(_repeats.c.delivery_id, beginning)
     )
     return or_(and_(*_begins(_events.c.delivery_id, beginning)), repeated)
+
+
+def _agreement() -> ColumnElement[str]:
+    """Return how the bank stands to what an event is about: its payment, where that is known, as its page shows it."""
+    is_own = (_subjects.c.kind == _events.c.kind, _subjects.c.subject == _events.c.subject)
+    is_payment = (_subjects.c.kind == SubjectKind.PAYMENT, _subjects.c.subject == _events.c.payment_id)
+    of_source = select(_subjects.c.agreement).where(_subjects.c.source_id == _events.c.source_id)
+    return func.coalesce(of_source.where(*is_payment).scalar_subquery(), of_source.where(*is_own).scalar_subquery())

@@ -8,7 +8,7 @@ ordered by their size, without their sign.
 import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -20,14 +20,11 @@ CHARACTERS_MAX = 100
 TERMS_MAX = 60
 """Of one event: more of a long text is not indexed. Ids, accounts and amounts come first."""
 
-WORDS_MAX = 8
-"""Of one question: of more, the longest count."""
-
 EVERYTHING, CONFLICT = b"", b"\x02"
 """Terms of every event, and of those that came again with other content."""
 
-_AMOUNT = b"\x01"
-_AMOUNT_DIGITS_MAX = 99
+AMOUNT = b"\x01"
+AMOUNT_DIGITS_MAX = 99
 
 PAYMENT, SUBJECT, CURRENCY, ACCOUNT, REFERENCE, TEXT = b"p", b"s", b"c", b"a", b"r", b"t"
 """What a term is. The kinds of facts are in the order in which they are to be found where there are too many."""
@@ -39,36 +36,30 @@ _TEXTS = re.compile(r"(.*_)?(remittance|remittance_information|details|descripti
 _NOT_SEARCHED = {"subscription_id", "notification_type", "message_type"}
 """What all events of a subscription share finds nothing."""
 
+HIDDEN = "…"
+"""What stands for that which is not shown."""
+
 _CUTS = re.compile(r"[/,;:+|]+")
-_EDGES = ".,;:!?()[]{}<>\"'*#/"
-_MINUS = "-\u2212\u2013"
-_SIGNS = f"+{_MINUS}€$£¥ \u00a0\u202f"
-"""What may stand before or behind an amount, with a blank in between or without: signs, currencies, blanks."""
-
-_PLAIN = re.compile(r"[0-9]+")
-_POINT = re.compile(r"[0-9]+[.,][0-9]+")
-_GROUPED = re.compile(r"[0-9]{1,3}([,.' \u00a0\u202f\u2019])[0-9]{3}(\1[0-9]{3})*([.,][0-9]+)?")
-_MONEY = re.compile(
-    rf"(?P<before>[A-Za-z]{{3}} ?)?(?P<amount>[{_MINUS}+]?[0-9]"
-    r"[0-9.,'\u2019 \u00a0\u202f]*)(?P<behind> ?[A-Za-z]{3})?"
-)
-_IBAN = re.compile(r"[A-Za-z]{2}[0-9]{2}( [A-Za-z0-9]{4})+( [A-Za-z0-9]{1,4})?")
-"""The beginning of an account's number as people write it (ISO 13616, in groups of four)."""
-
-ID = re.compile(r"(?P<kind>evt|dlv)_[0-9a-f]{0,28}")
-"""The beginning of an event's id, or of a delivery's. They are no terms: their own tables are in their order."""
+EDGES = ".,;:!?()[]{}<>\"'*#/"
 
 
 class Range(NamedTuple):
-    """The terms from `low` on that come before `high`."""
+    """The terms from `low` on that come before `high`; where it `spares_private`, of accounts and texts `low` alone."""
 
     low: bytes
     high: bytes
+    spares_private: bool = False
 
     def holds(self, terms: Sequence[bytes]) -> bool:
         """Tell whether one of the terms, which are sorted, is in it."""
-        place = bisect_left(terms, self.low)
-        return place < len(terms) and terms[place] < self.high
+        found = terms[bisect_left(terms, self.low) : bisect_left(terms, self.high)]
+        if not self.spares_private:
+            return bool(found)
+        # What a callback is about may be an account too: then it is a term of both kinds.
+        accounts = {term[:-1] for term in found if term[-1:] == ACCOUNT}
+        return any(
+            term[:-1] == self.low + b"\x00" or (term[-1:] != TEXT and term[:-1] not in accounts) for term in found
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,7 @@ class Condition:
     @property
     def is_simple(self) -> bool:
         """Whether to be in one of its ranges is all that it asks."""
-        return not self.words
+        return not self.words and not any(one.spares_private for one in self.whole)
 
 
 def exactly(term: bytes) -> Range:
@@ -109,14 +100,19 @@ def accounts_in(facts: Mapping[str, Any]) -> set[str]:
     return {text for kind, text in _named(facts) if kind == ACCOUNT}
 
 
-def masked_facts(facts: Mapping[str, Any], within: bytes | None = None) -> dict[str, Any]:
-    """Return facts with the numbers of accounts masked, see `masked`."""
+def masked_facts(facts: Mapping[str, Any], within: bytes | None = None, *, with_texts: bool = True) -> dict[str, Any]:
+    """Return facts with the numbers of accounts masked, see `masked`; without texts, `HIDDEN` stands for each of them.
+
+    Texts are names of parties and what the payer wrote.
+    """
 
     def shown(value: Any, kind: bytes | None) -> Any:
         if isinstance(value, Mapping):
-            return masked_facts(value, kind)
+            return masked_facts(value, kind, with_texts=with_texts)
         if isinstance(value, list):
             return [shown(each, kind) for each in value]
+        if kind == TEXT and not with_texts:
+            return HIDDEN
         return masked(value) if isinstance(value, str) and kind == ACCOUNT else value
 
     return {name: shown(value, _kind_of(name, within)) for name, value in facts.items()}
@@ -135,7 +131,7 @@ def _kind_of(name: str, within: bytes | None) -> bytes | None:
 
 def masked(account: str) -> str:
     """Return an account's number with all but its last four characters hidden; a shorter one is hidden whole."""
-    return f"…{account[-4:]}" if len(account) > 4 else "…"
+    return f"{HIDDEN}{account[-4:]}" if len(account) > 4 else HIDDEN
 
 
 def masked_in(text: str, account: str) -> str:
@@ -157,14 +153,14 @@ def terms_of(
 ) -> list[bytes]:
     """Return the terms that an event is found by, each once."""
     found = [EVERYTHING, *([CONFLICT] if conflict else ())]
-    found += [*_term(payment_id, PAYMENT), *_term(currency, CURRENCY)]
-    found += _term(subject, SUBJECT) if subject != payment_id else ()
+    found += [*terms_of_text(payment_id, PAYMENT), *terms_of_text(currency, CURRENCY)]
+    found += terms_of_text(subject, SUBJECT) if subject != payment_id else ()
     if amount is not None and (worth := _decimal(amount)) is not None:
-        found += [written for written in (_amount(worth),) if written is not None]
+        found += [written for written in (amount_term(worth),) if written is not None]
     named = sorted(_named(facts))
     for kind, text in named:
         for part in _words(text) if kind == TEXT else (text,):
-            found += _term(part, kind)
+            found += terms_of_text(part, kind)
     return list(dict.fromkeys(found))[:TERMS_MAX]
 
 
@@ -188,13 +184,15 @@ def _folded(text: str) -> str:
     return "".join(one for one in parted if not unicodedata.category(one).startswith(("M", "C")))
 
 
-def _bytes(text: str) -> bytes:
-    return text.replace(" ", "")[:CHARACTERS_MAX].encode("utf-8", "replace")
+def text_bytes(text: str) -> bytes:
+    """Return what a term has of a text: free of case, accents and blanks."""
+    return _folded(text).replace(" ", "")[:CHARACTERS_MAX].encode("utf-8", "replace")
 
 
 @lru_cache(maxsize=4096)
-def _term(text: str | None, kind: bytes) -> Sequence[bytes]:
-    value = _bytes(_folded(text)) if text else b""
+def terms_of_text(text: str | None, kind: bytes) -> Sequence[bytes]:
+    """Return the one term of a text; none where nothing of it is left."""
+    value = text_bytes(text) if text else b""
     return (value + b"\x00" + kind,) if value else ()
 
 
@@ -203,7 +201,7 @@ def _words(text: str) -> list[str]:
     found = []
     for word in text.split():
         parts = _CUTS.split(word)
-        found += [word.strip(_EDGES), *([part.strip(_EDGES) for part in parts] if len(parts) > 1 else ())]
+        found += [word.strip(EDGES), *([part.strip(EDGES) for part in parts] if len(parts) > 1 else ())]
     return [word for word in found if word]
 
 
@@ -212,98 +210,15 @@ def _decimal(text: str) -> Decimal | None:
         found = Decimal(text)
     except InvalidOperation:
         return None
-    return found.copy_abs() if found.is_finite() and abs(found.adjusted()) < _AMOUNT_DIGITS_MAX else None
+    return found.copy_abs() if found.is_finite() and abs(found.adjusted()) < AMOUNT_DIGITS_MAX else None
 
 
-def _amount(worth: Decimal) -> bytes | None:
+def amount_term(worth: Decimal) -> bytes | None:
     """Write an amount so that larger ones come later: how many digits its units have, these, and the decimals."""
-    if worth and abs(worth.adjusted()) >= _AMOUNT_DIGITS_MAX:
+    if worth and abs(worth.adjusted()) >= AMOUNT_DIGITS_MAX:
         return None
     units, _, decimals = f"{worth:f}".partition(".")
     units = units.lstrip("0")
-    if len(units) > _AMOUNT_DIGITS_MAX:
+    if len(units) > AMOUNT_DIGITS_MAX:
         return None
-    return _AMOUNT + f"{len(units):02}{units}{decimals.rstrip('0')[:CHARACTERS_MAX]}".encode()
-
-
-# What a question asks for
-
-
-def beginning(text: str) -> Range:
-    """Return the range of terms of any kind that begin with a text. Its blanks do not count."""
-    low = _bytes(_folded(text))
-    return Range(low, low + b"\xff")
-
-
-def whole(text: str, kind: bytes) -> Condition:
-    """Return the condition that something of a kind is a text, case and blanks aside; an empty one is nothing."""
-    return Condition(tuple(exactly(term) for term in _term(text, kind)))
-
-
-def any_of(texts: Iterable[str], kind: bytes) -> Condition:
-    """Return the condition that something of a kind is one of the texts."""
-    return Condition(tuple(one for text in texts for one in whole(text, kind).whole))
-
-
-def between(least: Decimal | None, most: Decimal | None) -> Condition:
-    """Return the condition that the amount, without its sign, is in a range, its ends included."""
-    low = _amount(least.copy_abs()) if least is not None else _AMOUNT
-    high = _amount(most.copy_abs()) if most is not None else None
-    return Condition((Range(low or CONFLICT, high + b"\x00" if high else CONFLICT),))
-
-
-def question(text: str) -> Condition | None:
-    """Return what a person's question means, none where it is empty.
-
-    As a whole it is the beginning of an id, a reference, an account, or a word; or an amount. Of several words each may
-    be the beginning of something else.
-    """
-    asked = " ".join(text.split())
-    if not _bytes(_folded(asked)):
-        return None
-    if _IBAN.fullmatch(asked):
-        return Condition((beginning(asked),))
-    # A sign that stands alone, such as the € of `1000 €`, is nothing that an event has to have.
-    parts = {word for word in asked.split(" ") if word.strip(_SIGNS)}
-    words = _money_words(asked.strip(_SIGNS)) or sorted(parts, key=len, reverse=True)[:WORDS_MAX]
-    meant = [ranges for word in words if (ranges := _meanings(word))]
-    if len(meant) == 1:
-        return Condition(meant[0])
-    return Condition((beginning(asked),), tuple(meant))
-
-
-def _meanings(word: str) -> tuple[Range, ...]:
-    stripped = word.strip(_EDGES)
-    texts = [beginning(stripped)] if _bytes(_folded(stripped)) else []
-    return (*texts, *(_of_amount(units) for units in _amounts(word)))
-
-
-def _money_words(asked: str) -> list[str] | None:
-    """Return amount and currency of a question that is nothing else, such as `1 000,00 EUR`; none where it is more."""
-    found = _MONEY.fullmatch(asked)
-    if found is None or not _amounts(found["amount"].strip()):
-        return None
-    return [part.strip() for part in (found["amount"], found["before"] or found["behind"]) if part]
-
-
-def _amounts(word: str) -> list[str]:
-    """Return what a word may mean as an amount, with a decimal point: `1,000` is a thousand, or one and no more."""
-    written = word.strip(_SIGNS)
-    found = []
-    if grouped := _GROUPED.fullmatch(written):
-        decimals = grouped[3] or ""
-        if not decimals.startswith(grouped[1]):
-            units = re.sub(r"[^0-9]", "", written[: len(written) - len(decimals)])
-            found.append(units + decimals.replace(",", "."))
-    if _PLAIN.fullmatch(written) or _POINT.fullmatch(written):
-        found.append(written.replace(",", "."))
-    return [amount for amount in found if len(amount) <= _AMOUNT_DIGITS_MAX]
-
-
-def _of_amount(typed: str) -> Range:
-    """Return the amounts that begin with one that was typed: `1000` with 1000.50, `1000.5` with 1000.55."""
-    least = Decimal(typed)
-    decimals = len(typed.partition(".")[2])
-    low, high = _amount(least), _amount(least + Decimal(1).scaleb(-decimals))
-    assert low is not None  # noqa: S101 - its digits were counted
-    return Range(low, high or CONFLICT)
+    return AMOUNT + f"{len(units):02}{units}{decimals.rstrip('0')[:CHARACTERS_MAX]}".encode()

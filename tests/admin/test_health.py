@@ -55,7 +55,7 @@ def test_the_overview_counts_by_minute_and_says_what_the_budget_is_spent_on(
     minute = clock().replace(second=0, microsecond=0)
     assert counted == {minute - timedelta(minutes=10): {Verdict.ACCEPTED: 1}, minute: {Verdict.REJECTED: 2}}
     # The second entry says that a person has to look at what was refused.
-    assert (found.unresolved, found.position, found.is_worker_there) == (1, 2, False)
+    assert (found.unresolved, found.position, found.is_worker_there) == ((1, False), 2, False)
     (one,) = found.sources
     assert (one.last_answer_at, one.secret and one.secret.version, one.gives_up) == (clock(), 1, None)
     assert (one.budget.requests_left, one.spent_on) == (297, {"claim": 2, "recheck": 1})

@@ -8,6 +8,7 @@ import pytest
 from admin.looking import WHO, noted
 from bank import BankSigner, deposit
 from conftest import StandingClock, add_source
+from others import set_secret
 from reconcile.conftest import book, tell_deposit
 from reconcile.test_late_deliveries import post, tell_late
 from sqlalchemy import delete
@@ -15,9 +16,12 @@ from store.made import delivery, event, record
 
 from receiver.admin import deliveries, exceptions
 from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
+from receiver.store import deliveries as refused_ones
 from receiver.store import exceptions as stored
+from receiver.store import feed
 from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Subject, table_of
@@ -108,6 +112,41 @@ def test_refused_deliveries_of_one_reason_are_one_until_more_come_or_none_is_lef
     assert source.name == "bcb"
 
 
+def test_the_number_of_refused_deliveries_falls_as_they_are_accepted_and_that_is_no_opening(
+    parts: Runtime, clock: StandingClock, bank: BankSigner, source: SourceRecord
+) -> None:
+    other = BankSigner(bank.clock, secret="A" * 43 + "=")
+    for number in range(5):
+        assert post(parts, other.sign(deposit(transactionId=f"FT{number}"))).status_code == 401
+        clock.forward(1)
+    (before,) = listed(parts)
+    exceptions.acknowledge(parts, WHO, before.id)
+    (before,) = listed(parts)
+    assert (before.number, entries_of(parts)) == (5, ["exception.opened"])
+    with parts.database.read() as connection:
+        refused = refused_ones.rejected(connection, source.name, below=None, limit=10)
+    assert refused[0].id == before.delivery_id
+    # The newest four would be taken now.
+    set_secret(parts, source, other.secret)
+    deliveries.reverify(parts, WHO, [each.id for each in refused[:4]])
+    (after,) = listed(parts)
+    assert (after.number, after.delivery_id) == (1, refused[4].id)
+    assert after._replace(number=5, delivery_id=before.delivery_id) == before
+    assert entries_of(parts) == ["exception.opened"]
+    clock.forward(1)
+    third = BankSigner(bank.clock, secret="B" * 42 + "A=")
+    assert post(parts, third.sign(deposit(transactionId="FT9"))).status_code == 401
+    (more,) = listed(parts)
+    assert (more.id, more.number, more.state) == (before.id, 2, "acknowledged")
+
+
+def entries_of(parts: Runtime) -> list[str]:
+    """The types of what the feed says of exceptions."""
+    catch_up(parts.database)
+    with parts.database.read() as connection:
+        return [each.type for each in feed.read(connection, after=None, limit=100).entries if "exception" in each.type]
+
+
 def test_a_late_delivery_is_open_until_it_is_accepted(parts: Runtime, source: SourceRecord) -> None:
     tell_late(parts)
     (found,) = listed(parts, sources=[source.name])
@@ -166,11 +205,11 @@ def test_lists_are_paged_by_the_newest_change_and_grouped_by_kind(
     assert [each.kind for each in (*first, *rest)] == ["rejected", *["conflict"] * 5]
     assert len({each.id for each in (*first, *rest)}) == 6
     newest, conflicts, *others = exceptions.groups(parts, Wanted(UNRESOLVED), each=2)
-    assert (newest.kind, newest.open, newest.place) == (ExceptionKind.REJECTED, 1, None)
-    assert (conflicts.open, conflicts.acknowledged, len(conflicts.found)) == (5, 0, 2)
+    assert (newest.kind, newest.open, newest.place) == (ExceptionKind.REJECTED, (1, False), None)
+    assert (conflicts.open, conflicts.acknowledged, len(conflicts.found)) == ((5, False), (0, False), 2)
     assert conflicts.place == conflicts.found[-1].place
     assert not any(group.found for group in others)
-    assert exceptions.unresolved(parts) == 6
+    assert exceptions.unresolved(parts) == (6, False)
     assert exceptions.listing(parts, Wanted(sources=["second"]), limit=9) == []
 
 

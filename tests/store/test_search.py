@@ -11,12 +11,12 @@ from sqlalchemy import text, update
 from store.made import delivery, event, record
 from web.rows import rows
 
-from receiver.projection.projector import index_all
+from receiver.projection.projector import catch_up, index_all
 from receiver.runtime import Runtime
 from receiver.store import outbox, search, search_index, search_walk
 from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import FeedEntry, OutboxEntry, SearchEvent, SearchKey, Subject, table_of
+from receiver.store.tables import Event, FeedEntry, OutboxEntry, SearchEvent, SearchKey, Subject, table_of
 from receiver.worker.chores import SearchIndex
 
 
@@ -147,6 +147,23 @@ def test_agreement_is_what_it_is_now(parts: Runtime) -> None:
         connection.execute(update(subjects).where(subjects.c.subject == "FT2").values(agreement="contradicted"))
     assert found(parts, agreement=["contradicted"]) == ["FT2"]
     assert found(parts, agreement=["contradicted", "unconfirmed"], source=["other"]) == ["FT5", "FT4"]
+
+
+def test_what_was_told_by_a_reference_goes_by_the_payment_behind_it_as_its_page_does(
+    parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tell(parts, source, "REF1", kind="reference", payment_id=None)
+    catch_up(parts.database)
+    tell(parts, source, "PAY1", says="by its own id")
+    index_all(parts.database)
+    subjects, events = table_of(Subject), table_of(Event)
+    with parts.database.write() as connection:
+        connection.execute(update(events).where(events.c.subject == "REF1").values(payment_id="PAY1"))
+        connection.execute(update(subjects).where(subjects.c.subject == "PAY1").values(agreement="contradicted"))
+    for few in (search.FEW_SUBJECTS, 0):
+        monkeypatch.setattr(search, "FEW_SUBJECTS", few)
+        assert found(parts, agreement=["contradicted"]) == ["PAY1", "REF1"], few
+        assert found(parts, agreement=["unconfirmed"]) == [], few
 
 
 @pytest.mark.usefixtures("told")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver.store import search_terms
-from receiver.store.search_terms import ACCOUNT, CHARACTERS_MAX, REFERENCE, TERMS_MAX, question
+from receiver.store import search_questions, search_terms
+from receiver.store.search_questions import question
+from receiver.store.search_terms import ACCOUNT, CHARACTERS_MAX, REFERENCE, TERMS_MAX
 
 FACTS: dict[str, Any] = {
     "account_number": "DE89 3704 0044 0532 0130 00",
@@ -18,6 +19,7 @@ FACTS: dict[str, Any] = {
     "remittance": "Rechnung 2026-0815, Kundin: MÜLLER /ROC/AB-1",
     "parties": {"debtor": {"name": "José Straße", "account": {"iban": "GB33BUKB20201555555555"}}},
     "case": {"id": "CASE-7"},
+    "mandate": "#4711",
 }
 
 
@@ -47,6 +49,10 @@ def finds(typed: str, found: list[bytes]) -> bool:
         *("\u22121000.50", "\u20131000.50", "- 1000.50", "+ 1000.50", "-$ 1,000.50", "USD \u2212 1000.50"),
         *("$ 1,000.50 USD", "USD \u22121000.50", "1000 € müller", "rechnung \u2013 müller", "€ FT23"),
         *("Rechnung", "rech", "2026-0815", "2026-08", "müller", "MULLER", "Kundin", "jose", "strasse", "Straße"),
+        *("1,000.50.", "(1,000.50)", "1,000.50, rechnung", "(1.000,50 USD)", "USD 1,000.50;"),
+        *("IBAN DE89 3704 0044 0532 0130 00", "iban: DE89 3704 0044", "IBAN:DE89370400440532013000"),
+        *("DE89 3704 0044 0532 0130 00 1000.50", "müller (DE89 3704 0044 0532 0130 00), 1.000,50", "FT23 case"),
+        *("#4711", "#4711.", "FT2384654NXF6.", "(FT23)"),
         *("ab-1", "/ROC/AB-1", "roc", "rechnung müll", "müller 2026-0815", "FT23 müller 1000.50"),
     ],
 )
@@ -61,6 +67,7 @@ def test_it_is_found_by(typed: str) -> None:
         *("0815", "DE89 3704 0045", "3704"),
         *("1000.51", "100", "10000", "1000.50 EUR", "1,001", "1000.501"),
         *("1000.51 €", "€ 100", "1 000,51 €", "\u2212 10000", "$ 1000.50 EUR", "€ meier", "€", "\u2212"),
+        *("DE89 3704 0044 0532 0130 00 1000.51", "DE89 3704 0044 0532 0130 01 1000.50", "iban", "IBAN rechnung"),
         *("rechnung meier", "ller", "2026-08155"),
     ],
 )
@@ -94,8 +101,8 @@ def test_whatever_a_bank_writes_makes_terms_that_hold_no_separator(text: str, fa
 @given(st.decimals(-(10**20), 10**20, allow_nan=False, places=4), st.decimals(0, 10**20, allow_nan=False, places=4))
 def test_amounts_are_compared_by_their_size_without_their_sign(amount: Decimal, other: Decimal) -> None:
     found = terms(f"{amount:f}")
-    assert search_terms.between(other, None).holds(found) == (abs(amount) >= other)
-    assert search_terms.between(None, other).holds(found) == (abs(amount) <= other)
+    assert search_questions.between(other, None).holds(found) == (abs(amount) >= other)
+    assert search_questions.between(None, other).holds(found) == (abs(amount) <= other)
 
 
 @pytest.mark.parametrize("amount", ["NaN", "Infinity", "1e999999999", "x", "", "0", "-0.00"])
@@ -105,10 +112,10 @@ def test_an_odd_amount_does_no_harm(amount: str) -> None:
 
 def test_a_whole_account_or_reference_is_no_other_kind_and_no_beginning() -> None:
     found = terms(**FACTS)
-    assert search_terms.whole("de89370400440532013000", ACCOUNT).holds(found)
-    assert not search_terms.whole("DE893704004405320130", ACCOUNT).holds(found)
-    assert not search_terms.whole("DE89370400440532013000", REFERENCE).holds(found)
-    assert search_terms.whole("", ACCOUNT).is_empty
+    assert search_questions.whole("de89370400440532013000", ACCOUNT).holds(found)
+    assert not search_questions.whole("DE893704004405320130", ACCOUNT).holds(found)
+    assert not search_questions.whole("DE89370400440532013000", REFERENCE).holds(found)
+    assert search_questions.whole("", ACCOUNT).is_empty
 
 
 def test_ids_accounts_and_amounts_come_before_the_words_of_a_long_text() -> None:

@@ -10,13 +10,16 @@ from bank import BankSigner, deposit, job
 from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
+from store import made
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
+from receiver.admin import event_story
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import audit, leases
 from receiver.store.database import StoreUnavailable
-from receiver.store.tables import Delivery, Subject, table_of
+from receiver.store.sources import SourceRecord
+from receiver.store.tables import Delivery, Event, Subject, table_of
 from receiver.web.schemas.times import rfc3339
 
 pytestmark = pytest.mark.usefixtures("source")
@@ -276,13 +279,50 @@ def test_the_timeline_tells_what_happened_in_the_order_of_time(
     assert (timeline[2]["outcome"], timeline[2]["bank_status"]) == ("answered", "Completed")
 
 
-def check(parts: Runtime, clock: StandingClock) -> None:
+def test_a_delivery_that_tells_other_events_too_is_a_conflict_where_it_contradicts_the_first(
+    client: FlaskClient, token: Headers, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    first, other = made.event(parts, "A1"), made.event(parts, "A2")
+    made.record(parts, made.delivery(parts, source), first)
+    clock.forward(1)
+    made.record(parts, made.delivery(parts, source), made.event(parts, "A1", says="otherwise"), other)
+    for event_id, expected in (
+        (first.id, [("accepted", False), ("accepted", True)]),
+        (other.id, [("accepted", False)]),
+    ):
+        steps = [step for step in got(client, f"{EVENTS}/{event_id}", token)["timeline"] if step["what"] == "delivery"]
+        assert [(step["verdict"], step["conflict"]) for step in steps] == expected
+
+
+def check(parts: Runtime, clock: StandingClock, about: str | None = None, outcome: str = "answered") -> None:
     catch_up(parts.database)
+    subjects = table_of(Subject)
+    which = select(subjects.c.id) if about is None else select(subjects.c.id).where(subjects.c.subject == about)
     with parts.database.write() as connection:
-        subject_id = connection.execute(select(table_of(Subject).c.id)).scalar_one()
+        subject_id = connection.execute(which).scalar_one()
         leases.add_check(
-            connection, subject_id, at=clock(), outcome="answered", bank_status="Completed", detail={"status": "x"}
+            connection, subject_id, at=clock(), outcome=outcome, bank_status="Completed", detail={"status": "x"}
         )
+
+
+def test_the_checks_of_a_reference_and_of_the_payment_behind_it_are_told_alike_by_api_and_page(
+    client: FlaskClient, token: Headers, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    told = made.event(parts, "REF1", kind="reference", payment_id=None)
+    made.record(parts, made.delivery(parts, source), told)
+    check(parts, clock, "REF1", "not_known")
+    made.record(parts, made.delivery(parts, source), made.event(parts, "PAY1"))
+    events = table_of(Event)
+    with parts.database.write() as connection:
+        connection.execute(update(events).where(events.c.subject == "REF1").values(payment_id="PAY1"))
+    clock.forward(1)
+    check(parts, clock, "PAY1")
+    timeline = got(client, f"{EVENTS}/{told.id}", token)["timeline"]
+    assert [step["outcome"] for step in timeline if step["what"] == "check"] == ["not_known", "answered"]
+    story = event_story.story(parts, told.id)
+    assert [each.outcome for each in story.checks] == ["not_known", "answered"]
+    assert story.subject is not None
+    assert (story.subject.kind, story.subject.subject) == ("payment", "PAY1")
 
 
 def test_a_time_in_the_future_finds_nothing(

@@ -36,7 +36,13 @@ def event_id(client: FlaskClient, bank: BankSigner, source: SourceRecord) -> str
 def test_what_was_answered_for_is_found_at_once_by_whatever_is_known_of_it(
     client: FlaskClient, token: Headers, event_id: str
 ) -> None:
-    for asked in ("FT77", "1,250.00", "1250 EUR", IBAN, "DE89 3704 0044", "2026-08", "müller rent", event_id):
+    as_copied = (
+        "1,250.00, rent",
+        f"IBAN DE89 3704 0044 0532 0130 00 {IBAN[:4]}",
+        f"({event_id}).",
+        f"{event_id[:20]},",
+    )
+    for asked in ("FT77", "1,250.00", "1250 EUR", IBAN, "DE89 3704", "2026-08", "müller rent", event_id, *as_copied):
         assert ids(client, token, q=asked) == [event_id], asked
     for query in (
         {"account": "DE89 3704 0044 0532 0130 00"},

@@ -146,6 +146,7 @@ class DeliveryStep(Answer):
     delivery: str
     verdict: Literal["accepted", "duplicate"]
     conflict: bool
+    """It said something else of the event than the first one; it may tell other events for the first time."""
     peer: str
     """Who sent it: an IP address."""
 
@@ -213,8 +214,7 @@ class EventWithTimeline(Event):
             found = events.find(connection, event_id)
             if found is None:
                 return None
-            about = payments.find(connection, found.source, found.kind, found.subject) if found.subject else None
-            checks = payments.checks_of(connection, about.id) if about else []
+            checks = payments.of_event(connection, found).checks
             deliveries = events.deliveries_of(connection, event_id)
             entries = feed.of_event(connection, event_id)
             seen = consumer_ranges.of_event(connection, event_id, found.source)
@@ -235,7 +235,7 @@ def _timeline(
             what="delivery",
             delivery=found.id,
             verdict=found.verdict,
-            conflict=bool(found.conflict and found.verdict == "duplicate"),
+            conflict=found.conflict,
             peer=found.peer,
         )
         for found in deliveries

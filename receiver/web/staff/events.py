@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from flask import Response
@@ -36,8 +35,11 @@ WORDS = {
 
 
 def shown_to(visitor: Visitor, events: Sequence[EventRecord]) -> list[EventRecord]:
-    """Return events as somebody may see them: of accounts the last characters, but to who may read payloads."""
-    return list(events) if visitor.payloads else [search.masked(event) for event in events]
+    """Return events as somebody may see them: whole to who may read payloads, else of accounts the last characters.
+
+    Names and the payer's words are for who may read payloads too.
+    """
+    return list(events) if visitor.payloads else [search.masked(event, with_texts=False) for event in events]
 
 
 def _as_asked(wanted: Wanted) -> dict[str, Any]:
@@ -45,15 +47,7 @@ def _as_asked(wanted: Wanted) -> dict[str, Any]:
     given = {name: value for name, value in asdict(wanted).items() if value not in (None, "", [], ())}
     if "question" in given:
         given["q"] = given.pop("question")
-    return {name: _text(value) for name, value in given.items()}
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, bool):
-        return str(value).lower()
-    return value if isinstance(value, list) else str(value)
+    return {name: lists.as_given(value) for name, value in given.items()}
 
 
 class Events:
@@ -68,7 +62,9 @@ class Events:
         """List events, the newest first: all, or those that are searched for."""
         wanted = self._wanted()
         below = lists.one("below") or None
-        found = search.find_events(self._runtime, wanted, place=below, limit=lists.PAGE)
+        found = search.find_events(
+            self._runtime, wanted, place=below, limit=lists.PAGE, spares_private=not visitor.payloads
+        )
         return at_its_address(
             render(
                 "events.html",

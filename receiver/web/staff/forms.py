@@ -68,7 +68,7 @@ def field(name: str, *, needed: bool = True, most: int = TEXT_CHARACTERS_MAX, of
         Problem: 400, it is missing, too long, given twice, or holds a NUL.
     """
     given = (of or request).form.getlist(name)
-    text = given[0].strip() if given else ""
+    text = as_typed(given[0]) if given else ""
     label = name.replace("_", " ")
     if len(given) > 1:
         raise Problem(400, f"The field “{label}” was sent {len(given)} times.")
@@ -77,6 +77,11 @@ def field(name: str, *, needed: bool = True, most: int = TEXT_CHARACTERS_MAX, of
     if needed and not text:
         raise Problem(400, f"The field “{label}” is empty.")
     return text
+
+
+def as_typed(text: str) -> str:
+    """Return a text as it was typed, without blanks around it: a browser sends a new line as two characters."""
+    return text.replace("\r\n", "\n").strip()
 
 
 def password(name: str = "password") -> str:

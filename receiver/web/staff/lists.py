@@ -4,17 +4,19 @@ import re
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Response, request
 
+from receiver.store.search_questions import amounts
 from receiver.web.problems import Problem
+from receiver.web.schemas.base import TEXT_CHARACTERS_MAX
 from receiver.web.schemas.times import YEARS, read_time, rfc3339
 from receiver.web.staff.rendering import here, is_partial
 
 PAGE = 50
 
-VALUE_CHARACTERS_MAX = 200
+VALUE_CHARACTERS_MAX = TEXT_CHARACTERS_MAX
 VALUES_MAX = 50
 
 AMOUNT = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,10})?")
@@ -80,16 +82,31 @@ def number(name: str) -> int | None:
 
 
 def amount(name: str) -> Decimal | None:
-    """Return an amount that a parameter holds.
+    """Return an amount that a parameter holds, read as the search box reads it; `1.250` has a decimal point.
 
     Raises:
         Problem: 400
     """
-    given = one(name).replace(",", "")
+    given = one(name)
+    if not given:
+        return None
     # No exponent: of a few characters it makes a number as long as one likes.
-    if given and not AMOUNT.fullmatch(given):
+    meant = given if AMOUNT.fullmatch(given) else next(iter(amounts(given)), "")
+    if not given[0].isdecimal() or not AMOUNT.fullmatch(meant):
         raise Problem(400, f"“{name.replace('_', ' ')}” takes an amount such as 1000.00.")
-    return Decimal(given) if given else None
+    return Decimal(meant)
+
+
+def as_given(value: Any) -> Any:
+    """Return what was read of a parameter as an address or a form has it; of several values each."""
+    if isinstance(value, list):
+        return [as_given(each) for each in value]
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # An amount with an exponent is taken by no form.
+    return value if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def truth(name: str) -> bool | None:

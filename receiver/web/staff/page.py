@@ -15,7 +15,7 @@ from receiver.store.database import StoreUnavailable
 from receiver.web.problems import Problem
 from receiver.web.staff.browser import ROOT
 from receiver.web.staff.forms import FORM_BYTES_MAX
-from receiver.web.staff.rendering import Site, is_by_itself, is_partial, own_path, site
+from receiver.web.staff.rendering import Site, is_by_itself, is_partial, own_path, present_path, shown_path, site
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -126,7 +126,7 @@ def _require(visitor: Visitor, page: Page) -> None:
 
 def to_sign_in() -> Response:
     """Lead to the sign-in and, after it, back to the page that was asked for."""
-    asked = request.full_path.rstrip("?") if request.method == "GET" and not is_partial() else None
+    asked = shown_path() if is_partial() else present_path() if request.method == "GET" else None
     target = site().prefix + own_path("sign-in", next=None if asked in (ROOT, f"{ROOT}/") else asked)
     if is_partial():
         # A redirect would be followed unseen, and the form put in the place of a list.

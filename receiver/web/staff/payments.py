@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response
 
 from receiver.admin import payments as acts
+from receiver.admin import search
 from receiver.admin.names import Names
 from receiver.admin.sessions import Visitor
 from receiver.model import Agreement, Role, Status, SubjectKind
@@ -80,7 +81,8 @@ class Payments:
     def _show(self, visitor: Visitor, source: str, subject: str, kind: SubjectKind) -> Response:
         found, checks, following = acts.with_checks(self._runtime, source, subject, kind)
         around = acts.around(self._runtime, found)
-        shared: dict[str, Any] = {"checks": checks, "items": items_of(checks), "exceptions": around.exceptions}
+        shown = checks if visitor.payloads else [each._replace(detail=search.masked_detail(each)) for each in checks]
+        shared: dict[str, Any] = {"checks": shown, "items": items_of(checks), "exceptions": around.exceptions}
         return render(
             "payment.html",
             f"{str(kind).capitalize()} {subject}",

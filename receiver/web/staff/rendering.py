@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from flask import Flask, Response, current_app, g, render_template, request
 from jinja2_fragments.flask import render_blocks
@@ -24,7 +24,7 @@ from receiver.admin.sessions import Visitor
 from receiver.metrics.names import BUCKETS
 from receiver.runtime import Runtime
 from receiver.store.particulars import ACCOUNTS
-from receiver.web.staff.browser import ROOT, Browser, relative
+from receiver.web.staff.browser import ROOT, Browser, is_own_path, relative
 from receiver.web.staff.forms import FormTokens
 
 FOLDER = Path(__file__).parent / "static"
@@ -111,11 +111,28 @@ def url(*places: str, **query: Any) -> str:
 
 def here(**changes: Any) -> str:
     """Return the link to this page with some parameters changed; `None` takes one away."""
+    return site().prefix + present_path(**changes)
+
+
+def present_path(**changes: Any) -> str:
+    """Return the path of this page without the public prefix, some parameters changed as in `here`."""
     query: dict[str, Any] = dict(request.args.lists())
     query |= {name.rstrip("_"): value for name, value in changes.items()}
     given = {name: value for name, value in query.items() if value is not None and value != ""}
-    path = site().prefix + quote(request.path, safe="/~:@!$&'()*+,;=")
+    path = quote(request.path, safe="/~:@!$&'()*+,;=")
     return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+
+def shown_path() -> str | None:
+    """Return the path, without the public prefix, of the page that a part is asked for; none where it is not ours."""
+    prefix = site().prefix
+    try:
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))
+    except ValueError:
+        return None
+    path = shown._replace(scheme="", netloc="", fragment="").geturl().removeprefix(prefix)
+    is_ours = shown.netloc == request.host and shown.path.startswith(f"{prefix}{ROOT}")
+    return path if is_ours and is_own_path(path) else None
 
 
 def static(name: str) -> str:

@@ -1,12 +1,13 @@
 """What the form of a replay takes: all that events are searched by, where to send it, and why."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
+from werkzeug.datastructures import MultiDict
 
 from receiver.admin import replays as acts
+from receiver.admin.sessions import Visitor
 from receiver.model import ReplayTarget
 from receiver.replay.plan import REASON_CHARACTERS_MAX, Plan, PlanWrong, Request
 from receiver.runtime import Runtime
@@ -15,7 +16,7 @@ from receiver.web.schemas.base import NO_NUL, EntryType, LeftOut, ShortText, kno
 from receiver.web.schemas.events import EventQuery
 from receiver.web.schemas.feed import ConsumerName
 from receiver.web.schemas.replays import PER_SECOND_LEAST, PER_SECOND_MAX
-from receiver.web.schemas.times import rfc3339
+from receiver.web.staff.lists import as_given
 
 TARGETS = (
     (str(ReplayTarget.FEED), "to the feed, for apps to read"),
@@ -42,8 +43,8 @@ class PlanForm(EventQuery):
     per_second: Annotated[float, Field(ge=PER_SECOND_LEAST, le=PER_SECOND_MAX)] | None = None
     reason: Annotated[str, Field(max_length=REASON_CHARACTERS_MAX, pattern=NO_NUL)] = ""
 
-    def plan(self, runtime: Runtime) -> Plan:
-        """Plan what was asked for.
+    def plan(self, runtime: Runtime, visitor: Visitor) -> Plan:
+        """Plan what was asked for, as far as the visitor may search.
 
         Raises:
             PlanWrong
@@ -51,7 +52,8 @@ class PlanForm(EventQuery):
         """
         if self.target == ReplayTarget.VERIFICATION or self.delivery_id:
             return acts.plan(runtime, self._request(self._of_deliveries()))
-        return acts.plan_found(runtime, self.wanted(self.source), self._request(Selection()))
+        wanted, request = self.wanted(self.source), self._request(Selection())
+        return acts.plan_found(runtime, wanted, request, spares_private=not visitor.payloads)
 
     def _request(self, selection: Selection) -> Request:
         return Request(selection, self.reason, self.target, self.consumer, self.per_second)
@@ -75,19 +77,20 @@ class PlanForm(EventQuery):
     def given(self) -> dict[str, Any]:
         """Return what was given, as an address has it."""
         fields = (*SEARCHED, "delivery_id", "target", "consumer", "per_second", "reason")
-        found = {name: _text(getattr(self, name)) for name in fields}
+        found = {name: as_given(getattr(self, name)) for name in fields}
         return {name: value for name, value in found.items() if value not in ("", [], None)}
-
-    def chosen(self) -> list[tuple[str, str, str]]:
-        """Return each thing that is to be sent again, to be ticked off: field, label, value."""
-        named = (*SEARCHED, "delivery_id")
-        given = {name: value for name, value in self.given().items() if name in named and name not in OPEN_FIELDS}
-        return [(name, label, value) for name, label, value in _pairs(given)]
 
     def shown(self) -> list[tuple[str, str]]:
         """Return what is to be sent again, in words."""
         given = {name: value for name, value in self.given().items() if name in (*SEARCHED, "delivery_id")}
         return [(label, value) for _, label, value in _pairs(given)]
+
+
+def chosen(typed: MultiDict[str, str]) -> list[tuple[str, str, str]]:
+    """Return each thing that is to be sent again, to be ticked off: field, label, value; as it was typed."""
+    named = [name for name in (*SEARCHED, "delivery_id") if name not in OPEN_FIELDS]
+    given = {name: [text for value in typed.getlist(name) if (text := value.strip())] for name in named}
+    return _pairs(given)
 
 
 def shown_filter(written: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -101,16 +104,5 @@ def _pairs(given: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     return [
         (name, LABELS.get(name, name.replace("_", " ")), str(each))
         for name, value in given.items()
-        for each in (value if isinstance(value, list) else [_text(value)])
+        for each in (value if isinstance(value, list) else [as_given(value)])
     ]
-
-
-def _text(value: Any) -> Any:
-    """Write a value as a form sends it."""
-    if isinstance(value, list):
-        return [_text(each) for each in value]
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return value if value is None else str(value)

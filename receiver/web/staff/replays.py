@@ -16,10 +16,10 @@ from receiver.store.replays import ReplayRecord
 from receiver.web.problems import Problem
 from receiver.web.schemas.base import GivenTwice
 from receiver.web.schemas.wording import given_twice, refusal
-from receiver.web.staff.forms import FIELD, field
+from receiver.web.staff.forms import FIELD, as_typed, field
 from receiver.web.staff.page import Page, done, redirect_to
 from receiver.web.staff.rendering import here, render, url
-from receiver.web.staff.replay_form import TARGETS, PlanForm, shown_filter
+from receiver.web.staff.replay_form import TARGETS, PlanForm, chosen, shown_filter
 
 PAGE = 50
 
@@ -55,21 +55,21 @@ class Replays:
     @Page("GET /replays/new", role=Role.OPERATOR)
     def new(self, visitor: Visitor) -> Response:
         """Ask what to send again, where to and why; an address may hold any of it."""
+        wrong = None
         try:
-            form, wrong = self._read(request.args), None
+            self._read(request.args)
         except PlanWrong as error:
-            form, wrong = PlanForm(), str(error)
-        return self._form(form, wrong)
+            wrong = str(error)
+        return self._form(request.args, wrong)
 
     @Page("POST /replays/plan", role=Role.OPERATOR)
     def plan(self, visitor: Visitor) -> Response:
         """Show what a replay would come to; nothing is sent yet."""
-        form = PlanForm()
         try:
             form = self._read(request.form)
-            made = form.plan(self._runtime)
+            made = form.plan(self._runtime, visitor)
         except (PlanWrong, NameUnknown) as error:
-            return self._form(form, str(error), status=400)
+            return self._form(request.form, str(error), status=400)
         return self._plan(visitor, form, made)
 
     def _plan(self, visitor: Visitor, form: PlanForm, made: Plan) -> Response:
@@ -149,7 +149,7 @@ class Replays:
         Raises:
             PlanWrong: a field does not hold what it takes.
         """
-        fields = MultiDict((name, value.strip()) for name, value in given.items(multi=True) if name != FIELD)
+        fields = MultiDict((name, as_typed(value)) for name, value in given.items(multi=True) if name != FIELD)
         try:
             return PlanForm.read(fields, Names(self._runtime.database))
         except GivenTwice as error:
@@ -159,16 +159,17 @@ class Replays:
         except NameUnknown as error:
             raise PlanWrong(str(error)) from error
 
-    def _form(self, form: PlanForm, wrong: str | None, status: int = 200) -> Response:
+    def _form(self, typed: MultiDict[str, str], wrong: str | None, status: int = 200) -> Response:
+        """Ask what to send again, with all that was `typed`, right or wrong: what is lost would restrict no more."""
         choices = acts.choices(self._runtime)
         return render(
             "replay_new.html",
             "Send again",
             status=status,
-            form=form,
+            typed=typed,
             wrong=wrong,
             sources=sorted(choices.sources.values()),
             consumers=choices.consumers,
             targets=TARGETS,
-            chosen=form.chosen(),
+            chosen=chosen(typed),
         )

@@ -25,13 +25,15 @@ def test_all_that_a_search_finds_or_those_that_are_ticked_are_planned(
 ) -> None:
     event_id = told(parts, bank)
     operator = signed_in(app, parts, Role.OPERATOR)
-    asked = f"/staff/events?q=1000&source={source.name}&late=false&amount_min=5&received_after=2026-03-04T00:00"
+    asked = f"/staff/events?q=1000&source={source.name}&late=false&amount_min=0.0000001&received_after=2026-03-04T00:00"
     page = operator.get(asked).text
     assert f'name="event_id" value="{event_id}"' in page
     link = re.search(r'<a class="button" href="([^"]*)">Send all that were found', page)
     assert link is not None
     planned = operator.get(html.unescape(link[1]))
     assert (planned.status_code, planned.text.count('value="2026-03-04T00:00:00')) == (200, 1)
+    assert 'name="amount_min" value="0.0000001"' in planned.text
+    assert "takes" not in planned.text
     chosen = operator.get(f"/staff/replays/new?event_id={event_id}")
     assert (chosen.status_code, event_id in chosen.text) == (200, True)
     viewer = signed_in(app, parts, Role.VIEWER)

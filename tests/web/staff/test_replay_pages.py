@@ -115,6 +115,32 @@ def test_what_does_not_fit_is_said_on_the_form_which_keeps_the_rest(operator: Fl
     assert "Nothing matches" in planned(operator, payment_id="FT9").text
 
 
+def test_a_wrong_field_takes_nothing_away_of_what_was_typed(operator: FlaskClient) -> None:
+    typed = {"payment_id": "FT1", "source": "bcb", "q": "FT", "received_before": "2027-01-01T00:00:00Z"}
+    typed |= {"target": "bank", "per_second": "fast", "received_after": "yesterday"}
+    for page in (planned(operator, **typed), operator.get(NEW, query_string={**typed, "reason": REASON})):
+        asked = html.unescape(page.text)
+        assert "`received_after` takes" in asked
+        for name in ("payment_id", "source"):
+            assert f'name="{name}" value="{typed[name]}" checked' in asked
+        for name in ("q", "received_before", "received_after", "per_second"):
+            assert f'name="{name}" value="{typed[name]}"' in asked
+        assert '<option value="bank" selected>' in asked
+        assert f">{REASON}</textarea>" in asked
+    for wrong in ({"source": "bbc"}, {"consumer": "nobody"}, {"reason": ["a", "b"]}):
+        assert 'name="payment_id" value="FT1" checked' in planned(operator, payment_id="FT1", **wrong).text, wrong
+
+
+def test_a_reason_is_as_long_as_its_field_takes_with_new_lines_and_all(operator: FlaskClient) -> None:
+    asked = operator.get(NEW).text
+    most = re.search(r'<textarea[^>]* maxlength="(\d+)"', asked)
+    assert most is not None
+    # A browser counts a new line as one character, and sends two.
+    fits = "\r\n".join(["x"] * ((int(most[1]) + 1) // 2))
+    assert planned(operator, payment_id="FT1", reason=fits).status_code == 200
+    assert planned(operator, payment_id="FT1", reason=f"{fits}xx").status_code == 400
+
+
 def test_a_large_one_waits_until_another_approver_starts_it(app: Flask, operator: FlaskClient, parts: Runtime) -> None:
     page = planned(operator)
     assert "These are more than 2" in page.text

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from ipaddress import ip_network
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from conftest import StandingClock
@@ -46,6 +47,36 @@ def test_the_form_leads_to_where_one_wanted_to_go(client: FlaskClient) -> None:
     answer = sign_in(client, "ann", next=wanted[1].replace("&amp;", "&"))
     assert (answer.status_code, answer.headers["Location"]) == (303, "/staff/audit?what=staff.added&who=a+b")
     assert client.get(answer.headers["Location"]).status_code == 200
+
+
+@pytest.mark.usefixtures("ann")
+@pytest.mark.parametrize("name", ["FT a?b#c%d&e=f", "FT+1 ü", "100%25", "a/b"])
+def test_one_comes_back_to_a_page_whatever_its_name_is_made_of(client: FlaskClient, name: str) -> None:
+    page = f"/staff/payments/bcb/{quote(name, safe='/&=+')}"
+    asked = client.get(page)
+    wanted = parse_qs(urlsplit(asked.headers["Location"]).query)["next"]
+    assert sign_in(client, "ann", next=wanted[0]).headers["Location"] == page
+
+
+@pytest.mark.usefixtures("ann")
+def test_a_page_that_refreshes_by_itself_leads_to_the_sign_in_and_back(client: FlaskClient) -> None:
+    shown = {"HX-Request": "true", "HX-Current-URL": "http://localhost/staff/events?q=a%3Fb&late=true"}
+    answer = client.get("/staff/events?q=older", headers=shown)
+    wanted = parse_qs(urlsplit(answer.headers["HX-Redirect"]).query)["next"]
+    assert (answer.status_code, wanted) == (401, ["/staff/events?q=a%3Fb&late=true"])
+    assert sign_in(client, "ann", next=wanted[0]).headers["Location"] == wanted[0]
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        *("https://evil.example/staff/events", "//evil.example/staff", "http://[::1", "http://localhost/docs", "x", ""),
+        *("http://localhost/staff/../docs", "http://localhost/staff//evil.example", "javascript:alert(1)"),
+    ],
+)
+def test_nobody_is_led_elsewhere_by_the_page_that_a_browser_says_it_shows(client: FlaskClient, shown: str) -> None:
+    answer = client.get("/staff/events", headers={"HX-Request": "true", "HX-Current-URL": shown})
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/staff/sign-in")
 
 
 def test_without_people_the_form_says_how_the_first_is_made(client: FlaskClient, parts: Runtime) -> None:

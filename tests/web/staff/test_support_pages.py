@@ -1,5 +1,6 @@
 """The pages of what happened: found, understood, put right. See the browser's own tests for the whole story."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -27,6 +28,7 @@ from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
 from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments, sources
+from receiver.store import exceptions as stored_exceptions
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
 from receiver.store.sources import SourceRecord
@@ -88,6 +90,19 @@ def test_a_source_that_there_is_not_is_said_rather_than_that_nothing_needs_a_per
     assert "bcbb" in page.text
 
 
+def test_a_filter_takes_as_much_as_its_field_lets_one_type_and_as_the_api_takes(viewer: FlaskClient) -> None:
+    free = {"q", "contains", "currency", "account", "reference", "payment_id", "reason"}
+    for place in ("events", "deliveries"):
+        page = viewer.get(f"/staff/{place}").text
+        fields = [re.search(rf'<input[^>]* name="{name}"[^>]* maxlength="(\d+)"', page) for name in free]
+        assert {int(each[1]) for each in fields if each is not None} == {256}
+        # The search box in the head of every page is the first of that name.
+        assert re.findall(r'name="q"[^>]* maxlength="(\d+)"', page) == ["256"] * (2 if place == "events" else 1)
+    for asked, status in (("x" * 256, 200), ("x" * 257, 400)):
+        for place in ("events?q=", "events?reference=", "deliveries?contains="):
+            assert viewer.get(f"/staff/{place}{asked}").status_code == status, place
+
+
 def test_filters_are_in_the_address_and_are_taken_away_one_by_one(
     viewer: FlaskClient, parts: Runtime, bank: BankSigner
 ) -> None:
@@ -108,6 +123,33 @@ def test_filters_are_in_the_address_and_are_taken_away_one_by_one(
     ):
         assert viewer.get(f"/staff/events?{wrong}").status_code == 400, wrong
     assert viewer.get("/staff/events?q=a&below=x").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_found"),
+    [
+        *(
+            ("1250", True),
+            ("1250,00", True),
+            ("1,250.00", True),
+            ("1.250,00", True),
+            ("1 250,00", True),
+            ("1,250", True),
+        ),
+        *(("1250.01", False), ("1250,01", False), ("125,000", False), ("1.251,00", False), ("1.250", True)),
+    ],
+)
+def test_an_amount_is_filtered_by_as_people_write_it(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner, typed: str, is_found: bool
+) -> None:
+    event_id = told(parts, bank, value={"amount": "1250.00", "currency": "EUR"})
+    page = viewer.get("/staff/events", query_string={"amount_min": typed})
+    assert (page.status_code, event_id in page.text) == (200, is_found)
+
+
+@pytest.mark.parametrize("typed", ["-1", "1e5", "12,50,1", "€", ".", "x", "1'00", "9" * 40, "٣"])
+def test_what_is_no_amount_is_refused(viewer: FlaskClient, typed: str) -> None:
+    assert viewer.get("/staff/events", query_string={"amount_max": typed}).status_code == 400
 
 
 def test_an_event_shows_all_that_happened_around_it(
@@ -234,6 +276,14 @@ def test_what_needs_a_person_is_acknowledged_and_resolved(operator: FlaskClient,
     assert "acknowledge" not in operator.get(page).text
 
 
+def test_a_note_is_as_long_as_its_field_takes_with_new_lines_and_all(operator: FlaskClient, parts: Runtime) -> None:
+    tell_late(parts)
+    (page,) = links(operator.get("/staff/exceptions").text)
+    assert set(re.findall(r'<textarea[^>]* maxlength="(\d+)"', operator.get(page).text)) == {"500"}
+    answered = send(operator, page, f"{page}/resolve", {"note": "\r\n".join(["x"] * 250)})
+    assert message(operator, answered).startswith("Resolved")
+
+
 def test_a_payment_shows_its_checks_and_why_the_bank_was_not_asked(
     operator: FlaskClient, parts: Runtime, bank: BankSigner
 ) -> None:
@@ -302,6 +352,19 @@ def test_a_consumer_is_moved_by_an_operator(operator: FlaskClient, parts: Runtim
     for to in ("end", "2999-01-01t00:00:00z"):
         assert "position 1" in message(operator, send(operator, page, f"{page}/seek", {"to": to}))
     assert operator.get("/staff/consumers/none").status_code == 404
+
+
+def test_what_is_counted_to_a_bound_is_not_shown_as_if_that_were_all(
+    viewer: FlaskClient, parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = (ExceptionKind.CONTRADICTED, ExceptionKind.CONTRADICTED, ExceptionKind.CONTRADICTED, ExceptionKind.STALLED)
+    with parts.database.write() as connection:
+        opened = [Opened(kind, source.id, "payment", f"FT{number}") for number, kind in enumerate(kinds)]
+        open_all(connection, opened, parts.clock())
+    for most, overview, grouped in ((3, ">4</a>", ">3 open<"), (2, ">3 and more</a>", ">2 and more open<")):
+        monkeypatch.setattr(stored_exceptions, "COUNTED_MAX", most)
+        assert overview in viewer.get("/staff/overview").text
+        assert grouped in viewer.get("/staff/exceptions").text
 
 
 def test_the_overview_counts_callbacks_and_says_that_no_worker_is_there(
@@ -412,6 +475,18 @@ def test_who_may_not_read_payloads_does_not_search_in_them(
         assert len(links(operator.get(page).text)) == 1
     # It takes long, so nothing asks for it by itself.
     assert 'hx-trigger="every' not in operator.get(page).text
+
+
+def test_a_refused_delivery_is_found_by_its_id_its_sender_and_its_digest(
+    viewer: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    signed = bank.sign(deposit())
+    signed.headers["Bcb-Signature"] = OTHER
+    post(parts, signed)
+    (page,) = links(viewer.get("/staff/deliveries").text)
+    digest = hashlib.sha256(signed.body).hexdigest()
+    for contains, number in ((page.rpartition("/")[2], 1), (digest.upper(), 1), ("127.0.0.1", 1), ("dlv_none", 0)):
+        assert len(links(viewer.get("/staff/deliveries", query_string={"contains": contains}).text)) == number, contains
 
 
 def test_a_page_that_refreshes_by_itself_holds_no_session(viewer: FlaskClient, clock: StandingClock) -> None:
