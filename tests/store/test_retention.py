@@ -221,6 +221,36 @@ def test_a_copy_that_is_unread_holds_an_old_event_back(
     assert left(parts) == {"unread": 1}
 
 
+def test_a_copy_goes_by_when_its_replay_wrote_it(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_parts, "PART", 2)
+    stored_for(parts, feed=30)
+    event_ids = [told(parts, source, f"FT{number}") for number in range(3)]
+    clock.forward(30 * DAY - 60)
+    with parts.database.write() as connection:
+        originals = replay_selection.entries(connection, Selection(), behind=0, through=3, limit=3)
+        replay_selection.append_replayed(connection, originals, "rpl_1", None, clock())
+        # The last copy is held back once it is old enough, and looked at once more.
+        holds.put(connection, event_ids[-1], "a court asks", "cli:ann", clock())
+    catch_up(parts.database)
+
+    def stored() -> list[int]:
+        with parts.database.read() as connection:
+            return list(connection.execute(select(_entries.c.position).order_by(_entries.c.position)).scalars())
+
+    clock.forward(120)
+    assert run(parts) == {"feed": 2}
+    with parts.database.write() as connection:
+        holds.release(connection, event_ids[-1])
+    assert run(parts) == {"feed": 1}
+    assert stored() == [4, 5, 6]
+    clock.forward(30 * DAY - 180)
+    assert run(parts) == {}
+    clock.forward(120)
+    assert run(parts) == {"feed": 3}
+
+
 def test_an_event_on_hold_loses_nothing_until_it_is_released(
     parts: Runtime, source: SourceRecord, clock: StandingClock
 ) -> None:
