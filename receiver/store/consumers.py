@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, delete, func, literal, or_, select, update
 
-from receiver.store import feed
+from receiver.store import feed, holds
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Consumer, FeedEntry, table_of
@@ -141,6 +141,10 @@ def unread_since(position: ColumnElement[int], name: ColumnElement[str] | str) -
 
 def create(connection: Connection, name: str, now: datetime, owner: str | None = None) -> bool:
     """Make a consumer at the beginning of the feed, unless it is there already (idempotent); tell whether it is new."""
+    if position_of(connection, name) is not None:
+        return False
+    # Only here: acknowledgements, which come often, wait for nobody.
+    holds.stop_removal(connection)
     begins = feed.removed(connection)
     values = {"name": name, "position": begins, "created_at": now, "owner": owner, "shared_with": []}
     return insert_or_skip(connection, _consumers, ["name"], values)
@@ -161,7 +165,10 @@ def acknowledge(connection: Connection, name: str, position: int, now: datetime,
 
 
 def seek(connection: Connection, name: str, position: int, now: datetime) -> ConsumerPlace:
-    """Move a consumer on purpose, forwards or back, and return where it stands; it is made where there is none."""
+    """Move a consumer on purpose, forwards or back, and return where it stands; it is made where there is none.
+
+    Who looks up a position that is still stored calls `holds.stop_removal` before, in the same transaction.
+    """
     create(connection, name, now)
     place = ConsumerPlace(position, 1 + secrets.randbelow(GENERATION_MAX))
     values = {**place._asdict(), "acked_at": now}

@@ -305,7 +305,10 @@ def _relook_at_feed(connection: Connection, _rule: Rule, limits: Limits, places:
     query = _ENTRY.where(_entries.c.position.in_([int(place) for place in places]))
     entries = fetch_all(connection, _Entry, query) if places else []
     abouts, why = _why_entries(connection, limits, entries)
-    young = {place_of(each.position): HeldBack.WAITING for each in entries if not _is_old(each, limits)}
+    replayed = held_back.replay_floor(connection)
+    through = None if replayed is None else replayed.position
+    stays = [each for each in entries if not _is_old(each, limits) or (through is not None and each.position > through)]
+    young = {place_of(each.position): HeldBack.WAITING for each in stays}
     return abouts, young | why, sorted(set(places) - {place_of(each.position) for each in entries})
 
 
