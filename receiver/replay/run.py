@@ -26,6 +26,10 @@ PART = 500
 """Entries in one transaction: short enough not to keep callbacks waiting."""
 
 
+_GONE = ("stored no longer", "no longer among the rejected")
+"""What became of entries that a plan saw; and of rejected deliveries, which may have been accepted since."""
+
+
 class _Part(NamedTuple):
     """What a part of a replay came to, and the place behind which the next one begins, unless it `is_last`."""
 
@@ -117,9 +121,8 @@ class Runner:
             missing = max(replay.total - done, 0)
             if missing:
                 about["missing"] = missing
-                log.warning(
-                    "replay %s: %s that its plan saw are stored no longer", replay.id, missing, extra=ids(**about)
-                )
+                are = _GONE[replay.target == ReplayTarget.VERIFICATION]
+                log.warning("replay %s: %s that its plan saw are %s", replay.id, missing, are, extra=ids(**about))
             audit.write(
                 connection,
                 self.runtime.encryption,

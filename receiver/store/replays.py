@@ -42,7 +42,10 @@ class ReplayRecord(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """How many the plan saw that were stored no longer when the run came to them; known once it is done."""
+        """How many the plan saw that were there no longer when the run came to them; known once it is done.
+
+        Those were removed; or, of rejected deliveries, accepted.
+        """
         return max(self.total - self.done, 0) if self.state == ReplayState.DONE else 0
 
     def is_due(self, now: datetime) -> bool:

@@ -223,7 +223,12 @@ def test_what_is_rejected_after_the_plan_is_no_part_of_it(
 
 @pytest.mark.parametrize("has_nonce", [True, False], ids=["nonce", "no nonce"])
 def test_what_another_writer_verifies_meanwhile_is_passed_over(
-    parts: Runtime, bank: BankSigner, clock: StandingClock, monkeypatch: pytest.MonkeyPatch, has_nonce: bool
+    parts: Runtime,
+    bank: BankSigner,
+    clock: StandingClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_nonce: bool,
 ) -> None:
     if parts.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
@@ -250,6 +255,7 @@ def test_what_another_writer_verifies_meanwhile_is_passed_over(
     row = found(parts, replay_id)
     assert (row.state, row.total, row.done, row.failed, row.missing) == ("done", 3, 2, 0, 1)
     assert len(log(parts)) == 3
+    assert f"replay {replay_id}: 1 that its plan saw are no longer among the rejected" in caplog.text
 
 
 def test_a_fault_in_a_verifier_is_a_failure_and_stops_nothing(
