@@ -21,21 +21,14 @@ from receiver.store.tables import (
     Check,
     Delivery,
     FeedEntry,
-    FeedHead,
     RetentionLeft,
     RetentionProgress,
     RetentionTurn,
-    SearchProgress,
-    Subject,
     table_of,
 )
 
-_deliveries, _checks, _entries, _subjects = (table_of(model) for model in (Delivery, Check, FeedEntry, Subject))
-_head, _indexed = table_of(FeedHead), table_of(SearchProgress)
+_deliveries, _checks, _entries = (table_of(model) for model in (Delivery, Check, FeedEntry))
 _turn, _progress, _left = (table_of(model) for model in (RetentionTurn, RetentionProgress, RetentionLeft))
-
-PART = 200
-"""Rows that are looked at for one transaction: on SQLite callbacks wait for it, a few milliseconds."""
 
 FEED = 0
 """In the place of a source: of the feed as a whole."""
