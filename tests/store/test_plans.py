@@ -362,6 +362,7 @@ HEALTH: dict[str, Query] = {
     "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
     "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE, END),
     "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
+    "the last removal of a consumer": lambda connection: audit.latest(connection, "consumer.removed", "consumer", "a"),
 }
 
 SWEEPS: dict[str, Query] = {
