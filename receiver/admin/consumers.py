@@ -12,7 +12,7 @@ from receiver.feed.reader import check_given_out
 from receiver.model import NotPossible, ReceiverError
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import api_tokens, audit, consumer_ranges, consumers, feed
+from receiver.store import api_tokens, audit, consumer_ranges, consumers, feed, holds
 from receiver.store.consumers import ConsumerPlace, ConsumerRecord, Lag
 from receiver.store.database import retried
 
@@ -99,12 +99,13 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
     """
     catch_up(runtime.database)
     with runtime.database.write() as connection:
-        head = feed.head(connection)
-        position = _place(connection, to, head)
         before = consumers.position_of(connection, name)
         now = runtime.clock()
         if token is not None:
             open_in(connection, token, name, now)
+        # Behind the lock of the token, as where a consumer is made: no two wait for each other in a circle (deadlock).
+        holds.stop_removal(connection)
+        position = _place(connection, to, feed.head(connection))
         place = consumers.seek(connection, name, position, now)
         about = {"consumer": name, "from": before, "to": position}
         audit.write(connection, runtime.encryption, at=now, who=who, what="consumer.moved", about=about)

@@ -44,7 +44,7 @@ class Missed:
         with self._lock:
             if name in self._found or len(self._found) < NAMES_MAX:
                 before = self._found.get(name, Outage(now, now, 0))
-                self._found[name] = Outage(before.began_at, now, before.number + 1)
+                self._found[name] = Outage(min(before.began_at, now), now, before.number + 1)
 
     def is_over(self) -> None:
         """Have it written down in a thread, now that a callback was taken, once none was missed for a while.
@@ -53,7 +53,8 @@ class Missed:
         """
         with self._lock:
             now = self._clock()
-            is_quiet = self._found and now - max(each.ended_at for each in self._found.values()) >= QUIET
+            # Either way: a clock that was ahead may have been put right since.
+            is_quiet = self._found and abs(now - max(each.ended_at for each in self._found.values())) >= QUIET
             just_failed = self._failed_at is not None and abs(now - self._failed_at) < QUIET
             if self._is_writing or not is_quiet or just_failed:
                 return
@@ -70,7 +71,8 @@ class Missed:
         try:
             with self._database.write() as connection:
                 ids = {name: number for number, name in sources.names(connection).items()}
-                outages.note(connection, {ids[name]: each for name, each in found.items() if name in ids})
+                known = {ids[name]: each for name, each in found.items() if name in ids}
+                outages.note(connection, known, self._clock())
             found = {}
         except StoreUnavailable as error:
             log.warning("how many callbacks were missed is not written down yet: %s", error)

@@ -4,7 +4,7 @@ A bank either tries each notification for a set time, or stops after a number of
 from what is stored anyway: refused deliveries that look like the bank's, late ones that wait, and outages that were
 noted once they were over. A delivery that was refused and accepted since, by being verified again, is stored as refused
 no longer. Whether another try of the very same was taken is not known where the bank encrypts each try anew, so the
-clock shows the earliest time.
+clock shows the earliest time. What a clock that was ahead has dated counts for nothing: when it came is not known.
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from receiver.model import ExceptionKind
 from receiver.store import deliveries, events, outages, refusals
 from receiver.store.exceptions import Opened
 from receiver.store.outages import Outage
+from receiver.store.records import EPOCH, SKEW
 from receiver.store.refusals import OfBank
 from receiver.store.sources import SourceRecord
 
@@ -61,14 +62,14 @@ def give_up(connection: Connection, source: SourceRecord, now: datetime) -> Give
     if bank.gives_up_after is not None:
         return _by_time(connection, source, now, bank.gives_up_after)
     if bank.gives_up_failures is not None:
-        return _by_number(connection, source, bank.gives_up_failures)
+        return _by_number(connection, source, now, bank.gives_up_failures)
     return None
 
 
 def _by_time(connection: Connection, source: SourceRecord, now: datetime, after: timedelta) -> GiveUp | None:
-    refused = refusals.of_bank(connection, source.id, now - after)
-    outage = outages.since(connection, source.id, now - after)
-    if outage is not None and _is_made_good(outage, events.latest(connection, source.id), now):
+    since, until = now - after, now + SKEW
+    refused, outage = _not_taken(connection, source, since, until)
+    if outage is not None and _is_made_good(outage, events.latest(connection, source.id, until), now):
         outage = None
     first = _first(refused, outage)
     return None if first is None else GiveUp(first, _number(refused, outage), at=first + after)
@@ -80,16 +81,24 @@ def _is_made_good(outage: Outage, latest: datetime | None, now: datetime) -> boo
     return is_taken and now - outage.ended_at > 2 * (outage.ended_at - outage.began_at)
 
 
-def _by_number(connection: Connection, source: SourceRecord, most: int) -> GiveUp | None:
-    since = events.latest(connection, source.id) or source.created_at
-    if _first(refusals.of_bank(connection, source.id, since), outages.since(connection, source.id, since)) is None:
+def _by_number(connection: Connection, source: SourceRecord, now: datetime, most: int) -> GiveUp | None:
+    until = now + SKEW
+    since = events.latest(connection, source.id, until) or EPOCH
+    if _first(*_not_taken(connection, source, since, until)) is None:
         return None
     # One that came once more was taken too, and ends the row; of that no new event tells.
-    repeated = deliveries.latest_without_event(connection, source.id, since=since)
+    repeated = deliveries.latest_without_event(connection, source.id, since=since, until=until)
     since = max(repeated or since, since)
-    refused, outage = refusals.of_bank(connection, source.id, since), outages.since(connection, source.id, since)
+    refused, outage = _not_taken(connection, source, since, until)
     first, number = _first(refused, outage), _number(refused, outage)
     return None if first is None else GiveUp(first, number, failures_left=max(most - number, 0))
+
+
+def _not_taken(
+    connection: Connection, source: SourceRecord, since: datetime, until: datetime
+) -> tuple[OfBank, Outage | None]:
+    found = refusals.of_bank(connection, source.id, since, until)
+    return found, outages.between(connection, source.id, since, until)
 
 
 def _first(refused: OfBank, outage: Outage | None) -> datetime | None:
@@ -107,10 +116,10 @@ def warning(source: SourceRecord, found: GiveUp) -> Opened:
     return Opened(ExceptionKind.GIVING_UP, source.id, "source", source.name, None, None, None, None, 1, words)
 
 
-def is_undecided(connection: Connection, source: SourceRecord) -> bool:
+def is_undecided(connection: Connection, source: SourceRecord, now: datetime) -> bool:
     """Tell whether refused deliveries are stored, and no callback came since: how the bank stands is not known."""
-    refused = refusals.latest_of_bank(connection, source.id)
+    refused = refusals.latest_of_bank(connection, source.id, now + SKEW)
     if refused is None:
         return False
-    latest = events.latest(connection, source.id)
+    latest = events.latest(connection, source.id, now + SKEW)
     return latest is None or latest < refused

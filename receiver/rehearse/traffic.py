@@ -33,7 +33,7 @@ PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 FRESH_SECONDS = 300.0
 """A callback that was signed longer ago than this is late, and refused until the bank has confirmed it."""
 
-UNAVAILABLE, UNAUTHORIZED, SERVER_FAULT = 503, 401, 500
+UNAVAILABLE, UNAUTHORIZED = 503, 401
 PAGE, WAIT_SECONDS = 500, 1
 
 ITSELF = "the rehearsal itself failed: {error}"

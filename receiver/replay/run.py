@@ -16,7 +16,7 @@ from receiver.logs import ids
 from receiver.model import ReplayState, ReplayTarget
 from receiver.replay.plan import from_filter
 from receiver.runtime import Runtime
-from receiver.store import audit, replay_selection, replays
+from receiver.store import audit, deliveries, replay_selection, replays
 from receiver.store.database import StoreUnavailable
 from receiver.store.replays import ReplayRecord
 
@@ -26,12 +26,17 @@ PART = 500
 """Entries in one transaction: short enough not to keep callbacks waiting."""
 
 
+_GONE = ("stored no longer", "no longer among the rejected")
+"""What became of entries that a plan saw; and of rejected deliveries, which may have been accepted since."""
+
+
 class _Part(NamedTuple):
-    """What a part of a replay came to, and the place behind which the next one begins."""
+    """What a part of a replay came to, and the place behind which the next one begins, unless it `is_last`."""
 
     number: int
+    place: str
+    is_last: bool
     failed: int = 0
-    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Runner:
             limit = PART if replay.per_second is None else max(1, min(PART, int(replay.per_second)))
             do = self._verify_part if replay.target == ReplayTarget.VERIFICATION else self._send_part
             part = do(connection, replay, limit, now)
-            self._advance(connection, replay, part, limit, now)
+            self._advance(connection, replay, part, now)
         return 1
 
     def _send_part(self, connection: Connection, replay: ReplayRecord, limit: int, now: datetime) -> _Part:
@@ -89,31 +94,35 @@ class Runner:
             replay_selection.append_replayed(connection, entries, replay.id, replay.consumer, now)
         else:
             replay_selection.make_due(connection, entries, now)
-        return _Part(len(entries), place=str(entries[-1].position) if entries else replay.place)
+        place = str(entries[-1].position) if entries else replay.place
+        return _Part(len(entries), place, is_last=len(entries) < limit)
 
     def _verify_part(self, connection: Connection, replay: ReplayRecord, limit: int, now: datetime) -> _Part:
-        """Verify rejected deliveries with the secrets that are known by now."""
+        """Verify rejected deliveries with the secrets that are known by now.
+
+        Those that others have verified or removed since they were looked up are passed over.
+        """
         selection = from_filter(replay.filter)
         rejected = replay_selection.rejected(
             connection, selection, behind=replay.place, through=replay.through, limit=limit
         )
-        encryption = self.runtime.encryption
-        verdicts = [reverify.verify(connection, encryption, delivery, now) for delivery in rejected]
+        locked = (deliveries.lock_rejected(connection, delivery.id) for delivery in rejected)
+        verdicts = [reverify.verify(connection, self.runtime.encryption, row, now) for row in locked if row is not None]
         failed = sum(verdict not in reverify.TAKEN for verdict in verdicts)
-        return _Part(len(rejected), failed, rejected[-1].id if rejected else replay.place)
+        place = rejected[-1].id if rejected else replay.place
+        return _Part(len(verdicts), place, is_last=len(rejected) < limit, failed=failed)
 
-    def _advance(self, connection: Connection, replay: ReplayRecord, part: _Part, limit: int, now: datetime) -> None:
+    def _advance(self, connection: Connection, replay: ReplayRecord, part: _Part, now: datetime) -> None:
         done, failed = replay.done + part.number, replay.failed + part.failed
         changed: dict[str, Any] = {"done": done, "failed": failed, "place": part.place}
-        if part.number < limit:
+        if part.is_last:
             changed |= {"state": ReplayState.DONE, "finished_at": now}
             about = {"replay": replay.id, "done": done, "failed": failed}
             missing = max(replay.total - done, 0)
             if missing:
                 about["missing"] = missing
-                log.warning(
-                    "replay %s: %s that its plan saw are stored no longer", replay.id, missing, extra=ids(**about)
-                )
+                are = _GONE[replay.target == ReplayTarget.VERIFICATION]
+                log.warning("replay %s: %s that its plan saw are %s", replay.id, missing, are, extra=ids(**about))
             audit.write(
                 connection,
                 self.runtime.encryption,

@@ -162,10 +162,11 @@ class Run:
                 stored, began = at, time.monotonic()
 
     def _take(self, part: Part, at: datetime) -> Taken | None:
-        """Do a part; none where another worker is at it."""
+        """Do a part; none where another worker is at it, or where it is to be looked up anew."""
         try:
             with self.runtime.database.write() as connection:
-                taken = retention.take(connection, part, self.now)
+                idle_since = policy.idle_since(self.runtime.settings, self.now)
+                taken = retention.take(connection, part, self.now, idle_since)
                 if taken is not None and not self.names:
                     retention.note_at_work(connection, at)
         except Contended:

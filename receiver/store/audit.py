@@ -175,6 +175,13 @@ def about(connection: Connection, name: str, value: str, *, limit: int) -> list[
     return fetch_all(connection, AuditRecord, _all().where(_entries.c.id.in_(select(ids))).order_by(_entries.c.id))
 
 
+def latest(connection: Connection, what: str, name: str, value: str) -> AuditRecord | None:
+    """Return when something was done last to one thing, such as `consumer` and its name; none where it never was."""
+    ids = select(_subjects.c.entry_id).where(_subjects.c.name == name, _subjects.c.value == value)
+    found = _newest(connection, [_entries.c.what == what, _entries.c.id.in_(ids)], 1)
+    return found[0] if found else None
+
+
 def _newest(connection: Connection, where: Sequence[ColumnElement[bool]], limit: int) -> list[AuditRecord]:
     return fetch_all(connection, AuditRecord, _all().where(*where).order_by(_entries.c.id.desc()).limit(limit))
 

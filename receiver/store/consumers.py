@@ -2,13 +2,14 @@
 
 import re
 import secrets
+import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import JSON, BigInteger, ColumnElement, Connection, delete, func, literal, or_, select, update
 
-from receiver.store import feed
+from receiver.store import audit, feed, holds
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Consumer, FeedEntry, table_of
@@ -22,6 +23,9 @@ NAME_TAKES = "1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, no sign at the start"
 GENERATION_MAX = 2**31 - 1
 """The largest integer of PostgreSQL."""
 
+
+REMOVED = "consumer.removed"
+"""What the audit log says of a consumer's removal: see `receiver.admin.consumers.remove`."""
 
 LOOKED_AT = 500
 """Entries among which the first one is looked for that a consumer may see."""
@@ -41,9 +45,10 @@ class ConsumerRecord(NamedTuple):
     name: str
     position: int
     generation: int
-    """Another one after each move on purpose: what was read before it is not acknowledged any more.
+    """Another one after each move on purpose, and than that of a consumer of this name that was removed.
 
-    It is drawn by lot, not counted: a backup that is restored and moved would count up to a number that was there.
+    What was read before is not acknowledged any more. It is drawn by lot, not counted: a backup that is restored and
+    moved would count up to a number that was there.
     """
     owner: str | None
     """The name of the token that it belongs to; none where it belongs to all."""
@@ -141,15 +146,29 @@ def unread_since(position: ColumnElement[int], name: ColumnElement[str] | str) -
 
 def create(connection: Connection, name: str, now: datetime, owner: str | None = None) -> bool:
     """Make a consumer at the beginning of the feed, unless it is there already (idempotent); tell whether it is new."""
-    begins = feed.removed(connection)
-    values = {"name": name, "position": begins, "created_at": now, "owner": owner, "shared_with": []}
+    if position_of(connection, name) is not None:
+        return False
+    # Only here: acknowledgements, which come often, wait for nobody.
+    holds.stop_removal(connection)
+    place = ConsumerPlace(feed.removed(connection), _first_generation(connection, name))
+    values = {**place._asdict(), "name": name, "created_at": now, "owner": owner, "shared_with": []}
     return insert_or_skip(connection, _consumers, ["name"], values)
+
+
+def _first_generation(connection: Connection, name: str) -> int:
+    """Return 0, or what the removal of the last consumer of this name makes it: what that had read moves no other.
+
+    It is no lot: a backup that is restored has consumers made since anew, whose cursors are to go on.
+    """
+    removal = audit.latest(connection, REMOVED, "consumer", name)
+    return 0 if removal is None else 1 + zlib.crc32(removal.digest.encode()) % GENERATION_MAX
 
 
 def acknowledge(connection: Connection, name: str, position: int, now: datetime, generation: int) -> ConsumerPlace:
     """Commit a position and return what is committed then.
 
-    An earlier one than before changes nothing, nor does one of another generation: it was read before a seek.
+    An earlier one than before changes nothing, nor does one of another generation: it was read before a seek, or of a
+    consumer of this name that was removed since.
     """
     create(connection, name, now)
     same = (_consumers.c.name == name, _consumers.c.generation == generation)
@@ -161,7 +180,10 @@ def acknowledge(connection: Connection, name: str, position: int, now: datetime,
 
 
 def seek(connection: Connection, name: str, position: int, now: datetime) -> ConsumerPlace:
-    """Move a consumer on purpose, forwards or back, and return where it stands; it is made where there is none."""
+    """Move a consumer on purpose, forwards or back, and return where it stands; it is made where there is none.
+
+    Who looks up a position that is still stored calls `holds.stop_removal` before, in the same transaction.
+    """
     create(connection, name, now)
     place = ConsumerPlace(position, 1 + secrets.randbelow(GENERATION_MAX))
     values = {**place._asdict(), "acked_at": now}
@@ -199,5 +221,5 @@ def take_over(connection: Connection, old: str, new: str) -> list[str]:
 
 
 def remove(connection: Connection, name: str) -> bool:
-    """Delete a consumer; tell whether there was one."""
+    """Delete a consumer; tell whether there was one. Who does adds an entry to the audit log, which is `REMOVED`."""
     return connection.execute(delete(_consumers).where(_consumers.c.name == name)).rowcount == 1

@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from receiver.model import ReceiverError
 from receiver.store import schema
-from receiver.store.database import Database
+from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import Encryption
 from receiver.store.tables import (
     AuditEntry,
@@ -209,9 +209,16 @@ def _plain_type(kind: Any) -> Any:
 def _put_into_postgresql(connection: Connection, which: Table, rows: Rows) -> None:
     names = ", ".join(f'"{each.name}"' for each in which.c)
     cursor: Any = connection.connection.cursor()
-    with cursor, cursor.copy(f'COPY "{which.name}" ({names}) FROM STDIN'.encode()) as copying:
-        for row in rows:
-            copying.write_row(row)
+    # Of the driver itself, which SQLAlchemy knows nothing of here.
+    failures: Any = connection.dialect.loaded_dbapi.Error
+    try:
+        with cursor, cursor.copy(f'COPY "{which.name}" ({names}) FROM STDIN'.encode()) as copying:
+            for row in rows:
+                copying.write_row(row)
+    except failures as error:
+        # The server's detail and context, which the error's own text repeats, hold the row.
+        words = error.diag.message_primary or str(error) or type(error).__name__
+        raise StoreUnavailable(f"{which.name} can't be copied: {' '.join(words.split())[:300]}") from None
 
 
 @contextmanager

@@ -118,14 +118,17 @@ def outlines(connection: Connection, source_id: int, begins: datetime, ends: dat
     return list(found.values())
 
 
-def latest_without_event(connection: Connection, source_id: int, *, since: datetime) -> datetime | None:
-    """Return when the latest genuine delivery of a source came that brought no new event; none where before `since`.
+def latest_without_event(
+    connection: Connection, source_id: int, *, since: datetime, until: datetime
+) -> datetime | None:
+    """Return when the latest genuine delivery of a source came that brought no new event; of those in between alone.
 
     It is late, or a duplicate. `events.latest` tells of the others.
     """
     query = (
         select(_deliveries.c.received_at)
-        .where(_deliveries.c.source_id == source_id, _deliveries.c.id >= lowest_id("dlv", since), _has_no_event)
+        .where(_deliveries.c.id >= lowest_id("dlv", since), _deliveries.c.id < lowest_id("dlv", until))
+        .where(_deliveries.c.source_id == source_id, _has_no_event)
         .order_by(_deliveries.c.id.desc())
         .limit(1)
     )

@@ -262,9 +262,14 @@ def facts_about(connection: Connection, source_id: int, payment_id: str) -> dict
     return found
 
 
-def latest(connection: Connection, source_id: int) -> datetime | None:
-    """Return when the latest event of a source came by a callback; what only asking the bank has shown came by none."""
-    has_come = (pagination.leading(_events.c.source_id, source_id), _events.c.delivery_id.is_not(None))
+def latest(connection: Connection, source_id: int, until: datetime | None = None) -> datetime | None:
+    """Return when the latest event of a source came by a callback; what only asking the bank has shown came by none.
+
+    Where `until` is given (UTC), it is the latest before that.
+    """
+    has_come = [pagination.leading(_events.c.source_id, source_id), _events.c.delivery_id.is_not(None)]
+    if until is not None:
+        has_come.append(_events.c.id < lowest_id("evt", until))
     newest_first = (_events.c.source_id.desc(), _events.c.id.desc())
     query = select(_events.c.received_at).where(*has_come).order_by(*newest_first).limit(1)
     found: datetime | None = connection.execute(query).scalar_one_or_none()

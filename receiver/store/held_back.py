@@ -17,6 +17,7 @@ from receiver.store.tables import (
     Event,
     EventHold,
     FeedEntry,
+    OutboxEntry,
     PendingEvent,
     Repeat,
     Replay,
@@ -27,8 +28,8 @@ from receiver.store.tables import (
 )
 
 _events, _repeats, _entries, _subjects = (table_of(model) for model in (Event, Repeat, FeedEntry, Subject))
-_exceptions, _consumers, _replays, _holds, _pending = (
-    table_of(model) for model in (StaffException, Consumer, Replay, EventHold, PendingEvent)
+_exceptions, _consumers, _replays, _holds, _pending, _outbox = (
+    table_of(model) for model in (StaffException, Consumer, Replay, EventHold, PendingEvent, OutboxEntry)
 )
 _sources, _tokens = table_of(Source), table_of(ApiToken)
 
@@ -90,10 +91,14 @@ def reasons(
     return {place: next(reason for reason in REASONS if reason in why) for place, why in found.items()}
 
 
-def reasons_since(connection: Connection, abouts: Sequence[About]) -> dict[str, HeldBack]:
-    """Return what holds places back by now that `reasons` could not see yet: holds, and events that came just then."""
+def reasons_since(connection: Connection, abouts: Sequence[About], floor: int | None) -> dict[str, HeldBack]:
+    """Return what holds places back by now that `reasons` could not see yet, since it came just then.
+
+    That is holds, new events, copies by replays, and consumers that were made, or moved back: `floor` is that of now.
+    """
     waiting: dict[str, HeldBack] = dict.fromkeys(_underived(connection, abouts), HeldBack.WAITING)
-    return waiting | dict.fromkeys(_on_hold(connection, abouts), HeldBack.ON_HOLD)
+    unread = dict.fromkeys(_unread(connection, abouts, floor), HeldBack.UNREAD)
+    return waiting | unread | dict.fromkeys(_on_hold(connection, abouts), HeldBack.ON_HOLD)
 
 
 def _on_hold(connection: Connection, abouts: Sequence[About]) -> Iterable[str]:
@@ -102,12 +107,14 @@ def _on_hold(connection: Connection, abouts: Sequence[About]) -> Iterable[str]:
 
 
 def _underived(connection: Connection, abouts: Sequence[About]) -> Iterable[str]:
-    """Yield what is about new events: no entry that could be unread stands for them yet, nor a payment to ask about."""
+    """Yield what is about events that are new, or have a new entry: none that could be unread is in the feed yet."""
     event_ids = sorted({about.event_id for about in abouts if about.event_id})
     if not event_ids:
         return ()
-    query = select(_pending.c.event_id).where(pagination.among(connection, _pending.c.event_id, event_ids))
-    new = set(connection.execute(query).scalars())
+    new: set[str] = set()
+    for waiting in (_pending, _outbox):
+        query = select(waiting.c.event_id).where(pagination.among(connection, waiting.c.event_id, event_ids))
+        new.update(connection.execute(query).scalars())
     return (about.place for about in abouts if about.event_id in new)
 
 

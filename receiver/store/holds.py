@@ -23,12 +23,20 @@ class HoldRecord(NamedTuple):
     held_at: datetime
 
 
+def stop_removal(connection: Connection) -> None:
+    """Wait for what is being removed for its age just then; nothing more is until the caller's transaction has ended.
+
+    What that transaction wants to stay is seen by whatever is removed afterwards.
+    """
+    connection.execute(select(_turn.c.id).with_for_update(key_share=True))
+
+
 def put(connection: Connection, event_id: str, reason: str, who: str, now: datetime) -> bool:
     """Put an event on hold, in the caller's transaction; false where it is already, which changes nothing.
 
     What is being removed just then is waited for: once this is committed, nothing more of the event is removed.
     """
-    connection.execute(select(_turn.c.id).with_for_update(key_share=True))
+    stop_removal(connection)
     values = {"event_id": event_id, "reason": reason, "held_by": who, "held_at": now}
     return insert_or_skip(connection, _holds, ["event_id"], values)
 

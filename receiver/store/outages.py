@@ -6,10 +6,10 @@ Nothing is written while it lasts, when nothing can be; and nothing on a callbac
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, or_, select
 
 from receiver.store.bulk_insert import BulkInsert
-from receiver.store.records import columns_of, fetch_one
+from receiver.store.records import SKEW, columns_of, fetch_one
 from receiver.store.tables import Outage as Row
 from receiver.store.tables import table_of
 
@@ -39,13 +39,21 @@ _note = BulkInsert(
 )
 
 
-def note(connection: Connection, found: dict[int, Outage]) -> None:
-    """Write down the part of an outage that a process has seen, by the number of the source."""
+def note(connection: Connection, found: dict[int, Outage], now: datetime) -> None:
+    """Write down the part of an outage that a process has seen, by the number of the source.
+
+    It is over at `now` (UTC): what lies beyond was told by a clock that was ahead, and so was what is stored of such an
+    outage, which is replaced.
+    """
+    is_ahead = or_(_outages.c.began_at > now + SKEW, _outages.c.ended_at > now + SKEW)
     # In one order for all writers, so that no two ever wait for each other in a circle.
-    _note.run(connection, [(source_id, *found[source_id]) for source_id in sorted(found)])
+    for source_id in sorted(found):
+        began_at, ended_at, number = found[source_id]
+        connection.execute(delete(_outages).where(_outages.c.source_id == source_id, is_ahead))
+        _note.run(connection, [(source_id, min(began_at, now), min(ended_at, now), number)])
 
 
-def since(connection: Connection, source_id: int, moment: datetime) -> Outage | None:
-    """Return the last outage of a source, where it began at that moment (UTC) or later."""
+def between(connection: Connection, source_id: int, since: datetime, until: datetime) -> Outage | None:
+    """Return the last outage of a source, where it began at `since` (UTC) or later, and ended before `until`."""
     query = select(*columns_of(Outage, _outages)).where(_outages.c.source_id == source_id)
-    return fetch_one(connection, Outage, query.where(_outages.c.began_at >= moment))
+    return fetch_one(connection, Outage, query.where(_outages.c.began_at >= since, _outages.c.ended_at < until))

@@ -55,21 +55,21 @@ class OfBank(NamedTuple):
     first_at: datetime | None
 
 
-def of_bank(connection: Connection, source_id: int, since: datetime) -> OfBank:
-    """Count a source's stored refused deliveries from `since` on that look like the bank's: it tries on."""
-    query = select(func.count(), func.min(_deliveries.c.id)).where(
-        _deliveries.c.source_id == source_id, _is_rejected, _looks_so, _deliveries.c.id >= lowest_id("dlv", since)
-    )
-    number, first = connection.execute(query).one()
+def of_bank(connection: Connection, source_id: int, since: datetime, until: datetime) -> OfBank:
+    """Count a source's stored refused deliveries from `since` on and before `until` (UTC) that look like the bank's."""
+    is_of = (_deliveries.c.source_id == source_id, _is_rejected, _looks_so)
+    came = (_deliveries.c.id >= lowest_id("dlv", since), _deliveries.c.id < lowest_id("dlv", until))
+    number, first = connection.execute(select(func.count(), func.min(_deliveries.c.id)).where(*is_of, *came)).one()
     return OfBank(number, None if first is None else moment_of(first, "0"))
 
 
-def latest_of_bank(connection: Connection, source_id: int) -> datetime | None:
-    """Return when the latest of a source's stored refused deliveries came that look like the bank's (UTC)."""
+def latest_of_bank(connection: Connection, source_id: int, until: datetime) -> datetime | None:
+    """Return when the latest of a source's stored refused deliveries before `until` came that look like the bank's."""
     # In the order of the index over the rejected ones: a `max()` may go through all that ever came from the source.
     query = (
         select(_deliveries.c.id)
         .where(_is_rejected, _looks_so, *pagination.beside(_deliveries.c.source_id, [source_id], 0))
+        .where(_deliveries.c.id < lowest_id("dlv", until))
         .order_by(_deliveries.c.id.desc())
         .limit(1)
     )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, select, update
 
 from receiver.model import ReplayState, ReplayTarget
-from receiver.store import pagination
+from receiver.store import holds, pagination
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.records import columns_of, fetch_all, fetch_one
 from receiver.store.tables import Replay, table_of
@@ -42,7 +42,10 @@ class ReplayRecord(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """How many the plan saw that were stored no longer when the run came to them; known once it is done."""
+        """How many the plan saw that were there no longer when the run came to them; known once it is done.
+
+        Those were removed; or, of rejected deliveries, accepted.
+        """
         return max(self.total - self.done, 0) if self.state == ReplayState.DONE else 0
 
     def is_due(self, now: datetime) -> bool:
@@ -55,7 +58,11 @@ class ReplayRecord(NamedTuple):
 
 
 def start(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Write down a run; false where its plan was run already (the plan is the idempotency key)."""
+    """Write down a run; false where its plan was run already (the plan is the idempotency key).
+
+    Once this is committed, nothing of the feed is removed that it may send.
+    """
+    holds.stop_removal(connection)
     return insert_or_skip(connection, _replays, ["plan"], dict(values))
 
 

@@ -21,21 +21,14 @@ from receiver.store.tables import (
     Check,
     Delivery,
     FeedEntry,
-    FeedHead,
     RetentionLeft,
     RetentionProgress,
     RetentionTurn,
-    SearchProgress,
-    Subject,
     table_of,
 )
 
-_deliveries, _checks, _entries, _subjects = (table_of(model) for model in (Delivery, Check, FeedEntry, Subject))
-_head, _indexed = table_of(FeedHead), table_of(SearchProgress)
+_deliveries, _checks, _entries = (table_of(model) for model in (Delivery, Check, FeedEntry))
 _turn, _progress, _left = (table_of(model) for model in (RetentionTurn, RetentionProgress, RetentionLeft))
-
-PART = 200
-"""Rows that are looked at for one transaction: on SQLite callbacks wait for it, a few milliseconds."""
 
 FEED = 0
 """In the place of a source: of the feed as a whole."""
@@ -160,14 +153,20 @@ def note_at_work(connection: Connection, now: datetime) -> None:
     connection.execute(update(_turn).values(looked_at=now))
 
 
-def take(connection: Connection, part: Part, now: datetime) -> Taken | None:
-    """Do what a part says, in the caller's transaction; none where another worker is at it, or has been."""
+def take(connection: Connection, part: Part, now: datetime, idle_since: datetime) -> Taken | None:
+    """Do what a part says, in the caller's transaction; none where another worker is at it, or has been.
+
+    None too where a consumer, or a replay, has come to want entries of the feed meanwhile. See `held_back.floor`.
+    """
     if connection.execute(select(_turn.c.id).with_for_update(skip_locked=True, key_share=True)).first() is None:
         return None
     at = part.before
     if progress(connection, at.source_id, at.kind) != at:
         return None
-    held = _held_since(connection, part)
+    floors = _Floors.of(connection, idle_since)
+    if at.kind == RetentionKind.FEED and _is_wanted(connection, part, floors):
+        return None
+    held = _held_since(connection, part, floors)
     remove = [place for place in part.remove if place not in held]
     _REMOVES[at.kind](connection, remove)
     _note_left(connection, part, held)
@@ -175,13 +174,35 @@ def take(connection: Connection, part: Part, now: datetime) -> Taken | None:
     return Taken(len(remove), len(part.left) + len(held), part.is_last)
 
 
-def _held_since(connection: Connection, part: Part) -> dict[str, HeldBack]:
-    """Return what is held back since the part was looked up; the lock of the turn keeps further holds waiting."""
+class _Floors(NamedTuple):
+    """How far in the feed all have come by now that have to come further; none where there are none."""
+
+    consumers: int | None
+    replays: int | None
+
+    @classmethod
+    def of(cls, connection: Connection, idle_since: datetime) -> "_Floors":
+        read, replayed = held_back.floor(connection, idle_since), held_back.replay_floor(connection)
+        return cls(None if read is None else read.position, None if replayed is None else replayed.position)
+
+
+def _is_wanted(connection: Connection, part: Part, floors: _Floors) -> bool:
+    """Tell whether the feed may not begin as late as the part has it; what is held back lies before the beginning."""
+    through = 0 if part.is_left else int(part.through)
+    ends = [floor for floor in floors if floor is not None]
+    return through > max(feed.removed(connection), min(ends, default=through))
+
+
+def _held_since(connection: Connection, part: Part, floors: _Floors) -> dict[str, HeldBack]:
+    """Return what is held back since the part was looked up; the lock of the turn keeps more of it waiting."""
     removed = set(part.remove)
     abouts = [about for about in part.abouts if about.place in removed]
     if part.before.kind == RetentionKind.CHECKS:
         return dict.fromkeys(held_back.checks_on_hold(connection, abouts), HeldBack.ON_HOLD)
-    return held_back.reasons_since(connection, abouts)
+    held = held_back.reasons_since(connection, abouts, floors.consumers)
+    if part.before.kind == RetentionKind.FEED and floors.replays is not None:
+        held |= dict.fromkeys((place for place in removed if int(place) > floors.replays), HeldBack.WAITING)
+    return held
 
 
 def _note_left(connection: Connection, part: Part, held: Mapping[str, HeldBack]) -> None:

@@ -226,16 +226,20 @@ def _look_at_rejected(connection: Connection, rule: Rule, _limits: Limits, at: P
 class _Entry(NamedTuple):
     position: int
     source_id: int
-    time: datetime
+    written_at: datetime
     event_id: str | None
     subject: str | None
+
+
+# A copy is as old as its replay, not as its original.
+_ENTRY = select(*columns_of(_Entry, _entries, written_at=feed.written_at))
 
 
 def _look_at_feed(connection: Connection, _rule: Rule, limits: Limits, at: Progress) -> Part:
     begins = max(int(at.through or 0), feed.removed(connection))
     last, stopped_by = _feed_ends(connection, limits)
-    query = select(*columns_of(_Entry, _entries)).where(_entries.c.position > begins)
-    found = fetch_all(connection, _Entry, query.order_by(_entries.c.position).limit(PART))
+    query = _ENTRY.where(_entries.c.position > begins).order_by(_entries.c.position).limit(PART)
+    found = fetch_all(connection, _Entry, query)
     old = found[: _how_many_old(connection, found, limits)]
     entries = [each for each in old if each.position <= last]
     abouts, why = _why_entries(connection, limits, entries)
@@ -258,8 +262,8 @@ def _how_many_old(connection: Connection, found: Sequence[_Entry], limits: Limit
         elif not _is_ahead(each, limits):
             return old
     if old < len(found) == PART:
-        is_next = (_entries.c.position > found[-1].position, _entries.c.time <= limits.known_until)
-        query = select(*columns_of(_Entry, _entries)).where(*is_next).order_by(_entries.c.position).limit(1)
+        is_next = (_entries.c.position > found[-1].position, feed.written_at <= limits.known_until)
+        query = _ENTRY.where(*is_next).order_by(_entries.c.position).limit(1)
         behind = fetch_one(connection, _Entry, query)
         return len(found) if behind is not None and _is_old(behind, limits) else old
     return old
@@ -267,11 +271,11 @@ def _how_many_old(connection: Connection, found: Sequence[_Entry], limits: Limit
 
 def _is_old(entry: _Entry, limits: Limits) -> bool:
     before = limits.before.get(entry.source_id)
-    return before is not None and entry.time < before
+    return before is not None and entry.written_at < before
 
 
 def _is_ahead(entry: _Entry, limits: Limits) -> bool:
-    return entry.source_id in limits.before and entry.time > limits.known_until
+    return entry.source_id in limits.before and entry.written_at > limits.known_until
 
 
 def _feed_ends(connection: Connection, limits: Limits) -> tuple[int, HeldBack]:
@@ -298,10 +302,13 @@ def _why_entries(
 
 
 def _relook_at_feed(connection: Connection, _rule: Rule, limits: Limits, places: Sequence[str]) -> Relook:
-    query = select(*columns_of(_Entry, _entries)).where(_entries.c.position.in_([int(place) for place in places]))
+    query = _ENTRY.where(_entries.c.position.in_([int(place) for place in places]))
     entries = fetch_all(connection, _Entry, query) if places else []
     abouts, why = _why_entries(connection, limits, entries)
-    young = {place_of(each.position): HeldBack.WAITING for each in entries if not _is_old(each, limits)}
+    replayed = held_back.replay_floor(connection)
+    through = None if replayed is None else replayed.position
+    stays = [each for each in entries if not _is_old(each, limits) or (through is not None and each.position > through)]
+    young = {place_of(each.position): HeldBack.WAITING for each in stays}
     return abouts, young | why, sorted(set(places) - {place_of(each.position) for each in entries})
 
 

@@ -22,6 +22,7 @@ from receiver.store import deliveries, events, exceptions, held_back, payments, 
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE, Opened
 from receiver.store.payments import Stalled
+from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
 from receiver.worker.chore import Chore, is_within
 
@@ -125,7 +126,7 @@ class GiveUpClock(Chore):
                 clock = give_up.give_up(connection, source, now) if source.enabled else None
                 if clock is not None and clock.is_near(now):
                     found.append(give_up.warning(source, clock))
-                elif clock is None and source.enabled and give_up.is_undecided(connection, source):
+                elif clock is None and source.enabled and give_up.is_undecided(connection, source, now):
                     undecided.add(source.id)
         follow(self.runtime, ExceptionKind.GIVING_UP, found, undecided)
         return 0
@@ -213,11 +214,14 @@ def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -
     since = bank.silent_since(source.options, now)
     if since is None:
         return None
-    latest = events.latest(connection, source.id)
-    if max(latest or source.created_at, source.created_at) > since:
+    # What a clock that was ahead has dated says nothing of when it was.
+    until = now + SKEW
+    latest = events.latest(connection, source.id, until)
+    known = [at for at in (latest, source.created_at) if at is not None and at < until]
+    if not known or max(known) > since:
         return None
     # No new event; the bank may still have repeated one.
-    if deliveries.latest_without_event(connection, source.id, since=since) is not None:
+    if deliveries.latest_without_event(connection, source.id, since=since, until=until) is not None:
         return None
     last = (
         f"since {latest:%Y-%m-%d %H:%M} UTC"

@@ -177,7 +177,7 @@ def test_a_bank_that_is_down_and_one_that_is_about_to_give_up_are_said(cli: Cli,
     with live.database.write() as connection:
         pauses = (timedelta(minutes=5), timedelta(minutes=5))
         circuits.fail(connection, down.id, now=now, most=1, pauses=pauses, error="gone")
-        outages.note(connection, {gives_up.id: Outage(now, now, 85)})
+        outages.note(connection, {gives_up.id: Outage(now, now, 85)}, now)
     result = cli.run("doctor")
     assert result.exit_code == 1
     assert f"warn  bcb circuit: the bank of bcb is down since {now:%Y-%m-%d %H:%M:%S} UTC (gone)" in result.stdout

@@ -3,18 +3,18 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from bank import BankSigner, deposit
-from conftest import StandingClock
+from conftest import StandingClock, add_source
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, text
 
 from receiver.inbox import missed
 from receiver.inbox.missed import Missed
 from receiver.runtime import Runtime
-from receiver.store import outages
+from receiver.store import outages, sources
 from receiver.store.database import StoreUnavailable
 from receiver.store.outages import Outage
 from receiver.store.sources import SourceRecord
@@ -24,7 +24,7 @@ WAITED_SECONDS = 30
 
 def written(parts: Runtime, source: SourceRecord) -> Outage | None:
     with parts.database.read() as connection:
-        return outages.since(connection, source.id, source.created_at)
+        return outages.between(connection, source.id, source.created_at, parts.clock() + timedelta(seconds=1))
 
 
 def wait_for_writers() -> None:
@@ -63,6 +63,28 @@ def test_what_found_no_database_is_written_down_once_it_is_back_for_a_while(
     assert send("FT2") == 200
     wait_for_writers()
     assert written(parts, source) == Outage(began, ended, 3)
+
+
+def test_what_a_clock_that_was_ahead_has_missed_is_written_down_once_it_is_put_right(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    add_source(parts, "other", secret=None)
+    ahead, counted = timedelta(days=365).total_seconds(), Missed(parts)
+    clock.forward(ahead)
+    for name in (source.name, source.name, "other"):
+        counted.note(name)
+    clock.forward(60 - ahead)
+    put_right = clock()
+    counted.note(source.name)
+    clock.forward(60)
+    counted.is_over()
+    wait_for_writers()
+    assert not counted
+    assert written(parts, source) == Outage(put_right, put_right, 3)
+    with parts.database.read() as connection:
+        other = sources.find(connection, "other")
+    assert other is not None
+    assert written(parts, other) == Outage(clock(), clock(), 1)
 
 
 def test_made_up_names_are_bounded_and_never_written(
@@ -129,13 +151,13 @@ def test_what_is_missed_while_the_rest_is_written_in_vain_is_put_to_it(
     writes: list[int] = []
     real = outages.note
 
-    def note(connection: Connection, found: dict[int, Outage]) -> None:
+    def note(connection: Connection, found: dict[int, Outage], now: datetime) -> None:
         if not writes:
             counted.note(source.name)
             # Nobody else writes meanwhile.
             counted.is_over()
         writes.append(sum(each.number for each in found.values()))
-        real(connection, found)
+        real(connection, found, now)
 
     monkeypatch.setattr(outages, "note", note)
     counted.note(source.name)

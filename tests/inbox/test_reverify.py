@@ -2,23 +2,31 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypedDict
 
 import jwt
+import others
 import pytest
 from bank import SECRET, BankSigner, Signed, deposit
 from conftest import StandingClock, add_source
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from lock_waits import wait_until
+from lock_waits import waiting as waiting_for_locks
 from replay.sending import found, log, planned, post, run, started, tell, work_off
 from store import made
+from web.connectpay import send
 
 from receiver.admin import deliveries as acts
 from receiver.admin import source_changes
 from receiver.admin.source_changes import NewSettings
 from receiver.banks import bcb
+from receiver.inbox import reverify
+from receiver.model import Verdict
 from receiver.projection.projector import catch_up
+from receiver.replay import run as runs
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, payments, public_keys, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
@@ -211,6 +219,43 @@ def test_what_is_rejected_after_the_plan_is_no_part_of_it(
     work_off(parts)
     assert [entry.subject for entry in log(parts)] == ["FT1"]
     assert found(parts, replay_id).done == plan.matched.number == 1
+
+
+@pytest.mark.parametrize("has_nonce", [True, False], ids=["nonce", "no nonce"])
+def test_what_another_writer_verifies_meanwhile_is_passed_over(
+    parts: Runtime,
+    bank: BankSigner,
+    clock: StandingClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    has_nonce: bool,
+) -> None:
+    if parts.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time")
+    monkeypatch.setattr(runs, "PART", 2)
+    source = add_source(parts, secret=None) if has_nonce else others.add(parts, "connectpay", None)
+    client = create_app(parts).test_client()
+    for name in ("FT1", "FT2", "FT3"):
+        if has_nonce:
+            tell(parts, bank, name)
+        else:
+            send(client, {"eventType": "IncomingPayment.Completed", "transactionId": name})
+        clock.forward(0.001)
+    set_secret(parts, source, SECRET if has_nonce else others.TOKEN)
+    first = rejected(parts)[-1]
+    replay_id = started(parts, planned(parts, **AGAIN))
+    with ThreadPoolExecutor(1) as pool:
+        with parts.database.write() as connection:
+            locked = deliveries.lock_rejected(connection, first.id)
+            assert locked is not None
+            assert reverify.verify(connection, parts.encryption, locked, clock()) == Verdict.ACCEPTED
+            working = pool.submit(work_off, parts)
+            wait_until(lambda: waiting_for_locks(parts))
+        assert working.result() == 2
+    row = found(parts, replay_id)
+    assert (row.state, row.total, row.done, row.failed, row.missing) == ("done", 3, 2, 0, 1)
+    assert len(log(parts)) == 3
+    assert f"replay {replay_id}: 1 that its plan saw are no longer among the rejected" in caplog.text
 
 
 def test_a_fault_in_a_verifier_is_a_failure_and_stops_nothing(

@@ -8,8 +8,10 @@ from conftest import StandingClock
 from store.race import append, read
 from web.rows import rows
 
+from receiver.admin import consumers as acts
 from receiver.runtime import Runtime
 from receiver.store import consumers, feed, figures, replay_selection
+from receiver.store.consumers import ConsumerRecord
 from receiver.store.feed import Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Consumer
@@ -77,6 +79,32 @@ def test_what_was_read_before_a_seek_moves_nothing(parts: Runtime) -> None:
         later = consumers.seek(connection, "ledger", 2, parts.clock())
     assert [acknowledge(parts, 9, generation=old) for old in (0, moved.generation)] == [2, 2]
     assert acknowledge(parts, 3, generation=later.generation) == 3
+
+
+def test_what_was_read_before_a_consumer_was_removed_moves_none_that_has_its_name(parts: Runtime) -> None:
+    def made() -> ConsumerRecord:
+        with parts.database.write() as connection:
+            consumers.create(connection, "ledger", parts.clock())
+        with parts.database.read() as connection:
+            found = consumers.find(connection, "ledger")
+        assert found is not None
+        return found
+
+    acknowledge(parts, 7)
+    acts.remove(parts, "cli:ann", "ledger")
+    # What comes late, of before, makes the next one.
+    assert acknowledge(parts, 9) == 0
+    second = made()
+    assert acknowledge(parts, 3, generation=second.generation) == 3
+    acts.remove(parts, "cli:ann", "ledger")
+    third = made()
+    assert [acknowledge(parts, 9, generation=old) for old in (0, second.generation)] == [0, 0]
+    # As where a backup is restored that knows of the removal, and not of the third one yet.
+    with parts.database.write() as connection:
+        assert consumers.remove(connection, "ledger")
+    assert acknowledge(parts, 4, generation=third.generation) == 4
+    acts.remove(parts, "cli:ann", "ledger")
+    assert acknowledge(parts, 5, "reports") == 5
 
 
 def test_consumers_are_apart(parts: Runtime) -> None:

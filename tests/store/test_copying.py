@@ -16,7 +16,7 @@ from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import audit, consumers, copying, figures, holds, schema, signing_secrets
 from receiver.store.copying import Copied, CopyRefused
-from receiver.store.database import Database
+from receiver.store.database import Database, StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import metadata
 from receiver.web import create_app
@@ -126,6 +126,31 @@ def test_what_is_not_the_same_there_leaves_nothing(
         with pytest.raises(CopyRefused, match="the copy of events is not what it was made of: 1 rows were read, 0"):
             copied(parts, other.database)
     # As empty as before: the next one is taken.
+    assert copied(parts, other.database)["events"].rows == 1
+
+
+def test_a_server_that_fails_amid_a_copy_is_told_of_without_the_row_and_leaves_nothing(
+    parts: Runtime, other: Runtime, source: SourceRecord
+) -> None:
+    if other.database.is_sqlite:
+        pytest.skip("SQLite's rows are inserted by SQLAlchemy")
+    record(parts, delivery(parts, source), event(parts, "FT1", facts={"payer": "Jane Roe"}))
+    schema.upgrade(other.database, ENCRYPTION)
+    with other.database.write() as connection:
+        connection.execute(text("ALTER TABLE events ADD CONSTRAINT few CHECK (source_id = 0)"))
+    words = 'events can\'t be copied: new row for relation "events" violates check constraint "few"'
+    with pytest.raises(StoreUnavailable) as failed:
+        copied(parts, other.database)
+    assert str(failed.value) == words
+    with other.database.write() as connection:
+        connection.execute(text("ALTER TABLE events DROP CONSTRAINT few"))
+    with parts.database.write() as connection:
+        connection.execute(text("UPDATE events SET subject = 'FT' || char(0)"))
+    # The driver refuses what no text of PostgreSQL can hold.
+    with pytest.raises(StoreUnavailable, match="events can't be copied: PostgreSQL text fields cannot contain NUL"):
+        copied(parts, other.database)
+    with parts.database.write() as connection:
+        connection.execute(text("UPDATE events SET subject = 'FT1'"))
     assert copied(parts, other.database)["events"].rows == 1
 
 

@@ -79,6 +79,7 @@ BIG = (
     *("bank_lines", "recoveries"),
 )
 MIDDLE = START + timedelta(seconds=NUMBER / 2)
+END = START + timedelta(seconds=NUMBER + 1)
 EVENT = f"{lowest_id('evt', MIDDLE)}{'0' * 16}"
 MANY = ("often", "seldom", "rare")
 
@@ -233,7 +234,7 @@ REJECTED: dict[str, Query] = {
     "of a source": lambda connection: deliveries.rejected(connection, "often", below=None, limit=101),
     "of a source, for one reason": lambda connection: deliveries.rejected_for(connection, 1, "unresolved", limit=50),
     "how many of a source": lambda connection: refusals.stored(connection, 1),
-    "the last of a bank": lambda connection: refusals.latest_of_bank(connection, 1),
+    "the last of a bank": lambda connection: refusals.latest_of_bank(connection, 1, END),
     "the last": replay_selection.last_rejected,
     "to be verified": lambda connection: replay_selection.rejected(
         connection, Selection(), behind="", through="dlv_g", limit=101
@@ -346,17 +347,22 @@ RETENTION: dict[str, Query] = {
 }
 
 HEALTH: dict[str, Query] = {
-    "when a source last called back": lambda connection: events.latest(connection, 1),
-    "when a silent source did": lambda connection: events.latest(connection, 4),
+    "when a source last called back": lambda connection: events.latest(connection, 1, END),
+    "when a silent source did": lambda connection: events.latest(connection, 4, END),
     "what is due at banks": lambda connection: due_subjects.due_payments(connection, MIDDLE, 200, [1, 4]),
     "the newest checks": lambda connection: payments.latest_checks(connection, limit=500),
     "what a source sent of late": lambda connection: refusals.counts(connection, 1, MIDDLE, MIDDLE + _HOUR),
     "what a silent source did": lambda connection: refusals.counts(connection, 4, MIDDLE, MIDDLE + _HOUR),
-    "the latest one without an event": lambda connection: deliveries.latest_without_event(connection, 1, since=MIDDLE),
-    "that of a silent source": lambda connection: deliveries.latest_without_event(connection, 4, since=MIDDLE),
+    "the latest one without an event": lambda connection: deliveries.latest_without_event(
+        connection, 1, since=MIDDLE, until=END
+    ),
+    "that of a silent source": lambda connection: deliveries.latest_without_event(
+        connection, 4, since=MIDDLE, until=END
+    ),
     "what came of late": lambda connection: refusals.arrived(connection, MIDDLE, limit=500),
-    "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE),
+    "refused ones of a source": lambda connection: refusals.of_bank(connection, 1, MIDDLE, END),
     "the audit log about an event": lambda connection: audit.about(connection, "event", EVENT, limit=50),
+    "the last removal of a consumer": lambda connection: audit.latest(connection, "consumer.removed", "consumer", "a"),
 }
 
 SWEEPS: dict[str, Query] = {

@@ -3,17 +3,20 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import pytest
 from conftest import StandingClock, add_source
-from sqlalchemy import func, select
+from lock_waits import wait_until, waiting
+from sqlalchemy import Connection, func, select
 from store.made import delivery, event, record
 
+from receiver.admin import consumers as acts
 from receiver.model import Agreement, ExceptionKind, HeldBack, RetentionKind, Status, Verdict
 from receiver.projection.projector import catch_up, index_all
 from receiver.retention import policy
-from receiver.retention.run import Run
+from receiver.retention.run import Look, Run
 from receiver.runtime import Runtime
 from receiver.store import (
     consumers,
@@ -28,6 +31,7 @@ from receiver.store import (
     outbox,
     payments,
     replay_selection,
+    replays,
     retention,
     retention_parts,
     sources,
@@ -35,7 +39,7 @@ from receiver.store import (
 from receiver.store.exceptions import Opened
 from receiver.store.late import NewLate
 from receiver.store.replay_selection import Selection
-from receiver.store.retention import Part
+from receiver.store.retention import Part, Taken
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Check, Delivery, FeedEntry, RetentionProgress, Subject, table_of
 
@@ -80,14 +84,24 @@ def told(parts: Runtime, source: SourceRecord, name: str) -> str:
     return made.id
 
 
-def looked_up(parts: Runtime, kind: RetentionKind) -> Part:
+def looked_up(parts: Runtime, kind: RetentionKind, look: Look = retention_parts.look) -> Part:
     """Look up the next part of a kind of which one rule says when it goes."""
     with parts.database.read() as connection:
         found = policy.rules(parts.settings, sources.every(connection), parts.clock())
         (rule,) = (each for each in found if each.kind == kind)
         at = retention.progress(connection, rule.source_id, kind)
         limits = policy.limits(connection, parts.settings, parts.clock())
-        return retention_parts.look(connection, rule, limits, at)
+        return look(connection, rule, limits, at)
+
+
+def take(parts: Runtime, connection: Connection, part: Part) -> Taken | None:
+    return retention.take(connection, part, parts.clock(), policy.idle_since(parts.settings, parts.clock()))
+
+
+def taken(parts: Runtime, part: Part) -> Taken | None:
+    """Do what a part says, in a transaction of its own."""
+    with parts.database.write() as connection:
+        return take(parts, connection, part)
 
 
 def checked(parts: Runtime, *names: str) -> None:
@@ -221,6 +235,36 @@ def test_a_copy_that_is_unread_holds_an_old_event_back(
     assert left(parts) == {"unread": 1}
 
 
+def test_a_copy_goes_by_when_its_replay_wrote_it(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention_parts, "PART", 2)
+    stored_for(parts, feed=30)
+    event_ids = [told(parts, source, f"FT{number}") for number in range(3)]
+    clock.forward(30 * DAY - 60)
+    with parts.database.write() as connection:
+        originals = replay_selection.entries(connection, Selection(), behind=0, through=3, limit=3)
+        replay_selection.append_replayed(connection, originals, "rpl_1", None, clock())
+        # The last copy is held back once it is old enough, and looked at once more.
+        holds.put(connection, event_ids[-1], "a court asks", "cli:ann", clock())
+    catch_up(parts.database)
+
+    def stored() -> list[int]:
+        with parts.database.read() as connection:
+            return list(connection.execute(select(_entries.c.position).order_by(_entries.c.position)).scalars())
+
+    clock.forward(120)
+    assert run(parts) == {"feed": 2}
+    with parts.database.write() as connection:
+        holds.release(connection, event_ids[-1])
+    assert run(parts) == {"feed": 1}
+    assert stored() == [4, 5, 6]
+    clock.forward(30 * DAY - 180)
+    assert run(parts) == {}
+    clock.forward(120)
+    assert run(parts) == {"feed": 3}
+
+
 def test_an_event_on_hold_loses_nothing_until_it_is_released(
     parts: Runtime, source: SourceRecord, clock: StandingClock
 ) -> None:
@@ -255,11 +299,9 @@ def test_a_hold_that_comes_while_a_part_is_looked_up_wins(
     assert len(part.remove) == 1
     with parts.database.write() as connection:
         holds.put(connection, held, "a court asks", "cli:ann", clock())
-    with parts.database.write() as connection:
-        assert retention.take(connection, part, clock()) == (0, 1, True)
-    with parts.database.write() as connection:
-        # Somebody has been at it: what was looked up is not what is so any more.
-        assert retention.take(connection, part, clock()) is None
+    assert taken(parts, part) == (0, 1, True)
+    # Somebody has been at it: what was looked up is not what is so any more.
+    assert taken(parts, part) is None
     assert has_payload(parts, held)
     assert left(parts) == {"on_hold": 1}
 
@@ -275,8 +317,8 @@ def test_a_hold_that_comes_while_checks_are_looked_up_wins(
     assert len(part.remove) == 2
     with parts.database.write() as connection:
         holds.put(connection, event_ids[0], "a court asks", "cli:ann", clock())
-    with parts.database.write() as connection:
-        assert retention.take(connection, part, clock()) == (1, 1, True)
+    assert taken(parts, part) == (1, 1, True)
+    with parts.database.read() as connection:
         (stays,) = payments.latest_checks(connection, limit=10)
     assert stays.subject == "FT1"
     assert left(parts) == {"on_hold": 1}
@@ -318,9 +360,135 @@ def test_an_event_that_has_news_while_a_part_is_looked_up_keeps_its_entries(
     with parts.database.write() as connection:
         # As where a sweep had found it and its callback has come.
         outbox.leave_events.run(connection, [(event_id,)])
-    with parts.database.write() as connection:
-        assert retention.take(connection, part, clock()) == (0, 1, True)
+    assert taken(parts, part) == (0, 1, True)
     assert left(parts) == {"waiting": 1}
+
+
+def consumer_made(parts: Runtime, connection: Connection, _: str) -> None:
+    consumers.create(connection, "reports", parts.clock())
+
+
+def consumer_moved_back(parts: Runtime, connection: Connection, _: str) -> None:
+    consumers.seek(connection, "ledger", 1, parts.clock())
+
+
+def consumer_back(parts: Runtime, connection: Connection, _: str) -> None:
+    consumers.note_read(connection, "idle", parts.clock())
+
+
+def replay_begun(parts: Runtime, connection: Connection, _: str) -> None:
+    values = {"through": "2", "total": 2, "done": 0, "failed": 0, "requested_by": "cli:ann", "reason": "a reason"}
+    values |= {"id": "rpl_1", "plan": "pln_1", "target": "feed", "filter": {}, "place": "0", "state": "paused"}
+    replays.start(connection, values | {"created_at": parts.clock(), "due_at": parts.clock()})
+
+
+def copied(parts: Runtime, connection: Connection, event_id: str) -> None:
+    found = replay_selection.entries(connection, Selection(event_ids=[event_id]), behind=0, through=9, limit=9)
+    replay_selection.append_replayed(connection, found, "rpl_1", None, parts.clock())
+
+
+Coming = Callable[[Runtime, Connection, str], None]
+
+
+@pytest.mark.parametrize("come", [consumer_made, consumer_moved_back, consumer_back, replay_begun])
+def test_entries_that_somebody_comes_to_want_while_a_part_is_looked_up_stay(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, come: Coming
+) -> None:
+    stored_for(parts, feed=1)
+    event_id = two_read(parts, source, clock)
+    index_all(parts.database)
+    part = looked_up(parts, RetentionKind.FEED)
+    assert len(part.remove) == 2
+    with parts.database.write() as connection:
+        come(parts, connection, event_id)
+    assert taken(parts, part) is None
+    assert run(parts) == ({"feed": 1} if come is consumer_moved_back else {})
+
+
+@pytest.mark.parametrize("come", [consumer_made, consumer_moved_back, consumer_back, copied])
+def test_payloads_that_somebody_comes_to_read_while_a_part_is_looked_up_stay(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, come: Coming
+) -> None:
+    stored_for(parts, payload=1)
+    event_id = two_read(parts, source, clock)
+    part = looked_up(parts, RetentionKind.PAYLOAD)
+    assert len(part.remove) == 2
+    with parts.database.write() as connection:
+        come(parts, connection, event_id)
+    found = taken(parts, part)
+    assert found is not None
+    assert (found.removed, left(parts)) in [(0, {"unread": 2}), (1, {"unread": 1}), (1, {"waiting": 1})]
+    assert has_payload(parts, event_id)
+    catch_up(parts.database)
+    assert run(parts) == {}
+    assert has_payload(parts, event_id)
+
+
+def two_read(parts: Runtime, source: SourceRecord, clock: StandingClock) -> str:
+    """Take two old events in that one consumer has acknowledged, and one that is idle has not; return the last id."""
+    with parts.database.write() as connection:
+        consumers.create(connection, "idle", clock())
+    _, last = told(parts, source, "FT1"), told(parts, source, "FT2")
+    clock.forward(40 * DAY)
+    with parts.database.write() as connection:
+        consumers.seek(connection, "ledger", 2, clock())
+    return last
+
+
+def test_what_was_on_hold_stays_for_a_replay_that_may_send_it(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    stored_for(parts, feed=1)
+    held = told(parts, source, "FT1")
+    with parts.database.write() as connection:
+        holds.put(connection, held, "a court asks", "cli:ann", clock())
+    clock.forward(2 * DAY)
+    assert run(parts) == {}
+    assert left(parts) == {"on_hold": 1}
+    with parts.database.write() as connection:
+        holds.release(connection, held)
+    part = looked_up(parts, RetentionKind.FEED, retention_parts.look_left)
+    assert len(part.remove) == 1
+    with parts.database.write() as connection:
+        replay_begun(parts, connection, held)
+    assert taken(parts, part) == (0, 1, True)
+    assert run(parts) == {}
+    assert left(parts) == {"waiting": 1}
+    with parts.database.write() as connection:
+        replays.cancel(connection, "rpl_1", clock())
+    assert run(parts) == {"feed": 1}
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["made", "moved"])
+def test_a_consumer_that_is_made_or_moved_while_entries_are_removed_stands_behind_them(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, is_there: bool
+) -> None:
+    if parts.database.is_sqlite:
+        pytest.skip("SQLite has one writer at a time")
+    stored_for(parts, feed=1)
+    told(parts, source, "FT1")
+    index_all(parts.database)
+    clock.forward(2 * DAY)
+    if is_there:
+        with parts.database.write() as connection:
+            consumers.seek(connection, "ledger", 1, clock())
+    part = looked_up(parts, RetentionKind.FEED)
+
+    def come() -> None:
+        if is_there:
+            acts.seek(parts, "cli:ann", "ledger", 0)
+            return
+        with parts.database.write() as connection:
+            consumers.create(connection, "ledger", clock())
+
+    with ThreadPoolExecutor(1) as pool:
+        with parts.database.write() as connection:
+            assert take(parts, connection, part) == (1, 0, True)
+            coming = pool.submit(come)
+            wait_until(lambda: waiting(parts))
+        coming.result()
+    with parts.database.read() as connection:
+        assert consumers.position_of(connection, "ledger") == feed.removed(connection) == 1
 
 
 def test_headers_stay_as_long_as_the_body(parts: Runtime, source: SourceRecord, clock: StandingClock) -> None:

@@ -1,7 +1,7 @@
 """What is watched about whole sources and opened once: silence, the give-up clock, subscriptions, what does not end."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import others
@@ -239,9 +239,9 @@ def test_what_could_not_be_taken_counts_until_it_must_have_come_once_more(parts:
     began = clock()
     clock.forward(HOUR)
     with parts.database.write() as connection:
-        outages.note(connection, {each.id: Outage(began, clock(), 7) for each in (timed, counting)})
+        outages.note(connection, {each.id: Outage(began, clock(), 7) for each in (timed, counting)}, clock())
         # Another process has seen more of the same outage.
-        outages.note(connection, {timed.id: Outage(began + timedelta(minutes=5), clock(), 2)})
+        outages.note(connection, {timed.id: Outage(began + timedelta(minutes=5), clock(), 2)}, clock())
 
     def clocks() -> tuple[Any, Any]:
         with parts.database.read() as connection:
@@ -264,7 +264,7 @@ def test_what_a_sweep_has_found_makes_no_outage_good(parts: Runtime, clock: Stan
     began = clock()
     clock.forward(HOUR)
     with parts.database.write() as connection:
-        outages.note(connection, {each.id: Outage(began, clock(), 7) for each in (timed, counting)})
+        outages.note(connection, {each.id: Outage(began, clock(), 7) for each in (timed, counting)}, clock())
     clock.forward(3 * HOUR)
     for each in (timed, counting):
         Ledger(parts, each).line("FT1")
@@ -273,6 +273,73 @@ def test_what_a_sweep_has_found_makes_no_outage_good(parts: Runtime, clock: Stan
     with parts.database.read() as connection:
         clocks = [give_up(connection, each, clock()) for each in (timed, counting)]
     assert [found and found.number for found in clocks] == [7, 7]
+
+
+def test_what_a_clock_that_was_ahead_has_dated_spoils_no_give_up_clock(
+    parts: Runtime, clock: StandingClock, client: FlaskClient
+) -> None:
+    timed, counting = add_encrypting_source(parts), others.add(parts, "connectpay", TOKEN)
+    both, year = (timed, counting), 365 * DAY
+
+    def missed(number: int, *whose: SourceRecord) -> None:
+        with parts.database.write() as connection:
+            outages.note(connection, {each.id: Outage(clock(), clock(), number) for each in whose}, clock())
+
+    def clocks() -> list[tuple[int, datetime] | None]:
+        with parts.database.read() as connection:
+            found = [give_up(connection, each, clock()) for each in both]
+        return [None if each is None else (each.number, each.first_at) for each in found]
+
+    clock.forward(HOUR)
+    before = clock()
+    refuse(parts, counting, 3)
+    clock.forward(year)
+    missed(5, *both)
+    for each in both:
+        refuse(parts, each, 90)
+        record(parts, delivery(parts, each), event(parts, f"FT{each.id}"))
+    # One that comes once more brings no new event.
+    assert [send(client, outgoing()).status_code for _ in range(2)] == [200, 200]
+    clock.forward(60 - year)
+    assert clocks() == [None, (3, before)]
+    began = clock()
+    missed(2, *both)
+    clock.forward(60)
+    missed(1, timed)
+    assert clocks() == [(1, clock()), (5, before)]
+    record(parts, delivery(parts, counting), event(parts, "FT9"))
+    clock.forward(DAY)
+    assert clocks() == [(1, began + timedelta(seconds=60)), None]
+
+
+def test_silence_is_seen_though_the_last_callback_came_by_a_clock_that_was_ahead(
+    parts: Runtime, clock: StandingClock, client: FlaskClient
+) -> None:
+    others.add(parts, "connectpay", TOKEN, quiet_hours=24)
+    year = 365 * DAY
+    clock.forward(year)
+    assert [send(client, outgoing()).status_code for _ in range(2)] == [200, 200]
+    clock.forward(25 * HOUR - year)
+    QuietSources(parts).look()
+    assert stands(parts, ExceptionKind.SILENCE) == [("open", None)]
+
+
+def test_nothing_is_resolved_late_for_what_was_refused_by_a_clock_that_was_ahead(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    source, watch, year = add_encrypting_source(parts), GiveUpClock(parts), 365 * DAY
+    clock.forward(year)
+    refuse(parts, source)
+    clock.forward(-year)
+    refuse(parts, source)
+    clock.forward(75 * HOUR)
+    watch.look()
+    assert stands(parts, ExceptionKind.GIVING_UP) == [("open", None)]
+    clock.forward(30 * HOUR)
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    clock.forward(60)
+    watch.look()
+    assert stands(parts, ExceptionKind.GIVING_UP) == [("resolved", None)]
 
 
 @pytest.fixture

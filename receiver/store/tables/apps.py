@@ -104,7 +104,7 @@ class Consumer(SQLModel, table=True):
     name: str = Field(primary_key=True)
     position: int = Field(sa_type=BigKey)
     generation: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
-    """Drawn anew whenever it is moved on purpose; 0 until then."""
+    """Drawn anew whenever it is moved on purpose; 0 until then, unless one of this name was removed before."""
     owner: str | None = None
     """The name of the token that it belongs to, which no other token ever gets; none where it belongs to all."""
     shared_with: list[str] | None = Field(default=None, sa_type=JSON)

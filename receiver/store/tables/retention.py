@@ -21,7 +21,7 @@ class EventHold(SQLModel, table=True):
 
 
 class RetentionTurn(SQLModel, table=True):
-    """One row: the lock under which anything is removed, and under which an event is put on hold."""
+    """One row: the lock under which anything is removed, and under which anybody comes to want it (`holds`)."""
 
     __tablename__ = "retention_turn"
 

@@ -200,7 +200,7 @@ class Replay(Answer):
     done: int
     failed: int
     missing: int
-    """Of one that is done: how many were stored no longer when it came to them."""
+    """Of one that is done: how many were stored no longer, or no longer among the rejected, when it came to them."""
     reason: str
     requested_by: str
     approved_by: str | None

@@ -85,6 +85,28 @@ def test_a_plan_is_seen_first_and_then_run(operator: FlaskClient, parts: Runtime
     assert place in operator.get(RUN).text
 
 
+@pytest.mark.parametrize(
+    ("gone", "fields", "words"),
+    [
+        ("DELETE FROM feed_entries", {"payment_id": "FT1"}, "stored no longer when it came to them, and"),
+        (
+            "DELETE FROM deliveries WHERE verdict = 'rejected'",
+            {"target": "verification"},
+            "no longer among the rejected when it came to them: accepted since, or removed.",
+        ),
+    ],
+)
+def test_what_its_plan_saw_and_it_did_not_find_is_said(
+    operator: FlaskClient, parts: Runtime, bank: BankSigner, gone: str, fields: dict[str, str], words: str
+) -> None:
+    assert tell(parts, bank, "FT9", timestamp="0") == 401
+    place = run(operator, planned(operator, **fields))
+    with parts.database.write() as connection:
+        connection.exec_driver_sql(gone)
+    work_off(parts)
+    assert f"1 that its plan saw were {words}" in operator.get(place).text
+
+
 def test_all_that_a_search_finds_is_planned(operator: FlaskClient, parts: Runtime) -> None:
     asked = operator.get(f"{NEW}?q=FT2&source=bcb").text
     assert 'name="q" value="FT2"' in asked
