@@ -15,7 +15,7 @@ from receiver.settings.database_url import check_database_url
 from receiver.store import audit, copying, day_verification, days, integrity, sources
 from receiver.store import backup as backups
 from receiver.store.copying import Copied, CopyRefused
-from receiver.store.database import Database, StoreUnavailable
+from receiver.store.database import Database, StoreUnavailable, words_of
 from receiver.store.encryption import DecryptionFailed
 
 
@@ -95,7 +95,7 @@ def check(runtime: Runtime) -> Iterator[Checked]:
                 faults = tuple(look(connection, runtime))
             except SQLAlchemyError as error:
                 # A damaged page ends the look at all of them.
-                faults = (" ".join(str(getattr(error, "orig", error)).split())[:300],)
+                faults = (words_of(error),)
         yield Checked(what, faults)
 
 

@@ -32,7 +32,7 @@ from sqlalchemy import (
 
 from receiver.model import ReceiverError
 from receiver.store import schema
-from receiver.store.database import Database, StoreUnavailable
+from receiver.store.database import Database, StoreUnavailable, words_of
 from receiver.store.encryption import Encryption
 from receiver.store.tables import (
     AuditEntry,
@@ -216,9 +216,7 @@ def _put_into_postgresql(connection: Connection, which: Table, rows: Rows) -> No
             for row in rows:
                 copying.write_row(row)
     except failures as error:
-        # The server's detail and context, which the error's own text repeats, hold the row.
-        words = error.diag.message_primary or str(error) or type(error).__name__
-        raise StoreUnavailable(f"{which.name} can't be copied: {' '.join(words.split())[:300]}") from None
+        raise StoreUnavailable(f"{which.name} can't be copied: {words_of(error)}") from None
 
 
 @contextmanager

@@ -278,16 +278,21 @@ class Database:
             state = getattr(getattr(error, "orig", None), "sqlstate", None)
             if state in CONTENDED:
                 raise Contended(f"{CONTENDED[state]}; try again") from error
-            raise StoreUnavailable(_one_line(error)) from error
+            raise StoreUnavailable(words_of(error)) from error
 
 
-def _one_line(error: SQLAlchemyError | sqlite3.Error) -> str:
-    """Return the driver's own words in one line.
+def words_of(error: Exception) -> str:
+    """Return a driver's own words in one line, and the server's first ones alone: its DETAIL and CONTEXT hold rows.
 
-    SQLAlchemy's text carries the statement's parameters, which may be secret.
+    SQLAlchemy's text carries the statement's parameters as well, which may be secret.
     """
-    original = error if isinstance(error, sqlite3.Error) else getattr(error, "orig", None)
-    return " ".join(str(original).split())[:300] if original is not None else type(error).__name__
+    original = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else error
+    if original is None:
+        return type(error).__name__
+    words = (
+        getattr(getattr(original, "diag", None), "message_primary", None) or str(original) or type(original).__name__
+    )
+    return " ".join(words.split())[:300]
 
 
 def is_writable(database: Database) -> None:

@@ -105,6 +105,16 @@ def test_a_reader_sees_one_state_from_its_first_look_to_its_last(database: Datab
         assert position(reader) == 0
 
 
+def test_what_a_database_says_of_a_row_that_it_refuses_leaves_out_the_row(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("CREATE TABLE names (name TEXT UNIQUE)"))
+        connection.execute(text("INSERT INTO names VALUES ('Jane Roe')"))
+    with pytest.raises(StoreUnavailable) as caught, database.write() as connection:
+        connection.execute(text("INSERT INTO names VALUES ('Jane Roe')"))
+    assert "unique" in str(caught.value).lower()
+    assert "Jane" not in str(caught.value)
+
+
 def test_writers_that_read_first_lose_no_update(database: Database) -> None:
     def add_one(_: int) -> None:
         with database.write() as connection:
