@@ -97,8 +97,7 @@ class Runner:
         rejected = replay_selection.rejected(
             connection, selection, behind=replay.place, through=replay.through, limit=limit
         )
-        encryption = self.runtime.encryption
-        verdicts = [reverify.verify(connection, encryption, delivery, now) for delivery in rejected]
+        verdicts = [reverify.verify(connection, self.runtime, delivery, now) for delivery in rejected]
         failed = sum(verdict not in reverify.TAKEN for verdict in verdicts)
         return _Part(len(rejected), failed, rejected[-1].id if rejected else replay.place)
 
