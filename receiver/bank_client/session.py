@@ -314,10 +314,12 @@ class BankSession:
         """Let no process ask before the time that the bank has said (429, `Retry-After`)."""
         try:
             yield
-        except RateLimited as limited:
-            until = self._clock() + limited.wait
-            with self._database.write() as connection:
-                request_budget.block(connection, self._source.id, until)
+        except BankError as error:
+            # What was done only in part tells by its cause why.
+            limited = next((each for each in (error, error.__cause__) if isinstance(each, RateLimited)), None)
+            if limited is not None:
+                with self._database.write() as connection:
+                    request_budget.block(connection, self._source.id, self._clock() + limited.wait)
             raise
 
     def _stop_while_stuck(self) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from receiver.banks import http, json_values, urls
 from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
-from receiver.banks.errors import AnswerUnreadable, BankError
+from receiver.banks.errors import ASKED_FOR_MORE, OF_ONE_QUESTION, AnswerUnreadable
 from receiver.banks.http import HttpClient
 from receiver.banks.listing import Place
 from receiver.banks.new_shapes import camel_case
@@ -120,14 +120,13 @@ def _job(client: HttpClient, job_id: str) -> Answer:
     if bank_status is None:
         raise AnswerUnreadable("the job has no status")
     status = status_in(JOB_STATUSES, bank_status)
-    detail: dict[str, Any] = {}
-    if status in FINAL_STATUSES:
-        try:
-            detail = _results(entries(client, f"{path}/results"))
-        except BankError as error:
-            # The state is known; the items are an extra that may be gone or not ready.
-            detail = {"results": str(error)}
-    return Answer(bank_status, status, detail)
+    if status not in FINAL_STATUSES:
+        return Answer(bank_status, status)
+    try:
+        return Answer(bank_status, status, _results(entries(client, f"{path}/results")))
+    except OF_ONE_QUESTION as error:
+        # The state is known; the items are an extra that may be gone or not ready.
+        return Answer(bank_status, status, {"results": str(error)}, ASKED_FOR_MORE)
 
 
 def _results(listed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
