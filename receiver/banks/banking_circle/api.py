@@ -142,11 +142,11 @@ def paged(client: HttpClient, path: str, filters: Mapping[str, str]) -> Iterator
             yield answer
             return
         listed = by_name["result"] if isinstance(by_name["result"], list) else []
-        yield from json_values.objects(listed)
         info = by_name.get("pageinfo")
         page_info = {name.lower(): value for name, value in info.items()} if isinstance(info, dict) else {}
         rows, size = (json_values.whole_number(page_info, name) for name in ("rowcount", "pagesize"))
-        place = place.after(listed, f"GET {path}", total=rows, size=size or PAGE_SIZE)
+        found, place = place.turn(listed, f"GET {path}", asked=PAGE_SIZE, total=rows, size=size or PAGE_SIZE)
+        yield from json_values.objects(found)
 
 
 def _returned(client: HttpClient, fields: Mapping[str, Any], payment_id: str) -> str | None:

@@ -247,7 +247,7 @@ def page(client: HttpClient, path: str, filters: Mapping[str, str], place: Place
     meta = json_values.inner(json_values.inner(by_name, "meta"), "pagination")
     total, size = (json_values.whole_number(meta, name) for name in ("total_size", "page_size"))
     token = json_values.text(meta, "page_token")
-    return listed, place.after(listed, f"GET {path}", total=total, size=size, token=token)
+    return place.turn(listed, f"GET {path}", asked=PAGE_SIZE, total=total, size=size, token=token)
 
 
 def _account(fields: Mapping[str, Any]) -> Account:
