@@ -309,20 +309,6 @@ def everywhere(value: Any, *names: str) -> Iterator[Any]:
             waiting += here
 
 
-def money_anywhere(fields: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
-    """Return amount and currency of the body, or of the first object within it that holds a usable `amount`.
-
-    The names may be cased otherwise, and the amount a text with its currency, such as `5.00 EUR`.
-    """
-    for here in within(fields):
-        by_name = {name.lower(): value for name, value in here.items() if value is not None}
-        held = by_name.get("amount") if here.get("amount") is None else here["amount"]
-        parts = money_parts(held) if isinstance(held, str) else {"amount": held}
-        if (found := amount(parts, "amount")) is not None:
-            return found, text(parts, "currency") or text(here, "currency") or text(by_name, "currency")
-    return None, None
-
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIX_SECONDS = re.compile(r"[0-9]{9,11}(?:\.[0-9]{1,9})?")
 _UNIX_MILLISECONDS = re.compile(r"[0-9]{12,14}")

@@ -137,6 +137,11 @@ def test_a_category_that_is_not_known_keeps_amounts_and_the_payment_that_it_name
     assert (claim.type, claim.kind, claim.status) == ("banqup.unrecognised", "payment", None)
     assert (claim.subject, claim.payment_id) == (str(10**19), str(10**19))
     assert (str(claim.amount), claim.currency) == ("5.50", "EUR")
+    costs = {"costs": {"amount": "0.50", "currency": "EUR"}}
+    beside = read({"id": "m-1", "category": "novelty", "data": {**costs, "payment": data}})
+    assert (str(beside.amount), beside.currency) == ("5.50", "EUR")
+    of_two = read({"id": "m-1", "category": "payment", "resourceId": "r-1", "data": {**costs, "payment": data}})
+    assert (of_two.amount, of_two.currency) == (None, None)
 
 
 @pytest.mark.parametrize(

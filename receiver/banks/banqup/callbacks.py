@@ -9,7 +9,7 @@ from receiver.banks import json_values
 from receiver.banks.banqup import options
 from receiver.banks.banqup.api import PAYMENT_STATUSES, State, state
 from receiver.banks.callback import known_facts, snake_case, unrecognised
-from receiver.banks.new_shapes import fields_of, naming
+from receiver.banks.new_shapes import fields_of, money_anywhere, naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import addresses, static_token
 from receiver.signing.errors import Refusal
@@ -82,7 +82,7 @@ def read(proof: Proof) -> Sequence[Claim]:
     found = state(fields) if is_payment else None
     # What stands beside the payment's id in a list is read too.
     whole = {**fields, "": named}
-    amount, currency = json_values.money_anywhere(whole)
+    amount, currency = money_anywhere(whole, payment_id or resource)
     claim = Claim(
         type=_payment_type(found) if is_payment else f"banqup.{_NAMES.get(category, 'unrecognised')}",
         identity=own,
