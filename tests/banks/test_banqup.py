@@ -111,6 +111,12 @@ def test_a_reason_comes_alone_or_in_a_list(said: dict[str, Any], reasons: list[s
     assert read({"category": "payment", "resourceId": "pay-1", **said}).facts.get("reasons") == reasons
 
 
+def test_an_envelope_s_own_status_hides_nothing_of_the_payment_s() -> None:
+    data = {"status": {"payment": "FAILED", "reason": ["x"], "auth": "PENDING:https://bank.example"}}
+    claim = read({"category": "payment", "resourceId": "pay-1", "status": {"code": 200, "reason": None}, "data": data})
+    assert (claim.status, claim.facts["reasons"], claim.facts["auth_state"]) == ("rejected", ["x"], "PENDING")
+
+
 def test_the_state_of_authorization_is_told_under_either_kind_of_name() -> None:
     facts = read({"category": "payment", "status.auth": "COMPLETED:https://bank.example"}).facts
     assert (facts["auth_state"], facts["auth_url"]) == ("COMPLETED", "https://bank.example")
@@ -272,6 +278,12 @@ def test_an_answer_without_a_token_is_unreadable(api: Answering, client: HttpCli
         ({"status": "PAID", "levelOfCertainty": "INFORMATIONAL"}, "pending"),
         ({"status": "PAID", "levelOfCertainty": ["INFORMATIONAL"]}, "pending"),
         ({"status": "ELSE"}, "unknown"),
+        ({"status": "OK", "data": {"status": {"payment": "PAID"}}}, "completed"),
+        ({"status": 200, "data": {"status.payment": "FAILED"}}, "rejected"),
+        ({"status": "OK", "data": {"status": "PAID"}}, "completed"),
+        ({"status": {"payment": "PAID"}, "data": {"status": "OK"}}, "completed"),
+        ({"status": "PAID", "data": {"id": "pay-1"}}, "completed"),
+        ({"status": {"code": 200}, "data": {"status": "FAILED"}}, "rejected"),
     ],
 )
 def test_the_status_is_read_in_any_of_its_shapes(api: Answering, client: HttpClient, answer: Any, status: str) -> None:

@@ -124,8 +124,8 @@ def _payment_type(found: State | None) -> str:
 
 def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     data = json_values.inner(fields, "data")
-    within = json_values.inner(fields, "status") or json_values.inner(data, "status")
-    status = {**_named_flat(data), **_named_flat(fields), **within}
+    within = [_named_flat(data), _named_flat(fields), *(json_values.inner(each, "status") for each in (data, fields))]
+    status = {name: value for each in within for name, value in each.items() if value is not None}
     reason = status.get("reason")
     # `PENDING:https://…`: the address has colons of its own.
     auth_state, colon, auth_url = (json_values.text(status, "auth") or "").partition(":")
