@@ -281,6 +281,11 @@ def line(fields: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
+def long_text(value: Any, most: int) -> str | None:
+    """Return a text of up to `most` characters that can be stored and read by a person: one that is no id, as a URL."""
+    return value if isinstance(value, str) and 0 < len(value) <= most and _is_clean(value) else None
+
+
 def first(fields: Mapping[str, Any], *names: str) -> str | None:
     """Return the first text that `anywhere` finds; none where there is none."""
     return next(iter(anywhere(fields, *names)), None)

@@ -97,6 +97,27 @@ def test_reasons_and_the_state_of_authorization_are_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("auth", "state", "url"),
+    [
+        ("PENDING:https://bank.example/" + "a" * 1000, "PENDING", "https://bank.example/" + "a" * 1000),
+        ("COMPLETED:https://bank.example/" + "a" * 2000, "COMPLETED", None),
+        ("S" * 201 + ":https://bank.example", None, "https://bank.example"),
+        ("PENDING:https://bank.example/\0", "PENDING", None),
+        ("PENDING:", "PENDING", None),
+        ("PENDING", None, None),
+        ("", None, None),
+        (7, None, None),
+        (["PENDING:https://bank.example"], None, None),
+    ],
+)
+def test_a_long_address_for_authorization_is_told_and_a_bad_one_takes_nothing_away(
+    auth: Any, state: str | None, url: str | None
+) -> None:
+    facts = read({"category": "payment", "resourceId": "pay-1", "status": {"payment": "RECEIVED", "auth": auth}}).facts
+    assert (facts.get("auth_state"), facts.get("auth_url")) == (state, url)
+
+
+@pytest.mark.parametrize(
     ("said", "reasons"),
     [
         ({"status": {"reason": "INSUFFICIENT_FUNDS"}}, ["INSUFFICIENT_FUNDS"]),

@@ -21,6 +21,9 @@ PAYMENT, PAYMENT_ID = "payment", "paymentId"
 
 CATEGORIES = ("document", "entity", "file", PAYMENT, "paymentInformation", "space", "spaceAsset")
 
+URL_CHARACTERS_MAX = 2000
+"""Of the address at which a payer authorizes a payment; browsers take no more everywhere."""
+
 _NAMES = {name.lower(): snake_case(name) for name in CATEGORIES}
 
 EVENT_TYPES = frozenset(
@@ -128,7 +131,8 @@ def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     status = {name: value for each in within for name, value in each.items() if value is not None}
     reason = status.get("reason")
     # `PENDING:https://…`: the address has colons of its own.
-    auth_state, colon, auth_url = (json_values.text(status, "auth") or "").partition(":")
+    auth = status.get("auth")
+    auth_state, colon, auth_url = (auth if isinstance(auth, str) else "").partition(":")
     return known_facts(
         message_id=json_values.text(fields, "id"),
         resource_id=json_values.text(fields, "resourceId"),
@@ -136,8 +140,8 @@ def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
         related_document_id=json_values.text(data, "relatedDocumentId"),
         bank_status=found.bank_status if found else None,
         reasons=json_values.texts(reason if isinstance(reason, list) else [reason]) or None,
-        auth_state=(colon and auth_state) or None,
-        auth_url=auth_url or None,
+        auth_state=json_values.usable_text(auth_state) if colon else None,
+        auth_url=json_values.long_text(auth_url, URL_CHARACTERS_MAX),
     )
 
 
