@@ -101,9 +101,8 @@ def explain(runtime: Runtime, who: str, delivery_id: str, paths: Sequence[str] =
         StoreUnavailable
     """
     row = find(runtime, delivery_id)
-    prefix = runtime.settings.public_path_prefix
     with runtime.database.read() as connection:
-        report = explaining.explain(connection, runtime.encryption, row, prefix, paths, runtime.clock())
+        report = explaining.explain(connection, runtime, row, paths)
     about = {"source": row.source, "delivery": row.id}
     note(runtime, who, "deliveries.explained", about)
     return Explained(row, report)

@@ -65,10 +65,9 @@ def _remedies(
     connection: Connection, runtime: Runtime, source: SourceRecord
 ) -> Iterator[tuple[DeliveryRecord, Report]]:
     """Yield refused deliveries that were the bank's, by what is known now, and what would have taken each."""
-    prefix = runtime.settings.public_path_prefix
     for row in deliveries.rejected(connection, source.name, below=None, limit=LOOKED_INTO):
         try:
-            report = explain.explain(connection, runtime.encryption, row, prefix, (), runtime.clock())
+            report = explain.explain(connection, runtime, row)
         except (NotExplained, DecryptionFailed):
             continue
         if report.commands:

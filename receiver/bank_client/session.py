@@ -123,7 +123,7 @@ class BankSession:
         self._token = SharedToken(runtime, source, lambda: self._new_token(self._credentials()))
 
     def ask(self, question: Callable[[HttpClient], Asked]) -> Asked:
-        """Put a question with a valid token; on a 401 fetch one new token and ask once more.
+        """Put a question with a valid token; where that is refused (401) fetch one new token and ask once more.
 
         Raises:
             BankError
@@ -135,13 +135,7 @@ class BankSession:
         self._stop_while_stuck()
         with self._through_circuit(), self._heeding_limits():
             try:
-                return self._ask_once(question)
-            except TokenRefused:
-                if not self.bank.renews_tokens:
-                    raise
-                log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
-            try:
-                return self._ask_once(question)
+                return self._ask_with_shared(question)
             except TokenRefused:
                 self._stop_while_changing()
                 raise
@@ -227,11 +221,20 @@ class BankSession:
             return None
         return tls.authority_in(found or {})
 
-    def _ask_once(self, question: Callable[[HttpClient], Asked]) -> Asked:
+    def _ask_with_shared(self, question: Callable[[HttpClient], Asked]) -> Asked:
         if not self._source.has_credentials:
             # Where there are none, all hear it at once: else each would in its turn to fetch a token.
             self._credentials()
         token = self._token.get()
+        try:
+            return self._ask_once(token, question)
+        except TokenRefused:
+            if not self.bank.renews_tokens:
+                raise
+            log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
+        return self._ask_once(self._token.get(), question)
+
+    def _ask_once(self, token: str, question: Callable[[HttpClient], Asked]) -> Asked:
         with self._client(self._base_url, token) as client:
             try:
                 return question(client)
@@ -314,10 +317,12 @@ class BankSession:
         """Let no process ask before the time that the bank has said (429, `Retry-After`)."""
         try:
             yield
-        except RateLimited as limited:
-            until = self._clock() + limited.wait
-            with self._database.write() as connection:
-                request_budget.block(connection, self._source.id, until)
+        except BankError as error:
+            # What was done only in part tells by its cause why.
+            limited = next((each for each in (error, error.__cause__) if isinstance(each, RateLimited)), None)
+            if limited is not None:
+                with self._database.write() as connection:
+                    request_budget.block(connection, self._source.id, self._clock() + limited.wait)
             raise
 
     def _stop_while_stuck(self) -> None:

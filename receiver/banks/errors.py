@@ -132,6 +132,14 @@ class NothingShown(AnswerUnreadable):
     outcome = "empty"
 
 
+OF_ONE_QUESTION = (AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed)
+"""What may come of asking for more about a state that is known. All else is about the bank as a whole, or the token:
+whoever asks has to hear it."""
+
+ASKED_FOR_MORE = tuple(timedelta(minutes=minutes) for minutes in (1, 10, 60, 24 * 60))
+"""When to ask once more, after a state that is final, for what else is told of it and did not come with it."""
+
+
 def words_of(content: bytes, secrets: Sequence[str] = ()) -> str:
     """Return the bank's own words from the body of an error, in one short line; nothing where there are none.
 

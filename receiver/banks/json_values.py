@@ -283,6 +283,11 @@ def line(fields: Mapping[str, Any], *names: str) -> str | None:
     return None
 
 
+def long_text(value: Any, most: int) -> str | None:
+    """Return a text of up to `most` characters that can be stored and read by a person: one that is no id, as a URL."""
+    return value if isinstance(value, str) and 0 < len(value) <= most and _is_clean(value) else None
+
+
 def first(fields: Mapping[str, Any], *names: str) -> str | None:
     """Return the first text that `anywhere` finds; none where there is none."""
     return next(iter(anywhere(fields, *names)), None)
@@ -309,20 +314,6 @@ def everywhere(value: Any, *names: str) -> Iterator[Any]:
             waiting += here.values()
         elif isinstance(here, list):
             waiting += here
-
-
-def money_anywhere(fields: Mapping[str, Any]) -> tuple[Decimal | None, str | None]:
-    """Return amount and currency of the body, or of the first object within it that holds a usable `amount`.
-
-    The names may be cased otherwise, and the amount a text with its currency, such as `5.00 EUR`.
-    """
-    for here in within(fields):
-        by_name = {name.lower(): value for name, value in here.items() if value is not None}
-        held = by_name.get("amount") if here.get("amount") is None else here["amount"]
-        parts = money_parts(held) if isinstance(held, str) else {"amount": held}
-        if (found := amount(parts, "amount")) is not None:
-            return found, text(parts, "currency") or text(here, "currency") or text(by_name, "currency")
-    return None, None
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

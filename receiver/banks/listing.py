@@ -59,29 +59,41 @@ class Place:
         except (ValueError, TypeError) as error:
             raise AnswerUnreadable("the place in the list is none that this bank's package has given") from error
 
-    def after(
-        self, lines: Sequence[Any], call: str, *, total: int | None, size: int | None, token: str | None = None
-    ) -> "Place | None":
-        """Return where the page behind this one begins; none where this one is the last.
+    def turn(
+        self,
+        lines: Sequence[Any],
+        call: str,
+        *,
+        asked: int | None,
+        total: int | None,
+        size: int | None,
+        token: str | None = None,
+    ) -> "tuple[Sequence[Any], Place | None]":
+        """Return the lines of this page, but none that came before, and where the next begins; none after the last.
 
-        `total` is how many lines the bank says that the list has, `size` how many it says a page has. It ends with a
-        page that holds nothing, or with one that is not full once all are seen: what the bank says of either may be
-        missing or wrong, and a page too many costs less than one that is left out.
+        `asked` is how many lines it was asked to have, `total` how many the bank says that the list has, `size` how
+        many it says a page has. The list ends with a page that holds nothing, or with one that is not full once all are
+        seen: what the bank says of either may be missing or wrong, and a page too many costs less than one that is left
+        out. A bank that says nothing of pages may give all at each.
 
         Raises:
-            AnswerUnreadable: the bank gives the same page again, or no end.
+            AnswerUnreadable: the bank gives the same page again, where it may have more, or no end.
         """
+        digest = _digest(lines)
+        if lines and digest == self.digest:
+            says_nothing = total is None and size is None and token is None and self.token is None
+            if says_nothing and (asked is None or len(lines) < asked):
+                return [], None
+            raise AnswerUnreadable(f"{call}: the same page comes again")
         seen = self.seen + len(lines)
         is_full = size is None or len(lines) >= size
         if total is not None and size is None:
             is_full = False
         if not lines or not (token is not None or is_full or (total is not None and seen < total)):
-            return None
-        digest = _digest(lines)
-        if digest == self.digest or self.number >= PAGES_MAX:
-            what = "the same page comes again" if digest == self.digest else f"more than {PAGES_MAX} pages"
-            raise AnswerUnreadable(f"{call}: {what}")
-        return Place(self.first, self.number + 1, seen, token, digest)
+            return lines, None
+        if self.number >= PAGES_MAX:
+            raise AnswerUnreadable(f"{call}: more than {PAGES_MAX} pages")
+        return lines, Place(self.first, self.number + 1, seen, token, digest)
 
 
 def _digest(lines: Sequence[Any]) -> str:

@@ -1,6 +1,8 @@
-"""Reading bodies of a shape that is not documented: names spelt otherwise, and ids wherever they stand."""
+"""Reading bodies of a shape that is not documented: names spelt otherwise, ids and amounts wherever they stand."""
 
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from receiver.banks import json_values
@@ -92,3 +94,44 @@ def _objects(fields: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], boo
             else:
                 below += [(each, True) for each in value if isinstance(each, dict | list)]
         level = below
+
+
+_FEES = re.compile(r"(?i:fee|charge|commission)s?")
+"""An object of such a name holds an amount that is not what a payment is worth."""
+
+
+def money_anywhere(fields: Mapping[str, Any], about: str | None = None) -> tuple[Decimal | None, str | None]:
+    """Return amount and currency, where the bank does not say where they stand.
+
+    Those beside the id that the body is `about` count first, then those that stand least deep. Where these can't be
+    read, or differ, there are none: what stands further away may be another thing's. The names may be cased otherwise,
+    and the amount a text with its currency, such as `5.00 EUR`.
+    """
+    levels: list[list[Mapping[str, Any]]] = []
+    level: list[Mapping[str, Any]] = [fields]
+    for _ in range(json_values.DEPTH_MAX):
+        levels.append(level)
+        inside = ((name, value) for here in level for name, value in here.items() if isinstance(value, dict))
+        level = [value for name, value in inside if not _FEES.fullmatch(name)]
+    every = (here for each in levels for here in each)
+    beside = [here for here in every if about is not None and about in map(json_values.usable_text, here.values())]
+    found = next(filter(None, ([money for here in each for money in _moneys(here)] for each in (beside, *levels))), [])
+    amounts, currencies = {worth for worth, _ in found}, {currency for _, currency in found} - {None}
+    if len(amounts) != 1 or None in amounts or len(currencies) > 1:
+        return None, None
+    return amounts.pop(), next(iter(currencies), None)
+
+
+def _moneys(here: Mapping[str, Any]) -> Iterator[tuple[Decimal | None, str | None]]:
+    """Yield each amount that an object holds itself, and its currency; no amount for one that can't be read."""
+    named = [value for name, value in here.items() if name.lower() == "amount" and value not in (None, "", [], {})]
+    currency = next(
+        (found for name in here if name.lower() == "currency" and (found := json_values.text(here, name))), None
+    )
+    for held in [here["amount"]] if here.get("amount") in named else named:
+        whole = {**{name.lower(): value for name, value in held.items()}, **held} if isinstance(held, dict) else {}
+        parts = json_values.money_parts(whole.get("amount") if whole else held)
+        yield (
+            json_values.amount(parts, "amount"),
+            json_values.text(parts, "currency") or json_values.text(whole, "currency") or currency,
+        )

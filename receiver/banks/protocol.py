@@ -262,7 +262,7 @@ class Bank(Protocol):
         Raises:
             NotUnderstood
         """
-        yield (), content.decode("utf-8", "replace")
+        yield (), content.decode("utf-8-sig", "replace")
 
     # The API
 

@@ -47,6 +47,10 @@ _PKCS7_DATA = bytes.fromhex("06092a864886f70d010701")
 """The object identifier that stands at the beginning of every PFX file, whatever encrypts the rest."""
 
 
+_TO_PFX = "`openssl pkcs12 -export -in cert.pem -inkey key.pem -out client.pfx`"
+"""A bank hands its certificates out in PEM too."""
+
+
 class Presenting(HTTPAdapter):
     """A transport adapter of `requests` over one TLS context, which holds client certificate and CAs already."""
 
@@ -188,7 +192,7 @@ def expiry(certificate: x509.Certificate, now: datetime) -> tuple[str, str]:
 @lru_cache(maxsize=16)
 def _open_pfx(pfx: bytes, passcode: str) -> tuple[x509.Certificate, PKCS12KeyAndCertificates]:
     if _PKCS7_DATA not in pfx[:64]:
-        kind = "PEM" if pfx.lstrip().startswith(b"-----BEGIN") else "something else"
+        kind = f"PEM: {_TO_PFX} makes one of the certificate and its key" if pem_blocks(pfx) else "something else"
         raise CertificateUnusable(f"the client certificate is no PFX (P12) file but {kind}")
     try:
         found = _decrypt(pfx, passcode)

@@ -63,7 +63,7 @@ def credentials(bank: Bank, file: TextIO | None, now: datetime) -> dict[str, str
 def _read(file: TextIO, bank: Bank) -> dict[str, str]:
     """Take the names as we write them or as banks do: `client_id`, `clientId`."""
     try:
-        given = json.load(file)
+        given = json.loads(file.read().removeprefix("\ufeff"))
     except ValueError as error:
         raise click.ClickException(f"--credentials is not JSON: {error}") from None
     if not isinstance(given, dict):

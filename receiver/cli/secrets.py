@@ -30,8 +30,8 @@ def set_secret(source: str) -> None:
 
 
 def _piped() -> str:
-    # What is no UTF-8 is kept as it is, for the check to refuse.
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+    # What is no UTF-8 is kept as it is, for the check to refuse; a byte-order mark is no part of the secret.
+    return sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape")
 
 
 @secret.command("list")

@@ -101,7 +101,7 @@ def _password() -> str:
     if sys.stdin.isatty():
         asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         return asked
-    return sys.stdin.buffer.read().decode("utf-8", "surrogateescape").removesuffix("\n").removesuffix("\r")
+    return sys.stdin.buffer.read().decode("utf-8-sig", "surrogateescape").removesuffix("\n").removesuffix("\r")
 
 
 def _sign_in_page(runtime: Any) -> str:

@@ -3,19 +3,21 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.abilities import Explains, Match
-from receiver.banks.protocol import Callback, Carried, Profile
+from receiver.banks.protocol import Bank, Callback, Carried, Profile
 from receiver.inbox import trials
-from receiver.inbox.reverify import callback_of
+from receiver.inbox.reverify import callback_of, uncoded
 from receiver.inbox.trials import Trial
+from receiver.inbox.verification import CODING_BROKEN
 from receiver.model import ReceiverError, SecretState, Verdict
+from receiver.runtime import Runtime
 from receiver.signing import static_token
+from receiver.signing.errors import Refusal
 from receiver.store import events, public_keys, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import Encryption
@@ -49,9 +51,7 @@ class Report:
     """Whether it would be taken once the options are so, without another secret."""
 
 
-def explain(
-    connection: Connection, encryption: Encryption, row: DeliveryRecord, prefix: str, more: Sequence[str], now: datetime
-) -> Report:
+def explain(connection: Connection, runtime: Runtime, row: DeliveryRecord, more: Sequence[str] = ()) -> Report:
     """Try all versions of the source's secret, its public keys, and paths that could be meant, `more` among them.
 
     Where a token is all that is shown, say where a known one came. Options by which the source would have taken it are
@@ -66,10 +66,11 @@ def explain(
         raise NotExplained(f"how callbacks of {row.source} are signed can't be looked into")
     bank = banks.named(source.bank)
     carried = bank.carried(source.options)
-    callback = callback_of(row, _body(connection, row, is_signed=not carried.shows_token))
+    callback = _callback(connection, runtime, bank, row, is_signed=not carried.shows_token)
+    now = runtime.clock()
     versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
-    profile = _whole_profile(connection, encryption, source)
-    paths = _paths(row.path, prefix, more)
+    profile = _whole_profile(connection, runtime.encryption, source)
+    paths = _paths(row.path, runtime.settings.public_path_prefix, more)
     trial = trials.first_fit(bank, callback, profile, paths, row.received_at)
     if carried.shows_token:
         found = Report([], None, _where_tokens_came(profile, row, carried, versions))
@@ -86,6 +87,23 @@ def _whole_profile(connection: Connection, encryption: Encryption, source: Sourc
     opened = signing_secrets.every(connection, encryption, source.id)
     secrets = [(str(secret.version), secret.text) for secret in opened]
     return Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
+
+
+def _callback(
+    connection: Connection, runtime: Runtime, bank: Bank, row: DeliveryRecord, *, is_signed: bool
+) -> Callback:
+    """Return the callback that came, its body free of its content coding where something in it proves anything.
+
+    Raises:
+        NotExplained
+    """
+    stored = callback_of(row, _body(connection, row, is_signed=is_signed))
+    try:
+        return uncoded(runtime, bank, stored) if is_signed else stored
+    except Refusal as refusal:
+        raise NotExplained(
+            f"its content coding is not undone here ({refusal.detail}), and the proof is over what it codes"
+        ) from refusal
 
 
 def _body(connection: Connection, row: DeliveryRecord, *, is_signed: bool) -> bytes:
@@ -124,6 +142,8 @@ def _with_remedy(
         nothing = "no known secret or key, in any encoding, over any path that was tried, made this signature"
         if row.has_cut_path or row.has_cut_headers:
             nothing = "of its path or headers only a part was kept, so whether it was signed rightly can't be told"
+        elif row.reason == CODING_BROKEN:
+            nothing = f"its body is not what its Content-Encoding says ({row.detail})"
         is_said = found.fits or any(" came in " in remark or "no known token" in remark for remark in found.remarks)
         return found if is_said else replace(found, remarks=[*found.remarks, nothing])
     remarks = [*found.remarks, *(f"it takes {name}={value}" for name, value in trial.changes.items())]

@@ -6,6 +6,7 @@ they count whether they were the bank's or not.
 
 import logging
 import threading
+from collections.abc import Callable, Sized
 from datetime import datetime, timedelta
 
 from receiver.runtime import Runtime
@@ -16,7 +17,7 @@ from receiver.store.outages import Outage
 log = logging.getLogger(__name__)
 
 NAMES_MAX = 1000
-"""Names that are counted: anybody may make one up."""
+"""Names that are counted beside those of sources: anybody may make one up."""
 
 QUIET = timedelta(seconds=5)
 """It is over when a callback is taken, and none was missed for so long: in an overload both take turns."""
@@ -25,8 +26,12 @@ QUIET = timedelta(seconds=5)
 class Missed:
     """What one process has missed; any number of threads may count."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        """Start no thread yet: a process that is forked would not have it."""
+    def __init__(self, runtime: Runtime, is_source: Callable[[str], bool] = lambda _name: False) -> None:
+        """Start no thread yet: a process that is forked would not have it.
+
+        `is_source` tells without the database whether a name was that of a source: such a one is counted in any case.
+        """
+        self._is_source = is_source
         self._database = runtime.database
         self._clock = runtime.clock
         self._lock = threading.Lock()
@@ -42,7 +47,7 @@ class Missed:
         """Count a callback for a source of this name, which there may be or not."""
         now = self._clock()
         with self._lock:
-            if name in self._found or len(self._found) < NAMES_MAX:
+            if name in self._found or self._has_room(self._found, name):
                 before = self._found.get(name, Outage(now, now, 0))
                 self._found[name] = Outage(min(before.began_at, now), now, before.number + 1)
 
@@ -88,7 +93,10 @@ class Missed:
                 if name in found:
                     began_at, ended_at, number = found[name]
                     later = Outage(min(began_at, later.began_at), max(ended_at, later.ended_at), number + later.number)
-                elif len(found) >= NAMES_MAX:
+                elif not self._has_room(found, name):
                     continue
                 found[name] = later
             self._found, self._is_writing = found, False
+
+    def _has_room(self, found: Sized, name: str) -> bool:
+        return len(found) < NAMES_MAX or self._is_source(name)

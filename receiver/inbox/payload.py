@@ -45,7 +45,7 @@ def payload(
             if not parts or digest_of(parts) == identity:
                 return indented(text)
     except NotUnderstood:
-        return indented(content.decode("utf-8", "replace"))
+        return indented(content.decode("utf-8-sig", "replace"))
     raise Gone("the notification is not found in the callback that told it")
 
 

@@ -1,6 +1,8 @@
 """Verifying a rejected delivery again, with the secrets and keys that are known by now."""
 
+import hashlib
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -9,15 +11,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from receiver import banks
 from receiver.banks.callback import Profile, Stale
 from receiver.banks.protocol import Bank, Callback, KeysNotKnown
+from receiver.inbox.decompression import BodyTooLarge, CodingBroken, decode
 from receiver.inbox.source_cache import profile_of
-from receiver.inbox.verification import events
+from receiver.inbox.verification import coding_to_undo, events
 from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import deliveries, intake, sources
 from receiver.store.database import retried
 from receiver.store.deliveries import DeliveryRecord
-from receiver.store.encryption import DecryptionFailed, Encryption
+from receiver.store.encryption import DecryptionFailed
 from receiver.store.late import NewLate, hold
 from receiver.store.records import NewDelivery, NonceReused
 
@@ -39,10 +42,10 @@ def verify_stored(runtime: Runtime, delivery_id: str) -> Verdict | None:
     """
     with runtime.database.write() as connection:
         row = deliveries.lock_rejected(connection, delivery_id)
-        return Verdict.REJECTED if row is None else verify(connection, runtime.encryption, row, runtime.clock())
+        return Verdict.REJECTED if row is None else verify(connection, runtime, row, runtime.clock())
 
 
-def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, now: datetime) -> Verdict | None:
+def verify(connection: Connection, runtime: Runtime, row: DeliveryRecord, now: datetime) -> Verdict | None:
     """Say what a rejected delivery is by now, and store it as that, in the caller's transaction.
 
     It is accepted where it is proven genuine, and late where only its time is off. How fresh it was is judged at the
@@ -54,9 +57,11 @@ def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, 
     if source is None:
         return Verdict.REJECTED
     try:
-        profile, _ = profile_of(connection, encryption, source, now)
+        profile, _ = profile_of(connection, runtime.encryption, source, now)
+        bank = banks.named(source.bank)
+        callback = uncoded(runtime, bank, callback_of(row, bytes(row.body)))
         with connection.begin_nested():
-            return _store_anew(connection, profile, banks.named(source.bank), row, now)
+            return _store_anew(connection, profile, bank, row, callback, now)
     except (NonceReused, DecryptionFailed) as error:
         log.info("delivery %s is not taken: %s", row.id, error)
         return Verdict.REJECTED
@@ -71,7 +76,9 @@ def verify(connection: Connection, encryption: Encryption, row: DeliveryRecord, 
     return None if row.has_cut_headers else Verdict.REJECTED
 
 
-def _store_anew(connection: Connection, profile: Profile, bank: Bank, row: DeliveryRecord, now: datetime) -> Verdict:
+def _store_anew(
+    connection: Connection, profile: Profile, bank: Bank, row: DeliveryRecord, callback: Callback, now: datetime
+) -> Verdict:
     """Store a delivery as what it is proven to be, in place of the rejected one.
 
     Raises:
@@ -79,7 +86,6 @@ def _store_anew(connection: Connection, profile: Profile, bank: Bank, row: Deliv
         KeysNotKnown
         NonceReused
     """
-    callback = callback_of(row, bytes(row.body or b""))
     stale: Stale | None = None
     try:
         proof = bank.prove(callback, profile, row.received_at)
@@ -100,7 +106,7 @@ def _store_anew(connection: Connection, profile: Profile, bank: Bank, row: Deliv
         signed_at=proof.signed_at,
         proof_key=proof.key_id,
         body=callback.body,
-        body_sha256=row.body_sha256,
+        body_sha256=hashlib.sha256(callback.body).hexdigest(),
     )
     found = events(bank, proof, now)
     if stale is None:
@@ -116,3 +122,24 @@ def callback_of(row: DeliveryRecord, body: bytes) -> Callback:
     """Return a stored delivery as the request that it was."""
     headers = {name: value.encode("latin-1", "replace") for name, value in row.headers.items()}
     return Callback(b"POST", row.path.encode("latin-1", "replace"), row.channel, headers, body, row.peer, hidden=True)
+
+
+def uncoded(runtime: Runtime, bank: Bank, callback: Callback) -> Callback:
+    """Return a stored callback with its body free of its content coding, within the limit for one that comes in.
+
+    What was refused by its address, path or headers is stored as it came. Of what was refused later the coding was
+    undone before it was stored, and its header is there all the same: such a body is not what the header says.
+
+    Raises:
+        Refusal: the coding is none that its bank documents, or too much comes out of it.
+    """
+    coding = coding_to_undo(callback, bank)
+    if coding is None:
+        return callback
+    try:
+        body = decode(callback.body, coding, max(runtime.settings.max_body_bytes, bank.body_bytes))
+    except CodingBroken:
+        return callback
+    except BodyTooLarge as error:
+        raise Refusal("body_too_large", str(error)) from error
+    return replace(callback, body=body)

@@ -88,6 +88,10 @@ class SourceCache:
             raise SourceUnknown(name)
         return found
 
+    def knew(self, name: str) -> bool:
+        """Tell whether there was a source of this name when they were last read; asks nothing."""
+        return name in self._names[0]
+
     def forget(self, name: str) -> None:
         """Read a source anew when it is asked for next."""
         self._known.pop(name, None)

@@ -26,6 +26,9 @@ KEYS_REFRESHED_EVERY = timedelta(minutes=5)
 CODING_NOT_SUPPORTED = "coding_not_supported"
 """The reason of deliveries in a content coding that their bank does not document."""
 
+CODING_BROKEN = "coding_broken"
+"""The reason of deliveries whose body is not what their content coding says."""
+
 
 class Genuine(NamedTuple):
     """A delivery that is proven genuine, and its events."""
@@ -78,7 +81,7 @@ def check_head(callback: Callback, known: KnownSource) -> str | None:
     Raises:
         Refusal
     """
-    coding = _coding(callback, known)
+    coding = coding_to_undo(callback, known.bank)
     try:
         known.bank.check_head(callback, known.profile)
     except Refusal:
@@ -94,12 +97,17 @@ def _of_partial(refusal: Refusal) -> Refusal:
     return Refusal(refusal.reason, detail, proven=refusal.proven)
 
 
-def _coding(callback: Callback, known: KnownSource) -> str | None:
+def coding_to_undo(callback: Callback, bank: Bank) -> str | None:
+    """Return the content coding that a callback names; none where it names none.
+
+    Raises:
+        Refusal: it is none that its bank documents.
+    """
     named = callback.headers.get("content-encoding")
     if named is None:
         return None
     try:
-        return coding_of(named.decode("latin-1"), known.bank.codings)
+        return coding_of(named.decode("latin-1"), bank.codings)
     except CodingNotSupported as error:
         raise Refusal(CODING_NOT_SUPPORTED, str(error)) from error
 
@@ -116,7 +124,7 @@ def _decoded(callback: Callback, known: KnownSource, limit: int) -> Callback:
     try:
         body = decode(callback.body, coding, limit)
     except CodingBroken as error:
-        raise Refusal("coding_broken", str(error)) from error
+        raise Refusal(CODING_BROKEN, str(error)) from error
     return callback if coding is None else replace(callback, body=body)
 
 

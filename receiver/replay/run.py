@@ -107,7 +107,7 @@ class Runner:
             connection, selection, behind=replay.place, through=replay.through, limit=limit
         )
         locked = (deliveries.lock_rejected(connection, delivery.id) for delivery in rejected)
-        verdicts = [reverify.verify(connection, self.runtime.encryption, row, now) for row in locked if row is not None]
+        verdicts = [reverify.verify(connection, self.runtime, row, now) for row in locked if row is not None]
         failed = sum(verdict not in reverify.TAKEN for verdict in verdicts)
         place = rejected[-1].id if rejected else replay.place
         return _Part(len(verdicts), place, is_last=len(rejected) < limit, failed=failed)

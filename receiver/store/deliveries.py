@@ -65,7 +65,8 @@ class DeliveryRecord(NamedTuple):
     signed_at: datetime | None
     proof_key: str | None
     body: bytes | None
-    """Free of content codings; cut where rejected, none where the same bytes are stored with another delivery."""
+    """Free of content codings, unless it was refused by what is looked at before they are undone; cut where rejected,
+    none where the same bytes are stored with another delivery."""
     body_bytes: int
     body_sha256: str
 

@@ -23,7 +23,10 @@ class NonceReused(Exception):
 
 
 class NewDelivery(NamedTuple):
-    """A delivery to be written down; `body` is free of content codings, times are UTC."""
+    """A delivery to be written down; times are UTC.
+
+    `body` is free of content codings, unless it was refused by what is looked at before they are undone.
+    """
 
     id: str
     source_id: int

@@ -257,6 +257,9 @@ def test_a_payment_is_asked_for_wherever_it_is_named(told: dict[str, Any], kind:
         ({"paymentId": "p", "transfer": {"amount": {"amount": 5.5, "currency": "EUR"}}}, "5.5", "EUR"),
         ({"amount": {"amount": "5.50", "currency": "EUR"}}, "5.50", "EUR"),
         ({"Payment": {"Amount": 5, "Currency": "EUR"}}, "5", "EUR"),
+        ({"Fee": {"Amount": 1}, "Payment": {"Amount": 5, "Currency": "EUR"}}, "5", "EUR"),
+        ({"costs": {"amount": 1}, "payment": {"paymentId": "p", "amount": 5}}, "5", None),
+        ({"costs": {"amount": 1}, "payment": {"amount": 5}}, None, None),
         ({}, None, None),
     ],
 )

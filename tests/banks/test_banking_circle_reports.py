@@ -179,6 +179,15 @@ def test_what_came_after_the_end_of_fridays_business_day_is_mondays(ledger: Ledg
     assert len(ledger.read(window=DAYS.window(date(2026, 3, 9)))) == 1
 
 
+def test_a_report_that_says_nothing_of_pages_and_is_the_same_at_each_is_read_once() -> None:
+    rows = [{"paymentId": "p1"}, {"paymentId": "p2"}]
+    pages = read_whole(BC, MadeUp(rows, rows), INTRADAY, TODAY)
+    assert [line.payment_id for page in pages for line in page] == ["p1", "p2"]
+    paged = [{"result": rows, "pageInfo": {"pageSize": 2}}] * 2
+    with pytest.raises(AnswerUnreadable, match="the same page comes again"):
+        read_whole(BC, MadeUp(*paged), INTRADAY, TODAY)
+
+
 @pytest.mark.parametrize("spelling", ["lower", "upper"])
 @pytest.mark.parametrize("row_count", [True, False])
 def test_the_report_is_read_page_by_page_until_its_end(

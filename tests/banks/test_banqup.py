@@ -97,6 +97,27 @@ def test_reasons_and_the_state_of_authorization_are_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("auth", "state", "url"),
+    [
+        ("PENDING:https://bank.example/" + "a" * 1000, "PENDING", "https://bank.example/" + "a" * 1000),
+        ("COMPLETED:https://bank.example/" + "a" * 2000, "COMPLETED", None),
+        ("S" * 201 + ":https://bank.example", None, "https://bank.example"),
+        ("PENDING:https://bank.example/\0", "PENDING", None),
+        ("PENDING:", "PENDING", None),
+        ("PENDING", None, None),
+        ("", None, None),
+        (7, None, None),
+        (["PENDING:https://bank.example"], None, None),
+    ],
+)
+def test_a_long_address_for_authorization_is_told_and_a_bad_one_takes_nothing_away(
+    auth: Any, state: str | None, url: str | None
+) -> None:
+    facts = read({"category": "payment", "resourceId": "pay-1", "status": {"payment": "RECEIVED", "auth": auth}}).facts
+    assert (facts.get("auth_state"), facts.get("auth_url")) == (state, url)
+
+
+@pytest.mark.parametrize(
     ("said", "reasons"),
     [
         ({"status": {"reason": "INSUFFICIENT_FUNDS"}}, ["INSUFFICIENT_FUNDS"]),
@@ -109,6 +130,12 @@ def test_reasons_and_the_state_of_authorization_are_told() -> None:
 )
 def test_a_reason_comes_alone_or_in_a_list(said: dict[str, Any], reasons: list[str] | None) -> None:
     assert read({"category": "payment", "resourceId": "pay-1", **said}).facts.get("reasons") == reasons
+
+
+def test_an_envelope_s_own_status_hides_nothing_of_the_payment_s() -> None:
+    data = {"status": {"payment": "FAILED", "reason": ["x"], "auth": "PENDING:https://bank.example"}}
+    claim = read({"category": "payment", "resourceId": "pay-1", "status": {"code": 200, "reason": None}, "data": data})
+    assert (claim.status, claim.facts["reasons"], claim.facts["auth_state"]) == ("rejected", ["x"], "PENDING")
 
 
 def test_the_state_of_authorization_is_told_under_either_kind_of_name() -> None:
@@ -137,6 +164,11 @@ def test_a_category_that_is_not_known_keeps_amounts_and_the_payment_that_it_name
     assert (claim.type, claim.kind, claim.status) == ("banqup.unrecognised", "payment", None)
     assert (claim.subject, claim.payment_id) == (str(10**19), str(10**19))
     assert (str(claim.amount), claim.currency) == ("5.50", "EUR")
+    costs = {"costs": {"amount": "0.50", "currency": "EUR"}}
+    beside = read({"id": "m-1", "category": "novelty", "data": {**costs, "payment": data}})
+    assert (str(beside.amount), beside.currency) == ("5.50", "EUR")
+    of_two = read({"id": "m-1", "category": "payment", "resourceId": "r-1", "data": {**costs, "payment": data}})
+    assert (of_two.amount, of_two.currency) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +299,12 @@ def test_an_answer_without_a_token_is_unreadable(api: Answering, client: HttpCli
         ({"status": "PAID", "levelOfCertainty": "INFORMATIONAL"}, "pending"),
         ({"status": "PAID", "levelOfCertainty": ["INFORMATIONAL"]}, "pending"),
         ({"status": "ELSE"}, "unknown"),
+        ({"status": "OK", "data": {"status": {"payment": "PAID"}}}, "completed"),
+        ({"status": 200, "data": {"status.payment": "FAILED"}}, "rejected"),
+        ({"status": "OK", "data": {"status": "PAID"}}, "completed"),
+        ({"status": {"payment": "PAID"}, "data": {"status": "OK"}}, "completed"),
+        ({"status": "PAID", "data": {"id": "pay-1"}}, "completed"),
+        ({"status": {"code": 200}, "data": {"status": "FAILED"}}, "rejected"),
     ],
 )
 def test_the_status_is_read_in_any_of_its_shapes(api: Answering, client: HttpClient, answer: Any, status: str) -> None:

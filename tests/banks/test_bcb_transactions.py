@@ -260,6 +260,28 @@ def test_a_bank_that_gives_the_same_page_again_is_not_read_for_ever() -> None:
     assert len(client.asked) == 2
 
 
+@pytest.mark.parametrize(
+    "made", [lambda listed: listed, lambda listed: {"data": listed}, lambda listed: {"data": listed, "meta": {}}]
+)
+def test_a_bank_that_says_nothing_of_pages_and_gives_all_at_each_is_read_once(made: Callable[[Any], Any]) -> None:
+    whole = made([entry(), entry("-2.50")])
+    client = MadeUp(whole, whole)
+    assert [line.payment_id for page in read_whole(BCB, client, ACCOUNT, TODAY) for line in page] == ["FT1", "FT1"]
+    assert [account.id for account in api.accounts(MadeUp(*[made([{"number": ACCOUNT}])] * 2))] == [ACCOUNT]
+
+
+@pytest.mark.parametrize("meta", [{}, {"page_size": 2}, {"total_size": 3}, {"total_size": 3, "page_size": 2}])
+def test_a_full_page_that_comes_twice_is_not_taken_for_the_whole_list(
+    meta: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "PAGE_SIZE", 2)
+    same = {"data": [entry(), entry("-2.50")], "meta": {"pagination": meta}}
+    if meta == {"total_size": 3}:
+        assert len(read_whole(BCB, MadeUp(same, {"data": []}), ACCOUNT, TODAY)) == 2
+    with pytest.raises(AnswerUnreadable, match="the same page comes again"):
+        read_whole(BCB, MadeUp(same, same), ACCOUNT, TODAY)
+
+
 @pytest.mark.parametrize("meta", [{}, {"page_size": 2}, {"total_size": 3, "page_size": 2}, {"total_size": 3}, "none"])
 def test_a_list_ends_where_it_does_whatever_the_bank_says_of_its_pages(meta: Any) -> None:
     entries = [{**entry(), "id": f"FT{number}"} for number in range(3)]

@@ -51,9 +51,17 @@ def test_what_is_no_pfx_is_said_to_be_none(content: bytes) -> None:
     assert type(caught.value) is CertificateUnusable
 
 
-def test_pem_in_place_of_a_pfx_is_named(client: IssuedCertificate) -> None:
-    with pytest.raises(CertificateUnusable, match="but PEM"):
-        ClientCertificate(client.pem, "x").leaf()
+@pytest.mark.parametrize("before", [b"", b"Bag Attributes\n", b"\xef\xbb\xbf"])
+def test_pem_in_place_of_a_pfx_is_named_with_the_command_that_makes_one_of_it(
+    client: IssuedCertificate, tmp_path: Path, before: bytes
+) -> None:
+    with pytest.raises(CertificateUnusable, match="but PEM") as caught:
+        ClientCertificate(before + client.pem, "x").leaf()
+    command = str(caught.value).split("`")[1]
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_bytes(client.pem)
+    subprocess.run([*command.split(), "-passout", "pass:x"], cwd=tmp_path, check=True, timeout=60)
+    assert ClientCertificate((tmp_path / "client.pfx").read_bytes(), "x").leaf() == client.certificate
 
 
 def test_a_pfx_without_a_key_can_not_be_presented(client: IssuedCertificate) -> None:

@@ -220,6 +220,9 @@ def test_what_else_a_payment_tells_changes_neither_its_identity_nor_its_content(
         ({"payments": [{"paymentOrderNo": "PO-1", "amount": "5.00", "currency": "EUR"}]}, "5.00", "EUR"),
         ({"amount": "five EUR"}, None, None),
         ({"amount": "1,000 EUR"}, None, None),
+        ({"amount": "1,000 EUR", "costs": {"amount": "0.50"}}, None, None),
+        ({"fee": {"amount": "0.50"}, "payment": {"amount": "100.00 EUR"}}, "100.00", "EUR"),
+        ({"costs": {"amount": "0.50"}, "a": {"transactionId": "T1", "amount": "100.00 EUR"}}, "100.00", "EUR"),
     ],
 )
 def test_an_amount_is_read_however_its_name_is_cased_and_with_its_currency_in_one_text(
@@ -242,7 +245,8 @@ def test_a_payment_is_in_each_state_once_whatever_else_is_said() -> None:
         ({"paymentOrderNo": None, "details": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", None),
         ({"data": {"batch": [[{"PaymentOrderNo": 7}], {"x": {"paymentOrderNo": "7"}}]}}, "payment", "7", None),
         ({"transactionId": "TX-1", "details": [{"paymentOrderNo": "PO-1"}]}, "payment", "PO-1", None),
-        ({"amount": 9, "details": [{"paymentOrderNo": "PO-1", "amount": 5}]}, "payment", "PO-1", "9"),
+        # What stands beside the order is its own; what stands elsewhere may be that of all of them.
+        ({"amount": 9, "details": [{"paymentOrderNo": "PO-1", "amount": 5}]}, "payment", "PO-1", "5"),
         # Of several nobody can tell which is meant.
         ({"details": [{"paymentOrderNo": f"PO-{number}", "amount": 5} for number in range(3)]}, "none", None, None),
         ({"transactionId": "TX-1", "x": [{"paymentOrderNo": "1"}, {"paymentOrderNo": "2"}]}, "none", "TX-1", None),

@@ -346,7 +346,67 @@ def test_an_amount_with_its_thousands_parted_is_read_as_what_it_is_or_not_at_all
     assert found == amount or found is None or written.count(".") + written.count(",") == 1
 
 
+FEE, PAYMENT = {"amount": "0.50", "currency": "EUR"}, {"amount": "100.00", "currency": "EUR"}
+DOUBLED = '{"amount":"1.00","amount":"2.00","fee":{"amount":"0.50"}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "money"),
+    [
+        # What stands least deep counts.
+        ({**PAYMENT, "costs": FEE}, "100.00 EUR"),
+        ({"a": {"b": FEE}, "payment": PAYMENT}, "100.00 EUR"),
+        # One that can't be read is not replaced by another thing's.
+        ({"amount": "1,000", "costs": FEE}, None),
+        ({"amount": ["1.00"], "costs": FEE}, None),
+        ({"amount": {"value": "1.00"}, "costs": FEE}, None),
+        (json_values.parse(DOUBLED.encode()), None),
+        ({"Amount": "1.00", "AMOUNT": "2.00", "costs": FEE}, None),
+        ({"a": {"amount": "1,000"}, "b": FEE}, None),
+        # One that is empty is none.
+        ({"amount": "", "a": PAYMENT}, "100.00 EUR"),
+        ({"amount": {}, "a": PAYMENT}, "100.00 EUR"),
+        # Of several at one depth nobody can tell which is meant, unless they say the same.
+        ({"costs": FEE, "payment": PAYMENT}, None),
+        ({"a": PAYMENT, "b": {"amount": "100.00", "currency": "USD"}}, None),
+        ({"a": PAYMENT, "b": {"amount": 100}}, "100.00 EUR"),
+        # A fee is none that is meant.
+        ({"fee": FEE, "payment": PAYMENT}, "100.00 EUR"),
+        ({"Charges": FEE, "a": {"payment": PAYMENT}}, "100.00 EUR"),
+        ({"fee": FEE}, None),
+        # What stands beside the id counts before all else.
+        ({"amount": "9", "costs": FEE, "payment": {"no": "P1", **PAYMENT}}, "100.00 EUR"),
+        ({"no": "P1", "costs": FEE, "payment": {"paymentNo": "P1", **PAYMENT}}, "100.00 EUR"),
+        ({"fee": {"no": "P1", **FEE}, "payment": {"no": "P1", **PAYMENT}}, "100.00 EUR"),
+        ({"amount": "9", "payment": {"no": "P1", "amount": "1,000"}}, None),
+        ({"amount": "9", "payment": {"no": "P1"}}, "9"),
+        # A currency may stand in the amount, or beside it.
+        ({"currency": "EUR", "amount": {"Amount": "5.00"}}, "5.00 EUR"),
+        ({"currency": "EUR", "amount": {"amount": "5.00 USD", "fee": FEE}}, "5.00 USD"),
+        ({"currency": "EUR", "a": {"amount": "5.00"}}, "5.00"),
+    ],
+)
+def test_an_amount_that_may_stand_anywhere_is_the_nearest_one_or_none(body: dict[str, Any], money: str | None) -> None:
+    worth, currency = new_shapes.money_anywhere(body, "P1")
+    assert (" ".join(filter(None, (json_values.decimal_text(worth), currency))) or None) == money
+
+
+def test_an_amount_within_itself_however_deep_is_none() -> None:
+    body: dict[str, Any] = {}
+    for _ in range(300):
+        body = {"amount": body or "1.00"}
+    assert new_shapes.money_anywhere(body) == (None, None)
+
+
+@given(JSON, st.none() | st.text(max_size=5))
+def test_any_object_has_an_amount_or_none(value: Any, about: str | None) -> None:
+    body = json_values.parse(json.dumps({"amount": value, "a": value, "b": {"AMOUNT": value}}).encode())
+    worth, currency = new_shapes.money_anywhere(body, about)
+    assert worth is None or worth.is_finite()
+    assert currency is None or storable(currency)
+
+
 def test_a_zero_is_an_amount_and_not_taken_for_one_that_is_missing() -> None:
-    assert json_values.money_anywhere({"amount": 0, "Amount": "7.00"}) == (Decimal(0), None)
+    assert new_shapes.money_anywhere({"amount": 0, "Amount": "7.00"}) == (Decimal(0), None)
     assert new_shapes.camel_case({"amount": 0, "Amount": "7.00"}) == {"amount": 0}
     assert new_shapes.camel_case({"amount": None, "Amount": "7.00"}) == {"amount": "7.00"}

@@ -12,14 +12,21 @@ from receiver import runtime
 from receiver.admin import bcb_from_environment
 from receiver.runtime import Runtime
 from receiver.settings import load_settings
+from receiver.store import signing_secrets
 
 NEW = "A" * 43 + "="
 
 
+@pytest.mark.parametrize("encoding", ["base64", "utf8"])
+@pytest.mark.parametrize("begin", ["", "\ufeff"])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-def test_a_secret_is_read_from_standard_input_and_not_repeated(cli: Cli, live: Runtime, end: str) -> None:
-    add_source(live, secret=None)
-    result = cli.run("secret", "set", "bcb", given=SECRET + end)
+def test_a_secret_is_read_from_standard_input_and_not_repeated(
+    cli: Cli, live: Runtime, begin: str, end: str, encoding: str
+) -> None:
+    source = add_source(live, secret=None, encoding=encoding)
+    result = cli.run("secret", "set", "bcb", given=begin + SECRET + end)
+    with live.database.read() as connection:
+        assert [kept.text for kept in signing_secrets.every(connection, live.encryption, source.id)] == [SECRET]
     assert result.exit_code == 0
     assert "Secret 1 of bcb is the current one" in result.stdout
     assert SECRET not in result.output

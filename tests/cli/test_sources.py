@@ -44,6 +44,12 @@ def test_credentials_may_be_in_a_file(cli: Cli, live: Runtime, tmp_path: Path) -
     assert credentials_of(live, "bcb") == GIVEN
 
 
+def test_credentials_may_begin_with_a_byte_order_mark(cli: Cli, live: Runtime) -> None:
+    given = "\ufeff" + json.dumps(GIVEN)
+    cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", given=given)
+    assert credentials_of(live, "bcb") == GIVEN
+
+
 def test_credentials_may_be_spelt_as_the_bank_does(cli: Cli, live: Runtime) -> None:
     spelt = json.dumps({"clientId": "the-client", "clientSecret": "the-hidden-secret"})
     cli.done("source", "add", "bcb", "--bank", "bcb", "--credentials", "-", given=spelt)

@@ -32,7 +32,7 @@ def test_a_person_is_changed_disabled_and_let_in(cli: Cli, live: Runtime) -> Non
     assert "disabled" in cli.done("staff", "disable", "ann")
     assert cli.json("staff", "list")[0]["state"] == "disabled"
     assert cli.done("staff", "set", "ann", "--payloads", "--enable") == "ann is admin, and may read payloads.\n"
-    cli.done("staff", "password", "ann", given="another long password\n")
+    cli.done("staff", "password", "ann", given="\ufeffanother long password\n")
     assert sign_in.sign_in(live, "ann", "another long password", "127.0.0.1")
 
 

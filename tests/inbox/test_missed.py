@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from receiver.inbox import missed
 from receiver.inbox.missed import Missed
+from receiver.inbox.source_cache import SourceCache
 from receiver.runtime import Runtime
 from receiver.store import outages, sources
 from receiver.store.database import StoreUnavailable
@@ -102,6 +103,29 @@ def test_made_up_names_are_bounded_and_never_written(
     found = written(parts, source)
     assert found is not None
     assert (found.number, found.ended_at) == (2, clock() - timedelta(seconds=5))
+
+
+def test_made_up_names_do_not_crowd_a_source_out(
+    parts: Runtime, clock: StandingClock, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missed, "NAMES_MAX", 2)
+    known = SourceCache(parts)
+    known.find(source.name, clock())
+    counted = Missed(parts, known.knew)
+    for name in ("nobody", "another", "a third", source.name):
+        counted.note(name)
+    with without_outages(parts):
+        clock.forward(60)
+        counted.is_over()
+        wait_for_writers()
+    for name in ("a fourth", source.name):
+        counted.note(name)
+    clock.forward(60)
+    counted.is_over()
+    wait_for_writers()
+    found = written(parts, source)
+    assert found is not None
+    assert found.number == 2
 
 
 @contextmanager

@@ -1,7 +1,11 @@
 """Rejected deliveries verified again, with the secrets that are known by now."""
 
 import base64
+import gzip
+import hashlib
 import json
+import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypedDict
@@ -24,6 +28,7 @@ from receiver.admin import source_changes
 from receiver.admin.source_changes import NewSettings
 from receiver.banks import bcb
 from receiver.inbox import reverify
+from receiver.inbox.explain import NotExplained
 from receiver.model import Verdict
 from receiver.projection.projector import catch_up
 from receiver.replay import run as runs
@@ -248,7 +253,7 @@ def test_what_another_writer_verifies_meanwhile_is_passed_over(
         with parts.database.write() as connection:
             locked = deliveries.lock_rejected(connection, first.id)
             assert locked is not None
-            assert reverify.verify(connection, parts.encryption, locked, clock()) == Verdict.ACCEPTED
+            assert reverify.verify(connection, parts, locked, clock()) == Verdict.ACCEPTED
             working = pool.submit(work_off, parts)
             wait_until(lambda: waiting_for_locks(parts))
         assert working.result() == 2
@@ -295,6 +300,124 @@ def test_what_was_refused_while_an_option_was_wrong_is_accepted_or_late_once_it_
     done = acts.reverify(parts, "cli:test")
     assert (len(done.accepted), len(done.late)) == ((0, 1) if age else (1, 0))
     assert [entry.subject for entry in log(parts)] == ([] if age else ["FT1"])
+
+
+def bare_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "bare deflate": bare_deflate,
+}
+
+
+def packed(signed: Signed, packer: str = "gzip") -> Signed:
+    """The same callback in a content coding."""
+    coding = packer.removeprefix("bare ")
+    return Signed(signed.path, PACKERS[packer](signed.body), {**signed.headers, "Content-Encoding": coding})
+
+
+def source_with(parts: Runtime, options: dict[str, Any]) -> None:
+    with parts.database.write() as connection:
+        source = sources.find(connection, "bcb")
+        assert source is not None
+        sources.change(connection, source.id, options=options)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize(
+    "wrong", [{"encoding": "utf8"}, {"channels": ["jobs"]}, {"allowed_addresses": ["203.0.113.0/24"]}]
+)
+def test_one_in_a_content_coding_is_accepted_once_the_option_is_right_and_so_are_its_retries(
+    parts: Runtime, bank: BankSigner, wrong: dict[str, Any], packer: str
+) -> None:
+    """By its head it is refused with the coding, by its signature without; the signature is over what is coded."""
+    add_source(parts, **wrong)
+    signed = bank.sign(deposit(transactionId="FT1"), path="/webhooks/bcb/deposits")
+    coded = packed(signed, packer)
+    assert post(parts, coded) == 401
+    (row,) = rejected(parts)
+    option = acts.explain(parts, "cli:test", row.id).report
+    assert option.commands[-1] == "receiver deliveries reverify --source bcb"
+    source_with(parts, {})
+    (accepted,) = acts.reverify(parts, "cli:test").accepted
+    (entry,) = log(parts)
+    assert (entry.type, entry.subject) == ("bcb.deposit", "FT1")
+    with parts.database.read() as connection:
+        stored = deliveries.find(connection, accepted)
+        assert events.raw(connection, entry.event_id or "") == signed.body
+    assert stored is not None
+    assert (stored.body_sha256, stored.body_bytes) == (hashlib.sha256(signed.body).hexdigest(), len(signed.body))
+    assert [post(parts, retry) for retry in (coded, signed)] == [200, 200]
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+    assert rejected(parts) == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_late_one_that_was_refused_by_its_head_is_held_without_its_content_coding(
+    parts: Runtime, bank: BankSigner, clock: StandingClock
+) -> None:
+    add_source(parts, allowed_addresses=["203.0.113.0/24"])
+    signed = bank.sign(deposit(transactionId="FT1"), timestamp=str(int(clock().timestamp()) - 600))
+    assert post(parts, packed(signed)) == 401
+    source_with(parts, {})
+    assert len(acts.reverify(parts, "cli:test").late) == 1
+    (late,) = waiting(parts)
+    assert bytes(late.body or b"") == signed.body
+    acts.accept(parts, "cli:test", late.id, "the payer has shown the transfer")
+    assert post(parts, packed(signed)) == 200
+    assert [entry.subject for entry in log(parts)] == ["FT1"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_more_comes_out_of_a_content_coding_than_a_callback_may_have(parts: Runtime, bank: BankSigner) -> None:
+    add_source(parts, allowed_addresses=["203.0.113.0/24"])
+    large = deposit(transactionDetails="0" * parts.settings.max_body_bytes)
+    assert post(parts, packed(bank.sign(large))) == 401
+    source_with(parts, {})
+    done = acts.reverify(parts, "cli:test")
+    assert (done.verified, list(done.accepted), list(done.cut)) == (1, [], [])
+    (row,) = rejected(parts)
+    with pytest.raises(NotExplained, match="once unpacked"):
+        acts.explain(parts, "cli:test", row.id)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("coding", ["br", "gzip, gzip"])
+def test_a_content_coding_that_is_not_undone_stays_rejected_and_no_secret_is_blamed(
+    parts: Runtime, bank: BankSigner, coding: str
+) -> None:
+    add_source(parts)
+    signed = bank.sign(deposit())
+    signed.headers["Content-Encoding"] = coding
+    assert post(parts, signed) == 415
+    assert acts.reverify(parts, "cli:test").accepted == []
+    (row,) = rejected(parts)
+    with pytest.raises(NotExplained, match="content coding"):
+        acts.explain(parts, "cli:test", row.id)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_broken_content_coding_is_what_is_blamed(parts: Runtime, bank: BankSigner) -> None:
+    add_source(parts)
+    coded = packed(bank.sign(deposit()))
+    assert post(parts, Signed(coded.path, coded.body[:-1], coded.headers)) == 401
+    (row,) = rejected(parts)
+    assert "not what its Content-Encoding says" in acts.explain(parts, "cli:test", row.id).report.remarks[-1]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_of_a_bank_that_documents_no_content_coding_none_is_taken_later_either(parts: Runtime) -> None:
+    others.add(parts, "connectpay", others.TOKEN, allowed_addresses=["127.0.0.1"])
+    body = gzip.compress(json.dumps(others.outgoing()).encode())
+    headers = {"Authorization": others.TOKEN, "Content-Encoding": "gzip"}
+    assert post(parts, Signed("/webhooks/connectpay", body, headers)) == 415
+    assert acts.reverify(parts, "cli:test").accepted == []
+    assert (log(parts), len(rejected(parts))) == ([], 1)
 
 
 @pytest.fixture(scope="module")

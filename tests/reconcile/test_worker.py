@@ -1,6 +1,7 @@
 """From a claim to the truth."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
 from sqlalchemy import select
 
+from receiver.bank_client import shared_token
+from receiver.bank_client.session import BankSession
+from receiver.banks.errors import TokenRefused
 from receiver.model import Status
 from receiver.projection.projector import catch_up
 from receiver.reconcile import checks, findings, plan
@@ -17,7 +21,8 @@ from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
-from receiver.store import events, feed, payments, signing_secrets, sources
+from receiver.store import bank_tokens, events, feed, payments, signing_secrets, sources
+from receiver.store.sources import SourceRecord
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
 from receiver.web.schemas.payments import PaymentInFull
@@ -306,6 +311,34 @@ def test_a_bank_that_refuses_every_token_is_asked_twice_and_no_more(
     worker.run_once()
     assert [check["outcome"] for check in state(parts)["checks"]] == ["unauthorised"]
     assert asked(simulator, "/v1/payments/FT1/status") == 2
+
+
+def test_credentials_that_get_no_token_are_tried_once(
+    parts: Runtime, simulator: Simulator, source: SourceRecord
+) -> None:
+    simulator.bank.replace_client(simulator.bank.client.rotated())
+    with pytest.raises(TokenRefused, match="POST /auth/token: 401"):
+        BankSession(parts, source).ask(lambda client: client.get("/v1/system/time"))
+    assert asked(simulator, "/auth/token") == 1
+
+
+def test_a_token_that_another_process_never_fetches_is_waited_for_once(
+    parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, claims = parts.clock(), []
+
+    def claim(*given: Any, **how: Any) -> bool:
+        claims.append(how["now"])
+        return claim_fetching(*given, **how)
+
+    claim_fetching = bank_tokens.claim_fetching
+    with parts.database.write() as connection:
+        assert claim_fetching(connection, source.id, now=now, until=now + shared_token.FETCHING)
+    monkeypatch.setattr(bank_tokens, "claim_fetching", claim)
+    monkeypatch.setattr(shared_token, "FETCHING", timedelta(0))
+    with pytest.raises(TokenRefused, match="another process"):
+        BankSession(parts, source).ask(lambda client: client.get("/v1/system/time"))
+    assert len(claims) == 1
 
 
 def test_a_missing_permission_is_said(

@@ -110,7 +110,7 @@ def test_a_message_that_came_before_the_secret_was_set_is_accepted_later(client:
     others.set_secret(parts, source, TOKEN)
     with parts.database.write() as connection:
         (row,) = deliveries.rejected(connection, "banqup", below=None, limit=10)
-        assert reverify.verify(connection, parts.encryption, row, parts.clock()) == Verdict.ACCEPTED
+        assert reverify.verify(connection, parts, row, parts.clock()) == Verdict.ACCEPTED
     assert [row.type for row in rows(parts, Event)] == ["banqup.payment.paid"]
 
 

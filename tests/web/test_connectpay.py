@@ -147,7 +147,7 @@ def test_a_rejected_delivery_is_accepted_later_by_the_digest_of_its_token(client
     others.set_secret(parts, source, TOKEN)
     with parts.database.write() as connection:
         (row,) = deliveries.rejected(connection, "late", below=None, limit=10)
-        assert reverify.verify(connection, parts.encryption, row, parts.clock()) == Verdict.ACCEPTED
+        assert reverify.verify(connection, parts, row, parts.clock()) == Verdict.ACCEPTED
     assert [row.proof_key for row in rows(parts, Event)] == ["secret:1"]
 
 

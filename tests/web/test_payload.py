@@ -99,7 +99,11 @@ def test_it_is_gone_with_its_body(client: FlaskClient, token: Headers, told: lis
 @pytest.mark.usefixtures("source")
 @pytest.mark.parametrize(
     ("body", "text"),
-    [(b'{"topic":"Deposits","n":1.50}', '{\n  "topic": "Deposits",\n  "n": 1.50\n}\n'), (b"not {", '"not {"\n')],
+    [
+        (b'{"topic":"Deposits","n":1.50}', '{\n  "topic": "Deposits",\n  "n": 1.50\n}\n'),
+        (b'\xef\xbb\xbf{"topic":"Deposits","n":1.50}', '{\n  "topic": "Deposits",\n  "n": 1.50\n}\n'),
+        (b"not {", '"not {"\n'),
+    ],
 )
 def test_what_came_in_clear_is_the_body(
     client: FlaskClient, token: Headers, bank: BankSigner, body: bytes, text: str

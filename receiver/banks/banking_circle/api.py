@@ -11,7 +11,7 @@ from receiver.banks import http, json_values, urls
 from receiver.banks.abilities import Account
 from receiver.banks.banking_circle import facts
 from receiver.banks.callback import known_facts
-from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed
+from receiver.banks.errors import ASKED_FOR_MORE, OF_ONE_QUESTION, AnswerUnreadable, NotKnown, RequestRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.listing import Place
 from receiver.banks.new_shapes import camel_case
@@ -92,9 +92,9 @@ def _payment(client: HttpClient, payment_id: str) -> Answer:
     try:
         fields = camel_case(client.get_object(path))
         returned = _returned(client, fields, payment_id) if fields.get("return") is True else None
-    except (AnswerUnreadable, Forbidden, NotKnown, RequestRefused, ServerFailed) as error:
+    except OF_ONE_QUESTION as error:
         # The state is known; the rest is an extra.
-        return Answer(bank_status, status, {"payment": str(error)}, later)
+        return Answer(bank_status, status, {"payment": str(error)}, sorted({*ASKED_FOR_MORE, *later}))
     known = facts.movement(fields)
     return Answer(bank_status, status, _detail(fields), later, returns=returned, amounts=_amounts(fields), facts=known)
 
@@ -142,11 +142,11 @@ def paged(client: HttpClient, path: str, filters: Mapping[str, str]) -> Iterator
             yield answer
             return
         listed = by_name["result"] if isinstance(by_name["result"], list) else []
-        yield from json_values.objects(listed)
         info = by_name.get("pageinfo")
         page_info = {name.lower(): value for name, value in info.items()} if isinstance(info, dict) else {}
         rows, size = (json_values.whole_number(page_info, name) for name in ("rowcount", "pagesize"))
-        place = place.after(listed, f"GET {path}", total=rows, size=size or PAGE_SIZE)
+        found, place = place.turn(listed, f"GET {path}", asked=PAGE_SIZE, total=rows, size=size or PAGE_SIZE)
+        yield from json_values.objects(found)
 
 
 def _returned(client: HttpClient, fields: Mapping[str, Any], payment_id: str) -> str | None:

@@ -17,7 +17,7 @@ from receiver.banks.banking_circle.api import PAYMENT_STATUSES, money
 from receiver.banks.callback import known_facts, snake_case
 from receiver.banks.json_stream import Item
 from receiver.banks.json_values import NotUnderstood
-from receiver.banks.new_shapes import camel_case, naming
+from receiver.banks.new_shapes import camel_case, money_anywhere, naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, aes_gcm
 from receiver.signing.aes_gcm import NONCE_BYTES, TAG_BYTES, Opened
@@ -210,7 +210,8 @@ def _claim(item: Item, text: str) -> Claim:
     if not payment_id and not reference:
         found |= known_facts(resource_id=json_values.only_id(stated) or json_values.only_id(says))
     type_ = _WORDS.get(kind or "", UNRECOGNISED) if event_id else UNRECOGNISED
-    amount, currency = _money(notice, (stated, payment), kind or "", is_known=type_ != UNRECOGNISED)
+    is_known = type_ != UNRECOGNISED
+    amount, currency = _money(notice, (stated, payment), kind or "", payment_id or reference, is_known=is_known)
     return Claim(
         type=f"{BANK}.{type_}",
         identity=("event", event_id) if event_id else _own_text(item, text),
@@ -240,14 +241,16 @@ def _names(payment: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _money(
-    notice: Mapping[str, Any], places: Sequence[Mapping[str, Any]], kind: str, *, is_known: bool
+    notice: Mapping[str, Any], places: Sequence[Mapping[str, Any]], kind: str, about: str | None, *, is_known: bool
 ) -> tuple[Decimal | None, str | None]:
     """Return amount and currency from where the bank documents them; of a type that is not known, from anywhere."""
     for here in places:
         held = money(here, is_incoming=kind.startswith("Incoming"))
         if (amount := json_values.amount(held, "amount")) is not None:
             return amount, json_values.text(held, "currency")
-    return (None, json_values.text(places[0], "currency")) if is_known else json_values.money_anywhere(notice)
+    if is_known:
+        return None, json_values.text(places[0], "currency")
+    return money_anywhere(notice, about)
 
 
 def _own_text(item: Item, text: str) -> tuple[str, ...]:

@@ -128,7 +128,7 @@ class Report:
             "PageSize": str(PAGE_SIZE),
         }
         entries, page_info = self._get(INTRADAY, filters)
-        following = _after(here, entries, page_info or {}, INTRADAY)
+        entries, following = _turn(here, entries, page_info or {}, INTRADAY, PAGE_SIZE)
         read = [line for entry in entries if (line := self._row(entry)) is not None]
         return ListPage(read, None if following is None else following.written())
 
@@ -149,7 +149,9 @@ class Report:
         }
         entries, page_info = self._get(REJECTIONS, filters)
         # It is not documented to come in pages.
-        following = None if page_info is None else _after(here, entries, page_info, REJECTIONS)
+        following = None
+        if page_info is not None:
+            entries, following = _turn(here, entries, page_info, REJECTIONS)
         if following is None and day < last:
             following = Place(self.days.after(day))
         read = [self._rejection(entry, day) for entry in entries]
@@ -237,9 +239,11 @@ def _rejection_word(word: str | None, status: Status) -> str:
     return REJECTION_TYPES.get(status, "payment_status")
 
 
-def _after(here: Place, entries: Sequence[Any], page_info: Mapping[str, Any], name: str) -> Place | None:
+def _turn(
+    here: Place, entries: Sequence[Any], page_info: Mapping[str, Any], name: str, asked: int | None = None
+) -> tuple[Sequence[Any], Place | None]:
     total, size = (json_values.whole_number(page_info, field) for field in ("rowcount", "pagesize"))
-    return here.after(entries, f"GET {PATHS[name]}", total=total, size=size)
+    return here.turn(entries, f"GET {PATHS[name]}", asked=asked, total=total, size=size)
 
 
 def _booked(fields: Mapping[str, Any], at: datetime | None) -> Listed:

@@ -35,13 +35,20 @@ class State:
 
 
 def state(fields: Mapping[str, Any], *, or_status: bool = False) -> State | None:
-    """Return what a message or an answer says of a payment: `status.payment`, or else (`or_status`) `status`."""
-    for here in (fields, json_values.inner(fields, "data")):
-        names = ("status.payment", "status") if or_status else ("status.payment",)
-        word = json_values.text(json_values.inner(here, "status"), "payment") or json_values.text(here, *names)
-        if word is not None:
-            return _state(word, is_certain=all(map(_is_certain, json_values.everywhere(fields, "levelOfCertainty"))))
-    return None
+    """Return what a message or an answer says of a payment: `status.payment`, or else (`or_status`) `status`.
+
+    Either may stand in `data`. A bare `status` around that may be the answer's own, so it comes last.
+    """
+    places = (fields, json_values.inner(fields, "data"))
+    words = [
+        json_values.text(json_values.inner(each, "status"), "payment") or json_values.text(each, "status.payment")
+        for each in places
+    ]
+    words += [json_values.text(each, "status") for each in reversed(places) if or_status]
+    word = next(filter(None, words), None)
+    if word is None:
+        return None
+    return _state(word, is_certain=all(map(_is_certain, json_values.everywhere(fields, "levelOfCertainty"))))
 
 
 def _is_certain(level: Any) -> bool:

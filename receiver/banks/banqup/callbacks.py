@@ -9,7 +9,7 @@ from receiver.banks import json_values
 from receiver.banks.banqup import options
 from receiver.banks.banqup.api import PAYMENT_STATUSES, State, state
 from receiver.banks.callback import known_facts, snake_case, unrecognised
-from receiver.banks.new_shapes import fields_of, naming
+from receiver.banks.new_shapes import fields_of, money_anywhere, naming
 from receiver.banks.protocol import Callback, Claim, Profile, Proof
 from receiver.signing import addresses, static_token
 from receiver.signing.errors import Refusal
@@ -20,6 +20,9 @@ CHANNEL = "messages"
 PAYMENT, PAYMENT_ID = "payment", "paymentId"
 
 CATEGORIES = ("document", "entity", "file", PAYMENT, "paymentInformation", "space", "spaceAsset")
+
+URL_CHARACTERS_MAX = 2000
+"""Of the address at which a payer authorizes a payment; browsers take no more everywhere."""
 
 _NAMES = {name.lower(): snake_case(name) for name in CATEGORIES}
 
@@ -82,7 +85,7 @@ def read(proof: Proof) -> Sequence[Claim]:
     found = state(fields) if is_payment else None
     # What stands beside the payment's id in a list is read too.
     whole = {**fields, "": named}
-    amount, currency = json_values.money_anywhere(whole)
+    amount, currency = money_anywhere(whole, payment_id or resource)
     claim = Claim(
         type=_payment_type(found) if is_payment else f"banqup.{_NAMES.get(category, 'unrecognised')}",
         identity=own,
@@ -124,11 +127,12 @@ def _payment_type(found: State | None) -> str:
 
 def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
     data = json_values.inner(fields, "data")
-    within = json_values.inner(fields, "status") or json_values.inner(data, "status")
-    status = {**_named_flat(data), **_named_flat(fields), **within}
+    within = [_named_flat(data), _named_flat(fields), *(json_values.inner(each, "status") for each in (data, fields))]
+    status = {name: value for each in within for name, value in each.items() if value is not None}
     reason = status.get("reason")
     # `PENDING:https://…`: the address has colons of its own.
-    auth_state, colon, auth_url = (json_values.text(status, "auth") or "").partition(":")
+    auth = status.get("auth")
+    auth_state, colon, auth_url = (auth if isinstance(auth, str) else "").partition(":")
     return known_facts(
         message_id=json_values.text(fields, "id"),
         resource_id=json_values.text(fields, "resourceId"),
@@ -136,8 +140,8 @@ def _facts(fields: Mapping[str, Any], found: State | None) -> dict[str, Any]:
         related_document_id=json_values.text(data, "relatedDocumentId"),
         bank_status=found.bank_status if found else None,
         reasons=json_values.texts(reason if isinstance(reason, list) else [reason]) or None,
-        auth_state=(colon and auth_state) or None,
-        auth_url=auth_url or None,
+        auth_state=json_values.usable_text(auth_state) if colon else None,
+        auth_url=json_values.long_text(auth_url, URL_CHARACTERS_MAX),
     )
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from receiver.banks import http, json_values, urls
 from receiver.banks.abilities import Account
 from receiver.banks.callback import known_facts
-from receiver.banks.errors import AnswerUnreadable, BankError
+from receiver.banks.errors import ASKED_FOR_MORE, OF_ONE_QUESTION, AnswerUnreadable
 from receiver.banks.http import HttpClient
 from receiver.banks.listing import Place
 from receiver.banks.new_shapes import camel_case
@@ -120,14 +120,13 @@ def _job(client: HttpClient, job_id: str) -> Answer:
     if bank_status is None:
         raise AnswerUnreadable("the job has no status")
     status = status_in(JOB_STATUSES, bank_status)
-    detail: dict[str, Any] = {}
-    if status in FINAL_STATUSES:
-        try:
-            detail = _results(entries(client, f"{path}/results"))
-        except BankError as error:
-            # The state is known; the items are an extra that may be gone or not ready.
-            detail = {"results": str(error)}
-    return Answer(bank_status, status, detail)
+    if status not in FINAL_STATUSES:
+        return Answer(bank_status, status)
+    try:
+        return Answer(bank_status, status, _results(entries(client, f"{path}/results")))
+    except OF_ONE_QUESTION as error:
+        # The state is known; the items are an extra that may be gone or not ready.
+        return Answer(bank_status, status, {"results": str(error)}, ASKED_FOR_MORE)
 
 
 def _results(listed: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -248,7 +247,7 @@ def page(client: HttpClient, path: str, filters: Mapping[str, str], place: Place
     meta = json_values.inner(json_values.inner(by_name, "meta"), "pagination")
     total, size = (json_values.whole_number(meta, name) for name in ("total_size", "page_size"))
     token = json_values.text(meta, "page_token")
-    return listed, place.after(listed, f"GET {path}", total=total, size=size, token=token)
+    return place.turn(listed, f"GET {path}", asked=PAGE_SIZE, total=total, size=size, token=token)
 
 
 def _account(fields: Mapping[str, Any]) -> Account:

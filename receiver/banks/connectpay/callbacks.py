@@ -10,7 +10,7 @@ from receiver.banks import json_values
 from receiver.banks.callback import identity, known_facts, unrecognised
 from receiver.banks.connectpay import options
 from receiver.banks.connectpay.api import PAYMENT_STATUSES
-from receiver.banks.new_shapes import naming, parse_fields
+from receiver.banks.new_shapes import money_anywhere, naming, parse_fields
 from receiver.banks.protocol import Callback, Claim, Profile, Proof, status_in
 from receiver.signing import addresses, static_token
 
@@ -153,10 +153,10 @@ def read(proof: Proof) -> Sequence[Claim]:
 
 def _payment(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
     read = fields if json_values.first(fields, ORDER) else _with_listed(fields)
-    amount, currency = json_values.money_anywhere(read)
     facts = _facts(read, proof) | _ids_of_payment(read)
     order = facts.get("payment_order_no")
     payment_id = order or facts.get("transaction_id")
+    amount, currency = money_anywhere(read, payment_id)
     content = json_values.canonical(fields)
     # One that stands in a list may be another payment's than the one that the body is about.
     own = json_values.first(fields, ORDER, TRANSACTION)
@@ -181,7 +181,7 @@ def _news(fields: Mapping[str, Any], proof: Proof, known: Kind) -> Claim:
     """Return the claim of something else than a payment; its subject is the id that it is about."""
     ids = _ids(fields)
     own = ids.get(ABOUT[known.name.partition(".")[0]]) or _any_id(fields, ids)
-    amount, currency = json_values.money_anywhere(fields)
+    amount, currency = money_anywhere(fields)
     content = json_values.canonical(fields)
     return Claim(
         type=f"connectpay.{known.name}",
@@ -204,7 +204,7 @@ def _other(fields: Mapping[str, Any], proof: Proof) -> Claim:
     payment_id = order or facts.get("transaction_id")
     # A bare `id` is as likely that of the event itself.
     other_id = json_values.first(fields, "resourceId") or next(iter(ids.values()), None) or _any_id(fields, ids)
-    amount, currency = json_values.money_anywhere(fields)
+    amount, currency = money_anywhere(fields, payment_id)
     return unrecognised("connectpay", proof.content, proof.headers)._replace(
         kind="payment" if order else "none",
         subject=payment_id or facts.get("external_reference") or other_id,

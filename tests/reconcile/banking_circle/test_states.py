@@ -5,8 +5,12 @@ from datetime import timedelta
 import pytest
 from banking_circle import control, state, tell
 from conftest import StandingClock
+from encrypting_bank import KEY as AES_KEY
 from encrypting_bank import notification, payment
 
+from receiver.bank_client.session import BankSession, BudgetSpent
+from receiver.banks.abilities import NewSubscription, SubscriptionIncomplete
+from receiver.banks.banking_circle import api, subscriptions
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.web.schemas.times import rfc3339
@@ -107,3 +111,31 @@ def test_every_shape_of_error_leaves_the_payment_to_be_asked_for_again(
     found = state(parts, "nobody")
     assert ([check["outcome"] for check in found["checks"]], found["agreement"]) == (["not_found"], "unknown_to_bank")
     assert found["next_check_at"] is not None
+
+
+@pytest.mark.parametrize("bank_status", ["Rejected", "Processed"])
+def test_a_payment_that_is_not_shown_with_its_final_state_is_asked_for_after_short_pauses(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, bank_status: str
+) -> None:
+    control(simulator, "/payments/p1", {"script": [[bank_status]], "amount": "12.00"}, "PUT")
+    control(simulator, "/faults", {"kind": "500", "path": "/api/v1/payments/singles/p1"})
+    tell(parts, notification("PaymentRouting", payment=payment("p1")))
+    Worker(parts).run_once()
+    assert list(state(parts, "p1")["checks"][0]["detail"]) == ["payment"]
+    clock.forward(61)
+    Worker(parts).run_once()
+    found = state(parts, "p1")
+    assert [check["outcome"] for check in found["checks"]] == ["answered", "answered"]
+    assert found["checks"][1]["detail"]["amount"].startswith("12.00")
+    assert (found["next_check_at"] is None) == (bank_status == "Rejected")
+
+
+def test_a_bank_that_names_a_time_amid_a_subscription_is_left_alone_until_then(
+    simulator: Simulator, session: BankSession
+) -> None:
+    control(simulator, "/faults", {"kind": "429", "path": subscriptions.EVENT, "seconds": 600})
+    wanted = NewSubscription("https://callbacks.example.com/webhooks/bc", list(subscriptions.EVENTS)[:1], AES_KEY)
+    with pytest.raises(SubscriptionIncomplete):
+        session.ask(lambda client: subscriptions.subscribe(client, wanted))
+    with pytest.raises(BudgetSpent):
+        session.ask(lambda client: client.get(api.ACCOUNTS))
