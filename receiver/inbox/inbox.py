@@ -133,6 +133,10 @@ class Inbox:
         """
         return _passes(self._sources.find(name, self._clock()), callback)
 
+    def knew(self, name: str) -> bool:
+        """Tell whether there was a source of this name when they were last read; asks nothing."""
+        return self._sources.knew(name)
+
     def lists_addresses(self, name: str) -> bool:
         """Tell whether a source says where its callbacks come from.
 

@@ -89,7 +89,7 @@ class CallbackHandler:
     def __init__(self, runtime: Runtime, outages: Outages) -> None:
         """Take a process's parts, and the log of outages, which a success ends."""
         self._inbox = Inbox(runtime)
-        self._missed = Missed(runtime)
+        self._missed = Missed(runtime, self._inbox.knew)
         self._rejected_bytes = runtime.settings.rejected_body_bytes
         # One byte more tells whether that was all.
         self.bodies = RequestBodies(

@@ -11,7 +11,7 @@ from conftest import StandingClock, add_source
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, text
 
-from receiver.inbox import missed
+from receiver.inbox import missed, source_cache
 from receiver.inbox.missed import Missed
 from receiver.inbox.source_cache import SourceCache
 from receiver.runtime import Runtime
@@ -122,6 +122,37 @@ def test_made_up_names_do_not_crowd_a_source_out(
         counted.note(name)
     clock.forward(60)
     counted.is_over()
+    wait_for_writers()
+    found = written(parts, source)
+    assert found is not None
+    assert found.number == 2
+
+
+def test_the_bank_s_own_are_counted_amid_a_flood_of_made_up_names(
+    client: FlaskClient,
+    bank: BankSigner,
+    parts: Runtime,
+    clock: StandingClock,
+    source: SourceRecord,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(missed, "NAMES_MAX", 2)
+    monkeypatch.setattr(source_cache, "CACHE_SECONDS", 0)
+    signed = bank.sign(deposit())
+
+    def send(name: str) -> int:
+        return client.post(f"/webhooks/{name}", data=signed.body, headers=signed.headers).status_code
+
+    assert send("bcb") == 200
+    with monkeypatch.context() as patches:
+
+        def away(*_: object, **__: object) -> None:
+            raise StoreUnavailable("away")
+
+        patches.setattr(parts.database, "read", away)
+        assert [send(name) for name in ("nobody", "another", "a-third", "bcb", "bcb")] == [503] * 5
+    clock.forward(missed.QUIET.total_seconds())
+    assert send("bcb") == 200
     wait_for_writers()
     found = written(parts, source)
     assert found is not None
