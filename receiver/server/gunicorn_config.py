@@ -61,8 +61,12 @@ def ssl_context(_: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext
         return context
 
 
-# The application reads X-Forwarded-For itself, by RECEIVER_TRUSTED_PROXIES; gunicorn is to believe nobody.
+# The application reads X-Forwarded-For and X-Forwarded-Proto itself, by RECEIVER_TRUSTED_PROXIES; gunicorn is to
+# believe nobody. Of itself it believes whoever comes over a unix socket, whatever `forwarded_allow_ips` says: that a
+# request came by HTTPS, and (SCRIPT_NAME) that a part of its path is none.
 forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
 
 accesslog = None
 errorlog = "-"
