@@ -1,6 +1,7 @@
 """Whether the address that is set can be listened on, told in one line before gunicorn tries."""
 
 import errno
+import os
 import socket
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -9,7 +10,9 @@ from receiver.settings import UNIX, Settings, SettingsError, wrong
 
 
 def check_listening(settings: Settings) -> None:
-    """Accept an address that this machine has and this user may listen on, in use or not.
+    """Accept an address that this machine has and this user may listen on; a TCP port may be in use, a socket may not.
+
+    Where a port is in use, gunicorn says so. A socket's file it removes, whoever listens there.
 
     Raises:
         SettingsError
@@ -29,9 +32,29 @@ def check_listening(settings: Settings) -> None:
 def _try_socket(path: Path) -> None:
     if path.exists() and not path.is_socket():
         raise FileExistsError(errno.EEXIST, "there is something else by this name")
+    if not _is_handed_over() and _is_listened_on(path):
+        raise FileExistsError(errno.EEXIST, "in use by another server")
     # Beside it: what is there may be in use.
     with NamedTemporaryFile(dir=path.parent):
         pass
+
+
+def _is_handed_over() -> bool:
+    """Tell whether gunicorn is handed its listeners: by the master before it (USR2), or by systemd."""
+    return "GUNICORN_FD" in os.environ or os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
+def _is_listened_on(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.setblocking(False)
+        try:
+            caller.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except BlockingIOError:
+            # So many wait to be taken in that there is no room for another.
+            return True
+    return True
 
 
 def _try_address(host: str, port: int) -> None:

@@ -12,6 +12,7 @@ from receiver import logs, runtime
 from receiver.admin import bcb_from_environment
 from receiver.model import ReceiverError
 from receiver.runtime import Runtime
+from receiver.server.listening import check_listening
 from receiver.settings import Settings, load_settings
 from receiver.store import schema
 from receiver.store.database import StoreUnavailable
@@ -120,6 +121,7 @@ def development_server() -> None:
     try:
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level, started.settings.log_format)
+        check_listening(started.settings)
         schema.upgrade(started.database, started.encryption)
         prepare(started)
         started = runtime.tracing(runtime.counting(started))

@@ -1,6 +1,9 @@
-"""A server on a unix socket: whom it believes."""
+"""A server on a unix socket: whom it believes, and whose the socket is."""
 
+import os
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -8,13 +11,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import KEY
 from raw_http import Answer, answers, receive
 from servers import ROOT, environment
 
-WEB = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+WEB = [
+    sys.executable,
+    str(Path(sys.executable).with_name("gunicorn")),
+    "-c",
+    str(ROOT / "gunicorn.conf.py"),
+    "wsgi:app",
+]
+"""By its own script: started by `-m`, gunicorn does not find itself when it is to start anew (USR2)."""
+
 START_SECONDS = 120
+
+AS_SYSTEMD = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Hands a socket over as systemd does, see sd_listen_fds(3)."""
 
 Serve = Callable[..., subprocess.Popen[str]]
 
@@ -26,12 +46,16 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(path: Path, sqlite_url: str) -> Iterator[Serve]:
-    """Starts a server on the socket, and waits until it answers there."""
+    """Starts a server on the socket, or on one that it is handed there, and waits until it answers."""
     started: list[subprocess.Popen[str]] = []
 
-    def serve(**more: str) -> subprocess.Popen[str]:
+    def serve(handed: socket.socket | None = None, **more: str) -> subprocess.Popen[str]:
         served = environment(sqlite_url, KEY, RECEIVER_BIND=f"unix:{path}", **more)
-        process = subprocess.Popen(WEB, env=served, cwd=ROOT, text=True)
+        if handed is None:
+            process = subprocess.Popen(WEB, env=served, cwd=ROOT, text=True)
+        else:
+            command = [sys.executable, "-c", AS_SYSTEMD, str(handed.fileno()), *WEB]
+            process = subprocess.Popen(command, env=served, cwd=ROOT, text=True, pass_fds=[handed.fileno()])
         started.append(process)
         wait_for(process, path)
         return process
@@ -89,3 +113,59 @@ def test_a_proxy_that_is_named_says_that_the_browser_came_by_https(serve: Serve,
     assert b"Over plain HTTP nobody signs in" not in said.body
     assert "Secure" in said.headers["set-cookie"]
     assert b"Over plain HTTP nobody signs in" in ask(path, "/staff/sign-in", "X-Forwarded-Ssl: on").body
+
+
+def served_by(path: Path) -> int:
+    """The process that has begun to listen on the socket."""
+    with connected(path) as caller:
+        number, _, _ = struct.unpack("3i", caller.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(number)
+
+
+@pytest.mark.parametrize("command", [WEB, [sys.executable, "app.py"]], ids=["gunicorn", "app.py"])
+def test_a_second_server_does_not_take_a_socket_from_the_first(
+    command: list[str], serve: Serve, path: Path, sqlite_url: str
+) -> None:
+    first = serve()
+    served = environment(f"{sqlite_url}-copy", KEY, RECEIVER_BIND=f"unix:{path}", PORT="8001")
+    ended = subprocess.run(command, env=served, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"receiver: RECEIVER_BIND is wrong (unix:{path}: in use by another server); it takes: ")
+    assert served_by(path) == first.pid
+
+
+def test_a_socket_that_a_killed_server_has_left_is_made_anew(serve: Serve, path: Path) -> None:
+    first = serve()
+    workers = psutil.Process(first.pid).children()
+    first.kill()
+    first.wait(60)
+    # They see within a second that it has gone.
+    assert psutil.wait_procs(workers, 60)[1] == []
+    assert path.is_socket()
+    assert serve().pid == served_by(path)
+
+
+def test_a_server_listens_on_a_socket_that_it_is_handed_as_by_systemd(serve: Serve, path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as handed:
+        handed.bind(str(path))
+        handed.listen()
+        serve(handed)
+        assert served_by(path) == os.getpid()
+
+
+def test_a_server_takes_the_socket_over_from_the_one_that_has_begun_it(serve: Serve, path: Path) -> None:
+    first = serve()
+    first.send_signal(signal.SIGUSR2)
+    ends = time.monotonic() + START_SECONDS
+    # The master's one worker has none of its own.
+    while not (masters := [one for one in psutil.Process(first.pid).children() if one.children()]):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    first.terminate()
+    assert first.wait(60) == 0
+    try:
+        assert ask(path, "/healthz").status == 200
+    finally:
+        masters[0].terminate()
+        masters[0].wait(60)
