@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from receiver.server.listening import check_listening
+from receiver.server.listening import check_listening, leave_sockets_of_others
 from receiver.settings import SettingsError, load_pair, load_settings
 
 MAJORS = {"gunicorn": 27, "gevent": 26}
@@ -25,6 +25,7 @@ except SettingsError as error:
     sys.exit(f"receiver: {error}")
 
 bind = _settings.listens_at
+when_ready = leave_sockets_of_others
 worker_class = "receiver.server.gunicorn_worker.ProblemWorker"
 workers = _settings.processes
 worker_connections = 4000

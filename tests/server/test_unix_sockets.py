@@ -13,9 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import KEY
+from bank import BankSigner, deposit
+from conftest import KEY, add_source
 from raw_http import Answer, answers, receive
 from servers import ROOT, environment
+
+from receiver.runtime import Runtime
 
 WEB = [
     sys.executable,
@@ -37,6 +40,12 @@ os.execv(sys.argv[2], sys.argv[2:])
 """Hands a socket over as systemd does, see sd_listen_fds(3)."""
 
 Serve = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Nothing here differs between the databases."""
+    return sqlite_url
 
 
 @pytest.fixture
@@ -169,3 +178,37 @@ def test_a_server_takes_the_socket_over_from_the_one_that_has_begun_it(serve: Se
     finally:
         masters[0].terminate()
         masters[0].wait(60)
+
+
+def test_a_stop_finishes_what_was_taken_in_where_the_sockets_file_is_gone(
+    serve: Serve, path: Path, parts: Runtime, live_bank: BankSigner
+) -> None:
+    add_source(parts)
+    server, signed = serve(), live_bank.sign(deposit())
+    head = f"POST {signed.path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(signed.body)}\r\n"
+    headers = "".join(f"{name}: {value}\r\n" for name, value in signed.headers.items())
+    with connected(path) as caller:
+        caller.sendall(f"{head}{headers}\r\n".encode())
+        assert caller.recv(65536).startswith(b"HTTP/1.1 100 ")
+        aside = path.rename(path.with_name("aside.sock"))
+        server.terminate()
+        with suppress(ConnectionRefusedError):
+            while True:
+                with connected(aside):
+                    time.sleep(0.05)
+        caller.sendall(signed.body)
+        (answer,) = answers(receive(caller))
+    assert (answer.status, answer.json["status"]) == (200, "accepted")
+    assert server.wait(60) == 0
+
+
+def test_a_stop_leaves_a_socket_that_is_anothers_by_now(serve: Serve, path: Path) -> None:
+    first = serve()
+    path.unlink()
+    second = serve()
+    first.terminate()
+    assert first.wait(60) == 0
+    assert served_by(path) == second.pid
+    second.terminate()
+    assert second.wait(60) == 0
+    assert not path.exists()
