@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from receiver import banks
 from receiver.admin import sources as source_acts
 from receiver.banks.business_days import Window
 from receiver.model import DayCategory, DayState, NotFound, NotPossible
@@ -109,7 +110,8 @@ def find(runtime: Runtime, source_name: str, day: date, version: int | None = No
 
     Raises:
         NotFound: there is no such source, business day or version; the text names the next business day.
-        NotPossible: it is open, and too long to be held against our events while somebody waits.
+        NotPossible: it is open, and too long to be held against our events while somebody waits; or there is no such
+            bank.
         StoreUnavailable
     """
     return _found(runtime, source_name, day, version, OPEN_LINES_MAX)
@@ -212,7 +214,8 @@ def listing(
 ) -> list[Day]:
     """Return business days of sources whose bank lists what it knows, the latest first, those of one day by source.
 
-    `below` is the day and the source to go on from; a source of which nothing is known has no days.
+    `below` is the day and the source to go on from; a source of which nothing is known has no days, nor has one whose
+    bank this release does not know.
 
     Raises:
         StoreUnavailable
@@ -228,7 +231,8 @@ def _order(day: date, name: str) -> tuple[int, str]:
 def _listing_sources(runtime: Runtime, names: Sequence[str]) -> list[SourceRecord]:
     with runtime.database.read() as connection:
         known = sources.shown(connection) if not names else [sources.find(connection, name) for name in set(names)]
-        return [each for each in known if each and closing.lists(each, sweeps.covered(connection, each.id))]
+        here = banks.with_known_banks(each for each in known if each)
+        return [each for each in here if closing.lists(each, sweeps.covered(connection, each.id))]
 
 
 def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | None, limit: int) -> list[Day]:
@@ -244,14 +248,16 @@ def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | No
     return found[:limit]
 
 
-def is_listed(runtime: Runtime, source: SourceRecord) -> bool:
-    """Tell whether a source's bank lists what it knows.
+def why_none(runtime: Runtime, source: SourceRecord) -> str | None:
+    """Return in words why a source has no days; none where its bank lists what it knows.
 
     Raises:
         StoreUnavailable
     """
+    if missing := banks.missing_bank(source):
+        return missing
     with runtime.database.read() as connection:
-        return closing.lists(source, sweeps.covered(connection, source.id))
+        return None if closing.lists(source, sweeps.covered(connection, source.id)) else NOT_OFFERED
 
 
 def beside(found: Day) -> tuple[date, date]:

@@ -92,6 +92,7 @@ def payload(runtime: Runtime, who: str, event_id: str, why: str | None = None) -
     Raises:
         NotFound: there is no such event.
         Gone: its body is stored no longer, or no secret that is stored opens it.
+        NotPossible: there is no such bank here.
         DecryptionFailed
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """

@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography import x509
 from sqlalchemy import Connection, make_url
 
+from receiver import banks
 from receiver.bank_client.session import BankSession, budget_of
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError
@@ -46,8 +47,9 @@ class Gauges:
         figures.put_together(self._runtime.database)
         now = self._runtime.clock()
         with self._runtime.database.read() as connection:
-            known = sources.shown(connection)
-            found = [*_of_all(connection, now), *_counts(connection, known), *_times(connection, known, now)]
+            shown = sources.shown(connection)
+            found = [*_of_all(connection, now), *_counts(connection, shown), *_times(connection, shown, now)]
+            known = banks.with_known_banks(shown)
             for source in known:
                 found += _of_bank(connection, source, now)
         return [*found, *self._certificates(known, now)]

@@ -64,7 +64,7 @@ class SourceDetails:
 
     source: SourceRecord
     proofs: Sequence[str]
-    """By what its callbacks are proven, the strongest first."""
+    """By what its callbacks are proven, the strongest first; not said of a bank that this release does not know."""
     secrets: Sequence[SecretVersion]
     public_keys: StoredKeys
     latest_event_at: datetime | None
@@ -151,7 +151,7 @@ def details(runtime: Runtime, name: str) -> SourceDetails:
         source = named(connection, name)
         return SourceDetails(
             source=source,
-            proofs=banks.named(source.bank).proofs(source.options),
+            proofs=() if banks.missing_bank(source) else banks.named(source.bank).proofs(source.options),
             secrets=signing_secrets.versions(connection, source.id),
             public_keys=public_keys.stored(connection, runtime.encryption, source),
             latest_event_at=events.latest(connection, source.id),

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from receiver.model import ReceiverError
+from receiver.model import NotPossible
 
 if TYPE_CHECKING:
     from receiver.banks.protocol import Bank
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class BankNotKnown(ReceiverError):
+class BankNotKnown(NotPossible):
     """There is no package for this bank."""
 
 
