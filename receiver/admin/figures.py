@@ -29,7 +29,9 @@ class Gauges:
     """Reads the gauges, in one process."""
 
     def __init__(self, runtime: Runtime) -> None:
-        """Look at nothing yet."""
+        """Look at the certificate of HTTPS alone: a process serves the one that it has found at its start."""
+        path = runtime.settings.tls_certificate
+        self._served = None if path is None else _end_in(path)
         self._runtime = runtime
         self._ends: Mapping[str, datetime] = {}
         self._opened_at: datetime | None = None
@@ -58,6 +60,8 @@ class Gauges:
         if self._opened_at is None or abs(now - self._opened_at) >= CERTIFICATES_EVERY:
             self._ends = dict(_certificate_ends(self._runtime, known))
             self._opened_at = now
+        if self._served is not None:
+            yield Figure("receiver_certificate_expires_seconds", (self._served - now).total_seconds(), [""])
         for name, ends in self._ends.items():
             yield Figure("receiver_certificate_expires_seconds", (ends - now).total_seconds(), [name])
 
@@ -113,10 +117,7 @@ def _of_bank(connection: Connection, source: SourceRecord, now: datetime) -> Ite
 
 
 def _certificate_ends(runtime: Runtime, known: list[SourceRecord]) -> Iterator[tuple[str, datetime]]:
-    """Yield when certificates end: each source's own, and without a name that of HTTPS here; those that can be read."""
-    path = runtime.settings.tls_certificate
-    if path is not None and (ends := _end_in(path)) is not None:
-        yield "", ends
+    """Yield when the sources' own certificates end, of those that can be read."""
     for source in known:
         session = BankSession(runtime, source)
         if not isinstance(session.bank, PresentsCertificate) or not source.has_credentials:
