@@ -1,11 +1,16 @@
 """`receiver db`."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from bank import BankSigner, deposit
 from cli.commands import Cli, Send
 from conftest import KEY, make_token
 from flask.testing import FlaskClient
+from servers import ROOT
+from sqlalchemy import text
 
 from receiver import runtime
 from receiver.runtime import Runtime
@@ -64,3 +69,18 @@ def test_postgresql_has_pg_dump(cli: Cli, empty_postgres_url: str, tmp_path: Pat
     assert (ended.returncode, ended.stdout) == (1, b"")
     assert b"pg_dump" in ended.stderr
     assert list(tmp_path.glob("copy*")) == []
+
+
+@pytest.mark.parametrize("words", [*map(str.split, ("run", "worker", "doctor", "db upgrade")), None], ids=str)
+def test_over_tables_of_a_newer_release_all_end_with_one_line(cli: Cli, live: Runtime, words: list[str] | None) -> None:
+    with live.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    if words is None:
+        command = [sys.executable, "app.py"]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    else:
+        ended = cli.process(*words)
+    (line,) = ended.stderr.decode().splitlines()
+    assert ended.returncode == 1
+    assert "the database is at revision 9999" in line
+    assert "run the newer release" in line
