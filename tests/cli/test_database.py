@@ -1,5 +1,6 @@
 """`receiver db`."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from sqlalchemy import text
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
+from receiver.settings.database_url import PARAMETERS
 from receiver.web import create_app
 
 FEED = "/api/v1/feed"
@@ -84,3 +86,15 @@ def test_over_tables_of_a_newer_release_all_end_with_one_line(cli: Cli, live: Ru
     assert ended.returncode == 1
     assert "the database is at revision 9999" in line
     assert "run the newer release" in line
+
+
+SECRET = [name for name in PARAMETERS if re.search("password$|secret|_key$", name)]
+
+
+@pytest.mark.parametrize("name", sorted(SECRET))
+def test_a_url_with_a_secret_in_it_is_not_taken_from_the_command_line(cli: Cli, name: str) -> None:
+    assert len(SECRET) == 5
+    result = cli.run("db", "copy", "--to", f"postgresql+psycopg://u@127.0.0.1/x?{name}=hidden")
+    assert result.exit_code == 2
+    assert "can be seen by others" in result.stderr
+    assert "hidden" not in result.output
