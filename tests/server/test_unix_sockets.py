@@ -16,7 +16,7 @@ import pytest
 from bank import BankSigner, deposit
 from conftest import KEY, add_source
 from raw_http import Answer, answers, receive
-from servers import ROOT, environment
+from servers import RECEIVER, ROOT, environment
 
 from receiver.runtime import Runtime
 
@@ -131,17 +131,20 @@ def served_by(path: Path) -> int:
     return int(number)
 
 
-@pytest.mark.parametrize("command", [WEB, [sys.executable, "app.py"]], ids=["gunicorn", "app.py"])
+@pytest.mark.parametrize(
+    "command", [WEB, [sys.executable, "app.py"], [*RECEIVER, "run"]], ids=["gunicorn", "app.py", "receiver run"]
+)
 def test_a_second_server_does_not_take_a_socket_from_the_first(
-    command: list[str], serve: Serve, path: Path, sqlite_url: str
+    command: list[str], serve: Serve, path: Path, sqlite_url: str, tmp_path: Path
 ) -> None:
     first = serve()
     served = environment(f"{sqlite_url}-copy", KEY, RECEIVER_BIND=f"unix:{path}", PORT="8001")
     ended = subprocess.run(command, env=served, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"receiver: RECEIVER_BIND is wrong (unix:{path}: in use by another server); it takes: ")
+    assert f": RECEIVER_BIND is wrong (unix:{path}: in use by another server); it takes: " in line
     assert served_by(path) == first.pid
+    assert not list(tmp_path.glob("*.db-copy*"))
 
 
 def test_a_socket_that_a_killed_server_has_left_is_made_anew(serve: Serve, path: Path) -> None:
