@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.admin import sources as source_acts
-from receiver.banks.business_days import Window
+from receiver.banks.business_days import BusinessDays, Window
 from receiver.model import DayCategory, DayState, NotFound, NotPossible
 from receiver.reconcile import days as closing
 from receiver.reconcile.day_comparison import Compared, compare
@@ -145,8 +145,18 @@ def _found(runtime: Runtime, source_name: str, day: date, version: int | None, m
     return Day(source, day, found.state, found.window, found.covered_until, found.incomplete_until, compared=compared)
 
 
+def _calendar(source: SourceRecord) -> BusinessDays:
+    """Return the business days of a source's bank.
+
+    Raises:
+        NotPossible: this release does not know it.
+    """
+    source_acts.check_bank(source)
+    return closing.calendar(source)
+
+
 def _check_calendar(source: SourceRecord, day: date) -> None:
-    business = closing.calendar(source)
+    business = _calendar(source)
     if not business.is_day(day):
         raise NotFound(f"{day} is no business day of {source.name}; the next one is {business.after(day)}")
 
@@ -168,7 +178,7 @@ def _closed(source: SourceRecord, record: DayRecord, versions: Sequence[DayRecor
 
 def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> list[Day]:
     """Return business days with their state, without looking at what is not closed."""
-    now, business, wait = runtime.clock(), closing.calendar(source), closing.delay(runtime)
+    now, business, wait = runtime.clock(), _calendar(source), closing.delay(runtime)
     with runtime.database.read() as connection:
         covered = sweeps.covered(connection, source.id)
         since = sweeps.covered_from(connection, source.id)
@@ -197,7 +207,7 @@ def between(runtime: Runtime, source: SourceRecord, first: date, last: date) -> 
     Raises:
         StoreUnavailable
     """
-    business = closing.calendar(source)
+    business = _calendar(source)
     last = min(last, business.day_of(runtime.clock()))
     with runtime.database.read() as connection:
         wanted = days.closed_between(connection, source.id, first, last)
@@ -237,7 +247,7 @@ def _listing_sources(runtime: Runtime, names: Sequence[str]) -> list[SourceRecor
 
 def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | None, limit: int) -> list[Day]:
     """Return up to `limit` days of a source, the latest first."""
-    last = below[0] if below else closing.calendar(source).day_of(runtime.clock())
+    last = below[0] if below else _calendar(source).day_of(runtime.clock())
     first = closing.first_day(runtime, source)
     found: list[Day] = []
     while len(found) < limit and last >= first:
@@ -262,7 +272,7 @@ def why_none(runtime: Runtime, source: SourceRecord) -> str | None:
 
 def beside(found: Day) -> tuple[date, date]:
     """Return the business days before and after a day."""
-    business = closing.calendar(found.source)
+    business = _calendar(found.source)
     return business.before(found.day), business.after(found.day)
 
 

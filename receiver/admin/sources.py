@@ -94,6 +94,16 @@ def named(connection: Connection, name: str) -> SourceRecord:
     return found
 
 
+def check_bank(source: SourceRecord) -> None:
+    """Accept a source whose bank this release knows.
+
+    Raises:
+        NotPossible
+    """
+    if missing := banks.missing_bank(source):
+        raise NotPossible(missing)
+
+
 def in_use(connection: Connection, name: str) -> SourceRecord:
     """Return the source of this name, enabled or not, to be changed or asked for.
 

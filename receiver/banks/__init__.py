@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
-from receiver.model import NotPossible
+from receiver.model import ReceiverError
 
 if TYPE_CHECKING:
     from receiver.banks.protocol import Bank
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class BankNotKnown(NotPossible):
+class BankNotKnown(ReceiverError):
     """There is no package for this bank."""
 
 

@@ -118,4 +118,4 @@ class Payloads:
             try:
                 return acts.payload(self._runtime, who, event_id)
             except NotPossible as error:
-                raise Problem(409, f"{error}.") from error
+                raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
