@@ -133,6 +133,8 @@ WRONG = [
     ("RECEIVER_RECHECK_MAX_SECONDS", "86401"),
     ("RECEIVER_LEASE_SECONDS", "0"),
     ("RECEIVER_REPLAY_APPROVAL_ABOVE", "-1"),
+    ("RECEIVER_METRICS_TOKEN", " "),
+    ("RECEIVER_METRICS_TOKEN", "two\nlines"),
     ("BCB_BASE_URL", "api.bcb.bm"),
 ]
 
@@ -278,3 +280,12 @@ def test_the_parameters_of_postgresql_are_those_that_the_driver_takes() -> None:
     from psycopg import pq
 
     assert {option.keyword.decode() for option in pq.Conninfo.get_defaults()} <= PARAMETERS
+
+
+@pytest.mark.parametrize("given", ["hush", " hush", "hush\n", "\thush\u00a0"])
+def test_blanks_at_the_ends_of_the_token_of_metrics_do_not_count(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("RECEIVER_SECRET_KEYS", KEY)
+    monkeypatch.setenv("RECEIVER_METRICS_TOKEN", given)
+    token = load_settings().metrics_token
+    assert token is not None
+    assert token.get_secret_value() == "hush"

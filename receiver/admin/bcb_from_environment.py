@@ -28,6 +28,11 @@ WHO = "environment"
 """Who the audit log names: whoever sets the variables is not known here."""
 
 
+def is_set(settings: Settings) -> bool:
+    """Tell whether any of the variables is there."""
+    return any(_given(settings).values())
+
+
 def apply(runtime: Runtime) -> bool:
     """Create or update the source `bcb`, where its variables changed since they were last applied.
 
@@ -39,9 +44,9 @@ def apply(runtime: Runtime) -> bool:
         SettingsError: the secret makes no key, or the credentials would go where nobody said; nothing is written.
         StoreUnavailable
     """
-    given = _given(runtime.settings)
-    if not any(given.values()):
+    if not is_set(runtime.settings):
         return False
+    given = _given(runtime.settings)
     digests = [_digest(key, given) for key in runtime.settings.keys]
     with runtime.database.read() as connection:
         known = sources.find(connection, NAME)

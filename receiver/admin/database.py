@@ -115,12 +115,14 @@ def target_of(url: str) -> Database:
     return Database(url)
 
 
-SECRET_PARAMETERS = frozenset({"password", "sslpassword"})
-"""Of libpq's, in a URL's query."""
+SECRET_PARAMETERS = frozenset(
+    {"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"}
+)
+"""Of libpq's, in a URL's query: what itself lets somebody in, not the path of it."""
 
 
 def has_password(url: str) -> bool:
-    """Tell whether a password stands in a URL, in its query too."""
+    """Tell whether a password, or what does for one, stands in a URL, in its query too."""
     try:
         parsed = make_url(url)
         return parsed.password is not None or not SECRET_PARAMETERS.isdisjoint(parsed.query)

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from receiver import banks
 from receiver.admin import sources as source_acts
-from receiver.banks.business_days import Window
+from receiver.banks.business_days import BusinessDays, Window
 from receiver.model import DayCategory, DayState, NotFound, NotPossible
 from receiver.reconcile import days as closing
 from receiver.reconcile.day_comparison import Compared, compare
@@ -109,7 +110,8 @@ def find(runtime: Runtime, source_name: str, day: date, version: int | None = No
 
     Raises:
         NotFound: there is no such source, business day or version; the text names the next business day.
-        NotPossible: it is open, and too long to be held against our events while somebody waits.
+        NotPossible: it is open, and too long to be held against our events while somebody waits; or there is no such
+            bank.
         StoreUnavailable
     """
     return _found(runtime, source_name, day, version, OPEN_LINES_MAX)
@@ -143,8 +145,18 @@ def _found(runtime: Runtime, source_name: str, day: date, version: int | None, m
     return Day(source, day, found.state, found.window, found.covered_until, found.incomplete_until, compared=compared)
 
 
+def _calendar(source: SourceRecord) -> BusinessDays:
+    """Return the business days of a source's bank.
+
+    Raises:
+        NotPossible: this release does not know it.
+    """
+    source_acts.check_bank(source)
+    return closing.calendar(source)
+
+
 def _check_calendar(source: SourceRecord, day: date) -> None:
-    business = closing.calendar(source)
+    business = _calendar(source)
     if not business.is_day(day):
         raise NotFound(f"{day} is no business day of {source.name}; the next one is {business.after(day)}")
 
@@ -166,7 +178,7 @@ def _closed(source: SourceRecord, record: DayRecord, versions: Sequence[DayRecor
 
 def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> list[Day]:
     """Return business days with their state, without looking at what is not closed."""
-    now, business, wait = runtime.clock(), closing.calendar(source), closing.delay(runtime)
+    now, business, wait = runtime.clock(), _calendar(source), closing.delay(runtime)
     with runtime.database.read() as connection:
         covered = sweeps.covered(connection, source.id)
         since = sweeps.covered_from(connection, source.id)
@@ -195,7 +207,7 @@ def between(runtime: Runtime, source: SourceRecord, first: date, last: date) -> 
     Raises:
         StoreUnavailable
     """
-    business = closing.calendar(source)
+    business = _calendar(source)
     last = min(last, business.day_of(runtime.clock()))
     with runtime.database.read() as connection:
         wanted = days.closed_between(connection, source.id, first, last)
@@ -212,7 +224,8 @@ def listing(
 ) -> list[Day]:
     """Return business days of sources whose bank lists what it knows, the latest first, those of one day by source.
 
-    `below` is the day and the source to go on from; a source of which nothing is known has no days.
+    `below` is the day and the source to go on from; a source of which nothing is known has no days, nor has one whose
+    bank this release does not know.
 
     Raises:
         StoreUnavailable
@@ -228,12 +241,13 @@ def _order(day: date, name: str) -> tuple[int, str]:
 def _listing_sources(runtime: Runtime, names: Sequence[str]) -> list[SourceRecord]:
     with runtime.database.read() as connection:
         known = sources.shown(connection) if not names else [sources.find(connection, name) for name in set(names)]
-        return [each for each in known if each and closing.lists(each, sweeps.covered(connection, each.id))]
+        here = banks.with_known_banks(each for each in known if each)
+        return [each for each in here if closing.lists(each, sweeps.covered(connection, each.id))]
 
 
 def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | None, limit: int) -> list[Day]:
     """Return up to `limit` days of a source, the latest first."""
-    last = below[0] if below else closing.calendar(source).day_of(runtime.clock())
+    last = below[0] if below else _calendar(source).day_of(runtime.clock())
     first = closing.first_day(runtime, source)
     found: list[Day] = []
     while len(found) < limit and last >= first:
@@ -244,19 +258,21 @@ def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | No
     return found[:limit]
 
 
-def is_listed(runtime: Runtime, source: SourceRecord) -> bool:
-    """Tell whether a source's bank lists what it knows.
+def why_none(runtime: Runtime, source: SourceRecord) -> str | None:
+    """Return in words why a source has no days; none where its bank lists what it knows.
 
     Raises:
         StoreUnavailable
     """
+    if missing := banks.missing_bank(source):
+        return missing
     with runtime.database.read() as connection:
-        return closing.lists(source, sweeps.covered(connection, source.id))
+        return None if closing.lists(source, sweeps.covered(connection, source.id)) else NOT_OFFERED
 
 
 def beside(found: Day) -> tuple[date, date]:
     """Return the business days before and after a day."""
-    business = closing.calendar(found.source)
+    business = _calendar(found.source)
     return business.before(found.day), business.after(found.day)
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from receiver.admin.audit import note
+from receiver.admin.sources import check_bank
 from receiver.inbox import payload as payloads
 from receiver.model import Gone, NotFound, NotPossible
 from receiver.runtime import Runtime
@@ -92,6 +93,7 @@ def payload(runtime: Runtime, who: str, event_id: str, why: str | None = None) -
     Raises:
         NotFound: there is no such event.
         Gone: its body is stored no longer, or no secret that is stored opens it.
+        NotPossible: this release does not know its bank.
         DecryptionFailed
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """
@@ -145,11 +147,13 @@ def _opened(runtime: Runtime, event: EventRecord, delivery_id: str) -> str:
 
     Raises:
         Gone
+        NotPossible: this release does not know its bank.
         DecryptionFailed
     """
     with runtime.database.read() as connection:
         source, row = sources.find(connection, event.source), deliveries.find(connection, delivery_id)
         assert source is not None  # noqa: S101 - an event has a source
+        check_bank(source)
         opened = signing_secrets.every(connection, runtime.encryption, source.id)
         identity = events.identity_of(connection, event.id)
     if row is None or row.body is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from cryptography import x509
 from sqlalchemy import Connection, make_url
 
+from receiver import banks
 from receiver.bank_client.session import BankSession, budget_of
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError
@@ -28,7 +29,9 @@ class Gauges:
     """Reads the gauges, in one process."""
 
     def __init__(self, runtime: Runtime) -> None:
-        """Look at nothing yet."""
+        """Look at the certificate of HTTPS alone: a process serves the one that it has found at its start."""
+        path = runtime.settings.tls_certificate
+        self._served = None if path is None else _end_in(path)
         self._runtime = runtime
         self._ends: Mapping[str, datetime] = {}
         self._opened_at: datetime | None = None
@@ -46,8 +49,9 @@ class Gauges:
         figures.put_together(self._runtime.database)
         now = self._runtime.clock()
         with self._runtime.database.read() as connection:
-            known = sources.shown(connection)
-            found = [*_of_all(connection, now), *_counts(connection, known), *_times(connection, known, now)]
+            shown = sources.shown(connection)
+            found = [*_of_all(connection, now), *_counts(connection, shown), *_times(connection, shown, now)]
+            known = banks.with_known_banks(shown)
             for source in known:
                 found += _of_bank(connection, source, now)
         return [*found, *self._certificates(known, now)]
@@ -56,6 +60,8 @@ class Gauges:
         if self._opened_at is None or abs(now - self._opened_at) >= CERTIFICATES_EVERY:
             self._ends = dict(_certificate_ends(self._runtime, known))
             self._opened_at = now
+        if self._served is not None:
+            yield Figure("receiver_certificate_expires_seconds", (self._served - now).total_seconds(), [""])
         for name, ends in self._ends.items():
             yield Figure("receiver_certificate_expires_seconds", (ends - now).total_seconds(), [name])
 
@@ -111,10 +117,7 @@ def _of_bank(connection: Connection, source: SourceRecord, now: datetime) -> Ite
 
 
 def _certificate_ends(runtime: Runtime, known: list[SourceRecord]) -> Iterator[tuple[str, datetime]]:
-    """Yield when certificates end: each source's own, and without a name that of HTTPS here; those that can be read."""
-    path = runtime.settings.tls_certificate
-    if path is not None and (ends := _end_in(path)) is not None:
-        yield "", ends
+    """Yield when the sources' own certificates end, of those that can be read."""
     for source in known:
         session = BankSession(runtime, source)
         if not isinstance(session.bank, PresentsCertificate) or not source.has_credentials:

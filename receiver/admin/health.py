@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from receiver import banks
 from receiver.admin import consumers, exceptions, standing
 from receiver.admin.consumers import Standing
+from receiver.admin.sources import check_bank
 from receiver.admin.standing import SourceState
 from receiver.bank_client.session import BankSession
 from receiver.banks import tls
@@ -158,11 +159,12 @@ def of_source(runtime: Runtime, name: str) -> SourceHealth:
 
     Raises:
         NotFound
-        NotPossible: it was removed.
+        NotPossible: it was removed, or this release does not know its bank.
         StoreUnavailable
     """
     with runtime.database.read() as connection:
         (source,) = standing.chosen(connection, name)
+        check_bank(source)
         made = payments.latest_checks(connection, limit=CHECKS_LOOKED_AT)
         return _of(connection, runtime, source, made, runtime.clock())
 

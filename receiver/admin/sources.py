@@ -64,7 +64,7 @@ class SourceDetails:
 
     source: SourceRecord
     proofs: Sequence[str]
-    """By what its callbacks are proven, the strongest first."""
+    """By what its callbacks are proven, the strongest first; not said of a bank that this release does not know."""
     secrets: Sequence[SecretVersion]
     public_keys: StoredKeys
     latest_event_at: datetime | None
@@ -92,6 +92,16 @@ def named(connection: Connection, name: str) -> SourceRecord:
         known = [source.name for source in sources.shown(connection)]
         raise SourceNotThere(f"there is no source {no_such(name, known)}")
     return found
+
+
+def check_bank(source: SourceRecord) -> None:
+    """Accept a source whose bank this release knows.
+
+    Raises:
+        NotPossible
+    """
+    if missing := banks.missing_bank(source):
+        raise NotPossible(missing)
 
 
 def in_use(connection: Connection, name: str) -> SourceRecord:
@@ -151,7 +161,7 @@ def details(runtime: Runtime, name: str) -> SourceDetails:
         source = named(connection, name)
         return SourceDetails(
             source=source,
-            proofs=banks.named(source.bank).proofs(source.options),
+            proofs=() if banks.missing_bank(source) else banks.named(source.bank).proofs(source.options),
             secrets=signing_secrets.versions(connection, source.id),
             public_keys=public_keys.stored(connection, runtime.encryption, source),
             latest_event_at=events.latest(connection, source.id),

@@ -63,15 +63,17 @@ def _listening() -> str:
 def _connection(url: str, timeout: float) -> http.client.HTTPConnection:
     if url.startswith("unix:"):
         return _OverSocket(url.removeprefix("unix:"), timeout)
-    parts = urlsplit(url)
     try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if parts.scheme not in ("http", "https") or not host:
-        raise click.UsageError("--url takes http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH")
-    if parts.scheme == "http":
-        return http.client.HTTPConnection(host, port, timeout=timeout)
-    # The certificate is for the public name, and nothing is sent or believed that matters.
-    context = ssl._create_unverified_context()  # noqa: S323
-    return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+        # What can be no name at all would fail only when it is looked up, with an error that is none of the network.
+        host.encode("idna")
+        if scheme == "http" and host:
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        if scheme == "https" and host:
+            # The certificate is for the public name, and nothing is sent or believed that matters.
+            context = ssl._create_unverified_context()  # noqa: S323
+            return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    except (ValueError, http.client.InvalidURL):
+        pass
+    raise click.UsageError("--url takes http://HOST[:PORT], https://HOST[:PORT] or unix:/PATH")

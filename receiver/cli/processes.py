@@ -16,10 +16,14 @@ def run() -> None:
     """Migrate the database, then run the web server and the reconciler together until Ctrl-C."""
     from receiver import logs, runtime
     from receiver.server import start, supervisor
+    from receiver.server.listening import check_listening
     from receiver.settings import load_settings
     from receiver.store import schema
 
-    started = runtime.start(load_settings())
+    settings = load_settings()
+    # First of all: else a worker would be at work over the database until the web server has ended.
+    check_listening(settings)
+    started = runtime.start(settings)
     logs.configure(started.settings.log_level, started.settings.log_format)
     schema.upgrade(started.database, started.encryption)
     start.prepare(started)

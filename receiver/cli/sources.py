@@ -204,12 +204,12 @@ def show(name: str, as_json: bool) -> None:
 
     found = acts.details(migrated(), name)
     keys = found.public_keys
-    proof = strongest_proof(found.proofs)
+    proof, missing = strongest_proof(found.proofs), banks.missing_bank(found.source)
     shown = _shown(found.source) | {
         "options": dict(found.source.options),
-        "proof": proof,
+        "proof": None if missing else proof,
         "proven_by": list(found.proofs),
-        "proof_leaves_open": LEAVES_OPEN[proof],
+        "proof_leaves_open": missing or LEAVES_OPEN[proof],
         "latest_event_at": rfc3339(found.latest_event_at) if found.latest_event_at else None,
         "api_credentials": found.source.has_credentials,
         "secrets": [secret.version for secret in found.secrets],
@@ -222,13 +222,13 @@ def show(name: str, as_json: bool) -> None:
 def _shown(found: SourceRecord) -> dict[str, Any]:
     from receiver.web.schemas.times import rfc3339
 
-    bank = banks.named(found.bank)
+    hosts = {} if banks.missing_bank(found) else banks.named(found.bank).hosts
     return {
         "name": found.name,
         "bank": found.bank,
         "environment": found.environment,
         "enabled": found.enabled,
-        "base_url": found.base_url or bank.hosts.get(found.environment),
+        "base_url": found.base_url or hosts.get(found.environment),
         "created_at": rfc3339(found.created_at),
         "hidden_at": rfc3339(found.hidden_at) if found.hidden_at else None,
     }

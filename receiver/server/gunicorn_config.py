@@ -8,7 +8,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from receiver.server.listening import check_listening
+from receiver.server.listening import check_listening, leave_sockets_of_others
 from receiver.settings import SettingsError, load_pair, load_settings
 
 MAJORS = {"gunicorn": 27, "gevent": 26}
@@ -25,6 +25,7 @@ except SettingsError as error:
     sys.exit(f"receiver: {error}")
 
 bind = _settings.listens_at
+when_ready = leave_sockets_of_others
 worker_class = "receiver.server.gunicorn_worker.ProblemWorker"
 workers = _settings.processes
 worker_connections = 4000
@@ -61,8 +62,12 @@ def ssl_context(_: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext
         return context
 
 
-# The application reads X-Forwarded-For itself, by RECEIVER_TRUSTED_PROXIES; gunicorn is to believe nobody.
+# The application reads X-Forwarded-For and X-Forwarded-Proto itself, by RECEIVER_TRUSTED_PROXIES; gunicorn is to
+# believe nobody. Of itself it believes whoever comes over a unix socket, whatever `forwarded_allow_ips` says: that a
+# request came by HTTPS, and (SCRIPT_NAME) that a part of its path is none.
 forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
 
 accesslog = None
 errorlog = "-"

@@ -65,8 +65,11 @@ REQUESTS_MAX = 1000
 SPARE_CONNECTIONS = 100
 """So many fewer than gunicorn takes: where it had none left, it would accept none for which another could go."""
 
-GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF)
-"""The errors of a sender that has hung up."""
+GONE = (
+    *(errno.EPIPE, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EBADF),
+    *(errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN),
+)
+"""The errors of a sender that has hung up, or of the way to it."""
 
 CALLBACKS = "/webhooks/"
 """What is answered 200 below this was proven genuine."""

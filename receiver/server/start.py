@@ -12,6 +12,8 @@ from receiver import logs, runtime
 from receiver.admin import bcb_from_environment
 from receiver.model import ReceiverError
 from receiver.runtime import Runtime
+from receiver.server import late_database
+from receiver.server.listening import check_listening
 from receiver.settings import Settings, load_settings
 from receiver.store import schema
 from receiver.store.database import StoreUnavailable
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 NOT_LOADED = 4
 """The exit code of a process by which gunicorn's master ends as well; after any other it would start the next one."""
+
+AWAY = "starting without a database: %s (RECEIVER_DATABASE_URL)"
 
 PAUSE_SECONDS = 2.0
 """Before a process that takes another one's place is tried anew."""
@@ -53,8 +57,9 @@ def replacing() -> Iterator[None]:
 def wsgi_app() -> "Flask":
     """Return the application over the settings in the environment.
 
-    An unreachable database does not stop the start: callbacks get 503 until it is back. Ends the process with one
-    line where a setting is wrong or the database is not migrated, or raises that amid `replacing`.
+    An unreachable database does not stop the start: callbacks get 503 until it is back, and the sources that the
+    environment sets are there. Ends the process with one line where a setting is wrong or the database is not migrated,
+    or raises that amid `replacing`.
     """
     from receiver.web import create_app
 
@@ -84,17 +89,17 @@ def _opened(settings: Settings) -> Runtime:
     """
     started = runtime.start(settings, must_exist=True)
     if _replaces.get() or not started.database.is_sqlite:
-        prepare(started)
-        return started
+        return started if prepare(started) else late_database.over(started)
     try:
-        prepare(runtime.start(settings))
+        is_there = prepare(runtime.start(settings))
     except StoreUnavailable as error:
-        log.error("starting without a database: %s (RECEIVER_DATABASE_URL)", error)
-    return started
+        log.error(AWAY, error)
+        is_there = False
+    return started if is_there else late_database.over(started)
 
 
-def prepare(started: Runtime) -> None:
-    """Check the database and apply the sources that the environment sets.
+def prepare(started: Runtime) -> bool:
+    """Check the database and apply the sources that the environment sets; false where it can't be reached.
 
     Tables of a newer release are good enough amid `replacing`, as they are for the processes that go on.
 
@@ -107,7 +112,10 @@ def prepare(started: Runtime) -> None:
         schema.check(started.database, or_newer=_replaces.get())
         bcb_from_environment.apply(started)
     except StoreUnavailable as error:
-        log.error("starting without a database: %s (RECEIVER_DATABASE_URL)", error)
+        log.error(AWAY, error)
+        return False
+    else:
+        return True
     finally:
         # Connections must not be shared with processes that are forked from this one.
         started.database.close()
@@ -120,8 +128,9 @@ def development_server() -> None:
     try:
         started = runtime.start(load_settings())
         logs.configure(started.settings.log_level, started.settings.log_format)
+        check_listening(started.settings)
         schema.upgrade(started.database, started.encryption)
-        prepare(started)
+        started = started if prepare(started) else late_database.over(started)
         started = runtime.tracing(runtime.counting(started))
         app = create_app(started)
     except ReceiverError as error:

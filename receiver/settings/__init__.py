@@ -24,7 +24,16 @@ from sqlalchemy import make_url
 
 from receiver.model import ReceiverError, Role, Severity
 from receiver.settings.database_url import check_database_url
-from receiver.settings.values import HOST, PATH, check_key, check_pair, read_ages, read_amounts, socket_path
+from receiver.settings.values import (
+    HOST,
+    PATH,
+    check_key,
+    check_pair,
+    header_text,
+    read_ages,
+    read_amounts,
+    socket_path,
+)
 from receiver.settings.values import UNIX as UNIX
 from receiver.settings.values import load_pair as load_pair
 from receiver.signing.addresses import Network, network
@@ -86,7 +95,7 @@ class Settings(BaseSettings):
         (),
         description="addresses that apprise knows, each of one recipient, with a comma or blank between them",
     )
-    metrics_token: SecretStr | None = Field(None, min_length=1, description="text, in an Authorization: Bearer header")
+    metrics_token: SecretStr | None = Field(None, description="text, in an Authorization: Bearer header")
     metrics_directory: Path | None = Field(None, description="a directory that this user can make and write")
     log_format: Literal["text", "json"] | None = Field(None, description="text or json")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR")
@@ -197,6 +206,11 @@ class Settings(BaseSettings):
     def _read_alert_urls(cls, value: Any) -> Any:
         # A comma within an address, as between two recipients, is followed by no scheme.
         return re.split(r"[\s,]+(?=[A-Za-z0-9+.-]+://)", value.strip(" ,")) if isinstance(value, str) else value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _read_token(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(header_text(value.get_secret_value()))
 
     @field_validator("public_path_prefix")
     @classmethod

@@ -14,6 +14,9 @@ from receiver.signing.pem import is_bare_pem, pem_blocks
 
 KEY_BYTES = 32
 
+_NO_HEADER = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no value of a header may hold (RFC 9110 section 5.5)."""
+
 _UNPADDED = re.compile(r"[A-Za-z0-9_-]+")
 
 PATH = re.compile(r"(/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+)*")
@@ -78,6 +81,18 @@ def check_key(key: str) -> None:
         raise ValueError("not URL-safe Base64") from error
     if size != KEY_BYTES:
         raise ValueError(f"a key has {size} bytes")
+
+
+def header_text(value: str) -> str:
+    """Read what is shown in a header, which can't end in blanks, such as the end of the line that it was read from.
+
+    Raises:
+        ValueError: nothing is left, or no header can hold it.
+    """
+    text = value.strip()
+    if not text or _NO_HEADER.search(text):
+        raise ValueError("blanks alone, or with what no header can hold")
+    return text
 
 
 def check_pair(certificate: Path, key: Path) -> None:

@@ -18,7 +18,7 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class NotMigrated(ReceiverError):
-    """The database does not have the tables of this release; `receiver db upgrade` makes them."""
+    """The database does not have the tables of this release; where they are older `receiver db upgrade` makes them."""
 
 
 def newest_revision() -> str:
@@ -48,17 +48,23 @@ def upgrade(database: Database, encryption: Encryption, revision: str = "head") 
 
     Raises:
         DecryptionFailed: something that has to be encrypted anew opens with none of the keys; nothing is changed then.
+        NotMigrated: it is of a newer release.
         StoreUnavailable
     """
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     with database.write(turn_seconds=TURN_SECONDS) as connection:
         config.attributes["connection"] = connection
         config.attributes["encryption"] = encryption
-        command.upgrade(config, revision)
+        found = _revision(connection)
+        try:
+            command.upgrade(config, revision)
+        except CommandError as error:
+            raise _of_other(found) from error
 
 
 def check_there(database: Database) -> None:
@@ -71,8 +77,17 @@ def check_there(database: Database) -> None:
         raise _outdated(None)
 
 
+def _of_other(found: str | None) -> NotMigrated:
+    return NotMigrated(
+        f"the database is at revision {found}, which this release does not know ({newest_revision()} is its own): "
+        "run the newer release that it is of, or restore the backup of before"
+    )
+
+
 def _outdated(found: str | None) -> NotMigrated:
     needed = newest_revision()
+    if found is not None and found > needed:
+        return _of_other(found)
     return NotMigrated(f"the database is at revision {found or 'none'}, {needed} is needed: run `receiver db upgrade`")
 
 
@@ -83,7 +98,7 @@ def check(database: Database, *, or_newer: bool = False) -> None:
     starts over them.
 
     Raises:
-        NotMigrated: it has older ones, or none; or it is one of PostgreSQL that can't hold every character.
+        NotMigrated: it has others, or none; or it is one of PostgreSQL that can't hold every character.
         StoreUnavailable
     """
     with database.read() as connection:

@@ -41,7 +41,8 @@ class Days:
         problems={
             404: "There is no such source, business day or version, or the token may not see it; of a day that is no "
             "business day `detail` names the next one.",
-            409: "The day is open, and has too many lines to be shown before it is closed.",
+            409: "The day is open, and has too many lines to be shown before it is closed; or its source is of a bank "
+            "that this release does not know.",
         },
     )
     def show_day(self, source: str, date: str, token: TokenRecord, query: DayQuery) -> Day:

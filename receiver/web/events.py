@@ -5,7 +5,7 @@ from flask import Response, request
 from receiver.admin import events as acts
 from receiver.admin import search
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound, Scope
+from receiver.model import NotFound, NotPossible, Scope
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
@@ -94,6 +94,7 @@ class Payloads:
         answers={200: PAYLOAD},
         problems={
             404: "There is no such event, or the token may not see it.",
+            409: "The event's source is of a bank that this release does not know.",
             410: "The payload is not stored any more, or no stored key opens it.",
         },
     )
@@ -114,4 +115,7 @@ class Payloads:
             # Who shows a token is no stranger, and needs no share.
             held.has_share = False
             held.more(HELD_TIMES * size)
-            return acts.payload(self._runtime, who, event_id)
+            try:
+                return acts.payload(self._runtime, who, event_id)
+            except NotPossible as error:
+                raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error

@@ -84,7 +84,8 @@ class Metrics:
         """
         if self._token is not None:
             kind, _, shown = request.headers.get("Authorization", "").partition(" ")
-            given = shown.strip().encode("latin-1", "replace")
+            # These blanks alone: as Latin-1 others are parts of letters.
+            given = shown.strip(" \t").encode("latin-1", "replace")
             if kind.lower() != "bearer" or not hmac.compare_digest(given, self._token):
                 raise Problem(401, "Show the token of the metrics.", {"WWW-Authenticate": "Bearer"})
         elif not self._is_direct():

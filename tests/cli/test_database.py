@@ -1,15 +1,22 @@
 """`receiver db`."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from bank import BankSigner, deposit
 from cli.commands import Cli, Send
 from conftest import KEY, make_token
 from flask.testing import FlaskClient
+from servers import ROOT
+from sqlalchemy import text
 
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
+from receiver.settings.database_url import PARAMETERS
 from receiver.web import create_app
 
 FEED = "/api/v1/feed"
@@ -64,3 +71,30 @@ def test_postgresql_has_pg_dump(cli: Cli, empty_postgres_url: str, tmp_path: Pat
     assert (ended.returncode, ended.stdout) == (1, b"")
     assert b"pg_dump" in ended.stderr
     assert list(tmp_path.glob("copy*")) == []
+
+
+@pytest.mark.parametrize("words", [*map(str.split, ("run", "worker", "doctor", "db upgrade")), None], ids=str)
+def test_over_tables_of_a_newer_release_all_end_with_one_line(cli: Cli, live: Runtime, words: list[str] | None) -> None:
+    with live.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    if words is None:
+        command = [sys.executable, "app.py"]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    else:
+        ended = cli.process(*words)
+    (line,) = ended.stderr.decode().splitlines()
+    assert ended.returncode == 1
+    assert "the database is at revision 9999" in line
+    assert "run the newer release" in line
+
+
+SECRET = [name for name in PARAMETERS if re.search("password$|secret|_key$", name)]
+
+
+@pytest.mark.parametrize("name", sorted(SECRET))
+def test_a_url_with_a_secret_in_it_is_not_taken_from_the_command_line(cli: Cli, name: str) -> None:
+    assert len(SECRET) == 5
+    result = cli.run("db", "copy", "--to", f"postgresql+psycopg://u@127.0.0.1/x?{name}=hidden")
+    assert result.exit_code == 2
+    assert "can be seen by others" in result.stderr
+    assert "hidden" not in result.output

@@ -88,6 +88,26 @@ def test_a_server_that_is_not_ready_is_not_healthy_and_why_is_said(cli: Cli, tmp
     assert "\x1b" not in result.stderr
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://127.0.0.1:x"])
+NO_ADDRESSES = ["127.0.0.1:8000", "ftp://127.0.0.1", "http://", "http://127.0.0.1:x", "http://127.0.0.1:65536"]
+NO_ADDRESSES += [
+    "http://é..x:1",
+    "https://..",
+    f"http://{'a' * 64}.example",
+    "http://[::1",
+    "http://[x]:1",
+    "http://\ud800x",
+]
+
+
+@pytest.mark.parametrize("url", NO_ADDRESSES, ids=ascii)
 def test_what_is_no_address_is_wrong_use(cli: Cli, url: str) -> None:
     assert cli.run("healthcheck", "--url", url).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:", f"unix:/{'a' * 200}", "http://[fe80::1%25none]:1", "http://a b:1", "http://:1"]
+)
+def test_what_nobody_can_listen_on_ends_in_one_line(cli: Cli, url: str) -> None:
+    result = cli.run("healthcheck", "--url", url)
+    assert result.exit_code in (1, 2)
+    assert result.stderr.splitlines()[-1].startswith("Error: ")

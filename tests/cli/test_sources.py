@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from bank import BankSigner, deposit
 from cli.commands import Cli, Send
+from reconcile.test_unforeseen import MISSING, of_another_release
 
 from receiver.runtime import Runtime
 from receiver.store import sources
@@ -194,3 +195,13 @@ def test_one_that_was_used_is_hidden_and_stays_a_filter(cli: Cli, send: Send, si
     assert (anew.exit_code, "already" in anew.stderr) == (1, True)
     assert "was removed" in cli.run("source", "enable", "bcb").stderr
     assert "bcb" not in cli.done("doctor")
+
+
+@pytest.mark.usefixtures("known")
+def test_a_source_whose_bank_there_is_not_is_shown_and_hides_no_other(cli: Cli, live: Runtime) -> None:
+    of_another_release(live, "moon")
+    assert {each["name"]: each["bank"] for each in cli.json("source", "list")} == {"bcb": "bcb", "moon": "moon"}
+    shown = cli.json("source", "show", "moon")
+    assert (shown["proof"], shown["proof_leaves_open"]) == (None, MISSING)
+    assert {each["source"] for each in cli.json("days", "list")} == {"bcb"}
+    assert "moon" in cli.done("source", "remove", "moon")

@@ -69,7 +69,7 @@ def commands(heading: str) -> list[str]:
 def performed(heading: str, served: dict[str, str], **places: str) -> str:
     """Do what the docs say, but for the last line, which starts the server; return the database's URL by then."""
     *lines, last = commands(heading)
-    assert last == "PORT=8001 gunicorn wsgi:app"
+    assert last == "RECEIVER_BIND=127.0.0.1 PORT=8001 gunicorn wsgi:app"
     assert "receiver db check" in lines
     # The commands of this environment, and those of the PostgreSQL that the tests run on.
     path = ":".join([str(Path(sys.executable).parent), str(_postgres_commands()), served["PATH"]])

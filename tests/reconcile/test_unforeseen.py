@@ -1,5 +1,6 @@
 """A worker goes on whatever happens: the web server ends where it does."""
 
+import html
 import threading
 
 import pytest
@@ -9,9 +10,13 @@ from reconcile.conftest import book, tell_deposit
 from reconcile.test_worker import state
 from sqlalchemy import update
 from store.test_retention import DAY
+from web.reading import assert_problem, get, got
+from web.staff.signed_in import signed_in
 
 from receiver.admin import health, standing, sweeps
 from receiver.admin.diagnosis import examine
+from receiver.model import Role
+from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.store.database import StoreUnavailable
@@ -21,6 +26,8 @@ from receiver.worker.loop import Worker
 
 STACK_BYTES = (1 << 47) - (1 << 20)
 """No thread can be started that wants so much."""
+
+MISSING = "there is no bank 'moon' here (any more): it is not asked, and callbacks get 503"
 
 
 def send(parts: Runtime, name: str) -> int:
@@ -56,12 +63,33 @@ def test_a_source_whose_bank_there_is_not_stops_no_other(
     assert [record.message for record in caplog.records if record.exc_info] == []
     assert [each.source.name for each in health.every(parts)] == ["bcb"]
     assert [each.source for each in standing.state(parts, None).sources] == ["bcb"]
-    missing = "there is no bank 'moon' here (any more): it is not asked, and callbacks get 503"
-    assert {each.source: each.hindrance for each in sweeps.status(parts)}[name] == missing
-    assert state(parts, "FT2", source=name)["next_check_why"].endswith(missing)
+    assert {each.source: each.hindrance for each in sweeps.status(parts)}[name] == MISSING
+    assert state(parts, "FT2", source=name)["next_check_why"].endswith(MISSING)
     assert send(parts, name) == 503
     found = [each for each in examine(parts) if each.what.startswith(name)]
     assert [(each.state, each.what) for each in found] == [("fail", f"{name} bank")]
+
+
+@pytest.mark.usefixtures("source")
+def test_a_source_whose_bank_there_is_not_hides_no_other_from_whoever_looks(
+    parts: Runtime, token: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    of_another_release(parts, "moon")
+    catch_up(parts.database)
+    client = app_over(parts).test_client()
+    figures = client.get("/metrics").text
+    assert "receiver_database_up 1" in figures
+    assert 'receiver_bank_budget_remaining{source="bcb"}' in figures
+    assert 'receiver_payments{agreement="unconfirmed",source="moon",status="unknown"} 1' in figures
+    assert {each["source"] for each in got(client, "/api/v1/days", token)["data"]} == {"bcb"}
+    assert got(client, "/api/v1/days", token, source="moon")["data"] == []
+    (event,) = got(client, "/api/v1/events", token, source="moon")["data"]
+    for path in ("/api/v1/days/moon/2026-03-03", f"/api/v1/events/{event['id']}/payload"):
+        assert_problem(get(client, path, token), 409, MISSING[1:])
+    viewer = signed_in(app_over(parts), parts, Role.VIEWER)
+    assert MISSING[1:] in html.unescape(viewer.get("/staff/days").text)
+    assert MISSING[1:] in html.unescape(viewer.get("/staff/sources/moon").text)
+    assert [record.message for record in caplog.records if record.exc_info] == []
 
 
 @pytest.mark.usefixtures("source")

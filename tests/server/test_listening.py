@@ -70,7 +70,9 @@ def test_what_this_machine_can_not_listen_on_ends_the_start_in_one_line(bind: st
     assert line.startswith(f"receiver: RECEIVER_BIND is wrong ({bind}")
 
 
-def test_an_address_that_is_in_use_is_no_wrong_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_port_that_is_in_use_and_a_socket_that_nobody_listens_on_are_no_wrong_ones(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         read = reading("127.0.0.1", monkeypatch)
         check_listening(read.model_copy(update={"port": other.getsockname()[1]}))

@@ -187,6 +187,17 @@ def test_an_older_database_does_not_pass_the_check(empty: Database) -> None:
         schema.check(empty)
 
 
+def test_a_database_of_a_newer_release_is_neither_checked_nor_migrated_and_says_what_helps(empty: Database) -> None:
+    schema.upgrade(empty, ENCRYPTION)
+    with empty.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    helps = r"revision 9999, .* run the newer release .* or restore the backup of before$"
+    with pytest.raises(NotMigrated, match=helps):
+        schema.check(empty)
+    with pytest.raises(NotMigrated, match=helps):
+        schema.upgrade(empty, ENCRYPTION)
+
+
 def test_a_migration_that_fails_leaves_nothing_behind(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError

@@ -11,6 +11,7 @@ import pytest
 from bank import SECRET, BankSigner, Signed, deposit
 from certificates import new_certificate
 from conftest import StandingClock, add_encrypting_source, add_source, make_token
+from cryptography import x509
 from encrypting_bank import EncryptingBank, notification
 from flask.testing import FlaskClient
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -124,10 +125,11 @@ def test_a_trusted_proxy_on_this_machine_may_not_read_for_others(counting: Runti
 
 @SQLITE
 def test_with_a_token_who_shows_it_may_read_from_anywhere_and_nobody_else(counting: Runtime) -> None:
-    settings = counting.settings.model_copy(update={"metrics_token": type(counting.settings.secret_keys[0])("hush é")})
+    settings = counting.settings.model_copy(update={"metrics_token": type(counting.settings.secret_keys[0])("hush à")})
     client = create_app(replace(counting, settings=settings)).test_client()
     far = {"REMOTE_ADDR": "192.0.2.1"}
-    shown = "Bearer " + "hush é".encode().decode("latin-1")
+    # Of the letter's two bytes the second is a blank in Latin-1.
+    shown = "Bearer " + "hush à".encode().decode("latin-1")
     for headers in ({"Authorization": shown}, {"Authorization": shown.replace("Bearer", "bearer"), "Via": "1.1 x"}):
         assert client.get("/metrics", headers=headers, environ_base=far).status_code == 200
     for wrong in ("", "Bearer", "Bearer hush", "Basic aHVzaA=="):
@@ -375,6 +377,20 @@ def test_certificates_are_told_that_of_https_without_a_source(counting: Runtime,
         found = samples(replace(counting, settings=settings))
     assert found["receiver_certificate_expires_seconds", ""] > 0
     assert found["receiver_certificate_expires_seconds", "bc"] > 0
+
+
+@SQLITE
+def test_of_https_the_certificate_that_is_served_is_told_not_the_one_in_its_file(
+    counting: Runtime, clock: StandingClock, tmp_path: Any
+) -> None:
+    certificate, key = new_certificate(tmp_path)
+    settings = counting.settings.model_copy(update={"tls_certificate": certificate, "tls_key": key})
+    client = create_app(replace(counting, settings=settings)).test_client()
+    (served,) = x509.load_pem_x509_certificates(certificate.read_bytes())
+    new_certificate(tmp_path, days=9)
+    clock.forward(120)
+    told = samples(client)["receiver_certificate_expires_seconds", ""]
+    assert told == (served.not_valid_after_utc - clock()).total_seconds()
 
 
 def test_sources_that_are_removed_are_told_of_no_longer(

@@ -90,10 +90,10 @@ class Days:
         for source in all_sources(self._runtime):
             if chosen and source.name not in chosen:
                 continue
-            if acts.is_listed(self._runtime, source):
-                yield Calendar(source.name, _weeks(first, acts.month(self._runtime, source, first)))
+            if why := acts.why_none(self._runtime, source):
+                yield Calendar(source.name, (), why)
             else:
-                yield Calendar(source.name, (), acts.NOT_OFFERED)
+                yield Calendar(source.name, _weeks(first, acts.month(self._runtime, source, first)))
 
     @Page("GET /days/<source>/<date>")
     def day(self, visitor: Visitor, source: str, date: str) -> Response:
