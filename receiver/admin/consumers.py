@@ -9,7 +9,7 @@ from receiver.admin.names import Names
 from receiver.admin.tokens import named as token_named
 from receiver.admin.tokens import state
 from receiver.feed.reader import check_given_out
-from receiver.model import NotPossible, ReceiverError
+from receiver.model import NotFound, NotPossible, ReceiverError
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit, consumer_ranges, consumers, feed, holds
@@ -52,14 +52,13 @@ def opened(runtime: Runtime, token: str, name: str) -> ConsumerRecord:
 
 
 def open_in(connection: Connection, token: str, name: str, now: datetime) -> ConsumerRecord:
-    """Do what `opened` does in the caller's transaction.
+    """Do what `opened` does in the caller's transaction, until whose end nobody else moves or removes the consumer.
 
     Raises:
         ConsumerOfOther
         ConsumersTooMany
     """
-    found = consumers.find(connection, name)
-    if found is None:
+    while (found := consumers.lock(connection, name)) is None:
         # One after the other, so that all that a token makes at once are counted.
         api_tokens.lock(connection, token)
         if consumers.owned(connection, token) >= NAMES_MAX:
@@ -67,8 +66,6 @@ def open_in(connection: Connection, token: str, name: str, now: datetime) -> Con
                 f"The token {token} has {NAMES_MAX} consumers, and may have no more; remove one that is not used."
             )
         consumers.create(connection, name, now, token)
-        found = consumers.find(connection, name)
-    assert found is not None  # noqa: S101 - it was there, or was made above, by whomever
     return check_open(found, token)
 
 
@@ -95,21 +92,37 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
         EntriesRemoved: entries behind it are stored no longer; the beginning is that of what is stored.
         ConsumerOfOther
         ConsumersTooMany
+        NotFound: staff asks, and there is no such consumer.
         StoreUnavailable
     """
     catch_up(runtime.database)
     with runtime.database.write() as connection:
         before = consumers.position_of(connection, name)
         now = runtime.clock()
+        # In the order in which a consumer is made, so that no two wait for each other in a circle (deadlock).
+        if token is not None:
+            api_tokens.lock(connection, token)
+        holds.stop_removal(connection)
         if token is not None:
             open_in(connection, token, name, now)
-        # Behind the lock of the token, as where a consumer is made: no two wait for each other in a circle (deadlock).
-        holds.stop_removal(connection)
+        else:
+            _locked(connection, name)
         position = _place(connection, to, feed.head(connection))
         place = consumers.seek(connection, name, position, now)
         about = {"consumer": name, "from": before, "to": position}
         audit.write(connection, runtime.encryption, at=now, who=who, what="consumer.moved", about=about)
     return place
+
+
+def _locked(connection: Connection, name: str) -> ConsumerRecord:
+    return _found(consumers.lock(connection, name), name)
+
+
+def _found(consumer: ConsumerRecord | None, name: str) -> ConsumerRecord:
+    """Return a consumer that was there when it was asked for, unless somebody has removed it meanwhile."""
+    if consumer is None:
+        raise NotFound(f"there is no consumer {name!r} any more")
+    return consumer
 
 
 def _place(connection: Connection, to: int | datetime | None, head: int) -> int:
@@ -169,13 +182,12 @@ def find(runtime: Runtime, name: str) -> ConsumerRecord:
 
     Raises:
         NameUnknown
+        NotFound: it was removed just then.
         StoreUnavailable
     """
     Names(runtime.database).check("consumer", name)
     with runtime.database.read() as connection:
-        found = consumers.find(connection, name)
-    assert found is not None  # noqa: S101 - checked above; whoever removes it in between gets a traceback
-    return found
+        return _found(consumers.find(connection, name), name)
 
 
 @retried
@@ -186,7 +198,7 @@ def share(runtime: Runtime, who: str, name: str, token: str) -> ConsumerRecord:
 
     Raises:
         NameUnknown: there is no such consumer.
-        NotFound: there is no such token.
+        NotFound: there is no such token, or the consumer was removed just then.
         NotPossible: the token is not valid.
         StoreUnavailable
     """
@@ -199,7 +211,7 @@ def give(runtime: Runtime, who: str, name: str, token: str) -> ConsumerRecord:
 
     Raises:
         NameUnknown: there is no such consumer.
-        NotFound: there is no such token.
+        NotFound: there is no such token, or the consumer was removed just then.
         NotPossible: the token is not valid.
         StoreUnavailable
     """
@@ -210,8 +222,7 @@ def _give(runtime: Runtime, who: str, name: str, token: str, what: str) -> Consu
     find(runtime, name)
     now = runtime.clock()
     with runtime.database.write() as connection:
-        found = consumers.lock(connection, name)
-        assert found is not None  # noqa: S101 - looked up above
+        found = _locked(connection, name)
         if state(token_named(connection, token), now) != "valid":
             raise NotPossible(f"the token {token!r} is not valid any more")
         if what == "consumer.given":
@@ -241,8 +252,9 @@ def remove(runtime: Runtime, who: str, name: str) -> None:
     """
     found = find(runtime, name)
     with runtime.database.write() as connection:
-        consumer_ranges.forget(connection, name)
         if consumers.remove(connection, name):
+            # Behind the consumer, which whoever writes more of them holds.
+            consumer_ranges.forget(connection, name)
             about = {"consumer": name, "owner": found.owner, "position": found.position}
             audit.write(
                 connection, runtime.encryption, at=runtime.clock(), who=who, what="consumer.removed", about=about

@@ -23,7 +23,7 @@ from receiver.store.records import Recorded
 from receiver.store.replay_selection import Selection
 
 PART = 500
-"""Deliveries that are read at a time: their bodies come with them."""
+"""Ids of deliveries that are read at a time."""
 
 AUDITED = 100
 """Ids of accepted deliveries that one entry of the audit log names at most."""

@@ -74,15 +74,17 @@ class Place:
         `asked` is how many lines it was asked to have, `total` how many the bank says that the list has, `size` how
         many it says a page has. The list ends with a page that holds nothing, or with one that is not full once all are
         seen: what the bank says of either may be missing or wrong, and a page too many costs less than one that is left
-        out. A bank that says nothing of pages may give all at each.
+        out. A bank that passes over the page's number gives all at each: where it says nothing of pages, or of as many
+        lines as were seen.
 
         Raises:
             AnswerUnreadable: the bank gives the same page again, where it may have more, or no end.
         """
         digest = _digest(lines)
         if lines and digest == self.digest:
-            says_nothing = total is None and size is None and token is None and self.token is None
-            if says_nothing and (asked is None or len(lines) < asked):
+            is_numbered = token is None and self.token is None
+            is_short = total is None and size is None and (asked is None or len(lines) < asked)
+            if is_numbered and (is_short or total == self.seen):
                 return [], None
             raise AnswerUnreadable(f"{call}: the same page comes again")
         seen = self.seen + len(lines)

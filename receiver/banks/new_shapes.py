@@ -96,8 +96,15 @@ def _objects(fields: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], boo
         level = below
 
 
-_FEES = re.compile(r"(?i:fee|charge|commission)s?")
-"""An object of such a name holds an amount that is not what a payment is worth."""
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+"""A word of a name in camelCase or snake_case."""
+
+_FEES = frozenset(("fee", "fees", "charge", "charges", "commission", "commissions"))
+"""An object with such a word in its name holds an amount that is not what a payment is worth."""
+
+
+def _is_fee(name: str) -> bool:
+    return any(word.lower() in _FEES for word in _WORD.findall(name))
 
 
 def money_anywhere(fields: Mapping[str, Any], about: str | None = None) -> tuple[Decimal | None, str | None]:
@@ -112,7 +119,7 @@ def money_anywhere(fields: Mapping[str, Any], about: str | None = None) -> tuple
     for _ in range(json_values.DEPTH_MAX):
         levels.append(level)
         inside = ((name, value) for here in level for name, value in here.items() if isinstance(value, dict))
-        level = [value for name, value in inside if not _FEES.fullmatch(name)]
+        level = [value for name, value in inside if not _is_fee(name)]
     every = (here for each in levels for here in each)
     beside = [here for here in every if about is not None and about in map(json_values.usable_text, here.values())]
     found = next(filter(None, ([money for here in each for money in _moneys(here)] for each in (beside, *levels))), [])

@@ -51,8 +51,7 @@ class ReadNotes:
         """Write down what is noted of a reader, in the caller's transaction."""
         with self._lock:
             seen = self._pending.pop(reader, None)
-        if seen is not None:
-            consumers.note_read(connection, reader.consumer, now)
+        if seen is not None and consumers.note_read(connection, reader.consumer, now):
             consumer_ranges.note(connection, reader.consumer, ConsumerAct.READ, reader.token, seen, now)
 
 

@@ -59,7 +59,10 @@ def verify(connection: Connection, runtime: Runtime, row: DeliveryRecord, now: d
     try:
         profile, _ = profile_of(connection, runtime.encryption, source, now)
         bank = banks.named(source.bank)
-        callback = uncoded(runtime, bank, callback_of(row, bytes(row.body)))
+        coded = callback_of(row, bytes(row.body))
+        # As where it came in: what can't be genuine by its head is not unpacked.
+        bank.check_head(coded, profile)
+        callback = uncoded(runtime, bank, coded)
         with connection.begin_nested():
             return _store_anew(connection, profile, bank, row, callback, now)
     except (NonceReused, DecryptionFailed) as error:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from receiver.model import ReceiverError
 
@@ -173,7 +173,7 @@ class PostgresDatabase:
 
     @contextmanager
     def gone(self) -> Iterator[None]:
-        """End all its sessions and refuse new ones, as a server does that goes away."""
+        """End all its sessions that are the rehearsal's own and refuse new ones, as a server does that goes away."""
         self._run("ALTER DATABASE {} ALLOW_CONNECTIONS false")
         try:
             self._end_sessions()
@@ -185,15 +185,20 @@ class PostgresDatabase:
         """Drop it, whoever still uses it."""
         self._run("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 
-    def _run(self, statement: str) -> None:
+    def _end_sessions(self) -> None:
+        # Our own: those of PostgreSQL itself, such as autovacuum's, none but a superuser may end.
+        self._run(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND datname = {}",
+            Literal(self.name),
+        )
+
+    def _run(self, statement: str, name: Composable | None = None) -> None:
+        """Run a statement about this database, by its identifier or as it is given."""
+        query = SQL(statement).format(name or Identifier(self.name))
         try:
             with psycopg.connect(self._server, autocommit=True, connect_timeout=30) as connection:
-                connection.execute(SQL(statement).format(Identifier(self.name)))
+                connection.execute(query)
         except psycopg.Error as error:
             text = " ".join(str(error).split())[:200]
-            raise PlaceUnusable(f"PostgreSQL refused {statement.partition(' {}')[0]}: {text}") from None
-
-    def _end_sessions(self) -> None:
-        with psycopg.connect(self._server, autocommit=True, connect_timeout=30) as connection:
-            query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-            connection.execute(query, [self.name])
+            what = statement.partition(" {}")[0].partition(" FROM ")[0]
+            raise PlaceUnusable(f"PostgreSQL refused {what}: {text}") from None

@@ -153,7 +153,7 @@ class Run:
                 # What is another source's takes no transaction.
                 passed += 1
             elif _changes(part := replace(part, before=stored)):
-                taken = self._take(part, time_now)
+                taken = self._take(part, time_now, limits)
                 self.rest(min(REST_SECONDS_MAX, REST * (time.monotonic() - began)))
                 if taken is None:
                     return
@@ -161,12 +161,12 @@ class Run:
                 at, passed = self._progress(rule), 0
                 stored, began = at, time.monotonic()
 
-    def _take(self, part: Part, at: datetime) -> Taken | None:
+    def _take(self, part: Part, at: datetime, limits: Limits) -> Taken | None:
         """Do a part; none where another worker is at it, or where it is to be looked up anew."""
         try:
             with self.runtime.database.write() as connection:
                 idle_since = policy.idle_since(self.runtime.settings, self.now)
-                taken = retention.take(connection, part, self.now, idle_since)
+                taken = retention.take(connection, part, self.now, idle_since=idle_since, asked=limits.asked)
                 if taken is not None and not self.names:
                     retention.note_at_work(connection, at)
         except Contended:

@@ -170,13 +170,12 @@ def acknowledge(connection: Connection, name: str, position: int, now: datetime,
     An earlier one than before changes nothing, nor does one of another generation: it was read before a seek, or of a
     consumer of this name that was removed since.
     """
-    create(connection, name, now)
-    same = (_consumers.c.name == name, _consumers.c.generation == generation)
-    connection.execute(
-        update(_consumers).where(*same, _consumers.c.position <= position).values(position=position, acked_at=now)
-    )
-    columns = (_consumers.c.position, _consumers.c.generation)
-    return ConsumerPlace(*connection.execute(select(*columns).where(_consumers.c.name == name)).one())
+    place = _locked(connection, name, now).place
+    if generation != place.generation or position < place.position:
+        return place
+    values = {"position": position, "acked_at": now}
+    connection.execute(update(_consumers).where(_consumers.c.name == name).values(values))
+    return place._replace(position=position)
 
 
 def seek(connection: Connection, name: str, position: int, now: datetime) -> ConsumerPlace:
@@ -184,16 +183,24 @@ def seek(connection: Connection, name: str, position: int, now: datetime) -> Con
 
     Who looks up a position that is still stored calls `holds.stop_removal` before, in the same transaction.
     """
-    create(connection, name, now)
+    _locked(connection, name, now)
     place = ConsumerPlace(position, 1 + secrets.randbelow(GENERATION_MAX))
     values = {**place._asdict(), "acked_at": now}
     connection.execute(update(_consumers).where(_consumers.c.name == name).values(values))
     return place
 
 
-def note_read(connection: Connection, name: str, now: datetime) -> None:
-    """Write down when a consumer read last."""
-    connection.execute(update(_consumers).where(_consumers.c.name == name).values(read_at=now))
+def _locked(connection: Connection, name: str, now: datetime) -> ConsumerRecord:
+    """Do what `lock` does; the consumer is made where there is none, or none any more."""
+    while (found := lock(connection, name)) is None:
+        create(connection, name, now)
+    return found
+
+
+def note_read(connection: Connection, name: str, now: datetime) -> bool:
+    """Write down when a consumer read last; tell whether there is one."""
+    noted = update(_consumers).where(_consumers.c.name == name).values(read_at=now)
+    return connection.execute(noted).rowcount == 1
 
 
 def change(connection: Connection, name: str, *, owner: str | None, shared_with: Sequence[str]) -> None:

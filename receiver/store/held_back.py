@@ -91,16 +91,6 @@ def reasons(
     return {place: next(reason for reason in REASONS if reason in why) for place, why in found.items()}
 
 
-def reasons_since(connection: Connection, abouts: Sequence[About], floor: int | None) -> dict[str, HeldBack]:
-    """Return what holds places back by now that `reasons` could not see yet, since it came just then.
-
-    That is holds, new events, copies by replays, and consumers that were made, or moved back: `floor` is that of now.
-    """
-    waiting: dict[str, HeldBack] = dict.fromkeys(_underived(connection, abouts), HeldBack.WAITING)
-    unread = dict.fromkeys(_unread(connection, abouts, floor), HeldBack.UNREAD)
-    return waiting | unread | dict.fromkeys(_on_hold(connection, abouts), HeldBack.ON_HOLD)
-
-
 def _on_hold(connection: Connection, abouts: Sequence[About]) -> Iterable[str]:
     held = holds.among(connection, sorted({about.event_id for about in abouts if about.event_id}))
     return (about.place for about in abouts if about.event_id in held)

@@ -10,7 +10,6 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 from receiver.model import Purpose, RetentionKind, Verdict
 from receiver.store import feed, pagination, sources
 from receiver.store.claims import SUBJECT_KINDS
-from receiver.store.deliveries import DeliveryRecord
 from receiver.store.records import columns_of, fetch_all
 from receiver.store.tables import (
     Delivery,
@@ -69,6 +68,14 @@ class OriginalEntry(NamedTuple):
     time: datetime
     event_id: str | None
     data: Mapping[str, Any]
+
+
+class RejectedEntry(NamedTuple):
+    """A rejected delivery without what came; its time is UTC."""
+
+    id: str
+    source_id: int
+    received_at: datetime
 
 
 def _of_entries(selection: Selection, behind: int, through: int) -> list[ColumnElement[bool]]:
@@ -221,12 +228,10 @@ def last_rejected(connection: Connection) -> str:
 
 def rejected(
     connection: Connection, selection: Selection, *, behind: str, through: str, limit: int
-) -> list[DeliveryRecord]:
-    """Return rejected deliveries of a selection in the order of their ids."""
-    where = _of_rejected(selection, behind, through)
-    columns = columns_of(DeliveryRecord, _deliveries, source=_sources.c.name)
-    query = select(*columns).join_from(_deliveries, _sources, _sources.c.id == _deliveries.c.source_id)
-    return fetch_all(connection, DeliveryRecord, query.where(*where).order_by(_deliveries.c.id).limit(limit))
+) -> list[RejectedEntry]:
+    """Return rejected deliveries of a selection in the order of their ids; their bodies may be large, and stay."""
+    query = select(*columns_of(RejectedEntry, _deliveries)).where(*_of_rejected(selection, behind, through))
+    return fetch_all(connection, RejectedEntry, query.order_by(_deliveries.c.id).limit(limit))
 
 
 def append_replayed(

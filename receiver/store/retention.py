@@ -153,10 +153,13 @@ def note_at_work(connection: Connection, now: datetime) -> None:
     connection.execute(update(_turn).values(looked_at=now))
 
 
-def take(connection: Connection, part: Part, now: datetime, idle_since: datetime) -> Taken | None:
+def take(
+    connection: Connection, part: Part, now: datetime, *, idle_since: datetime, asked: Collection[int]
+) -> Taken | None:
     """Do what a part says, in the caller's transaction; none where another worker is at it, or has been.
 
-    None too where a consumer, or a replay, has come to want entries of the feed meanwhile. See `held_back.floor`.
+    None too where a consumer, or a replay, has come to want entries of the feed meanwhile. See `held_back.floor` for
+    `idle_since`, and `held_back.reasons` for `asked`.
     """
     if connection.execute(select(_turn.c.id).with_for_update(skip_locked=True, key_share=True)).first() is None:
         return None
@@ -166,7 +169,7 @@ def take(connection: Connection, part: Part, now: datetime, idle_since: datetime
     floors = _Floors.of(connection, idle_since)
     if at.kind == RetentionKind.FEED and _is_wanted(connection, part, floors):
         return None
-    held = _held_since(connection, part, floors)
+    held = _held_since(connection, part, floors, asked)
     remove = [place for place in part.remove if place not in held]
     _REMOVES[at.kind](connection, remove)
     _note_left(connection, part, held)
@@ -193,13 +196,17 @@ def _is_wanted(connection: Connection, part: Part, floors: _Floors) -> bool:
     return through > max(feed.removed(connection), min(ends, default=through))
 
 
-def _held_since(connection: Connection, part: Part, floors: _Floors) -> dict[str, HeldBack]:
-    """Return what is held back since the part was looked up; the lock of the turn keeps more of it waiting."""
+def _held_since(connection: Connection, part: Part, floors: _Floors, asked: Collection[int]) -> dict[str, HeldBack]:
+    """Return what is held back since the part was looked up.
+
+    The lock of the turn keeps more holds, consumers and replays waiting; banks' words and exceptions wait for nothing.
+    """
     removed = set(part.remove)
     abouts = [about for about in part.abouts if about.place in removed]
-    if part.before.kind == RetentionKind.CHECKS:
-        return dict.fromkeys(held_back.checks_on_hold(connection, abouts), HeldBack.ON_HOLD)
-    held = held_back.reasons_since(connection, abouts, floors.consumers)
+    is_checks = part.before.kind == RetentionKind.CHECKS
+    held = held_back.reasons(connection, abouts, asked=asked, floor=None if is_checks else floors.consumers)
+    if is_checks:
+        return held | dict.fromkeys(held_back.checks_on_hold(connection, abouts), HeldBack.ON_HOLD)
     if part.before.kind == RetentionKind.FEED and floors.replays is not None:
         held |= dict.fromkeys((place for place in removed if int(place) > floors.replays), HeldBack.WAITING)
     return held

@@ -5,17 +5,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from conftest import add_source
+from conftest import add_source, make_token
 from lock_waits import wait_until, waiting
 from sqlalchemy import Connection, text
+from web.rows import rows
+from werkzeug.test import TestResponse
 
+from receiver.admin import consumers as consumer_acts
 from receiver.admin import people
 from receiver.admin import sources as source_acts
 from receiver.admin.openid import Identity, sign_in_by
 from receiver.admin.sign_in import SignInRefused
-from receiver.model import NotPossible, Role
+from receiver.feed.read_notes import ConsumerReader, ReadNotes
+from receiver.model import ConsumerAct, NotFound, NotPossible, Role
 from receiver.runtime import Runtime
-from receiver.store import destinations, sources, staff
+from receiver.store import consumer_ranges, consumers, destinations, sources, staff
+from receiver.store.consumer_ranges import Range
+from receiver.store.consumers import ConsumerPlace
+from receiver.store.tables import ConsumerRange
+from receiver.web import create_app
 
 PASSWORD = "quite a long password"
 ISSUER, ADDRESS = "https://id.example.com", "192.0.2.1"
@@ -144,3 +152,78 @@ def test_credentials_that_are_given_while_a_source_is_moved_can_be_used(parts: R
         assert moved is not None
         assert moved.base_url == "https://other.example"
         assert sources.credentials(connection, parts.encryption, moved) == given
+
+
+def remove_ledger(connection: Connection) -> None:
+    assert consumers.remove(connection, "ledger")
+
+
+@only_postgresql
+@pytest.mark.parametrize("act", ["ack", "seek"])
+def test_a_consumer_that_is_removed_while_its_app_moves_it_is_made_once_more_and_is_the_app_s(
+    parts: Runtime, act: str
+) -> None:
+    token = make_token(parts)
+    client = create_app(parts).test_client()
+    path = "/api/v1/consumers/ledger"
+    cursor = client.get(f"{path}/feed", headers=token).get_json()["next"]
+    body = {"cursor": cursor} if act == "ack" else {"to": "beginning"}
+
+    def move() -> TestResponse:
+        return client.post(f"{path}/{act}", headers=token, json=body)
+
+    with while_held(parts, remove_ledger, move) as (moving,):
+        answer = moving.result()
+    assert isinstance(answer, TestResponse)
+    assert answer.status_code == 200
+    assert consumer_acts.find(parts, "ledger").owner == "app"
+
+
+@only_postgresql
+@pytest.mark.parametrize("move", [consumers.acknowledge, consumers.seek])
+def test_a_consumer_that_is_removed_while_it_is_moved_is_moved_all_the_same(
+    parts: Runtime, move: Callable[..., ConsumerPlace]
+) -> None:
+    make_ledger(parts)
+
+    def come() -> ConsumerPlace:
+        with parts.database.write() as connection:
+            return move(connection, "ledger", 3, parts.clock(), *([0] if move is consumers.acknowledge else []))
+
+    with while_held(parts, remove_ledger, come) as (coming,):
+        assert coming.result() == consumer_acts.find(parts, "ledger").place
+
+
+@only_postgresql
+def test_staff_moves_shares_and_gives_no_consumer_that_is_removed_just_then(parts: Runtime) -> None:
+    make_token(parts)
+    acts: list[Callable[[], object]] = [
+        lambda: consumer_acts.seek(parts, "cli:ann", "ledger", 0),
+        lambda: consumer_acts.share(parts, "cli:ann", "ledger", "app"),
+        lambda: consumer_acts.give(parts, "cli:ann", "ledger", "app"),
+    ]
+    for act in acts:
+        make_ledger(parts)
+        with while_held(parts, remove_ledger, act) as (acting,), pytest.raises(NotFound, match="'ledger' any more"):
+            acting.result()
+
+
+@only_postgresql
+def test_nothing_is_left_of_what_an_app_reads_while_its_consumer_is_removed(parts: Runtime) -> None:
+    make_token(parts)
+    make_ledger(parts)
+    notes, reader = ReadNotes(parts.database), ConsumerReader("ledger", "app")
+    with ThreadPoolExecutor(1) as pool:
+        with parts.database.write() as connection:
+            consumer_acts.open_in(connection, "app", "ledger", parts.clock())
+            removing = pool.submit(consumer_acts.remove, parts, "cli:ann", "ledger")
+            wait_until(lambda: waiting(parts))
+            consumer_ranges.note(connection, "ledger", ConsumerAct.READ, "app", Range(0, 3), parts.clock())
+        removing.result()
+    notes.read(reader, Range(0, 5), parts.clock())
+    assert rows(parts, ConsumerRange) == []
+
+
+def make_ledger(parts: Runtime) -> None:
+    with parts.database.write() as connection:
+        consumers.create(connection, "ledger", parts.clock())

@@ -374,6 +374,14 @@ DOUBLED = '{"amount":"1.00","amount":"2.00","fee":{"amount":"0.50"}}'
         ({"fee": FEE, "payment": PAYMENT}, "100.00 EUR"),
         ({"Charges": FEE, "a": {"payment": PAYMENT}}, "100.00 EUR"),
         ({"fee": FEE}, None),
+        ({"transferFee": FEE, "payload": {"payment": PAYMENT}}, "100.00 EUR"),
+        ({"ServiceFees": FEE, "a": {"payment": PAYMENT}}, "100.00 EUR"),
+        ({"transaction_fee": FEE, "a": {"payment": PAYMENT}}, "100.00 EUR"),
+        ({"feeDetails": {"total": FEE}, "a": {"b": {"payment": PAYMENT}}}, "100.00 EUR"),
+        ({"TRANSFER_FEE": FEE, "FXFee": FEE, "bankCharges2": FEE, "COMMISSIONAmount": FEE}, None),
+        # Of other words such letters are no more than a part.
+        ({"coffee": PAYMENT}, "100.00 EUR"),
+        ({"chargebackFeedback": PAYMENT}, "100.00 EUR"),
         # What stands beside the id counts before all else.
         ({"amount": "9", "costs": FEE, "payment": {"no": "P1", **PAYMENT}}, "100.00 EUR"),
         ({"no": "P1", "costs": FEE, "payment": {"paymentNo": "P1", **PAYMENT}}, "100.00 EUR"),

@@ -1,12 +1,14 @@
 """Which banks can be asked what they know of a window, and what the others say."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from receiver import banks
 from receiver.banks.abilities import ListsPayments
 from receiver.banks.business_days import Window
+from receiver.banks.errors import AnswerUnreadable
 from receiver.banks.listing import Moment, Place, moment
 from receiver.banks.protocol import Bank
 
@@ -48,6 +50,33 @@ def test_a_day_is_in_every_window_that_it_reaches_into() -> None:
     assert day.is_in(Window(NOON - 13 * hour, NOON - 11 * hour))
     assert not day.is_in(Window(NOON - 13 * hour, NOON - 12 * hour))
     assert not day.is_in(Window(NOON + 12 * hour, NOON + 13 * hour))
+
+
+@pytest.mark.parametrize(
+    ("page", "is_end"),
+    [
+        ({"total": 3, "size": 3}, True),
+        ({"total": 3, "size": None, "token": "2"}, False),
+        ({"total": 3, "size": 3, "token": "2"}, False),
+        # There may be more, or the bank is wrong about how many there are.
+        ({"total": 4, "size": 3}, False),
+        ({"total": 2, "size": 3}, False),
+        ({"total": None, "size": 3}, False),
+    ],
+)
+def test_a_full_page_that_comes_twice_is_the_whole_list_where_the_bank_says_so(
+    page: dict[str, Any], is_end: bool
+) -> None:
+    lines = [{"id": number} for number in range(3)]
+    _, second = Place().turn(lines, "GET /list", asked=3, **page)
+    assert second is not None
+    if is_end:
+        assert second.turn(lines, "GET /list", asked=3, **page) == ([], None)
+        # Another page of it that says the same is read as ever.
+        assert second.turn([{"id": 3}], "GET /list", asked=3, **page) == ([{"id": 3}], None)
+    else:
+        with pytest.raises(AnswerUnreadable, match="the same page comes again"):
+            second.turn(lines, "GET /list", asked=3, **page)
 
 
 def test_a_place_survives_being_written_down() -> None:

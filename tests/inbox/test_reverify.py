@@ -21,6 +21,7 @@ from lock_waits import wait_until
 from lock_waits import waiting as waiting_for_locks
 from replay.sending import found, log, planned, post, run, started, tell, work_off
 from store import made
+from timers import Timer
 from web.connectpay import send
 
 from receiver.admin import deliveries as acts
@@ -212,6 +213,34 @@ def test_one_delivery_a_source_or_a_time_can_be_chosen(
     assert run(parts, **AGAIN, received_before=begin).done == 0
 
 
+def test_a_part_that_takes_long_ends_and_the_next_one_goes_on(
+    parts: Runtime, source: SourceRecord, bank: BankSigner, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FT1", "FT2", "FT3"):
+        tell(parts, bank, name)
+        clock.forward(0.001)
+    set_secret(parts, source)
+    replay_id = started(parts, planned(parts, **AGAIN))
+    timer = Timer()
+    slow = runs.Runner(parts, timer)
+    real = bcb.BANK.prove
+
+    def prove(*given: Any) -> Any:
+        timer.now += runs.PART_SECONDS * 0.6
+        return real(*given)
+
+    monkeypatch.setattr(bcb.BANK, "prove", prove)
+    assert slow.run_due() == 1
+    row = found(parts, replay_id)
+    assert (row.state, row.done) == ("running", 2)
+    assert [entry.subject for entry in log(parts)] == ["FT1", "FT2"]
+    assert slow.run_due() == 1
+    row = found(parts, replay_id)
+    assert (row.state, row.total, row.done, row.failed) == ("done", 3, 3, 0)
+    assert [entry.subject for entry in log(parts)] == ["FT1", "FT2", "FT3"]
+    assert slow.run_due() == 0
+
+
 def test_what_is_rejected_after_the_plan_is_no_part_of_it(
     parts: Runtime, source: SourceRecord, bank: BankSigner, clock: StandingClock
 ) -> None:
@@ -384,6 +413,20 @@ def test_no_more_comes_out_of_a_content_coding_than_a_callback_may_have(parts: R
     (row,) = rejected(parts)
     with pytest.raises(NotExplained, match="once unpacked"):
         acts.explain(parts, "cli:test", row.id)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_nothing_is_unpacked_of_what_its_head_alone_refuses(
+    parts: Runtime, bank: BankSigner, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_source(parts, allowed_addresses=["203.0.113.0/24"])
+    large = deposit(transactionDetails="0" * parts.settings.max_body_bytes)
+    assert post(parts, packed(bank.sign(large))) == 401
+    caplog.set_level("INFO")
+    assert run(parts, **AGAIN).failed == 1
+    (row,) = rejected(parts)
+    assert f"delivery {row.id} is still not proven genuine: address_not_allowed" in caplog.text
+    assert "once unpacked" not in caplog.text
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

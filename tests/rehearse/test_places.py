@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import psycopg
 import pytest
 from click.testing import CliRunner
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from rehearse.rehearsed import assert_well, databases, left_over, rehearse
 
 from receiver.cli import main
@@ -218,6 +218,25 @@ def test_a_postgresql_database_of_its_own_comes_goes_away_and_is_dropped(
     finally:
         made.drop()
     assert databases(postgres) == before
+
+
+def test_a_database_goes_away_whatever_session_of_another_it_may_not_end(
+    postgres: str, role: Callable[[str], str]
+) -> None:
+    """PostgreSQL's own, such as autovacuum's, is one: here a superuser's stands for it."""
+    made = PostgresDatabase(role("CREATEDB"))
+    address = made.url.replace("postgresql+psycopg://", "postgresql://")
+    try:
+        with (
+            psycopg.connect(make_conninfo(postgres, dbname=made.name)) as others,
+            psycopg.connect(address) as own,
+            made.gone(),
+        ):
+            with pytest.raises(psycopg.OperationalError):
+                own.execute("SELECT 1")
+            others.execute("SELECT 1")
+    finally:
+        made.drop()
 
 
 def test_who_may_make_no_database_is_said_so(role: Callable[[str], str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from bank import BankSigner, deposit
 from conftest import StandingClock
 from replay.sending import REASON, again, log, post, started, work_off, write
+from store.made import delivery, event, record
 
 from receiver.admin import replays as acts
 from receiver.replay.plan import PlanWrong, Request
@@ -60,6 +61,16 @@ def test_what_a_search_finds_is_sent_again_and_what_it_finds_later_is_not(parts:
 def test_plain_filters_need_no_list(parts: Runtime, wanted: dict[str, Any], number: int) -> None:
     assert acts.plan_found(parts, Wanted(**wanted), ASKED).matched.number == number
     assert chosen_rows(parts) == (1 if "question" in wanted else 0)
+
+
+def test_a_job_is_found_by_its_id_as_what_entries_are_about_or_as_what_is_searched_for(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    record(
+        parts, delivery(parts, source), event(parts, "job-77", kind="job", payment_id=None, type="bcb.job.completed")
+    )
+    for wanted in ({"payment_id": ("job-77",)}, {"question": "job-77"}):
+        assert acts.plan_found(parts, Wanted(**wanted), ASKED).matched.number == 1
 
 
 @pytest.mark.usefixtures("told")

@@ -95,7 +95,9 @@ def looked_up(parts: Runtime, kind: RetentionKind, look: Look = retention_parts.
 
 
 def take(parts: Runtime, connection: Connection, part: Part) -> Taken | None:
-    return retention.take(connection, part, parts.clock(), policy.idle_since(parts.settings, parts.clock()))
+    now = parts.clock()
+    asked = policy.limits(connection, parts.settings, now).asked
+    return retention.take(connection, part, now, idle_since=policy.idle_since(parts.settings, now), asked=asked)
 
 
 def taken(parts: Runtime, part: Part) -> Taken | None:
@@ -198,6 +200,31 @@ def test_what_is_not_final_or_before_a_persons_eyes_stays_until_it_is_not(
     clock.forward(3601)
     assert run(parts, looks_at_left=False) == {"payload": 2}
     assert left(parts) == {}
+
+
+@pytest.mark.parametrize("kind", [RetentionKind.PAYLOAD, RetentionKind.CHECKS, RetentionKind.FEED])
+@pytest.mark.parametrize("reason", [HeldBack.NOT_FINAL, HeldBack.EXCEPTION])
+def test_what_opens_anew_while_a_part_is_looked_up_stays(
+    parts: Runtime, clock: StandingClock, settled: Callable[[str], None], kind: RetentionKind, reason: HeldBack
+) -> None:
+    asked = add_source(parts, base_url="http://127.0.0.1:9")
+    stored_for(parts, "bcb", **{str(kind): 30})
+    for name in ("FT1", "FT2"):
+        event_id = told(parts, asked, name)
+        settled(name)
+        checked(parts, name)
+    index_all(parts.database)
+    clock.forward(31 * DAY)
+    part = looked_up(parts, kind)
+    assert len(part.remove) == 2
+    with parts.database.write() as connection:
+        if reason == HeldBack.EXCEPTION:
+            about = Opened(ExceptionKind.CONTRADICTED, asked.id, "payment", "FT2", event_id)
+            exceptions.open_all(connection, [about], clock())
+        else:
+            connection.execute(_subjects.update().where(_subjects.c.subject == "FT2").values(status=Status.PENDING))
+    assert taken(parts, part) == (1, 1, True)
+    assert left(parts) == {str(reason): 1}
 
 
 def test_what_a_consumer_has_not_acknowledged_stays_until_it_is_idle(
