@@ -33,12 +33,14 @@ def is_set(settings: Settings) -> bool:
     return any(_given(settings).values())
 
 
-def apply(runtime: Runtime) -> bool:
+def apply(runtime: Runtime, seconds: float | None = None) -> bool:
     """Create or update the source `bcb`, where its variables changed since they were last applied.
 
     What was changed on the command line in the meantime (a rotated secret, say) is therefore never set back by a
     restart. Returns whether anything was written. Audited as `source.added`, `source.set` where the address is another,
     `source.credentials`, and `secret.set` where the secret is a new one.
+
+    With `seconds` each transaction waits no longer for the database, and for its turn, and none is tried anew.
 
     Raises:
         SettingsError: the secret makes no key, or the credentials would go where nobody said; nothing is written.
@@ -48,20 +50,21 @@ def apply(runtime: Runtime) -> bool:
         return False
     given = _given(runtime.settings)
     digests = [_digest(key, given) for key in runtime.settings.keys]
-    with runtime.database.read() as connection:
+    put, renew = (retried(_put), retried(_renew)) if seconds is None else (_put, _renew)
+    with runtime.database.read(seconds) as connection:
         known = sources.find(connection, NAME)
     if known is not None and known.hidden_at is not None:
         log.warning("source %s was removed: take the variables BCB_* away, they are not applied", NAME)
         return False
     if known is not None and known.environment_digest in digests:
         if known.environment_digest != digests[0]:
-            _renew(runtime)
+            renew(runtime, seconds)
         return False
     try:
-        _put(runtime, given, digests[0])
+        put(runtime, given, digests[0], seconds)
     except StoreUnavailable:
         # Of several processes that start together, on PostgreSQL, one may have been first.
-        with runtime.database.read() as connection:
+        with runtime.database.read(seconds) as connection:
             known = sources.find(connection, NAME)
         if known is None or known.environment_digest != digests[0]:
             raise
@@ -69,15 +72,13 @@ def apply(runtime: Runtime) -> bool:
     return True
 
 
-@retried
-def _renew(runtime: Runtime) -> None:
-    with runtime.database.write() as connection:
+def _renew(runtime: Runtime, seconds: float | None) -> None:
+    with runtime.database.write(seconds, seconds) as connection:
         renew_digest(connection, runtime.settings)
 
 
-@retried
-def _put(runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
-    with runtime.database.write() as connection:
+def _put(runtime: Runtime, given: Mapping[str, str | None], digest: str, seconds: float | None) -> None:
+    with runtime.database.write(seconds, seconds) as connection:
         _apply(connection, runtime, given, digest)
 
 

@@ -270,8 +270,10 @@ def why_none(runtime: Runtime, source: SourceRecord) -> str | None:
         return None if closing.lists(source, sweeps.covered(connection, source.id)) else NOT_OFFERED
 
 
-def beside(found: Day) -> tuple[date, date]:
-    """Return the business days before and after a day."""
+def beside(found: Day) -> tuple[date, date] | None:
+    """Return the business days before and after a day; none where nobody knows them, since the bank is unknown."""
+    if banks.missing_bank(found.source):
+        return None
     business = _calendar(found.source)
     return business.before(found.day), business.after(found.day)
 

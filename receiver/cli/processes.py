@@ -21,7 +21,8 @@ def run() -> None:
     from receiver.store import schema
 
     settings = load_settings()
-    # First of all: else a worker would be at work over the database until the web server has ended.
+    # First of all: else a worker would be at work over the database until the web server has ended, as it is where a
+    # port is in use.
     check_listening(settings)
     started = runtime.start(settings)
     logs.configure(started.settings.log_level, started.settings.log_format)

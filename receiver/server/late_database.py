@@ -1,5 +1,6 @@
 """A database that was away when the process started: what the environment sets is applied before all else."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +15,13 @@ from receiver.runtime import Runtime
 from receiver.store import schema
 from receiver.store.database import Database, StoreUnavailable
 
+log = logging.getLogger(__name__)
+
 PAUSE_SECONDS = 1.0
 """After it failed it is tried anew: anybody may ask."""
+
+TRY_SECONDS = 1.0
+"""How long each transaction of a try may wait: a bank's callback waits for it, with all that come after it."""
 
 
 def over(started: Runtime) -> Runtime:
@@ -79,9 +85,11 @@ class LateDatabase(Database):
             raise StoreUnavailable(self._why)
         try:
             # As those that go on while it is upgraded.
-            schema.check(self._started.database, or_newer=True)
-            bcb_from_environment.apply(self._started)
+            schema.check(self._started.database, or_newer=True, seconds=TRY_SECONDS)
+            bcb_from_environment.apply(self._started, TRY_SECONDS)
         except ReceiverError as error:
+            if str(error) != self._why and not isinstance(error, StoreUnavailable):
+                log.error("the database is there, and counts as away until this is mended: %s", error)
             self._failed_when, self._why = time.monotonic(), str(error)
             raise StoreUnavailable(self._why) from error
         finally:

@@ -17,11 +17,14 @@ from receiver.settings import UNIX, Settings, SettingsError, wrong
 def check_listening(settings: Settings) -> None:
     """Accept an address that this machine has and this user may listen on; a TCP port may be in use, a socket may not.
 
-    Where a port is in use, gunicorn says so. A socket's file it removes, whoever listens there.
+    Where a port is in use, gunicorn says so. A socket's file it removes, whoever listens there. What is handed over is
+    taken as it is.
 
     Raises:
         SettingsError
     """
+    if _is_handed_over():
+        return
     try:
         if settings.is_unix_socket:
             _try_socket(Path(settings.bind.removeprefix(UNIX)))
@@ -37,7 +40,7 @@ def check_listening(settings: Settings) -> None:
 def _try_socket(path: Path) -> None:
     if path.exists() and not path.is_socket():
         raise FileExistsError(errno.EEXIST, "there is something else by this name")
-    if not _is_handed_over() and _is_listened_on(path):
+    if _is_listened_on(path):
         raise FileExistsError(errno.EEXIST, "in use by another server")
     # Beside it: what is there may be in use.
     with NamedTemporaryFile(dir=path.parent):

@@ -91,17 +91,17 @@ def _outdated(found: str | None) -> NotMigrated:
     return NotMigrated(f"the database is at revision {found or 'none'}, {needed} is needed: run `receiver db upgrade`")
 
 
-def check(database: Database, *, or_newer: bool = False) -> None:
+def check(database: Database, *, or_newer: bool = False, seconds: float | None = None) -> None:
     """Accept a database that has this release's tables; with `or_newer` a newer release's too.
 
     A migration only adds (a test looks at each), so whoever runs while it does goes on over the new tables; nobody
-    starts over them.
+    starts over them. A PostgreSQL that is silent is given up after `seconds`.
 
     Raises:
         NotMigrated: it has others, or none; or it is one of PostgreSQL that can't hold every character.
         StoreUnavailable
     """
-    with database.read() as connection:
+    with database.read(seconds) as connection:
         found = _revision(connection)
         encoding = "UTF8" if database.is_sqlite else connection.execute(text("SHOW server_encoding")).scalar_one()
     needed = newest_revision()

@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from bank import SECRET, BankSigner, deposit
 from conftest import KEY, unhurried
 from pydantic import SecretStr
 from servers import WebServer, environment
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from web.reading import assert_problem
 
 from receiver import runtime
@@ -19,7 +21,8 @@ from receiver.admin import bcb_from_environment
 from receiver.runtime import Runtime
 from receiver.server import late_database
 from receiver.store import sources
-from receiver.store.database import StoreUnavailable
+from receiver.store.database import Database, StoreUnavailable
+from receiver.store.sqlite_write_lock import SqliteWriteLock
 from receiver.web import create_app
 
 
@@ -96,9 +99,9 @@ def test_what_can_not_be_applied_leaves_the_process_unready_and_is_tried_once_a_
     tries = []
     real = bcb_from_environment.apply
 
-    def apply(started: Runtime) -> bool:
+    def apply(started: Runtime, seconds: float) -> bool:
         tries.append(started)
-        return real(started)
+        return real(started, seconds)
 
     monkeypatch.setattr(bcb_from_environment, "apply", apply)
     monkeypatch.setattr(late_database, "PAUSE_SECONDS", 3600)
@@ -111,6 +114,37 @@ def test_what_can_not_be_applied_leaves_the_process_unready_and_is_tried_once_a_
     assert len(tries) == 1
     assert "BCB_MESSAGE_SIGNING_SECRET is wrong" in caplog.text
     assert "not Base64!" not in caplog.text
+    assert [each.levelname for each in caplog.records if "counts as away until this is mended" in each.message] == [
+        "ERROR"
+    ]
+    late.database.close()
+
+
+def test_while_another_process_writes_no_callback_waits_for_all_tries_of_a_start(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be five, of four seconds each."""
+    if parts.database.file is None:
+        pytest.skip("PostgreSQL has no turns")
+    others = SqliteWriteLock(str(parts.database.file))
+    waited = []
+    real = Database.write
+
+    @contextmanager
+    def write(
+        database: Database, seconds: float | None = None, turn_seconds: float | None = None
+    ) -> Iterator[Connection]:
+        waited.append(turn_seconds)
+        with real(database, seconds, turn_seconds) as connection:
+            yield connection
+
+    late = over(parts)
+    monkeypatch.setattr(Database, "write", write)
+    monkeypatch.setattr(late_database, "TRY_SECONDS", 0.01)
+    client = create_app(late).test_client()
+    with others.of_processes(time.monotonic() + 60):
+        assert_problem(client.post("/webhooks/bcb", data=b"{}"), 503)
+    assert waited == [0.01]
     late.database.close()
 
 

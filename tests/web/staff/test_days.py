@@ -10,6 +10,7 @@ from conftest import KEY, StandingClock, add_source
 from flask import Flask
 from flask.testing import FlaskClient
 from reconcile.ledger import EVENING, MORNING, Ledger, add_silent, known_day
+from sqlalchemy import text
 from web.staff.signed_in import message, send, signed_in, token_of
 
 from receiver.admin import day_verification, days
@@ -70,6 +71,18 @@ def test_every_link_of_a_day_leads_somewhere(viewer: FlaskClient) -> None:
     assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=", page.text)
     for link in {*links(page.text), *links(viewer.get("/staff/days").text)}:
         assert viewer.get(link).status_code == 200, link
+
+
+def test_a_closed_day_is_shown_though_its_source_s_bank_is_there_no_more(viewer: FlaskClient, parts: Runtime) -> None:
+    assert "Day before" in viewer.get(DAY).text
+    with parts.database.write() as connection:
+        connection.execute(text("UPDATE sources SET bank = 'moon'"))
+    page = viewer.get(DAY)
+    assert (page.status_code, "Day before" in page.text, "Bank&#39;s list read until" in page.text) == (
+        200,
+        False,
+        True,
+    )
 
 
 def test_lines_are_shown_by_category_and_page_by_page(viewer: FlaskClient, ledger: Ledger, parts: Runtime) -> None:
