@@ -124,9 +124,7 @@ def older_left(runtime: Runtime, wanted: Wanted) -> int:
 def masked(event: EventRecord, *, with_texts: bool = True) -> EventRecord:
     """Return an event as lists show it: of accounts the last four characters; without texts, of these nothing."""
     facts: dict[str, Any] = search_terms.masked_facts(event.facts, with_texts=with_texts)
-    accounts = search_terms.accounts_in(event.facts)
-    subject = search_terms.masked(event.subject) if event.subject in accounts and event.subject else event.subject
-    return event._replace(facts=facts, subject=subject)
+    return event._replace(facts=facts, subject=search_terms.masked_subject(event.subject, event.facts))
 
 
 def masked_detail(check: CheckRecord) -> dict[str, Any]:

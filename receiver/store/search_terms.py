@@ -144,6 +144,11 @@ def masked(account: str) -> str:
     return f"{HIDDEN}{account[-4:]}" if len(account) > 4 else HIDDEN
 
 
+def masked_subject(subject: str | None, facts: Mapping[str, Any]) -> str | None:
+    """Return what an event is about, masked where that is an account that its facts name."""
+    return masked(subject) if subject is not None and subject in accounts_in(facts) else subject
+
+
 def masked_in(text: str, account: str) -> str:
     """Return a text, such as why a bank could not be asked, with an account's number masked wherever it is in it."""
     return text.replace(account, masked(account)) if account else text

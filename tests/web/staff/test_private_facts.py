@@ -117,6 +117,20 @@ def test_whole_ones_ids_references_and_amounts_are_found_by_everybody(
     assert event_id in operator.get("/staff/events", query_string={"q": asked}).text
 
 
+def test_the_sample_of_a_plan_masks_an_account_that_an_event_is_about(
+    app: Flask, operator: FlaskClient, parts: Runtime, source: SourceRecord
+) -> None:
+    account = event(parts, "FT2", subject=IBAN, kind="none", payment_id=None, facts={"account": {"iban": IBAN}})
+    case = event(parts, "FT3", subject="C-1234567", kind="none", payment_id=None, facts={"case_id": "C-1234567"})
+    record(parts, delivery(parts, source), event(parts, "FT1", facts=FACTS), account, case)
+    page = send(operator, "/staff/replays/new", "/staff/replays/plan", {"reason": "x"}).text
+    assert [text for text in PRIVATE if text in page] == []
+    assert all(f"<code>{shown}</code>" in page for shown in ("FT1", "…3000", "C-1234567"))
+    asked = {"dry_run": True, "reason": "x"}
+    answer = app.test_client().post("/api/v1/replays", json=asked, headers=make_token(parts, "replays:write"))
+    assert [each["subject"] for each in answer.get_json()["sample"]] == ["FT1", "…3000", "C-1234567"]
+
+
 SAID = f"Account {IBAN} of Ada Lovelace is closed"
 
 
