@@ -13,6 +13,7 @@ from receiver.runtime import Runtime
 from receiver.store import deliveries, events, search, search_index, search_terms
 from receiver.store.deliveries import DeliveryRecord, Listed
 from receiver.store.events import EventRecord, Filter
+from receiver.store.late import HeldRecord
 from receiver.store.payments import EACH_ITEM, CheckRecord
 from receiver.store.search import Wanted
 from receiver.store.thread_pool import give_way
@@ -125,6 +126,11 @@ def masked(event: EventRecord, *, with_texts: bool = True) -> EventRecord:
     """Return an event as lists show it: of accounts the last four characters; without texts, of these nothing."""
     facts: dict[str, Any] = search_terms.masked_facts(event.facts, with_texts=with_texts)
     return event._replace(facts=facts, subject=search_terms.masked_subject(event.subject, event.facts))
+
+
+def masked_held(held: HeldRecord) -> HeldRecord:
+    """Return one thing that a late delivery tells as lists show events, masked where it is about an account."""
+    return held._replace(subject=search_terms.masked_subject(held.subject, held.event["facts"]))
 
 
 def masked_detail(check: CheckRecord) -> dict[str, Any]:

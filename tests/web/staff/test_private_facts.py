@@ -1,12 +1,14 @@
 """What the banks tell of persons is for who may read payloads: others neither see it nor find it letter by letter."""
 
 import json
+import re
 from datetime import timedelta
 
 import pytest
 from conftest import StandingClock, make_token
 from flask import Flask
 from flask.testing import FlaskClient
+from reconcile.test_late_deliveries import tell_late
 from reconcile.test_recovery_races import new_lines, state
 from store.made import delivery, event, record
 from web.reading import got
@@ -129,6 +131,20 @@ def test_the_sample_of_a_plan_masks_an_account_that_an_event_is_about(
     asked = {"dry_run": True, "reason": "x"}
     answer = app.test_client().post("/api/v1/replays", json=asked, headers=make_token(parts, "replays:write"))
     assert [each["subject"] for each in answer.get_json()["sample"]] == ["FT1", "…3000", "C-1234567"]
+
+
+def test_a_late_delivery_masks_an_account_that_it_is_about(
+    operator: FlaskClient,
+    reader: FlaskClient,
+    parts: Runtime,
+    source: SourceRecord,  # noqa: ARG001 - there is a source
+) -> None:
+    tell_late(parts, {"topic": "Balances", "accountNumber": IBAN})
+    (page,) = re.findall(r'class="open"[^>]* href="([^"]*)"', operator.get("/staff/deliveries").text)
+    shown = operator.get(page).text
+    assert IBAN not in shown
+    assert "<code>…3000</code>" in shown
+    assert f"<code>{IBAN}</code>" in reader.get(page).text
 
 
 SAID = f"Account {IBAN} of Ada Lovelace is closed"
