@@ -133,10 +133,14 @@ def masked_held(held: HeldRecord) -> HeldRecord:
     return held._replace(subject=search_terms.masked_subject(held.subject, held.event["facts"]))
 
 
+def detail(check: CheckRecord) -> dict[str, Any]:
+    """Return what a check has brought, without the items of a job."""
+    return {name: value for name, value in check.detail.items() if name != EACH_ITEM}
+
+
 def masked_detail(check: CheckRecord) -> dict[str, Any]:
     """Return what a check has brought, without the items of a job, accounts and texts masked as in events."""
-    shown = {name: value for name, value in check.detail.items() if name != EACH_ITEM}
-    found: dict[str, Any] = search_terms.masked_facts(shown, with_texts=False)
+    found: dict[str, Any] = search_terms.masked_facts(detail(check), with_texts=False)
     return found
 
 

@@ -119,6 +119,14 @@ def test_whole_ones_ids_references_and_amounts_are_found_by_everybody(
     assert event_id in operator.get("/staff/events", query_string={"q": asked}).text
 
 
+def test_what_the_bank_answered_is_whole_for_who_may_read_payloads(
+    operator: FlaskClient, reader: FlaskClient, event_id: str
+) -> None:
+    for client, shown in ((operator, ["…", "…3000", "…"]), (reader, ["Ada Lovelace", IBAN, "Rent of Ada Lovelace"])):
+        part = client.get(f"/staff/events/{event_id}").text.partition('id="bank-says"')[2].partition("</section>")[0]
+        assert set(shown) <= set(re.findall(r"<dd>\s*([^<]*?)\s*</dd>", part))
+
+
 def test_the_sample_of_a_plan_masks_an_account_that_an_event_is_about(
     app: Flask, operator: FlaskClient, parts: Runtime, source: SourceRecord
 ) -> None:
