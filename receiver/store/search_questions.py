@@ -28,7 +28,7 @@ _AROUND = _SIGNS + EDGES
 
 _PLAIN = re.compile(r"[0-9]+")
 _POINT = re.compile(r"[0-9]+[.,][0-9]+")
-_GROUPED = re.compile(r"[0-9]{1,3}([,.' \u00a0\u202f\u2019])[0-9]{3}(\1[0-9]{3})*([.,][0-9]+)?")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}([,.' \u00a0\u202f\u2019])[0-9]{3}(\1[0-9]{3})*([.,][0-9]+)?")
 _MONEY = re.compile(
     rf"(?P<before>[A-Za-z]{{3}} ?)?(?P<amount>[{_MINUS}+]?[0-9]"
     r"[0-9.,'\u2019 \u00a0\u202f]*)(?P<behind> ?[A-Za-z]{3})?"
