@@ -21,7 +21,8 @@ WORDS_MAX = 8
 """Of one question: of more, the longest count."""
 
 _MINUS = "-\u2212\u2013"
-_SIGNS = f"+{_MINUS}€$£¥ \u00a0\u202f"
+CURRENCY_SIGNS = "€$£¥"
+_SIGNS = f"+{_MINUS}{CURRENCY_SIGNS} \u00a0\u202f"
 """What may stand before or behind an amount, with a blank in between or without: signs, currencies, blanks."""
 
 _AROUND = _SIGNS + EDGES
