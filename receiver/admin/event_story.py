@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from receiver.admin import search
 from receiver.model import ConsumerAct, NotFound, OwnType, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -84,11 +83,6 @@ class Story:
     def answer(self) -> CheckRecord | None:
         """What the bank answered last; none where it never did."""
         return next((check for check in reversed(self.checks) if check.outcome == "answered"), None)
-
-    @property
-    def said(self) -> Mapping[str, Any]:
-        """What the bank said last, as everybody may see it: accounts and texts masked, without the items of a job."""
-        return {} if self.answer is None else search.masked_detail(self.answer)
 
     @property
     def conflicting(self) -> Sequence[EventDelivery]:

@@ -25,6 +25,7 @@ from receiver.store import events, feed, late, payments, public_keys, refusals, 
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import CheckMade
 from receiver.store.public_keys import StoredKeys
+from receiver.store.records import SKEW
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
 from receiver.worker.watches import quiet_warning
@@ -52,6 +53,7 @@ class SourceHealth:
     """The strength of what its callbacks are proven by."""
     leaves_open: str
     last_event_at: datetime | None
+    """When a callback told something new last; what a clock that was ahead has dated does not count."""
     last_answer_at: datetime | None
     """When its bank answered last, as far as the newest checks tell."""
     last_check: CheckMade | None
@@ -180,7 +182,7 @@ def _of(
         source=source,
         proof=proof,
         leaves_open=LEAVES_OPEN[proof],
-        last_event_at=events.latest(connection, source.id),
+        last_event_at=events.latest(connection, source.id, now + SKEW),
         last_answer_at=next((check.at for check in own if check.outcome == "answered"), None),
         last_check=own[0] if own else None,
         budget=stands,

@@ -13,6 +13,7 @@ from receiver.runtime import Runtime
 from receiver.store import deliveries, events, search, search_index, search_terms
 from receiver.store.deliveries import DeliveryRecord, Listed
 from receiver.store.events import EventRecord, Filter
+from receiver.store.late import HeldRecord
 from receiver.store.payments import EACH_ITEM, CheckRecord
 from receiver.store.search import Wanted
 from receiver.store.thread_pool import give_way
@@ -124,15 +125,22 @@ def older_left(runtime: Runtime, wanted: Wanted) -> int:
 def masked(event: EventRecord, *, with_texts: bool = True) -> EventRecord:
     """Return an event as lists show it: of accounts the last four characters; without texts, of these nothing."""
     facts: dict[str, Any] = search_terms.masked_facts(event.facts, with_texts=with_texts)
-    accounts = search_terms.accounts_in(event.facts)
-    subject = search_terms.masked(event.subject) if event.subject in accounts and event.subject else event.subject
-    return event._replace(facts=facts, subject=subject)
+    return event._replace(facts=facts, subject=search_terms.masked_subject(event.subject, event.facts))
+
+
+def masked_held(held: HeldRecord) -> HeldRecord:
+    """Return one thing that a late delivery tells as lists show events, masked where it is about an account."""
+    return held._replace(subject=search_terms.masked_subject(held.subject, held.event["facts"]))
+
+
+def detail(check: CheckRecord) -> dict[str, Any]:
+    """Return what a check has brought, without the items of a job."""
+    return {name: value for name, value in check.detail.items() if name != EACH_ITEM}
 
 
 def masked_detail(check: CheckRecord) -> dict[str, Any]:
     """Return what a check has brought, without the items of a job, accounts and texts masked as in events."""
-    shown = {name: value for name, value in check.detail.items() if name != EACH_ITEM}
-    found: dict[str, Any] = search_terms.masked_facts(shown, with_texts=False)
+    found: dict[str, Any] = search_terms.masked_facts(detail(check), with_texts=False)
     return found
 
 

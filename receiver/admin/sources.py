@@ -23,6 +23,7 @@ from receiver.store import audit, bank_tokens, events, public_keys, signing_secr
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
 from receiver.store.public_keys import StoredKeys
+from receiver.store.records import SKEW
 from receiver.store.signing_secrets import SecretVersion
 from receiver.store.sources import SourceRecord
 
@@ -68,7 +69,7 @@ class SourceDetails:
     secrets: Sequence[SecretVersion]
     public_keys: StoredKeys
     latest_event_at: datetime | None
-    """In UTC; none before its first event."""
+    """In UTC; none before its first event. What a clock that was ahead has dated does not count."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def details(runtime: Runtime, name: str) -> SourceDetails:
             proofs=() if banks.missing_bank(source) else banks.named(source.bank).proofs(source.options),
             secrets=signing_secrets.versions(connection, source.id),
             public_keys=public_keys.stored(connection, runtime.encryption, source),
-            latest_event_at=events.latest(connection, source.id),
+            latest_event_at=events.latest(connection, source.id, runtime.clock() + SKEW),
         )
 
 

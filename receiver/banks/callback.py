@@ -250,6 +250,7 @@ def known_facts(**facts: Any) -> dict[str, Any]:
     An event is found by what its facts hold, as their names say: whole numbers of accounts (`account`, `iban`, or a
     name that ends in `_account`, `account_number`, `account_id`), references (`reference`, `case`, `mandate`, or a
     name that ends in `_reference`, `_id`, `_no`), the words of texts (`remittance`, `details`, `parties`, `name`).
+    The bank's own words (a name that ends in `errors`, `reason`) are not searched for, and shown to whom texts are.
     Lists show the end of an account's number alone. Where the value is an object, its own names count.
     """
     return {name: fact for name, fact in facts.items() if fact is not None}

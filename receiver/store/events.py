@@ -262,14 +262,13 @@ def facts_about(connection: Connection, source_id: int, payment_id: str) -> dict
     return found
 
 
-def latest(connection: Connection, source_id: int, until: datetime | None = None) -> datetime | None:
-    """Return when the latest event of a source came by a callback; what only asking the bank has shown came by none.
+def latest(connection: Connection, source_id: int, until: datetime) -> datetime | None:
+    """Return when the latest event of a source before `until` (UTC) came by a callback.
 
-    Where `until` is given (UTC), it is the latest before that.
+    What only asking the bank has shown came by none. A clock that was ahead has dated some later than now.
     """
-    has_come = [pagination.leading(_events.c.source_id, source_id), _events.c.delivery_id.is_not(None)]
-    if until is not None:
-        has_come.append(_events.c.id < lowest_id("evt", until))
+    is_before = _events.c.id < lowest_id("evt", until)
+    has_come = [pagination.leading(_events.c.source_id, source_id), _events.c.delivery_id.is_not(None), is_before]
     newest_first = (_events.c.source_id.desc(), _events.c.id.desc())
     query = select(_events.c.received_at).where(*has_come).order_by(*newest_first).limit(1)
     found: datetime | None = connection.execute(query).scalar_one_or_none()

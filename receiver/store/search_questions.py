@@ -21,14 +21,15 @@ WORDS_MAX = 8
 """Of one question: of more, the longest count."""
 
 _MINUS = "-\u2212\u2013"
-_SIGNS = f"+{_MINUS}€$£¥ \u00a0\u202f"
+CURRENCY_SIGNS = "€$£¥"
+_SIGNS = f"+{_MINUS}{CURRENCY_SIGNS} \u00a0\u202f"
 """What may stand before or behind an amount, with a blank in between or without: signs, currencies, blanks."""
 
 _AROUND = _SIGNS + EDGES
 
 _PLAIN = re.compile(r"[0-9]+")
 _POINT = re.compile(r"[0-9]+[.,][0-9]+")
-_GROUPED = re.compile(r"[0-9]{1,3}([,.' \u00a0\u202f\u2019])[0-9]{3}(\1[0-9]{3})*([.,][0-9]+)?")
+_GROUPED = re.compile(r"[1-9][0-9]{0,2}([,.' \u00a0\u202f\u2019])[0-9]{3}(\1[0-9]{3})*([.,][0-9]+)?")
 _MONEY = re.compile(
     rf"(?P<before>[A-Za-z]{{3}} ?)?(?P<amount>[{_MINUS}+]?[0-9]"
     r"[0-9.,'\u2019 \u00a0\u202f]*)(?P<behind> ?[A-Za-z]{3})?"

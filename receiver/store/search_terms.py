@@ -29,10 +29,17 @@ AMOUNT_DIGITS_MAX = 99
 PAYMENT, SUBJECT, CURRENCY, ACCOUNT, REFERENCE, TEXT = b"p", b"s", b"c", b"a", b"r", b"t"
 """What a term is. The kinds of facts are in the order in which they are to be found where there are too many."""
 
+SAID, ENTRY = b"w", b"e"
+"""What else a fact may hold, which is no term: a bank's own words on what failed, what it gave that can't be read."""
+
 # What a fact holds is told by its name, as `receiver.banks.callback.known_facts` says.
 _ACCOUNTS = re.compile(r"(.*_)?(account(_number|_id|_no)?|iban|bban)")
 _REFERENCES = re.compile(r"(.*_)?(reference|id|no|number|case|mandate)")
-_TEXTS = re.compile(r"(.*_)?(remittance|remittance_information|details|description|name|names|parties|line[0-9])")
+_TEXTS = re.compile(
+    r"(.*_)?(remittance|remittance_information|details|description|name|names|holder|owner|parties|line[0-9])"
+)
+_SAID = re.compile(r"(.*_)?(errors|reasons?|failures)")
+_ENTRIES = re.compile(r"(.*_)?unreadable")
 _NOT_SEARCHED = {"subscription_id", "notification_type", "message_type"}
 """What all events of a subscription share finds nothing."""
 
@@ -103,15 +110,18 @@ def accounts_in(facts: Mapping[str, Any]) -> set[str]:
 def masked_facts(facts: Mapping[str, Any], within: bytes | None = None, *, with_texts: bool = True) -> dict[str, Any]:
     """Return facts with the numbers of accounts masked, see `masked`; without texts, `HIDDEN` stands for each of them.
 
-    Texts are names of parties and what the payer wrote.
+    Texts are names of parties, what the payer wrote, and what a bank says in its own words. `HIDDEN` always stands for
+    what a bank gave that can't be read: accounts may stand in it.
     """
 
     def shown(value: Any, kind: bytes | None) -> Any:
+        if kind == ENTRY:
+            return HIDDEN
         if isinstance(value, Mapping):
             return masked_facts(value, kind, with_texts=with_texts)
         if isinstance(value, list):
             return [shown(each, kind) for each in value]
-        if kind == TEXT and not with_texts:
+        if not with_texts and (kind == TEXT or (kind == SAID and isinstance(value, str))):
             return HIDDEN
         return masked(value) if isinstance(value, str) and kind == ACCOUNT else value
 
@@ -120,10 +130,10 @@ def masked_facts(facts: Mapping[str, Any], within: bytes | None = None, *, with_
 
 @lru_cache(maxsize=1024)
 def _kind_of(name: str, within: bytes | None) -> bytes | None:
-    """Return what a fact holds, by its name, or by what it stands in; none where it is not searched for."""
+    """Return what a fact holds, by its name, or by what it stands in; none where its name does not tell."""
     if name in _NOT_SEARCHED:
         return None
-    kinds = ((_ACCOUNTS, ACCOUNT), (_TEXTS, TEXT), (_REFERENCES, REFERENCE))
+    kinds = ((_ACCOUNTS, ACCOUNT), (_TEXTS, TEXT), (_SAID, SAID), (_ENTRIES, ENTRY), (_REFERENCES, REFERENCE))
     own = next((kind for names, kind in kinds if names.fullmatch(name)), None)
     # An account's `number` and `id` are the account's.
     return ACCOUNT if within == ACCOUNT and own == REFERENCE else own or within
@@ -132,6 +142,11 @@ def _kind_of(name: str, within: bytes | None) -> bytes | None:
 def masked(account: str) -> str:
     """Return an account's number with all but its last four characters hidden; a shorter one is hidden whole."""
     return f"{HIDDEN}{account[-4:]}" if len(account) > 4 else HIDDEN
+
+
+def masked_subject(subject: str | None, facts: Mapping[str, Any]) -> str | None:
+    """Return what an event is about, masked where that is an account that its facts name."""
+    return masked(subject) if subject is not None and subject in accounts_in(facts) else subject
 
 
 def masked_in(text: str, account: str) -> str:
@@ -171,7 +186,7 @@ def _named(facts: Mapping[str, Any], within: bytes | None = None) -> Iterator[tu
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, Mapping):
                 yield from _named(each, kind)
-            elif isinstance(each, str) and kind is not None:
+            elif isinstance(each, str) and kind not in (None, SAID, ENTRY):
                 yield kind, each
 
 

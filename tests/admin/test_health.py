@@ -7,6 +7,7 @@ from store.made import delivery, event, record
 from store.test_rejected_deliveries import reject_within
 
 from receiver.admin import health
+from receiver.admin import sources as source_acts
 from receiver.model import Purpose, Verdict
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -77,3 +78,15 @@ def test_a_bank_that_is_refused_gives_up_at_a_time_or_after_a_number(parts: Runt
     assert [each.gives_up for each in health.every(parts)] == [at, None, "after 97 more refusals"]
     clock.forward(94 * 3600)
     assert health.of_source(parts, "bc").gives_up is None
+
+
+def test_no_callback_is_the_last_one_that_a_clock_ahead_has_dated(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    came_at = clock()
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    clock.forward(24 * 3600)
+    record(parts, delivery(parts, source), event(parts, "FT2"))
+    clock.forward(60 - 24 * 3600)
+    shown = [each.last_event_at for each in (*health.every(parts), *health.overview(parts).sources)]
+    assert [*shown, source_acts.details(parts, "bcb").latest_event_at] == [came_at] * 3

@@ -85,6 +85,13 @@ def test_what_may_mean_two_amounts_means_both(typed: str, amounts: tuple[str, st
     assert all(finds(typed, terms(amount)) for amount in amounts)
 
 
+@pytest.mark.parametrize("typed", ["0,125", "0.125", "-0,125", "€0,125"])
+def test_no_group_of_thousands_begins_with_a_nought(typed: str) -> None:
+    assert search_questions.amounts(typed) == ["0.125"]
+    assert finds(typed, terms("0.125"))
+    assert not finds(typed, terms("125.00"))
+
+
 @given(st.text(max_size=300))
 def test_whatever_is_typed_means_something_or_nothing(typed: str) -> None:
     condition = question(typed)

@@ -145,13 +145,10 @@ def is_own_path(path: str) -> bool:
     """Tell whether a path leads to a page of ours and nowhere else, whatever a browser makes of it."""
     if path != ROOT and not path.startswith((f"{ROOT}/", f"{ROOT}?")):
         return False
-    places, _, _ = path.partition("?")
-    return (
-        path.isprintable()
-        and "\\" not in path
-        and "//" not in places
-        and ".." not in places.lower().replace("%2e", ".")
-    )
+    places, _, _ = path.removeprefix(ROOT).partition("?")
+    # An id may hold dots and slashes; what leads up is a whole part of a path, however it is written.
+    parts = places.lower().replace("%2e", ".").replace("%2f", "/").split("/")
+    return path.isprintable() and "\\" not in path and not places.startswith("//") and ".." not in parts
 
 
 def is_loopback_host(host: str) -> bool:

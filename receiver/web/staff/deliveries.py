@@ -71,12 +71,12 @@ class Deliveries:
         return self._shown(visitor, delivery_id, report=report)
 
     def _shown(self, visitor: Visitor, delivery_id: str, **more: Any) -> Response:
-        found = acts.find(self._runtime, delivery_id)
+        found, tells = acts.find(self._runtime, delivery_id), acts.tells(self._runtime, delivery_id)
         return render(
             "delivery.html",
             f"Delivery {delivery_id}",
             found=found,
-            tells=acts.tells(self._runtime, delivery_id),
+            tells=tells if visitor.payloads else list(map(search.masked_held, tells)),
             events=acts.event_ids(self._runtime, delivery_id),
             may_act=visitor.may(Role.OPERATOR),
             may_change=visitor.may(Role.ADMIN),

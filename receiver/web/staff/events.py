@@ -14,6 +14,7 @@ from receiver.admin.sessions import Visitor
 from receiver.model import Agreement, NotPossible, ProofStrength, Role, Status
 from receiver.runtime import Runtime
 from receiver.store.events import EventRecord
+from receiver.store.payments import CheckRecord
 from receiver.store.search import Wanted
 from receiver.web.problems import Problem
 from receiver.web.schemas.times import rfc3339
@@ -142,6 +143,7 @@ class Event:
             fragment=("agreement", "bank", "needs", "timeline"),
             event=event,
             story=story,
+            said=_said(visitor, story.answer),
             beside=shown_to(visitor, story.beside),
             marks=MARKS,
             since=rfc3339(event.received_at),
@@ -206,6 +208,13 @@ class Event:
             return acts.reason_given(field("reason"))
         except NotPossible as error:
             raise Problem(400, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+
+
+def _said(visitor: Visitor, answer: CheckRecord | None) -> dict[str, Any]:
+    """Return what the bank has answered as somebody may see it."""
+    if answer is None:
+        return {}
+    return search.detail(answer) if visitor.payloads else search.masked_detail(answer)
 
 
 def _file(text: str, name: str, content_type: str) -> Response:

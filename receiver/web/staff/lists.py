@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from flask import Response, request
 
-from receiver.store.search_questions import amounts
+from receiver.store.search_questions import CURRENCY_SIGNS, amounts
 from receiver.web.problems import Problem
 from receiver.web.schemas.base import TEXT_CHARACTERS_MAX
 from receiver.web.schemas.times import YEARS, read_time, rfc3339
@@ -87,12 +87,13 @@ def amount(name: str) -> Decimal | None:
     Raises:
         Problem: 400
     """
-    given = one(name)
-    if not given:
+    typed = one(name)
+    if not typed:
         return None
+    given = typed.strip(CURRENCY_SIGNS).strip()
     # No exponent: of a few characters it makes a number as long as one likes.
     meant = given if AMOUNT.fullmatch(given) else next(iter(amounts(given)), "")
-    if not given[0].isdecimal() or not AMOUNT.fullmatch(meant):
+    if not given[:1].isdecimal() or not AMOUNT.fullmatch(meant):
         raise Problem(400, f"“{name.replace('_', ' ')}” takes an amount such as 1000.00.")
     return Decimal(meant)
 

@@ -1,17 +1,25 @@
 """What the banks tell of persons is for who may read payloads: others neither see it nor find it letter by letter."""
 
 import json
+import re
+from datetime import timedelta
 
 import pytest
+from conftest import StandingClock, make_token
 from flask import Flask
 from flask.testing import FlaskClient
+from reconcile.test_late_deliveries import tell_late
+from reconcile.test_recovery_races import new_lines, state
 from store.made import delivery, event, record
+from web.reading import got
 from web.staff.signed_in import send, signed_in
 
+from receiver.banks import listing
 from receiver.model import Role
 from receiver.projection.projector import catch_up
+from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
-from receiver.store import payments
+from receiver.store import bank_lines, payments
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Check, table_of
 
@@ -109,3 +117,92 @@ def test_whole_ones_ids_references_and_amounts_are_found_by_everybody(
     operator: FlaskClient, event_id: str, asked: str
 ) -> None:
     assert event_id in operator.get("/staff/events", query_string={"q": asked}).text
+
+
+def test_what_the_bank_answered_is_whole_for_who_may_read_payloads(
+    operator: FlaskClient, reader: FlaskClient, event_id: str
+) -> None:
+    for client, shown in ((operator, ["…", "…3000", "…"]), (reader, ["Ada Lovelace", IBAN, "Rent of Ada Lovelace"])):
+        part = client.get(f"/staff/events/{event_id}").text.partition('id="bank-says"')[2].partition("</section>")[0]
+        assert set(shown) <= set(re.findall(r"<dd>\s*([^<]*?)\s*</dd>", part))
+
+
+def test_the_sample_of_a_plan_masks_an_account_that_an_event_is_about(
+    app: Flask, operator: FlaskClient, parts: Runtime, source: SourceRecord
+) -> None:
+    account = event(parts, "FT2", subject=IBAN, kind="none", payment_id=None, facts={"account": {"iban": IBAN}})
+    case = event(parts, "FT3", subject="C-1234567", kind="none", payment_id=None, facts={"case_id": "C-1234567"})
+    record(parts, delivery(parts, source), event(parts, "FT1", facts=FACTS), account, case)
+    page = send(operator, "/staff/replays/new", "/staff/replays/plan", {"reason": "x"}).text
+    assert [text for text in PRIVATE if text in page] == []
+    assert all(f"<code>{shown}</code>" in page for shown in ("FT1", "…3000", "C-1234567"))
+    asked = {"dry_run": True, "reason": "x"}
+    answer = app.test_client().post("/api/v1/replays", json=asked, headers=make_token(parts, "replays:write"))
+    assert [each["subject"] for each in answer.get_json()["sample"]] == ["FT1", "…3000", "C-1234567"]
+
+
+def test_a_late_delivery_masks_an_account_that_it_is_about(
+    operator: FlaskClient,
+    reader: FlaskClient,
+    parts: Runtime,
+    source: SourceRecord,  # noqa: ARG001 - there is a source
+) -> None:
+    tell_late(parts, {"topic": "Balances", "accountNumber": IBAN})
+    (page,) = re.findall(r'class="open"[^>]* href="([^"]*)"', operator.get("/staff/deliveries").text)
+    shown = operator.get(page).text
+    assert IBAN not in shown
+    assert "<code>…3000</code>" in shown
+    assert f"<code>{IBAN}</code>" in reader.get(page).text
+
+
+SAID = f"Account {IBAN} of Ada Lovelace is closed"
+
+
+def check_of(parts: Runtime, kind: str, subject: str, detail: dict[str, object]) -> None:
+    """Write down that the bank answered about something."""
+    catch_up(parts.database)
+    with parts.database.write() as connection:
+        found = payments.find(connection, "bcb", kind, subject)
+        assert found is not None
+        row = {"subject_id": found.id, "at": parts.clock(), "outcome": "answered", "bank_status": "Completed"}
+        connection.execute(table_of(Check).insert().values(**row, detail=detail))
+
+
+def test_what_a_bank_listed_and_nobody_could_read_is_shown_to_who_may_read_payloads_alone(
+    app: Flask, operator: FlaskClient, reader: FlaskClient, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    (line,) = new_lines(clock, ["FT3"])
+    detail = listing.unreadable("bcb.unrecognised", {"otherAccount": {"number": IBAN, "name": "Ada Lovelace"}}).detail
+    (group,) = bank_lines.in_groups([line._replace(payment_id=None, detail=detail)])
+    with parts.database.write() as connection:
+        bank_lines.write(connection, source.id, group, (clock() - timedelta(hours=1), clock()), clock())
+    Recoverer(parts).run(source)
+    ((_, _, _, event_id),) = state(parts)[0]
+    page = f"/staff/events/{event_id}"
+    for path in (page, f"{page}/evidence.json", f"{page}/evidence.md"):
+        shown = operator.get(path).text
+        assert [text for text in PRIVATE if text in shown] == [], path
+        assert "unreadable" in shown
+    assert IBAN in reader.get(page).text
+    # Who reads lists without that right sees texts, and of accounts the end.
+    listed = got(app.test_client(), "/api/v1/events", make_token(parts, "events:read"))
+    assert [each["facts"]["unreadable"] for each in listed["data"]] == ["…"]
+
+
+def test_a_bank_s_own_words_are_shown_to_who_may_read_payloads_alone(
+    operator: FlaskClient, reader: FlaskClient, parts: Runtime, source: SourceRecord
+) -> None:
+    facts = {"errors": [f"E7: {SAID}"], "reasons": [SAID], "reason": SAID, "account_holder": "Ada Lovelace"}
+    told = event(parts, "FT4", facts=facts)
+    job = event(parts, "job-1", kind="job", payment_id=None, type="bcb.job.completed")
+    record(parts, delivery(parts, source), told, job)
+    failure = {"index": 0, "http_status": 400, "error": f'{{"iban":"{IBAN}"}}'}
+    items = [{**failure, "status": "failed", "result": None}]
+    check_of(parts, "job", "job-1", {"items": 1, "failed": 1, "failures": [failure], "each_item": items})
+    pages = (f"/staff/events/{told.id}", f"/staff/events/{job.id}", "/staff/jobs/bcb/job-1")
+    for path in (*pages, f"/staff/events/{job.id}/evidence.json"):
+        shown = operator.get(path).text
+        assert [text for text in PRIVATE if text in shown] == [], path
+    assert "400" in operator.get("/staff/jobs/bcb/job-1").text
+    for path in (pages[0], pages[2]):
+        assert IBAN in reader.get(path).text, path

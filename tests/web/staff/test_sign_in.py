@@ -50,7 +50,7 @@ def test_the_form_leads_to_where_one_wanted_to_go(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("ann")
-@pytest.mark.parametrize("name", ["FT a?b#c%d&e=f", "FT+1 ü", "100%25", "a/b"])
+@pytest.mark.parametrize("name", ["FT a?b#c%d&e=f", "FT+1 ü", "100%25", "a/b", "A..B", "a//b", "a/..b/c.."])
 def test_one_comes_back_to_a_page_whatever_its_name_is_made_of(client: FlaskClient, name: str) -> None:
     page = f"/staff/payments/bcb/{quote(name, safe='/&=+')}"
     asked = client.get(page)
@@ -98,6 +98,9 @@ def test_without_people_the_form_says_how_the_first_is_made(client: FlaskClient,
         "/staff//evil.example",
         "/staff/../docs",
         "/staff/%2e%2E/docs",
+        "/staff/events/.%2E",
+        "/staff/events%2F..%2fdocs",
+        "/staff/..?q=a",
         "/staffroom",
         "/staff/\r\nSet-Cookie: a=b",
         "javascript:alert(1)",

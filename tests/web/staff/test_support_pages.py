@@ -91,15 +91,15 @@ def test_a_source_that_there_is_not_is_said_rather_than_that_nothing_needs_a_per
 
 
 def test_a_filter_takes_as_much_as_its_field_lets_one_type_and_as_the_api_takes(viewer: FlaskClient) -> None:
-    free = {"q", "contains", "currency", "account", "reference", "payment_id", "reason"}
-    for place in ("events", "deliveries"):
+    free = {"q", "contains", "currency", "account", "reference", "payment_id", "reason", "who", "what"}
+    for place in ("events", "deliveries", "audit"):
         page = viewer.get(f"/staff/{place}").text
         fields = [re.search(rf'<input[^>]* name="{name}"[^>]* maxlength="(\d+)"', page) for name in free]
         assert {int(each[1]) for each in fields if each is not None} == {256}
         # The search box in the head of every page is the first of that name.
         assert re.findall(r'name="q"[^>]* maxlength="(\d+)"', page) == ["256"] * (2 if place == "events" else 1)
     for asked, status in (("x" * 256, 200), ("x" * 257, 400)):
-        for place in ("events?q=", "events?reference=", "deliveries?contains="):
+        for place in ("events?q=", "events?reference=", "deliveries?contains=", "audit?who=", "audit?what="):
             assert viewer.get(f"/staff/{place}{asked}").status_code == status, place
 
 
@@ -136,6 +136,7 @@ def test_filters_are_in_the_address_and_are_taken_away_one_by_one(
             ("1 250,00", True),
             ("1,250", True),
         ),
+        *(("€ 1250", True), ("1250 €", True), ("€1,250.00", True), ("$\u00a01.250,00", True), ("€ 1250.01", False)),
         *(("1250.01", False), ("1250,01", False), ("125,000", False), ("1.251,00", False), ("1.250", True)),
     ],
 )
@@ -147,7 +148,7 @@ def test_an_amount_is_filtered_by_as_people_write_it(
     assert (page.status_code, event_id in page.text) == (200, is_found)
 
 
-@pytest.mark.parametrize("typed", ["-1", "1e5", "12,50,1", "€", ".", "x", "1'00", "9" * 40, "٣"])
+@pytest.mark.parametrize("typed", ["-1", "€ -1", "-€1", "€ €", "1e5", "12,50,1", "€", ".", "x", "1'00", "9" * 40, "٣"])
 def test_what_is_no_amount_is_refused(viewer: FlaskClient, typed: str) -> None:
     assert viewer.get("/staff/events", query_string={"amount_max": typed}).status_code == 400
 
