@@ -17,6 +17,21 @@ def test_the_demo_tells_the_whole_story_and_ends_well() -> None:
     assert "Every step went as it must." in told.stdout
 
 
+OF_OTHERS = {
+    "GUNICORN_CMD_ARGS": "--bind=127.0.0.1:1",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "no address",
+    "SIMULATOR_CLIENT_SECRET": "another one",
+    "WEB_CONCURRENCY": "none",
+}
+
+
+def test_nothing_of_the_environment_that_is_about_others_reaches_the_demo() -> None:
+    served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=str(free_port()), **OF_OTHERS)
+    told = subprocess.run([*RECEIVER, "demo"], env=served, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
 def test_the_demo_fails_where_a_step_goes_wrong() -> None:
     served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=str(free_port()))
     broken = "from receiver.banks.bcb import api; api.PAYMENT_STATUSES.clear()"

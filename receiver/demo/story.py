@@ -17,7 +17,8 @@ from typing import Any
 import click
 import requests
 
-from receiver.server import supervisor
+from receiver.server import supervisor, throwaway
+from receiver.server.throwaway import call, free_port
 from receiver.simulator import require_installed
 
 ANSWER_SECONDS = 60.0
@@ -164,14 +165,14 @@ class Story:
         return {**delivery, "body": json.loads(delivery["body"] or "{}")}
 
     def _bank(self, method: str, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        answer = _call(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
+        answer = call(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
 
     def _get(self, what: str, **query: str) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"}
-        answer = _call("GET", f"{self.receiver}/api/v1/{what}", headers=headers, params=query, timeout=10)
+        answer = call("GET", f"{self.receiver}/api/v1/{what}", headers=headers, params=query, timeout=10)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -195,14 +196,6 @@ def _first_check(shown: dict[str, Any]) -> dict[str, Any] | None:
 
 def _without_repeats(words: list[str]) -> list[str]:
     return [word for index, word in enumerate(words) if index == 0 or words[index - 1] != word]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def is_free(port: int) -> bool:
@@ -284,8 +277,7 @@ def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "BCB_"))}
-    return inherited | {
+    return throwaway.environment() | {
         "PORT": str(port),
         "RECEIVER_DATABASE_URL": f"sqlite:///{folder}/demo.db",
         "RECEIVER_SECRET_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
@@ -295,18 +287,11 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def _call(method: str, url: str, **given: Any) -> requests.Response:
-    """Make a request on loopback: no proxy, and nothing out of ~/.netrc in the token's place."""
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.request(method, url, **given)
-
-
 def _wait_until_up(url: str) -> None:
     ends = time.monotonic() + START_SECONDS
     while True:
         try:
-            if _call("GET", url, timeout=2).ok:
+            if call("GET", url, timeout=2).ok:
                 return
         except requests.RequestException:
             pass
