@@ -1,9 +1,11 @@
 """`make demo`, as a user runs it."""
 
 import subprocess
+from pathlib import Path
 
 from conftest import KEY
 from servers import RECEIVER, environment, free_port
+from tiny_bank import serving
 
 SCENES = ("HMAC-SHA256", "RSA-PSS", "background job", "once more", "forges", "hour later", "takes back")
 
@@ -29,6 +31,25 @@ OF_OTHERS = {
 def test_nothing_of_the_environment_that_is_about_others_reaches_the_demo() -> None:
     served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=str(free_port()), **OF_OTHERS)
     told = subprocess.run([*RECEIVER, "demo"], env=served, capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_the_demo_reads_no_env_file_and_asks_no_bank_that_one_names(tmp_path: Path) -> None:
+    served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=str(free_port()))
+    with serving() as bank:
+        lines = {
+            "BCB_CLIENT_ID": "client",
+            "BCB_CLIENT_SECRET": "secret",
+            "BCB_BASE_URL": bank.url,
+            "RECEIVER_PUBLIC_PATH_PREFIX": "/bank",
+            "RECEIVER_METRICS_DIRECTORY": tmp_path / "metrics",
+        }
+        (tmp_path / ".env").write_text("".join(f"{name}={text}\n" for name, text in lines.items()))
+        told = subprocess.run(
+            [*RECEIVER, "demo"], cwd=tmp_path, env=served, capture_output=True, text=True, timeout=120, check=False
+        )
+    assert bank.asked == []
+    assert [path.name for path in tmp_path.iterdir()] == [".env"]
     assert told.returncode == 0, told.stdout + told.stderr
 
 

@@ -258,7 +258,7 @@ def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
 
     def command(*words: str, given: str = "") -> str:
         ran = subprocess.run(  # noqa: S603 - commands of our own
-            [*RECEIVER, *words], env=environment, input=given, text=True, check=True, capture_output=True
+            [*RECEIVER, *words], env=environment, cwd=folder, input=given, text=True, check=True, capture_output=True
         )
         return ran.stdout.strip()
 
@@ -270,7 +270,9 @@ def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
     password = secrets.token_urlsafe(12)
     command("staff", "add", PERSON, "--role", "admin", "--payloads", given=password)
     simulator = [*RECEIVER, "simulator", "--port", str(bank_port), "--callback-url", f"{receiver}/webhooks/bcb"]
-    processes += [supervisor.start(words, environment) for words in (simulator, supervisor.WEB, supervisor.WORKER)]
+    # Each runs in the folder: settings are read from a `.env` in the current one.
+    commands = (simulator, supervisor.WEB, supervisor.WORKER)
+    processes.extend(supervisor.start(words, environment, folder) for words in commands)
     _wait_until_up(f"{receiver}/readyz")
     _wait_until_up(f"{bank}/_simulator/requests")
     return Story(receiver, bank, token, password)
