@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import pytest
 from conftest import KEY
 from servers import RECEIVER, environment, free_port
 from tiny_bank import serving
@@ -69,3 +70,12 @@ main(["demo"])
     )
     assert told.returncode == 1
     assert "The demo failed" in told.stderr
+
+
+@pytest.mark.parametrize("port", ["abc", "0", "70000", "9" * 5000])
+def test_a_port_that_is_none_ends_the_demo_in_one_line_that_names_it(port: str) -> None:
+    served = environment("sqlite:///unused.db", KEY, DEMO_EXIT="1", PORT=port)
+    told = subprocess.run([*RECEIVER, "demo"], env=served, capture_output=True, text=True, timeout=60, check=False)
+    assert (told.returncode, told.stdout, told.stderr.count("\n")) == (1, "", 1)
+    assert "PORT is wrong" in told.stderr
+    assert "a TCP port, 1 to 65535" in told.stderr

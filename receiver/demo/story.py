@@ -19,6 +19,7 @@ import requests
 
 from receiver.server import supervisor, throwaway
 from receiver.server.throwaway import call, free_port
+from receiver.settings import Settings, SettingsError, wrong
 from receiver.simulator import require_installed
 
 ANSWER_SECONDS = 60.0
@@ -222,13 +223,15 @@ def run() -> int:
 
     Raises:
         receiver.simulator.SimulatorNotInstalled: where there is no bank to simulate.
+        SettingsError: `PORT` is none.
     """
     require_installed()
+    port = _port()
     stays = os.environ.get("DEMO_EXIT") != "1"
     processes: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="receiver-demo-") as folder:
         try:
-            story = _set_up(Path(folder), processes)
+            story = _set_up(Path(folder), port, processes)
             story.tell()
             click.echo("\nEvery step went as it must.")
             if stays:
@@ -246,9 +249,20 @@ def run() -> int:
     return 0
 
 
-def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
-    port = int(os.environ.get("PORT") or "8000")
-    port = port if is_free(port) else free_port()
+def _port() -> int:
+    """Return the port that is set, or a free one where that one is taken.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    text = (os.environ.get("PORT") or str(Settings.model_fields["port"].default)).strip()
+    port = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else 0
+    if not 1 <= port <= 65535:
+        raise SettingsError(wrong("port", f"{text[:80]!a} is none"))
+    return port if is_free(port) else free_port()
+
+
+def _set_up(folder: Path, port: int, processes: list[subprocess.Popen[bytes]]) -> Story:
     bank_port = free_port()
     receiver, bank = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bank_port}"
     environment = _environment(folder, port)
