@@ -1,12 +1,15 @@
 """`make demo`, as a user runs it."""
 
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import KEY
 from servers import RECEIVER, environment, free_port
-from tiny_bank import serving
+from tiny_bank import gives, serving
+
+from receiver.demo.story import Ending, StepFailed, Story
 
 SCENES = ("HMAC-SHA256", "RSA-PSS", "background job", "once more", "forges", "hour later", "takes back")
 
@@ -79,3 +82,37 @@ def test_a_port_that_is_none_ends_the_demo_in_one_line_that_names_it(port: str) 
     assert (told.returncode, told.stdout, told.stderr.count("\n")) == (1, "", 1)
     assert "PORT is wrong" in told.stderr
     assert "a TCP port, 1 to 65535" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("begins", "number", "given", "code"),
+    [
+        ("A bank is simulated at", signal.SIGINT, {"DEMO_EXIT": "1"}, 1),
+        ("A bank is simulated at", signal.SIGHUP, {}, 1),
+        ("Look around, and end it with Ctrl-C", signal.SIGTERM, {}, 0),
+    ],
+)
+def test_what_ends_the_demo_leaves_nothing_and_is_well_only_after_the_story(
+    tmp_path: Path, begins: str, number: signal.Signals, given: dict[str, str], code: int
+) -> None:
+    served = environment("sqlite:///unused.db", KEY, PORT=str(free_port()), TMPDIR=str(tmp_path), **given)
+    with subprocess.Popen(
+        [*RECEIVER, "demo"], env=served, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith(begins) for line in process.stdout)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+    assert (process.returncode, list(tmp_path.iterdir())) == (code, [])
+    assert ("it was ended before the story was" in said, "Traceback" in said) == (code == 1, False)
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]"])
+def test_an_answer_that_is_no_object_is_a_step_that_failed(body: str) -> None:
+    with serving() as bank:
+        gives(bank, 200, {"deliveries": [{"status": 502, "body": body, "tries": [{}]}]})
+        with pytest.raises(StepFailed, match="was answered 502 what is no JSON object"):
+            Story("http://127.0.0.1:1", bank.url, "token", "password", Ending()).tell()
+        gives(bank, 200, body.encode())
+        with pytest.raises(StepFailed, match="answered what is no JSON object"):
+            Story("http://127.0.0.1:1", bank.url, "token", "password", Ending()).tell()
