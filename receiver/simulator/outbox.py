@@ -125,6 +125,10 @@ class CallbackRules(ABC):
         """Return the address that is registered for callbacks."""
         return self.config.callback_url
 
+    def is_wanted(self, message: Message, sending: Sending) -> bool:  # noqa: ARG002 - a bank may look at them
+        """Tell whether somebody is subscribed to a message; what nobody is counts as missed."""
+        return True
+
     def repeatable(self, earlier: Delivery, message: Message) -> bool:  # noqa: ARG002 - a bank may look at it
         """Tell whether an earlier delivery is one that `message` may repeat: any that was genuine."""
         return earlier.sending.variant == GENUINE
@@ -190,8 +194,8 @@ class Outbox:
     def send(self, message: Message, sending: Sending | None = None) -> list[Delivery]:
         """Send a message until it is accepted or given up, so many times over; return what became of each.
 
-        The list is shorter where the outbox is or becomes inactive. With the variant `again` it is an earlier callback
-        that is sent, whatever `message` says.
+        The list is shorter where the outbox is or becomes inactive, or nobody is subscribed. With the variant `again`
+        it is an earlier callback that is sent, whatever `message` says.
 
         Raises:
             NothingToSend: as `address`.
@@ -202,7 +206,7 @@ class Outbox:
         for _ in range(sending.copies):
             if sending.variant == REPEATED:
                 deliveries.append(self._repeat(self.earlier(message), url, sending))
-            elif self._active:
+            elif self._active and self._rules.is_wanted(message, sending):
                 deliveries.append(self._deliver(message, url, sending))
             else:
                 self._miss(message)

@@ -184,6 +184,25 @@ def test_it_prefers_the_address_given_to_the_subscribed_to_the_configured(
     assert json.loads(subscribed.body)["subscriptionId"] == subscription["subscriptionId"]
 
 
+def test_a_deposit_goes_to_the_newest_active_subscription_and_is_missed_where_none_is(
+    start: Start[Caller], receiver: Receiver
+) -> None:
+    bank, path = start(callback_url=f"{receiver.url}/configured"), "/v1/notifications/subscriptions"
+    made = [
+        bank.bank(path, "POST", json={"topic": "Deposits", "callbackUrl": f"{receiver.url}/{name}"}).json()
+        for name in ("old", "new")
+    ]
+    for subscription in reversed(made):
+        bank.bank(f"{path}/{subscription['subscriptionId']}/deactivate", "PATCH")
+        answer = bank.control("/deposits")
+    assert (answer["deliveries"], answer["missed"]) == ([], 1)
+    deposit(bank, url=f"{receiver.url}/given")
+
+    subscribed, given = receiver.received
+    assert (subscribed.path, given.path) == ("/webhooks/bcb/old", "/webhooks/bcb/given")
+    assert json.loads(subscribed.body)["subscriptionId"] == made[0]["subscriptionId"]
+
+
 def test_it_tries_again_as_configured_or_as_told(bank: Caller, receiver: Receiver, waits: list[float]) -> None:
     receiver.statuses = [500, 200, 503, 503]
     assert len(deposit(bank, "FT1")["tries"]) == 2
