@@ -91,6 +91,19 @@ def test_it_does_not_restart_a_payment_that_is_told_of_again(
     assert one.headers["Bcb-Nonce"] != two.headers["Bcb-Nonce"]
 
 
+def test_a_known_payment_has_all_that_is_given_with_a_script_and_nothing_of_what_is_without(bank: Caller) -> None:
+    deposit(bank, amount="12.00", currency="EUR")
+    deposit(bank, amount="13.00")
+    deposit(bank, amount="14.00", script=[["Reversed"]], deny=True)
+    status = bank.bank("/v1/payments/FT2384654NXF6/status").json()
+    assert (status["status"], status["creditAmount"]) == ("Pending", {"amount": "12.00", "currency": "EUR"})
+
+    deposit(bank, amount="15.00", details="other", direction="Debit", script=[["Reversed"]])
+    status = bank.bank("/v1/payments/FT2384654NXF6/status").json()
+    assert (status["status"], status["debitAmount"]) == ("Reversed", {"amount": "15.00", "currency": "EUR"})
+    assert status["remittanceInformation"] == "other"
+
+
 def test_it_signs_with_the_key_that_it_publishes(bank: Caller, receiver: Receiver) -> None:
     deposit(bank, method="rsa")
 
