@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -415,6 +416,21 @@ def test_it_tries_again_by_the_schedule_until_any_2xx(start: Start[BankingCircle
     assert (answer["active"], answer["deliveries"][0]["accepted"]) == (True, True)
     assert waits == [1.5, 3.0, 6.0]
     assert len({request.headers["Nonce"] for request in receiver.received}) == 1
+
+
+def test_while_a_batch_is_tried_once_more_those_behind_it_are_sent(
+    start: Start[BankingCircle], receiver: Receiver
+) -> None:
+    tried = threading.Event()
+    bank = start(callback_url=receiver.url, batch_size=1, sleep=lambda _: not tried.wait(120))
+    receiver.statuses = [500]
+    bank.pay(script=[["Processed"]])
+    until(lambda: len(receiver.received) == 2)
+    assert kinds(receiver) == ["OutgoingPaymentProcessed", "OutgoingPaymentBooked"]
+
+    tried.set()
+    until(lambda: len(receiver.received) == 3)
+    assert receiver.received[2].body == receiver.received[0].body
 
 
 def test_after_the_last_try_the_subscription_is_off_and_what_happens_meanwhile_is_never_sent(
