@@ -3,11 +3,15 @@
 import pkgutil
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from receiver.simulator import require_installed
+
+if TYPE_CHECKING:
+    from receiver.simulator.server import BankServer
 
 OPTIONS = {
     "callback_url": "callback_url",
@@ -108,7 +112,16 @@ def simulator(
         config = from_text(found.Config, taken)
     except BadInput as error:
         raise click.UsageError(str(error)) from error
-    serve(lambda: found.Simulator(config, host, port, log_requests=log_requests))
+
+    def start() -> "BankServer[Any, Any]":
+        try:
+            made: BankServer[Any, Any] = found.Simulator(config, host, port, log_requests=log_requests)
+        # UnicodeError is what the name of a host may raise.
+        except (OSError, UnicodeError) as error:
+            raise click.ClickException(f"the simulator can't start: {error}") from error
+        return made
+
+    serve(start)
 
 
 def _taken(context: click.Context, words: dict[str, str | float | None], options: dict[str, str]) -> dict[str, str]:

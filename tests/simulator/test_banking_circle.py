@@ -424,6 +424,12 @@ def test_it_tries_again_by_the_schedule_until_any_2xx(start: Start[BankingCircle
     assert len({request.headers["Nonce"] for request in receiver.received}) == 1
 
 
+def test_the_files_with_a_certificate_may_have_no_passcode(start: Start[BankingCircle]) -> None:
+    files = start(passcode="").simulator.certificates
+    for pfx in (files.client_pfx, files.expired_pfx, files.wrong_ca_pfx):
+        assert pkcs12.load_pkcs12(pfx.read_bytes(), None).key is not None
+
+
 SUBSCRIPTION = {"endpoint": "https://a.example/x", "status": 1, "encryptionKey": EXAMPLE_KEY, "description": "ours"}
 
 
