@@ -267,12 +267,12 @@ def run() -> int:
     port = _port()
     stays = os.environ.get("DEMO_EXIT") != "1"
     processes: list[subprocess.Popen[bytes]] = []
-    ending, is_told = Ending(), False
+    ending, is_over = Ending(), False
     with throwaway.heard(ending.ask), tempfile.TemporaryDirectory(prefix="receiver-demo-") as folder:
         try:
             story = _set_up(Path(folder), port, processes, ending)
             story.tell()
-            is_told = True
+            is_over = True
             click.echo("\nEvery step went as it must.")
             if stays:
                 _stay(story, processes)
@@ -281,7 +281,7 @@ def run() -> int:
         except (StepFailed, requests.RequestException) as error:
             return _failed(str(error))
         except Ended:
-            return 0 if is_told else _failed("it was ended before the story was")
+            return 0 if is_over else _failed("it was ended before the story was")
         finally:
             supervisor.stop(processes)
     return 0
