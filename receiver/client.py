@@ -31,6 +31,10 @@ UNSEATED_MAX_SECONDS = 5.0
 """The longest pause of a reader for whom no place is left, until it asks once more."""
 
 
+TRANSIENT = (408, 429)
+"""Refusals after which the same request may be taken: it came too slowly, or there were too many."""
+
+
 class FeedRefused(Exception):
     """Asking once more can't help: the token, its scope, the consumer's name or the address is wrong.
 
@@ -66,7 +70,7 @@ class FeedClient:
         acknowledged, pauses = None, _pauses(UNSEATED_MAX_SECONDS)
         while True:
             seeks, asked_when = self._seeks, time.monotonic()
-            page = self._retrying("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS})
+            page = self._retrying("GET", "feed", {"limit": self.limit, "wait": WAIT_SECONDS}, _is_page)
             came_when = time.monotonic()
             for entry in filter(self._is_wanted, page["data"]):
                 if self._seeks != seeks:
@@ -74,7 +78,7 @@ class FeedClient:
                 yield entry
             # A page without entries too: it goes over what the token may not see, or what is for other consumers.
             if self._seeks == seeks and (page["data"] or page["next"] != acknowledged):
-                self._retrying("POST", "ack", {"cursor": page["next"]})
+                self._retrying("POST", "ack", {"cursor": page["next"]}, _is_position)
                 acknowledged = page["next"]
             if page["data"] or page["has_more"] or came_when - asked_when >= SOON_SECONDS:
                 pauses = _pauses(UNSEATED_MAX_SECONDS)
@@ -94,27 +98,30 @@ class FeedClient:
         Raises:
             FeedRefused
         """
-        self._retrying("POST", "seek", {"to": to})
+        self._retrying("POST", "seek", {"to": to}, _is_position)
         self._seeks += 1
 
-    def _retrying(self, method: str, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask until there is an answer, with pauses that double, up to a minute."""
+    def _retrying(
+        self, method: str, what: str, given: Mapping[str, Any], is_ours: Callable[[Mapping[str, Any]], bool]
+    ) -> dict[str, Any]:
+        """Ask until the receiver answers, and not a proxy in its place, with pauses that double, up to a minute."""
         pauses, tries = _pauses(PAUSE_MAX_SECONDS), 0
         while True:
             tries, asked = tries + 1, ""
             try:
                 answer = self._request(method, what, given)
-                if answer.ok and (found := _object(answer)) is not None:
+                if answer.ok and (found := _object(answer)) is not None and is_ours(found):
                     return found
                 why = f"{answer.status_code}: {answer.text[:300]}"
-                if 400 <= answer.status_code < 500 and answer.status_code != 429:
+                if 400 <= answer.status_code < 500 and answer.status_code not in TRANSIENT:
                     raise FeedRefused(why)
                 asked = answer.headers.get("Retry-After", "")
             except requests.RequestException as error:
                 why = str(error)
             if tries.bit_count() == 1:  # The 1st, 2nd, 4th, 8th, … time.
                 log.warning("%s waits for an answer of the receiver (tried %d times): %r", self.consumer, tries, why)
-            self.sleep(max(next(pauses), min(int(asked), 60) if asked.isdecimal() else 0))
+            # What has thousands of digits Python does not read as a number.
+            self.sleep(max(next(pauses), min(int(asked[:100]), 60) if asked.isdecimal() else 0))
 
     def _request(self, method: str, what: str, given: Mapping[str, Any]) -> requests.Response:
         """Ask once.
@@ -163,6 +170,18 @@ def _object(answer: requests.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) else None
+
+
+def _is_page(found: Mapping[str, Any]) -> bool:
+    """Tell whether an object is a page of the feed."""
+    entries = found.get("data")
+    are_entries = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    return are_entries and isinstance(found.get("next"), str) and isinstance(found.get("has_more"), bool)
+
+
+def _is_position(found: Mapping[str, Any]) -> bool:
+    """Tell whether an object says where the consumer stands."""
+    return isinstance(found.get("cursor"), str)
 
 
 def _pauses(longest: float) -> Iterator[float]:

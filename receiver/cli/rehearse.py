@@ -121,8 +121,9 @@ def rehearse(
     as_json: bool,
 ) -> None:
     """Rehearse a day in minutes: callbacks and faults against a throw-away receiver on this machine, and a report."""
-    from receiver.rehearse import databases, place, rehearsal, report
+    from receiver.rehearse import databases, rehearsal, report
     from receiver.rehearse.faults import all_faults
+    from receiver.server import throwaway
     from receiver.simulator import require_installed
 
     if (database == "postgresql") != (database_url is not None):
@@ -132,7 +133,7 @@ def rehearse(
     if has_all is not None and faults:
         raise click.UsageError("--fault names the faults: leave --all-faults and --no-faults out")
     require_installed()
-    place.forget_others()
+    throwaway.forget_others()
     if database_url is not None:
         database_url = databases.local_url(database_url)
     taken = _day(captured_url, day.date() if day else None, names, callbacks, minutes, seed)

@@ -17,7 +17,9 @@ from typing import Any
 import click
 import requests
 
-from receiver.server import supervisor
+from receiver.server import supervisor, throwaway
+from receiver.server.throwaway import call, free_port
+from receiver.settings import Settings, SettingsError, wrong
 from receiver.simulator import require_installed
 
 ANSWER_SECONDS = 60.0
@@ -31,6 +33,30 @@ class StepFailed(Exception):
     """A step of the story went otherwise than it must."""
 
 
+class Ended(Exception):
+    """The demo was asked to end."""
+
+
+@dataclass
+class Ending:
+    """Whether it was asked to end, which is looked at between two steps: nothing is left half started."""
+
+    is_asked: bool = False
+
+    def ask(self, *_: object) -> None:
+        """Note that; a handler of signals."""
+        self.is_asked = True
+
+    def check(self) -> None:
+        """Go on, unless it was.
+
+        Raises:
+            Ended
+        """
+        if self.is_asked:
+            raise Ended
+
+
 @dataclass
 class Story:
     """Tells what happens, and asks both sides."""
@@ -40,6 +66,7 @@ class Story:
     token: str = field(repr=False)
     password: str = field(repr=False)
     """Of the one person of the demo, who may do everything on the staff pages."""
+    ending: Ending
     number: int = 0
 
     def tell(self) -> None:
@@ -47,6 +74,7 @@ class Story:
 
         Raises:
             StepFailed
+            Ended
             requests.RequestException
         """
         first = self._deposit("A deposit, signed with the shared secret (HMAC-SHA256)", "FT-DEMO-1", "hmac")
@@ -63,6 +91,7 @@ class Story:
         self._pages()
 
     def _title(self, text: str) -> None:
+        self.ending.check()
         self.number += 1
         click.echo(f"\n{self.number}. {text}")
 
@@ -161,24 +190,24 @@ class Story:
 
     def _send(self, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
         (delivery,) = self._bank("POST", what, body)["deliveries"]
-        return {**delivery, "body": json.loads(delivery["body"] or "{}")}
+        answered = f"the callback ({what}) was answered {delivery['status']}"
+        return {**delivery, "body": _read(delivery["body"] or "{}", answered)}
 
     def _bank(self, method: str, what: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        answer = _call(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
+        answer = call(method, f"{self.bank}/_simulator/{what}", json=body, timeout=ANSWER_SECONDS)
         answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
+        return _read(answer.text, f"{answer.url} answered")
 
     def _get(self, what: str, **query: str) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self.token}"}
-        answer = _call("GET", f"{self.receiver}/api/v1/{what}", headers=headers, params=query, timeout=10)
+        answer = call("GET", f"{self.receiver}/api/v1/{what}", headers=headers, params=query, timeout=10)
         answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
+        return _read(answer.text, f"{answer.url} answered")
 
     def _wait_for(self, what: str, find: Callable[[dict[str, Any]], Any]) -> Any:
         ends = time.monotonic() + ANSWER_SECONDS
         while time.monotonic() < ends:
+            self.ending.check()
             if found := find(self._get(what)):
                 return found
             time.sleep(POLL_SECONDS)
@@ -189,20 +218,22 @@ def _line(name: str, text: str) -> None:
     click.echo(f"   {name:<10} {text}")
 
 
+def _read(text: str, answered: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StepFailed(f"{answered} what is no JSON object: {text[:200]!a}")
+    return found
+
+
 def _first_check(shown: dict[str, Any]) -> dict[str, Any] | None:
     return next((step for step in shown["timeline"] if step["what"] == "check"), None)
 
 
 def _without_repeats(words: list[str]) -> list[str]:
     return [word for index, word in enumerate(words) if index == 0 or words[index - 1] != word]
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def is_free(port: int) -> bool:
@@ -225,37 +256,56 @@ SIGNING_SECRET = base64.b64encode(secrets.token_bytes(32)).decode()
 def run() -> int:
     """Tell the story; return 0 where every step went as it must, 1 where one did not.
 
-    With `DEMO_EXIT=1` in the environment it ends then, otherwise it stays for a look around until Ctrl-C.
+    With `DEMO_EXIT=1` in the environment it ends then, otherwise it stays for a look around until Ctrl-C. What ends a
+    program (`throwaway.ENDING`) ends it in good order: nothing is left, and before the story was over that is a 1.
 
     Raises:
         receiver.simulator.SimulatorNotInstalled: where there is no bank to simulate.
+        SettingsError: `PORT` is none.
     """
     require_installed()
+    port = _port()
     stays = os.environ.get("DEMO_EXIT") != "1"
     processes: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryDirectory(prefix="receiver-demo-") as folder:
+    ending, is_over = Ending(), False
+    with throwaway.heard(ending.ask), tempfile.TemporaryDirectory(prefix="receiver-demo-") as folder:
         try:
-            story = _set_up(Path(folder), processes)
+            story = _set_up(Path(folder), port, processes, ending)
             story.tell()
+            is_over = True
             click.echo("\nEvery step went as it must.")
             if stays:
                 _stay(story, processes)
         except subprocess.CalledProcessError as error:
-            click.echo(f"\nThe demo failed: {error.stderr}", err=True)
-            return 1
+            return _failed(error.stderr)
         except (StepFailed, requests.RequestException) as error:
-            click.echo(f"\nThe demo failed: {error}", err=True)
-            return 1
-        except KeyboardInterrupt:
-            click.echo()
+            return _failed(str(error))
+        except Ended:
+            return 0 if is_over else _failed("it was ended before the story was")
         finally:
             supervisor.stop(processes)
     return 0
 
 
-def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
-    port = int(os.environ.get("PORT") or "8000")
-    port = port if is_free(port) else free_port()
+def _failed(why: str) -> int:
+    click.echo(f"\nThe demo failed: {why}", err=True)
+    return 1
+
+
+def _port() -> int:
+    """Return the port that is set, or a free one where that one is taken.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    text = (os.environ.get("PORT") or str(Settings.model_fields["port"].default)).strip()
+    port = int(text) if re.fullmatch(r"[0-9]{1,5}", text) else 0
+    if not 1 <= port <= 65535:
+        raise SettingsError(wrong("port", f"{text[:80]!a} is none"))
+    return port if is_free(port) else free_port()
+
+
+def _set_up(folder: Path, port: int, processes: list[subprocess.Popen[bytes]], ending: Ending) -> Story:
     bank_port = free_port()
     receiver, bank = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{bank_port}"
     environment = _environment(folder, port)
@@ -264,8 +314,16 @@ def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
     )
 
     def command(*words: str, given: str = "") -> str:
+        ending.check()
         ran = subprocess.run(  # noqa: S603 - commands of our own
-            [*RECEIVER, *words], env=environment, input=given, text=True, check=True, capture_output=True
+            [*RECEIVER, *words],
+            env=environment,
+            cwd=folder,
+            input=given,
+            text=True,
+            check=True,
+            capture_output=True,
+            start_new_session=True,
         )
         return ran.stdout.strip()
 
@@ -277,15 +335,16 @@ def _set_up(folder: Path, processes: list[subprocess.Popen[bytes]]) -> Story:
     password = secrets.token_urlsafe(12)
     command("staff", "add", PERSON, "--role", "admin", "--payloads", given=password)
     simulator = [*RECEIVER, "simulator", "--port", str(bank_port), "--callback-url", f"{receiver}/webhooks/bcb"]
-    processes += [supervisor.start(words, environment) for words in (simulator, supervisor.WEB, supervisor.WORKER)]
-    _wait_until_up(f"{receiver}/readyz")
-    _wait_until_up(f"{bank}/_simulator/requests")
-    return Story(receiver, bank, token, password)
+    # Each runs in the folder: settings are read from a `.env` in the current one.
+    commands = (simulator, supervisor.WEB, supervisor.WORKER)
+    processes.extend(supervisor.start(words, environment, folder) for words in commands)
+    for url in (f"{receiver}/readyz", f"{bank}/_simulator/requests"):
+        _wait_until_up(url, ending)
+    return Story(receiver, bank, token, password, ending)
 
 
 def _environment(folder: Path, port: int) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RECEIVER_", "BCB_"))}
-    return inherited | {
+    return throwaway.environment() | {
         "PORT": str(port),
         "RECEIVER_DATABASE_URL": f"sqlite:///{folder}/demo.db",
         "RECEIVER_SECRET_KEYS": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
@@ -295,18 +354,12 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def _call(method: str, url: str, **given: Any) -> requests.Response:
-    """Make a request on loopback: no proxy, and nothing out of ~/.netrc in the token's place."""
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.request(method, url, **given)
-
-
-def _wait_until_up(url: str) -> None:
+def _wait_until_up(url: str, ending: Ending) -> None:
     ends = time.monotonic() + START_SECONDS
     while True:
+        ending.check()
         try:
-            if _call("GET", url, timeout=2).ok:
+            if call("GET", url, timeout=2).ok:
                 return
         except requests.RequestException:
             pass
@@ -325,5 +378,6 @@ def _stay(story: Story, processes: list[subprocess.Popen[bytes]]) -> None:
     click.echo("""   curl -H 'Content-Type: application/json' -d '{"transactionId": "FT-MINE", "amount": "5.00"}' \\""")
     click.echo(f"        {story.bank}/_simulator/deposits")
     while all(process.poll() is None for process in processes):
+        story.ending.check()
         time.sleep(POLL_SECONDS)
     raise StepFailed("one of its processes has ended")

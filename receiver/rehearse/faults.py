@@ -18,9 +18,10 @@ from receiver.model import ReceiverError
 from receiver.rehearse.banks import RehearsedBank
 from receiver.rehearse.databases import ThrowAway
 from receiver.rehearse.day import DAY_SECONDS, Planned
-from receiver.rehearse.place import PAGE_BYTES, Receiver, call
+from receiver.rehearse.place import PAGE_BYTES, Receiver
 from receiver.rehearse.traffic import Traffic
 from receiver.runtime import Runtime
+from receiver.server.throwaway import call
 from receiver.simulator.faults import Fault as BankFault
 
 WHO = "rehearsal"

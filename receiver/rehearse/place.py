@@ -5,10 +5,8 @@ Everything here is on loopback, and is gone in the end.
 
 import base64
 import os
-import re
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,20 +19,13 @@ from typing import Any
 import requests
 
 from receiver.rehearse.databases import PlaceUnusable
-from receiver.server import supervisor
+from receiver.server import supervisor, throwaway
 
 START_SECONDS = 120.0
 """How long the processes may take until they answer, on a machine that is busy."""
 
 POLL_SECONDS = 0.2
 PAGE_BYTES = 4096
-
-OF_OTHERS = re.compile(
-    r"(RECEIVER_|BCB_|OTEL_|GUNICORN_).*|PROMETHEUS_MULTIPROC_DIR|WEB_CONCURRENCY|FORWARDED_ALLOW_IPS|PORT"
-    r"|PG(HOST|HOSTADDR|PORT|DATABASE|SERVICE|SERVICEFILE|OPTIONS)|(HTTPS?|ALL|NO)_PROXY",
-    re.IGNORECASE,
-)
-"""What of the environment is about another receiver or gunicorn, leads to another database, or through a proxy."""
 
 DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
@@ -45,31 +36,16 @@ os.execv(sys.argv[1], sys.argv[1:])
 """A program that is asked to stop when the rehearsal dies, however it dies (PR_SET_PDEATHSIG, prctl(2))."""
 
 
-def forget_others() -> None:
-    """Let nothing of this process's environment reach the rehearsal that is about another receiver."""
-    for name in [name for name in os.environ if OF_OTHERS.fullmatch(name)]:
-        del os.environ[name]
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 class Receiver:
     """The processes of `receiver run`, each started anew where it dies, as systemd would do it."""
 
     def __init__(self, folder: Path, database_url: str, processes: int) -> None:
         """Say where; `folder` holds the log, and goes with the rehearsal."""
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port = folder, throwaway.free_port()
         self.log = folder / "receiver.log"
         self.key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
         self.environment = {
-            **{name: text for name, text in os.environ.items() if not OF_OTHERS.fullmatch(name)},
-            "NO_PROXY": "*",
+            **throwaway.environment(),
             **self.settings(database_url, processes),
         }
         self.restarts = {"web": 0, "worker": 0}
@@ -128,10 +104,10 @@ class Receiver:
         raise PlaceUnusable(f"the receiver did not start: {' '.join(said.split())}")
 
     def _is_answering(self, token: str) -> bool:
-        if not call("GET", f"{self.url}/readyz", timeout=5).ok:
+        if not throwaway.call("GET", f"{self.url}/readyz", timeout=5).ok:
             return False
         headers = {"Authorization": f"Bearer {token}"}
-        answer = call("GET", f"{self.url}/api/v1/feed", params={"limit": 1}, headers=headers, timeout=10)
+        answer = throwaway.call("GET", f"{self.url}/api/v1/feed", params={"limit": 1}, headers=headers, timeout=10)
         if answer.ok and "next" in _json_object(answer):
             return True
         if answer.status_code == requests.codes.unavailable:
@@ -223,17 +199,6 @@ class Receiver:
                 stdout=log,
                 stderr=log,
             )
-
-
-def call(method: str, url: str, **given: Any) -> requests.Response:
-    """Make a request on loopback: no proxy, and nothing out of ~/.netrc in the token's place.
-
-    Raises:
-        requests.RequestException
-    """
-    with requests.Session() as session:
-        session.trust_env = False
-        return session.request(method, url, **given)
 
 
 def _json_object(answer: requests.Response) -> dict[str, Any]:

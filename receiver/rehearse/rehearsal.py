@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import signal
 import statistics
 import tempfile
 import time
@@ -25,9 +24,10 @@ from receiver.rehearse.banks import BANKS, RehearsedBank
 from receiver.rehearse.databases import PlaceUnusable, PostgresDatabase, SqliteFile, ThrowAway
 from receiver.rehearse.day import DAY_SECONDS, Day
 from receiver.rehearse.faults import WHO, Director, Fault, Happened, Stage, length_seconds
-from receiver.rehearse.place import Receiver, call
+from receiver.rehearse.place import Receiver
 from receiver.rehearse.traffic import Answer, Reader, Sent, Traffic, missing
 from receiver.runtime import Runtime
+from receiver.server.throwaway import call, heard
 from receiver.settings import Settings
 from receiver.simulator import require_installed
 from receiver.store import schema
@@ -39,9 +39,6 @@ STANDSTILL_SECONDS = 150.0
 
 SETTLE_SECONDS_MAX = 20.0
 """For how long the worker may go on asking banks once every callback is taken: a quarter of the day, if less."""
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-"""Ctrl-C, an operator or systemd, a terminal that is closed, and Ctrl-\\."""
 
 LIST_TRIES = 5
 
@@ -377,14 +374,8 @@ def _interrupted_once() -> Iterator[Callable[[], bool]]:
     def ask(number: int, _: FrameType | None) -> None:
         asked.append(number)
 
-    # What is ignored stays so: `nohup` does that.
-    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in heard}
-    try:
+    with heard(ask):
         yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def memory_over_day(samples: list[tuple[float, int, int]]) -> tuple[int, int, int] | None:

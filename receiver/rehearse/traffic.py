@@ -20,7 +20,7 @@ import requests
 from receiver.model import OwnType
 from receiver.rehearse.banks import Made, RehearsedBank
 from receiver.rehearse.day import Planned
-from receiver.rehearse.place import call
+from receiver.server.throwaway import call
 from receiver.simulator.sender import Attempt, Sender
 
 THREADS = 160

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 
 STOP_SECONDS = 35.0
@@ -27,13 +28,17 @@ RECEIVER = (sys.executable, "-c", "from receiver.cli import main; main(prog_name
 WORKER = (*RECEIVER, "worker")
 
 
-def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, folder: Path | None = None
+) -> subprocess.Popen[bytes]:
     """Start a process that is told to stop when this one dies, however it dies (on Linux).
 
-    It gets a process group of its own, so that Ctrl-C reaches it through us alone, once.
+    It gets a process group of its own, so that Ctrl-C reaches it through us alone, once. Without an environment or a
+    folder to run in it has those of this process.
     """
     return subprocess.Popen(  # noqa: S603 - commands of our own
         command,
+        cwd=folder,
         env=dict(environment) if environment is not None else None,
         start_new_session=True,
         preexec_fn=_die_with_parent if sys.platform == "linux" else None,

@@ -3,13 +3,18 @@
 import pkgutil
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from receiver.simulator import require_installed
 
-BCB_OPTIONS = {
+if TYPE_CHECKING:
+    from receiver.simulator.server import BankServer
+
+OPTIONS = {
+    "callback_url": "callback_url",
     "client_id": "client_id",
     "client_secret": "client_secret",
     "signing_secret": "signing_secret",
@@ -18,7 +23,7 @@ BCB_OPTIONS = {
     "token_lifetime": "token_lifetime_seconds",
     "rate_limit": "rate_limit",
 }
-"""Options of BCB that the command line has words of its own for."""
+"""Options that the command line has words of its own for: the first is every bank's, the others are BCB's."""
 
 
 def bank_names() -> list[str]:
@@ -100,23 +105,46 @@ def simulator(
     from receiver.simulator.options import from_text
     from receiver.simulator.server import serve
 
-    given = {} if callback_url is None else {"callback_url": callback_url}
-    given |= _bcb_options(context, words) if bank == "bcb" else _no_bcb_options(context, words)
+    words["callback_url"] = callback_url
+    taken = _taken(context, words, options) if bank == "bcb" else _taken_by_others(context, words, options)
     found = find_bank(bank)
     try:
-        config = from_text(found.Config, given | options)
+        config = from_text(found.Config, taken)
     except BadInput as error:
         raise click.UsageError(str(error)) from error
-    serve(lambda: found.Simulator(config, host, port, log_requests=log_requests))
+
+    def start() -> "BankServer[Any, Any]":
+        try:
+            made: BankServer[Any, Any] = found.Simulator(config, host, port, log_requests=log_requests)
+        # UnicodeError is what the name of a host may raise.
+        except (OSError, UnicodeError) as error:
+            raise click.ClickException(f"the simulator can't start: {error}") from error
+        return made
+
+    serve(start)
 
 
-def _bcb_options(_context: click.Context, words: dict[str, str | float | None]) -> dict[str, str]:
-    return {BCB_OPTIONS[word]: str(value) for word, value in words.items() if value is not None}
+def _taken(context: click.Context, words: dict[str, str | float | None], options: dict[str, str]) -> dict[str, str]:
+    """Return the options by name; one that is given in both spellings is wrong use.
+
+    What the environment says may be replaced.
+    """
+    given = {OPTIONS[word]: str(value) for word, value in words.items() if value is not None}
+    for word, name in OPTIONS.items():
+        if name in options and context.get_parameter_source(word) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{_spelt(word)} and --option {name}=… are the same: give one of them")
+    return given | options
 
 
-def _no_bcb_options(context: click.Context, words: dict[str, str | float | None]) -> dict[str, str]:
-    for word in words:
+def _taken_by_others(
+    context: click.Context, words: dict[str, str | float | None], options: dict[str, str]
+) -> dict[str, str]:
+    for word in set(words) - {"callback_url"}:
         # Those from the environment may stand for a BCB beside this bank.
         if context.get_parameter_source(word) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--{word.replace('_', '-')} is for BCB; use --option KEY=VALUE")
-    return {}
+            raise click.UsageError(f"{_spelt(word)} is for BCB; use --option KEY=VALUE")
+    return _taken(context, {"callback_url": words["callback_url"]}, options)
+
+
+def _spelt(word: str) -> str:
+    return f"--{word.replace('_', '-')}"

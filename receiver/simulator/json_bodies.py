@@ -99,6 +99,9 @@ YEAR_MAX = 9000
 SECONDS_MAX = 1e8
 """Three years; more would leave what a datetime can hold."""
 
+DAYS_MAX = 36_500
+"""A hundred years."""
+
 WHOLE_MAX = 1_000_000_000
 LIST_MAX = 100
 
@@ -196,6 +199,7 @@ Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Url = Annotated[Text, AfterValidator(_url)]
 Number = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Seconds = Annotated[Number, Field(ge=0, le=SECONDS_MAX)]
+Days = Annotated[Number, Field(ge=0, le=DAYS_MAX)]
 Delay = Annotated[Number, Field(ge=0, le=3600)]
 Whole = Annotated[int, Field(ge=0, le=WHOLE_MAX)]
 Port = Annotated[int, Field(ge=0, le=65535)]

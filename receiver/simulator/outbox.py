@@ -125,6 +125,10 @@ class CallbackRules(ABC):
         """Return the address that is registered for callbacks."""
         return self.config.callback_url
 
+    def is_wanted(self, message: Message, sending: Sending) -> bool:  # noqa: ARG002 - a bank may look at them
+        """Tell whether somebody is subscribed to a message; what nobody is counts as missed."""
+        return True
+
     def repeatable(self, earlier: Delivery, message: Message) -> bool:  # noqa: ARG002 - a bank may look at it
         """Tell whether an earlier delivery is one that `message` may repeat: any that was genuine."""
         return earlier.sending.variant == GENUINE
@@ -187,11 +191,13 @@ class Outbox:
             raise NothingToSend("no callback url: none is configured, subscribed or given")
         return address + message.path
 
-    def send(self, message: Message, sending: Sending | None = None) -> list[Delivery]:
+    def send(
+        self, message: Message, sending: Sending | None = None, on_wait: Callable[[], None] | None = None
+    ) -> list[Delivery]:
         """Send a message until it is accepted or given up, so many times over; return what became of each.
 
-        The list is shorter where the outbox is or becomes inactive. With the variant `again` it is an earlier callback
-        that is sent, whatever `message` says.
+        The list is shorter where the outbox is or becomes inactive, or nobody is subscribed. With the variant `again`
+        it is an earlier callback that is sent, whatever `message` says. `on_wait` is called before each further try.
 
         Raises:
             NothingToSend: as `address`.
@@ -201,21 +207,16 @@ class Outbox:
         deliveries = []
         for _ in range(sending.copies):
             if sending.variant == REPEATED:
-                deliveries.append(self._repeat(self.earlier(message), url, sending))
-            elif self._active:
-                deliveries.append(self._deliver(message, url, sending))
+                deliveries.append(self._repeat(self.earlier(message), url, sending, on_wait))
+            elif self._active and self._rules.is_wanted(message, sending):
+                deliveries.append(self._deliver(message, url, sending, on_wait))
             else:
                 self._miss(message)
         return deliveries
 
     def spawn(self, messages: Sequence[Message], sending: Sending | None = None) -> None:
-        """Send messages, one after the other, in a thread."""
-
-        def send() -> None:
-            for message in messages:
-                self.send(message, sending)
-
-        threading.Thread(target=send, name="callback", daemon=True).start()
+        """Send messages in threads, in order; while one waits for its next try, those behind it are sent."""
+        _start(lambda: self._send_each(messages, sending))
 
     def postpone(self, messages: Sequence[Message], sending: Sending, at: datetime) -> None:
         """Send messages once it is `at`, unless the outbox is inactive by then."""
@@ -223,19 +224,14 @@ class Outbox:
             self._postponed.append((at, messages, sending))
 
     def send_due(self) -> None:
-        """Send what was postponed until now, in a thread."""
+        """Send what was postponed until now, in threads."""
         now = self._clock()
         with self._lock:
             due = [entry for entry in self._postponed if entry[0] <= now]
             self._postponed = [entry for entry in self._postponed if entry[0] > now]
 
-        def send() -> None:
-            for _, messages, sending in due:
-                for message in messages:
-                    self.send(message, sending)
-
-        if due:
-            threading.Thread(target=send, name="callback", daemon=True).start()
+        for _, messages, sending in due:
+            self.spawn(messages, sending)
 
     def deliveries(self) -> list[Delivery]:
         """Return the last deliveries, oldest first."""
@@ -259,24 +255,49 @@ class Outbox:
             self._deliveries.clear()
             self._bytes = 0
 
-    def _deliver(self, message: Message, url: str, sending: Sending) -> Delivery:
+    def _send_each(self, messages: Sequence[Message], sending: Sending | None) -> None:
+        for message in messages:
+            first_try = threading.Event()
+
+            def send(message: Message = message, first_try: threading.Event = first_try) -> None:
+                try:
+                    self.send(message, sending, first_try.set)
+                finally:
+                    first_try.set()
+
+            _start(send)
+            first_try.wait()
+
+    def _deliver(self, message: Message, url: str, sending: Sending, on_wait: Callable[[], None] | None) -> Delivery:
         callback = self._rules.compose(message, sending, url)
         delays = sending.delays
         if delays is None:
             config = self._rules.config
             delays = config.faster(config.retry_delays) if sending.variant == GENUINE else ()
-        delivery = self._post(message, callback, url, sending, delays)
+        delivery = self._post(message, callback, url, sending, delays, on_wait)
         if sending.variant == GENUINE and not delivery.accepted:
             self._give_up(message, ended=self._rules.ends(delivery.attempts[-1]))
         return delivery
 
-    def _repeat(self, earlier: Delivery, url: str, sending: Sending) -> Delivery:
+    def _repeat(self, earlier: Delivery, url: str, sending: Sending, on_wait: Callable[[], None] | None) -> Delivery:
         callback = Callback(earlier.content, lambda: earlier.headers)
-        return self._post(earlier.message, callback, url, sending, sending.delays or ())
+        return self._post(earlier.message, callback, url, sending, sending.delays or (), on_wait)
 
     def _post(
-        self, message: Message, callback: Callback, url: str, sending: Sending, delays: Sequence[float]
+        self,
+        message: Message,
+        callback: Callback,
+        url: str,
+        sending: Sending,
+        delays: Sequence[float],
+        on_wait: Callable[[], None] | None,
     ) -> Delivery:
+        def wait(seconds: float) -> object:
+            if on_wait is not None:
+                on_wait()
+            # What is still to be tried again is given up once the outbox is switched off.
+            return self._sleep(seconds) or not self._active
+
         sent: dict[str, str] = {}
 
         def headers() -> Mapping[str, str]:
@@ -288,16 +309,12 @@ class Outbox:
             return sent
 
         config = self._rules.config
-        sender = Sender(self._clock, self._wait, config.callback_timeout_seconds, config.ca_file or config.verify_tls)
+        sender = Sender(self._clock, wait, config.callback_timeout_seconds, config.ca_file or config.verify_tls)
         attempts = sender.send(url, callback.content, headers, delays, self._is_over)
         accepted = self._rules.accepts(attempts[-1])
         delivery = Delivery(message, sending, url, callback.content, dict(sent), attempts, self._clock(), accepted)
         self._remember(delivery)
         return delivery
-
-    def _wait(self, seconds: float) -> object:
-        # What is still to be tried again is given up once the outbox is switched off.
-        return self._sleep(seconds) or not self._active
 
     def _is_over(self, attempt: Attempt) -> bool:
         return self._rules.accepts(attempt) or self._rules.ends(attempt)
@@ -322,3 +339,7 @@ class Outbox:
     def _miss(self, message: Message) -> None:
         with self._lock:
             self._missed += message.count
+
+
+def _start(target: Callable[[], None]) -> None:
+    threading.Thread(target=target, name="callback", daemon=True).start()

@@ -64,14 +64,21 @@ class BankServer(Generic[ConfigT, BankT]):
         self.options = self.bank.options
         self.faults, self.requests, self.outbox = self.bank.faults, self.bank.requests, self.bank.outbox
         self.app = create_app(self.bank, (control.blueprint, *self.blueprints))
-        handler = _Handler if log_requests else _QuietHandler
+        self._servers: list[BaseWSGIServer] = []
+        try:
+            self._listen(config, host, port, _Handler if log_requests else _QuietHandler)
+        except BaseException:
+            self.close()
+            raise
+
+    def _listen(self, config: ConfigT, host: str, port: int, handler: type[WSGIRequestHandler]) -> None:
         tls = self.tls(config, host)
         if tls is None:
-            self._servers: list[BaseWSGIServer] = [ThreadedWSGIServer(host, port, self.app, handler)]
+            self._servers.append(ThreadedWSGIServer(host, port, self.app, handler))
             return
         context, control_port = tls
         control_alone = _control_alone(self.app)
-        self._servers = [TlsServer(host, port, self.app, handler, context)]
+        self._servers.append(TlsServer(host, port, self.app, handler, context))
         self._servers.append(ThreadedWSGIServer(host, control_port, control_alone, handler))
 
     def tls(self, config: ConfigT, host: str) -> tuple[ssl.SSLContext, int] | None:  # noqa: ARG002 - a bank may use it

@@ -15,7 +15,12 @@ from wsgiref.types import WSGIApplication
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    NoEncryption,
+    load_pem_private_key,
+    pkcs12,
+)
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from receiver.simulator import require_installed
@@ -78,10 +83,10 @@ class IssuedCertificate:
         return x509.load_pem_x509_certificate(self.pem)
 
     def pfx(self, passcode: str) -> bytes:
-        """Return all of it as PKCS #12 (RFC 7292), encrypted with `passcode`."""
+        """Return all of it as PKCS #12 (RFC 7292), encrypted with `passcode`, or not at all where that is empty."""
         key, issuer = load_pem_private_key(self.pem, None), x509.load_pem_x509_certificate(self.issuer)
         assert isinstance(key, EllipticCurvePrivateKey)  # noqa: S101 - what `trustme` makes
-        secret = BestAvailableEncryption(passcode.encode())
+        secret = BestAvailableEncryption(passcode.encode()) if passcode else NoEncryption()
         return pkcs12.serialize_key_and_certificates(b"client", key, self.certificate, [issuer], secret)
 
 

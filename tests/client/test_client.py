@@ -133,22 +133,23 @@ def test_it_backs_off_while_the_server_is_down_and_goes_on_after_it_is_back(
 
 
 class Answers(requests.Session):
-    """A server's answers, one after the other; the last one is given for ever."""
+    """A server's answers, one after the other; the last one is given for ever. It takes every acknowledgement."""
 
     def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
         super().__init__()
         self.answers = list(answers)
 
-    def request(self, *_: object, **__: object) -> requests.Response:
-        status, headers, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+    def request(self, *asked: object, **_: object) -> requests.Response:
         made = requests.Response()
-        made.status_code = status
-        made.headers.update(headers)
-        made._content = body
+        made.status_code, made._content = 200, POSITION
+        if not str(asked[1]).endswith("/ack"):
+            made.status_code, headers, made._content = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+            made.headers.update(headers)
         return made
 
 
 PAGE = json.dumps({"data": [{"id": "fe_1"}], "next": "c", "has_more": False}).encode()
+POSITION = b'{"consumer":"ledger","cursor":"c"}'
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,12 @@ PAGE = json.dumps({"data": [{"id": "fe_1"}], "next": "c", "has_more": False}).en
         (200, {}, b"<html>"),
         (200, {}, b""),
         (200, {}, b"[]"),
+        (408, {}, b""),
+        (200, {}, b'{"message":"maintenance"}'),
+        (200, {}, b'{"data":null,"next":"c","has_more":false}'),
+        (200, {}, b'{"data":[1],"next":"c","has_more":false}'),
+        (200, {}, b'{"data":[],"next":null,"has_more":false}'),
+        (200, {}, b'{"data":[],"next":"c"}'),
     ],
 )
 def test_troubles_are_waited_out(trouble: tuple[int, dict[str, str], bytes], pauses: list[float]) -> None:
@@ -170,6 +177,15 @@ def test_troubles_are_waited_out(trouble: tuple[int, dict[str, str], bytes], pau
     assert len(pauses) == 12
     assert max(pauses) <= PAUSE_MAX_SECONDS
     assert min(pauses[8:]) >= PAUSE_MAX_SECONDS / 2
+
+
+@pytest.mark.parametrize("trouble", [(200, {}, b'{"message":"maintenance"}'), (408, {}, b""), (200, {}, b"<html>")])
+def test_a_consumer_is_not_taken_for_moved_before_the_receiver_says_so(
+    trouble: tuple[int, dict[str, str], bytes], pauses: list[float]
+) -> None:
+    with Answers(*[trouble] * 3, (200, {}, POSITION)) as session:
+        FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session).seek("end")
+    assert len(pauses) == 3
 
 
 def test_it_pauses_where_the_server_does_not_let_it_wait(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +203,9 @@ def test_it_pauses_where_the_server_does_not_let_it_wait(pauses: list[float], mo
     assert pauses[before] <= feed_client.PAUSE_FIRST_SECONDS
 
 
-@pytest.mark.parametrize(("told", "least"), [("20", 20), ("9999", 60), ("soon", 0), ("-1", 0), ("", 0)])
+@pytest.mark.parametrize(
+    ("told", "least"), [("20", 20), ("9999", 60), ("0" * 50 + "20", 20), ("soon", 0), ("-1", 0), ("", 0)]
+)
 def test_it_waits_as_long_as_it_is_told_within_reason(told: str, least: float, pauses: list[float]) -> None:
     with Answers((503, {"Retry-After": told}, b""), (200, {}, PAGE)) as session:
         next(iter(FeedClient("http://receiver.invalid", "rcv_x", "ledger", sleep=pauses.append, session=session)))

@@ -10,7 +10,8 @@ from tiny_bank import TinyBank, answer, gives, serving
 from receiver.banks.http import HttpClient
 from receiver.client import FeedClient, FeedRefused
 
-PAGE = {"data": [{"id": "fe_1"}], "next": "c", "has_more": False}
+ANSWER = {"data": [{"id": "fe_1"}], "next": "c", "has_more": False, "cursor": "c"}
+"""A page of the feed, and a position."""
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def shown(server: TinyBank) -> set[str | None]:
 
 
 def test_the_feed_client_shows_its_token(server: TinyBank) -> None:
-    gives(server, 200, PAGE)
+    gives(server, 200, ANSWER)
     client = FeedClient(server.url, "rcv_x", "ledger/../x")
     reading = iter(client)
     assert [next(reading)["id"] for _ in range(2)] == ["fe_1", "fe_1"]

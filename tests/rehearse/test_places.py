@@ -18,13 +18,14 @@ from receiver.cli import main
 from receiver.rehearse import day, place, rehearsal
 from receiver.rehearse.databases import NotLoopback, PlaceUnusable, PostgresDatabase, local_url
 from receiver.rehearse.faults import Fault, length_seconds
+from receiver.server import throwaway
 from receiver.store.postgresql import postgresql_engine
 
 
 @pytest.fixture(autouse=True)
 def environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command lets go of what is about other receivers, in this very process here: afterwards it is back."""
-    for name in [name for name in os.environ if place.OF_OTHERS.fullmatch(name)]:
+    for name in [name for name in os.environ if throwaway.OF_OTHERS.fullmatch(name)]:
         monkeypatch.delenv(name)
 
 
@@ -156,6 +157,7 @@ OF_OTHERS = (
     "GUNICORN_CMD_ARGS",
     "PROMETHEUS_MULTIPROC_DIR",
     "WEB_CONCURRENCY",
+    "SIMULATOR_CLIENT_SECRET",
 )
 
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
@@ -45,6 +46,12 @@ class BankingCircle(BankCaller[Simulator]):
 
     def pay(self, amount: str = "100.00", **more: Any) -> Any:
         return self.control("/payments", {"amount": amount, **more})
+
+    def subscription(self, method: str, path: str = "", body: object = None) -> requests.Response:
+        self.token = self.token or self.authorize().json()["access_token"]
+        files, url = self.simulator.certificates, f"{self.simulator.url}/api/v1/notificationselfservice{path}"
+        more: dict[str, Any] = {"cert": str(files.client_pem), "verify": str(files.ca), "timeout": 60}
+        return self.session.request(method, url, json=body, headers={"Authorization": f"Bearer {self.token}"}, **more)
 
     def status(self, payment: dict[str, Any]) -> Any:
         return self.bank(f"/payments/singles/{payment['paymentId']}/status").json()["status"]
@@ -415,6 +422,63 @@ def test_it_tries_again_by_the_schedule_until_any_2xx(start: Start[BankingCircle
     assert (answer["active"], answer["deliveries"][0]["accepted"]) == (True, True)
     assert waits == [1.5, 3.0, 6.0]
     assert len({request.headers["Nonce"] for request in receiver.received}) == 1
+
+
+def test_the_files_with_a_certificate_may_have_no_passcode(start: Start[BankingCircle]) -> None:
+    files = start(passcode="").simulator.certificates
+    for pfx in (files.client_pfx, files.expired_pfx, files.wrong_ca_pfx):
+        assert pkcs12.load_pkcs12(pfx.read_bytes(), None).key is not None
+
+
+SUBSCRIPTION = {"endpoint": "https://a.example/x", "status": 1, "encryptionKey": EXAMPLE_KEY, "description": "ours"}
+
+
+def test_a_change_of_a_subscription_holds_for_all_that_is_given(bank: BankingCircle) -> None:
+    made = bank.subscription("POST", "/subscription", SUBSCRIPTION).json()
+    path = f"/subscription/{made['subscriptionId']}"
+    assert (made["endpoint"], made["description"]) == ("https://a.example/x", "ours")
+
+    change = {"status": 2, "endpoint": "https://b.example/y", "rowVersion": made["rowVersion"]}
+    changed = bank.subscription("PUT", path, change).json()
+    assert changed == made | change | {"rowVersion": "v2"}
+    changed = bank.subscription("PUT", path, {"status": 1, "description": None, "rowVersion": "v2"}).json()
+    assert (changed["endpoint"], changed["description"]) == ("https://b.example/y", None)
+    assert bank.subscription("GET", path).json() == changed
+
+
+@pytest.mark.parametrize("wrong", [True, 1.0, "1", None, [1], 3], ids=repr)
+def test_a_status_or_an_event_that_is_none_is_refused(bank: BankingCircle, wrong: object) -> None:
+    assert bank.subscription("POST", "/subscription", SUBSCRIPTION | {"status": wrong}).status_code == 400
+    made = bank.subscription("POST", "/subscription", SUBSCRIPTION).json()
+    path, version = f"/subscription/{made['subscriptionId']}", made["rowVersion"]
+    assert bank.subscription("PUT", path, {"status": wrong, "rowVersion": version}).status_code == 400
+    event = {"subscriptionId": made["subscriptionId"], "eventType": 9 if wrong == 3 else wrong, "targetIds": ["c"]}
+    assert bank.subscription("POST", "/subscriptionevent", event).status_code == 400
+    assert bank.subscription("GET", path).json() == made
+
+
+@pytest.mark.parametrize("wrong", [{"endpoint": "no address"}, {"endpoint": None}, {"description": 1}], ids=str)
+def test_a_change_that_is_refused_changes_nothing(bank: BankingCircle, wrong: dict[str, object]) -> None:
+    made = bank.subscription("POST", "/subscription", SUBSCRIPTION).json()
+    path = f"/subscription/{made['subscriptionId']}"
+    refused = bank.subscription("PUT", path, {"status": 2, "rowVersion": made["rowVersion"], **wrong})
+    assert refused.status_code == 400
+    assert bank.subscription("GET", path).json() == made
+
+
+def test_while_a_batch_is_tried_once_more_those_behind_it_are_sent(
+    start: Start[BankingCircle], receiver: Receiver
+) -> None:
+    tried = threading.Event()
+    bank = start(callback_url=receiver.url, batch_size=1, sleep=lambda _: not tried.wait(120))
+    receiver.statuses = [500]
+    bank.pay(script=[["Processed"]])
+    until(lambda: len(receiver.received) == 2)
+    assert kinds(receiver) == ["OutgoingPaymentProcessed", "OutgoingPaymentBooked"]
+
+    tried.set()
+    until(lambda: len(receiver.received) == 3)
+    assert receiver.received[2].body == receiver.received[0].body
 
 
 def test_after_the_last_try_the_subscription_is_off_and_what_happens_meanwhile_is_never_sent(

@@ -70,13 +70,38 @@ def test_every_control_endpoint_of_a_bank_is_documented(bank: str) -> None:
         (("--bank", "connectpay", "--client-id", "x"), "--client-id is for BCB"),
         (("--option", "sped=2"), "sped"),
         (("--option", "rate_limit=many"), "rate_limit must be JSON"),
-        (("--secret-encoding", "utf8", "--option", "secret_encoding=base65"), "secret_encoding"),
+        (("--option", "secret_encoding=base65"), "secret_encoding"),
+        (("--bank", "banking_circle", "--option", "certificate_days=3000000"), "certificate_days"),
+        (("--callback-url", "http://a/", "--option", "callback_url=http://b/"), "--callback-url and --option"),
+        (("--token-lifetime", "5", "--option", "token_lifetime_seconds=6"), "--token-lifetime and --option"),
+        (
+            ("--bank", "banqup", "--callback-url", "http://a/", "--option", "callback_url=http://b/"),
+            "--callback-url and --option",
+        ),
     ],
 )
 def test_the_command_says_what_it_does_not_take(words: tuple[str, ...], said: str) -> None:
     result = CliRunner().invoke(command, [*words, "--port", "0"])
 
     assert (result.exit_code, said in result.output) == (2, True), result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--bank", "banqup", "--option", "folder={file}"), "File exists"),
+        (("--bank", "banking_circle", "--option", "folder={file}/x"), "Not a directory"),
+        (("--bank", "banking_circle", "--host", "a..b"), "Empty Label"),
+    ],
+)
+def test_what_keeps_a_bank_from_starting_is_said_in_one_line(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    given = [word.format(file=tmp_path / "file") for word in words]
+    result = CliRunner().invoke(command, [*given, "--port", "0"])
+
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "the simulator can't start" in result.stderr
+    assert said in result.stderr
 
 
 def test_the_docs_name_no_control_endpoint_that_does_not_exist() -> None:
@@ -94,6 +119,9 @@ def test_the_docs_name_no_control_endpoint_that_does_not_exist() -> None:
 def test_a_secret_in_the_environment_is_bcb_s_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIMULATOR_SIGNING_SECRET", "not base64")
 
+    # What the environment says is replaced by an option, in whichever spelling.
+    for words in (("--signing-secret", "a"), ("--option", "signing_secret=a")):
+        assert "not base64" not in CliRunner().invoke(command, [*words, "--option", "sped=1"]).output
     assert "signing secret" in CliRunner().invoke(command, ["--port", "0"]).output
     # It goes on to read its own options.
     assert "sped" in CliRunner().invoke(command, ["--bank", "connectpay", "--option", "sped=1"]).output

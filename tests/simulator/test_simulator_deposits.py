@@ -91,6 +91,19 @@ def test_it_does_not_restart_a_payment_that_is_told_of_again(
     assert one.headers["Bcb-Nonce"] != two.headers["Bcb-Nonce"]
 
 
+def test_a_known_payment_has_all_that_is_given_with_a_script_and_nothing_of_what_is_without(bank: Caller) -> None:
+    deposit(bank, amount="12.00", currency="EUR")
+    deposit(bank, amount="13.00")
+    deposit(bank, amount="14.00", script=[["Reversed"]], deny=True)
+    status = bank.bank("/v1/payments/FT2384654NXF6/status").json()
+    assert (status["status"], status["creditAmount"]) == ("Pending", {"amount": "12.00", "currency": "EUR"})
+
+    deposit(bank, amount="15.00", details="other", direction="Debit", script=[["Reversed"]])
+    status = bank.bank("/v1/payments/FT2384654NXF6/status").json()
+    assert (status["status"], status["debitAmount"]) == ("Reversed", {"amount": "15.00", "currency": "EUR"})
+    assert status["remittanceInformation"] == "other"
+
+
 def test_it_signs_with_the_key_that_it_publishes(bank: Caller, receiver: Receiver) -> None:
     deposit(bank, method="rsa")
 
@@ -182,6 +195,25 @@ def test_it_prefers_the_address_given_to_the_subscribed_to_the_configured(
     subscribed, given = receiver.received
     assert (subscribed.path, given.path) == ("/webhooks/bcb/subscribed", "/webhooks/bcb/given")
     assert json.loads(subscribed.body)["subscriptionId"] == subscription["subscriptionId"]
+
+
+def test_a_deposit_goes_to_the_newest_active_subscription_and_is_missed_where_none_is(
+    start: Start[Caller], receiver: Receiver
+) -> None:
+    bank, path = start(callback_url=f"{receiver.url}/configured"), "/v1/notifications/subscriptions"
+    made = [
+        bank.bank(path, "POST", json={"topic": "Deposits", "callbackUrl": f"{receiver.url}/{name}"}).json()
+        for name in ("old", "new")
+    ]
+    for subscription in reversed(made):
+        bank.bank(f"{path}/{subscription['subscriptionId']}/deactivate", "PATCH")
+        answer = bank.control("/deposits")
+    assert (answer["deliveries"], answer["missed"]) == ([], 1)
+    deposit(bank, url=f"{receiver.url}/given")
+
+    subscribed, given = receiver.received
+    assert (subscribed.path, given.path) == ("/webhooks/bcb/old", "/webhooks/bcb/given")
+    assert json.loads(subscribed.body)["subscriptionId"] == made[0]["subscriptionId"]
 
 
 def test_it_tries_again_as_configured_or_as_told(bank: Caller, receiver: Receiver, waits: list[float]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from receiver.simulator.json_bodies import Port, Seconds, SecondsTuple, Whole
+from receiver.simulator.json_bodies import Days, Port, Seconds, SecondsTuple, Whole
 from receiver.simulator.options import FIXED, BankConfig
 
 EXAMPLE_KEY = "simulator-key-of-32-characters-!"
@@ -23,9 +23,9 @@ ErrorShape = Literal["errors", "validation", "properties", "problem", "code", "e
 class Config(BankConfig):
     """The bank's one user and one subscription, and how the bank behaves; all times are in seconds.
 
-    Fixed at the start: `username`, `password`, `passcode` (of the PFX files), `folder` (where the certificates are
-    written; a temporary one without), `certificate_days` (how long the client's certificate lasts), `tls_version` (the
-    newest spoken; the oldest is 1.2), `accounts` (how many there are), `control_port`.
+    Fixed at the start: `username`, `password`, `passcode` (of the PFX files; empty for none), `folder` (where the
+    certificates are written; a temporary one without), `certificate_days` (how long the client's certificate lasts),
+    `tls_version` (the newest spoken; the oldest is 1.2), `accounts` (how many there are), `control_port`.
 
     Authorization: `token_requests` are allowed in `token_window_seconds` for each address (0: no limit; the bank's own
     numbers are not published). `expires_in` is a `text` or a `number`; `token_type` is there `sometimes` (in every
@@ -50,7 +50,7 @@ class Config(BankConfig):
     password: Annotated[str, FIXED] = Field(default="simulator-password", repr=False)
     passcode: Annotated[str, FIXED] = Field(default="simulator-passcode", repr=False)
     folder: Annotated[str | None, FIXED] = None
-    certificate_days: Annotated[Seconds, FIXED] = 365.0
+    certificate_days: Annotated[Days, FIXED] = 365.0
     tls_version: Annotated[Literal["1.2", "1.3"], FIXED] = "1.2"
     accounts: Annotated[Whole, FIXED] = 3
     control_port: Annotated[Port, FIXED] = 0

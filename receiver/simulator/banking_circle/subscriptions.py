@@ -38,14 +38,12 @@ def listing() -> Response:
 
 @blueprint.post("/subscription")
 def make() -> Response:
-    """Take up a subscription `{"endpoint","status","encryptionKey"}`; without events it stays silent."""
+    """Take up a subscription `{"endpoint","status","encryptionKey","description"?}`; without events it stays silent."""
     body = _body()
-    endpoint, key = body.get("endpoint"), body.get("encryptionKey")
-    if not isinstance(endpoint, str) or not is_url(endpoint) or body.get("status") not in STATUSES:
-        raise Refusal(400, "BadRequest", "endpoint and status are required", shape="validation")
+    key = body.get("encryptionKey")
     if not isinstance(key, str) or len(key) != KEY_CHARACTERS:
-        raise Refusal(400, "BadRequest", "encryptionKey takes 32 characters", shape="validation")
-    made = Subscription(endpoint, int(str(body["status"])), key)
+        raise _invalid("encryptionKey takes 32 characters")
+    made = Subscription(_endpoint(body), _number(body, "status", STATUSES), key, _description(body))
     bank().subscriptions[made.subscription_id] = made
     return json_answer(made.as_json(), 201)
 
@@ -58,12 +56,14 @@ def show(subscription_id: str) -> Response:
 
 @blueprint.put("/subscription/<subscription_id>")
 def change(subscription_id: str) -> Response:
-    """Change status, endpoint or description, by a fresh `rowVersion`."""
+    """Change status, and endpoint or description where they are given, by a fresh `rowVersion`."""
     found, body = _found(subscription_id), _body()
     _check_version(found, body.get("rowVersion"))
-    if body.get("status") not in STATUSES:
-        raise Refusal(400, "BadRequest", "status is required", shape="validation")
-    found.status, found.version = int(str(body["status"])), found.version + 1
+    status = _number(body, "status", STATUSES)
+    endpoint = _endpoint(body) if "endpoint" in body else found.endpoint
+    description = _description(body) if "description" in body else found.description
+    found.status, found.endpoint, found.description = status, endpoint, description
+    found.version += 1
     return json_answer(found.as_json())
 
 
@@ -80,12 +80,12 @@ def add_event() -> Response:
     """Add one event to a subscription: `{"subscriptionId","eventType","targetIds"}`; each event once."""
     body = _body()
     found = _found(str(body.get("subscriptionId")))
-    event, targets = body.get("eventType"), body.get("targetIds")
-    if event not in EVENTS or not isinstance(targets, list) or not targets:
-        raise Refusal(400, "BadRequest", "eventType and targetIds are required", shape="validation")
+    event, targets = _number(body, "eventType", EVENTS), body.get("targetIds")
+    if not isinstance(targets, list) or not targets:
+        raise _invalid("targetIds are required")
     if event in found.events:
         raise Refusal(409, "Conflict", "The subscription has this event already")
-    found.events[int(str(event))] = [str(target) for target in targets]
+    found.events[event] = [str(target) for target in targets]
     found.version += 1
     return json_answer({"subscriptionEventId": str(uuid.uuid4())}, 201)
 
@@ -100,6 +100,32 @@ def _found(subscription_id: str) -> Subscription:
 def _check_version(found: Subscription, shown: object) -> None:
     if shown != f"v{found.version}":
         raise Refusal(409, "Conflict", "rowVersion is not that of the subscription")
+
+
+def _invalid(message: str) -> Refusal:
+    return Refusal(400, "BadRequest", message, shape="validation")
+
+
+def _number(body: dict[str, object], name: str, known: tuple[int, ...]) -> int:
+    number = body.get(name)
+    # In Python true is 1.
+    if not isinstance(number, int) or isinstance(number, bool) or number not in known:
+        raise _invalid(f"{name} must be one of {', '.join(map(str, known))}")
+    return number
+
+
+def _endpoint(body: dict[str, object]) -> str:
+    endpoint = body.get("endpoint")
+    if not isinstance(endpoint, str) or not is_url(endpoint):
+        raise _invalid("endpoint must be an address")
+    return endpoint
+
+
+def _description(body: dict[str, object]) -> str | None:
+    description = body.get("description")
+    if description is not None and not isinstance(description, str):
+        raise _invalid("description must be a text")
+    return description
 
 
 def _body() -> dict[str, object]:

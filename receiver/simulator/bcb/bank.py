@@ -153,14 +153,28 @@ class Bank(SimulatedBank[Config]):
             return found
 
     def deposit_message(self, payment: Payment, **signed: Any) -> SignedMessage:
-        """Return the notification of a deposit, for the newest subscription to deposits where there is one.
+        """Return the notification of a deposit, for the newest active subscription to deposits where there is one.
 
-        `signed` are fields of the message about its signature.
+        Where all are inactive it is for the newest of them, and is not sent. `signed` are fields of the message about
+        its signature.
         """
         found = [subscription for subscription in self.subscriptions() if subscription.topic == "Deposits"]
-        text = payment.as_deposit(found[-1].subscription_id if found else SUBSCRIPTION_ID)
-        url = found[-1].callback_url if found else None
-        return SignedMessage(payment.transaction_id, text, callback_url=url, **signed)
+        if not found:
+            return SignedMessage(payment.transaction_id, payment.as_deposit(SUBSCRIPTION_ID), **signed)
+        chosen = ([subscription for subscription in found if subscription.is_active] or found)[-1]
+        return SignedMessage(
+            payment.transaction_id,
+            payment.as_deposit(chosen.subscription_id),
+            callback_url=chosen.callback_url,
+            subscription_id=chosen.subscription_id,
+            **signed,
+        )
+
+    def is_wanted(self, message: Message, sending: Sending) -> bool:
+        """Tell whether the subscription that a message is for is active; an address that is given wants it anyway."""
+        subscription_id = message.subscription_id if isinstance(message, SignedMessage) else None
+        subscription = None if subscription_id is None else self.subscription(subscription_id)
+        return sending.url is not None or subscription is None or subscription.is_active
 
     def job_message(self, job: Job, **signed: Any) -> SignedMessage:
         """Return the webhook that says how a job stands, its custom headers echoed; `signed` as for a deposit."""

@@ -141,7 +141,7 @@ class SignedMessage(Message):
     `method` replaces the configured one, `signed_path` the path of the address (a proxy in between rewrites it).
     `age_seconds` is how old a stale callback is. `content_encoding` packs the body after it is signed.
     `custom_headers` are echoed as they are, and never replace the bank's own. `fresh_each_try` replaces the configured
-    one; `stamp` fixes timestamp and nonce for every try.
+    one; `stamp` fixes timestamp and nonce for every try. `subscription_id` names the subscription that it is for.
     """
 
     method: Method | None = None
@@ -151,6 +151,7 @@ class SignedMessage(Message):
     custom_headers: Mapping[str, str] = field(default_factory=dict)
     fresh_each_try: bool | None = None
     stamp: Stamp | None = None
+    subscription_id: str | None = None
 
     def packed(self) -> bytes:
         """Return the body as it goes over the wire."""

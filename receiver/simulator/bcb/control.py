@@ -184,8 +184,8 @@ def put_payment(payment_id: str) -> Response:
 def send_deposit() -> Response:
     """Take up a deposit and send its notification.
 
-    A payment that the bank knows already keeps its status, unless a script is given. Forged and unsigned callbacks are
-    about payments that the bank knows nothing of, likewise unless a script is given.
+    A payment that the bank knows already stays as it is, unless a script is given: then all that is given holds.
+    Forged and unsigned callbacks are about payments that the bank knows nothing of, likewise unless a script is given.
     """
     body = read_body(DepositBody)
     transaction_id = body.transaction_id or f"FT{secrets.token_hex(6).upper()}"
@@ -195,9 +195,8 @@ def send_deposit() -> Response:
     message = _different(bank().deposit_message(claimed, **body.signed()), body)
     if not body.drop:
         bank().outbox.address(message, body.sending())
-    if known is not None and body.script is not None:
-        bank().add_payment(replace(known, script=body.script, started=bank().clock()))
-    elif known is None and not body.deny and (body.script is not None or body.variant not in ("forged", "unsigned")):
+    is_new = known is None and body.variant not in ("forged", "unsigned")
+    if not body.deny and (is_new or body.script is not None):
         bank().add_payment(payment)
     return send([] if body.drop else [message], body)
 
