@@ -28,7 +28,7 @@ from receiver.reconcile.give_up import give_up
 from receiver.retention import policy
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import circuits, credential_changes, held_back, late, public_keys, signing_secrets, worker_seen
+from receiver.store import circuits, credential_changes, held_back, late, public_keys, signing_secrets, workers
 from receiver.store.database import StoreUnavailable, is_writable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
@@ -82,7 +82,7 @@ def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Findin
         return
     with runtime.database.read() as connection:
         known = standing.chosen(connection, source_name)
-        seen_at = worker_seen.last(connection)
+        seen_at = workers.last_seen(connection)
     yield _worker(seen_at, runtime.clock())
     if not known:
         yield Finding("warn", "sources", "there is none; add one with `receiver source add NAME --bank BANK`")

@@ -16,7 +16,7 @@ from receiver.metrics.names import Figure
 from receiver.model import ExceptionState, SubjectKind
 from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
-from receiver.store import feed, figures, sources, worker_seen
+from receiver.store import feed, figures, sources, workers
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -68,7 +68,7 @@ class Gauges:
 
 def _of_all(connection: Connection, now: datetime) -> Iterator[Figure]:
     yield Figure("receiver_feed_position", feed.head(connection))
-    seen_at = worker_seen.last(connection)
+    seen_at = workers.last_seen(connection)
     if seen_at is not None:
         yield Figure("receiver_worker_last_round_seconds", _age(seen_at, now))
     for consumer in figures.consumer_lags(connection):

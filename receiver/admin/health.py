@@ -21,7 +21,7 @@ from receiver.metrics.base import AnswerTimes, answer_times
 from receiver.model import SecretState, Verdict
 from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
-from receiver.store import events, feed, late, payments, public_keys, refusals, signing_secrets, sources, worker_seen
+from receiver.store import events, feed, late, payments, public_keys, refusals, signing_secrets, sources, workers
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.payments import CheckMade
 from receiver.store.public_keys import StoredKeys
@@ -115,7 +115,7 @@ def overview(runtime: Runtime) -> Overview:
     now = runtime.clock()
     with runtime.database.read() as connection:
         arrived = refusals.arrived(connection, now - timedelta(minutes=MINUTES), limit=COUNTED_MAX)
-        seen_at = worker_seen.last(connection)
+        seen_at = workers.last_seen(connection)
         made = payments.latest_checks(connection, limit=CHECKS_LOOKED_AT)
         return Overview(
             minutes=_minutes(arrived, now),

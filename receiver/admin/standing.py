@@ -14,7 +14,7 @@ from receiver.banks.unreached import proxy_for
 from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import circuits, sources, worker_seen
+from receiver.store import circuits, sources, workers
 from receiver.store.sources import SourceRecord
 
 
@@ -64,7 +64,7 @@ def state(runtime: Runtime, source_name: str | None = None) -> State:
         states = [
             of_source(connection, runtime.settings, source, runtime.clock()) for source in banks.with_known_banks(known)
         ]
-        return State(worker_seen.last(connection), states)
+        return State(workers.last_seen(connection), states)
 
 
 def chosen(connection: Connection, source_name: str | None) -> list[SourceRecord]:

@@ -18,7 +18,7 @@ from receiver.retention import policy
 from receiver.retention.clock import ClockDoubt
 from receiver.retention.run import Run, Step
 from receiver.runtime import Runtime
-from receiver.store import audit, figures, public_keys, retention, search_index, sources, worker_seen
+from receiver.store import audit, figures, public_keys, retention, search_index, sources, workers
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
@@ -103,7 +103,7 @@ class Presence(Chore):
 
     def _do(self, now: datetime) -> int:
         with self.runtime.database.write() as connection:
-            worker_seen.note(connection, now)
+            workers.note_seen(connection, now)
         return 0
 
 

@@ -18,7 +18,7 @@ from receiver.model import ExceptionKind, Purpose
 from receiver.reconcile import give_up, subscriptions
 from receiver.retention import policy
 from receiver.runtime import Runtime
-from receiver.store import deliveries, events, exceptions, held_back, payments, source_watches, sources
+from receiver.store import deliveries, events, exceptions, held_back, payments, sources, workers
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE, Opened
 from receiver.store.payments import Stalled
@@ -181,7 +181,7 @@ class Subscriptions(Chore):
         for source in due:
             with self.runtime.database.write() as connection:
                 every = SUBSCRIPTIONS_ASKED_EVERY
-                is_ours = source_watches.claim(connection, source.id, SUBSCRIPTIONS, now=now, every=every)
+                is_ours = workers.claim_look(connection, source.id, SUBSCRIPTIONS, now=now, every=every)
             if is_ours:
                 self._ask(source, origin)
         return 0
@@ -189,7 +189,7 @@ class Subscriptions(Chore):
     def _is_due(self, connection: Connection, source: SourceRecord, now: datetime) -> bool:
         if not (source.enabled and source.has_credentials and isinstance(banks.named(source.bank), Subscribes)):
             return False
-        return source_watches.is_due(connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_ASKED_EVERY)
+        return workers.is_look_due(connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_ASKED_EVERY)
 
     def _ask(self, source: SourceRecord, origin: str) -> None:
         own = subscriptions.address(self.runtime.settings, source, origin)

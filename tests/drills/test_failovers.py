@@ -22,7 +22,7 @@ from servers import RECEIVER, WebServer, environment
 from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import schema, worker_seen
+from receiver.store import schema, workers
 
 BACK_SECONDS = 10
 """Within this callbacks go on, once there is a primary at the address."""
@@ -71,7 +71,7 @@ def wait_until_at_work(parts: Runtime) -> None:
     ends = time.monotonic() + 120
     while True:
         with parts.database.read() as connection:
-            if worker_seen.last(connection) is not None:
+            if workers.last_seen(connection) is not None:
                 return
         assert time.monotonic() < ends
         time.sleep(0.05)

@@ -28,7 +28,7 @@ from receiver.store import (
     replays,
     request_budget,
     sign_in_failures,
-    source_watches,
+    workers,
 )
 from receiver.store.credential_changes import Intent
 from receiver.store.request_budget import BLOCK_MAX
@@ -295,12 +295,12 @@ def test_what_was_looked_at_under_the_wrong_clock_is_looked_at(
 ) -> None:
     def claimed() -> bool:
         with parts.database.write() as connection:
-            return source_watches.claim(connection, source.id, "subscriptions", now=ahead(), every=HOUR)
+            return workers.claim_look(connection, source.id, "subscriptions", now=ahead(), every=HOUR)
 
     assert (claimed(), claimed()) == (True, False)
     put_right(ahead)
     with parts.database.read() as connection:
-        assert source_watches.is_due(connection, source.id, "subscriptions", now=ahead(), every=HOUR)
+        assert workers.is_look_due(connection, source.id, "subscriptions", now=ahead(), every=HOUR)
     assert (claimed(), claimed()) == (True, False)
     ahead.forward(3600)
     assert claimed()

@@ -25,8 +25,9 @@ from servers import ROOT
 from staff.conftest import ARGUMENTS, NO_BROWSER
 
 from receiver.rehearse.faults import HOURS, KINDS
-from receiver.rehearse.rehearsal import ENDING, _interrupted_once
+from receiver.rehearse.rehearsal import _interrupted_once
 from receiver.rehearse.report import ANSWERS
+from receiver.server.throwaway import ENDING
 
 MINUTES, CALLBACKS = ("2", "1500") if "PICTURES" in os.environ else ("0.5", "200")
 PICTURE = ROOT / "docs" / "rehearsal.png"

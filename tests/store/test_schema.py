@@ -15,7 +15,7 @@ from conftest import ENCRYPTION, KEY
 from sqlalchemy import inspect, text
 
 from receiver.signing import addresses
-from receiver.store import consumers, schema, worker_seen
+from receiver.store import consumers, schema, workers
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.schema import NotMigrated
 from receiver.store.tables import metadata
@@ -276,7 +276,7 @@ def test_no_source_of_the_release_before_was_removed_and_no_worker_was_seen(empt
     schema.upgrade(empty, ENCRYPTION)
     with empty.read() as connection:
         assert connection.execute(text("SELECT hidden_at FROM sources")).scalars().all() == [None]
-        assert worker_seen.last(connection) is None
+        assert workers.last_seen(connection) is None
 
 
 def test_a_source_has_one_unfinished_change_at_most(empty: Database) -> None:

@@ -28,7 +28,7 @@ from receiver.simulator.banking_circle import Simulator as BankingCircle
 from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.bcb.payments import Payment
 from receiver.simulator.scripts import Script
-from receiver.store import request_budget, signing_secrets, sources, worker_seen
+from receiver.store import request_budget, signing_secrets, sources, workers
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
@@ -330,7 +330,7 @@ def test_feed_consumers_and_worker_are_told(
     assert found["receiver_last_callback_seconds", "bcb"] == 30
     assert ("receiver_worker_last_round_seconds",) not in found
     with counting.database.write() as connection:
-        worker_seen.note(connection, clock() - timedelta(seconds=7))
+        workers.note_seen(connection, clock() - timedelta(seconds=7))
     end = {"to": "end"}
     assert client.post("/api/v1/consumers/ledger/seek", headers=token, json=end).status_code == 200
     found = samples(counting)
