@@ -9,7 +9,7 @@ from conftest import KEY
 from servers import RECEIVER, environment, free_port
 from tiny_bank import gives, serving
 
-from receiver.demo.story import Ending, StepFailed, Story
+from receiver.demo.story import Ended, Ending, StepFailed, Story, stay
 
 SCENES = ("HMAC-SHA256", "RSA-PSS", "background job", "once more", "forges", "hour later", "takes back")
 
@@ -116,3 +116,14 @@ def test_an_answer_that_is_no_object_is_a_step_that_failed(body: str) -> None:
         gives(bank, 200, body.encode())
         with pytest.raises(StepFailed, match="answered what is no JSON object"):
             Story("http://127.0.0.1:1", bank.url, "token", "password", Ending()).tell()
+
+
+@pytest.mark.parametrize(("is_asked", "ends_as"), [(True, Ended), (False, StepFailed)])
+def test_a_process_that_is_stopped_together_with_the_demo_is_no_failure(
+    is_asked: bool, ends_as: type[Exception]
+) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait(60)
+    story = Story("http://127.0.0.1:1", "http://127.0.0.1:2", "token", "password", Ending(is_asked))
+    with pytest.raises(ends_as):
+        stay(story, [process])

@@ -97,16 +97,17 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
     """
     catch_up(runtime.database)
     with runtime.database.write() as connection:
-        before = consumers.position_of(connection, name)
         now = runtime.clock()
         # In the order in which a consumer is made, so that no two wait for each other in a circle (deadlock).
         if token is not None:
             api_tokens.lock(connection, token)
         holds.stop_removal(connection)
+        there = consumers.lock(connection, name)
         if token is not None:
             open_in(connection, token, name, now)
         else:
-            _locked(connection, name)
+            _found(there, name)
+        before = None if there is None else there.position
         position = _place(connection, to, feed.head(connection))
         place = consumers.seek(connection, name, position, now)
         about = {"consumer": name, "from": before, "to": position}

@@ -102,9 +102,16 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _FEES = frozenset(("fee", "fees", "charge", "charges", "commission", "commissions"))
 """An object with such a word in its name holds an amount that is not what a payment is worth."""
 
+_NO_FEE = re.compile(r"(?i)charge_?back|coffee")
+
+_ENDS_IN_FEE = re.compile(r"(?i).*(?:fees?|commissions?)")
+"""A name whose words can't be told apart, such as `transferfee`."""
+
 
 def _is_fee(name: str) -> bool:
-    return any(word.lower() in _FEES for word in _WORD.findall(name))
+    if _NO_FEE.search(name):
+        return False
+    return _ENDS_IN_FEE.fullmatch(name) is not None or any(word.lower() in _FEES for word in _WORD.findall(name))
 
 
 def money_anywhere(fields: Mapping[str, Any], about: str | None = None) -> tuple[Decimal | None, str | None]:

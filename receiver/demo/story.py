@@ -275,7 +275,7 @@ def run() -> int:
             is_over = True
             click.echo("\nEvery step went as it must.")
             if stays:
-                _stay(story, processes)
+                stay(story, processes)
         except subprocess.CalledProcessError as error:
             return _failed(error.stderr)
         except (StepFailed, requests.RequestException) as error:
@@ -368,7 +368,13 @@ def _wait_until_up(url: str, ending: Ending) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _stay(story: Story, processes: list[subprocess.Popen[bytes]]) -> None:
+def stay(story: Story, processes: list[subprocess.Popen[bytes]]) -> None:
+    """Let people look around until it is asked to end.
+
+    Raises:
+        Ended
+        StepFailed: a process has ended by itself.
+    """
     click.echo("\nLook around, and end it with Ctrl-C:")
     click.echo(f"   {story.receiver}/staff")
     click.echo(f"        sign in as {PERSON}, with the password {story.password} (of this demo alone)")
@@ -380,4 +386,6 @@ def _stay(story: Story, processes: list[subprocess.Popen[bytes]]) -> None:
     while all(process.poll() is None for process in processes):
         story.ending.check()
         time.sleep(POLL_SECONDS)
+    # Whoever stops all of them at once, such as systemd, may have them end first.
+    story.ending.check()
     raise StepFailed("one of its processes has ended")

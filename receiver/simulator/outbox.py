@@ -3,9 +3,10 @@
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from receiver.simulator.options import BankConfig
 from receiver.simulator.scripts import Clock, Sleep
@@ -216,7 +217,7 @@ class Outbox:
 
     def spawn(self, messages: Sequence[Message], sending: Sending | None = None) -> None:
         """Send messages in threads, in order; while one waits for its next try, those behind it are sent."""
-        _start(lambda: self._send_each(messages, sending))
+        _start(lambda: self._send_each([(message, sending) for message in messages]))
 
     def postpone(self, messages: Sequence[Message], sending: Sending, at: datetime) -> None:
         """Send messages once it is `at`, unless the outbox is inactive by then."""
@@ -224,14 +225,14 @@ class Outbox:
             self._postponed.append((at, messages, sending))
 
     def send_due(self) -> None:
-        """Send what was postponed until now, in threads."""
+        """Send what was postponed until now, in threads, as `spawn` does: what was due first goes first."""
         now = self._clock()
         with self._lock:
-            due = [entry for entry in self._postponed if entry[0] <= now]
+            due = sorted((entry for entry in self._postponed if entry[0] <= now), key=lambda entry: entry[0])
             self._postponed = [entry for entry in self._postponed if entry[0] > now]
-
-        for _, messages, sending in due:
-            self.spawn(messages, sending)
+        if due:
+            each = [(message, sending) for _, messages, sending in due for message in messages]
+            _start(lambda: self._send_each(each))
 
     def deliveries(self) -> list[Delivery]:
         """Return the last deliveries, oldest first."""
@@ -255,18 +256,17 @@ class Outbox:
             self._deliveries.clear()
             self._bytes = 0
 
-    def _send_each(self, messages: Sequence[Message], sending: Sending | None) -> None:
-        for message in messages:
+    def _send_each(self, each: Iterable[tuple[Message, Sending | None]]) -> None:
+        for message, sending in each:
             first_try = threading.Event()
-
-            def send(message: Message = message, first_try: threading.Event = first_try) -> None:
-                try:
-                    self.send(message, sending, first_try.set)
-                finally:
-                    first_try.set()
-
-            _start(send)
+            _start(partial(self._send_noting, message, sending, first_try))
             first_try.wait()
+
+    def _send_noting(self, message: Message, sending: Sending | None, first_try: threading.Event) -> None:
+        try:
+            self.send(message, sending, first_try.set)
+        finally:
+            first_try.set()
 
     def _deliver(self, message: Message, url: str, sending: Sending, on_wait: Callable[[], None] | None) -> Delivery:
         callback = self._rules.compose(message, sending, url)

@@ -379,8 +379,11 @@ DOUBLED = '{"amount":"1.00","amount":"2.00","fee":{"amount":"0.50"}}'
         ({"transaction_fee": FEE, "a": {"payment": PAYMENT}}, "100.00 EUR"),
         ({"feeDetails": {"total": FEE}, "a": {"b": {"payment": PAYMENT}}}, "100.00 EUR"),
         ({"TRANSFER_FEE": FEE, "FXFee": FEE, "bankCharges2": FEE, "COMMISSIONAmount": FEE}, None),
+        ({"transferfee": FEE, "payload": {"payment": PAYMENT}}, "100.00 EUR"),
+        ({"TransferFEE": FEE, "payload": {"payment": PAYMENT}}, "100.00 EUR"),
         # Of other words such letters are no more than a part.
         ({"coffee": PAYMENT}, "100.00 EUR"),
+        ({"chargeBack": PAYMENT}, "100.00 EUR"),
         ({"chargebackFeedback": PAYMENT}, "100.00 EUR"),
         # What stands beside the id counts before all else.
         ({"amount": "9", "costs": FEE, "payment": {"no": "P1", **PAYMENT}}, "100.00 EUR"),

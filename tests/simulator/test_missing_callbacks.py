@@ -1,5 +1,6 @@
 """Callbacks that never come, come late, twice, or claim what the bank denies; and lists, in which the truth stands."""
 
+import json
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -53,6 +54,17 @@ def test_a_callback_that_is_postponed_comes_once_its_time_has_come(
     assert len(receiver.received) == 1
     clock.advance(1)
     until(lambda: len(receiver.received) == 2)
+
+
+def test_postponed_callbacks_that_fall_due_together_come_in_the_order_of_their_times(
+    bank: Caller, receiver: Receiver, clock: FakeClock
+) -> None:
+    for number in reversed(range(1, 21)):
+        bank.control("/deposits", {"transactionId": f"FT{number:02}", "after": number}, status=202)
+    clock.advance(20)
+    until(lambda: len(receiver.received) == 20)
+    told = [json.loads(one.body)["transactionId"] for one in receiver.received]
+    assert told == [f"FT{number:02}" for number in range(1, 21)]
 
 
 def test_a_callback_whose_time_comes_while_they_are_switched_off_never_comes(
