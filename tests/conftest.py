@@ -24,6 +24,7 @@ from web.described import watched
 from werkzeug.routing import Rule
 
 from receiver import runtime
+from receiver.projection import backlog
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import api_tokens, postgresql, schema, signing_secrets, sources
@@ -144,6 +145,12 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 def _writers_wait_unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever writes to SQLite in the tests' own process may wait for its turn longer than a bank would wait."""
     monkeypatch.setattr(store, "BUSY_SECONDS", UNHURRIED_SECONDS)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_projects_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the tests' own process no thread derives what follows from many events while a test looks at them."""
+    monkeypatch.setattr(backlog, "LOOKED_EVERY", 1_000_000)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,8 @@
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,18 @@ def test_a_port_that_is_none_ends_the_demo_in_one_line_that_names_it(port: str) 
     assert "a TCP port, 1 to 65535" in told.stderr
 
 
+@contextmanager
+def not_ignored(number: signal.Signals) -> Iterator[None]:
+    """Have processes that are started in the block hear a signal, even where the tests run under `nohup`."""
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize(
     ("begins", "number", "given", "code"),
     [
@@ -96,9 +110,12 @@ def test_what_ends_the_demo_leaves_nothing_and_is_well_only_after_the_story(
     tmp_path: Path, begins: str, number: signal.Signals, given: dict[str, str], code: int
 ) -> None:
     served = environment("sqlite:///unused.db", KEY, PORT=str(free_port()), TMPDIR=str(tmp_path), **given)
-    with subprocess.Popen(
-        [*RECEIVER, "demo"], env=served, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    with (
+        not_ignored(number),
+        subprocess.Popen(
+            [*RECEIVER, "demo"], env=served, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+    ):
         assert process.stdout is not None
         assert any(line.startswith(begins) for line in process.stdout)
         process.send_signal(number)

@@ -17,6 +17,7 @@ SIGNALS = {
     "BodyTooLarge",
     "CodingBroken",
     "CodingNotSupported",
+    "Ended",
     "FaultFailed",
     "FeedRefused",
     "GivenTwice",
