@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from receiver.admin import search
 from receiver.model import NotFound, NotPossible, OwnType, ReplayState, ReplayTarget
 from receiver.projection.projector import catch_up
-from receiver.replay.plan import SAMPLE, Plan, Planner, PlanWrong, Request, SampleItem
+from receiver.replay.plan import Plan, Planner, PlanWrong, Request
 from receiver.runtime import Runtime
-from receiver.store import audit, consumers, events, replay_selection, replays, search_terms, sources
+from receiver.store import audit, consumers, replay_selection, replays, search_terms, sources
 from receiver.store.database import retried
 from receiver.store.records import lowest_id, new_id
 from receiver.store.replay_selection import Selection
@@ -48,23 +48,7 @@ def plan(runtime: Runtime, request: Request) -> Plan:
     """
     catch_up(runtime.database)
     with runtime.database.read() as connection:
-        made = planner(runtime).plan(connection, request, runtime.clock())
-        if request.target == ReplayTarget.VERIFICATION:
-            return made
-        through = int(planner(runtime).read(made.token, runtime.clock())["through"])
-        return replace(made, sample=_sample(connection, request.selection, through))
-
-
-def _sample(connection: Connection, selection: Selection, through: int) -> list[SampleItem]:
-    """Return the first entries up to a position; an account that one is about is masked."""
-    entries = replay_selection.entries(connection, selection, behind=0, through=through, limit=SAMPLE)
-    found = events.by_ids(connection, [entry.event_id for entry in entries if entry.event_id is not None])
-    facts = {event.id: event.facts for event in found}
-    about = [search_terms.masked_subject(entry.subject, facts.get(entry.event_id or "", {})) for entry in entries]
-    return [
-        SampleItem(entry.source_id, entry.type, subject, entry.time)
-        for entry, subject in zip(entries, about, strict=True)
-    ]
+        return planner(runtime).plan(connection, request, runtime.clock())
 
 
 def planner(runtime: Runtime) -> Planner:

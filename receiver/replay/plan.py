@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from receiver.model import ReceiverError, ReplayState, ReplayTarget
 from receiver.signing.signed_text import NotOurs, SignedText
-from receiver.store import audit, consumers, feed, replay_selection, replays
+from receiver.store import audit, consumers, events, feed, replay_selection, replays, search_terms
 from receiver.store.encryption import Encryption
 from receiver.store.records import new_id
 from receiver.store.replay_selection import Matched, Selection
@@ -160,8 +160,15 @@ class Planner:
 
 
 def _sample_of_entries(connection: Connection, selection: Selection, through: int) -> list[SampleItem]:
+    """Return the first entries up to a position; an account that one is about is masked."""
     entries = replay_selection.entries(connection, selection, behind=0, through=through, limit=SAMPLE)
-    return [SampleItem(entry.source_id, entry.type, entry.subject, entry.time) for entry in entries]
+    found = events.by_ids(connection, [entry.event_id for entry in entries if entry.event_id is not None])
+    facts = {event.id: event.facts for event in found}
+    about = [search_terms.masked_subject(entry.subject, facts.get(entry.event_id or "", {})) for entry in entries]
+    return [
+        SampleItem(entry.source_id, entry.type, subject, entry.time)
+        for entry, subject in zip(entries, about, strict=True)
+    ]
 
 
 def _sample_of_rejected(connection: Connection, selection: Selection, through: str) -> list[SampleItem]:
