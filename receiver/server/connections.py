@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,9 @@ CHUNKS_AT_ONCE = 32
 
 CHUNKS_MAX, CHUNK_BYTES = 1000, 64
 """How many chunks a body may come in, and how many of its bytes allow one more: no bank sends smaller ones."""
+
+PIECE_BYTES_MAX = 64 * 1024
+"""What is handed on of an answer at once: whether its reader takes it is seen between two pieces."""
 
 PARTING_SECONDS = 1.0
 """How long a sender has to hang up once it is answered."""
@@ -72,6 +76,16 @@ class Client:
     """What of the body was read from the socket."""
     is_reading: bool = False
     """Its body is being waited for."""
+    moved_at: float = 0.0
+    """When something of its answer was made, or taken, last; when its request came before that."""
+    is_writing: bool = False
+    """A piece of its answer is being taken by its reader."""
+    writing_seconds: float = 0.0
+    """How long its reader took for the pieces before."""
+    written_bytes: int = 0
+    """What of the answer has gone out."""
+    was_broken_off: bool = False
+    """We have ended its answer before its end."""
     was_served: bool = False
     """It has had an answer."""
     place: gevent.event.Event | None = None
@@ -95,6 +109,18 @@ class Client:
         if isinstance(reader, LengthReader):
             return bool(reader.length > DRAINED_BYTES_MAX)
         return reader.parser is not None
+
+    def taken(self, answer: Iterable[bytes]) -> Iterator[bytes]:
+        """Hand on an answer in pieces, and note how its reader takes them: who asks for the next has had the last."""
+        for part in answer:
+            for start in range(0, len(part) or 1, PIECE_BYTES_MAX):
+                piece = part if len(part) <= PIECE_BYTES_MAX else part[start : start + PIECE_BYTES_MAX]
+                self.moved_at, self.is_writing = time.monotonic(), True
+                yield piece
+                now = time.monotonic()
+                self.writing_seconds += now - self.moved_at
+                self.moved_at, self.is_writing = now, False
+                self.written_bytes += len(piece)
 
     def shut(self, how: int = socket.SHUT_RD) -> None:
         """Let whoever reads from it see its end."""

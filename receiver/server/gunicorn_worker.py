@@ -30,6 +30,7 @@ from gunicorn import util
 from gunicorn.http import errors
 from gunicorn.sock import ssl_context
 from gunicorn.workers.ggevent import GeventWorker
+from werkzeug.wsgi import ClosingIterator
 
 from receiver.model import CUT_SHORT
 from receiver.server.connections import (
@@ -132,7 +133,7 @@ class ProblemWorker(GeventWorker):
             if client.has_unread():
                 # The head of the answer is not written yet, and says so.
                 client.request.force_close()
-            return answered
+            return ClosingIterator(client.taken(answered), getattr(answered, "close", None))
 
         self.wsgi = wsgi
         gc.collect()

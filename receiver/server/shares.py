@@ -5,6 +5,7 @@ pause. So each stage of a connection has a time of its own, each client address 
 each round of the event loop, and where there are too many the one that has been idle the longest goes first.
 """
 
+import logging
 import socket
 import time
 from collections import Counter, deque
@@ -17,6 +18,8 @@ import gevent.event
 from gevent.server import StreamServer
 
 from receiver.server.connections import Client, next_round, turn
+
+log = logging.getLogger(__name__)
 
 HEAD_SECONDS = 10.0
 """How long a request's head may take from its first byte on; with a new connection, from when it was opened on."""
@@ -59,7 +62,7 @@ class Connections:
     most: int
     of_address: int
     bytes_per_second: int
-    """The least rate of a body."""
+    """The least rate of a body, and of an answer that its reader has to be waited for."""
     _all: dict[Any, Client] = field(default_factory=dict)
     """By their sockets."""
     _waiting: dict[Client, None] = field(default_factory=dict)
@@ -114,6 +117,8 @@ class Connections:
         self._waiting.pop(client, None)
         client.waiting_since = client.head_since = client.body_since = None
         client.served_since, client.request, client.body_bytes = time.monotonic(), request, 0
+        client.moved_at, client.is_writing = client.served_since, False
+        client.writing_seconds, client.written_bytes = 0.0, 0
 
     def end(self, client: Client) -> None:
         """Note that the request is answered."""
@@ -127,14 +132,23 @@ class Connections:
                 self._let_go(client)
 
     def end_slow(self, now: float, *, idle_seconds: float, seconds: float) -> None:
-        """End what takes too long: an idle connection, a head, a body below the least rate, a request altogether."""
+        """End what takes too long: an idle connection, a head, a body below the least rate, a request altogether.
+
+        An answer may take as long as it is made and taken: what is ended is one of which nothing goes out for twice
+        `seconds`, or whose reader, once waited for so long altogether, has taken it below the least rate.
+        """
         for client in list(self._all.values()):
             if client.served_since is not None:
                 is_late = now - client.served_since > seconds
                 if (is_late or self._is_slow(client, now)) and not client.was_cut:
                     client.cut()
-                elif now - client.served_since > 2 * seconds:
-                    # The answer has not been taken away either.
+                elif self._is_stuck(client, now, 2 * seconds) and not client.was_broken_off:
+                    client.was_broken_off = True
+                    log.warning(
+                        "an answer is broken off after %d bytes: its reader takes too little of it, "
+                        "or nothing more of it came to be",
+                        client.written_bytes,
+                    )
                     client.cut(socket.SHUT_RDWR)
             elif client.head_since is not None:
                 if now - client.head_since > min(HEAD_SECONDS, seconds):
@@ -147,6 +161,12 @@ class Connections:
             return False
         took = now - client.body_since
         return took > BODY_SECONDS and client.body_bytes < took * self.bytes_per_second
+
+    def _is_stuck(self, client: Client, now: float, seconds: float) -> bool:
+        """Tell whether nothing of an answer goes out, or its reader takes too little of it."""
+        moves_since = now - client.moved_at
+        waited = client.writing_seconds + (moves_since if client.is_writing else 0)
+        return moves_since > seconds or (waited > seconds and client.written_bytes < waited * self.bytes_per_second)
 
     def end_waiting(self, before: float) -> None:
         """End the connections that have had no request under way since a time."""

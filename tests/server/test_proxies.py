@@ -22,6 +22,7 @@ from receiver.settings import Settings
 from receiver.store import schema
 
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+COMPOSED = (ROOT / "docs" / "operations" / "compose" / "nginx.conf").read_text()
 LARGEST = 50 * 1024 * 1024
 LISTED = "127.0.0.3"
 """The only address that the source `connectpay` takes callbacks from; the proxy itself has another."""
@@ -133,6 +134,52 @@ def test_the_sender_is_who_sends_to_the_proxy_whatever_it_says(proxied: str, add
         headers = {"X-ConnectPay-Token": TOKEN, "X-Forwarded-For": "127.0.0.4" if status == 200 else LISTED}
         answer = session.post(f"{proxied}/webhooks/connectpay", json=others.outgoing(), headers=headers, timeout=30)
     assert answer.status_code == status
+
+
+BREAKS_OFF = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/csv")])
+    yield b"a line\\n"
+    if environ["PATH_INFO"].endswith("/broken"):
+        raise RuntimeError("the database went away between two pages")
+"""
+
+
+@pytest.fixture(scope="module")
+def breaking_off(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The unix socket of our web server over an application whose answers have no length, and one breaks off."""
+    folder = tmp_path_factory.mktemp("breaking-off")
+    (folder / "gunicorn.conf.py").write_text((ROOT / "gunicorn.conf.py").read_text())
+    (folder / "wsgi.py").write_text(BREAKS_OFF)
+    port = free_port()
+    more = {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port} --bind unix:{folder}/web.sock"}
+    given = environment(f"sqlite:///{folder}/receiver.db", KEY, **more)
+    server = WebServer(given, port, folder=folder, output=folder / "log").start()
+    yield f"unix:{folder}/web.sock"
+    server.stop()
+
+
+@pytest.mark.parametrize("configuration", [documented("nginx"), COMPOSED], ids=["documented", "compose"])
+def test_nginx_does_not_end_an_answer_as_whole_that_broke_off(
+    breaking_off: str, configuration: str, tmp_path: Path
+) -> None:
+    port = free_port()
+    for place in ("http://127.0.0.1:8000", "http://unix:/run/receiver/web.sock"):
+        configuration = configuration.replace(place, f"http://{breaking_off}")
+    for listened, other in (("listen 8080", port), ("listen 8000", free_port())):
+        configuration = configuration.replace(listened, f"listen 127.0.0.1:{other}")
+    with nginx(tmp_path, configuration):
+        wait_for(port)
+        assert requests.get(f"http://127.0.0.1:{port}/webhooks/whole", timeout=30).text == "a line\n"
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            requests.get(f"http://127.0.0.1:{port}/webhooks/broken", timeout=30)
+
+
+def test_every_place_that_nginx_passes_on_speaks_http_1_1() -> None:
+    for configuration in (documented("nginx"), COMPOSED):
+        places = configuration.count("proxy_pass ")
+        assert places
+        assert configuration.count("proxy_http_version 1.1;") == places
 
 
 def test_both_configurations_pass_what_the_receiver_takes() -> None:

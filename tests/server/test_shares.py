@@ -1,5 +1,6 @@
 """Which connection goes where there is no room, who has a turn before whom, and what is ended for being slow."""
 
+import itertools
 import socket
 import time
 from collections.abc import Iterator
@@ -163,6 +164,66 @@ def test_a_body_must_come_at_the_least_rate(
     client.body_since, client.body_bytes, client.is_reading = time.monotonic(), came, is_reading
     connections.end_slow(time.monotonic() + seconds, idle_seconds=75, seconds=40)
     assert client.is_cut() == cut
+
+
+@pytest.mark.parametrize(
+    ("moved", "is_writing", "took", "went", "ended"),
+    [
+        (79, True, 0, 0, False),
+        (81, True, 0, 0, True),
+        (81, False, 0, 0, True),
+        (1, False, 0, 10, False),
+        (1, True, 0, 10, False),
+        (1, True, 81, 100_000, False),
+        (1, True, 81, 80_000, True),
+        (79, True, 2, 80_000, True),
+        (79, False, 2, 80_000, False),
+    ],
+)
+def test_an_answer_may_take_as_long_as_it_is_made_and_taken(
+    pairs: list[Any],
+    caplog: pytest.LogCaptureFixture,
+    moved: float,
+    is_writing: bool,
+    took: float,
+    went: int,
+    ended: bool,
+) -> None:
+    connections = Connections(most=10, of_address=10, bytes_per_second=1000)
+    client = admitted(connections, pairs[0][0], None)
+    connections.begin(client, REQUEST)
+    now = time.monotonic() + 3600
+    client.cut()
+    client.moved_at, client.is_writing = now - moved, is_writing
+    client.writing_seconds, client.written_bytes = took, went
+    for _ in range(2):
+        connections.end_slow(now, idle_seconds=75, seconds=40)
+    assert is_ended(pairs[0][1]) == ended
+    lines = [record.message for record in caplog.records]
+    assert len(lines) == ended
+    assert all(line.startswith(f"an answer is broken off after {went} bytes") for line in lines)
+
+
+def test_of_an_answer_is_noted_what_its_reader_took_and_how_long_that_lasted(pairs: list[Any]) -> None:
+    client = admitted(Connections(most=10, of_address=10, bytes_per_second=1), pairs[0][0], None)
+    made: list[bool] = []
+
+    def answer() -> Iterator[bytes]:
+        for piece in (b"", b"a" * 10, b"b" * 200_000):
+            made.append(client.is_writing)
+            yield piece
+
+    pieces, went = [], []
+    for piece in client.taken(answer()):
+        assert client.is_writing
+        pieces.append(piece)
+        went.append(client.written_bytes)
+    assert made == [False, False, False]
+    assert b"".join(pieces) == b"a" * 10 + b"b" * 200_000
+    assert max(map(len, pieces)) <= 64 * 1024
+    assert went == [0, 0, *itertools.accumulate(map(len, pieces[1:-1]))]
+    assert client.written_bytes == 200_010
+    assert client.writing_seconds > 0
 
 
 def test_one_address_begins_few_requests_in_a_round_and_holds_up_no_other() -> None:
