@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from receiver.model import ReceiverError
 from receiver.store.checkpointer import Checkpointer
 from receiver.store.severity import OPTION, Severities
-from receiver.store.sqlite import BUSY_SECONDS, INCREMENTAL, sqlite_engine
+from receiver.store.sqlite import BUSY_SECONDS, INCREMENTAL, sqlite_engine, whose
 from receiver.store.sqlite_write_lock import SqliteWriteLock, WriteLockTimeout
 from receiver.store.thread_pool import commit_in_thread
 
@@ -41,6 +41,9 @@ CONTENDED = {
     "40001": "others changed the rows meanwhile (serialization failure)",
 }
 """What PostgreSQL's SQLSTATE says of a transaction that would have come off had it been alone."""
+
+ACCESS = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+"""What SQLite says of a file that this user may not open or write, without a word about which file that is."""
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
@@ -278,7 +281,10 @@ class Database:
             state = getattr(getattr(error, "orig", None), "sqlstate", None)
             if state in CONTENDED:
                 raise Contended(f"{CONTENDED[state]}; try again") from error
-            raise StoreUnavailable(words_of(error)) from error
+            words = words_of(error)
+            if getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF in ACCESS:
+                words = f"{words}: {whose(str(make_url(self.url).database))}"
+            raise StoreUnavailable(words) from error
 
 
 def words_of(error: Exception) -> str:

@@ -1,7 +1,9 @@
 """How connections to SQLite are opened: durable at each commit, never waiting without end, its files for us alone."""
 
 import os
+import pwd
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import suppress
@@ -47,6 +49,23 @@ PRAGMAS: dict[str, tuple[str | int, str | int]] = {
 
 class SqliteTooOld(ReceiverError):
     """The SQLite that Python brings lacks what is needed."""
+
+
+def whose(path: str) -> str:
+    """Say whose a file is and who tries to open it: one that can't be opened was made by another user, as a rule."""
+    try:
+        found = os.stat(path)
+        so = f"belongs to {_user(found.st_uid)}, mode {stat.S_IMODE(found.st_mode):04o}"
+    except OSError as error:
+        so = str(error.strerror)
+    return f"{path}: {so}; tried by {_user(os.geteuid())}"
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
 
 
 def private_folder(folder: Path) -> None:

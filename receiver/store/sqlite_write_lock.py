@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 
+from receiver.store.sqlite import whose
+
 LOOK_SECONDS = 0.0005
 """How often a writer looks whether another process's turn has ended; an idle event loop makes a millisecond of it."""
 
@@ -63,7 +65,7 @@ class SqliteWriteLock:
         try:
             file = open_beside(self._database_file, "turn")
         except OSError as error:
-            raise WriteLockTimeout(f"{self._database_file}-turn: {error.strerror}") from error
+            raise WriteLockTimeout(f"{error.strerror}: {whose(f'{self._database_file}-turn')}") from error
         with file:
             _lock(file, ends, sleep or time.sleep)
 

@@ -131,6 +131,19 @@ def test_a_wheel_takes_callbacks_by_the_units_of_web_server_and_worker(root: Pat
         assert installed.send(BankSigner(utc_now).sign(deposit())) == "accepted"
 
 
+def test_a_restore_in_earnest_is_the_service_users_own() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    machine, container = re.findall(r"```console\n(.*?)```", text.partition("\nTo restore in earnest")[2], re.DOTALL)[
+        :2
+    ]
+    service = (ROOT / "docs" / "operations" / "systemd" / "receiver.service").read_text()
+    user, group = re.findall(r"^(?:User|Group)=(.+)$", service, re.MULTILINE)
+    assert f'install -o {user} -g {group} -m 600 "$copy" /var/lib/receiver/receiver.db' in machine
+    assert f"--uid={user} " in text
+    (number,) = re.findall(r"^USER ([0-9]+):[0-9]+$", (ROOT / "Containerfile").read_text(), re.MULTILINE)
+    assert f"install -o {number} -g {number} -m 600 /copy.db receiver.db" in container
+
+
 def test_what_is_installed_is_the_wheel_and_not_the_source(root: Path) -> None:
     python = root / "opt" / "receiver" / ".venv" / "bin" / "python"
     found = done([str(python), "-c", "import receiver; print(receiver.__file__)"], cwd=root, env={"PATH": PATH})

@@ -1,6 +1,7 @@
 """SQLite's files are for the receiver's user alone, whatever the umask; a SQLite that lacks something is refused."""
 
 import os
+import pwd
 import sqlite3
 import stat
 import subprocess
@@ -105,6 +106,31 @@ def test_the_simulator_s_keys_are_for_their_owner_alone(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic"):
         tls.server_tls(tmp_path / "keys", "127.0.0.1")
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_file_that_can_not_be_opened_is_named_with_whose_it_is_and_who_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A folder can't be opened by root either.
+    (tmp_path / "receiver.db").mkdir(0o700)
+    mine, nobody = pwd.getpwuid(os.getuid()).pw_name, 4_000_000_000
+    monkeypatch.setattr(os, "geteuid", lambda: nobody)
+    database = Database(f"sqlite:///{tmp_path}/receiver.db")
+    said = f"file: {tmp_path}/receiver.db: belongs to {mine}, mode 0700; tried by user {nobody}$"
+    for open_it in (database.read, database.write):
+        with pytest.raises(StoreUnavailable, match=said), open_it():
+            pass
+    database.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may open any")
+def test_a_file_in_a_folder_that_is_closed_to_this_user_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir()
+    database = Database(f"sqlite:///{tmp_path}/closed/receiver.db")
+    (tmp_path / "closed").chmod(0)
+    with pytest.raises(StoreUnavailable, match=r"closed/receiver\.db: Permission denied; tried by"), database.read():
+        pass
+    (tmp_path / "closed").chmod(0o700)
 
 
 OLD = "import sqlite3\nsqlite3.sqlite_version_info = (3, 34, 1)\nsqlite3.sqlite_version = '3.34.1'\n"
