@@ -144,6 +144,25 @@ def test_a_restore_in_earnest_is_the_service_users_own() -> None:
     assert f"install -o {number} -g {number} -m 600 /copy.db receiver.db" in container
 
 
+@pytest.mark.parametrize("name", ["receiver", "receiver-web", "receiver-worker"])
+def test_a_command_beside_the_units_has_their_user_database_and_folder(name: str) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (command,) = re.findall(r"^# receiver\(\) \{ (systemd-run .*?); \}$", text, re.MULTILINE | re.DOTALL)
+    service = (ROOT / "docs" / "operations" / "systemd" / f"{name}.service").read_text()
+    lines = dict(
+        re.findall(r"^(User|WorkingDirectory|EnvironmentFile|StateDirectory\w*|UMask)=(.+)$", service, re.MULTILINE)
+    )
+    (database,) = re.findall(r"^Environment=(RECEIVER_DATABASE_URL=.+)$", service, re.MULTILINE)
+    wanted = {
+        f"--uid={lines.pop('User')}",
+        f"--working-directory={lines.pop('WorkingDirectory')}",
+        f"--setenv={database}",
+    }
+    wanted |= {f"--property={name}={value}" for name, value in lines.items()}
+    assert len(lines) == 4
+    assert wanted <= set(command.split())
+
+
 def test_what_is_installed_is_the_wheel_and_not_the_source(root: Path) -> None:
     python = root / "opt" / "receiver" / ".venv" / "bin" / "python"
     found = done([str(python), "-c", "import receiver; print(receiver.__file__)"], cwd=root, env={"PATH": PATH})
