@@ -117,6 +117,28 @@ def test_each_variable_of_compose_is_a_setting_or_in_the_docs() -> None:
     assert needed == set(re.findall(r"^([A-Z_]+)=\$\(openssl", section, re.MULTILINE))
 
 
+def prepared(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Do in a folder what the docs say before Compose is started, and print the shell's umask afterwards."""
+    block = OPERATIONS.partition("\n### Compose\n")[2].partition("```console\n")[2].partition("```")[0]
+    steps = block.partition("$ docker ")[0]
+    script = "\n".join(line.removeprefix("$ ") for line in steps.splitlines())
+    return subprocess.run(["bash", "-c", f"umask 022\n{script}\numask"], cwd=folder, capture_output=True, text=True)
+
+
+def test_the_steps_for_compose_write_what_it_needs_for_their_owner_alone(tmp_path: Path) -> None:
+    assert prepared(tmp_path).returncode == 0
+    written = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
+    assert set(written) == set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_FILE))
+    assert Settings(_env_file=tmp_path / ".env").keys
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_steps_for_compose_write_over_no_settings_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("RECEIVER_SECRET_KEYS=the-only-copy\n")
+    assert ".env" in prepared(tmp_path).stderr
+    assert (tmp_path / ".env").read_text() == "RECEIVER_SECRET_KEYS=the-only-copy\n"
+
+
 def test_nginx_passes_callbacks_on_as_documented() -> None:
     (documented,) = re.findall(r"```nginx\n(.*?)```", OPERATIONS, re.DOTALL)
     before_a_socket = documented.replace("http://127.0.0.1:8000", "http://unix:/run/receiver/web.sock")
