@@ -125,8 +125,23 @@ def prepared(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["bash", "-c", f"umask 022\n{script}\numask"], cwd=folder, capture_output=True, text=True)
 
 
+@pytest.fixture
+def cloned(tmp_path: Path) -> Path:
+    """A folder with the files that Compose mounts, as `umask 077` makes them."""
+    shutil.copytree(ROOT / "docs" / "operations", tmp_path / "docs" / "operations")
+    for file in (tmp_path / "docs").rglob("*"):
+        file.chmod(0o700 if file.is_dir() else 0o600)
+    return tmp_path
+
+
+def test_the_steps_for_compose_let_prometheus_read_its_files_and_leave_the_shell_as_it_was(cloned: Path) -> None:
+    assert prepared(cloned).stdout == "0022\n"
+    mounted = [mount.split(":")[0] for mount in COMPOSE["services"]["prometheus"]["volumes"] if mount.startswith("./")]
+    assert [(cloned / file).stat().st_mode & 0o777 for file in mounted] == [0o644] * 2
+
+
 def test_the_steps_for_compose_write_what_it_needs_for_their_owner_alone(tmp_path: Path) -> None:
-    assert prepared(tmp_path).returncode == 0
+    prepared(tmp_path)
     written = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
     assert set(written) == set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE_FILE))
     assert Settings(_env_file=tmp_path / ".env").keys
