@@ -7,7 +7,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --quiet
-export PORT ?= 8000
 # Where it is set, each of the hundreds of processes that the tests start compiles the whole code anew.
 unexport PYTHONDONTWRITEBYTECODE
 

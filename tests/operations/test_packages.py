@@ -5,13 +5,16 @@ The packages that these need are linked from the environment of the tests; `make
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 from bank import BankSigner, deposit
+from conftest import KEY
 from operations.installations import (
     PATH,
     Installation,
@@ -81,6 +84,39 @@ def test_a_clone_lives_by_make_run(cloned: Path) -> None:
     )
     # `make run` migrates it.
     lives(installed)
+
+
+TELLS_ITS_PORT = f"""#!/bin/sh
+test "$1" = run || exit 0
+exec {sys.executable} -c 'from receiver.settings import load_settings; print(load_settings().port)'
+"""
+"""In place of our own command."""
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "environment", "port"),
+    [
+        ("", (), {}, 8000),
+        ("PORT=8123", (), {}, 8123),
+        ("PORT=8123", ("PORT=8080",), {}, 8080),
+        ("PORT=8123", (), {"PORT": "8080"}, 8080),
+        ("", ("PORT=8080",), {}, 8080),
+        ("", (), {"PORT": "8080"}, 8080),
+    ],
+)
+def test_make_run_listens_where_its_word_or_the_environment_or_the_settings_say(
+    tmp_path: Path, line: str, words: tuple[str, ...], environment: dict[str, str], port: int
+) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".env").write_text(f"RECEIVER_SECRET_KEYS={KEY}\n{line}\n")
+    command = tmp_path / ".venv" / "bin" / "receiver"
+    command.parent.mkdir(parents=True)
+    command.write_text(TELLS_ITS_PORT)
+    command.chmod(0o700)
+    for needed in ("requirements.lock", "requirements-dev.lock", "pyproject.toml", ".venv/.complete"):
+        (tmp_path / needed).touch()
+    given = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **environment}
+    assert done(["make", "run", *words], cwd=tmp_path, env=given).split() == [str(port)]
 
 
 @pytest.fixture(scope="module")
