@@ -143,6 +143,8 @@ class Held:
             TryLater
             Problem
         """
+        # Of Flask's own server a read waits until so much has come.
+        most = most if length is None else min(length, most)
         try:
             body = self._read(environ["wsgi.input"], most)
         except TryLater:
@@ -150,7 +152,7 @@ class Held:
         except Exception as error:  # the server's own kinds, for broken chunks and for a sender that hung up
             _check_uncut(environ)
             raise Problem(400, UNREADABLE) from error
-        if len(body) < min(length or 0, most):
+        if length is not None and len(body) < most:
             _check_uncut(environ)
             raise Problem(400, "The body is shorter than its Content-Length.")
         self.keep(len(body))
@@ -224,11 +226,13 @@ class RequestBodies:
 
 
 def declared_bytes(environ: WSGIEnvironment, limit: int) -> int | None:
-    """Return how many bytes a body is said to have; none where it comes in chunks.
+    """Return how many bytes a body is said to have, 0 where nothing is said (RFC 9112 section 6.3); none in chunks.
 
     Raises:
         BodyTooLarge
     """
+    if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+        return 0
     length = get_content_length(environ)
     if length is not None and length > limit:
         raise BodyTooLarge(f"{length} bytes, {limit} allowed")

@@ -48,6 +48,30 @@ def test_more_than_the_limit_is_refused(bodies: RequestBodies, size: int) -> Non
         declared_bytes({"CONTENT_LENGTH": str(size)}, 1000)
 
 
+class Staying(io.BytesIO):
+    """What a sender who stays has sent, as Flask's own server hands it on: to read beyond it is to wait for more."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        assert size is not None
+        assert 0 <= size <= len(self.getvalue()) - self.tell(), "it waits"
+        return super().read(size)
+
+
+def test_no_more_is_read_than_a_body_has(bodies: RequestBodies) -> None:
+    with bodies.holding("192.0.2.1") as held:
+        assert held.read({"wsgi.input": Staying(b"body")}, 4, MIB) == b"body"
+        assert held.read_beginning({"wsgi.input": Staying(b"body")}, 4, BEGINNING) == b"body"
+        environ = {"wsgi.input": Staying(b"")}
+        assert held.read(environ, declared_bytes(environ, MIB), MIB) == b""
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", " chunked"])
+def test_how_long_a_body_is_that_comes_in_chunks_shows_at_its_end(bodies: RequestBodies, coding: str) -> None:
+    environ = {"wsgi.input": io.BytesIO(b"body"), "HTTP_TRANSFER_ENCODING": coding}
+    with bodies.holding("192.0.2.1") as held:
+        assert held.read(environ, declared_bytes(environ, MIB), MIB) == b"body"
+
+
 def test_what_is_beyond_the_quota_is_to_come_again_and_does_once_there_is_room(bodies: RequestBodies) -> None:
     with ExitStack() as stack:
         for number in range(QUOTA // MIB):
