@@ -27,6 +27,10 @@ from receiver.web.staff.sources import Sources
 FOR_A_YEAR = "public, max-age=31536000, immutable"
 
 
+ANEW = "To send it again, load the page of the form anew: each is good for one time."
+UNSURE = "It may have been done or not: load the page of the form anew, look, and send it again only then."
+
+
 def register(app: Flask, runtime: Runtime, outages: Outages) -> None:
     """Add all pages to an application."""
     shared = Site(runtime, Browser(runtime.settings), FormTokens(runtime))
@@ -73,8 +77,9 @@ def _answer(error: Exception, outages: Outages) -> Response:
             error = Problem(status, f"{str(error)[:1].upper()}{str(error)[1:]}.")
             break
     document = problems.answer(error, outages)
-    said = document.get_json()
-    answered = rendering.render("error.html", said["title"], status=document.status_code, detail=said["detail"])
+    said, status = document.get_json(), document.status_code
+    more = f" {UNSURE if status >= 500 else ANEW}" if g.get("is_form_used") else ""
+    answered = rendering.render("error.html", said["title"], status=status, detail=said["detail"] + more)
     for name in ("Allow", "Retry-After"):
         if name in document.headers:
             answered.headers[name] = document.headers[name]

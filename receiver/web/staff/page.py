@@ -96,6 +96,7 @@ def _serving(view: Callable[..., Any], page: Page) -> Callable[..., ResponseRetu
         if request.method == "POST":
             request.max_content_length = FORM_BYTES_MAX
             shared.tokens.check(g.cookie, request.path)
+            g.is_form_used = True
         return cast(ResponseReturnValue, view(visitor, **path))
 
     return serve

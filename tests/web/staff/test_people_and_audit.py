@@ -7,11 +7,12 @@ import json
 import pytest
 from flask import Flask
 from sqlalchemy import text
-from web.staff.signed_in import PASSWORD, add_person, message, send, sign_in, signed_in
+from web.staff.signed_in import PASSWORD, add_person, message, send, sign_in, signed_in, token_of
 
 from receiver.admin import audit, people
 from receiver.model import Role
 from receiver.runtime import Runtime
+from receiver.store.database import StoreUnavailable
 
 
 @pytest.fixture
@@ -59,6 +60,28 @@ def test_the_pages_and_the_command_line_do_the_same(app: Flask, parts: Runtime) 
     people.add(parts, "cli:root", "bob", Role.VIEWER, password=PASSWORD)
     by_page, by_command = (person._replace(id=0, name="") for person in people.listing(parts)[1:])
     assert by_page == by_command
+
+
+def test_the_page_of_a_form_that_failed_says_how_to_send_it_again(
+    app: Flask, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = signed_in(app, parts, Role.ADMIN)
+    place = "/staff/people"
+    wrong = {"role": "operator", "password": PASSWORD}
+    token = token_of(admin.get(place), place)
+    refused = admin.post(place, data={"form_token": token, **wrong})
+    assert refused.status_code == 400
+    assert "“name” is empty. To send it again, load the page of the form anew" in refused.text
+    assert admin.post(place, data={"form_token": token, **wrong}).status_code == 403
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(people, "add", fail)
+    failed = send(admin, place, place, {"name": "bob", **wrong})
+    assert (failed.status_code, failed.headers["Retry-After"]) == (503, "5")
+    assert "It may have been done or not: load the page of the form anew, look," in failed.text
+    assert "anew" not in admin.get("/staff/nothing").text
 
 
 def test_ones_own_page_changes_ones_own_password(app: Flask, parts: Runtime) -> None:
