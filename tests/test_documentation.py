@@ -1,5 +1,6 @@
 """What exists is documented; what is written holds no place or address of the machine that it was written on."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from receiver.cli import main
 from receiver.settings import Settings, environment_name
 from receiver.store.search import LOOKED_AT_MAX
 from receiver.web import create_app
+from receiver.web.schemas.events import Event
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 PAGES = sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md") if page.name != "adding-a-bank.md")
@@ -98,6 +100,21 @@ def test_every_command_is_documented_with_its_options_and_an_example(words: str,
 def test_the_docs_name_no_command_that_does_not_exist() -> None:
     documented = set(re.findall(r"^### `(receiver [^`]+)`$", read("docs/commands.md"), re.MULTILINE))
     assert documented == {words for words, _ in commands()}
+
+
+def test_the_event_in_the_docs_has_what_events_have() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", section("docs/api.md", "### `GET /api/v1/events`"), re.DOTALL)
+    (event,) = json.loads(example)["data"]
+    assert set(event) == set(Event.model_fields)
+
+
+def test_each_line_of_the_log_is_explained_once() -> None:
+    table = section("docs/operations.md", "## Log lines")
+    lines = [
+        line for row in re.findall(r"^\| (`.*?) \| ", table, re.MULTILINE) for line in re.findall(r"`([^`]+)`", row)
+    ]
+    assert len(lines) > 50
+    assert {line for line in lines if lines.count(line) > 1} == set()
 
 
 @pytest.mark.parametrize("path", ["docs/api.md", "docs/support.md"])

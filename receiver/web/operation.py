@@ -49,7 +49,8 @@ class Operation:
     The view is called with the parts of its path, and by name with the `token` where a scope is asked for, and with
     the `query` and the `body` where it has them.
 
-    `route` is a method and a rule of Flask's; `forms` are the paths of a rule that OpenAPI can't write as one.
+    `route` is a method and a rule of Flask's; `forms` are the paths of a rule that OpenAPI can't write as one. A `path`
+    beside `forms` describes and does not check: Flask's one part is all of these, and the view has to take it apart.
     Whoever calls needs a token with the `scope`; without one nobody needs a token. `problems` says when a status
     comes; those that follow from the rest (a scope, a body, the database) are added by `receiver.web.openapi`.
     """
@@ -124,7 +125,6 @@ def _serving(
         if described.scope is not None:
             token = given["token"] = tokens.require(described.scope)
             names = tokens.names_for(token)
-        # Where the rule has other forms, its one part is all of them.
         if described.path is not None and not described.forms:
             _check_path(described.path, path)
         if described.scope is not None:

@@ -320,7 +320,7 @@ class AuditEntry(Answer):
     id: int
     at: Time
     who: str
-    """`cli:<user>` or `token:<name>`."""
+    """`cli:<user>`, `token:<name>` or `staff:<name>`; `environment`, `oidc` or `worker` where no person did it."""
     what: str
     why: str | None
     about: dict[str, Any]

@@ -41,7 +41,8 @@ class StaffException(Answer):
     """`high`, `medium` or `low`, by the amount or by how long it has been open."""
     source: str
     about: str
-    """What `subject` names: `payment`, `job`, `reference`, `event`, `delivery`, `reason` of a refusal, or `source`."""
+    """What `subject` names: `payment`, `job`, `reference`, `event`, `delivery`, `reason` of a refusal,
+    `consumer` or `source`."""
     subject: str
     event_id: str | None
     """An event to look at."""
