@@ -183,7 +183,7 @@ def test_a_restore_in_earnest_is_the_service_users_own() -> None:
 @pytest.mark.parametrize("name", ["receiver", "receiver-web", "receiver-worker"])
 def test_a_command_beside_the_units_has_their_user_database_and_folder(name: str) -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    (command,) = re.findall(r"^# receiver\(\) \{ (systemd-run .*?); \}$", text, re.MULTILINE | re.DOTALL)
+    (command,) = re.findall(r"^# as_receiver\(\) \{ (systemd-run .*?); \}$", text, re.MULTILINE | re.DOTALL)
     service = (ROOT / "docs" / "operations" / "systemd" / f"{name}.service").read_text()
     lines = dict(
         re.findall(r"^(User|WorkingDirectory|EnvironmentFile|StateDirectory\w*|UMask)=(.+)$", service, re.MULTILINE)
