@@ -180,7 +180,7 @@ def _closed(
     if latest is not None and says_the_same(latest, compared):
         _put_off(runtime, latest, leased_until, now, next_at)
         return None
-    amounts_changed = _changed_amounts(runtime, source, latest, compared)
+    amounts_changed = _changed_amounts(runtime, source, day, latest, compared)
     amounts_changed = _many_at_first(runtime, source, leased_until, amounts_changed, now)
     content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
     after, seen = (latest.version, latest.next_look_at) if latest else (0, None)
@@ -253,14 +253,24 @@ class _Changed(NamedTuple):
     over: Sequence[str]
 
 
-def _changed_amounts(runtime: Runtime, source: SourceRecord, latest: DayRecord | None, compared: Compared) -> _Changed:
+def _changed_amounts(
+    runtime: Runtime, source: SourceRecord, day: date, latest: DayRecord | None, compared: Compared
+) -> _Changed:
     before = _differing(runtime, latest) if latest is not None else {}
     opened = [
         _opened(source, event_id, line)
         for event_id, line in compared.differing.items()
         if event_id not in before or before[event_id].why != line.why
     ]
-    return _Changed(opened, sorted(set(before) - set(compared.differing)))
+    over = before.keys() - compared.differing.keys()
+    return _Changed(opened, sorted(over - _differing_elsewhere(runtime, source, day) if over else ()))
+
+
+def _differing_elsewhere(runtime: Runtime, source: SourceRecord, day: date) -> set[str]:
+    """Return the events whose amount differs by the latest version of another day, to which the bank moves lines."""
+    with runtime.database.read() as connection:
+        others = days.having(connection, source.id, DayCategory.AMOUNT_DIFFERS)
+    return {event_id for version in others if version.day != day for event_id in _differing(runtime, version)}
 
 
 def _many_at_first(

@@ -24,6 +24,7 @@ from receiver.store.exceptions import Wanted, open_about
 from receiver.worker.loop import Worker
 
 CLOSED_FROM = EVENING + timedelta(hours=1)
+NEXT = DAY + timedelta(days=1)
 
 
 @pytest.fixture
@@ -329,6 +330,27 @@ def test_what_is_told_of_amounts_is_so_with_the_version_or_not_at_all(ledger: Le
         closing.close(parts, ledger.source, DAY, die)
     assert closed_after("12.50") == ["open"]
     assert closed_after("12.00") == ["resolved"]
+
+
+@pytest.mark.parametrize("order", [[DAY, NEXT], [NEXT, DAY]])
+def test_an_amount_needs_a_person_while_it_differs_on_any_day_of_the_bank_s(
+    ledger: Ledger, parts: Runtime, order: list[date]
+) -> None:
+    def states_after(listed: str) -> list[str]:
+        ledger.corrected("FT-d1", listed)
+        for day in order:
+            closing.close(parts, ledger.source, day)
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        return [str(each.state) for each in found]
+
+    ledger.event("FT-d1", "12.00")
+    ledger.line("FT-d1", "12.50")
+    ledger.covered(EVENING + timedelta(hours=36))
+    assert states_after("12.50") == ["open"]
+    # The bank gives the line a time on the next business day, and corrects it the day after.
+    ledger.moved("FT-d1", NEXT)
+    assert states_after("12.50") == ["open"]
+    assert states_after("12.00") == ["resolved"]
 
 
 def test_so_many_amounts_that_callbacks_would_wait_are_told_some_at_a_time(
