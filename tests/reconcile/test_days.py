@@ -332,25 +332,52 @@ def test_what_is_told_of_amounts_is_so_with_the_version_or_not_at_all(ledger: Le
     assert closed_after("12.00") == ["resolved"]
 
 
+@pytest.mark.parametrize("at_once", [250, 1])
+def test_another_amount_needs_a_person_anew(
+    ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    def amounts_after(listed: str) -> list[tuple[str, str | None]]:
+        for payment in ("FT1", "FT2"):
+            ledger.corrected(payment, listed)
+        closing.close(parts, ledger.source, DAY)
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        assert {each.amount for each in found} == {(each.detail or "").split(" has ")[1].split()[0] for each in found}
+        return sorted((str(each.state), each.amount) for each in found)
+
+    monkeypatch.setattr(closing, "AT_ONCE", at_once)
+    for payment in ("FT1", "FT2"):
+        ledger.event(payment, "12.00")
+        ledger.line(payment, "12.50")
+    ledger.covered(EVENING + timedelta(hours=2))
+    assert amounts_after("12.50") == [("open", "12.50")] * 2
+    assert amounts_after("99.00") == [("open", "99.00")] * 2
+    for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9):
+        exceptions.resolve(parts, WHO, each.id, "the bank was asked")
+    assert amounts_after("99.00") == [("resolved", "99.00")] * 2
+    assert amounts_after("5000.00") == [("open", "5000.00")] * 2
+
+
 @pytest.mark.parametrize("order", [[DAY, NEXT], [NEXT, DAY]])
 def test_an_amount_needs_a_person_while_it_differs_on_any_day_of_the_bank_s(
     ledger: Ledger, parts: Runtime, order: list[date]
 ) -> None:
-    def states_after(listed: str) -> list[str]:
+    def standing_after(listed: str) -> list[tuple[str, str | None]]:
         ledger.corrected("FT-d1", listed)
         for day in order:
             closing.close(parts, ledger.source, day)
         found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
-        return [str(each.state) for each in found]
+        return [(str(each.state), each.amount) for each in found]
 
     ledger.event("FT-d1", "12.00")
     ledger.line("FT-d1", "12.50")
     ledger.covered(EVENING + timedelta(hours=36))
-    assert states_after("12.50") == ["open"]
+    assert standing_after("12.50") == [("open", "12.50")]
     # The bank gives the line a time on the next business day, and corrects it the day after.
     ledger.moved("FT-d1", NEXT)
-    assert states_after("12.50") == ["open"]
-    assert states_after("12.00") == ["resolved"]
+    assert standing_after("12.50") == [("open", "12.50")]
+    ledger.moved("FT-d1", DAY)
+    assert standing_after("99.00") == [("open", "99.00")]
+    assert standing_after("12.00") == [("resolved", "99.00")]
 
 
 def test_so_many_amounts_that_callbacks_would_wait_are_told_some_at_a_time(
