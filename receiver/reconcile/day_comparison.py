@@ -184,7 +184,8 @@ def _pairs(found: AboutPayments) -> dict[int, OurSide]:
 
     It has the line's payment, account and direction, as far as these are known. It is one of the type that the line has
     by now, where the sweep had found it at an earlier step (a payment without funds that was rejected then); else one
-    that tells of another amount, of several the nearest. Each callback is one line's.
+    that tells of another amount, of several the nearest. Each callback is one line's, and that of the lines of other
+    lists that have its event.
     """
     loose: dict[str | None, list[EventWithFacts]] = {}
     for each in found.loose:
@@ -196,12 +197,13 @@ def _pairs(found: AboutPayments) -> dict[int, OurSide]:
         if _is_about(each, line)
         and ((differs := _amount_differs(line, each.event)) or _has_got_on_to(line, each.event))
     )
+    movements = {line.id: line.event_id or line.id for line in found.alone}
     events = {each.event.id: each.event for each in found.loose}
-    pairs: dict[int, OurSide] = {}
+    pairs: dict[str | int, OurSide] = {}
     for _, _, line_id, event_id in ranked:
-        if line_id not in pairs and event_id in events:
-            pairs[line_id] = events.pop(event_id)
-    return pairs
+        if movements[line_id] not in pairs and event_id in events:
+            pairs[movements[line_id]] = events.pop(event_id)
+    return {line_id: pairs[movement] for line_id, movement in movements.items() if movement in pairs}
 
 
 def _has_got_on_to(line: BankSide, event: OurSide) -> bool:

@@ -217,6 +217,21 @@ def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> 
     assert numbers(days.find(parts, "bcb", DAY - timedelta(days=1))) == {"not_final": 1}
 
 
+def test_an_amount_that_differs_is_told_where_several_lists_tell_of_the_payment(ledger: Ledger, parts: Runtime) -> None:
+    swept = ledger.swept("P1", "90.00")
+    booked, rejected = "banking_circle.outgoing_payment_booked", "banking_circle.outgoing_payment_rejected"
+    ledger.line("P1", "90.00", swept, type=booked, status=Status.PENDING)
+    # The one that counts, for it says more of the status.
+    ledger.line(None, "90.00", swept, reference="R1", type=rejected, list_name="rejections", status=Status.REJECTED)
+    event_id = ledger.event("P1", "100.00", claimed_status="rejected")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    (line,) = day_lines.lines(parts, found, limit=9)
+    assert (line.category, line.list_name, line.event_id) == (DayCategory.AMOUNT_DIFFERS, "rejections", event_id)
+    (opened,) = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+    assert opened.subject == event_id
+
+
 def test_sums_lose_nothing(ledger: Ledger, parts: Runtime) -> None:
     for amount in ("1" * 30, "0.0000000001", "2" * 30 + ".9999999999"):
         ledger.line(None, amount)
