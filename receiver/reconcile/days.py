@@ -15,7 +15,7 @@ from receiver.model import DayCategory, ExceptionKind, NotPossible
 from receiver.reconcile import amounts
 from receiver.reconcile.day_comparison import Compared, compare
 from receiver.runtime import Runtime
-from receiver.store import day_sides, days, exceptions, sources, sweeps
+from receiver.store import day_sides, days, exceptions, joining, sources, sweeps
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.day_lines import DayLine, read
 from receiver.store.days import DayRecord, NewVersion
@@ -312,7 +312,8 @@ def _tell(connection: Connection, source: SourceRecord, changed: _Changed, now: 
 
 
 def _opened(source: SourceRecord, event_id: str, line: DayLine) -> Opened:
-    fees = amounts.may_be_fees(source.bank, line.direction)
+    is_other_currency = joining.differ_in_currency(line.currency, line.our_currency)
+    fees = not is_other_currency and amounts.may_be_fees(source.bank, line.direction)
     about = ("event", event_id)
     return amounts.differs(source.id, about, event_id, line.amount, line.currency, line.why or "", fees=fees)
 

@@ -204,6 +204,38 @@ def test_a_line_whose_callback_has_come_takes_none_from_another(ledger: Ledger, 
     assert {line.event_id for line in told} == {came, event_id}
 
 
+def test_what_is_told_in_another_currency_differs_in_its_amount_unless_it_is_an_exchange(
+    ledger: Ledger, parts: Runtime
+) -> None:
+    processed, booked = (f"banking_circle.incoming_payment_{step}" for step in ("processed", "booked"))
+    # An exchange: the callback of one step was lost, and that of another one names what was booked.
+    ledger.line("FT-x", "100.00", ledger.swept("FT-x", "100.00"), type=processed)
+    ledger.event("FT-x", "116.00", currency="USD", type=booked)
+    # As much in another currency, and nobody knows how much.
+    for payment, amount in (("FT-same", "5.00"), ("FT-unknown", None)):
+        ledger.line(payment, "5.00", ledger.swept(payment, "5.00"))
+        ledger.event(payment, amount, currency="USD")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    assert payments(parts, found, DayCategory.RECOVERED) == {"FT-x", "FT-unknown"}
+    (line,) = day_lines.lines(parts, found, [DayCategory.AMOUNT_DIFFERS], limit=9)
+    assert line.why == "a callback tells of 5.00 USD, and the bank's list has 5.00 EUR"
+    # No fee makes euros of dollars.
+    (opened,) = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+    assert (opened.detail, opened.presses_at_most) == (line.why, None)
+
+
+def test_a_currency_in_small_letters_is_the_same(ledger: Ledger, parts: Runtime) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"), currency="eur", status=Status.COMPLETED)
+    ledger.event("FT1", currency="eur", claimed_status="pending")
+    ledger.line("FT2", event_id=ledger.swept("FT2"), currency="eur", status=Status.COMPLETED)
+    ledger.event("FT2")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    assert numbers(found) == {"agreed": 2}
+    assert [(each.bank_amount, each.our_amount) for each in found.counts] == [("20.00", "20.00")]
+
+
 def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> None:
     event_id = ledger.event("FT1")
     ledger.line("FT1", event_id=event_id)
