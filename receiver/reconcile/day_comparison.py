@@ -250,7 +250,7 @@ class _Beside:
             currency=line.currency,
             bank_status=line.bank_status,
             status=line.status,
-            at=line.at,
+            at=line.at if line.named_day is None else None,
             event_id=event.id if event else None,
             our_amount=event.amount if event else None,
             our_currency=event.currency if event else None,
@@ -259,8 +259,8 @@ class _Beside:
             agreement=payment.agreement if payment else None,
             received_at=self.callback_at,
         )
-        if made.received_at is not None and line.at is not None:
-            made.detection_seconds = round(max((made.received_at - line.at).total_seconds(), 0.0), 3)
+        if made.received_at is not None and made.at is not None:
+            made.detection_seconds = round(max((made.received_at - made.at).total_seconds(), 0.0), 3)
         made.category, made.why = self._category(made)
         return made
 

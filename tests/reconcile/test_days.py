@@ -11,8 +11,9 @@ from lock_waits import wait_until, waiting
 from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day, payments_of
 from sqlalchemy import text
 
-from receiver.admin import day_lines, day_verification, days, exceptions
+from receiver.admin import day_lines, day_verification, days, exceptions, source_changes
 from receiver.admin.days import Day
+from receiver.admin.source_changes import NewSettings
 from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
 from receiver.reconcile import days as closing
@@ -512,6 +513,20 @@ def test_a_bank_s_own_calendar_counts(parts: Runtime, clock: StandingClock) -> N
     assert monday.record.header["day_before"][:2] == ["2026-02-27", 1]
     with pytest.raises(NotFound, match="2026-02-28 is no business day of bcb; the next one is 2026-03-02"):
         days.find(parts, "bcb", date(2026, 2, 28))
+
+
+def test_what_the_bank_names_the_day_of_alone_has_no_time_and_stays_on_that_day(ledger: Ledger, parts: Runtime) -> None:
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    ledger.line("FT1", event_id=ledger.event("FT1"), at=at, named_day=DAY)
+    ledger.line("FT2", event_id=ledger.event("FT2"), at=at + timedelta(seconds=1))
+    # By this one, midnight in UTC belongs to the day before.
+    source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": "mon-sun,24:00,Atlantic/Bermuda"}))
+    ledger.covered(EVENING + timedelta(hours=6))
+    found = close(parts)
+    (line,) = day_lines.lines(parts, found, limit=9)
+    assert (line.payment_id, line.at, line.detection_seconds) == ("FT1", None, None)
+    assert (found.content["detection"]["timed"], found.content["detection"]["untimed"]) == (0, 1)
+    assert payments(parts, days.find(parts, "bcb", DAY - timedelta(days=1))) == {"FT2"}
 
 
 def test_days_are_listed_with_those_that_are_not_closed(ledger: Ledger, parts: Runtime, clock: StandingClock) -> None:
