@@ -76,8 +76,10 @@ EXAMPLES = {"examples", "filter"}
 """Arguments with examples of what a user has, such as a source that is called as its bank."""
 
 MODULES_AT_TOP_MAX = 6
-FILES_MAX = 400
-"""200 when the house was built; a capability may add the files that each tell one thing of its own."""
+FILES_MAX = 376
+"""200 when the house was built; a capability may add the files that each tell one thing of its own.
+
+Migrations do not count: nobody reads through them, and only more can be added."""
 SIMULATOR_FILES_MAX = 50
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -193,9 +195,10 @@ class House:
 
     def sizes(self) -> Iterator[str]:
         """More files than a reader wants to look through."""
+        read = [file for file in self.root.rglob("*.py") if file.parent.parent.name != "migrations"]
         counts = {
             "modules directly in it": (len(list(self.root.glob("*.py"))), MODULES_AT_TOP_MAX),
-            "files": (len(list(self.root.rglob("*.py"))), FILES_MAX),
+            "files": (len(read), FILES_MAX),
             "files of the simulator": (len(list((self.root / SIMULATOR).rglob("*.py"))), SIMULATOR_FILES_MAX),
         }
         for what, (number, most) in counts.items():

@@ -107,14 +107,18 @@ def _date_some(runtime: Runtime, source: SourceRecord, day: date, behind: int) -
     """Date lines of one day in one transaction; return the number of the last, or none where there was none left."""
     business = banks.named(source.bank).days(source.options)
     # What the bank names no time of stays where it is.
-    same = day if business.is_day(day) else business.after(day)
+    same = business.on_or_after(day)
     moved: dict[date, list[int]] = {}
     now = runtime.clock()
     with runtime.database.write() as connection:
         sweeps.lock(connection, source.id, now)
         lines = day_sides.lines(connection, source.id, day, behind=behind, limit=bank_lines.WRITTEN_AT_ONCE)
         for line in lines:
-            moved.setdefault(same if line.at is None else business.day_of(line.at), []).append(line.id)
+            if line.named_day is not None:
+                day_now = business.on_or_after(line.named_day)
+            else:
+                day_now = same if line.at is None else business.day_of(line.at)
+            moved.setdefault(day_now, []).append(line.id)
         moved.pop(day, None)
         for other, line_ids in sorted(moved.items()):
             bank_lines.move(connection, line_ids, other)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
@@ -120,6 +120,8 @@ class Listed:
     """What that claims, in ours."""
     at: datetime | None = None
     """The bank's own time of it (UTC)."""
+    named_day: date | None = None
+    """The day, by the bank's calendar, that it names where it tells no time; `at` is a beginning of it then."""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """What else staff may want to see; written as JSON."""
 

@@ -76,6 +76,10 @@ class BusinessDays:
             day += _DAY
         return day
 
+    def on_or_after(self, day: date) -> date:
+        """Return the business day that a date means: itself, or the first one after it."""
+        return day if self.is_day(day) else self.after(day)
+
     def _end(self, day: date) -> datetime:
         midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - the clock on the wall, its zone follows
         return (midnight + self.ends).replace(tzinfo=self.zone).astimezone(UTC)

@@ -113,6 +113,11 @@ class Moment:
     end: datetime | None = None
     """The end of the span; none where the time is known."""
 
+    @property
+    def named_day(self) -> date | None:
+        """The day, where no more is known."""
+        return None if self.end is None else self.begin.date()
+
     def is_in(self, window: Window) -> bool:
         """Tell whether it happened in a window, or may have."""
         return self.begin in window if self.end is None else self.begin < window.end and window.begin < self.end

@@ -13,10 +13,10 @@ from sqlalchemy import Connection
 from receiver import banks
 from receiver.banks.protocol import Money
 from receiver.model import ExceptionKind, Severity, SubjectKind
-from receiver.reconcile.day_comparison import worth
 from receiver.store import events, exceptions, sources
 from receiver.store.events import EventRecord, Filter
 from receiver.store.exceptions import Opened
+from receiver.store.joining import differ_in_currency, worth
 from receiver.store.leases import Due
 from receiver.store.particulars import direction
 
@@ -62,7 +62,7 @@ def _resolve(connection: Connection, due: Due, now: datetime) -> None:
 def is_same(event: EventRecord, theirs: Iterable[Money]) -> bool | None:
     """Tell whether the bank has an event's amount; none where the two can't be compared, in another currency say."""
     claimed = worth(event.amount)
-    comparable = [money for money in theirs if event.currency is None or money.currency in (None, event.currency)]
+    comparable = [money for money in theirs if not differ_in_currency(event.currency, money.currency)]
     return None if claimed is None or not comparable else claimed in (money.amount for money in comparable)
 
 

@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,7 @@ from receiver.store import day_sides, joining, particulars
 from receiver.store.database import Database
 from receiver.store.day_lines import Chunk, DayLine, Sections
 from receiver.store.day_sides import AboutPayments, BankSide, Claimed, EventWithFacts, OurSide, PaymentRecord, SameEvent
-from receiver.store.joining import Candidate, Parts
+from receiver.store.joining import Candidate, Parts, worth
 from receiver.store.thread_pool import give_way
 
 NOT_LISTED = "no list of the bank has it"
@@ -86,7 +86,7 @@ class _Tally:
         count = self._counts.setdefault((category, currency or ""), _Count())
         count.number += 1
         count.bank = EXACT.add(count.bank, worth(line.amount) or Decimal(0))
-        if (line.our_currency or currency) == currency:
+        if not joining.differ_in_currency(line.our_currency, currency):
             count.ours = EXACT.add(count.ours, worth(line.our_amount) or Decimal(0))
 
     def _time(self, line: DayLine) -> None:
@@ -129,15 +129,6 @@ class _Tally:
 def _rank(ordered: Sequence[float], percent: int) -> float | None:
     """Return a percentile by its nearest rank; none where there is nothing."""
     return ordered[max(-(-len(ordered) * percent // 100), 1) - 1] if ordered else None
-
-
-def worth(amount: str | None) -> Decimal | None:
-    """Return an amount without its sign; none where there is none, or what is no number."""
-    try:
-        found = None if amount is None else Decimal(amount).copy_abs()
-    except InvalidOperation:
-        return None
-    return found if found is not None and found.is_finite() else None
 
 
 # What the bank's list has
@@ -184,47 +175,35 @@ def _pairs(found: AboutPayments) -> dict[int, OurSide]:
 
     It has the line's payment, account and direction, as far as these are known. It is one of the type that the line has
     by now, where the sweep had found it at an earlier step (a payment without funds that was rejected then); else one
-    that tells of another amount, of several the nearest. Each callback is one line's.
+    that tells of another amount, of several the nearest. Each callback is one line's, and that of the lines of other
+    lists that have its event.
     """
-    loose: dict[str | None, list[EventWithFacts]] = {}
-    for each in found.loose:
-        loose.setdefault(each.event.payment_id, []).append(each)
+    loose: dict[str | None, list[Candidate]] = {}
+    for event, facts in found.loose:
+        parts = joining.of_event(event.amount, event.currency, facts)
+        loose.setdefault(event.payment_id, []).append(Candidate(event.id, event.type, parts))
     ranked = sorted(
-        (differs, _distance(line, each.event), line.id, each.event.id)
-        for line in found.alone
+        (differs, _distance(parts, each.parts), line.id, each.id)
+        for line, parts in ((line, _parts(line)) for line in found.alone)
         for each in loose.get(line.payment_id, ())
-        if _is_about(each, line)
-        and ((differs := _amount_differs(line, each.event)) or _has_got_on_to(line, each.event))
+        if (differs := joining.is_of_other_worth(each, line.type, parts))
+        or (line.event_id is not None and line.type == each.type and joining.is_of(each, line.type, parts))
     )
+    movements = {line.id: line.event_id or line.id for line in found.alone}
     events = {each.event.id: each.event for each in found.loose}
-    pairs: dict[int, OurSide] = {}
+    pairs: dict[str | int, OurSide] = {}
     for _, _, line_id, event_id in ranked:
-        if line_id not in pairs and event_id in events:
-            pairs[line_id] = events.pop(event_id)
-    return pairs
+        if movements[line_id] not in pairs and event_id in events:
+            pairs[movements[line_id]] = events.pop(event_id)
+    return {line_id: pairs[movement] for line_id, movement in movements.items() if movement in pairs}
 
 
-def _has_got_on_to(line: BankSide, event: OurSide) -> bool:
-    return line.event_id is not None and line.type == event.type
+def _parts(line: BankSide) -> Parts:
+    return joining.of_line(line.account, line.direction, line.amount, line.currency)
 
 
-def _distance(line: BankSide, event: OurSide) -> Decimal:
-    return EXACT.subtract(worth(line.amount) or Decimal(0), worth(event.amount) or Decimal(0)).copy_abs()
-
-
-def _is_about(each: EventWithFacts, line: BankSide) -> bool:
-    facts = particulars.of_facts(each.facts)
-    ways = ((facts["account"], line.account), (facts["direction"], line.direction))
-    is_same = all(one is None or other is None or one == other for one, other in ways)
-    return each.event.payment_id == line.payment_id and is_same
-
-
-def _amount_differs(line: BankSide, event: OurSide) -> bool:
-    """Tell whether a callback's amount or currency is another one than the line's; the unknown does not differ."""
-    ours, theirs = worth(event.amount), worth(line.amount)
-    if ours is not None and theirs is not None and ours != theirs:
-        return True
-    return bool(event.currency and line.currency and event.currency.upper() != line.currency.upper())
+def _distance(one: Parts, other: Parts) -> Decimal:
+    return EXACT.subtract(one.amount or Decimal(0), other.amount or Decimal(0)).copy_abs()
 
 
 @dataclass
@@ -243,6 +222,14 @@ class _Beside:
     def callback_at(self) -> datetime | None:
         """When the callback came; none where none did."""
         return self.joined_at if self.event is None or self.event.is_of_sweep else self.event.received_at
+
+    @property
+    def is_of_other_worth(self) -> bool:
+        """Whether the event, which has the line's account and direction, has not its amount or currency."""
+        if self.event is None or (self.event.amount, self.event.currency) == (self.line.amount, self.line.currency):
+            return False
+        ours = Candidate(self.event.id, self.event.type, joining.of_event(self.event.amount, self.event.currency, {}))
+        return joining.is_of_other_worth(ours, self.line.type, _parts(self.line))
 
     def pair_with(self, event: OurSide) -> None:
         self.event = event
@@ -263,7 +250,7 @@ class _Beside:
             currency=line.currency,
             bank_status=line.bank_status,
             status=line.status,
-            at=line.at,
+            at=line.at if line.named_day is None else None,
             event_id=event.id if event else None,
             our_amount=event.amount if event else None,
             our_currency=event.currency if event else None,
@@ -272,15 +259,15 @@ class _Beside:
             agreement=payment.agreement if payment else None,
             received_at=self.callback_at,
         )
-        if made.received_at is not None and line.at is not None:
-            made.detection_seconds = round(max((made.received_at - line.at).total_seconds(), 0.0), 3)
+        if made.received_at is not None and made.at is not None:
+            made.detection_seconds = round(max((made.received_at - made.at).total_seconds(), 0.0), 3)
         made.category, made.why = self._category(made)
         return made
 
     def _category(self, made: DayLine) -> tuple[DayCategory, str | None]:
         if self.event is None:
             return DayCategory.BANK_ALONE, "no event tells of it yet"
-        if _amount_differs(self.line, self.event):
+        if self.is_of_other_worth:
             ours = f"{self.event.amount} {self.event.currency or ''}".strip()
             theirs = f"{self.line.amount} {self.line.currency or ''}".strip()
             return DayCategory.AMOUNT_DIFFERS, f"a callback tells of {ours}, and the bank's list has {theirs}"
@@ -356,8 +343,7 @@ def _strays(connection: Connection, source_id: int, claims: Sequence[Claimed]) -
     known: dict[str | None, list[tuple[str, Parts]]] = {payment_id: [] for payment_id in payment_ids}
     candidates: dict[str | None, list[Candidate]] = {payment_id: [] for payment_id in payment_ids}
     for line in (*about.alone, *about.others):
-        parts = joining.of_line(line.account, line.direction, line.amount, line.currency)
-        known[line.payment_id].append((line.type, parts))
+        known[line.payment_id].append((line.type, _parts(line)))
     having_a_line = {each.event.id for each in about.joined} | {event.id for event in _pairs(about).values()}
     for event, facts in (*about.joined, *about.loose):
         parts = joining.of_event(event.amount, event.currency, facts)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from receiver.model import DayCategory, ExceptionKind, NotPossible
 from receiver.reconcile import amounts
 from receiver.reconcile.day_comparison import Compared, compare
 from receiver.runtime import Runtime
-from receiver.store import day_sides, days, exceptions, sources, sweeps
+from receiver.store import day_sides, days, exceptions, joining, sources, sweeps
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.day_lines import DayLine, read
 from receiver.store.days import DayRecord, NewVersion
@@ -180,7 +180,7 @@ def _closed(
     if latest is not None and says_the_same(latest, compared):
         _put_off(runtime, latest, leased_until, now, next_at)
         return None
-    amounts_changed = _changed_amounts(runtime, source, latest, compared)
+    amounts_changed = _changed_amounts(runtime, source, day, latest, compared)
     amounts_changed = _many_at_first(runtime, source, leased_until, amounts_changed, now)
     content = {**compared.content, "covered_until": covered.isoformat() if covered else None}
     after, seen = (latest.version, latest.next_look_at) if latest else (0, None)
@@ -247,20 +247,36 @@ def _next_look(window: Window, now: datetime, took: timedelta) -> datetime | Non
 
 
 class _Changed(NamedTuple):
-    """What differs in its amount since the version before, and the ids of events whose amount did until then."""
+    """What differs in its amount since the version before, and the ids of events whose amount did until then.
+
+    An event whose amount differs by another amount now is in both.
+    """
 
     opened: Sequence[Opened]
     over: Sequence[str]
 
 
-def _changed_amounts(runtime: Runtime, source: SourceRecord, latest: DayRecord | None, compared: Compared) -> _Changed:
-    before = _differing(runtime, latest) if latest is not None else {}
-    opened = [
-        _opened(source, event_id, line)
-        for event_id, line in compared.differing.items()
-        if event_id not in before or before[event_id].why != line.why
-    ]
-    return _Changed(opened, sorted(set(before) - set(compared.differing)))
+def _changed_amounts(
+    runtime: Runtime, source: SourceRecord, day: date, latest: DayRecord | None, compared: Compared
+) -> _Changed:
+    before, now = _differing(runtime, latest) if latest is not None else {}, compared.differing
+    # The bank moves lines to other days.
+    elsewhere = _differing_elsewhere(runtime, source, day) if before.keys() != now.keys() else {}
+    known = elsewhere | before
+    changed = [each for each in now if each not in known or _amounts(known[each]) != _amounts(now[each])]
+    over = (before.keys() - now.keys() - elsewhere.keys()) | (known.keys() & changed)
+    return _Changed([_opened(source, each, now[each]) for each in changed], sorted(over))
+
+
+def _amounts(line: DayLine) -> tuple[str | None, ...]:
+    return line.amount, line.currency, line.our_amount, line.our_currency
+
+
+def _differing_elsewhere(runtime: Runtime, source: SourceRecord, day: date) -> dict[str, DayLine]:
+    """Return the lines of the latest versions of all other days whose amount differs, by the event."""
+    with runtime.database.read() as connection:
+        others = [each for each in days.having(connection, source.id, DayCategory.AMOUNT_DIFFERS) if each.day != day]
+    return {event_id: line for version in others for event_id, line in _differing(runtime, version).items()}
 
 
 def _many_at_first(
@@ -270,36 +286,39 @@ def _many_at_first(
 
     Of those alone a kill in between may leave one as it was told, though it is otherwise by the next look.
     """
-    number = max(len(changed.opened), len(changed.over))
-    if number <= AT_ONCE:
+    opened, over = changed
+    if max(len(opened), len(over)) <= AT_ONCE:
         return changed
-    for start in range(0, number, AT_ONCE):
+    # All that is over first: what differs by another amount now is opened after that.
+    parts = [_Changed((), over[start : start + AT_ONCE]) for start in range(0, len(over), AT_ONCE)]
+    parts += [_Changed(opened[start : start + AT_ONCE], ()) for start in range(0, len(opened), AT_ONCE)]
+    for part in parts:
         with runtime.database.write() as connection:
-            some = slice(start, start + AT_ONCE)
             days.hold(connection, source.id, leased_until)
-            _tell(connection, source, _Changed(changed.opened[some], changed.over[some]), now)
+            _tell(connection, source, part, now)
     return _Changed((), ())
 
 
 def _tell(connection: Connection, source: SourceRecord, changed: _Changed, now: datetime) -> None:
-    """Open what differs in its amount, and resolve what does so no longer.
+    """Resolve what differs in its amount no longer, or by another one now, and open what differs.
 
     In the transaction that writes the version down: the next look compares with that version alone, and would neither
     resolve what was opened without it, nor open what was resolved. Before the version: whoever has checked a payment
     opens first, too, and then has its days looked at.
     """
-    exceptions.open_all(connection, changed.opened, now)
     for event_id in changed.over:
         exceptions.resolve_about(connection, ExceptionKind.AMOUNT_DIFFERS, source.id, "event", event_id, now)
+    exceptions.open_all(connection, changed.opened, now)
 
 
 def _opened(source: SourceRecord, event_id: str, line: DayLine) -> Opened:
-    fees = amounts.may_be_fees(source.bank, line.direction)
+    is_other_currency = joining.differ_in_currency(line.currency, line.our_currency)
+    fees = not is_other_currency and amounts.may_be_fees(source.bank, line.direction)
     about = ("event", event_id)
     return amounts.differs(source.id, about, event_id, line.amount, line.currency, line.why or "", fees=fees)
 
 
-def _differing(runtime: Runtime, version: DayRecord) -> Mapping[str, DayLine]:
+def _differing(runtime: Runtime, version: DayRecord) -> dict[str, DayLine]:
     """Return the lines of a version whose amount differs, by the event."""
     found: dict[str, DayLine] = {}
     place = 0

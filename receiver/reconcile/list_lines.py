@@ -22,18 +22,19 @@ Counts = Counter[tuple[str, datetime | None]]
 def as_stored(
     line: Listed, list_name: str, bank: str, days: BusinessDays, now: datetime, begin: datetime | None = None
 ) -> NewLine:
-    """Return a line of a list as it is stored; one without a time belongs to the business day of `now`.
+    """Return a line of a list as it is stored: of the day that the bank names, or of that of its time.
 
-    One without a name too belongs to the day on which the window that was read begins: nothing else tells it from those
-    of other days.
+    One with neither belongs to the business day of `now`. One without a name too belongs to the day on which the window
+    that was read begins: nothing else tells it from those of other days.
     """
     at = _time(line.at)
+    named_day = line.named_day if at is not None else None
     payment_id, reference = _text(line.payment_id), _text(line.reference)
     read_at = now if begin is None or payment_id or reference else min(begin, now)
     amount = line.amount.copy_abs() if isinstance(line.amount, Decimal) and line.amount.is_finite() else None
     return NewLine(
         list_name=list_name,
-        day=days.day_of(at or read_at),
+        day=days.day_of(at or read_at) if named_day is None else days.on_or_after(named_day),
         type=_text(line.type) or f"{bank}.unrecognised",
         payment_id=payment_id,
         reference=reference,
@@ -45,6 +46,7 @@ def as_stored(
         status=line.status,
         at=at,
         detail=json.loads(json.dumps(dict(line.detail), default=str)),
+        named_day=named_day,
     )
 
 

@@ -171,12 +171,13 @@ class Recoverer:
 def _is_old(line: LineRecord, business: BusinessDays, before: datetime, now: datetime) -> bool:
     """Tell whether a line is from before a time.
 
-    The beginning of a business day says no more than the day: then it counts when the line was first seen. What is
-    written down as seen in the future was so by a clock that was wrong.
+    Where the bank tells no more than the day it counts when the line was first seen; so it does of what stands at the
+    beginning of a business day, as what tells the day alone does that was read by an earlier release. What is written
+    down as seen in the future was so by a clock that was wrong.
     """
-    if line.at is None or business.window(business.day_of(line.at)).begin == line.at:
+    if line.bank_time is None or business.window(business.day_of(line.bank_time)).begin == line.bank_time:
         return line.seen_at <= before or line.seen_at > now + SKEW
-    return line.at <= before
+    return line.bank_time <= before
 
 
 def _shown(line: LineRecord) -> Unjoined:

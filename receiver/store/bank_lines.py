@@ -47,6 +47,7 @@ class NewLine(NamedTuple):
     status: str
     at: datetime | None
     detail: Mapping[str, Any]
+    named_day: date | None = None
 
     @property
     def is_nameless(self) -> bool:
@@ -86,9 +87,10 @@ class _Stored(NamedTuple):
     status: Status
     at: datetime | None
     detail: Mapping[str, Any]
+    named_day: date | None
 
 
-_CHANGING = ("type", "bank_status", "status", "at", "detail")
+_CHANGING = ("type", "bank_status", "status", "at", "detail", "named_day")
 """What a line may say otherwise the next time that it is read."""
 
 
@@ -281,7 +283,7 @@ def _update(connection: Connection, row: _Stored, line: NewLine) -> set[date]:
     changed = {name: getattr(line, name) for name in _CHANGING if getattr(line, name) != getattr(row, name)}
     if not changed:
         return set()
-    if "at" in changed and line.at is not None:
+    if changed.keys() & {"at", "named_day"} and line.at is not None:
         changed["day"] = line.day
     connection.execute(update(_lines).where(_lines.c.id == row.id).values(**changed))
     # Days tell nothing of what else the bank says of a line.
@@ -308,6 +310,12 @@ class LineRecord(NamedTuple):
     detail: Mapping[str, Any]
     seen_at: datetime
     event_id: str | None
+    named_day: date | None
+
+    @property
+    def bank_time(self) -> datetime | None:
+        """The bank's own time of it; none where it tells none, or no more than the day."""
+        return self.at if self.named_day is None else None
 
 
 def unjoined(connection: Connection, source_id: int, *, behind: int, limit: int) -> list[LineRecord]:

@@ -36,6 +36,7 @@ class BankSide(NamedTuple):
     status: Status
     at: datetime | None
     event_id: str | None
+    named_day: date | None
 
 
 class OurSide(NamedTuple):

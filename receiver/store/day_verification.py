@@ -196,18 +196,23 @@ def _each(rest: Iterator[str]) -> Iterator[tuple[DayCategory, bytes]]:
 
 
 def _parsed(text: str) -> dict[str, Any]:
-    found = json.loads(text, object_pairs_hook=_once_each)
+    found = json.loads(text, object_pairs_hook=_as_written)
     if not isinstance(found, dict):
         raise TypeError("no object")
     return found
 
 
-def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands twice: a reader may see the one, and the digest be made over the other."""
-    made = dict(pairs)
+def _as_written(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object as digests are made over it, and refuse a name that stands twice: a reader may see the other."""
+    made = {name: _second(value) if name.endswith("_seconds") else value for name, value in pairs}
     if len(made) != len(pairs):
         raise ValueError("a name stands twice")
     return made
+
+
+def _second(value: Any) -> Any:
+    """Return seconds as digests are made over them: jq and JavaScript write 2.0 as 2; what is too large is no time."""
+    return float(value) if type(value) is int and abs(value) < 1 << 53 else value
 
 
 def of_file(file: DayFile, mac: Callable[[bytes], str]) -> list[str]:

@@ -317,6 +317,12 @@ def latest(connection: Connection, source_id: int, first: date, last: date) -> d
     return {record.day: record for record in found}
 
 
+def having(connection: Connection, source_id: int, category: DayCategory) -> list[DayRecord]:
+    """Return the latest version of each closed day that has a line of a category."""
+    has_some = exists().where(_chunks.c.version_id == _versions.c.id, _chunks.c.category == category)
+    return fetch_all(connection, DayRecord, _all().where(_versions.c.source_id == source_id, _is_latest(), has_some))
+
+
 def first_day(connection: Connection, source_id: int) -> date | None:
     """Return the earliest closed day."""
     query = select(_versions.c.day).where(_versions.c.source_id == source_id).order_by(_versions.c.day).limit(1)

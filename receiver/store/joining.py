@@ -1,7 +1,7 @@
 """Whether a line of a bank's list and an event tell of the same: by account, direction, amount and currency.
 
 An id alone does not say it: both sides of a transfer have the same one, and so have its fees. What one of the two does
-not tell sets them apart from nothing.
+not tell sets them apart from nothing. Whether a currency is written in capitals does not either.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +21,7 @@ class Parts(NamedTuple):
     amount: Decimal | None
     """Without a sign."""
     currency: str | None
+    """In capitals."""
 
     @property
     def is_complete(self) -> bool:
@@ -33,9 +34,13 @@ class Parts(NamedTuple):
 
     def is_same_but_amount(self, other: "Parts") -> bool:
         """Tell whether nothing but the amount may set the two apart."""
+        return self.is_same_but_worth(other) and not _differ(self.currency, other.currency)
+
+    def is_same_but_worth(self, other: "Parts") -> bool:
+        """Tell whether nothing but amount and currency may set the two apart."""
         if self.accounts and other.accounts and self.accounts.isdisjoint(other.accounts):
             return False
-        return not (_differ(self.direction, other.direction) or _differ(self.currency, other.currency))
+        return not _differ(self.direction, other.direction)
 
 
 def _differ(one: object, other: object) -> bool:
@@ -47,25 +52,35 @@ def of_event(amount: str | None, currency: str | None, facts: Mapping[str, Any])
     # Where all that is known is the bank's own id of an account, a list may call that by its number.
     is_known = bool(particulars.texts(facts, ("account_number", "iban")))
     accounts = particulars.texts(facts, particulars.ACCOUNTS) if is_known else ()
-    return Parts(frozenset(accounts), particulars.direction(facts), _absolute(amount), currency)
+    return Parts(frozenset(accounts), particulars.direction(facts), worth(amount), _capital(currency))
 
 
 def of_line(account: str | None, direction: str | None, amount: str | None, currency: str | None) -> Parts:
     """Return the parts of a line."""
-    return Parts(frozenset({account} if account else ()), direction, _absolute(amount), currency)
+    return Parts(frozenset({account} if account else ()), direction, worth(amount), _capital(currency))
 
 
 def differ_in_amount(one: str | None, other: str | None) -> bool:
     """Tell whether two amounts, as they are written, are known and not the same."""
-    return _differ(_absolute(one), _absolute(other))
+    return _differ(worth(one), worth(other))
 
 
-def _absolute(amount: str | None) -> Decimal | None:
+def differ_in_currency(one: str | None, other: str | None) -> bool:
+    """Tell whether two currencies, as they are written, are known and not the same."""
+    return _differ(_capital(one), _capital(other))
+
+
+def worth(amount: str | None) -> Decimal | None:
+    """Return an amount without its sign; none where there is none, or what is no number."""
     try:
         found = Decimal(amount) if amount is not None else None
     except InvalidOperation:
         return None
     return found.copy_abs() if found is not None and found.is_finite() else None
+
+
+def _capital(currency: str | None) -> str | None:
+    return currency and currency.upper()
 
 
 def names_of(payment_id: str | None, subject: str | None, facts: Mapping[str, Any]) -> set[str]:
@@ -144,19 +159,25 @@ def strays(events: Iterable[Candidate], known: Iterable[tuple[str, Parts]]) -> l
     movements = dict.fromkeys(known)
     found: list[str] = []
     for event in events:
-        if event.parts.is_complete and not any(_is_of(event, type_, parts) for type_, parts in movements):
+        if event.parts.is_complete and not any(is_of(event, type_, parts) for type_, parts in movements):
             movements[event.type, event.parts] = None
             found.append(event.id)
     return found
 
 
-def _is_of(event: Candidate, type_: str, parts: Parts) -> bool:
+def is_of(event: Candidate, type_: str, parts: Parts) -> bool:
     """Tell whether an event may be of a movement; of an exchange each step may be told in another currency."""
     if event.parts.is_same(parts):
         return True
     are_steps = event.type != type_ and event.type.endswith(_STEPS) and type_.endswith(_STEPS)
     is_exchanged = are_steps and _differ(event.parts.currency, parts.currency)
-    return is_exchanged and event.parts._replace(amount=None, currency=None).is_same(parts)
+    return is_exchanged and event.parts.is_same_but_worth(parts)
+
+
+def is_of_other_worth(event: Candidate, type_: str, parts: Parts) -> bool:
+    """Tell whether an event is of a movement but for the amount, or the currency; where it is an exchange it is not."""
+    are_known = None not in (event.parts.amount, parts.amount)
+    return are_known and event.parts.is_same_but_worth(parts) and not is_of(event, type_, parts)
 
 
 def _paired(

@@ -84,8 +84,8 @@ def _facts(line: LineRecord) -> dict[str, Any]:
         facts["account_number"] = line.account
     if not any(name in facts for name in REFERENCES):
         facts["reference"] = line.reference
-    if line.at is not None:
-        facts["bank_time"] = line.at.isoformat()
+    if line.bank_time is not None:
+        facts["bank_time"] = line.bank_time.isoformat()
     return {name: value for name, value in facts.items() if value is not None}
 
 
@@ -103,7 +103,7 @@ def _entry(event: NewEvent, line: LineRecord, now: datetime) -> NewEntry:
         "account": line.account,
         "direction": line.direction,
         "reference": line.reference or next(iter(particulars.texts(event.facts, REFERENCES)), None),
-        "bank_time": None if line.at is None else line.at.isoformat().replace("+00:00", "Z"),
+        "bank_time": None if line.bank_time is None else line.bank_time.isoformat().replace("+00:00", "Z"),
         "proof": str(ProofStrength.NONE),
         "found_by": SWEEP,
     }

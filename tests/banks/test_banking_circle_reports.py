@@ -179,6 +179,25 @@ def test_what_came_after_the_end_of_fridays_business_day_is_mondays(ledger: Ledg
     assert len(ledger.read(window=DAYS.window(date(2026, 3, 9)))) == 1
 
 
+@pytest.mark.parametrize(
+    ("times", "at", "named_day"),
+    [
+        ({}, "2026-03-04T09:00:00", None),
+        ({"createdAt": "2026-03-02T09:00:00Z"}, None, "2026-03-04"),
+        ({"createdAt": "2026-03-04"}, None, "2026-03-04"),
+        ({"createdAt": None, "processedTimestamp": "2026-03-04"}, None, "2026-03-04"),
+        ({"createdAt": None, "processedTimestamp": "2026-03-04T10:00:00Z"}, "2026-03-04T10:00:00", None),
+        ({"createdAt": "2026-03-04", "pTxnDate": None}, "2026-03-04T00:00:00", "2026-03-04"),
+    ],
+)
+def test_a_row_without_a_time_on_its_date_names_the_day_alone(
+    times: dict[str, Any], at: str | None, named_day: str | None
+) -> None:
+    (line,) = read_made_up(row(**times))
+    expected = TODAY.begin if at is None else datetime.fromisoformat(at).replace(tzinfo=UTC)
+    assert (line.at, line.named_day) == (expected, named_day and date.fromisoformat(named_day))
+
+
 def test_a_report_that_says_nothing_of_pages_and_is_the_same_at_each_is_read_once() -> None:
     rows = [{"paymentId": "p1"}, {"paymentId": "p2"}]
     pages = read_whole(BC, MadeUp(rows, rows), INTRADAY, TODAY)
@@ -231,6 +250,7 @@ def test_rejected_payments_and_those_without_funds_are_known_by_the_banks_refere
         bank_status="Rejected",
         status=Status.REJECTED,
         at=TODAY.begin,
+        named_day=date(2026, 3, 4),
         detail={"transaction_date": "2026-03-04", "reason": "The payment was rejected"},
     )
     assert (second.type, second.reference, second.bank_status, second.status) == (

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qs
@@ -150,6 +150,7 @@ def test_what_was_posted_outside_of_the_window_is_none_of_its_lines(books: Books
     noon = Window(NOW, NOW + timedelta(hours=1))
     assert [line.payment_id for line in books.read()] == ["first", "a day alone", "no time", "last"]
     assert [line.payment_id for line in books.read(noon)] == ["a day alone", "no time"]
+    assert [line.named_day for line in books.read()] == [None, date(2026, 3, 4), None, None]
 
 
 def test_a_day_more_is_asked_for_at_both_ends_but_none_that_has_not_come(books: Books) -> None:

@@ -106,6 +106,11 @@ class Ledger:
         """Have the bank's list name another amount."""
         self._update(BankLine, {"payment_id": payment}, amount=amount)
 
+    def moved(self, payment: str, day: date) -> None:
+        """Have the bank's list give a line a time on another business day."""
+        at = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
+        self._update(BankLine, {"payment_id": payment}, day=day, at=at)
+
     def checked(self, payment: str, status: str, *amounts: str) -> None:
         """Have the worker ask the bank about a payment, as far as what is written down of the answer."""
         catch_up(self.parts.database)

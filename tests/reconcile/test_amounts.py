@@ -65,6 +65,15 @@ def test_another_currency_is_not_compared(
     assert differing(parts) == []
 
 
+def test_a_currency_in_small_letters_is_compared(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    tell_amount(parts, "5.00", "usd")
+    worker.run_once()
+    assert [found.amount for found in differing(parts)] == ["5.00"]
+
+
 def test_one_of_several_events_that_has_it_is_enough_and_resolves_the_others(
     parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
 ) -> None:

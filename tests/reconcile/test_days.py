@@ -11,8 +11,9 @@ from lock_waits import wait_until, waiting
 from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day, payments_of
 from sqlalchemy import text
 
-from receiver.admin import day_lines, day_verification, days, exceptions
+from receiver.admin import day_lines, day_verification, days, exceptions, source_changes
 from receiver.admin.days import Day
+from receiver.admin.source_changes import NewSettings
 from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
 from receiver.reconcile import days as closing
@@ -24,6 +25,7 @@ from receiver.store.exceptions import Wanted, open_about
 from receiver.worker.loop import Worker
 
 CLOSED_FROM = EVENING + timedelta(hours=1)
+NEXT = DAY + timedelta(days=1)
 
 
 @pytest.fixture
@@ -203,6 +205,38 @@ def test_a_line_whose_callback_has_come_takes_none_from_another(ledger: Ledger, 
     assert {line.event_id for line in told} == {came, event_id}
 
 
+def test_what_is_told_in_another_currency_differs_in_its_amount_unless_it_is_an_exchange(
+    ledger: Ledger, parts: Runtime
+) -> None:
+    processed, booked = (f"banking_circle.incoming_payment_{step}" for step in ("processed", "booked"))
+    # An exchange: the callback of one step was lost, and that of another one names what was booked.
+    ledger.line("FT-x", "100.00", ledger.swept("FT-x", "100.00"), type=processed)
+    ledger.event("FT-x", "116.00", currency="USD", type=booked)
+    # As much in another currency, and nobody knows how much.
+    for payment, amount in (("FT-same", "5.00"), ("FT-unknown", None)):
+        ledger.line(payment, "5.00", ledger.swept(payment, "5.00"))
+        ledger.event(payment, amount, currency="USD")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    assert payments(parts, found, DayCategory.RECOVERED) == {"FT-x", "FT-unknown"}
+    (line,) = day_lines.lines(parts, found, [DayCategory.AMOUNT_DIFFERS], limit=9)
+    assert line.why == "a callback tells of 5.00 USD, and the bank's list has 5.00 EUR"
+    # No fee makes euros of dollars.
+    (opened,) = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+    assert (opened.detail, opened.presses_at_most) == (line.why, None)
+
+
+def test_a_currency_in_small_letters_is_the_same(ledger: Ledger, parts: Runtime) -> None:
+    ledger.line("FT1", event_id=ledger.event("FT1"), currency="eur", status=Status.COMPLETED)
+    ledger.event("FT1", currency="eur", claimed_status="pending")
+    ledger.line("FT2", event_id=ledger.swept("FT2"), currency="eur", status=Status.COMPLETED)
+    ledger.event("FT2")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    assert numbers(found) == {"agreed": 2}
+    assert [(each.bank_amount, each.our_amount) for each in found.counts] == [("20.00", "20.00")]
+
+
 def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> None:
     event_id = ledger.event("FT1")
     ledger.line("FT1", event_id=event_id)
@@ -214,6 +248,21 @@ def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> 
     (line,) = day_lines.lines(parts, found, limit=9)
     assert (line.category, line.list_name) == (DayCategory.STATUS_DIFFERS, "rejections")
     assert numbers(days.find(parts, "bcb", DAY - timedelta(days=1))) == {"not_final": 1}
+
+
+def test_an_amount_that_differs_is_told_where_several_lists_tell_of_the_payment(ledger: Ledger, parts: Runtime) -> None:
+    swept = ledger.swept("P1", "90.00")
+    booked, rejected = "banking_circle.outgoing_payment_booked", "banking_circle.outgoing_payment_rejected"
+    ledger.line("P1", "90.00", swept, type=booked, status=Status.PENDING)
+    # The one that counts, for it says more of the status.
+    ledger.line(None, "90.00", swept, reference="R1", type=rejected, list_name="rejections", status=Status.REJECTED)
+    event_id = ledger.event("P1", "100.00", claimed_status="rejected")
+    ledger.covered(EVENING + timedelta(hours=2))
+    found = close(parts)
+    (line,) = day_lines.lines(parts, found, limit=9)
+    assert (line.category, line.list_name, line.event_id) == (DayCategory.AMOUNT_DIFFERS, "rejections", event_id)
+    (opened,) = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+    assert opened.subject == event_id
 
 
 def test_sums_lose_nothing(ledger: Ledger, parts: Runtime) -> None:
@@ -331,6 +380,54 @@ def test_what_is_told_of_amounts_is_so_with_the_version_or_not_at_all(ledger: Le
     assert closed_after("12.00") == ["resolved"]
 
 
+@pytest.mark.parametrize("at_once", [250, 1])
+def test_another_amount_needs_a_person_anew(
+    ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    def amounts_after(listed: str) -> list[tuple[str, str | None]]:
+        for payment in ("FT1", "FT2"):
+            ledger.corrected(payment, listed)
+        closing.close(parts, ledger.source, DAY)
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        assert {each.amount for each in found} == {(each.detail or "").split(" has ")[1].split()[0] for each in found}
+        return sorted((str(each.state), each.amount) for each in found)
+
+    monkeypatch.setattr(closing, "AT_ONCE", at_once)
+    for payment in ("FT1", "FT2"):
+        ledger.event(payment, "12.00")
+        ledger.line(payment, "12.50")
+    ledger.covered(EVENING + timedelta(hours=2))
+    assert amounts_after("12.50") == [("open", "12.50")] * 2
+    assert amounts_after("99.00") == [("open", "99.00")] * 2
+    for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9):
+        exceptions.resolve(parts, WHO, each.id, "the bank was asked")
+    assert amounts_after("99.00") == [("resolved", "99.00")] * 2
+    assert amounts_after("5000.00") == [("open", "5000.00")] * 2
+
+
+@pytest.mark.parametrize("order", [[DAY, NEXT], [NEXT, DAY]])
+def test_an_amount_needs_a_person_while_it_differs_on_any_day_of_the_bank_s(
+    ledger: Ledger, parts: Runtime, order: list[date]
+) -> None:
+    def standing_after(listed: str) -> list[tuple[str, str | None]]:
+        ledger.corrected("FT-d1", listed)
+        for day in order:
+            closing.close(parts, ledger.source, day)
+        found = exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9)
+        return [(str(each.state), each.amount) for each in found]
+
+    ledger.event("FT-d1", "12.00")
+    ledger.line("FT-d1", "12.50")
+    ledger.covered(EVENING + timedelta(hours=36))
+    assert standing_after("12.50") == [("open", "12.50")]
+    # The bank gives the line a time on the next business day, and corrects it the day after.
+    ledger.moved("FT-d1", NEXT)
+    assert standing_after("12.50") == [("open", "12.50")]
+    ledger.moved("FT-d1", DAY)
+    assert standing_after("99.00") == [("open", "99.00")]
+    assert standing_after("12.00") == [("resolved", "99.00")]
+
+
 def test_so_many_amounts_that_callbacks_would_wait_are_told_some_at_a_time(
     ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,6 +513,20 @@ def test_a_bank_s_own_calendar_counts(parts: Runtime, clock: StandingClock) -> N
     assert monday.record.header["day_before"][:2] == ["2026-02-27", 1]
     with pytest.raises(NotFound, match="2026-02-28 is no business day of bcb; the next one is 2026-03-02"):
         days.find(parts, "bcb", date(2026, 2, 28))
+
+
+def test_what_the_bank_names_the_day_of_alone_has_no_time_and_stays_on_that_day(ledger: Ledger, parts: Runtime) -> None:
+    at = datetime(2026, 3, 2, tzinfo=UTC)
+    ledger.line("FT1", event_id=ledger.event("FT1"), at=at, named_day=DAY)
+    ledger.line("FT2", event_id=ledger.event("FT2"), at=at + timedelta(seconds=1))
+    # By this one, midnight in UTC belongs to the day before.
+    source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": "mon-sun,24:00,Atlantic/Bermuda"}))
+    ledger.covered(EVENING + timedelta(hours=6))
+    found = close(parts)
+    (line,) = day_lines.lines(parts, found, limit=9)
+    assert (line.payment_id, line.at, line.detection_seconds) == ("FT1", None, None)
+    assert (found.content["detection"]["timed"], found.content["detection"]["untimed"]) == (0, 1)
+    assert payments(parts, days.find(parts, "bcb", DAY - timedelta(days=1))) == {"FT2"}
 
 
 def test_days_are_listed_with_those_that_are_not_closed(ledger: Ledger, parts: Runtime, clock: StandingClock) -> None:

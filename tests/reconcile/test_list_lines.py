@@ -6,12 +6,12 @@ What has no name is as many payments as a reading of the list has, and reading i
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from conftest import StandingClock
+from conftest import StandingClock, add_source
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, event, select
@@ -23,7 +23,7 @@ from receiver.model import Status
 from receiver.reconcile import list_lines
 from receiver.reconcile.recovery import Joined, Recoverer
 from receiver.runtime import Runtime
-from receiver.store import bank_lines
+from receiver.store import bank_lines, events
 from receiver.store.bank_lines import NewLine
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import BankLine, table_of
@@ -221,6 +221,48 @@ def test_lines_without_a_name_at_one_time_do_not_swap_what_they_say(
     more = replace(pending, status=Status.REJECTED, detail={"remittance": "A", "reason": "no funds"})
     assert write(parts, source, clock, more, rejected) == 0
     assert [row["detail"].get("reason") for row in rows(parts)] == ["no funds", None]
+
+
+CALENDARS = ["mon-sun,24:00,UTC", "mon-fri,19:00,Europe/Copenhagen", "mon-sun,24:00,Atlantic/Bermuda"]
+
+
+@pytest.mark.parametrize("business_days", CALENDARS)
+def test_a_line_whose_day_alone_is_known_is_of_that_day_and_as_old_as_it_is_known(
+    parts: Runtime, clock: StandingClock, business_days: str
+) -> None:
+    source, calendar = add_source(parts, business_days=business_days), banks.named("bcb").days
+    clock.now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    line = replace(LINE, at=datetime(2026, 3, 2, tzinfo=UTC), named_day=date(2026, 3, 2))
+    new = list_lines.as_stored(line, "1", "bcb", calendar(source.options), clock())
+    assert (new.day, new.named_day) == (date(2026, 3, 2), date(2026, 3, 2))
+    with parts.database.write() as connection:
+        bank_lines.write(connection, source.id, {new.base: [new]}, (clock() - HOUR, clock()), clock())
+    # Its callback may be on its way.
+    assert Recoverer(parts).run(source) == Joined()
+    clock.forward(901)
+    assert Recoverer(parts).run(source) == Joined(recovered=1)
+    with parts.database.read() as connection:
+        (made,) = events.of_payments(connection, source.id, ["FT1"])
+    assert "bank_time" not in made.facts
+
+
+def test_a_day_that_is_no_business_day_means_the_next_one() -> None:
+    days = banks.named("bcb").days({"business_days": "mon-fri,19:00,Europe/Copenhagen"})
+    saturday = replace(LINE, at=datetime(2026, 2, 28, tzinfo=UTC), named_day=date(2026, 2, 28))
+    assert list_lines.as_stored(saturday, "1", "bcb", days, datetime(2026, 3, 1, tzinfo=UTC)).day == date(2026, 3, 2)
+
+
+def test_of_a_line_that_an_earlier_release_has_read_it_is_known_by_its_next_reading_that_its_day_alone_is(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    line = replace(LINE, at=clock() - HOUR)
+    assert write(parts, source, clock, line) == 1
+    assert rows(parts)[0]["named_day"] is None
+    yesterday = clock().date() - timedelta(days=1)
+    assert write(parts, source, clock, replace(line, named_day=yesterday)) == 0
+    assert [(row["named_day"], row["day"]) for row in rows(parts)] == [(yesterday, yesterday)]
+    assert write(parts, source, clock, line) == 0
+    assert [(row["named_day"], row["day"]) for row in rows(parts)] == [(None, clock().date())]
 
 
 def statements(parts: Runtime, source: SourceRecord, *lines: Listed) -> int:

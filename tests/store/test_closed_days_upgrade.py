@@ -29,8 +29,9 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Database]:
     database.close()
 
 
-def test_lines_that_were_read_before_the_upgrade_are_closed_after_it(empty: Database) -> None:
-    schema.upgrade(empty, ENCRYPTION, "0017")
+@pytest.mark.parametrize("before", ["0017", "0025"])
+def test_lines_that_were_read_before_the_upgrade_are_closed_after_it(empty: Database, before: str) -> None:
+    schema.upgrade(empty, ENCRYPTION, before)
     with empty.write() as connection:
         connection.execute(
             text(

@@ -175,39 +175,31 @@ class Report:
         if not isinstance(entry, dict):
             return listing.unreadable(UNRECOGNISED, entry)
         fields = _by_name(entry)
-        at, belongs = self._when(fields)
+        at, named_day, belongs = self._when(fields)
         if not belongs:
             return None
-        line = _booked(fields, at)
+        line = _booked(fields, at, named_day)
         return listing.with_rest(line, entry) if line.payment_id is None or line.amount is None else line
 
-    def _when(self, fields: Mapping[str, Any]) -> tuple[datetime | None, bool]:
+    def _when(self, fields: Mapping[str, Any]) -> tuple[datetime | None, date | None, bool]:
         """Return a time on the transaction date that the bank gives a row, and whether it may belong to the window.
 
         That is when it was made, where that is on this date; else when it was processed or changed, where that is; else
-        the beginning of this date's business day. It belongs to the window by any of these times: one that is booked
-        hours after it was made is not in the report before.
+        the beginning of this date's business day, with the date in between. It belongs to the window by any of these
+        times: one that is booked hours after it was made is not in the report before.
         """
-        made, day = moment(json_values.text(fields, "createdat")), self._day(fields)
+        made, named = moment(json_values.text(fields, "createdat")), _named_day(fields)
         texts = (json_values.text(fields, f"{name}timestamp") for name in ("processed", "lateststatuschanged"))
         later = [time for text in texts if (time := moment(text)) is not None]
         belongs = any(time.is_in(self.window) for time in (made, *later) if time is not None)
-        if day is None:
-            return (made.begin, belongs) if made is not None else (None, True)
-        if made is not None and made.end is None and self.days.day_of(made.begin) == day:
-            return made.begin, belongs
-        span = self.days.window(day)
+        if named is None:
+            return (made.begin, made.named_day, belongs) if made is not None else (None, None, True)
+        span = self.days.window(self.days.on_or_after(named))
+        if made is not None and made.end is None and made.begin in span:
+            return made.begin, None, belongs
         belongs = belongs or Moment(span.begin, span.end).is_in(self.window)
-        return next((time.begin for time in later if time.begin in span), span.begin), belongs
-
-    def _day(self, fields: Mapping[str, Any]) -> date | None:
-        """Return the business day that a row's transaction date means, which may be a day that is none here."""
-        text = json_values.text(fields, "ptxndate", "transactiondate", "reportdate")
-        found = moment((text or "")[:DAY_CHARACTERS])
-        if found is None:
-            return None
-        day = found.begin.date()
-        return day if self.days.is_day(day) else self.days.after(day)
+        at = next((time.begin for time in later if time.end is None and time.begin in span), None)
+        return (span.begin, named, belongs) if at is None else (at, None, belongs)
 
     def _rejection(self, entry: Any, asked: date) -> Listed:
         """Read a row of the rejection report: a payment by the bank's reference, for there is no id in it."""
@@ -218,6 +210,8 @@ class Report:
         amount, currency, _ = _money(fields, direction)
         word = json_values.text(fields, "status")
         status = Status(status_in({**PAYMENT_STATUSES, **REJECTION_WORDS}, word or "received"))
+        # No time is in the report.
+        day = _named_day(fields) or asked
         line = Listed(
             type=TYPE + _rejection_word(word, status),
             reference=json_values.text(fields, "paymentreferencenumber"),
@@ -227,7 +221,8 @@ class Report:
             currency=currency,
             bank_status=word,
             status=status,
-            at=self.days.window(self._day(fields) or asked).begin,
+            at=self.days.window(self.days.on_or_after(day)).begin,
+            named_day=day,
             detail=_detail(fields, reason=json_values.line(fields, "statusreason")),
         )
         return listing.with_rest(line, entry) if line.reference is None else line
@@ -246,7 +241,13 @@ def _turn(
     return here.turn(entries, f"GET {PATHS[name]}", asked=asked, total=total, size=size)
 
 
-def _booked(fields: Mapping[str, Any], at: datetime | None) -> Listed:
+def _named_day(fields: Mapping[str, Any]) -> date | None:
+    """Return a row's transaction date, which may be no business day."""
+    found = moment((json_values.text(fields, "ptxndate", "transactiondate", "reportdate") or "")[:DAY_CHARACTERS])
+    return None if found is None else found.begin.date()
+
+
+def _booked(fields: Mapping[str, Any], at: datetime | None, named_day: date | None) -> Listed:
     """Return a row as a line: that it is listed does not mean that it was processed; a time of that does."""
     direction = _direction(fields)
     amount, currency, is_negative = _money(fields, direction)
@@ -262,6 +263,7 @@ def _booked(fields: Mapping[str, Any], at: datetime | None) -> Listed:
         currency=currency,
         status=Status.COMPLETED if is_processed else Status.PENDING,
         at=at,
+        named_day=named_day,
         detail=_detail(fields, is_reversal=is_negative or None, is_return=fields.get("return") is True or None),
     )
     return replace(line, type=f"{TYPE}reversed", status=Status.REVERSED) if is_negative else line

@@ -125,6 +125,7 @@ def _listed(entry: Mapping[str, Any], details: Mapping[str, Any], number: str, w
         amount=None if signed is None else abs(signed),
         currency=json_values.text(value, "currency"),
         at=None if when is None else when.begin,
+        named_day=None if when is None else when.named_day,
         detail=known_facts(
             direction=word,
             other_account=json_values.text(json_values.inner(entry, "otherAccount"), "number"),

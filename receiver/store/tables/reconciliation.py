@@ -53,7 +53,9 @@ class BankLine(SQLModel, table=True):
     bank_status: str | None = None
     status: Status = word(Status)
     at: datetime | None = time(nullable=True)
-    """The bank's own time of it."""
+    """The bank's own time of it; the beginning of `named_day` where it tells none."""
+    named_day: date | None = None
+    """The day that the bank names where it tells no time; none in lines of before that were not read since, too."""
     detail: dict[str, Any] = Field(sa_type=JSON)
     seen_at: datetime = time()
     """When a sweep read it first."""
