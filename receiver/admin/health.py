@@ -78,7 +78,7 @@ class SourceHealth:
 
 @dataclass(frozen=True)
 class Minute:
-    """Deliveries that came within one minute, by what became of them."""
+    """Deliveries that came within one minute and are stored, by what became of them; identical repeats are not."""
 
     at: datetime
     numbers: Mapping[Verdict, int]
@@ -91,7 +91,7 @@ class Overview:
     minutes: Sequence[Minute]
     """Of the last hour, oldest first."""
     is_whole: bool
-    """Whether all deliveries of that time were counted."""
+    """Whether all stored deliveries of that time were counted."""
     position: int
     """The last one of the feed."""
     consumers: Sequence[Standing]
