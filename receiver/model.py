@@ -351,3 +351,17 @@ class SourceNotThere(NotFound, NameUnknown):
 
 class NotPossible(ReceiverError):
     """It can't be done as things stand (the API's 409); the text says what stands in the way."""
+
+
+REASON_CHARACTERS_MAX = 500
+
+
+def reason_given(why: str) -> str:
+    """Return why somebody does something that takes a reason, without the blanks around it.
+
+    Raises:
+        NotPossible: there is none, or it is too long.
+    """
+    if not why.strip() or len(why) > REASON_CHARACTERS_MAX:
+        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
+    return why.strip()

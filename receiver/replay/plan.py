@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection
 
-from receiver.model import ReceiverError, ReplayState, ReplayTarget
+from receiver.model import NotPossible, ReceiverError, ReplayState, ReplayTarget, reason_given
 from receiver.signing.signed_text import NotOurs, SignedText
 from receiver.store import audit, consumers, events, feed, replay_selection, replays, search_terms
 from receiver.store.encryption import Encryption
@@ -17,7 +17,6 @@ from receiver.store.replay_selection import Matched, Selection
 TARGETS = tuple(str(target) for target in ReplayTarget)
 VALID = timedelta(minutes=15)
 SAMPLE = 5
-REASON_CHARACTERS_MAX = 500
 
 TOKEN_CHARACTERS_MAX = 100_000
 """The whole filter stands in it; Linux takes no longer words than 131,072 bytes on a command line."""
@@ -197,8 +196,10 @@ def _gone(connection: Connection, request: Request, matched: Matched) -> Iterato
 
 
 def _check(request: Request) -> None:
-    if not request.reason.strip() or len(request.reason) > REASON_CHARACTERS_MAX:
-        raise PlanWrong(f"Give a reason, up to {REASON_CHARACTERS_MAX} characters.")
+    try:
+        reason_given(request.reason)
+    except NotPossible as error:
+        raise PlanWrong(f"{str(error).capitalize()}.") from error
     if request.target not in TARGETS:
         raise PlanWrong(f"The target is one of: {', '.join(TARGETS)}.")
     if request.consumer is not None and request.target != ReplayTarget.FEED:
