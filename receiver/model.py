@@ -365,3 +365,12 @@ def reason_given(why: str) -> str:
     if not why.strip() or len(why) > REASON_CHARACTERS_MAX:
         raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
     return why.strip()
+
+
+def name_to_tell(about: str, name: str) -> str | None:
+    """Return the name of what something is about, for what nobody asks for: an alarm; or can take away: the audit log.
+
+    None for a reference, which may be the payer's own words. People and the bank know a payment by it, so all that is
+    asked for has it: pages, the API, the feed, an evidence packet.
+    """
+    return None if about == SubjectKind.REFERENCE else name
