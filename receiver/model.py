@@ -351,3 +351,26 @@ class SourceNotThere(NotFound, NameUnknown):
 
 class NotPossible(ReceiverError):
     """It can't be done as things stand (the API's 409); the text says what stands in the way."""
+
+
+REASON_CHARACTERS_MAX = 500
+
+
+def reason_given(why: str) -> str:
+    """Return why somebody does something that takes a reason, without the blanks around it.
+
+    Raises:
+        NotPossible: there is none, or it is too long.
+    """
+    if not why.strip() or len(why) > REASON_CHARACTERS_MAX:
+        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
+    return why.strip()
+
+
+def name_to_tell(about: str, name: str) -> str | None:
+    """Return the name of what something is about, for what nobody asks for: an alarm; or can take away: the audit log.
+
+    None for a reference, which may be the payer's own words. People and the bank know a payment by it, so all that is
+    asked for has it: pages, the API, the feed, an evidence packet.
+    """
+    return None if about == SubjectKind.REFERENCE else name

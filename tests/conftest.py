@@ -24,6 +24,7 @@ from web.described import watched
 from werkzeug.routing import Rule
 
 from receiver import runtime
+from receiver.feed.read_notes import ReadNotes
 from receiver.projection import backlog
 from receiver.runtime import Runtime
 from receiver.settings import Settings
@@ -151,6 +152,12 @@ def _writers_wait_unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 def _nobody_projects_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the tests' own process no thread derives what follows from many events while a test looks at them."""
     monkeypatch.setattr(backlog, "LOOKED_EVERY", 1_000_000)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_writes_notes_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does one write down what consumers have read, seconds later, when the test's database is gone."""
+    monkeypatch.setattr(ReadNotes, "_wait", lambda _: None)
 
 
 @pytest.fixture(autouse=True)

@@ -96,6 +96,7 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
         StoreUnavailable
     """
     catch_up(runtime.database)
+    at = _position_at(runtime, to) if isinstance(to, datetime) else 0
     with runtime.database.write() as connection:
         now = runtime.clock()
         # In the order in which a consumer is made, so that no two wait for each other in a circle (deadlock).
@@ -108,11 +109,17 @@ def seek(runtime: Runtime, who: str, name: str, to: int | datetime | None, token
         else:
             _found(there, name)
         before = None if there is None else there.position
-        position = _place(connection, to, feed.head(connection))
+        position = _place(connection, to, feed.head(connection), at)
         place = consumers.seek(connection, name, position, now)
         about = {"consumer": name, "from": before, "to": position}
         audit.write(connection, runtime.encryption, at=now, who=who, what="consumer.moved", about=about)
     return place
+
+
+def _position_at(runtime: Runtime, time: datetime) -> int:
+    """Look a time up before anything is locked: that takes long in a long feed, and what comes meanwhile is behind."""
+    with runtime.database.read() as connection:
+        return feed.position_at(connection, time)
 
 
 def _locked(connection: Connection, name: str) -> ConsumerRecord:
@@ -126,8 +133,10 @@ def _found(consumer: ConsumerRecord | None, name: str) -> ConsumerRecord:
     return consumer
 
 
-def _place(connection: Connection, to: int | datetime | None, head: int) -> int:
+def _place(connection: Connection, to: int | datetime | None, head: int, at: int) -> int:
     """Return the position that is meant by a position, a time, 0 for the beginning, or none for the end.
+
+    `at` is where a time was found to stand.
 
     Raises:
         PositionUnknown
@@ -141,7 +150,7 @@ def _place(connection: Connection, to: int | datetime | None, head: int) -> int:
     begins, oldest = feed.removed(connection), feed.oldest_time(connection)
     if begins and oldest is not None and to < oldest:
         raise feed.EntriesRemoved(begins)
-    return max(begins, feed.position_at(connection, to))
+    return max(begins, at)
 
 
 def standing(runtime: Runtime, name: str) -> Standing | None:

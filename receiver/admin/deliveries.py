@@ -12,7 +12,7 @@ from receiver.admin.source_changes import NewSettings
 from receiver.inbox import explain as explaining
 from receiver.inbox import reverify as reverifying
 from receiver.inbox.explain import Report
-from receiver.model import Gone, NotFound, NotPossible, Verdict
+from receiver.model import Gone, NotFound, NotPossible, Verdict, reason_given
 from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, events, replay_selection
 from receiver.store import late as late_deliveries
@@ -35,9 +35,6 @@ class Explained:
 
     delivery: DeliveryRecord
     report: Report
-
-
-REASON_CHARACTERS_MAX = 500
 
 
 @dataclass(frozen=True)
@@ -181,8 +178,7 @@ def accept(runtime: Runtime, who: str, delivery_id: str, reason: str) -> Recorde
         NotPossible: there is no reason, or it is not late.
         StoreUnavailable
     """
-    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
-        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
+    reason = reason_given(reason)
     with runtime.database.write() as connection:
         is_late = late_deliveries.lock(connection, delivery_id)
         row = _found(connection, delivery_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from receiver import banks
 from receiver.admin import conflicts, credentials, refusals, source_changes, standing, subscriptions, sweeps
@@ -62,10 +62,6 @@ class Finding:
     text: str
 
 
-WORKER_SEEN_WITHIN = timedelta(minutes=1)
-"""A worker writes down four times a minute that it is at work."""
-
-
 def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Finding]:
     """Look at everything, or at what one source needs; asks each bank for a token, its time and its keys.
 
@@ -102,8 +98,9 @@ def _worker(seen_at: datetime | None, now: datetime) -> Finding:
     if seen_at is None:
         return Finding("warn", "worker", "none was ever at work here: no payment is checked (`receiver worker`)")
     words = f"last seen {seen_at:%Y-%m-%d %H:%M:%S} UTC"
-    is_there = abs(now - seen_at) <= WORKER_SEEN_WITHIN
-    return Finding("ok", "worker", words) if is_there else Finding("warn", "worker", f"{words}: is one running?")
+    if workers.is_there(seen_at, now):
+        return Finding("ok", "worker", words)
+    return Finding("warn", "worker", f"{words}: is one running?")
 
 
 def _conflicts(runtime: Runtime) -> Iterator[Finding]:

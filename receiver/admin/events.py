@@ -8,28 +8,15 @@ from sqlalchemy import Connection
 from receiver.admin.audit import note
 from receiver.admin.sources import check_bank
 from receiver.inbox import payload as payloads
-from receiver.model import Gone, NotFound, NotPossible
+from receiver.model import Gone, NotFound, NotPossible, reason_given
 from receiver.runtime import Runtime
 from receiver.store import audit, deliveries, events, holds, signing_secrets, sources
 from receiver.store.database import retried
 from receiver.store.events import EventRecord
 from receiver.store.thread_pool import run_in_thread
 
-REASON_CHARACTERS_MAX = 500
-
 CONTENTS_MAX = 5
 """Deliveries whose contents are laid side by side."""
-
-
-def reason_given(why: str) -> str:
-    """Return a reason for looking at what a bank sent.
-
-    Raises:
-        NotPossible: there is none, or it is too long.
-    """
-    if not why.strip() or len(why) > REASON_CHARACTERS_MAX:
-        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
-    return why.strip()
 
 
 def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> bytes:

@@ -1,8 +1,8 @@
 """The evidence packet of an event, to hand to the bank or an auditor: what came, how it was proven, what followed.
 
-It holds nothing secret, whoever makes it: no payload, no names, no text of the payer, no token, of keys the name alone,
-of accounts the last characters. What it names by its digest (SHA-256) can be checked against what is stored, and the
-audit entries against an export of the log.
+It holds nothing secret, whoever makes it: no payload, no names, no remittance text, no token, of keys the name alone,
+of accounts the last characters. References it has (`model.name_to_tell`): the bank finds the payment by them. What it
+names by its digest (SHA-256) can be checked against what is stored, and the audit entries against an export of the log.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -130,6 +130,7 @@ def _lines(packed: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"Made at {packed['made_at']} by {_inline(packed['made_by'])}. It holds no payload and no secret;"
     yield f"accounts are shown by their last characters, and {HIDDEN} stands for names and texts."
+    yield "References are shown, though a payer may have chosen them: the bank finds the payment by them."
     yield "`sha256` is of the bytes as they were received."
     for heading, values in (("What the callback claims", event), ("What the bank says", packed["bank"] or {})):
         yield from ("", f"## {heading}", "")

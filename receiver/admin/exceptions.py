@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity
+from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity, name_to_tell
 from receiver.projection.projector import derive_all
 from receiver.runtime import Runtime
 from receiver.store import audit, exceptions
@@ -146,9 +146,8 @@ def _handle(runtime: Runtime, who: str, exception_id: str, state: ExceptionState
         exceptions.handle(connection, exception_id, state, who, note, now)
         what = "exception.acknowledged" if state == ExceptionState.ACKNOWLEDGED else "exception.resolved"
         about = {"exception": exception_id, "source": found.source, "kind": str(found.kind)}
-        if found.about != "reference":
-            # A reference is the payer's own words.
-            about[found.about] = found.subject
+        if (name := name_to_tell(found.about, found.subject)) is not None:
+            about[found.about] = name
         audit.write(connection, runtime.encryption, at=now, who=who, what=what, why=note, about=about)
         changed = exceptions.find(connection, exception_id)
     assert changed is not None  # noqa: S101 - locked above, in this transaction

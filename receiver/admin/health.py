@@ -39,8 +39,6 @@ COUNTED_MAX = 20_000
 CHECKS_LOOKED_AT = 500
 """The newest, of all sources together: for the last success."""
 
-WORKER_SEEN_WITHIN = timedelta(minutes=1)
-
 CONSUMERS_SHOWN = 50
 
 
@@ -78,7 +76,7 @@ class SourceHealth:
 
 @dataclass(frozen=True)
 class Minute:
-    """Deliveries that came within one minute, by what became of them."""
+    """Deliveries that came within one minute and are stored, by what became of them; identical repeats are not."""
 
     at: datetime
     numbers: Mapping[Verdict, int]
@@ -91,7 +89,7 @@ class Overview:
     minutes: Sequence[Minute]
     """Of the last hour, oldest first."""
     is_whole: bool
-    """Whether all deliveries of that time were counted."""
+    """Whether all stored deliveries of that time were counted."""
     position: int
     """The last one of the feed."""
     consumers: Sequence[Standing]
@@ -125,7 +123,7 @@ def overview(runtime: Runtime) -> Overview:
             unresolved=unresolved,
             answers=answer_times(runtime.counters),
             worker_seen_at=seen_at,
-            is_worker_there=seen_at is not None and abs(now - seen_at) <= WORKER_SEEN_WITHIN,
+            is_worker_there=seen_at is not None and workers.is_there(seen_at, now),
             sources=[
                 _of(connection, runtime, source, made, now)
                 for source in banks.with_known_banks(sources.shown(connection))

@@ -13,7 +13,7 @@ from receiver.model import NotFound, NotPossible, OwnType, ReplayState, ReplayTa
 from receiver.projection.projector import catch_up
 from receiver.replay.plan import Plan, Planner, PlanWrong, Request
 from receiver.runtime import Runtime
-from receiver.store import audit, consumers, replay_selection, replays, search_terms, sources
+from receiver.store import audit, consumers, replay_selection, replays, search_questions, search_terms, sources
 from receiver.store.database import retried
 from receiver.store.records import lowest_id, new_id
 from receiver.store.replay_selection import Selection
@@ -25,6 +25,8 @@ CHOSEN_MAX = 50_000
 
 CHOSEN_FOR = timedelta(hours=1)
 """How long it is known what a plan has chosen that nobody runs: a plan is good for less."""
+
+ASKS_NOTHING = "A search without a letter or digit finds everything: leave it out if that is meant."
 
 PERSONAL = ("question", "account", "reference")
 """What may be searched for that is not written down whole."""
@@ -83,9 +85,13 @@ def plan_found(runtime: Runtime, wanted: Wanted, request: Request, *, spares_pri
     Types and times are those of the entries: what asking the bank has shown of an event has others than the event.
 
     Raises:
-        PlanWrong: the search finds more than `CHOSEN_MAX` events; or the request is for rejected deliveries.
+        PlanWrong: the search finds more than `CHOSEN_MAX` events, or has a question that asks nothing; or the request
+            is for rejected deliveries.
         StoreUnavailable
     """
+    # A list shows all then; an act is not to do all because a variable was empty.
+    if wanted.question and search_questions.is_blank(wanted.question):
+        raise PlanWrong(ASKS_NOTHING)
     if not search.is_search(wanted) and wanted.late is None:
         return plan(runtime, replace(request, selection=_plain(wanted)))
     if request.target == ReplayTarget.VERIFICATION or request.selection.delivery_ids:

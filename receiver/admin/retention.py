@@ -1,7 +1,7 @@
 """Retention, for people: how it stands, what holds things back, and a run on demand."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from receiver.admin.audit import note
@@ -21,18 +21,21 @@ TURN_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Standing:
-    """How retention stands for one source and kind."""
+    """How retention stands for one source and kind.
+
+    Entries of the feed go in their order, whatever their source: a source has days for them, and the feed the rest.
+    """
 
     source: str
     """Its name; empty for the feed as a whole."""
     kind: RetentionKind
-    days: int
-    """For how long it is stored; 0 for ever."""
-    removed: int
-    """How many were removed so far."""
-    held_back: Mapping[HeldBack, int]
+    days: int | None
+    """For how long it is stored; 0 for ever, none of the feed as a whole."""
+    removed: int | None = None
+    """How many were removed so far; none of a source's entries in the feed."""
+    held_back: Mapping[HeldBack, int] = field(default_factory=dict)
     """How many that are old enough are held back, by the reason."""
-    stopped_by: HeldBack | None
+    stopped_by: HeldBack | None = None
     """Why it goes no further for now, where it is not for the age."""
 
 
@@ -69,14 +72,19 @@ def status(runtime: Runtime) -> Status:
         came = {(each.source_id, each.kind): each for each in retention.every_progress(connection)}
         left = retention.left_numbers(connection)
         since = policy.idle_since(settings, now)
-        standings = []
-        for kind in policy.ORDER:
-            for source in known:
-                key = (FEED if kind == RetentionKind.FEED else source.id, kind)
-                number = policy.days(settings, source, kind)
-                at = came.get(key)
-                removed, stopped_by = (at.removed, at.stopped_by) if at else (0, None)
-                standings.append(Standing(source.name, kind, number, removed, left.get(key, {}), stopped_by))
+
+        def so_far(source_id: int, kind: RetentionKind) -> tuple[int, Mapping[HeldBack, int], HeldBack | None]:
+            at, held = came.get((source_id, kind)), left.get((source_id, kind), {})
+            return (at.removed, held, at.stopped_by) if at else (0, held, None)
+
+        standings = [
+            Standing(source.name, kind, policy.days(settings, source, kind), *of_its_own)
+            for kind in policy.ORDER
+            for source in known
+            for of_its_own in [() if kind == RetentionKind.FEED else so_far(source.id, kind)]
+        ]
+        if known:
+            standings.append(Standing("", RetentionKind.FEED, None, *so_far(FEED, RetentionKind.FEED)))
         return Status(
             looked_at=retention.looked_at(connection),
             standings=standings,

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.3
 
 
+def _question(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """Refuse a question that restricts nothing, such as an empty variable of a shell."""
+    from receiver.admin.replays import ASKS_NOTHING
+    from receiver.store.search_questions import is_blank
+
+    if value is not None and is_blank(value):
+        raise click.BadParameter(ASKS_NOTHING)
+    return value
+
+
 @click.group(cls=Group)
 def replay() -> None:
     """Plan, run and watch replays."""
@@ -36,7 +46,12 @@ def replay() -> None:
     multiple=True,
     help="Only this rejected delivery (target verification); repeatable.",
 )
-@click.option("--q", "question", help="All that this search finds, as `receiver events list --q` takes it.")
+@click.option(
+    "--q",
+    "question",
+    callback=_question,
+    help="All that this search finds, as `receiver events list --q` takes it.",
+)
 @click.option("--after", type=Time(), help="Only what was received at this time or later.")
 @click.option("--before", type=Time(), help="Only what was received before this time.")
 @click.option(
@@ -81,7 +96,7 @@ def plan(
     known.check_all("consumer", [consumer] if consumer is not None else [])
     selection = Selection(names, types, payment_ids, event_ids, delivery_ids, after, before)
     request = Request(selection, reason, target, consumer, rate)
-    if question:
+    if question is not None:
         wanted = Wanted(question, names, types, payment_ids, event_ids, received_after=after, received_before=before)
         made = acts.plan_found(runtime, wanted, request)
     else:

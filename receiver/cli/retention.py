@@ -64,7 +64,7 @@ def status(as_json: bool) -> None:
     found = acts.status(migrated())
     rows: list[dict[str, Any]] = [
         {
-            "source": each.source,
+            "source": each.source or None,
             "kind": str(each.kind),
             "days": each.days or None,
             "removed": each.removed,
@@ -93,7 +93,7 @@ def status(as_json: bool) -> None:
     write_fields({**shown, "idle_consumers": ", ".join(found.idle) or None})
     click.echo()
     for row in rows:
-        row["days"] = row["days"] or "for ever"
+        row["days"] = row["days"] or ("for ever" if row["source"] else None)
         row["held_back"] = ", ".join(f"{number} {reason}" for reason, number in row["held_back"].items()) or None
     columns = ["source", "kind", "days", "removed", "held_back", "stopped_by"]
     write_list(rows, columns, False, "There is no source.")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection
 
-from receiver.model import ReceiverError, ReplayState, ReplayTarget
+from receiver.model import NotPossible, ReceiverError, ReplayState, ReplayTarget, reason_given
 from receiver.signing.signed_text import NotOurs, SignedText
 from receiver.store import audit, consumers, events, feed, replay_selection, replays, search_terms
 from receiver.store.encryption import Encryption
@@ -17,7 +17,6 @@ from receiver.store.replay_selection import Matched, Selection
 TARGETS = tuple(str(target) for target in ReplayTarget)
 VALID = timedelta(minutes=15)
 SAMPLE = 5
-REASON_CHARACTERS_MAX = 500
 
 TOKEN_CHARACTERS_MAX = 100_000
 """The whole filter stands in it; Linux takes no longer words than 131,072 bytes on a command line."""
@@ -95,11 +94,10 @@ class Planner:
             matched = replay_selection.matching_rejected(connection, request.selection, through)
             sample = _sample_of_rejected(connection, request.selection, through)
         else:
-            head = feed.head(connection)
-            through = str(head)
-            matched = replay_selection.matching_entries(connection, request.selection, head)
-            sample = _sample_of_entries(connection, request.selection, head)
-            notes = list(_gone(connection, request, head))
+            matched = replay_selection.matching_entries(connection, request.selection, feed.head(connection))
+            through = str(matched.through)
+            sample = _sample_of_entries(connection, request.selection, matched)
+            notes = list(_gone(connection, request, matched))
         expires_at = now + VALID
         content = {
             "plan": request.selection.chosen or new_id("pln", now),
@@ -108,6 +106,7 @@ class Planner:
             "consumer": request.consumer,
             "per_second": request.per_second,
             "reason": request.reason,
+            "behind": matched.behind,
             "through": through,
             "total": matched.number,
             "expires": expires_at.timestamp(),
@@ -129,7 +128,8 @@ class Planner:
         values |= {
             "id": new_id("rpl", now),
             "through": content["through"],
-            "place": "" if content["target"] == ReplayTarget.VERIFICATION else "0",
+            # A plan of the release before does not say where the first stands.
+            "place": "" if content["target"] == ReplayTarget.VERIFICATION else str(content.get("behind", 0)),
             "total": content["total"],
             "done": 0,
             "failed": 0,
@@ -159,9 +159,11 @@ class Planner:
         return content
 
 
-def _sample_of_entries(connection: Connection, selection: Selection, through: int) -> list[SampleItem]:
-    """Return the first entries up to a position; an account that one is about is masked."""
-    entries = replay_selection.entries(connection, selection, behind=0, through=through, limit=SAMPLE)
+def _sample_of_entries(connection: Connection, selection: Selection, matched: Matched) -> list[SampleItem]:
+    """Return the first entries of those that match; an account that one is about is masked."""
+    entries = replay_selection.entries(
+        connection, selection, behind=matched.behind, through=matched.through, limit=SAMPLE
+    )
     found = events.by_ids(connection, [entry.event_id for entry in entries if entry.event_id is not None])
     facts = {event.id: event.facts for event in found}
     about = [search_terms.masked_subject(entry.subject, facts.get(entry.event_id or "", {})) for entry in entries]
@@ -178,7 +180,7 @@ def _sample_of_rejected(connection: Connection, selection: Selection, through: s
     ]
 
 
-def _gone(connection: Connection, request: Request, through: int) -> Iterator[str]:
+def _gone(connection: Connection, request: Request, matched: Matched) -> Iterator[str]:
     """Yield in words what retention has removed of what a plan asks for."""
     chosen = request.selection
     begins, oldest = feed.removed(connection), feed.oldest_time(connection)
@@ -187,15 +189,17 @@ def _gone(connection: Connection, request: Request, through: int) -> Iterator[st
         since = f"; the first that is stored is of {oldest:%Y-%m-%d %H:%M} UTC" if oldest else ""
         yield f"Entries of the feed up to position {begins} were removed for their age, and can't be sent again{since}."
     if request.target == ReplayTarget.FEED:
-        number, is_all = replay_selection.without_payload(connection, chosen, through)
+        number, is_all = replay_selection.without_payload(connection, chosen, matched.behind, matched.through)
         if number:
             least = "" if is_all else "at least "
             yield f"Of {least}{number} the payload is not stored any more: asked for it, we answer 410 (Gone)."
 
 
 def _check(request: Request) -> None:
-    if not request.reason.strip() or len(request.reason) > REASON_CHARACTERS_MAX:
-        raise PlanWrong(f"Give a reason, up to {REASON_CHARACTERS_MAX} characters.")
+    try:
+        reason_given(request.reason)
+    except NotPossible as error:
+        raise PlanWrong(f"{str(error).capitalize()}.") from error
     if request.target not in TARGETS:
         raise PlanWrong(f"The target is one of: {', '.join(TARGETS)}.")
     if request.consumer is not None and request.target != ReplayTarget.FEED:

@@ -1,5 +1,6 @@
 """A copy of a SQLite database while it is written to, by SQLite's own online backup."""
 
+import errno
 import os
 import sqlite3
 from contextlib import suppress
@@ -10,6 +11,9 @@ from sqlalchemy import make_url
 from receiver.model import ReceiverError
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.sqlite import open_private
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""What file systems say that know no second name of a file (hard link), such as FAT."""
 
 
 class BackupRefused(ReceiverError):
@@ -39,7 +43,7 @@ def copy(database: Database, to: Path) -> int:
         raise StoreUnavailable(str(error)) from error
     try:
         _copy(str(make_url(database.url).database), part, made)
-        part.rename(to)
+        _give_name(part, to)
         _sync(to.parent)
         return os.fstat(made).st_size
     except (sqlite3.Error, OSError) as error:
@@ -65,6 +69,32 @@ def _copy(database: str, part: Path, made: int) -> None:
     if not os.path.samestat(os.fstat(made), os.lstat(part)):
         raise BackupRefused(f"{part} was replaced meanwhile: another copy to the same file was begun")
     os.fsync(made)
+
+
+def _give_name(part: Path, to: Path) -> None:
+    """Give the whole copy its name, unless something has it by now: a rename would put the copy in its place.
+
+    Where there are no hard links the name is taken by an empty file first, for an instant.
+
+    Raises:
+        BackupRefused
+        OSError
+    """
+    try:
+        try:
+            # The other name goes with what is left over.
+            os.link(part, to)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.close(open_private(to))
+            try:
+                part.rename(to)
+            except OSError:
+                to.unlink()
+                raise
+    except FileExistsError as error:
+        raise BackupRefused(f"{to} exists already") from error
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -28,9 +28,6 @@ from receiver.store.tables import Event, FeedEntry, FeedHead, OutboxEntry, Pendi
 _outbox, _pending, _events, _entries, _head = (
     table_of(model) for model in (OutboxEntry, PendingEvent, Event, FeedEntry, FeedHead)
 )
-
-OVERTAKING = timedelta(minutes=1)
-"""Writers overtake one another by less: one that waits for longer is refused."""
 
 _HEAD = select(_head.c.position)
 _ENDS = select(_head.c.removed, _head.c.position)
@@ -189,36 +186,19 @@ def oldest_time(connection: Connection) -> datetime | None:
 def position_at(connection: Connection, time: datetime) -> int:
     """Return the position behind which all entries written at `time` or later stand, and none other at once.
 
-    Entries are nearly in the order of their times: the search halves the log a few dozen times rather than read it,
-    for the time before which no writer is still under way, and walks from there.
+    Entries are only nearly in the order of their times (a clock may be set back, or differ from another receiver's), so
+    each one before that place is looked at: a tenth of a second in a million on SQLite, a third on PostgreSQL. Hold no
+    lock meanwhile.
     """
-    last = head(connection)
-    behind = _halved(connection, time - OVERTAKING, last)
-    first = connection.execute(
+    begins, last = connection.execute(_ENDS).one()
+    first: int | None = connection.execute(
         select(_entries.c.position)
-        .where(_entries.c.position > behind, _entries.c.position <= last)
+        .where(_entries.c.position > begins, _entries.c.position <= last)
         .where(_entries.c.time >= time, _entries.c.replay_id.is_(None))
         .order_by(_entries.c.position)
         .limit(1)
     ).scalar()
     return last if first is None else first - 1
-
-
-def _halved(connection: Connection, time: datetime, high: int) -> int:
-    low = 0
-    while low < high:
-        middle = (low + high + 1) // 2
-        found = connection.execute(
-            select(_entries.c.time, _entries.c.position)
-            .where(_entries.c.position >= middle, _entries.c.position <= high, _entries.c.replay_id.is_(None))
-            .order_by(_entries.c.position)
-            .limit(1)
-        ).first()
-        if found is None or found.time >= time:
-            high = middle - 1
-        else:
-            low = found.position
-    return low
 
 
 def of_event(connection: Connection, event_id: str) -> list[Entry]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, select, update
 
 from receiver.model import Purpose, RetentionKind, Verdict
-from receiver.store import feed, pagination, sources
+from receiver.store import pagination, sources
 from receiver.store.claims import SUBJECT_KINDS
 from receiver.store.records import columns_of, fetch_all
 from receiver.store.tables import (
@@ -51,11 +51,13 @@ class Selection:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a selection comes to: how many, from when to when (UTC)."""
+    """What a selection comes to: how many, from when to when (UTC); entries behind `behind`, up to `through`."""
 
     number: int
     first: datetime | None
     last: datetime | None
+    behind: int = 0
+    through: int = 0
 
 
 class OriginalEntry(NamedTuple):
@@ -133,12 +135,17 @@ def forget_chosen(connection: Connection, before: str) -> None:
 
 
 def matching_entries(connection: Connection, selection: Selection, through: int) -> Matched:
-    """Count the feed entries of a selection up to a position."""
+    """Count the feed entries of a selection up to a position, and say between which positions they stand.
+
+    All are looked at: no index leads to a time. So nobody who sends them, under a lock, walks over what is outside.
+    """
+    position, time = _entries.c.position, _entries.c.time
+    ends = func.coalesce(func.min(position) - 1, 0), func.coalesce(func.max(position), 0)
+    columns: list[ColumnElement[Any]] = [func.count(), func.min(time), func.max(time), *ends]
     if selection.chosen:
-        columns: list[ColumnElement[Any]] = [func.count(), func.min(_entries.c.time), func.max(_entries.c.time)]
         row = connection.execute(_of_chosen(select(*columns), selection.chosen, 0, through)).one()
         return Matched(*row)
-    where = _of_entries(selection, _first_behind(connection, selection, 0), through)
+    where = _of_entries(selection, 0, through)
     if selection.sources:
         where.append(_entries.c.source_id.in_(sources.ids(connection, selection.sources)))
     equal = (
@@ -147,13 +154,10 @@ def matching_entries(connection: Connection, selection: Selection, through: int)
         (_entries.c.event_id, selection.event_ids),
     )
     where += [column.in_(values) for column, values in equal if values]
-    row = connection.execute(
-        select(func.count(), func.min(_entries.c.time), func.max(_entries.c.time)).where(*where)
-    ).one()
-    return Matched(*row)
+    return Matched(*connection.execute(select(*columns).where(*where)).one())
 
 
-def without_payload(connection: Connection, selection: Selection, through: int) -> tuple[int, bool]:
+def without_payload(connection: Connection, selection: Selection, behind: int, through: int) -> tuple[int, bool]:
     """Count the entries of a selection whose event's body is stored no longer, and tell whether all were looked at.
 
     Of a large one the first `LOOKED_AT_PAGES` pages are looked at; of a database from which nothing was removed none.
@@ -161,7 +165,7 @@ def without_payload(connection: Connection, selection: Selection, through: int) 
     removed = select(_progress.c.source_id).where(_progress.c.kind == RetentionKind.PAYLOAD, _progress.c.removed > 0)
     if connection.execute(removed.limit(1)).first() is None:
         return 0, True
-    number, behind = 0, 0
+    number = 0
     for _ in range(LOOKED_AT_PAGES):
         found = entries(connection, selection, behind=behind, through=through, limit=LOOKED_AT_ONCE)
         event_ids = [entry.event_id for entry in found if entry.event_id is not None]
@@ -186,7 +190,6 @@ def entries(
     if selection.chosen:
         query = _of_chosen(select(*columns), selection.chosen, behind, through)
         return fetch_all(connection, OriginalEntry, query.order_by(_chosen.c.position).limit(limit))
-    behind = _first_behind(connection, selection, behind)
     source_ids = sources.ids(connection, selection.sources)
     if selection.sources and not source_ids:
         return []
@@ -202,13 +205,6 @@ def entries(
         alternatives = pagination.combinations((_entries.c.source_id, source_ids), (_entries.c.type, selection.types))
     page = pagination.page(columns, alternatives, where=where, order=_entries.c.position, limit=limit)
     return fetch_all(connection, OriginalEntry, page)
-
-
-def _first_behind(connection: Connection, selection: Selection, behind: int) -> int:
-    """Do not walk over what is too old: there is no index on time, but the log is nearly in its order."""
-    if behind or not selection.received_after:
-        return behind
-    return feed.position_at(connection, selection.received_after)
 
 
 def matching_rejected(connection: Connection, selection: Selection, through: str) -> Matched:

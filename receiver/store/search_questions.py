@@ -47,6 +47,11 @@ _ID = re.compile(r"(?P<kind>evt|dlv)_[0-9a-f]{0,28}")
 """The beginning of an event's id, or of a delivery's. They are no terms: their own tables are in their order."""
 
 
+def is_blank(text: str) -> bool:
+    """Tell whether a question holds no letter and no digit: it asks nothing, and would restrict nothing."""
+    return not any(map(str.isalnum, text))
+
+
 def beginning_of_id(text: str) -> str | None:
     """Return a question that is the beginning of an event's id, or of a delivery's; none where it is none."""
     asked = text.strip().strip(EDGES).lower()

@@ -12,6 +12,9 @@ _seen, _watches = table_of(WorkerSeen), table_of(SourceWatch)
 
 _ROW = 1
 
+SEEN_WITHIN = timedelta(minutes=1)
+"""A worker writes down four times a minute that it is at work."""
+
 
 def note_seen(connection: Connection, now: datetime) -> None:
     """Write down that a worker is at work at `now` (UTC)."""
@@ -23,6 +26,11 @@ def last_seen(connection: Connection) -> datetime | None:
     """Return when a worker was at work last, in UTC; none where none ever was."""
     found: datetime | None = connection.execute(select(_seen.c.seen_at)).scalar_one_or_none()
     return found
+
+
+def is_there(seen_at: datetime, now: datetime) -> bool:
+    """Tell whether a worker is at work, by when one was last; what a clock that was ahead wrote down says nothing."""
+    return abs(now - seen_at) <= SEEN_WITHIN
 
 
 def is_look_due(connection: Connection, source_id: int, what: str, *, now: datetime, every: timedelta) -> bool:

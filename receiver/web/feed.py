@@ -5,6 +5,7 @@ from datetime import datetime
 from flask import Response
 
 from receiver.admin import consumers as acts
+from receiver.feed import read_notes
 from receiver.feed.cursors import Cursors, read_either
 from receiver.feed.read_notes import ConsumerReader, ReadNotes
 from receiver.feed.reader import Reader, check_given_out
@@ -106,11 +107,12 @@ class Feed:
         cursors = self._cursors_of(name)
         place = cursors.read_place(body.cursor)
         now = self._runtime.clock()
-        with self._database.write() as connection:
+        reader = ConsumerReader(name, token.name)
+        with self._notes.taken(reader) as notes, self._database.write() as connection:
             check_given_out(place.position, feed.head(connection))
             before = acts.open_in(connection, token.name, name, now).position
             committed = consumers.acknowledge(connection, name, place.position, now, place.generation)
-            self._notes.write(connection, ConsumerReader(name, token.name), now)
+            read_notes.write(connection, reader, notes)
             acked = Range(before, committed.position)
             consumer_ranges.note(connection, name, ConsumerAct.ACKED, token.name, acked, now)
         return Position(consumer=name, cursor=cursors.make_place(committed))

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from receiver.logs import ids
-from receiver.model import ExceptionKind, SubjectKind
+from receiver.model import ExceptionKind, name_to_tell
 from receiver.runtime import Runtime
 from receiver.settings import SettingsError, wrong
 from receiver.store import alarms, exceptions
@@ -192,9 +192,9 @@ class Alarms:
             found = exceptions.find(connection, str(given.get("exception_id")))
         kind = str(given.get("kind")).replace("_", " ")
         state = "resolved" if is_over else str(given.get("severity") or "open")
-        # A reference is the payer's own words.
-        name = "" if given.get("about") == SubjectKind.REFERENCE else f" {given.get('about_id')}"
-        lines = [f"{given.get('about')}{name} of {entry.source}: {kind}"]
+        about = str(given.get("about"))
+        name = name_to_tell(about, str(given.get("about_id")))
+        lines = [f"{about}{'' if name is None else f' {name}'} of {entry.source}: {kind}"]
         # What is said of amounts that differ names them both.
         has_amounts = given.get("kind") == ExceptionKind.AMOUNT_DIFFERS
         lines += [str(given["detail"])] if given.get("detail") and not has_amounts else []

@@ -57,6 +57,22 @@ def test_a_plan_is_shown_and_run_as_it_says(cli: Cli, live: Runtime) -> None:
 
 
 @pytest.mark.usefixtures("told")
+@pytest.mark.parametrize("given", ["", "  ", "-", "\u200b"])
+@pytest.mark.parametrize("option", ["--q", "--source", "--type", "--consumer", "--after", "--before", "--target"])
+def test_a_filter_that_is_given_and_says_nothing_is_wrong_use(cli: Cli, option: str, given: str) -> None:
+    """Such as an empty variable of a shell: it would restrict nothing."""
+    failed = cli.run("replay", "plan", option, given, *REASON)
+    assert failed.exit_code == 2
+    assert option in failed.stderr or "There is no" in failed.stderr
+
+
+@pytest.mark.usefixtures("told")
+@pytest.mark.parametrize("option", ["--payment-id", "--event-id"])
+def test_an_id_that_is_empty_matches_nothing(cli: Cli, option: str) -> None:
+    assert cli.json("replay", "plan", option, "", *REASON)["matched"] == 0
+
+
+@pytest.mark.usefixtures("told")
 def test_json_tells_the_same_as_the_api(cli: Cli, live: Runtime) -> None:
     plan = cli.json("replay", "plan", "--source", "bcb", "--type", "bcb.deposit", *REASON)
     assert set(plan) == {"matched", "from", "to", "sample", "plan", "expires_at", "notes"}

@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 from bank import BankSigner, deposit
 from cli.commands import Cli, Send
-from sqlalchemy import create_engine, text
+from conftest import add_source
+from sqlalchemy import create_engine, insert, text
 
 from receiver.admin import database
+from receiver.model import HeldBack, RetentionKind
 from receiver.runtime import Runtime
 from receiver.store import consumers
 from receiver.store.copying import Copied
+from receiver.store.retention import FEED
 from receiver.store.sources import SourceRecord
+from receiver.store.tables import RetentionLeft, RetentionProgress, table_of
 
 
 @pytest.fixture
@@ -67,6 +71,33 @@ def test_payloads_go_after_their_days_and_a_hold_spares_one(
     assert "for ever" in cli.done("retention", "status")
     plan = cli.run("replay", "plan", "--reason", "again")
     assert "Of 1 the payload is not stored any more" in plan.stderr
+
+
+def test_what_was_removed_of_the_feed_is_told_once_however_many_sources_there_are(
+    cli: Cli, live: Runtime, known: SourceRecord
+) -> None:
+    add_source(live, "other", retention_feed_days=30)
+    of_feed = {"source_id": FEED, "kind": RetentionKind.FEED}
+    with live.database.write() as connection:
+        progress = {"through": "", "left_through": "", "removed": 1000, "stopped_by": HeldBack.UNREAD}
+        connection.execute(insert(table_of(RetentionProgress)).values(**of_feed, **progress))
+        left = {"place": "7", "reason": HeldBack.UNREAD}
+        connection.execute(insert(table_of(RetentionLeft)).values(**of_feed, **left))
+    rows = [row for row in cli.json("retention", "status")["retention"] if row["kind"] == "feed"]
+    untold: dict[str, Any] = {"kind": "feed", "removed": None, "held_back": {}, "stopped_by": None}
+    assert rows == [
+        {"source": known.name, "days": None, **untold},
+        {"source": "other", "days": 30, **untold},
+        {
+            "source": None,
+            "kind": "feed",
+            "days": None,
+            "removed": 1000,
+            "held_back": {"unread": 1},
+            "stopped_by": "unread",
+        },
+    ]
+    assert cli.done("retention", "status").count("1000") == 1
 
 
 def test_wrong_use_of_holds_and_retention(cli: Cli, known: SourceRecord, event_id: str) -> None:

@@ -22,7 +22,7 @@ from receiver.simulator.bcb import Simulator
 from receiver.store import deliveries as refused_ones
 from receiver.store import exceptions as stored
 from receiver.store import feed
-from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Wanted
+from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Opened, Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Subject, table_of
 from receiver.worker.loop import Worker
@@ -160,6 +160,22 @@ def test_the_worker_opens_them_too(parts: Runtime, bank: BankSigner, worker: Wor
     worker.run_once()
     with parts.database.read() as connection:
         assert len(stored.listing(connection, Wanted(), below=None, limit=9)) == 1
+
+
+def test_no_reference_is_written_into_the_audit_log_from_which_nothing_is_taken_away(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    words, payment = "from Ada for the rent", "FT1"
+    with parts.database.write() as connection:
+        for about, name in (("reference", words), ("payment", payment)):
+            one = Opened(ExceptionKind.UNKNOWN_TO_BANK, source.id, about, name, None, None, None, None, 1, None)
+            stored.open_all(connection, [one], clock())
+    assert {each.subject for each in listed(parts)} == {words, payment}
+    for each in listed(parts):
+        exceptions.resolve(parts, WHO, each.id, "told")
+    said = {"source": source.name, "kind": "unknown_to_bank"}
+    abouts = [{name: value for name, value in about.items() if name != "exception"} for _, _, about in noted(parts)]
+    assert sorted(abouts, key=len) == [said, {**said, "payment": payment}]
 
 
 def test_a_person_acknowledges_and_resolves_once_and_leaves_a_trace(

@@ -54,6 +54,13 @@ def test_what_a_search_finds_is_sent_again_and_what_it_finds_later_is_not(parts:
 
 
 @pytest.mark.usefixtures("told")
+@pytest.mark.parametrize("question", ["  ", "\u200b", "\u2013", "€", "()"])
+def test_a_question_that_asks_nothing_is_refused_whatever_stands_beside_it(parts: Runtime, question: str) -> None:
+    with pytest.raises(PlanWrong, match="without a letter"):
+        acts.plan_found(parts, Wanted(question, source=("bcb",)), ASKED)
+
+
+@pytest.mark.usefixtures("told")
 @pytest.mark.parametrize(
     ("wanted", "number"),
     [({"source": ("bcb",)}, 5), ({"payment_id": ("FT1",)}, 1), ({"late": True}, 0), ({"question": "FT3"}, 1)],

@@ -21,7 +21,7 @@ def test_a_plan_says_how_many_and_from_when_to_when(parts: Runtime, source: Sour
         write(parts, source, name)
         clock.forward(60)
     plan = planned(parts)
-    assert plan.matched == replay_selection.Matched(3, begin, begin + timedelta(seconds=120))
+    assert plan.matched == replay_selection.Matched(3, begin, begin + timedelta(seconds=120), 0, 3)
     assert [row.subject for row in plan.sample] == ["a", "b", "c"]
     assert plan.expires_at == clock() + VALID
 
@@ -31,6 +31,42 @@ def test_a_plan_that_matches_nothing_says_so_and_can_be_run(parts: Runtime, sour
     assert planned(parts, types=["test.other"]).matched == replay_selection.Matched(0, None, None)
     assert run(parts, types=["test.other"]).state == "done"
     assert again(parts) == []
+
+
+def test_all_of_a_time_is_planned_and_sent_where_the_clock_was_set_back(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    begin = clock()
+    for name in "abcdef":
+        write(parts, source, name)
+        clock.forward(600)
+    clock.forward(-3600)
+    write(parts, source, *(f"early{number}" for number in range(12)))
+    span: dict[str, Any] = {
+        "received_after": begin + timedelta(minutes=20),
+        "received_before": begin + timedelta(minutes=50),
+    }
+    plan = planned(parts, **span)
+    assert plan.matched.number == 3
+    assert [item.subject for item in plan.sample] == ["c", "d", "e"]
+    assert run(parts, **span).done == 3
+    assert again(parts) == ["c", "d", "e"]
+
+
+def test_a_run_looks_at_nothing_before_the_first_or_after_the_last_entry_of_its_plan(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    """Which it would do under a lock that callbacks wait for."""
+    begin = clock()
+    for name in "abcdef":
+        write(parts, source, name)
+        clock.forward(60)
+    span: dict[str, Any] = {
+        "received_after": begin + timedelta(minutes=2),
+        "received_before": begin + timedelta(minutes=4),
+    }
+    replay = found(parts, started(parts, planned(parts, **span)))
+    assert (replay.place, replay.through) == ("2", "4")
 
 
 def test_the_sample_is_small(parts: Runtime, source: SourceRecord) -> None:

@@ -1,9 +1,12 @@
 """A copy of a SQLite database while it is written to."""
 
+import errno
 import itertools
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import KEY, add_source
@@ -94,6 +97,47 @@ def test_it_overwrites_nothing(parts: Runtime, tmp_path: Path) -> None:
     with pytest.raises(BackupRefused, match="exists already"):
         backup.copy(parts.database, to)
     assert to.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("has_links", [True, False], ids=["with hard links", "without"])
+@pytest.mark.parametrize("is_there", [True, False], ids=["a file that comes meanwhile", "no file"])
+def test_a_file_that_comes_under_the_name_while_it_copies_is_not_overwritten(
+    parts: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool, is_there: bool
+) -> None:
+    to, copy = tmp_path / "copy.db", backup._copy
+
+    def copied(*given: Any) -> None:
+        copy(*given)
+        if is_there:
+            to.write_bytes(b"precious")
+
+    def no_link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(backup, "_copy", copied)
+    if not has_links:
+        monkeypatch.setattr(os, "link", no_link)
+    if is_there:
+        with pytest.raises(BackupRefused, match="exists already"):
+            backup.copy(parts.database, to)
+        assert to.read_bytes() == b"precious"
+    else:
+        assert backup.copy(parts.database, to) == to.stat().st_size > 0
+        assert to.stat().st_nlink == 1
+    assert not (tmp_path / "copy.db.part").exists()
+
+
+def test_no_empty_file_is_left_where_a_copy_gets_no_name(
+    parts: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StoreUnavailable):
+        backup.copy(parts.database, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
 
 
 def test_a_half_made_copy_of_before_is_no_hindrance(parts: Runtime, tmp_path: Path) -> None:

@@ -51,6 +51,22 @@ def test_a_time_stands_before_the_first_entry_written_then_or_later_even_where_w
         assert feed.position_at(connection, entries[-1].time + timedelta(seconds=1)) == 5
 
 
+@pytest.mark.parametrize("behind", [0, 12], ids=["at once", "and read on"])
+def test_a_time_stands_before_all_entries_of_then_or_later_however_far_the_clock_is_set_back(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, behind: int
+) -> None:
+    for name in "abcdef":
+        clock.forward(600)
+        write(parts, source, name)
+    clock.forward(-3000)
+    for number in range(behind):
+        write(parts, source, f"early{number}")
+    entries = read(parts)
+    with parts.database.read() as connection:
+        found = {entry.subject: feed.position_at(connection, entry.time) for entry in entries[:6]}
+    assert found == {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5}
+
+
 def test_a_position_once_given_is_kept(parts: Runtime, source: SourceRecord) -> None:
     write(parts, source, "a", "b")
     before = read(parts)

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,7 +18,7 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 from werkzeug.test import TestResponse
 
 from receiver.runtime import Runtime
-from receiver.store import consumers
+from receiver.store import consumers, feed
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.tables import FeedHead, table_of
 from receiver.web import create_app
@@ -268,6 +269,20 @@ def test_seeking_to_a_time_leads_to_the_first_entry_of_that_time_or_later(
         clock.forward(60)
     posted(client, f"{LEDGER}/seek", token, to=to)
     assert positions(got(client, f"{LEDGER}/feed", token)) == left
+
+
+def test_a_time_is_looked_up_before_anything_is_locked(
+    client: FlaskClient, token: Headers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def spied(step: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: [steps.append(step), act(*given)][1]  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(feed, "position_at", spied("look", feed.position_at))
+    monkeypatch.setattr(Database, "write", spied("write", Database.write))
+    posted(client, f"{LEDGER}/seek", token, to="2026-03-04T12:00:00Z")
+    assert steps[-2:] == ["look", "write"]
 
 
 @pytest.mark.parametrize(

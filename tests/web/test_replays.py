@@ -313,6 +313,14 @@ def test_replays_have_a_scope_of_their_own(client: FlaskClient, parts: Runtime, 
     assert_problem(client.open(REPLAYS + path, method=method, headers=reading), 403, "replays:write")
 
 
+@pytest.mark.parametrize("q", ["", "  ", "\u200b", "-"])
+def test_a_search_that_asks_nothing_is_not_planned_for_everything(
+    client: FlaskClient, bank: BankSigner, token: Headers, q: str
+) -> None:
+    send_deposits(client, bank, 2)
+    assert_problem(post(client, token, dry_run=True, reason=REASON, filter={"q": q, "source": "bcb"}), 400)
+
+
 def test_a_token_limited_to_sources_reaches_nothing_beyond_them(
     client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
 ) -> None:

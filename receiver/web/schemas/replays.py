@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from receiver.model import REASON_CHARACTERS_MAX
 from receiver.replay import plan as plans
 from receiver.store.replay_selection import Selection
 from receiver.store.search import Wanted
@@ -107,7 +108,7 @@ class PlanRequest(Body):
     model_config = such_as(dry_run=True, reason="The ledger lost a day.", filter={"source": "bcb"})
 
     dry_run: Annotated[Literal[True], BeforeValidator(_is_true)]
-    reason: Annotated[str, Field(min_length=1, max_length=plans.REASON_CHARACTERS_MAX, pattern=NO_NUL)]
+    reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=NO_NUL)]
     """Why; it is written to the audit log."""
     filter: LeftOut[ReplayFilter] = left_out()
     target: Annotated[Target, one_of(plans.TARGETS)] = Field("feed")

@@ -11,7 +11,7 @@ from receiver.admin import conflicts, event_story, evidence, search
 from receiver.admin import events as acts
 from receiver.admin.names import Names
 from receiver.admin.sessions import Visitor
-from receiver.model import Agreement, NotPossible, ProofStrength, Role, Status
+from receiver.model import Agreement, NotPossible, ProofStrength, Role, Status, reason_given
 from receiver.runtime import Runtime
 from receiver.store.events import EventRecord
 from receiver.store.payments import CheckRecord
@@ -205,7 +205,7 @@ class Event:
 
     def _reason(self) -> str:
         try:
-            return acts.reason_given(field("reason"))
+            return reason_given(field("reason"))
         except NotPossible as error:
             raise Problem(400, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 

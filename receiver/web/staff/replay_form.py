@@ -8,8 +8,8 @@ from werkzeug.datastructures import MultiDict
 
 from receiver.admin import replays as acts
 from receiver.admin.sessions import Visitor
-from receiver.model import ReplayTarget
-from receiver.replay.plan import REASON_CHARACTERS_MAX, Plan, PlanWrong, Request
+from receiver.model import REASON_CHARACTERS_MAX, ReplayTarget
+from receiver.replay.plan import Plan, PlanWrong, Request
 from receiver.runtime import Runtime
 from receiver.store.replay_selection import Selection
 from receiver.web.schemas.base import NO_NUL, EntryType, LeftOut, ShortText, known, left_out, one_of

@@ -96,6 +96,7 @@ def test_the_evidence_holds_neither_names_nor_texts_whoever_makes_it(
         "debtor": {"name": "…", "account": "…3000"},
     }
     assert packed["bank"]["checks"][0]["detail"]["remittance"] == "…"
+    assert "References are shown" in reader.get(f"/staff/events/{event_id}/evidence.md").text
 
 
 @pytest.mark.parametrize("asked", ["DE89", "DE89370400440532013", "104640614", "love", "rent o", "ada l", "ren FT1"])

@@ -373,9 +373,14 @@ def test_the_overview_counts_callbacks_and_says_that_no_worker_is_there(
 ) -> None:
     told(parts, bank)
     post(parts, BankSigner(bank.clock, secret=OTHER).sign(deposit()))
+    signed = bank.sign(deposit(transactionId="FT9"))
+    for again in (signed, signed, bank.sign(deposit(transactionId="FT9"))):
+        assert post(parts, again).status_code == 200
     page = viewer.get("/staff/overview").text
     assert "No callback was counted yet." in page
-    assert "accepted 1, rejected 1, late 0, duplicate 0" in page
+    assert "accepted 2, rejected 1, late 0, duplicate in a new delivery 1" in page
+    assert "<h2>Callbacks stored in the last hour</h2>" in page
+    assert "A repeat with the same nonce and body is answered and not stored" in page
     assert "not at work" in page
     assert '<a class="figure" href="/staff/exceptions">1</a>' in page
 
