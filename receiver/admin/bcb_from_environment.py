@@ -196,8 +196,7 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
         accepted = "the message-signing secret as the bank gave it"
         wrong = f"BCB_MESSAGE_SIGNING_SECRET is wrong ({refusal.detail}); it takes: {accepted}"
         raise SettingsError(wrong) from None
-    known = {one.version for one in signing_secrets.versions(connection, source.id)}
-    version = signing_secrets.put(
+    stored = signing_secrets.put(
         connection,
         runtime.encryption,
         source.id,
@@ -205,8 +204,8 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
         now=runtime.clock(),
         grace_seconds=runtime.settings.secret_grace_seconds,
     )
-    if version not in known:
-        _note(connection, runtime, "secret.set", {"version": version})
+    if stored.is_new:
+        _note(connection, runtime, "secret.set", {"version": stored.version})
 
 
 def _note(connection: Connection, runtime: Runtime, what: str, about: Mapping[str, Any]) -> None:

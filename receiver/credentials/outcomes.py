@@ -54,7 +54,7 @@ def _take_over(
     if answer.signing_secret is not None:
         version = signing_secrets.put(
             connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace_seconds
-        )
+        ).version
     destination = destinations.vouched(connection, encryption, source)
     sources.renew_credentials(connection, encryption, destination, answer.for_source)
     bank_tokens.start_anew(connection, source.id)
