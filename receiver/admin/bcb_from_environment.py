@@ -22,7 +22,7 @@ from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
 
-NAME = "bcb"
+NAME = BANK = "bcb"
 
 WHO = "environment"
 """Who the audit log names: whoever sets the variables is not known here."""
@@ -43,7 +43,8 @@ def apply(runtime: Runtime, seconds: float | None = None) -> bool:
     With `seconds` each transaction waits no longer for the database, and for its turn, and none is tried anew.
 
     Raises:
-        SettingsError: the secret makes no key, or the credentials would go where nobody said; nothing is written.
+        SettingsError: the secret makes no key, the source is of another bank, or the credentials would go where nobody
+            said; nothing is written.
         StoreUnavailable
     """
     if not is_set(runtime.settings):
@@ -121,6 +122,11 @@ def _digest(key: str, given: Mapping[str, str | None]) -> str:
 def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
     _check_base_url(given["base_url"])
     source = destinations.locked(connection, NAME) or _add(connection, runtime, given["base_url"])
+    if source.bank != BANK:
+        raise SettingsError(
+            f"BCB_* are set, and the source {NAME} is of another bank, {source.bank}; they take: a source {NAME} of "
+            f"the bank {BANK}. Take them away"
+        )
     address = source.base_url
     source = _move(connection, runtime, source, given)
     if source.base_url != address:
@@ -138,7 +144,7 @@ def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | N
 def _check_base_url(base_url: str | None) -> None:
     try:
         if base_url is not None:
-            banks.named("bcb").check_base_url(base_url)
+            banks.named(BANK).check_base_url(base_url)
     except OptionsWrong as error:
         raise SettingsError(f"BCB_BASE_URL is wrong ({error}); it takes: https://HOST, http:// on loopback") from None
 
@@ -155,13 +161,13 @@ def _move(
         SettingsError
     """
     base_url = given["base_url"] or source.base_url
-    is_named = given["base_url"] is not None or base_url in (None, banks.named("bcb").hosts.get(source.environment))
+    is_named = given["base_url"] is not None or base_url in (None, banks.named(BANK).hosts.get(source.environment))
     try:
         if source.has_credentials:
             return destinations.move(connection, runtime.encryption, source, base_url=base_url)
     except DecryptionFailed as error:
         log.warning("%s: %s; what the environment says counts", NAME, error)
-    if given["client_secret"] and (source.bank != "bcb" or not is_named):
+    if given["client_secret"] and not is_named:
         raise SettingsError(
             "BCB_BASE_URL is not set, and nothing vouches for the address that the source bcb has in the database; "
             "it takes: the address that BCB_CLIENT_SECRET may be sent to"
@@ -174,7 +180,7 @@ def _move(
 
 
 def _add(connection: Connection, runtime: Runtime, base_url: str | None) -> SourceRecord:
-    bank = banks.named("bcb")
+    bank = banks.named(BANK)
     environment = "production" if base_url in (None, bank.hosts["production"]) else "sandbox"
     added = sources.add(
         connection,

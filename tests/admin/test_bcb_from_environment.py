@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import others
 import pytest
 from admin.looking import everything, noted
 from bank import SECRET
@@ -17,6 +18,8 @@ from receiver.store import signing_secrets, sources
 from receiver.store.sources import SourceRecord
 
 OTHER = "A" * 43 + "="
+
+NOTHING = dict.fromkeys(("bcb_client_id", "bcb_client_secret", "bcb_message_signing_secret", "bcb_base_url"))
 
 
 def with_environment(parts: Runtime, **changes: Any) -> Runtime:
@@ -115,7 +118,6 @@ def test_an_address_that_shows_the_credentials_to_others_stops_the_start(parts: 
     [
         {"base_url": "https://thief.example"},
         {"base_url": "https://thief.example", "credentials": None},
-        {"bank": "banqup", "credentials": None},
     ],
 )
 def test_the_credentials_in_the_environment_go_to_no_address_that_the_database_alone_names(
@@ -127,6 +129,22 @@ def test_the_credentials_in_the_environment_go_to_no_address_that_the_database_a
         sources.change(connection, source.id, environment_digest=None, **tampered)
     with pytest.raises(SettingsError, match="BCB_BASE_URL is not set"):
         bcb_from_environment.apply(with_environment(parts, bcb_base_url=None))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"bcb_client_id": "an-id", "bcb_client_secret": SecretStr("a-secret")},
+        {"bcb_message_signing_secret": SecretStr(SECRET)},
+        {"bcb_base_url": "https://other.example"},
+    ],
+)
+def test_nothing_of_it_is_put_into_a_source_of_another_bank(parts: Runtime, given: dict[str, Any]) -> None:
+    others.add(parts, "banqup", others.TOKEN, name="bcb", base_url="http://127.0.0.1:9", token_in="header")
+    before = everything(parts)
+    with pytest.raises(SettingsError, match="the source bcb is of another bank, banqup"):
+        bcb_from_environment.apply(with_environment(parts, **{**NOTHING, **given}))
+    assert everything(parts) == before
 
 
 def test_where_the_environment_says_the_address_that_counts(parts: Runtime) -> None:
