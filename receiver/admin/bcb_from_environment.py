@@ -12,10 +12,11 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.protocol import OptionsWrong
+from receiver.credentials import outcomes
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
-from receiver.store import audit, bank_tokens, destinations, public_keys, signing_secrets, sources
+from receiver.store import audit, bank_tokens, credential_changes, destinations, public_keys, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
@@ -37,14 +38,15 @@ def apply(runtime: Runtime, seconds: float | None = None) -> bool:
     """Create or update the source `bcb`, where its variables changed since they were last applied.
 
     What was changed on the command line in the meantime (a rotated secret, say) is therefore never set back by a
-    restart. Returns whether anything was written. Audited as `source.added`, `source.set` where the address is another,
+    restart. Returns whether anything was written. Other credentials than the source's give up an unfinished change of
+    them, whose answer would be put over these. Audited as `source.added`, `source.set` where the address is another,
     `source.credentials`, and `secret.set` where the secret is a new one.
 
     With `seconds` each transaction waits no longer for the database, and for its turn, and none is tried anew.
 
     Raises:
-        SettingsError: the secret makes no key, the source is of another bank, or the credentials would go where nobody
-            said; nothing is written.
+        SettingsError: the secret makes no key, the source is of another bank, the credentials would go where nobody
+            said, or the address alone is another while a change of credentials is unfinished; nothing is written.
         StoreUnavailable
     """
     if not is_set(runtime.settings):
@@ -128,17 +130,54 @@ def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | N
             f"the bank {BANK}. Take them away"
         )
     address = source.base_url
+    _end_change(connection, runtime, source, given)
     source = _move(connection, runtime, source, given)
     if source.base_url != address:
         _note(connection, runtime, "source.set", {"base_url": source.base_url})
     sources.change(connection, source.id, environment_digest=digest)
-    if given["client_id"] and given["client_secret"]:
-        credentials = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
+    if credentials := _credentials(given):
         sources.renew_credentials(connection, runtime.encryption, source, credentials)
         bank_tokens.start_anew(connection, source.id)
         _note(connection, runtime, "source.credentials", {})
     if given["secret"]:
         _put_secret(connection, runtime, source, given["secret"])
+
+
+def _credentials(given: Mapping[str, str | None]) -> dict[str, str]:
+    pair = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
+    return {name: value for name, value in pair.items() if value}
+
+
+def _end_change(
+    connection: Connection, runtime: Runtime, source: SourceRecord, given: Mapping[str, str | None]
+) -> None:
+    """Give up an unfinished change of credentials where others are given: its answer would be put over these.
+
+    Raises:
+        SettingsError: no others are given, and the source is to be moved; as with `receiver source set` it must stay.
+    """
+    change = credential_changes.pending(connection, source.id)
+    if change is None:
+        return
+    if _are_others(connection, runtime, source, _credentials(given)):
+        outcomes.abandon(connection, runtime.encryption, source, WHO, runtime.clock())
+        log.warning(
+            "the unfinished change (%s) of the credentials of %s is given up for those of BCB_*", change.kind, NAME
+        )
+    elif given["base_url"] not in (None, source.base_url):
+        raise SettingsError(
+            f"BCB_BASE_URL is wrong: {outcomes.standing(source, change)}; until it is over, it takes: "
+            f"{source.base_url or 'nothing'}"
+        )
+
+
+def _are_others(connection: Connection, runtime: Runtime, source: SourceRecord, given: Mapping[str, str]) -> bool:
+    """Tell whether credentials are given that the source does not use."""
+    try:
+        used = sources.credentials(connection, runtime.encryption, source) or {}
+    except DecryptionFailed:
+        used = {}
+    return any(used.get(name) != value for name, value in given.items())
 
 
 def _check_base_url(base_url: str | None) -> None:

@@ -111,7 +111,7 @@ def listing(runtime: Runtime, source_name: str) -> Secrets:
         source = sources.named(connection, source_name)
         versions = signing_secrets.versions(connection, source.id)
         change = credential_changes.pending(connection, source.id)
-    warning = outcomes.unfinished(source, change, change.error or "no answer yet") if change is not None else None
+    warning = outcomes.standing(source, change) if change is not None else None
     return Secrets(versions, change, warning)
 
 

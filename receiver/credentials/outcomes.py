@@ -140,6 +140,11 @@ def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
     )
 
 
+def standing(source: SourceRecord, change: ChangeRecord) -> str:
+    """Say how an unfinished change stands, by what was last written down of it."""
+    return unfinished(source, change, change.error or "no answer yet")
+
+
 def _command(source: SourceRecord, change: ChangeRecord) -> str:
     """Return what finishes a change, and what gives up one that would leave no more than a client that nobody uses."""
     if change.kind not in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE):
