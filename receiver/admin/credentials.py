@@ -86,8 +86,22 @@ def rotate(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
     return CredentialChanges(runtime).make(sources.find(runtime, source_name), ChangeRequest("rotate", who))
 
 
+def client_to_disable(runtime: Runtime, source_name: str) -> str:
+    """Return the client that `disable` ends for good where none is named, to be shown before.
+
+    Raises:
+        NotFound
+        CredentialsError: `AlreadyUnderWay` where another client's disabling is unfinished, or nobody was told that it
+            is done; or `BankWithoutCredentials`.
+        BankError: the source has no credentials.
+        StoreUnavailable
+        DecryptionFailed
+    """
+    return CredentialChanges(runtime).client_to_disable(sources.find(runtime, source_name))
+
+
 def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None = None) -> ChangeRecord:
-    """Disable a client at the bank for good: the source's own where `client_id` names no other.
+    """Disable a client at the bank for good: `client_to_disable` where `client_id` names none.
 
     Audited as `credentials.disable.begun`, then `.done` or `.refused`. Say `report` once the person has seen that it
     is done.

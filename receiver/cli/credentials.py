@@ -84,9 +84,13 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
     from receiver.admin import credentials as acts
 
     runtime = migrated()
+    named = client_id or acts.client_to_disable(runtime, source)
+    shown = cell(named) if client_id else f"{cell(named)}, which {source} uses itself,"
     if not yes and sys.stdin.isatty():
-        click.confirm(f"Disable {client_id or f'the client of {source}'} for good?", abort=True, err=True)
-    change = acts.disable(runtime, who(), source, client_id)
+        click.confirm(f"Disable {shown} for good?", abort=True, err=True)
+    elif not client_id:
+        click.echo(f"Disabling {shown} for good.", err=True)
+    change = acts.disable(runtime, who(), source, named)
     click.echo(f"The client {cell(change.client_id)} is disabled at the bank.")
     acts.report(runtime, change)
 

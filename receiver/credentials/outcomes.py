@@ -1,5 +1,6 @@
 """What a change of credentials comes to: what is written down of it, how it can fail, and in which words."""
 
+import shlex
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -136,7 +137,7 @@ def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
     return (
         f"the change ({change.kind}) begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC is unfinished after "
         f"{change.attempts} attempts: {words}. The bank may have done it. A worker asks again with the same key, and "
-        f"so does {_command(source, change)}"
+        f"so does {command(source, change)}"
     )
 
 
@@ -145,8 +146,11 @@ def standing(source: SourceRecord, change: ChangeRecord) -> str:
     return unfinished(source, change, change.error or "no answer yet")
 
 
-def _command(source: SourceRecord, change: ChangeRecord) -> str:
+def command(source: SourceRecord, change: ChangeRecord) -> str:
     """Return what finishes a change, and what gives up one that would leave no more than a client that nobody uses."""
+    if change.kind == CredentialChangeKind.DISABLE:
+        # Without a name it would end the source's own client once this change is over.
+        return f"`receiver credentials disable {source.name} --client-id {shlex.quote(change.client_id or '')}`"
     if change.kind not in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE):
         return f"`receiver credentials {change.kind} {source.name}`"
     options = ""

@@ -8,12 +8,12 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes, trial
-from receiver.credentials.attempts import HEAD_START, PAUSE_IN_VAIN, Attempts
+from receiver.credentials.attempts import HEAD_START, PAUSE_IN_VAIN, Attempts, issuing
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
 from receiver.inbox import reverify
 from receiver.inbox.inbox import UNRESOLVED
@@ -62,6 +62,8 @@ class CredentialChanges:
             StoreUnavailable
             DecryptionFailed
         """
+        if request.kind == CredentialChangeKind.DISABLE and request.client_id is None:
+            request = replace(request, client_id=self.client_to_disable(source))
         with self.runtime.database.read() as connection:
             pending = credential_changes.pending(connection, source.id)
             unreported = credential_changes.unreported(connection, source.id, request.kind, self.runtime.clock())
@@ -79,6 +81,38 @@ class CredentialChanges:
                 raise
             time.sleep(pauses[0])
             return self._finish(attempts, begun, request, pauses[1:])
+
+    def client_to_disable(self, source: SourceRecord) -> str:
+        """Return the client that is disabled where none is named: the source's own.
+
+        Where it has none any more, that is the one whose disabling was done, and which nobody was told.
+
+        Raises:
+            AlreadyUnderWay: another client's disabling is unfinished, or nobody was told that it is done: that one
+                may be meant.
+            BankWithoutCredentials
+            CredentialsMissing
+            StoreUnavailable
+            DecryptionFailed
+        """
+        issuing(source)
+        own = self._own_client(source)
+        with self.runtime.database.read() as connection:
+            pending = credential_changes.pending(connection, source.id)
+            kind = CredentialChangeKind.DISABLE
+            unreported = credential_changes.unreported(connection, source.id, kind, self.runtime.clock())
+        for change in [pending] if pending is not None else unreported:
+            if change.kind == kind and change.client_id != own:
+                if own is None and change.client_id is not None:
+                    return change.client_id
+                stands = "is unfinished" if pending is not None else "is done, which nobody was told"
+                raise AlreadyUnderWay(
+                    f"the disabling of {change.client_id} {stands}: {outcomes.command(source, change)} asks for it. If "
+                    f"the source's own client is meant, name it: it is {own}"
+                )
+        if own is None:
+            raise CredentialsMissing(f"source {source.name} has no API credentials")
+        return own
 
     def resume(self, source: SourceRecord, change: ChangeRecord) -> ChangeRecord:
         """Ask the bank once more, with the same key; return the change once it is done.
@@ -169,8 +203,7 @@ class CredentialChanges:
             return request.allowed_ips == change.allowed_ips
         if change.kind == CredentialChangeKind.CREATE:
             return request.allowed_ips in (None, change.allowed_ips)
-        # Where the source has no client, its own is the one that was disabled.
-        return (request.client_id or self._own_client(source)) in (None, change.client_id)
+        return (request.client_id or self._own_client(source)) == change.client_id
 
     def _finish_one(self, source: SourceRecord, change: ChangeRecord) -> int:
         try:

@@ -199,7 +199,9 @@ def test_a_wrong_list_of_addresses_is_wrong_use_and_reaches_no_bank(cli: Cli, si
 def test_disabling_ends_the_sources_credentials(
     cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
 ) -> None:
-    assert cli.done("credentials", "disable", "bcb") == "The client simulator-client is disabled at the bank.\n"
+    result = cli.run("credentials", "disable", "bcb")
+    assert (result.exit_code, result.stdout) == (0, "The client simulator-client is disabled at the bank.\n")
+    assert result.stderr == "Disabling simulator-client, which bcb uses itself, for good.\n"
     assert not simulator.bank.client.is_active
     assert stored(live, known) is None
 
@@ -209,7 +211,11 @@ def test_at_a_terminal_disabling_is_asked_about(
     cli: Cli, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("receiver.cli.credentials.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
-    assert cli.run("credentials", "disable", "bcb", given="n\n").exit_code == 1
+    refused = cli.run("credentials", "disable", "bcb", given="n\n")
+    assert (refused.exit_code, "Disable simulator-client, which bcb uses itself, for good?" in refused.stderr) == (
+        1,
+        True,
+    )
     assert simulator.bank.client.is_active
     cli.done("credentials", "disable", "bcb", "--yes")
     assert not simulator.bank.client.is_active

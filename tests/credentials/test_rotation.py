@@ -10,6 +10,7 @@ from conftest import StandingClock, add_source
 from credentials.callbacks import assert_in_step, known_secrets, post, signed_now, tell
 from sqlalchemy import select
 
+from receiver.admin import credentials
 from receiver.admin.diagnosis import examine
 from receiver.bank_client.session import BankSession, CredentialsChanging
 from receiver.banks.http import HttpClient
@@ -331,21 +332,54 @@ def test_another_client_can_be_disabled_and_the_sources_own_lives_on(
 
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["done and not told", "unfinished"])
-def test_disabling_the_sources_own_client_is_not_answered_with_anothers(
+def test_disabling_without_a_name_ends_nothing_while_nobody_was_told_of_anothers(
+    parts: Runtime,
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    clock: StandingClock,
+    is_done: bool,
+) -> None:
+    other = Client.new(None, simulator.bank.client)
+    simulator.bank.replace_client(other)
+    wish = ChangeRequest("disable", "cli:test", client_id=other.client_id)
+    leave_unfinished(changes, source, simulator, wish)
+    if is_done:
+        clock.forward(60)
+        assert changes.finish_due() == 1
+    command = f"`receiver credentials disable bcb --client-id {other.client_id}`"
+    with pytest.raises(AlreadyUnderWay, match=f"{command}.*it is simulator-client"):
+        changes.make(source, DISABLE, pauses=())
+    assert credentials.disable(parts, "cli:test", "bcb", other.client_id).client_id == other.client_id
+    assert simulator.bank.client.is_active
+    assert simulator.bank.credentials.done["disabled"] == 1
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done and not told", "unfinished"])
+def test_disabling_the_sources_own_client_by_name_is_not_answered_with_anothers(
     simulator: Simulator, source: SourceRecord, changes: CredentialChanges, is_done: bool
 ) -> None:
     other = Client.new(None, simulator.bank.client)
     simulator.bank.replace_client(other)
     leave_unfinished(changes, source, simulator, ChangeRequest("disable", "cli:test", client_id=other.client_id))
+    own = ChangeRequest("disable", "cli:test", client_id="simulator-client")
     if not is_done:
         with pytest.raises(AlreadyUnderWay, match=f"another change .disable: {other.client_id}. of"):
-            changes.make(source, DISABLE, pauses=())
+            changes.make(source, own, pauses=())
     changes.make(source, ChangeRequest("disable", "cli:test", client_id=other.client_id))
     assert simulator.bank.client.is_active
-    assert changes.make(source, DISABLE).client_id == "simulator-client"
+    assert changes.make(source, own).client_id == "simulator-client"
     assert not simulator.bank.client.is_active
     assert changes.make(source, DISABLE).client_id == "simulator-client", "told, not done once more"
     assert simulator.bank.credentials.done["disabled"] == 2
+
+
+def test_a_disabling_whose_answer_is_lost_says_the_command_that_finishes_it_with_the_clients_name(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    spoil(simulator, "hang-up")
+    with pytest.raises(ChangeUnfinished, match="receiver credentials disable bcb --client-id simulator-client`"):
+        changes.make(source, DISABLE, pauses=())
 
 
 def test_another_client_is_not_taken_for_disabled_because_the_sources_own_gets_no_token(
