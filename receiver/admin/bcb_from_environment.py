@@ -130,7 +130,7 @@ def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | N
             f"the bank {BANK}. Take them away"
         )
     address = source.base_url
-    _end_change(connection, runtime, source, given)
+    _make_way(connection, runtime, source, given)
     source = _move(connection, runtime, source, given)
     if source.base_url != address:
         _note(connection, runtime, "source.set", {"base_url": source.base_url})
@@ -148,23 +148,22 @@ def _credentials(given: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in pair.items() if value}
 
 
-def _end_change(
-    connection: Connection, runtime: Runtime, source: SourceRecord, given: Mapping[str, str | None]
-) -> None:
+def _make_way(connection: Connection, runtime: Runtime, source: SourceRecord, given: Mapping[str, str | None]) -> None:
     """Give up an unfinished change of credentials where others are given: its answer would be put over these.
+
+    Nor is anybody told then of what a change has brought before.
 
     Raises:
         SettingsError: no others are given, and the source is to be moved; as with `receiver source set` it must stay.
     """
-    change = credential_changes.pending(connection, source.id)
-    if change is None:
-        return
     if _are_others(connection, runtime, source, _credentials(given)):
-        outcomes.abandon(connection, runtime.encryption, source, WHO, runtime.clock())
-        log.warning(
-            "the unfinished change (%s) of the credentials of %s is given up for those of BCB_*", change.kind, NAME
-        )
-    elif given["base_url"] not in (None, source.base_url):
+        given_up = outcomes.supersede(connection, runtime.encryption, source, WHO, runtime.clock())
+        if given_up is not None:
+            words = "the unfinished change (%s) of the credentials of %s is given up for those of BCB_*"
+            log.warning(words, given_up.kind, NAME)
+        return
+    change = credential_changes.pending(connection, source.id)
+    if change is not None and given["base_url"] not in (None, source.base_url):
         raise SettingsError(
             f"BCB_BASE_URL is wrong: {outcomes.standing(source, change)}; until it is over, it takes: "
             f"{source.base_url or 'nothing'}"
@@ -250,6 +249,7 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
         grace_seconds=runtime.settings.secret_grace_seconds,
     )
     if stored.is_new:
+        credential_changes.supersede(connection, source.id, runtime.clock())
         _note(connection, runtime, "secret.set", {"version": stored.version})
 
 

@@ -131,6 +131,19 @@ def abandon(runtime: Runtime, who: str, source_name: str) -> None:
     CredentialChanges(runtime).abandon(sources.find(runtime, source_name), who)
 
 
+def latest(runtime: Runtime, source_name: str) -> int:
+    """Return the number of the change that was begun last, 0 before the first; one that is begun later has a higher.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    source = sources.find(runtime, source_name)
+    with runtime.database.read() as connection:
+        found = credential_changes.latest(connection, source.id)
+    return found.id if found is not None else 0
+
+
 def report(runtime: Runtime, change: ChangeRecord) -> None:
     """Note that whoever asked for a change has seen that it is done; else asking once more is answered with it.
 

@@ -54,6 +54,7 @@ def put(runtime: Runtime, who: str, source_name: str, text: str) -> StoredSecret
         _refuse_shared(connection, runtime.encryption, source, secret, now)
         made = signing_secrets.put(connection, runtime.encryption, source.id, secret, now=now, grace_seconds=grace)
         if made.is_new:
+            credential_changes.supersede(connection, source.id, now)
             about = {"source": source_name, "version": made.version}
             audit.write(connection, runtime.encryption, at=now, who=who, what="secret.set", about=about)
     return made

@@ -300,7 +300,7 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
     with runtime.database.write() as connection:
         source = locked(connection, name)
         check_credentials(source.bank, credentials, now)
-        given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
+        given_up = outcomes.supersede(connection, runtime.encryption, source, who, now)
         sources.set_credentials(connection, runtime.encryption, source, credentials)
         bank_tokens.start_anew(connection, source.id)
         audit.write(connection, runtime.encryption, at=now, who=who, what="source.credentials", about={"source": name})

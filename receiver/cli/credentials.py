@@ -45,6 +45,7 @@ def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, sho
             f"`receiver credentials disable {source} --client-id {cell(undone.client_id)}` ends it."
         )
         return
+    latest = acts.latest(runtime, source)
     try:
         change = acts.create(runtime, who(), source, allowed_ips, for_another_app=keep_old)
     except AddressesWrong as error:
@@ -54,8 +55,8 @@ def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, sho
         _write_secrets(runtime, source, change)
         acts.report(runtime, change)
         return
-    done = f"{source} uses the new client {change.client_id}, which has worked; the one before is still alive"
-    _report(runtime, source, change, done, show)
+    done = f"{source} uses the new client {change.client_id}, which has worked, and the one before is still alive"
+    _report(runtime, source, change, done, show, is_new=change.id > latest)
 
 
 @credentials.command()
@@ -71,8 +72,9 @@ def rotate(source: str, abandon: bool, show: bool) -> None:
         acts.abandon(runtime, who(), source)
         click.echo(f"The unfinished change of the credentials of {source} is given up.")
         return
+    latest = acts.latest(runtime, source)
     change = acts.rotate(runtime, who(), source)
-    _report(runtime, source, change, f"The credentials of {source} are rotated", show)
+    _report(runtime, source, change, f"The credentials of {source} are rotated", show, is_new=change.id > latest)
 
 
 @credentials.command()
@@ -126,14 +128,21 @@ def _write_secrets(runtime: Runtime, source: str, change: ChangeRecord) -> None:
         click.echo(f"{name}  {cell(value)}")
 
 
-def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show: bool) -> None:
+def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show: bool, *, is_new: bool) -> None:
+    """Say what was done; of a change that was begun before this command, when, and that nothing else was begun."""
     from receiver.admin import bcb_from_environment
     from receiver.admin import credentials as acts
 
-    grace = runtime.settings.secret_grace_seconds
-    secret = f"secret {change.secret_version} is the current one" if change.secret_version else "no secret came with it"
-    before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""
-    click.echo(f"{done}: {secret}{before}.", err=show)
+    secret = f"secret {change.secret_version}" if change.secret_version else "no secret"
+    if is_new:
+        grace = runtime.settings.secret_grace_seconds
+        current = f"{secret} is the current one" if change.secret_version else f"{secret} came with it"
+        before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""
+        click.echo(f"{done}: {current}{before}.", err=show)
+    else:
+        times = f"begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC, done at {change.finished_at:%Y-%m-%d %H:%M:%S} UTC"
+        click.echo(f"{done} by an earlier change, {times}: {secret} came with it.", err=show)
+        click.echo(f"Nothing was begun now: to {change.kind} once more, run this once more.", err=show)
     if show:
         _write_secrets(runtime, source, change)
     if bcb_from_environment.sets_credentials_of(runtime.settings, source):

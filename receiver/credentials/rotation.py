@@ -53,7 +53,8 @@ class CredentialChanges:
     def make(self, source: SourceRecord, request: ChangeRequest, pauses: Sequence[float] = PAUSES) -> ChangeRecord:
         """Carry a request out, or finish what is under way; return the change once it is done.
 
-        One that was done, but of which nobody was told (a kill, or a worker that finished it), is that change.
+        One that was done, but of which nobody was told (a kill, or a worker that finished it), is that change, for as
+        long as the source uses what came of it.
 
         Raises:
             CredentialsError: `AlreadyUnderWay`, `ChangeRefused`, `ChangeUnfinished` or `BankWithoutCredentials`.
@@ -202,7 +203,8 @@ class CredentialChanges:
         if change.kind == CredentialChangeKind.ISSUE:
             return request.allowed_ips == change.allowed_ips
         if change.kind == CredentialChangeKind.CREATE:
-            return request.allowed_ips in (None, change.allowed_ips)
+            is_used = change.finished_at is None or change.client_id == self._own_client(source)
+            return is_used and request.allowed_ips in (None, change.allowed_ips)
         return (request.client_id or self._own_client(source)) == change.client_id
 
     def _finish_one(self, source: SourceRecord, change: ChangeRecord) -> int:

@@ -160,6 +160,17 @@ def unreported(connection: Connection, source_id: int, kind: str, now: datetime)
     return [change] if change.state == CredentialChangeState.DONE and change.reported_at is None else []
 
 
+def supersede(connection: Connection, source_id: int, now: datetime) -> None:
+    """Note that other credentials or secrets were set than what changes have brought: nobody is to be told of these.
+
+    What was made for another app is to be shown all the same.
+    """
+    is_done = (_changes.c.source_id == source_id, _changes.c.state == CredentialChangeState.DONE)
+    is_own = _changes.c.kind.in_((CredentialChangeKind.CREATE, CredentialChangeKind.ROTATE))
+    unseen = update(_changes).where(*is_done, is_own, _changes.c.reported_at.is_(None))
+    connection.execute(unseen.values(reported_at=now))
+
+
 def find(connection: Connection, change_id: int) -> ChangeRecord:
     """Return one change."""
     return ChangeRecord._make(connection.execute(_all().where(_changes.c.id == change_id)).one())

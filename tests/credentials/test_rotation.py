@@ -1,16 +1,19 @@
 """Changes of credentials: whatever becomes of the answer, the secrets here are the bank's in the end, by one change."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from bank import SECRET
 from conftest import StandingClock, add_source
 from credentials.callbacks import assert_in_step, known_secrets, post, signed_now, tell
+from pydantic import SecretStr
 from sqlalchemy import select
 
-from receiver.admin import credentials
+from receiver.admin import bcb_from_environment, credentials, secrets
+from receiver.admin import sources as source_acts
 from receiver.admin.diagnosis import examine
 from receiver.bank_client.session import BankSession, CredentialsChanging
 from receiver.banks.http import HttpClient
@@ -20,10 +23,12 @@ from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.clients import Client
 from receiver.simulator.faults import Fault, Kind
-from receiver.store import audit, sources
+from receiver.store import audit, credential_changes, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import CredentialChange, table_of
 from receiver.worker.loop import Worker
+
+OTHER = "A" * 43 + "="
 
 CREATE, ROTATE, DISABLE = (ChangeRequest(kind, "cli:test") for kind in ("create", "rotate", "disable"))
 
@@ -50,6 +55,10 @@ def states(parts: Runtime) -> list[str]:
     table = table_of(CredentialChange)
     with parts.database.read() as connection:
         return list(connection.execute(select(table.c.state).order_by(table.c.id)).scalars())
+
+
+def with_environment(parts: Runtime, **given: Any) -> Runtime:
+    return replace(parts, settings=parts.settings.model_copy(update=given))
 
 
 def kill_tokens(simulator: Simulator) -> None:
@@ -133,6 +142,64 @@ def test_what_a_worker_has_finished_is_told_by_the_command_and_not_done_again(
     changes.report(change)
     changes.make(source, ROTATE)
     assert rotations(simulator) == 2
+
+
+BY_HAND = {"client_id": "simulator-client", "client_secret": "by hand"}
+SET_SINCE: dict[str, Callable[[Runtime], object]] = {
+    "credentials by hand": lambda parts: source_acts.set_credentials(parts, "cli:test", "bcb", BY_HAND),
+    "a secret by hand": lambda parts: secrets.put(parts, "cli:test", "bcb", OTHER),
+    "credentials by the environment": lambda parts: bcb_from_environment.apply(
+        with_environment(parts, bcb_client_id="simulator-client", bcb_client_secret=SecretStr("by hand"))
+    ),
+    "a secret by the environment": lambda parts: bcb_from_environment.apply(
+        with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER))
+    ),
+}
+
+
+@pytest.mark.parametrize("since", SET_SINCE.values(), ids=SET_SINCE)
+@pytest.mark.parametrize("wish", [ROTATE, CREATE], ids=["rotate", "create"])
+def test_what_a_worker_has_finished_is_not_told_once_something_else_was_set_since(
+    parts: Runtime,
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    clock: StandingClock,
+    wish: ChangeRequest,
+    since: Callable[[Runtime], object],
+) -> None:
+    leave_unfinished(changes, source, simulator, wish)
+    clock.forward(60)
+    changes.finish_due()
+    since(parts)
+    with parts.database.read() as connection:
+        assert credential_changes.unreported(connection, source.id, wish.kind, clock()) == []
+
+
+def test_a_secret_that_is_the_current_one_already_leaves_a_rotation_to_be_told(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    done = changes.make(source, ROTATE)
+    secrets.put(parts, "cli:test", "bcb", simulator.bank.client.signing_secret)
+    assert changes.make(source, ROTATE).id == done.id
+
+
+def test_a_client_for_another_app_that_nobody_has_seen_is_shown_whatever_was_set_since(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    issued = changes.make(source, ChangeRequest("issue", "cli:test"))
+    source_acts.set_credentials(parts, "cli:test", "bcb", BY_HAND)
+    assert changes.make(source, ChangeRequest("issue", "cli:test")).id == issued.id
+
+
+def test_a_new_client_that_the_source_does_not_use_any_more_is_not_told_as_the_one_in_use(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    first = changes.make(source, CREATE)
+    with parts.database.write() as connection:
+        given = {"client_id": "simulator-client", "client_secret": "simulator-secret"}
+        sources.set_credentials(connection, parts.encryption, source, given)
+    assert changes.make(source, CREATE).client_id != first.client_id
 
 
 def test_it_is_told_for_a_day_and_then_rotated_anew(
