@@ -165,6 +165,16 @@ def test_the_doctor_that_can_not_finish_it_fails(cli: Cli, simulator: Simulator)
 
 
 @pytest.mark.usefixtures("unfinished")
+def test_disabling_the_source_says_that_an_unfinished_rotation_goes_on(cli: Cli) -> None:
+    result = cli.run("source", "disable", "bcb")
+    assert result.stdout == "Source bcb is disabled.\n"
+    assert result.stderr == (
+        "Its bank is asked on about an unfinished change (rotate) of its credentials, so that no secret is lost; "
+        "`receiver credentials rotate bcb --abandon` gives it up.\n"
+    )
+
+
+@pytest.mark.usefixtures("unfinished")
 def test_an_unfinished_rotation_can_be_given_up(cli: Cli) -> None:
     assert cli.done("credentials", "rotate", "bcb", "--abandon").endswith("is given up.\n")
     result = cli.run("credentials", "rotate", "bcb", "--abandon")

@@ -117,6 +117,20 @@ def test_a_worker_finishes_it_once_its_head_start_is_over(
     assert_in_step(parts, simulator)
 
 
+def test_a_worker_finishes_it_for_a_source_that_was_disabled_meanwhile_since_its_secrets_would_be_lost(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges, clock: StandingClock
+) -> None:
+    leave_unfinished(changes, source, simulator)
+    words = source_acts.disable(parts, "cli:test", "bcb")
+    assert words is not None
+    assert "an unfinished change (rotate)" in words
+    assert "`receiver credentials rotate bcb --abandon` gives it up" in words
+    clock.forward(60)
+    assert changes.finish_due() == 1
+    assert_in_step(parts, simulator)
+    assert source_acts.disable(parts, "cli:test", "bcb") is None
+
+
 def test_a_worker_goes_on_as_long_as_the_bank_gives_no_answer(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges, clock: StandingClock
 ) -> None:
