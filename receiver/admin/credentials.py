@@ -118,6 +118,30 @@ def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None 
     return CredentialChanges(runtime).make(source, ChangeRequest("disable", who, client_id=client_id))
 
 
+def endless_secrets(runtime: Runtime, source_name: str, client_id: str) -> list[int]:
+    """Return the versions of the source's signing secret that have no end, and are a client's as far as is known.
+
+    One that was set by hand may be any client's. It is not one's whose secret is known, nor one's that was made for
+    another app, whose secret is not stored here; and the only version without end is taken for the source's own.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    source = sources.find(runtime, source_name)
+    with runtime.database.read() as connection:
+        changes = credential_changes.every(connection, source.id)
+        versions = signing_secrets.versions(connection, source.id)
+    endless = [secret.version for secret in versions if secret.expires_at is None]
+    whose = {change.secret_version: change.client_id for change in changes if change.secret_version is not None}
+    if client_id in whose.values():
+        return [version for version in endless if whose.get(version) == client_id]
+    is_for_another_app = any(change.kind == "issue" and change.client_id == client_id for change in changes)
+    if is_for_another_app or len(endless) == 1:
+        return []
+    return [version for version in endless if version not in whose]
+
+
 def abandon(runtime: Runtime, who: str, source_name: str) -> None:
     """Give up an unfinished change, once the bank has handed out new credentials in another way.
 

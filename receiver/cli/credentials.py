@@ -94,6 +94,9 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
         click.echo(f"Disabling {shown} for good.", err=True)
     change = acts.disable(runtime, who(), source, named)
     click.echo(f"The client {cell(change.client_id)} is disabled at the bank.")
+    for version in acts.endless_secrets(runtime, source, named):
+        ends = f"`receiver secret expire {source} {version}` ends it"
+        click.echo(f"Secret {version} of {source} has no end, and is that client's, or may be: {ends}.", err=True)
     acts.report(runtime, change)
 
 

@@ -131,6 +131,11 @@ def latest(connection: Connection, source_id: int) -> ChangeRecord | None:
     return fetch_one(connection, ChangeRecord, query)
 
 
+def every(connection: Connection, source_id: int) -> list[ChangeRecord]:
+    """Return all changes of a source, the one that was begun first before the others."""
+    return fetch_all(connection, ChangeRecord, _all().where(_changes.c.source_id == source_id).order_by(_changes.c.id))
+
+
 def pending(connection: Connection, source_id: int) -> ChangeRecord | None:
     """Return the source's unfinished change; the database allows one."""
     return fetch_one(connection, ChangeRecord, _all().where(_changes.c.source_id == source_id, _is_pending))

@@ -259,6 +259,16 @@ def test_disabling_ends_the_sources_credentials(
 
 
 @pytest.mark.usefixtures("known")
+def test_disabling_the_client_before_a_new_one_names_its_secret_that_has_no_end(cli: Cli) -> None:
+    cli.done("credentials", "create", "bcb")
+    result = cli.run("credentials", "disable", "bcb", "--client-id", "simulator-client")
+    assert result.stdout == "The client simulator-client is disabled at the bank.\n"
+    assert result.stderr == (
+        "Secret 1 of bcb has no end, and is that client's, or may be: `receiver secret expire bcb 1` ends it.\n"
+    )
+
+
+@pytest.mark.usefixtures("known")
 def test_at_a_terminal_disabling_is_asked_about(
     cli: Cli, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
