@@ -142,8 +142,8 @@ def endless_secrets(runtime: Runtime, source_name: str, client_id: str) -> list[
     return [version for version in endless if version not in whose]
 
 
-def abandon(runtime: Runtime, who: str, source_name: str) -> None:
-    """Give up an unfinished change, once the bank has handed out new credentials in another way.
+def abandon(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
+    """Give up an unfinished change of any kind, once the bank has handed out new credentials in another way; return it.
 
     Audited as `credentials.rotate.abandoned` (or `create`, `disable`).
 
@@ -152,7 +152,7 @@ def abandon(runtime: Runtime, who: str, source_name: str) -> None:
         NothingUnderWay
         StoreUnavailable
     """
-    CredentialChanges(runtime).abandon(sources.find(runtime, source_name), who)
+    return CredentialChanges(runtime).abandon(sources.find(runtime, source_name), who)
 
 
 def latest(runtime: Runtime, source_name: str) -> int:

@@ -61,16 +61,18 @@ def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, sho
 
 @credentials.command()
 @click.argument("source")
-@click.option("--abandon", is_flag=True, help="Give up an unfinished change, once the bank gave new secrets otherwise.")
+@click.option("--abandon", is_flag=True, help="Give up an unfinished change of any kind, rather than rotate.")
 @show_secrets
 def rotate(source: str, abandon: bool, show: bool) -> None:
     """Have the source's secrets replaced, or finish a rotation that was begun."""
     from receiver.admin import credentials as acts
 
+    if abandon and show:
+        raise click.UsageError("--abandon stands alone: it brings no secrets")
     runtime = migrated()
     if abandon:
-        acts.abandon(runtime, who(), source)
-        click.echo(f"The unfinished change of the credentials of {source} is given up.")
+        given_up = acts.abandon(runtime, who(), source)
+        click.echo(f"The unfinished change ({given_up.kind}) of the credentials of {source} is given up.")
         return
     latest = acts.latest(runtime, source)
     change = acts.rotate(runtime, who(), source)

@@ -140,7 +140,7 @@ def in_words(source: SourceRecord, client_id: str | None, error: BankError) -> s
 
 
 def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
-    """Say that a change is unfinished, and who will finish it; of a client on trial `words` say all of it."""
+    """Say that a change is unfinished, why, and who will finish it; of a client on trial `words` say all of it."""
     if change.made is not None:
         return words
     return (

@@ -136,15 +136,17 @@ class CredentialChanges:
         return sum(self._finish_one(known[change.source_id], change) for change in due)
 
     @retried
-    def abandon(self, source: SourceRecord, who: str) -> None:
-        """Give up an unfinished change, once the bank has handed out new credentials in another way.
+    def abandon(self, source: SourceRecord, who: str) -> ChangeRecord:
+        """Give up an unfinished change, once the bank has handed out new credentials in another way, and return it.
 
         Raises:
             NothingUnderWay
         """
         with self.runtime.database.write() as connection:
-            if outcomes.abandon(connection, self.runtime.encryption, source, who, self.runtime.clock()) is None:
-                raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
+            given_up = outcomes.abandon(connection, self.runtime.encryption, source, who, self.runtime.clock())
+        if given_up is None:
+            raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
+        return given_up
 
     def settle_due(self) -> int:
         """Verify anew what was rejected while a change was unfinished, with the secrets that are known by now.

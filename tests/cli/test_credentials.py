@@ -176,7 +176,10 @@ def test_disabling_the_source_says_that_an_unfinished_rotation_goes_on(cli: Cli)
 
 @pytest.mark.usefixtures("unfinished")
 def test_an_unfinished_rotation_can_be_given_up(cli: Cli) -> None:
-    assert cli.done("credentials", "rotate", "bcb", "--abandon").endswith("is given up.\n")
+    both = cli.run("credentials", "rotate", "bcb", "--abandon", "--show")
+    assert (both.exit_code, "--abandon stands alone" in both.stderr) == (2, True)
+    given_up = cli.done("credentials", "rotate", "bcb", "--abandon")
+    assert given_up == "The unfinished change (rotate) of the credentials of bcb is given up.\n"
     result = cli.run("credentials", "rotate", "bcb", "--abandon")
     assert (result.exit_code, result.stderr) == (1, "Error: no change of the credentials of bcb is unfinished\n")
 

@@ -17,6 +17,7 @@ from receiver.bank_client.session import BankSession
 from receiver.credentials import trial
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeUnfinished, NothingUnderWay
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
+from receiver.model import NotPossible
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.clients import Client
@@ -85,6 +86,14 @@ def test_a_client_that_does_not_work_from_here_is_not_used_and_its_secret_proves
     assert source is not None
     assert BankSession(parts, source).ask(lambda client: client.get("/v1/system/time")), "asked by the old one"
     assert [client.client_id for client in simulator.bank.clients.values()] == [FIRST, waiting.client_id]
+
+
+@pytest.mark.usefixtures("waiting")
+def test_the_source_is_not_moved_while_it_is_on_trial_and_that_says_why(parts: Runtime) -> None:
+    with pytest.raises(
+        NotPossible, match=r"does not work from here: POST /auth/token: 403.*given up\. Till it is over"
+    ):
+        source_changes.change(parts, WHO, "bcb", NewSettings(base_url="https://other.example"))
 
 
 def test_a_worker_takes_it_once_it_works(
