@@ -12,17 +12,18 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.protocol import OptionsWrong
+from receiver.credentials import outcomes
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
 from receiver.signing.errors import Refusal
-from receiver.store import audit, bank_tokens, destinations, public_keys, signing_secrets, sources
+from receiver.store import audit, bank_tokens, credential_changes, destinations, public_keys, signing_secrets, sources
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.sources import SourceRecord
 
 log = logging.getLogger(__name__)
 
-NAME = "bcb"
+NAME = BANK = "bcb"
 
 WHO = "environment"
 """Who the audit log names: whoever sets the variables is not known here."""
@@ -37,13 +38,15 @@ def apply(runtime: Runtime, seconds: float | None = None) -> bool:
     """Create or update the source `bcb`, where its variables changed since they were last applied.
 
     What was changed on the command line in the meantime (a rotated secret, say) is therefore never set back by a
-    restart. Returns whether anything was written. Audited as `source.added`, `source.set` where the address is another,
+    restart. Returns whether anything was written. Other credentials than the source's give up an unfinished change of
+    them, whose answer would be put over these. Audited as `source.added`, `source.set` where the address is another,
     `source.credentials`, and `secret.set` where the secret is a new one.
 
     With `seconds` each transaction waits no longer for the database, and for its turn, and none is tried anew.
 
     Raises:
-        SettingsError: the secret makes no key, or the credentials would go where nobody said; nothing is written.
+        SettingsError: the secret makes no key, the source is of another bank, the credentials would go where nobody
+            said, or the address alone is another while a change of credentials is unfinished; nothing is written.
         StoreUnavailable
     """
     if not is_set(runtime.settings):
@@ -121,13 +124,18 @@ def _digest(key: str, given: Mapping[str, str | None]) -> str:
 def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
     _check_base_url(given["base_url"])
     source = destinations.locked(connection, NAME) or _add(connection, runtime, given["base_url"])
+    if source.bank != BANK:
+        raise SettingsError(
+            f"BCB_* are set, and the source {NAME} is of another bank, {source.bank}; they take: a source {NAME} of "
+            f"the bank {BANK}. Take them away"
+        )
     address = source.base_url
+    _make_way(connection, runtime, source, given)
     source = _move(connection, runtime, source, given)
     if source.base_url != address:
         _note(connection, runtime, "source.set", {"base_url": source.base_url})
     sources.change(connection, source.id, environment_digest=digest)
-    if given["client_id"] and given["client_secret"]:
-        credentials = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
+    if credentials := _credentials(given):
         sources.renew_credentials(connection, runtime.encryption, source, credentials)
         bank_tokens.start_anew(connection, source.id)
         _note(connection, runtime, "source.credentials", {})
@@ -135,10 +143,46 @@ def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | N
         _put_secret(connection, runtime, source, given["secret"])
 
 
+def _credentials(given: Mapping[str, str | None]) -> dict[str, str]:
+    pair = {"client_id": given["client_id"], "client_secret": given["client_secret"]}
+    return {name: value for name, value in pair.items() if value}
+
+
+def _make_way(connection: Connection, runtime: Runtime, source: SourceRecord, given: Mapping[str, str | None]) -> None:
+    """Give up an unfinished change of credentials where others are given: its answer would be put over these.
+
+    Nor is anybody told then of what a change has brought before.
+
+    Raises:
+        SettingsError: no others are given, and the source is to be moved; as with `receiver source set` it must stay.
+    """
+    if _are_others(connection, runtime, source, _credentials(given)):
+        given_up = outcomes.supersede(connection, runtime.encryption, source, WHO, runtime.clock())
+        if given_up is not None:
+            words = "the unfinished change (%s) of the credentials of %s is given up for those of BCB_*"
+            log.warning(words, given_up.kind, NAME)
+        return
+    change = credential_changes.pending(connection, source.id)
+    if change is not None and given["base_url"] not in (None, source.base_url):
+        raise SettingsError(
+            f"BCB_BASE_URL is wrong: {outcomes.standing(source, change)}; until it is over, it takes: "
+            f"{source.base_url or 'nothing'}"
+        )
+
+
+def _are_others(connection: Connection, runtime: Runtime, source: SourceRecord, given: Mapping[str, str]) -> bool:
+    """Tell whether credentials are given that the source does not use."""
+    try:
+        used = sources.credentials(connection, runtime.encryption, source) or {}
+    except DecryptionFailed:
+        used = {}
+    return any(used.get(name) != value for name, value in given.items())
+
+
 def _check_base_url(base_url: str | None) -> None:
     try:
         if base_url is not None:
-            banks.named("bcb").check_base_url(base_url)
+            banks.named(BANK).check_base_url(base_url)
     except OptionsWrong as error:
         raise SettingsError(f"BCB_BASE_URL is wrong ({error}); it takes: https://HOST, http:// on loopback") from None
 
@@ -155,13 +199,13 @@ def _move(
         SettingsError
     """
     base_url = given["base_url"] or source.base_url
-    is_named = given["base_url"] is not None or base_url in (None, banks.named("bcb").hosts.get(source.environment))
+    is_named = given["base_url"] is not None or base_url in (None, banks.named(BANK).hosts.get(source.environment))
     try:
         if source.has_credentials:
             return destinations.move(connection, runtime.encryption, source, base_url=base_url)
     except DecryptionFailed as error:
         log.warning("%s: %s; what the environment says counts", NAME, error)
-    if given["client_secret"] and (source.bank != "bcb" or not is_named):
+    if given["client_secret"] and not is_named:
         raise SettingsError(
             "BCB_BASE_URL is not set, and nothing vouches for the address that the source bcb has in the database; "
             "it takes: the address that BCB_CLIENT_SECRET may be sent to"
@@ -174,7 +218,7 @@ def _move(
 
 
 def _add(connection: Connection, runtime: Runtime, base_url: str | None) -> SourceRecord:
-    bank = banks.named("bcb")
+    bank = banks.named(BANK)
     environment = "production" if base_url in (None, bank.hosts["production"]) else "sandbox"
     added = sources.add(
         connection,
@@ -196,8 +240,7 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
         accepted = "the message-signing secret as the bank gave it"
         wrong = f"BCB_MESSAGE_SIGNING_SECRET is wrong ({refusal.detail}); it takes: {accepted}"
         raise SettingsError(wrong) from None
-    known = {one.version for one in signing_secrets.versions(connection, source.id)}
-    version = signing_secrets.put(
+    stored = signing_secrets.put(
         connection,
         runtime.encryption,
         source.id,
@@ -205,8 +248,9 @@ def _put_secret(connection: Connection, runtime: Runtime, source: SourceRecord, 
         now=runtime.clock(),
         grace_seconds=runtime.settings.secret_grace_seconds,
     )
-    if version not in known:
-        _note(connection, runtime, "secret.set", {"version": version})
+    if stored.is_new:
+        credential_changes.supersede(connection, source.id, runtime.clock())
+        _note(connection, runtime, "secret.set", {"version": stored.version})
 
 
 def _note(connection: Connection, runtime: Runtime, what: str, about: Mapping[str, Any]) -> None:

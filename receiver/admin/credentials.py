@@ -86,8 +86,22 @@ def rotate(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
     return CredentialChanges(runtime).make(sources.find(runtime, source_name), ChangeRequest("rotate", who))
 
 
+def client_to_disable(runtime: Runtime, source_name: str) -> str:
+    """Return the client that `disable` ends for good where none is named, to be shown before.
+
+    Raises:
+        NotFound
+        CredentialsError: `AlreadyUnderWay` where another client's disabling is unfinished, or nobody was told that it
+            is done; or `BankWithoutCredentials`.
+        BankError: the source has no credentials.
+        StoreUnavailable
+        DecryptionFailed
+    """
+    return CredentialChanges(runtime).client_to_disable(sources.find(runtime, source_name))
+
+
 def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None = None) -> ChangeRecord:
-    """Disable a client at the bank for good: the source's own where `client_id` names no other.
+    """Disable a client at the bank for good: `client_to_disable` where `client_id` names none.
 
     Audited as `credentials.disable.begun`, then `.done` or `.refused`. Say `report` once the person has seen that it
     is done.
@@ -104,8 +118,32 @@ def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None 
     return CredentialChanges(runtime).make(source, ChangeRequest("disable", who, client_id=client_id))
 
 
-def abandon(runtime: Runtime, who: str, source_name: str) -> None:
-    """Give up an unfinished change, once the bank has handed out new credentials in another way.
+def endless_secrets(runtime: Runtime, source_name: str, client_id: str) -> list[int]:
+    """Return the versions of the source's signing secret that have no end, and are a client's as far as is known.
+
+    One that was set by hand may be any client's. It is not one's whose secret is known, nor one's that was made for
+    another app, whose secret is not stored here; and the only version without end is taken for the source's own.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    source = sources.find(runtime, source_name)
+    with runtime.database.read() as connection:
+        changes = credential_changes.every(connection, source.id)
+        versions = signing_secrets.versions(connection, source.id)
+    endless = [secret.version for secret in versions if secret.expires_at is None]
+    whose = {change.secret_version: change.client_id for change in changes if change.secret_version is not None}
+    if client_id in whose.values():
+        return [version for version in endless if whose.get(version) == client_id]
+    is_for_another_app = any(change.kind == "issue" and change.client_id == client_id for change in changes)
+    if is_for_another_app or len(endless) == 1:
+        return []
+    return [version for version in endless if version not in whose]
+
+
+def abandon(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
+    """Give up an unfinished change of any kind, once the bank has handed out new credentials in another way; return it.
 
     Audited as `credentials.rotate.abandoned` (or `create`, `disable`).
 
@@ -114,7 +152,20 @@ def abandon(runtime: Runtime, who: str, source_name: str) -> None:
         NothingUnderWay
         StoreUnavailable
     """
-    CredentialChanges(runtime).abandon(sources.find(runtime, source_name), who)
+    return CredentialChanges(runtime).abandon(sources.find(runtime, source_name), who)
+
+
+def latest(runtime: Runtime, source_name: str) -> int:
+    """Return the number of the change that was begun last, 0 before the first; one that is begun later has a higher.
+
+    Raises:
+        NotFound
+        StoreUnavailable
+    """
+    source = sources.find(runtime, source_name)
+    with runtime.database.read() as connection:
+        found = credential_changes.latest(connection, source.id)
+    return found.id if found is not None else 0
 
 
 def report(runtime: Runtime, change: ChangeRecord) -> None:

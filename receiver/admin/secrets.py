@@ -19,7 +19,7 @@ from receiver.store import sources as stored
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed, Encryption, reencrypt_all
-from receiver.store.signing_secrets import SecretVersion
+from receiver.store.signing_secrets import SecretVersion, StoredSecret
 from receiver.store.sources import SourceRecord
 
 
@@ -34,8 +34,8 @@ class Secrets:
 
 
 @retried
-def put(runtime: Runtime, who: str, source_name: str, text: str) -> int:
-    """Make a secret the current one and return its version; audited as `secret.set`.
+def put(runtime: Runtime, who: str, source_name: str, text: str) -> StoredSecret:
+    """Make a secret the current one and return its version; audited as `secret.set` where it was not that already.
 
     The one before it stays valid for the grace period. White space at both ends is dropped.
 
@@ -52,10 +52,12 @@ def put(runtime: Runtime, who: str, source_name: str, text: str) -> int:
         source = sources.in_use(connection, source_name)
         banks.named(source.bank).check_secret(secret, source.options)
         _refuse_shared(connection, runtime.encryption, source, secret, now)
-        version = signing_secrets.put(connection, runtime.encryption, source.id, secret, now=now, grace_seconds=grace)
-        about = {"source": source_name, "version": version}
-        audit.write(connection, runtime.encryption, at=now, who=who, what="secret.set", about=about)
-    return version
+        made = signing_secrets.put(connection, runtime.encryption, source.id, secret, now=now, grace_seconds=grace)
+        if made.is_new:
+            credential_changes.supersede(connection, source.id, now)
+            about = {"source": source_name, "version": made.version}
+            audit.write(connection, runtime.encryption, at=now, who=who, what="secret.set", about=about)
+    return made
 
 
 def _refuse_shared(
@@ -110,7 +112,7 @@ def listing(runtime: Runtime, source_name: str) -> Secrets:
         source = sources.named(connection, source_name)
         versions = signing_secrets.versions(connection, source.id)
         change = credential_changes.pending(connection, source.id)
-    warning = outcomes.unfinished(source, change, change.error or "no answer yet") if change is not None else None
+    warning = outcomes.standing(source, change) if change is not None else None
     return Secrets(versions, change, warning)
 
 

@@ -65,8 +65,8 @@ def _changed(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceR
         values = _values(source, new)
         pending = credential_changes.pending(connection, source.id)
         if pending is not None and (values["base_url"], values["environment"]) != (source.base_url, source.environment):
-            words = "till then the bank must stay the same"
-            raise NotPossible(outcomes.unfinished(source, pending, words))
+            words = "Till it is over, address and environment of the bank must stay as they are"
+            raise NotPossible(f"{outcomes.standing(source, pending)}. {words}")
         try:
             changed = destinations.move(connection, runtime.encryption, source, **values)
         except DecryptionFailed as error:

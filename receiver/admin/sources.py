@@ -19,7 +19,7 @@ from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import Environment, NotPossible, Purpose, ReceiverError, SourceNotThere
 from receiver.runtime import Runtime
-from receiver.store import audit, bank_tokens, events, public_keys, signing_secrets, sources
+from receiver.store import audit, bank_tokens, credential_changes, events, public_keys, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
 from receiver.store.public_keys import StoredKeys
@@ -235,22 +235,34 @@ def enable(runtime: Runtime, who: str, name: str) -> None:
     _switch(runtime, who, name, is_on=True)
 
 
-def disable(runtime: Runtime, who: str, name: str) -> None:
+def disable(runtime: Runtime, who: str, name: str) -> str | None:
     """Take no more callbacks for a source (404), and ask its bank no more; audited as `source.disabled`.
+
+    An unfinished change of its credentials goes on all the same, since its secrets would be lost: it is returned in
+    words, none where there is none.
 
     Raises:
         NotFound
         StoreUnavailable
     """
-    _switch(runtime, who, name, is_on=False)
+    change = _switch(runtime, who, name, is_on=False)
+    if change is None:
+        return None
+    return (
+        f"its bank is asked on about an unfinished change ({change.kind}) of its credentials, so that no secret is "
+        f"lost; `receiver credentials rotate {name} --abandon` gives it up"
+    )
 
 
 @retried
-def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> None:
+def _switch(runtime: Runtime, who: str, name: str, *, is_on: bool) -> ChangeRecord | None:
+    """Enable or disable a source; return the change of its credentials that is unfinished."""
     what = "source.enabled" if is_on else "source.disabled"
     with runtime.database.write() as connection:
-        sources.change(connection, locked(connection, name).id, enabled=is_on)
+        source = locked(connection, name)
+        sources.change(connection, source.id, enabled=is_on)
         audit.write(connection, runtime.encryption, at=runtime.clock(), who=who, what=what, about={"source": name})
+        return credential_changes.pending(connection, source.id)
 
 
 def missing_credentials(bank: Bank, given: Mapping[str, str]) -> list[str]:
@@ -300,7 +312,7 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
     with runtime.database.write() as connection:
         source = locked(connection, name)
         check_credentials(source.bank, credentials, now)
-        given_up = outcomes.abandon(connection, runtime.encryption, source, who, now)
+        given_up = outcomes.supersede(connection, runtime.encryption, source, who, now)
         sources.set_credentials(connection, runtime.encryption, source, credentials)
         bank_tokens.start_anew(connection, source.id)
         audit.write(connection, runtime.encryption, at=now, who=who, what="source.credentials", about={"source": name})

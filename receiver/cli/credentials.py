@@ -45,6 +45,7 @@ def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, sho
             f"`receiver credentials disable {source} --client-id {cell(undone.client_id)}` ends it."
         )
         return
+    latest = acts.latest(runtime, source)
     try:
         change = acts.create(runtime, who(), source, allowed_ips, for_another_app=keep_old)
     except AddressesWrong as error:
@@ -54,25 +55,28 @@ def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, sho
         _write_secrets(runtime, source, change)
         acts.report(runtime, change)
         return
-    done = f"{source} uses the new client {change.client_id}, which has worked; the one before is still alive"
-    _report(runtime, source, change, done, show)
+    done = f"{source} uses the new client {change.client_id}, which has worked, and the one before is still alive"
+    _report(runtime, source, change, done, show, is_new=change.id > latest)
 
 
 @credentials.command()
 @click.argument("source")
-@click.option("--abandon", is_flag=True, help="Give up an unfinished change, once the bank gave new secrets otherwise.")
+@click.option("--abandon", is_flag=True, help="Give up an unfinished change of any kind, rather than rotate.")
 @show_secrets
 def rotate(source: str, abandon: bool, show: bool) -> None:
     """Have the source's secrets replaced, or finish a rotation that was begun."""
     from receiver.admin import credentials as acts
 
+    if abandon and show:
+        raise click.UsageError("--abandon stands alone: it brings no secrets")
     runtime = migrated()
     if abandon:
-        acts.abandon(runtime, who(), source)
-        click.echo(f"The unfinished change of the credentials of {source} is given up.")
+        given_up = acts.abandon(runtime, who(), source)
+        click.echo(f"The unfinished change ({given_up.kind}) of the credentials of {source} is given up.")
         return
+    latest = acts.latest(runtime, source)
     change = acts.rotate(runtime, who(), source)
-    _report(runtime, source, change, f"The credentials of {source} are rotated", show)
+    _report(runtime, source, change, f"The credentials of {source} are rotated", show, is_new=change.id > latest)
 
 
 @credentials.command()
@@ -84,10 +88,17 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
     from receiver.admin import credentials as acts
 
     runtime = migrated()
+    named = client_id or acts.client_to_disable(runtime, source)
+    shown = cell(named) if client_id else f"{cell(named)}, which {source} uses itself,"
     if not yes and sys.stdin.isatty():
-        click.confirm(f"Disable {client_id or f'the client of {source}'} for good?", abort=True, err=True)
-    change = acts.disable(runtime, who(), source, client_id)
+        click.confirm(f"Disable {shown} for good?", abort=True, err=True)
+    elif not client_id:
+        click.echo(f"Disabling {shown} for good.", err=True)
+    change = acts.disable(runtime, who(), source, named)
     click.echo(f"The client {cell(change.client_id)} is disabled at the bank.")
+    for version in acts.endless_secrets(runtime, source, named):
+        ends = f"`receiver secret expire {source} {version}` ends it"
+        click.echo(f"Secret {version} of {source} has no end, and is that client's, or may be: {ends}.", err=True)
     acts.report(runtime, change)
 
 
@@ -122,14 +133,21 @@ def _write_secrets(runtime: Runtime, source: str, change: ChangeRecord) -> None:
         click.echo(f"{name}  {cell(value)}")
 
 
-def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show: bool) -> None:
+def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show: bool, *, is_new: bool) -> None:
+    """Say what was done; of a change that was begun before this command, when, and that nothing else was begun."""
     from receiver.admin import bcb_from_environment
     from receiver.admin import credentials as acts
 
-    grace = runtime.settings.secret_grace_seconds
-    secret = f"secret {change.secret_version} is the current one" if change.secret_version else "no secret came with it"
-    before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""
-    click.echo(f"{done}: {secret}{before}.", err=show)
+    secret = f"secret {change.secret_version}" if change.secret_version else "no secret"
+    if is_new:
+        grace = runtime.settings.secret_grace_seconds
+        current = f"{secret} is the current one" if change.secret_version else f"{secret} came with it"
+        before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""
+        click.echo(f"{done}: {current}{before}.", err=show)
+    else:
+        times = f"begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC, done at {change.finished_at:%Y-%m-%d %H:%M:%S} UTC"
+        click.echo(f"{done} by an earlier change, {times}: {secret} came with it.", err=show)
+        click.echo(f"Nothing was begun now: to {change.kind} once more, run this once more.", err=show)
     if show:
         _write_secrets(runtime, source, change)
     if bcb_from_environment.sets_credentials_of(runtime.settings, source):

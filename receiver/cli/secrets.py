@@ -24,9 +24,12 @@ def set_secret(source: str) -> None:
     runtime = migrated()
     sources.find(runtime, source)
     text = click.prompt("Secret", hide_input=True, err=True) if sys.stdin.isatty() else _piped()
-    version = acts.put(runtime, who(), source, text)
+    stored = acts.put(runtime, who(), source, text)
+    if not stored.is_new:
+        click.echo(f"Secret {stored.version} of {source} is the current one already; nothing is changed.")
+        return
     grace = runtime.settings.secret_grace_seconds
-    click.echo(f"Secret {version} of {source} is the current one; one before it stays valid for {grace} s.")
+    click.echo(f"Secret {stored.version} of {source} is the current one; one before it stays valid for {grace} s.")
 
 
 def _piped() -> str:

@@ -240,8 +240,10 @@ def disable(name: str) -> None:
     """Take no more callbacks for a source (404), and ask its bank no more."""
     from receiver.admin import sources as acts
 
-    acts.disable(migrated(), who(), name)
+    goes_on = acts.disable(migrated(), who(), name)
     click.echo(f"Source {name} is disabled.")
+    if goes_on is not None:
+        click.echo(f"{goes_on[:1].upper()}{goes_on[1:]}.", err=True)
 
 
 @source.command()

@@ -128,8 +128,8 @@ class Attempts:
     def _ask(self, session: BankSession, change: ChangeRecord) -> NewCredentials | None:
         """Ask with the token that was kept; where the bank does not take it, with one that the stored secret gets.
 
-        That it still gets one means that a rotation has not taken place. A change without a token that is sealed for it
-        was not begun here: somebody wrote it into the database.
+        A rotation that has taken place leaves it none, since whoever gives the source another secret ends the change. A
+        change without a token that is sealed for it was not begun here: somebody wrote it into the database.
 
         Raises:
             BankError
@@ -218,8 +218,8 @@ class Attempts:
     def _used(self, change: ChangeRecord) -> tuple[dict[str, str] | None, bool]:
         """Return the credentials that the source uses now, none where it uses none, and whether the change is over.
 
-        By one snapshot: whoever gives the source others by hand ends the change. So those of a change that is not over
-        are none of these.
+        By one snapshot: whoever gives the source others, by hand or from the environment, ends the change. So where it
+        is not over, they are none that anybody has given since it was begun.
 
         Raises:
             DecryptionFailed

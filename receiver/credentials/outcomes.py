@@ -1,5 +1,6 @@
 """What a change of credentials comes to: what is written down of it, how it can fail, and in which words."""
 
+import shlex
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -54,7 +55,7 @@ def _take_over(
     if answer.signing_secret is not None:
         version = signing_secrets.put(
             connection, encryption, source.id, answer.signing_secret, now=now, grace_seconds=grace_seconds
-        )
+        ).version
     destination = destinations.vouched(connection, encryption, source)
     sources.renew_credentials(connection, encryption, destination, answer.for_source)
     bank_tokens.start_anew(connection, source.id)
@@ -113,6 +114,15 @@ def abandon(
     return change
 
 
+def supersede(
+    connection: Connection, encryption: Encryption, source: SourceRecord, who: str, now: datetime
+) -> ChangeRecord | None:
+    """Make way for credentials that are set in another way: `abandon`, and tell nobody of what changes have brought."""
+    given_up = abandon(connection, encryption, source, who, now)
+    credential_changes.supersede(connection, source.id, now)
+    return given_up
+
+
 def was_not_taken_up(error: Exception) -> bool:
     """Tell whether the request was not made, or turned away before anything was done."""
     return isinstance(error, TokenRefused | RateLimited | BudgetSpent)
@@ -130,26 +140,39 @@ def in_words(source: SourceRecord, client_id: str | None, error: BankError) -> s
 
 
 def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
-    """Say that a change is unfinished, and who will finish it; of a client on trial `words` say all of it."""
+    """Say that a change is unfinished, why, and who will finish it; of a client on trial `words` say all of it."""
     if change.made is not None:
         return words
     return (
         f"the change ({change.kind}) begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC is unfinished after "
         f"{change.attempts} attempts: {words}. The bank may have done it. A worker asks again with the same key, and "
-        f"so does {_command(source, change)}"
+        f"so does {command(source, change)}{_given_up_by(source, change)}"
     )
 
 
-def _command(source: SourceRecord, change: ChangeRecord) -> str:
-    """Return what finishes a change, and what gives up one that would leave no more than a client that nobody uses."""
-    if change.kind not in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE):
-        return f"`receiver credentials {change.kind} {source.name}`"
-    options = ""
+def standing(source: SourceRecord, change: ChangeRecord) -> str:
+    """Say how an unfinished change stands, by what was last written down of it."""
+    return unfinished(source, change, change.error or "no answer yet")
+
+
+def command(source: SourceRecord, change: ChangeRecord) -> str:
+    """Return what finishes a change, or tells of one that is done."""
+    if change.kind == CredentialChangeKind.DISABLE:
+        # Without a name it would end the source's own client once this change is over.
+        return f"`receiver credentials disable {source.name} --client-id {shlex.quote(change.client_id or '')}`"
     if change.kind == CredentialChangeKind.ISSUE:
-        options = " --keep-old" + (f" --allowed-ips '{change.allowed_ips}'" if change.allowed_ips is not None else "")
+        options = f" --allowed-ips '{change.allowed_ips}'" if change.allowed_ips is not None else ""
+        return f"`receiver credentials create {source.name} --keep-old{options}`"
+    return f"`receiver credentials {change.kind} {source.name}`"
+
+
+def _given_up_by(source: SourceRecord, change: ChangeRecord) -> str:
+    """Say what gives up a change that would leave no more than a client that nobody uses."""
+    if change.kind not in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE):
+        return ""
     return (
-        f"`receiver credentials create {source.name}{options}`. `receiver credentials rotate {source.name} --abandon` "
-        "gives it up; a client that the bank has made then lives on there"
+        f". `receiver credentials rotate {source.name} --abandon` gives it up; a client that the bank has made then "
+        "lives on there"
     )
 
 

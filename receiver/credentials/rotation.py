@@ -8,12 +8,12 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from receiver.bank_client.session import CredentialsMissing
 from receiver.credentials import outcomes, trial
-from receiver.credentials.attempts import HEAD_START, PAUSE_IN_VAIN, Attempts
+from receiver.credentials.attempts import HEAD_START, PAUSE_IN_VAIN, Attempts, issuing
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeRefused, ChangeUnfinished, NothingUnderWay
 from receiver.inbox import reverify
 from receiver.inbox.inbox import UNRESOLVED
@@ -53,7 +53,8 @@ class CredentialChanges:
     def make(self, source: SourceRecord, request: ChangeRequest, pauses: Sequence[float] = PAUSES) -> ChangeRecord:
         """Carry a request out, or finish what is under way; return the change once it is done.
 
-        One that was done, but of which nobody was told (a kill, or a worker that finished it), is that change.
+        One that was done, but of which nobody was told (a kill, or a worker that finished it), is that change, for as
+        long as the source uses what came of it.
 
         Raises:
             CredentialsError: `AlreadyUnderWay`, `ChangeRefused`, `ChangeUnfinished` or `BankWithoutCredentials`.
@@ -62,6 +63,8 @@ class CredentialChanges:
             StoreUnavailable
             DecryptionFailed
         """
+        if request.kind == CredentialChangeKind.DISABLE and request.client_id is None:
+            request = replace(request, client_id=self.client_to_disable(source))
         with self.runtime.database.read() as connection:
             pending = credential_changes.pending(connection, source.id)
             unreported = credential_changes.unreported(connection, source.id, request.kind, self.runtime.clock())
@@ -79,6 +82,38 @@ class CredentialChanges:
                 raise
             time.sleep(pauses[0])
             return self._finish(attempts, begun, request, pauses[1:])
+
+    def client_to_disable(self, source: SourceRecord) -> str:
+        """Return the client that is disabled where none is named: the source's own.
+
+        Where it has none any more, that is the one whose disabling was done, and which nobody was told.
+
+        Raises:
+            AlreadyUnderWay: another client's disabling is unfinished, or nobody was told that it is done: that one
+                may be meant.
+            BankWithoutCredentials
+            CredentialsMissing
+            StoreUnavailable
+            DecryptionFailed
+        """
+        issuing(source)
+        own = self._own_client(source)
+        with self.runtime.database.read() as connection:
+            pending = credential_changes.pending(connection, source.id)
+            kind = CredentialChangeKind.DISABLE
+            unreported = credential_changes.unreported(connection, source.id, kind, self.runtime.clock())
+        for change in [pending] if pending is not None else unreported:
+            if change.kind == kind and change.client_id != own:
+                if own is None and change.client_id is not None:
+                    return change.client_id
+                stands = "is unfinished" if pending is not None else "is done, which nobody was told"
+                raise AlreadyUnderWay(
+                    f"the disabling of {change.client_id} {stands}: {outcomes.command(source, change)} asks for it. If "
+                    f"the source's own client is meant, name it: it is {own}"
+                )
+        if own is None:
+            raise CredentialsMissing(f"source {source.name} has no API credentials")
+        return own
 
     def resume(self, source: SourceRecord, change: ChangeRecord) -> ChangeRecord:
         """Ask the bank once more, with the same key; return the change once it is done.
@@ -101,15 +136,17 @@ class CredentialChanges:
         return sum(self._finish_one(known[change.source_id], change) for change in due)
 
     @retried
-    def abandon(self, source: SourceRecord, who: str) -> None:
-        """Give up an unfinished change, once the bank has handed out new credentials in another way.
+    def abandon(self, source: SourceRecord, who: str) -> ChangeRecord:
+        """Give up an unfinished change, once the bank has handed out new credentials in another way, and return it.
 
         Raises:
             NothingUnderWay
         """
         with self.runtime.database.write() as connection:
-            if outcomes.abandon(connection, self.runtime.encryption, source, who, self.runtime.clock()) is None:
-                raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
+            given_up = outcomes.abandon(connection, self.runtime.encryption, source, who, self.runtime.clock())
+        if given_up is None:
+            raise NothingUnderWay(f"no change of the credentials of {source.name} is unfinished")
+        return given_up
 
     def settle_due(self) -> int:
         """Verify anew what was rejected while a change was unfinished, with the secrets that are known by now.
@@ -168,9 +205,9 @@ class CredentialChanges:
         if change.kind == CredentialChangeKind.ISSUE:
             return request.allowed_ips == change.allowed_ips
         if change.kind == CredentialChangeKind.CREATE:
-            return request.allowed_ips in (None, change.allowed_ips)
-        # Where the source has no client, its own is the one that was disabled.
-        return (request.client_id or self._own_client(source)) in (None, change.client_id)
+            is_used = change.finished_at is None or change.client_id == self._own_client(source)
+            return is_used and request.allowed_ips in (None, change.allowed_ips)
+        return (request.client_id or self._own_client(source)) == change.client_id
 
     def _finish_one(self, source: SourceRecord, change: ChangeRecord) -> int:
         try:

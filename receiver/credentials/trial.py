@@ -69,7 +69,7 @@ def _put_secret(
     text = answer.signing_secret
     if text is None:
         return None
-    return signing_secrets.put(connection, encryption, source.id, text, now=now, grace_seconds=None)
+    return signing_secrets.put(connection, encryption, source.id, text, now=now, grace_seconds=None).version
 
 
 def issue(

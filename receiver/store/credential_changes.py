@@ -131,6 +131,11 @@ def latest(connection: Connection, source_id: int) -> ChangeRecord | None:
     return fetch_one(connection, ChangeRecord, query)
 
 
+def every(connection: Connection, source_id: int) -> list[ChangeRecord]:
+    """Return all changes of a source, the one that was begun first before the others."""
+    return fetch_all(connection, ChangeRecord, _all().where(_changes.c.source_id == source_id).order_by(_changes.c.id))
+
+
 def pending(connection: Connection, source_id: int) -> ChangeRecord | None:
     """Return the source's unfinished change; the database allows one."""
     return fetch_one(connection, ChangeRecord, _all().where(_changes.c.source_id == source_id, _is_pending))
@@ -158,6 +163,17 @@ def unreported(connection: Connection, source_id: int, kind: str, now: datetime)
     if change is None or change.kind != kind or change.finished_at is None or change.finished_at < now - UNREPORTED:
         return []
     return [change] if change.state == CredentialChangeState.DONE and change.reported_at is None else []
+
+
+def supersede(connection: Connection, source_id: int, now: datetime) -> None:
+    """Note that other credentials or secrets were set than what changes have brought: nobody is to be told of these.
+
+    What was made for another app is to be shown all the same.
+    """
+    is_done = (_changes.c.source_id == source_id, _changes.c.state == CredentialChangeState.DONE)
+    is_own = _changes.c.kind.in_((CredentialChangeKind.CREATE, CredentialChangeKind.ROTATE))
+    unseen = update(_changes).where(*is_done, is_own, _changes.c.reported_at.is_(None))
+    connection.execute(unseen.values(reported_at=now))
 
 
 def find(connection: Connection, change_id: int) -> ChangeRecord:

@@ -29,6 +29,13 @@ class SecretVersion(NamedTuple):
         return SecretState.VALID if self.expires_at > now else SecretState.EXPIRED
 
 
+class StoredSecret(NamedTuple):
+    """The version that a secret has here; `is_new` where it was made for it, rather than the current one already."""
+
+    version: int
+    is_new: bool
+
+
 @dataclass(frozen=True)
 class OpenSecret:
     """A secret in the clear, for verification alone."""
@@ -45,7 +52,7 @@ def put(
     *,
     now: datetime,
     grace_seconds: int | None,
-) -> int:
+) -> StoredSecret:
     """Make `secret` the current one and return its version.
 
     Those before it stay valid for the grace period, or as long as they were where that is none. A secret that is the
@@ -55,14 +62,14 @@ def put(
     endless = _newest_first(source_id).where(_secrets.c.expires_at.is_(None)).limit(1)
     current = fetch_one(connection, _Encrypted, endless)
     if current is not None and _open(encryption, current).text == secret:
-        return current.version
+        return StoredSecret(current.version, is_new=False)
     newest = connection.execute(select(func.max(_secrets.c.version)).where(_secrets.c.source_id == source_id)).scalar()
     version = (newest or 0) + 1
     if grace_seconds is not None:
         expire_all(connection, source_id, now + timedelta(seconds=grace_seconds))
     sealed = encryption.encrypt(_purpose(source_id, version), secret)
     connection.execute(insert(_secrets).values(source_id=source_id, version=version, sealed=sealed, created_at=now))
-    return version
+    return StoredSecret(version, is_new=True)
 
 
 def expire_all(connection: Connection, source_id: int, at: datetime) -> None:

@@ -9,7 +9,8 @@ from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
 from credentials.callbacks import tell
 
-from receiver.admin import credentials, payments, sources
+from receiver.admin import credentials, payments, source_changes, sources
+from receiver.admin.source_changes import NewSettings
 from receiver.admin.sources import OriginWrong
 from receiver.bank_client.session import BankSession
 from receiver.banks.abilities import AddressesWrong
@@ -175,6 +176,15 @@ def test_credentials_set_by_hand_give_a_change_up_in_the_same_transaction(parts:
     assert [what for _, what, _ in noted(parts)] == ["credentials.rotate.abandoned", "source.credentials"]
     with parts.database.read() as connection:
         assert credential_changes.pending(connection, source.id) is None
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_a_source_that_is_not_moved_because_a_change_is_unfinished_says_how_that_stands(parts: Runtime) -> None:
+    command = "so does `receiver credentials rotate bcb`"
+    must = "Till it is over, address and environment of the bank must stay as they are"
+    with pytest.raises(NotPossible, match=rf"after 1 attempts: no answer yet\. .*{command}\. {must}$"):
+        source_changes.change(parts, WHO, "bcb", NewSettings(base_url="https://other.example"))
+    assert noted(parts) == []
 
 
 @pytest.mark.usefixtures("unfinished")

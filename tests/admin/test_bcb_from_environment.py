@@ -5,18 +5,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import others
 import pytest
 from admin.looking import everything, noted
 from bank import SECRET
 from pydantic import SecretStr
 
 from receiver.admin import bcb_from_environment
+from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
 from receiver.settings import SettingsError
-from receiver.store import signing_secrets, sources
+from receiver.store import credential_changes, signing_secrets, sources
+from receiver.store.credential_changes import Intent
 from receiver.store.sources import SourceRecord
 
 OTHER = "A" * 43 + "="
+
+NOTHING = dict.fromkeys(("bcb_client_id", "bcb_client_secret", "bcb_message_signing_secret", "bcb_base_url"))
 
 
 def with_environment(parts: Runtime, **changes: Any) -> Runtime:
@@ -115,7 +120,6 @@ def test_an_address_that_shows_the_credentials_to_others_stops_the_start(parts: 
     [
         {"base_url": "https://thief.example"},
         {"base_url": "https://thief.example", "credentials": None},
-        {"bank": "banqup", "credentials": None},
     ],
 )
 def test_the_credentials_in_the_environment_go_to_no_address_that_the_database_alone_names(
@@ -127,6 +131,22 @@ def test_the_credentials_in_the_environment_go_to_no_address_that_the_database_a
         sources.change(connection, source.id, environment_digest=None, **tampered)
     with pytest.raises(SettingsError, match="BCB_BASE_URL is not set"):
         bcb_from_environment.apply(with_environment(parts, bcb_base_url=None))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"bcb_client_id": "an-id", "bcb_client_secret": SecretStr("a-secret")},
+        {"bcb_message_signing_secret": SecretStr(SECRET)},
+        {"bcb_base_url": "https://other.example"},
+    ],
+)
+def test_nothing_of_it_is_put_into_a_source_of_another_bank(parts: Runtime, given: dict[str, Any]) -> None:
+    others.add(parts, "banqup", others.TOKEN, name="bcb", base_url="http://127.0.0.1:9", token_in="header")
+    before = everything(parts)
+    with pytest.raises(SettingsError, match="the source bcb is of another bank, banqup"):
+        bcb_from_environment.apply(with_environment(parts, **{**NOTHING, **given}))
+    assert everything(parts) == before
 
 
 def test_where_the_environment_says_the_address_that_counts(parts: Runtime) -> None:
@@ -160,6 +180,55 @@ def test_an_address_that_the_environment_moves_is_in_the_audit_log_and_a_secret_
     assert [what for _, what, _ in noted(parts)].count("secret.set") == 1
     bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
     assert ("environment", "secret.set", {"source": "bcb", "version": 2}) in noted(parts)
+
+
+@pytest.fixture
+def unfinished(parts: Runtime) -> SourceRecord:
+    """The source as the environment made it, with a rotation of which nothing but the intent is written down."""
+    bcb_from_environment.apply(with_environment(parts))
+    source = stored(parts)[0]
+    intent = Intent(CredentialChangeKind.ROTATE, "an-id", None, "a-key", "cli:bob", "a-token")
+    now = parts.clock()
+    with parts.database.write() as connection:
+        credential_changes.begin(connection, parts.encryption, source, intent, now=now, due_at=now)
+    return source
+
+
+def pending(parts: Runtime, source: SourceRecord) -> bool:
+    with parts.database.read() as connection:
+        return credential_changes.pending(connection, source.id) is not None
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://other.example"])
+def test_other_credentials_give_an_unfinished_change_up_whose_answer_would_be_put_over_them(
+    parts: Runtime, unfinished: SourceRecord, caplog: pytest.LogCaptureFixture, url: str
+) -> None:
+    before = noted(parts)
+    given = with_environment(parts, bcb_client_secret=SecretStr("a-newer-one"), bcb_base_url=url)
+    assert bcb_from_environment.apply(given)
+    assert not pending(parts, unfinished)
+    about = {"source": "bcb", "begun_at": parts.clock().isoformat()}
+    assert noted(parts)[len(before)] == ("environment", "credentials.rotate.abandoned", about)
+    assert stored(parts)[1] == {"client_id": "an-id", "client_secret": "a-newer-one"}
+    assert "the unfinished change (rotate) of the credentials of bcb is given up" in caplog.text
+
+
+def test_the_same_credentials_beside_another_secret_leave_an_unfinished_change_alone(
+    parts: Runtime, unfinished: SourceRecord
+) -> None:
+    bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    assert pending(parts, unfinished)
+
+
+@pytest.mark.parametrize("given", [{}, {"bcb_client_id": None, "bcb_client_secret": None}], ids=["the same", "none"])
+def test_a_source_is_not_moved_without_other_credentials_while_a_change_is_unfinished(
+    parts: Runtime, unfinished: SourceRecord, given: dict[str, Any]
+) -> None:
+    before = everything(parts)
+    with pytest.raises(SettingsError, match=r"BCB_BASE_URL .* `receiver credentials rotate bcb`"):
+        bcb_from_environment.apply(with_environment(parts, bcb_base_url="https://other.example", **given))
+    assert everything(parts) == before
+    assert pending(parts, unfinished)
 
 
 def test_a_secret_that_could_be_guessed_stops_the_start(parts: Runtime) -> None:

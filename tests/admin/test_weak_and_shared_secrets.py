@@ -47,7 +47,7 @@ def test_one_secret_at_two_sources_is_refused_where_the_path_is_not_signed(
         secrets.put(parts, WHO, "two", again)
     with parts.database.read() as connection:
         assert signing_secrets.versions(connection, two.id) == []
-    assert secrets.put(parts, WHO, "one", secret) == 1
+    assert secrets.put(parts, WHO, "one", secret).version == 1
     # Set so by an earlier release, it goes on, and is named at both.
     others.set_secret(parts, two, again)
     named = [finding.what for finding in warnings(parts) if "too: each callback of the one" in finding.text]
@@ -62,13 +62,13 @@ def test_a_secret_that_the_other_source_does_not_take_any_more_is_taken(parts: R
     others.add(parts, "standard_webhooks", WHSEC, name="one")
     others.add(parts, "standard_webhooks", None, name="two")
     secrets.expire(parts, WHO, "one", 1)
-    assert secrets.put(parts, WHO, "two", WHSEC) == 1
+    assert secrets.put(parts, WHO, "two", WHSEC).version == 1
 
 
 def test_where_the_path_is_signed_two_sources_may_share_one(parts: Runtime, bank: BankSigner) -> None:
     add_source(parts)
     add_source(parts, "uat", secret=None)
-    assert secrets.put(parts, WHO, "uat", bank.secret) == 1
+    assert secrets.put(parts, WHO, "uat", bank.secret).version == 1
     assert not [finding for finding in warnings(parts) if "secrets" in finding.what]
 
 
@@ -85,7 +85,7 @@ def test_where_the_path_is_signed_two_sources_may_share_one(parts: Runtime, bank
 def test_an_hmac_secret_has_sixteen_bytes_at_least(parts: Runtime, encoding: str, secret: str, is_taken: bool) -> None:
     add_source(parts, secret=None, encoding=encoding)
     if is_taken:
-        assert secrets.put(parts, WHO, "bcb", secret) == 1
+        assert secrets.put(parts, WHO, "bcb", secret).version == 1
         return
     with pytest.raises(Refusal, match="16 are the least"):
         secrets.put(parts, WHO, "bcb", secret)

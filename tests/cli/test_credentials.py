@@ -1,6 +1,7 @@
 """`receiver credentials`, and `receiver source credentials`."""
 
 import json
+import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from receiver.credentials.rotation import ChangeRequest, CredentialChanges
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
 from receiver.simulator.faults import Fault
-from receiver.store import sources
+from receiver.store import credential_changes, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Source, table_of
 
@@ -41,6 +42,14 @@ def unfinished(live: Runtime, known: SourceRecord, simulator: Simulator) -> None
     simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
     with pytest.raises(ChangeUnfinished):
         CredentialChanges(live).make(known, ChangeRequest("rotate", "cli:test"), pauses=())
+
+
+def finish(live: Runtime, known: SourceRecord) -> None:
+    """Finish what is unfinished, as a worker does."""
+    with live.database.read() as connection:
+        change = credential_changes.pending(connection, known.id)
+    assert change is not None
+    CredentialChanges(live).resume(known, change)
 
 
 def stored(live: Runtime, known: SourceRecord) -> dict[str, str] | None:
@@ -86,6 +95,24 @@ def test_each_rotation_that_was_told_is_followed_by_another(cli: Cli, simulator:
     assert simulator.bank.credentials.done["rotated"] == 2
 
 
+@pytest.mark.parametrize("is_done", [True, False], ids=["by a worker", "now"])
+@pytest.mark.usefixtures("unfinished")
+def test_what_was_begun_before_is_told_as_that_and_the_next_command_rotates(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator, is_done: bool
+) -> None:
+    if is_done:
+        finish(live, known)
+    first = cli.done("credentials", "rotate", "bcb")
+    assert re.fullmatch(
+        r"The credentials of bcb are rotated by an earlier change, begun at \S+ \S+ UTC, done at \S+ \S+ UTC: "
+        r"secret 2 came with it\.\nNothing was begun now: to rotate once more, run this once more\.\n",
+        first,
+    )
+    assert simulator.bank.credentials.done["rotated"] == 1
+    assert "secret 3 is the current one" in cli.done("credentials", "rotate", "bcb")
+    assert simulator.bank.credentials.done["rotated"] == 2
+
+
 @pytest.mark.usefixtures("known")
 def test_a_bank_that_gives_no_answer_leaves_the_rotation_unfinished_and_says_who_goes_on(
     cli: Cli, simulator: Simulator
@@ -112,6 +139,21 @@ def test_the_list_of_secrets_shows_an_unfinished_rotation_for_what_it_is(cli: Cl
 def test_the_doctor_finishes_it_and_says_so(cli: Cli, simulator: Simulator) -> None:
     assert "ok    bcb credentials: an unfinished change (rotate) is finished now" in cli.done("doctor")
     assert simulator.bank.credentials.done["rotated"] == 1
+    assert "Nothing was begun now" not in cli.done("credentials", "rotate", "bcb"), "the doctor has told it"
+    assert simulator.bank.credentials.done["rotated"] == 2
+
+
+def test_a_client_for_another_app_that_the_doctor_has_made_is_left_to_be_shown(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+) -> None:
+    simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    with pytest.raises(ChangeUnfinished):
+        CredentialChanges(live).make(known, ChangeRequest("issue", "cli:test", allowed_ips="*"), pauses=())
+    command = "`receiver credentials create bcb --keep-old --allowed-ips '*'`"
+    assert f"is finished now; {command} shows what came of it" in cli.done("doctor")
+    made = list(simulator.bank.clients.values())[-1]
+    assert made.client_secret in cli.done("credentials", "create", "bcb", "--keep-old", "--allowed-ips", "*")
+    assert simulator.bank.credentials.done["created"] == 1
 
 
 @pytest.mark.usefixtures("unfinished")
@@ -123,8 +165,21 @@ def test_the_doctor_that_can_not_finish_it_fails(cli: Cli, simulator: Simulator)
 
 
 @pytest.mark.usefixtures("unfinished")
+def test_disabling_the_source_says_that_an_unfinished_rotation_goes_on(cli: Cli) -> None:
+    result = cli.run("source", "disable", "bcb")
+    assert result.stdout == "Source bcb is disabled.\n"
+    assert result.stderr == (
+        "Its bank is asked on about an unfinished change (rotate) of its credentials, so that no secret is lost; "
+        "`receiver credentials rotate bcb --abandon` gives it up.\n"
+    )
+
+
+@pytest.mark.usefixtures("unfinished")
 def test_an_unfinished_rotation_can_be_given_up(cli: Cli) -> None:
-    assert cli.done("credentials", "rotate", "bcb", "--abandon").endswith("is given up.\n")
+    both = cli.run("credentials", "rotate", "bcb", "--abandon", "--show")
+    assert (both.exit_code, "--abandon stands alone" in both.stderr) == (2, True)
+    given_up = cli.done("credentials", "rotate", "bcb", "--abandon")
+    assert given_up == "The unfinished change (rotate) of the credentials of bcb is given up.\n"
     result = cli.run("credentials", "rotate", "bcb", "--abandon")
     assert (result.exit_code, result.stderr) == (1, "Error: no change of the credentials of bcb is unfinished\n")
 
@@ -199,9 +254,21 @@ def test_a_wrong_list_of_addresses_is_wrong_use_and_reaches_no_bank(cli: Cli, si
 def test_disabling_ends_the_sources_credentials(
     cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
 ) -> None:
-    assert cli.done("credentials", "disable", "bcb") == "The client simulator-client is disabled at the bank.\n"
+    result = cli.run("credentials", "disable", "bcb")
+    assert (result.exit_code, result.stdout) == (0, "The client simulator-client is disabled at the bank.\n")
+    assert result.stderr == "Disabling simulator-client, which bcb uses itself, for good.\n"
     assert not simulator.bank.client.is_active
     assert stored(live, known) is None
+
+
+@pytest.mark.usefixtures("known")
+def test_disabling_the_client_before_a_new_one_names_its_secret_that_has_no_end(cli: Cli) -> None:
+    cli.done("credentials", "create", "bcb")
+    result = cli.run("credentials", "disable", "bcb", "--client-id", "simulator-client")
+    assert result.stdout == "The client simulator-client is disabled at the bank.\n"
+    assert result.stderr == (
+        "Secret 1 of bcb has no end, and is that client's, or may be: `receiver secret expire bcb 1` ends it.\n"
+    )
 
 
 @pytest.mark.usefixtures("known")
@@ -209,7 +276,11 @@ def test_at_a_terminal_disabling_is_asked_about(
     cli: Cli, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("receiver.cli.credentials.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
-    assert cli.run("credentials", "disable", "bcb", given="n\n").exit_code == 1
+    refused = cli.run("credentials", "disable", "bcb", given="n\n")
+    assert (refused.exit_code, "Disable simulator-client, which bcb uses itself, for good?" in refused.stderr) == (
+        1,
+        True,
+    )
     assert simulator.bank.client.is_active
     cli.done("credentials", "disable", "bcb", "--yes")
     assert not simulator.bank.client.is_active

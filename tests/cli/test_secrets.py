@@ -13,6 +13,7 @@ from receiver.admin import bcb_from_environment
 from receiver.runtime import Runtime
 from receiver.settings import load_settings
 from receiver.store import signing_secrets
+from receiver.store.sources import SourceRecord
 
 NEW = "A" * 43 + "="
 
@@ -70,8 +71,20 @@ def test_the_list_tells_versions_and_their_state_alone(cli: Cli) -> None:
 
 @pytest.mark.usefixtures("known")
 def test_setting_the_current_one_again_makes_no_new_version(cli: Cli) -> None:
-    cli.done("secret", "set", "bcb", given=SECRET)
+    assert cli.done("secret", "set", "bcb", given=SECRET) == (
+        "Secret 1 of bcb is the current one already; nothing is changed.\n"
+    )
     assert len(cli.json("secret", "list", "bcb")) == 1
+    assert cli.json("audit", "list") == []
+
+
+def test_the_one_before_the_current_one_has_no_end_if_the_current_one_is_set_again(
+    cli: Cli, live: Runtime, known: SourceRecord
+) -> None:
+    with live.database.write() as connection:
+        signing_secrets.put(connection, live.encryption, known.id, NEW, now=live.clock(), grace_seconds=None)
+    assert "nothing is changed" in cli.done("secret", "set", "bcb", given=NEW)
+    assert [row["state"] for row in cli.json("secret", "list", "bcb")] == ["current", "current"]
 
 
 @pytest.mark.parametrize("given", ["", "\n", "no Base64!", SECRET[:-1], SECRET + SECRET, b"\xff\xfe\x00"])

@@ -11,12 +11,13 @@ from credentials.callbacks import known_secrets, post
 from sqlalchemy import select
 
 from receiver.admin import credentials as acts
-from receiver.admin import source_changes
+from receiver.admin import secrets, source_changes
 from receiver.admin.source_changes import NewSettings
 from receiver.bank_client.session import BankSession
 from receiver.credentials import trial
 from receiver.credentials.outcomes import AlreadyUnderWay, ChangeUnfinished, NothingUnderWay
 from receiver.credentials.rotation import ChangeRequest, CredentialChanges
+from receiver.model import NotPossible
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.clients import Client
@@ -85,6 +86,14 @@ def test_a_client_that_does_not_work_from_here_is_not_used_and_its_secret_proves
     assert source is not None
     assert BankSession(parts, source).ask(lambda client: client.get("/v1/system/time")), "asked by the old one"
     assert [client.client_id for client in simulator.bank.clients.values()] == [FIRST, waiting.client_id]
+
+
+@pytest.mark.usefixtures("waiting")
+def test_the_source_is_not_moved_while_it_is_on_trial_and_that_says_why(parts: Runtime) -> None:
+    with pytest.raises(
+        NotPossible, match=r"does not work from here: POST /auth/token: 403.*given up\. Till it is over"
+    ):
+        source_changes.change(parts, WHO, "bcb", NewSettings(base_url="https://other.example"))
 
 
 def test_a_worker_takes_it_once_it_works(
@@ -220,6 +229,21 @@ def test_one_for_another_app_is_shown_once_and_leaves_the_source_as_it_is(
     assert set_aside(parts) == [(False, False)]
     assert (own(parts), known_secrets(parts)) == before
     assert acts.create(parts, WHO, "bcb", for_another_app=True).client_id != change.client_id
+
+
+def test_the_secret_of_a_client_that_was_disabled_is_named_where_it_has_no_end(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    made = changes.make(source, CREATE).client_id
+    assert made is not None
+    issued = acts.create(parts, WHO, "bcb", for_another_app=True).client_id
+    assert issued is not None
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [1], "set by hand: it may be this client's"
+    assert acts.endless_secrets(parts, "bcb", made) == [2], "it came with this client"
+    assert acts.endless_secrets(parts, "bcb", issued) == [], "the secret of another app's client is not stored"
+    secrets.expire(parts, WHO, "bcb", 2)
+    assert acts.endless_secrets(parts, "bcb", made) == []
+    assert acts.endless_secrets(parts, "bcb", "somebody's") == [], "the only one is the source's own"
 
 
 @pytest.mark.parametrize("kind", ["create", "issue"])

@@ -1,15 +1,19 @@
 """Changes of credentials: whatever becomes of the answer, the secrets here are the bank's in the end, by one change."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from bank import SECRET
 from conftest import StandingClock, add_source
 from credentials.callbacks import assert_in_step, known_secrets, post, signed_now, tell
+from pydantic import SecretStr
 from sqlalchemy import select
 
+from receiver.admin import bcb_from_environment, credentials, secrets
+from receiver.admin import sources as source_acts
 from receiver.admin.diagnosis import examine
 from receiver.bank_client.session import BankSession, CredentialsChanging
 from receiver.banks.http import HttpClient
@@ -19,10 +23,12 @@ from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.clients import Client
 from receiver.simulator.faults import Fault, Kind
-from receiver.store import audit, sources
+from receiver.store import audit, credential_changes, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import CredentialChange, table_of
 from receiver.worker.loop import Worker
+
+OTHER = "A" * 43 + "="
 
 CREATE, ROTATE, DISABLE = (ChangeRequest(kind, "cli:test") for kind in ("create", "rotate", "disable"))
 
@@ -49,6 +55,10 @@ def states(parts: Runtime) -> list[str]:
     table = table_of(CredentialChange)
     with parts.database.read() as connection:
         return list(connection.execute(select(table.c.state).order_by(table.c.id)).scalars())
+
+
+def with_environment(parts: Runtime, **given: Any) -> Runtime:
+    return replace(parts, settings=parts.settings.model_copy(update=given))
 
 
 def kill_tokens(simulator: Simulator) -> None:
@@ -107,6 +117,20 @@ def test_a_worker_finishes_it_once_its_head_start_is_over(
     assert_in_step(parts, simulator)
 
 
+def test_a_worker_finishes_it_for_a_source_that_was_disabled_meanwhile_since_its_secrets_would_be_lost(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges, clock: StandingClock
+) -> None:
+    leave_unfinished(changes, source, simulator)
+    words = source_acts.disable(parts, "cli:test", "bcb")
+    assert words is not None
+    assert "an unfinished change (rotate)" in words
+    assert "`receiver credentials rotate bcb --abandon` gives it up" in words
+    clock.forward(60)
+    assert changes.finish_due() == 1
+    assert_in_step(parts, simulator)
+    assert source_acts.disable(parts, "cli:test", "bcb") is None
+
+
 def test_a_worker_goes_on_as_long_as_the_bank_gives_no_answer(
     parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges, clock: StandingClock
 ) -> None:
@@ -132,6 +156,64 @@ def test_what_a_worker_has_finished_is_told_by_the_command_and_not_done_again(
     changes.report(change)
     changes.make(source, ROTATE)
     assert rotations(simulator) == 2
+
+
+BY_HAND = {"client_id": "simulator-client", "client_secret": "by hand"}
+SET_SINCE: dict[str, Callable[[Runtime], object]] = {
+    "credentials by hand": lambda parts: source_acts.set_credentials(parts, "cli:test", "bcb", BY_HAND),
+    "a secret by hand": lambda parts: secrets.put(parts, "cli:test", "bcb", OTHER),
+    "credentials by the environment": lambda parts: bcb_from_environment.apply(
+        with_environment(parts, bcb_client_id="simulator-client", bcb_client_secret=SecretStr("by hand"))
+    ),
+    "a secret by the environment": lambda parts: bcb_from_environment.apply(
+        with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER))
+    ),
+}
+
+
+@pytest.mark.parametrize("since", SET_SINCE.values(), ids=SET_SINCE)
+@pytest.mark.parametrize("wish", [ROTATE, CREATE], ids=["rotate", "create"])
+def test_what_a_worker_has_finished_is_not_told_once_something_else_was_set_since(
+    parts: Runtime,
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    clock: StandingClock,
+    wish: ChangeRequest,
+    since: Callable[[Runtime], object],
+) -> None:
+    leave_unfinished(changes, source, simulator, wish)
+    clock.forward(60)
+    changes.finish_due()
+    since(parts)
+    with parts.database.read() as connection:
+        assert credential_changes.unreported(connection, source.id, wish.kind, clock()) == []
+
+
+def test_a_secret_that_is_the_current_one_already_leaves_a_rotation_to_be_told(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    done = changes.make(source, ROTATE)
+    secrets.put(parts, "cli:test", "bcb", simulator.bank.client.signing_secret)
+    assert changes.make(source, ROTATE).id == done.id
+
+
+def test_a_client_for_another_app_that_nobody_has_seen_is_shown_whatever_was_set_since(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    issued = changes.make(source, ChangeRequest("issue", "cli:test"))
+    source_acts.set_credentials(parts, "cli:test", "bcb", BY_HAND)
+    assert changes.make(source, ChangeRequest("issue", "cli:test")).id == issued.id
+
+
+def test_a_new_client_that_the_source_does_not_use_any_more_is_not_told_as_the_one_in_use(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    first = changes.make(source, CREATE)
+    with parts.database.write() as connection:
+        given = {"client_id": "simulator-client", "client_secret": "simulator-secret"}
+        sources.set_credentials(connection, parts.encryption, source, given)
+    assert changes.make(source, CREATE).client_id != first.client_id
 
 
 def test_it_is_told_for_a_day_and_then_rotated_anew(
@@ -331,21 +413,54 @@ def test_another_client_can_be_disabled_and_the_sources_own_lives_on(
 
 
 @pytest.mark.parametrize("is_done", [True, False], ids=["done and not told", "unfinished"])
-def test_disabling_the_sources_own_client_is_not_answered_with_anothers(
+def test_disabling_without_a_name_ends_nothing_while_nobody_was_told_of_anothers(
+    parts: Runtime,
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    clock: StandingClock,
+    is_done: bool,
+) -> None:
+    other = Client.new(None, simulator.bank.client)
+    simulator.bank.replace_client(other)
+    wish = ChangeRequest("disable", "cli:test", client_id=other.client_id)
+    leave_unfinished(changes, source, simulator, wish)
+    if is_done:
+        clock.forward(60)
+        assert changes.finish_due() == 1
+    command = f"`receiver credentials disable bcb --client-id {other.client_id}`"
+    with pytest.raises(AlreadyUnderWay, match=f"{command}.*it is simulator-client"):
+        changes.make(source, DISABLE, pauses=())
+    assert credentials.disable(parts, "cli:test", "bcb", other.client_id).client_id == other.client_id
+    assert simulator.bank.client.is_active
+    assert simulator.bank.credentials.done["disabled"] == 1
+
+
+@pytest.mark.parametrize("is_done", [True, False], ids=["done and not told", "unfinished"])
+def test_disabling_the_sources_own_client_by_name_is_not_answered_with_anothers(
     simulator: Simulator, source: SourceRecord, changes: CredentialChanges, is_done: bool
 ) -> None:
     other = Client.new(None, simulator.bank.client)
     simulator.bank.replace_client(other)
     leave_unfinished(changes, source, simulator, ChangeRequest("disable", "cli:test", client_id=other.client_id))
+    own = ChangeRequest("disable", "cli:test", client_id="simulator-client")
     if not is_done:
         with pytest.raises(AlreadyUnderWay, match=f"another change .disable: {other.client_id}. of"):
-            changes.make(source, DISABLE, pauses=())
+            changes.make(source, own, pauses=())
     changes.make(source, ChangeRequest("disable", "cli:test", client_id=other.client_id))
     assert simulator.bank.client.is_active
-    assert changes.make(source, DISABLE).client_id == "simulator-client"
+    assert changes.make(source, own).client_id == "simulator-client"
     assert not simulator.bank.client.is_active
     assert changes.make(source, DISABLE).client_id == "simulator-client", "told, not done once more"
     assert simulator.bank.credentials.done["disabled"] == 2
+
+
+def test_a_disabling_whose_answer_is_lost_says_the_command_that_finishes_it_with_the_clients_name(
+    simulator: Simulator, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    spoil(simulator, "hang-up")
+    with pytest.raises(ChangeUnfinished, match="receiver credentials disable bcb --client-id simulator-client`"):
+        changes.make(source, DISABLE, pauses=())
 
 
 def test_another_client_is_not_taken_for_disabled_because_the_sources_own_gets_no_token(

@@ -175,6 +175,6 @@ def test_a_secret_is_set_although_another_writer_had_the_source_for_a_while(
     with ThreadPoolExecutor(1) as pool:
         holding = pool.submit(hold)
         held.wait(60)
-        assert secrets.put(parts, "cli:test", source.name, "bmV3LXNlY3JldC1vZi1zb21lLWxlbmd0aA==") == 2
+        assert secrets.put(parts, "cli:test", source.name, "bmV3LXNlY3JldC1vZi1zb21lLWxlbmd0aA==").version == 2
         let_go.set()
         holding.result()

@@ -20,7 +20,7 @@ def put(parts: Runtime, source: SourceRecord, secret: str, grace_seconds: int = 
     with parts.database.write() as connection:
         return signing_secrets.put(
             connection, parts.encryption, source.id, secret, now=parts.clock(), grace_seconds=grace_seconds
-        )
+        ).version
 
 
 def valid(parts: Runtime, source: SourceRecord) -> list[tuple[int, str]]:

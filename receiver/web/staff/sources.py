@@ -59,7 +59,7 @@ class Sources:
         return done(
             lambda: acts.disable(self._runtime, visitor.who, name),
             url("sources", name),
-            f"{name} is disabled: its callbacks get 404.",
+            lambda goes_on: f"{name} is disabled: its callbacks get 404{f'; {goes_on}' if goes_on else ''}.",
         )
 
     @Page("POST /sources/<name>/option", role=Role.ADMIN)
