@@ -26,9 +26,15 @@ def test_a_rejected_delivery_is_listed_with_its_reason(cli: Cli, send: Send, for
     assert "signature_mismatch" in cli.done("deliveries", "list")
 
 
+def told_by(cli: Cli, event_id: str) -> list[str]:
+    """The deliveries that told an event, in the order of time."""
+    timeline = cli.json("events", "show", event_id)["timeline"]
+    return [step["delivery"] for step in timeline if step["what"] == "delivery"]
+
+
 def test_an_accepted_delivery_is_shown_by_its_id_but_not_listed(cli: Cli, send: Send, signer: BankSigner) -> None:
     event_id = send(signer.sign(deposit())).get_json()["events"][0]
-    delivery_id = cli.json("events", "show", event_id)["timeline"][0]["delivery"]
+    delivery_id = told_by(cli, event_id)[0]
     assert cli.json("deliveries", "list") == []
     shown = cli.json("deliveries", "show", delivery_id)
     assert (shown["verdict"], shown["signature_right"]) == ("accepted", True)
@@ -76,9 +82,9 @@ def test_the_body_of_a_duplicate_is_that_of_the_first(cli: Cli, send: Send, sign
     signed = signer.sign(deposit())
     send(signed)
     event_id = send(signer.sign(deposit())).get_json()["events"][0]
-    repeat = cli.json("events", "show", event_id)["timeline"][-1]
-    assert repeat["verdict"] == "duplicate"
-    assert cli.done("deliveries", "raw", repeat["delivery"]).encode() == signed.body
+    repeat = told_by(cli, event_id)[-1]
+    assert cli.json("deliveries", "show", repeat)["verdict"] == "duplicate"
+    assert cli.done("deliveries", "raw", repeat).encode() == signed.body
 
 
 def test_a_list_is_written_as_csv_whole(cli: Cli, send: Send, forged: Signed) -> None:
@@ -191,7 +197,7 @@ def test_a_forgery_fits_nothing(cli: Cli, send: Send, forged: Signed) -> None:
 def test_accepted_and_repeated_deliveries_are_explained_too(cli: Cli, send: Send, signer: BankSigner) -> None:
     first = send(signer.sign(deposit())).get_json()["events"][0]
     send(signer.sign(deposit()))
-    told = [step["delivery"] for step in cli.json("events", "show", first)["timeline"] if step["what"] == "delivery"]
+    told = told_by(cli, first)
     for delivery_id in told:
         text = cli.done("deliveries", "explain", delivery_id)
         assert (
@@ -266,7 +272,7 @@ def test_only_a_late_delivery_can_be_accepted_and_only_with_a_reason(
     event_id = send(signer.sign(deposit())).get_json()["events"][0]
     send(late(signer, transactionId="FT1"))
     ids = {row["verdict"]: row["id"] for row in cli.json("deliveries", "list")}
-    accepted = cli.json("events", "show", event_id)["timeline"][0]["delivery"]
+    accepted = told_by(cli, event_id)[0]
     before = len(cli.json("audit", "list"))
     for delivery_id, words in (
         (ids["rejected"], "is rejected, and only a late one can be accepted; see `receiver deliveries reverify`"),

@@ -70,10 +70,11 @@ def test_no_event_is_said_on_standard_error(cli: Cli) -> None:
 def test_show_tells_the_event_and_its_timeline(cli: Cli, event_id: str) -> None:
     shown = cli.json("events", "show", event_id)
     assert (shown["id"], shown["proof"], shown["amount"]) == (event_id, "signature", "1000.00")
-    assert [step["what"] for step in shown["timeline"]] == ["delivery", "feed"]
+    assert [step["what"] for step in shown["timeline"]] == ["signed", "delivery", "proven", "feed"]
+    assert shown["timeline"][-1]["position"] == 1
     text = cli.done("events", "show", event_id)
     assert "FT2384654NXF6" in text
-    assert "delivery" in text
+    assert "It went to the feed as bcb.deposit, at position 1." in text
 
 
 def test_raw_gives_the_bytes_as_they_came(cli: Cli, send: Send, signer: BankSigner) -> None:
