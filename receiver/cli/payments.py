@@ -46,7 +46,8 @@ def list_payments(
 
     runtime = migrated()
     found = _listed(runtime, SubjectKind.PAYMENT, names, statuses, agreements, limit, stalled=stalled or None)
-    rows = (Payment.listed(*each).shown() for each in acts.each_with_checks(runtime, found))
+    following = acts.next_checks(runtime)
+    rows = (Payment.listed(row, made, following(row)).shown() for row, made in acts.each_with_checks(runtime, found))
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 
@@ -82,9 +83,13 @@ def jobs() -> None:
 @as_csv
 def list_jobs(names: tuple[str, ...], statuses: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List jobs, the latest known first."""
+    from receiver.admin import payments as acts
     from receiver.web.schemas.payments import Job
 
-    rows = (Job.of(row).shown() for row in _listed(migrated(), SubjectKind.JOB, names, statuses, (), limit))
+    runtime = migrated()
+    following = acts.next_checks(runtime)
+    found = _listed(runtime, SubjectKind.JOB, names, statuses, (), limit)
+    rows = (Job.listed(row, following(row)).shown() for row in found)
     columns = ["source", "job_id", "status", "bank_status", "agreement", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such job yet.")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 
-from receiver.admin import conflicts, event_story, evidence, search
+from receiver.admin import conflicts, event_story, evidence, payments, search
 from receiver.admin import events as acts
 from receiver.admin.names import Names
 from receiver.admin.sessions import Visitor
@@ -144,6 +144,7 @@ class Event:
             event=event,
             story=story,
             said=_said(visitor, story.answer),
+            following=None if story.subject is None else payments.next_checks(self._runtime)(story.subject),
             beside=shown_to(visitor, story.beside),
             marks=MARKS,
             since=rfc3339(event.received_at),

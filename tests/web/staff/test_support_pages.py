@@ -27,7 +27,7 @@ from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
-from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments, sources
+from receiver.store import api_tokens, circuits, consumer_ranges, consumers, leases, payments, sources
 from receiver.store import exceptions as stored_exceptions
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
@@ -429,6 +429,31 @@ def test_every_list_goes_on_where_its_page_ended(operator: FlaskClient, parts: R
         rest = operator.get(following[1].replace("&amp;", "&")).text
         assert (len(links(page)), len(links(rest))) == (50, 2), place
         assert not set(links(page)) & set(links(rest))
+
+
+def test_the_lists_and_the_pages_agree_on_when_the_bank_is_asked_next(
+    viewer: FlaskClient, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    told_of = (event(parts, "FT1"), event(parts, "job-1", kind="job", payment_id=None, type="bcb.job.completed"))
+    record(parts, delivery(parts, source), *told_of)
+    why = "a callback names it, and the bank was not asked since; source bcb has no API credentials to ask with"
+    for path in ("payments/bcb/FT1", "jobs/bcb/job-1", *(f"events/{each.id}" for each in told_of)):
+        page = viewer.get(f"/staff/{path}").text
+        assert f'<span class="none">not for now</span>: {why}' in page, path
+    for path in ("payments", "jobs"):
+        page = viewer.get(f"/staff/{path}").text
+        assert '<span class="none">not for now</span>' in page, path
+        assert "not any more" not in page
+    with parts.database.write() as connection:
+        row = payments.find(connection, "bcb", "payment", "FT1")
+        assert row is not None
+        (due,) = leases.claim_due(
+            connection, now=clock(), until=clock() + timedelta(minutes=1), lease="a", limit=1, subject_id=row.id
+        )
+        values = {"status": "completed", "bank_status": "Completed", "agreement": "confirmed", "updated_at": clock()}
+        leases.settle(connection, due, now=clock(), next_at=None, values=values)
+    for path in ("payments/bcb/FT1", f"events/{told_of[0].id}"):
+        assert '<span class="none">not any more</span>: its state is final' in viewer.get(f"/staff/{path}").text, path
 
 
 def test_a_job_shows_each_item_and_another_bank_its_own_particulars(
