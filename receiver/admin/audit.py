@@ -21,9 +21,22 @@ _verifying = threading.Lock()
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
+REASON_CHARACTERS_MAX = 500
+
 
 class AnchorWrong(ReceiverError):
     """What was given as an anchor is neither a digest nor a file that an export made."""
+
+
+def reason_given(why: str) -> str:
+    """Return the reason of an act that is to be written down, such as looking at what a bank sent.
+
+    Raises:
+        NotPossible: there is none, or it is too long.
+    """
+    if not why.strip() or len(why) > REASON_CHARACTERS_MAX:
+        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
+    return why.strip()
 
 
 @retried

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from receiver.admin import source_changes
-from receiver.admin.audit import note
+from receiver.admin.audit import note, reason_given
 from receiver.admin.names import Names
 from receiver.admin.source_changes import NewSettings
 from receiver.inbox import explain as explaining
@@ -37,9 +37,6 @@ class Explained:
     report: Report
 
 
-REASON_CHARACTERS_MAX = 500
-
-
 @dataclass(frozen=True)
 class Reverified:
     """How many rejected deliveries were verified, and the ids, ascending, of those that are something else by now."""
@@ -50,6 +47,19 @@ class Reverified:
     """Proven but for their age: they wait to be confirmed."""
     cut: Sequence[str] = ()
     """Not to be proven, because the body was not stored whole."""
+
+    @property
+    def words(self) -> str:
+        """What has come of it, for people."""
+        late = f", {len(self.late)} late" if self.late else ""
+        rejected = self.verified - len(self.accepted) - len(self.late)
+        words = f"Verified {self.verified} again: {len(self.accepted)} accepted{late}, {rejected} rejected."
+        if not self.cut:
+            return words
+        return (
+            f"{words} Of {len(self.cut)} body, headers or path were not kept whole, so nothing can be proven of them "
+            "any more."
+        )
 
 
 def find(runtime: Runtime, delivery_id: str) -> DeliveryRecord:
@@ -77,9 +87,11 @@ def raw(runtime: Runtime, who: str, delivery_id: str, why: str | None = None) ->
 
     Raises:
         NotFound
+        NotPossible: the reason is none, or too long.
         Gone: it is not stored any more.
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """
+    why = None if why is None else reason_given(why)
     row = find(runtime, delivery_id)
     with runtime.database.read() as connection:
         body = explaining.body_of(connection, row)
@@ -181,8 +193,7 @@ def accept(runtime: Runtime, who: str, delivery_id: str, reason: str) -> Recorde
         NotPossible: there is no reason, or it is not late.
         StoreUnavailable
     """
-    if not reason.strip() or len(reason) > REASON_CHARACTERS_MAX:
-        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
+    reason = reason_given(reason)
     with runtime.database.write() as connection:
         is_late = late_deliveries.lock(connection, delivery_id)
         row = _found(connection, delivery_id)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from receiver.admin.audit import note
+from receiver.admin.audit import note, reason_given
 from receiver.admin.sources import check_bank
 from receiver.inbox import payload as payloads
 from receiver.model import Gone, NotFound, NotPossible
@@ -15,21 +15,8 @@ from receiver.store.database import retried
 from receiver.store.events import EventRecord
 from receiver.store.thread_pool import run_in_thread
 
-REASON_CHARACTERS_MAX = 500
-
 CONTENTS_MAX = 5
 """Deliveries whose contents are laid side by side."""
-
-
-def reason_given(why: str) -> str:
-    """Return a reason for looking at what a bank sent.
-
-    Raises:
-        NotPossible: there is none, or it is too long.
-    """
-    if not why.strip() or len(why) > REASON_CHARACTERS_MAX:
-        raise NotPossible(f"give a reason, up to {REASON_CHARACTERS_MAX} characters")
-    return why.strip()
 
 
 def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> bytes:
@@ -39,9 +26,11 @@ def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> by
 
     Raises:
         NotFound: there is no such event.
+        NotPossible: the reason is none, or too long.
         Gone: its body is stored no longer.
         StoreUnavailable: the entry can't be written.
     """
+    why = None if why is None else reason_given(why)
     with runtime.database.read() as connection:
         found = events.find(connection, event_id)
         body = events.raw(connection, event_id)
@@ -93,10 +82,11 @@ def payload(runtime: Runtime, who: str, event_id: str, why: str | None = None) -
     Raises:
         NotFound: there is no such event.
         Gone: its body is stored no longer, or no secret that is stored opens it.
-        NotPossible: this release does not know its bank.
+        NotPossible: this release does not know its bank; or the reason is none, or too long.
         DecryptionFailed
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """
+    why = None if why is None else reason_given(why)
     event, _ = stored(runtime, event_id)
     assert event.delivery_id is not None  # noqa: S101 - its body is stored
     text = _opened(runtime, event, event.delivery_id)

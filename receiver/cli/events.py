@@ -21,6 +21,7 @@ from receiver.cli.output import (
     in_rfc3339,
     limit,
     most,
+    reason,
     write_bytes,
     write_fields,
     write_json,
@@ -134,20 +135,36 @@ def show(event_id: str, as_json: bool) -> None:
 
 @events.command()
 @click.argument("event_id")
-def raw(event_id: str) -> None:
+@reason
+def raw(event_id: str, reason: str | None) -> None:
     """Write the bytes that the bank sent to standard output; the audit log notes it."""
     from receiver.admin import events as acts
 
-    write_bytes(acts.raw(migrated(), who(), event_id))
+    write_bytes(acts.raw(migrated(), who(), event_id, reason))
 
 
 @events.command()
 @click.argument("event_id")
-def payload(event_id: str) -> None:
+@reason
+def payload(event_id: str, reason: str | None) -> None:
     """Write the notification that told an event, decrypted, as JSON to standard output; the audit log notes it."""
     from receiver.admin import events as acts
 
-    write_bytes(f"{acts.payload(migrated(), who(), event_id)}\n".encode())
+    write_bytes(f"{acts.payload(migrated(), who(), event_id, reason)}\n".encode())
+
+
+@events.command("evidence")
+@click.argument("event_id")
+@as_json
+def take_evidence(event_id: str, as_json: bool) -> None:
+    """Write the evidence packet of an event as Markdown to standard output; the audit log notes it."""
+    from receiver.admin import evidence
+
+    packed = evidence.packet(migrated(), who(), event_id)
+    if as_json:
+        write_json(packed)
+    else:
+        write_bytes(evidence.markdown(packed).encode())
 
 
 @events.command()

@@ -230,6 +230,36 @@ def test_rejected_deliveries_are_accepted_once_their_secret_is_set(
     assert cli.json("audit", "list")[0]["what"] == "deliveries.reverified"
 
 
+def test_what_would_have_taken_a_delivery_is_put_right_and_all_is_verified_again(
+    cli: Cli, send: Send, signer: BankSigner, forged: Signed
+) -> None:
+    send(forged)
+    refused = cli.run("deliveries", "put-right", cli.json("deliveries", "list")[0]["id"])
+    assert (refused.exit_code, "no option of the source would have taken it" in refused.stderr) == (1, True)
+    other = BankSigner(signer.clock, encoding="utf8")
+    for name in ("FT1", "FT2"):
+        send(other.sign(deposit(transactionId=name)))
+    newest = cli.json("deliveries", "list")[0]["id"]
+    assert cli.done("deliveries", "put-right", newest) == "Verified 3 again: 2 accepted, 1 rejected.\n"
+    assert cli.json("source", "show", "bcb")["options"]["encoding"] == "utf8"
+    acts = [entry["what"] for entry in cli.json("audit", "list", "--limit", "3")]
+    assert acts == ["deliveries.reverified", "source.set", "deliveries.explained"]
+
+
+def test_a_filter_that_leaves_no_delivery_is_said(cli: Cli, send: Send, forged: Signed) -> None:
+    assert cli.run("deliveries", "list").stderr == "No late or rejected delivery is kept.\n"
+    send(forged)
+    assert cli.run("deliveries", "list", "--contains", "nothing like it").stderr == "None of these is kept.\n"
+
+
+def test_why_somebody_reads_a_body_is_noted(cli: Cli, send: Send, forged: Signed) -> None:
+    send(forged)
+    (found,) = cli.json("deliveries", "list")
+    assert cli.run("deliveries", "raw", found["id"], "--reason", " ").exit_code == 1
+    cli.done("deliveries", "raw", found["id"], "--reason", "case 7")
+    assert [entry["why"] for entry in cli.json("audit", "list")] == ["case 7"]
+
+
 @pytest.mark.usefixtures("known")
 def test_a_delivery_that_is_not_rejected_can_not_be_verified_again(cli: Cli) -> None:
     result = cli.run("deliveries", "reverify", "dlv_none")
@@ -295,7 +325,7 @@ def test_what_becomes_late_when_it_is_verified_again_is_said(cli: Cli, send: Sen
         assert send(sent).status_code == 401
     cli.done("secret", "set", "bcb", given=other.secret)
     assert cli.done("deliveries", "reverify") == (
-        "Verified 3 again: 1 accepted, 1 late, 1 rejected.\n"
+        "Verified 3 again: 1 accepted, 1 late, 1 rejected. "
         "Of 1 body, headers or path were not kept whole, so nothing can be proven of them any more.\n"
     )
     about = cli.json("audit", "list")[0]["about"]

@@ -87,6 +87,22 @@ def test_raw_gives_the_bytes_as_they_came(cli: Cli, send: Send, signer: BankSign
     ]
 
 
+@pytest.mark.parametrize("command", ["raw", "payload"])
+def test_why_somebody_reads_what_the_bank_sent_is_noted(cli: Cli, event_id: str, command: str) -> None:
+    refused = cli.run("events", command, event_id, "--reason", "x" * 501)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    cli.done("events", command, event_id, "--reason", "case 7")
+    assert [(entry["what"], entry["why"]) for entry in cli.json("audit", "list")] == [("payload.read", "case 7")]
+
+
+def test_evidence_is_for_people_or_for_programs_and_noted(cli: Cli, event_id: str) -> None:
+    assert cli.done("events", "evidence", event_id).startswith("# Evidence: evt\\_")
+    packed = cli.json("events", "evidence", event_id)
+    assert (packed["format"], packed["event"]["id"]) == ("bank-callback-evidence/1", event_id)
+    assert [entry["what"] for entry in cli.json("audit", "list")] == ["evidence.made"] * 2
+    assert cli.run("events", "evidence", "evt_none").exit_code == 1
+
+
 @pytest.mark.usefixtures("cli")
 def test_raw_bytes_cannot_steer_a_terminal(send: Send, signer: BankSigner) -> None:
     event_id = event_of(send(signer.sign(b'{"odd" :\x1b]0;owned\x07 "\xc2\x9b31m"}')))

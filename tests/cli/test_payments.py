@@ -13,6 +13,7 @@ from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.scripts import Script
 from receiver.store import destinations, sources
+from receiver.store import payments as subjects
 from receiver.store.sources import SourceRecord
 
 
@@ -151,3 +152,18 @@ def test_lists_say_when_the_bank_is_asked_next_as_show_does(
         shown = cli.json(group, "show", "bcb", name)
         assert (row["next_check_at"], shown["next_check_at"]) == (None, None)
         assert shown["next_check_why"].endswith("source bcb is not enabled")
+
+
+def test_jobs_are_narrowed_as_payments_are(
+    cli: Cli, send: Send, signer: BankSigner, live: Runtime, known: SourceRecord
+) -> None:
+    send(signer.sign(deposit()))
+    send(signer.sign(job("job-1")))
+    assert len(cli.json("jobs", "list", "--no-stalled", "--agreement", "unconfirmed")) == 1
+    now = live.clock()
+    with live.database.write() as connection:
+        subjects.stall(connection, known.id, now, now, limit=9)
+    for group in ("payments", "jobs"):
+        assert len(cli.json(group, "list", "--stalled")) == 1
+        assert cli.json(group, "list", "--no-stalled") == []
+        assert cli.json(group, "list", "--agreement", "confirmed") == []

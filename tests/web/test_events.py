@@ -234,6 +234,20 @@ def test_who_was_given_raw_bytes_is_noted_first_or_they_are_not_given(
     assert_problem(get(client, f"{EVENTS}/{event_id}/raw", token), 503)
 
 
+@pytest.mark.parametrize("which", ["raw", "payload"])
+def test_why_somebody_reads_what_the_bank_sent_is_noted_where_it_is_said(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, which: str
+) -> None:
+    path = f"{EVENTS}/{send(client, bank.sign(deposit()))}/{which}"
+    for wrong in (" ", "x" * 501):
+        assert_problem(get(client, path, token, reason=wrong), 400, "reason")
+    assert noted(parts) == []
+    for reason, why in (("case 7", "case 7"), ("", None)):
+        assert get(client, path, token, reason=reason).status_code == 200
+        with parts.database.read() as connection:
+            assert audit.listing(connection, limit=1)[0].why == why
+
+
 def test_raw_bytes_need_a_scope_of_their_own(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
     event_id = send(client, bank.sign(deposit()))
     reader = make_token(parts, "events:read", name="reader")

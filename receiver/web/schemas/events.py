@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from receiver.admin import event_story
+from receiver.admin.audit import REASON_CHARACTERS_MAX
 from receiver.model import ProofStrength
 from receiver.runtime import Runtime
 from receiver.store import feed
@@ -15,6 +16,7 @@ from receiver.store.events import EventDelivery
 from receiver.store.payments import AGREEMENTS, STATUSES, CheckRecord
 from receiver.store.search import Wanted
 from receiver.web.schemas.base import (
+    NO_NUL,
     PAGE,
     Agreement,
     Amount,
@@ -38,7 +40,7 @@ from receiver.web.schemas.base import (
     left_out,
     one_of,
 )
-from receiver.web.schemas.exceptions import StaffException
+from receiver.web.schemas.exceptions import StaffException, says_something
 from receiver.web.schemas.payments import Check
 
 PROOFS = tuple(str(strength) for strength in ProofStrength)
@@ -100,6 +102,18 @@ class EventPath(Path):
 
     event_id: Annotated[PathText, Field(examples=["evt_01a1fe381c647449650ebf4481da"])]
     """The event's id."""
+
+
+Reason = Annotated[
+    str, Field(max_length=REASON_CHARACTERS_MAX, pattern=NO_NUL, examples=["case 7"]), AfterValidator(says_something)
+]
+
+
+class ReadingQuery(Query):
+    """Why somebody reads what a bank sent."""
+
+    reason: LeftOut[Reason] = left_out()
+    """It is stored in the audit log."""
 
 
 class Taken(Answer):

@@ -9,14 +9,14 @@ from flask import Response
 
 from receiver.admin import conflicts, event_story, evidence, payments, search
 from receiver.admin import events as acts
+from receiver.admin.audit import REASON_CHARACTERS_MAX
 from receiver.admin.names import Names
 from receiver.admin.sessions import Visitor
-from receiver.model import Agreement, NotPossible, ProofStrength, Role, Status
+from receiver.model import Agreement, ProofStrength, Role, Status
 from receiver.runtime import Runtime
 from receiver.store.events import EventRecord
 from receiver.store.payments import CheckRecord
 from receiver.store.search import Wanted
-from receiver.web.problems import Problem
 from receiver.web.schemas.times import rfc3339
 from receiver.web.staff import lists
 from receiver.web.staff.forms import field
@@ -155,7 +155,7 @@ class Event:
     @Page("POST /events/<event_id>/payload", payloads=True)
     def payload(self, visitor: Visitor, event_id: str) -> Response:
         """Show what the bank sent, decrypted, with a reason; the audit log notes both."""
-        reason = self._reason()
+        reason = field("reason", most=REASON_CHARACTERS_MAX)
         text = acts.payload(self._runtime, visitor.who, event_id, reason)
         cut = f"The first {SHOWN_CHARACTERS_MAX} characters." if len(text) > SHOWN_CHARACTERS_MAX else ""
         return render(
@@ -187,7 +187,7 @@ class Event:
     @Page("POST /events/<event_id>/contents", payloads=True)
     def contents(self, visitor: Visitor, event_id: str) -> Response:
         """Lay the contents of an event side by side, with a reason; the audit log notes both."""
-        reason = self._reason()
+        reason = field("reason", most=REASON_CHARACTERS_MAX)
         found = acts.contents(self._runtime, visitor.who, event_id, reason)
         rows = conflicts.compared([content.text for content in found])
         return render("contents.html", f"Contents of {event_id}", event_id=event_id, contents=found, rows=rows)
@@ -203,12 +203,6 @@ class Event:
         """Hand out the evidence packet for people; the audit log notes it."""
         packed = evidence.packet(self._runtime, visitor.who, event_id)
         return _file(evidence.markdown(packed), f"evidence-{event_id}.md", "text/markdown; charset=utf-8")
-
-    def _reason(self) -> str:
-        try:
-            return acts.reason_given(field("reason"))
-        except NotPossible as error:
-            raise Problem(400, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 
 
 def _said(visitor: Visitor, answer: CheckRecord | None) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Payments:
             names=chosen,
             statuses=lists.several("status", STATUSES),
             agreements=lists.several("agreement", AGREEMENTS),
-            stalled=lists.one("stalled") == "true" or None,
+            stalled=lists.truth("stalled"),
             below=below,
             limit=lists.PAGE + 1,
         )

@@ -251,9 +251,40 @@ def test_what_a_refused_delivery_lacked_is_found_and_put_right(
     )
     assert token is not None
     answered = admin.post(f"{page}/put-right", data={"form_token": token[1]})
-    assert message(admin, answered) == "Verified 1: 1 accepted, 0 still refused."
+    assert message(admin, answered) == "Verified 1 again: 1 accepted, 0 rejected."
     assert {what for _, what, _ in noted(parts)} >= {"source.set", "deliveries.reverified", "deliveries.explained"}
     assert len(links(operator.get("/staff/events").text)) == 1
+
+
+def test_verifying_again_says_of_what_nothing_can_be_proven_any_more(
+    operator: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    signed = bank.sign(deposit())
+    assert post(parts, replace(signed, body=b"x" * 20_000)).status_code == 401
+    (page,) = links(operator.get("/staff/deliveries?verdict=rejected").text)
+    said = message(operator, send(operator, page, f"{page}/reverify"))
+    assert said.startswith("Verified 1 again: 0 accepted, 1 rejected. Of 1 body, headers or path were not kept whole")
+
+
+def test_the_filter_for_stalled_payments_takes_true_and_false_alone(viewer: FlaskClient, parts: Runtime) -> None:
+    source = add_source(parts, "second")
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    assert links(viewer.get("/staff/payments?stalled=false").text) == ["/staff/payments/second/FT1"]
+    page = viewer.get("/staff/payments?stalled=true").text
+    assert (links(page), '<option value="false">no</option>' in page) == ([], True)
+    for path in ("payments", "jobs"):
+        assert viewer.get(f"/staff/{path}?stalled=yes").status_code == 400
+
+
+def test_a_list_that_a_filter_leaves_nothing_of_says_so(viewer: FlaskClient, parts: Runtime) -> None:
+    add_source(parts, "second")
+    for path, words in (
+        ("payments", "There is none of these."),
+        ("deliveries", "None of these is kept."),
+        ("exceptions", "There is none of these."),
+    ):
+        assert words in viewer.get(f"/staff/{path}?source=second").text, path
+        assert words not in viewer.get(f"/staff/{path}").text, path
 
 
 def test_a_late_delivery_is_accepted_with_a_reason(operator: FlaskClient, parts: Runtime) -> None:
