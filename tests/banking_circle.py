@@ -95,7 +95,7 @@ def state(parts: Runtime, payment_id: str) -> dict[str, Any]:
     with parts.database.read() as connection:
         row = payments.find(connection, "bc", "payment", payment_id)
         assert row is not None
-        return PaymentInFull.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
+        return PaymentInFull.made(row, payments.checks_of(connection, row.id), plan.NextChecks(parts).of(row)).shown()
 
 
 def feed_types(parts: Runtime) -> list[tuple[str, str | None]]:

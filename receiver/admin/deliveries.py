@@ -48,6 +48,19 @@ class Reverified:
     cut: Sequence[str] = ()
     """Not to be proven, because the body was not stored whole."""
 
+    @property
+    def words(self) -> str:
+        """What has come of it, for people."""
+        late = f", {len(self.late)} late" if self.late else ""
+        rejected = self.verified - len(self.accepted) - len(self.late)
+        words = f"Verified {self.verified} again: {len(self.accepted)} accepted{late}, {rejected} rejected."
+        if not self.cut:
+            return words
+        return (
+            f"{words} Of {len(self.cut)} body, headers or path were not kept whole, so nothing can be proven of them "
+            "any more."
+        )
+
 
 def find(runtime: Runtime, delivery_id: str) -> DeliveryRecord:
     """Return one delivery with its source's name, whatever became of it.
@@ -74,9 +87,11 @@ def raw(runtime: Runtime, who: str, delivery_id: str, why: str | None = None) ->
 
     Raises:
         NotFound
+        NotPossible: the reason is none, or too long.
         Gone: it is not stored any more.
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """
+    why = None if why is None else reason_given(why)
     row = find(runtime, delivery_id)
     with runtime.database.read() as connection:
         body = explaining.body_of(connection, row)

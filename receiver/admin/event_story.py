@@ -1,4 +1,7 @@
-"""All that happened around one event, in the order of time: who sent it, what the bank says, who read it."""
+"""All that happened around one event, in the order of time: who sent it, what the bank says, who read it.
+
+There is this one story: the page, the evidence packet, the API and the command show it, each in its own way.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +10,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from receiver.model import ConsumerAct, NotFound, OwnType, Verdict
-from receiver.projection.projector import catch_up
+from receiver.model import ConsumerAct, NotFound, OwnType
+from receiver.projection.projector import catch_up, derive_all
 from receiver.runtime import Runtime
 from receiver.store import (
     audit,
@@ -38,18 +41,28 @@ BESIDE_MAX = 20
 """Other events of the same payment that are shown, the latest."""
 
 
+class Copy(NamedTuple):
+    """An entry of the feed that a replay wrote once more."""
+
+    entry: Entry
+    replay_id: str
+    replay: ReplayRecord | None
+
+
 class Step(NamedTuple):
     """One thing that happened; `at` is UTC."""
 
     at: datetime
     what: str
-    """`signed`, `found`, `received`, `proven`, `repeated`, `conflict`, `fed`, `read`, `acked`, `checked`, `sent_again`
-    or `acted`."""
+    """`signed`, `found`, `joined`, `received`, `proven`, `repeated`, `conflict`, `fed`, `read`, `acked`, `checked`,
+    `sent_again` or `acted`."""
     words: str
     about: str | None = None
     """What `name` names: `delivery`, `consumer` or `replay`."""
     name: str | None = None
     detail: str | None = None
+    record: EventDelivery | CheckRecord | Entry | Copy | EntrySeen | AuditRecord | None = None
+    """What it is told of, for programs; none where all of it is said."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +104,13 @@ class Story:
 
 
 def story(runtime: Runtime, event_id: str) -> Story:
-    """Return an event with all that happened around it.
+    """Return an event with all that happened around it, and what needs a person by now.
 
     Raises:
         NotFound
         StoreUnavailable
     """
-    catch_up(runtime.database)
+    _derive(runtime, event_id)
     with runtime.database.read() as connection:
         event = events.find(connection, event_id)
         if event is None:
@@ -121,6 +134,20 @@ def story(runtime: Runtime, event_id: str) -> Story:
             entries=entries,
             hold=holds.find(connection, event_id),
         )
+
+
+def _derive(runtime: Runtime, event_id: str) -> None:
+    """Derive what follows from all that came; also what a person has to look at, if this event can have opened it.
+
+    That brings the index of searches up to date, which is too much for each look at any event.
+    """
+    catch_up(runtime.database)
+    with runtime.database.read() as connection:
+        event = events.find(connection, event_id)
+    if event is not None and (event.conflict or event.late):
+        derive_all(runtime.database, runtime.clock())
+        # What was opened just now has an entry of the feed too.
+        catch_up(runtime.database)
 
 
 def _sent(connection: Connection, entries: Sequence[Entry]) -> Mapping[str, ReplayRecord]:
@@ -168,7 +195,11 @@ def _steps(
         yield from _of_delivery(event, each, is_first=number == 0)
     yield from map(_of_check, checks)
     yield from (_of_entry(entry) for entry in entries if entry.replay_id is None)
-    yield from (_of_copy(entry, sent.get(entry.replay_id)) for entry in entries if entry.replay_id is not None)
+    yield from (
+        _of_copy(Copy(entry, entry.replay_id, sent.get(entry.replay_id)))
+        for entry in entries
+        if entry.replay_id is not None
+    )
     yield from map(_of_consumer, seen)
     yield from map(_of_look, looks)
 
@@ -179,7 +210,7 @@ def _of_sweep(event: EventRecord, came: Sequence[EventDelivery]) -> Iterator[Ste
     )
     if came:
         delay = came[0].received_at - event.received_at
-        yield Step(came[0].received_at, "found", f"Its callback came after all, {_shown(delay)} after the sweep.")
+        yield Step(came[0].received_at, "joined", f"Its callback came after all, {_shown(delay)} after the sweep.")
 
 
 def _shown(delay: timedelta) -> str:
@@ -196,44 +227,49 @@ def _shown(delay: timedelta) -> str:
 
 def _of_delivery(event: EventRecord, came: EventDelivery, *, is_first: bool) -> Iterator[Step]:
     if is_first:
-        yield Step(came.received_at, "received", f"It came from {came.peer}.", "delivery", came.id)
+        yield Step(came.received_at, "received", f"It came from {came.peer}.", "delivery", came.id, record=came)
         late = ", late, and was confirmed afterwards" if event.late else ""
         words = f"It was proven genuine by {event.proof}, with {event.proof_key}{late}, and stored."
         yield Step(max(came.received_at, event.received_at), "proven", words)
     elif came.conflict:
-        yield Step(came.received_at, "conflict", "It came again with other content.", "delivery", came.id)
-    elif came.verdict == Verdict.DUPLICATE or not is_first:
-        yield Step(came.received_at, "repeated", f"It came again, from {came.peer}.", "delivery", came.id)
+        words = "It came again with other content."
+        yield Step(came.received_at, "conflict", words, "delivery", came.id, record=came)
+    else:
+        words = f"It came again, from {came.peer}."
+        yield Step(came.received_at, "repeated", words, "delivery", came.id, record=came)
 
 
 def _of_entry(entry: Entry) -> Step:
     place = f"at position {entry.position}" if entry.position else "and waits for its position"
     if entry.type in set(OwnType):
-        return Step(entry.time, "fed", f"Apps are told {entry.type}, {place}.")
-    return Step(entry.time, "fed", f"It went to the feed as {entry.type}, {place}.")
+        return Step(entry.time, "fed", f"Apps are told {entry.type}, {place}.", record=entry)
+    return Step(entry.time, "fed", f"It went to the feed as {entry.type}, {place}.", record=entry)
 
 
-def _of_copy(entry: Entry, replay: ReplayRecord | None) -> Step:
-    """Tell of a copy: it has its original's time, so the time is that of its replay, from when on it may have been."""
-    at = entry.time if replay is None else replay.approved_at or replay.created_at
+def _of_copy(copy: Copy) -> Step:
+    """Tell of a copy by when it was written, or at the earliest may have been where an earlier release wrote it."""
+    entry, replay = copy.entry, copy.replay
+    began = entry.time if replay is None else replay.approved_at or replay.created_at
     who = "A replay" if replay is None else f"A replay of {replay.requested_by}"
+    whom = "" if entry.consumer is None else f" to {entry.consumer} alone"
     place = f"at position {entry.position}" if entry.position else "and it waits for its position"
-    words = f"{who} sent it again, {place}."
-    return Step(at, "sent_again", words, "replay", entry.replay_id, replay.reason if replay else None)
+    words = f"{who} sent it again{whom}, {place}."
+    reason = None if replay is None else replay.reason
+    return Step(entry.copied_at or began, "sent_again", words, "replay", copy.replay_id, reason, copy)
 
 
 def _of_consumer(seen: EntrySeen) -> Step:
     did = "has read" if seen.act == ConsumerAct.READ else "has acknowledged"
     words = f"{seen.consumer} {did} position {seen.position}, with the token {seen.token}."
-    return Step(seen.at, str(seen.act), words, "consumer", seen.consumer)
+    return Step(seen.at, str(seen.act), words, "consumer", seen.consumer, record=seen)
 
 
 def _of_check(check: CheckRecord) -> Step:
     if check.outcome == "answered":
-        return Step(check.at, "checked", f"The bank answered: {check.bank_status}.")
+        return Step(check.at, "checked", f"The bank answered: {check.bank_status}.", record=check)
     error = check.detail.get("error")
     words = f"The bank was asked, without an answer: {check.outcome.replace('_', ' ')}."
-    return Step(check.at, "checked", words, detail=str(error) if error else None)
+    return Step(check.at, "checked", words, detail=str(error) if error else None, record=check)
 
 
 ACTS = {
@@ -242,9 +278,12 @@ ACTS = {
     "deliveries.accepted": "accepted it though it was late",
     "exception.acknowledged": "is at what needs a person here",
     "exception.resolved": "resolved what needed a person here",
+    "event.held": "put it on hold",
+    "event.released": "released it from hold",
 }
+"""What was done to an event, in words."""
 
 
 def _of_look(entry: AuditRecord) -> Step:
     words = f"{entry.who} {ACTS.get(entry.what, entry.what)}."
-    return Step(entry.at, "acted", words, detail=entry.why)
+    return Step(entry.at, "acted", words, detail=entry.why, record=entry)

@@ -26,9 +26,11 @@ def raw(runtime: Runtime, who: str, event_id: str, why: str | None = None) -> by
 
     Raises:
         NotFound: there is no such event.
+        NotPossible: the reason is none, or too long.
         Gone: its body is stored no longer.
         StoreUnavailable: the entry can't be written.
     """
+    why = None if why is None else reason_given(why)
     with runtime.database.read() as connection:
         found = events.find(connection, event_id)
         body = events.raw(connection, event_id)
@@ -80,10 +82,11 @@ def payload(runtime: Runtime, who: str, event_id: str, why: str | None = None) -
     Raises:
         NotFound: there is no such event.
         Gone: its body is stored no longer, or no secret that is stored opens it.
-        NotPossible: this release does not know its bank.
+        NotPossible: this release does not know its bank; or the reason is none, or too long.
         DecryptionFailed
         StoreUnavailable: the entry can't be written, and nothing is handed out.
     """
+    why = None if why is None else reason_given(why)
     event, _ = stored(runtime, event_id)
     assert event.delivery_id is not None  # noqa: S101 - its body is stored
     text = _opened(runtime, event, event.delivery_id)

@@ -39,7 +39,14 @@ def packet(runtime: Runtime, who: str, event_id: str) -> dict[str, Any]:
         "deliveries": [_delivery(found, came) for came in found.deliveries],
         "bank": _bank(found),
         "feed": [
-            {"position": entry.position or None, "type": entry.type, "at": _time(entry.time), "replay": entry.replay_id}
+            {
+                "position": entry.position or None,
+                "type": entry.type,
+                "at": _time(entry.time),
+                "replay": entry.replay_id,
+                "copied_at": _time(entry.copied_at) if entry.copied_at else None,
+                "consumer": entry.consumer,
+            }
             for entry in found.entries
         ],
         "timeline": [

@@ -1,8 +1,10 @@
 """Payments and jobs: ask the bank about one at once, also about one that no callback named."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from receiver.admin.audit import note
 from receiver.model import NotFound, NotPossible, Purpose, SubjectKind
@@ -14,6 +16,9 @@ from receiver.store.events import EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
 from receiver.store.payments import CheckRecord, NextCheck, SubjectRecord
 from receiver.store.sources import SourceRecord
+
+if TYPE_CHECKING:
+    from receiver.reconcile.plan import NextChecks
 
 ID_CHARACTERS_MAX = 200
 """As long as an id in a callback may be."""
@@ -98,6 +103,22 @@ def listing(
         )
 
 
+def next_checks(runtime: Runtime) -> Callable[[SubjectRecord], NextCheck]:
+    """Return what tells of each payment or job of a list when and why the bank is asked next (`plan.NextChecks`).
+
+    It raises `StoreUnavailable`.
+    """
+
+    @cache
+    def plan() -> "NextChecks":
+        # Imported here: it brings the banks' clients, which an empty list does without.
+        from receiver.reconcile.plan import NextChecks
+
+        return NextChecks(runtime)
+
+    return lambda found: plan().of(found)
+
+
 PART = 500
 """Payments whose checks are read at a time."""
 
@@ -158,9 +179,8 @@ def with_checks(
         NotFound
         StoreUnavailable
     """
-    # Imported here: they bring the banks' clients, which a list does without.
+    # Imported here: it brings the banks' clients, which an empty list does without.
     from receiver.admin import sources
-    from receiver.reconcile import plan
 
     catch_up(runtime.database)
     with runtime.database.read() as connection:
@@ -169,4 +189,4 @@ def with_checks(
             sources.named(connection, source_name)
             raise NotFound(f"there is no {kind} {subject!r} of {source_name!r}")
         checks = payments.checks_of(connection, found.id)
-    return found, checks, plan.next_check(runtime, found)
+    return found, checks, next_checks(runtime)(found)

@@ -44,7 +44,8 @@ def list_entries(
 
     found = pages(read, lambda row: row.id, limit)
     rows = (AuditEntry.of(row).shown() for row in found)
-    write_list(rows, ["id", "at", "who", "what", "why", "about"], as_json, "The audit log is empty.")
+    none = "There is no such entry." if any(only) else "The audit log is empty."
+    write_list(rows, ["id", "at", "who", "what", "why", "about"], as_json, none)
 
 
 @audit.command()

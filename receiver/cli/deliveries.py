@@ -1,7 +1,10 @@
 """`receiver deliveries`: requests as they came, above all those that were rejected."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,12 +15,16 @@ from receiver.cli.output import (
     cell,
     limit,
     pages,
+    reason,
     write_bytes,
     write_fields,
     write_json,
     write_list,
 )
 from receiver.model import Verdict
+
+if TYPE_CHECKING:
+    from receiver.admin.deliveries import Reverified
 
 
 @click.group(cls=Group)
@@ -60,7 +67,9 @@ def list_deliveries(
     )
     rows = (Delivery.of(row).shown() for row in found)
     columns = ["id", "received_at", "source", "verdict", "reason", "detail", "peer", "body_bytes"]
-    write_list(rows, columns, as_json, "No late or rejected delivery is kept.")
+    is_narrowed = names or verdict or reasons or after or contains
+    none = "None of these is kept." if is_narrowed else "No late or rejected delivery is kept."
+    write_list(rows, columns, as_json, none)
 
 
 @deliveries.command()
@@ -84,11 +93,12 @@ def show(delivery_id: str, as_json: bool) -> None:
 
 @deliveries.command()
 @click.argument("delivery_id")
-def raw(delivery_id: str) -> None:
+@reason
+def raw(delivery_id: str, reason: str | None) -> None:
     """Write the body of a delivery as it is stored to standard output; the audit log notes it."""
     from receiver.admin import deliveries as acts
 
-    row, body = acts.raw(migrated(), who(), delivery_id)
+    row, body = acts.raw(migrated(), who(), delivery_id, reason)
     if len(body) < row.body_bytes:
         click.echo(f"Only the first {len(body)} of {row.body_bytes} bytes were kept.", err=True)
     write_bytes(body)
@@ -149,15 +159,25 @@ def reverify(delivery_ids: Sequence[str], source: str | None, as_json: bool) -> 
     """
     from receiver.admin import deliveries as acts
 
-    done = acts.reverify(migrated(), who(), delivery_ids, source)
+    _write_outcome(acts.reverify(migrated(), who(), delivery_ids, source), as_json)
+
+
+@deliveries.command("put-right")
+@click.argument("delivery_id")
+@as_json
+def put_right(delivery_id: str, as_json: bool) -> None:
+    """Set the options by which a refused delivery would have been taken, and verify all that its source refused again.
+
+    They are those that `explain` finds.
+    """
+    from receiver.admin import deliveries as acts
+
+    _write_outcome(acts.put_right(migrated(), who(), delivery_id), as_json)
+
+
+def _write_outcome(done: Reverified, as_json: bool) -> None:
     if as_json:
         lists = {"accepted": done.accepted, "late": done.late, "cut": done.cut}
         write_json({"verified": done.verified, **{name: list(ids) for name, ids in lists.items()}})
-        return
-    accepted, late = len(done.accepted), len(done.late)
-    waiting, rejected = f", {late} late" if late else "", done.verified - accepted - late
-    click.echo(f"Verified {done.verified} again: {accepted} accepted{waiting}, {rejected} rejected.")
-    if done.cut:
-        click.echo(
-            f"Of {len(done.cut)} body, headers or path were not kept whole, so nothing can be proven of them any more."
-        )
+    else:
+        click.echo(done.words)

@@ -21,6 +21,7 @@ from receiver.cli.output import (
     in_rfc3339,
     limit,
     most,
+    reason,
     write_bytes,
     write_fields,
     write_json,
@@ -111,43 +112,59 @@ def list_events(limit: int, as_json: bool, **asked: Any) -> None:
 @click.argument("event_id")
 @as_json
 def show(event_id: str, as_json: bool) -> None:
-    """Show one event with its timeline."""
+    """Show one event with its timeline: who sent it, what the bank says, who read it and who did something to it."""
     from receiver.web.schemas.events import EventWithTimeline
 
-    runtime = migrated()
-    found = EventWithTimeline.find(runtime.database, event_id)
-    if found is None:
-        raise click.ClickException(f"there is no event {event_id!r}")
-    shown = found.shown()
+    shown = EventWithTimeline.find(migrated(), event_id).shown()
     if as_json:
         write_json(shown)
         return
-    timeline = shown.pop("timeline")
+    timeline, exceptions = shown.pop("timeline"), shown.pop("exceptions")
     write_fields(shown)
+    if exceptions:
+        click.echo()
+        write_list(exceptions, ["id", "kind", "state", "severity", "changed_at", "detail", "note"], False, "")
     click.echo()
     steps = [
-        {"at": step.pop("at"), "what": step.pop("what"), "detail": {key: value for key, value in step.items() if value}}
+        {name: step.pop(name) for name in ("at", "what", "words")}
+        | {"detail": {key: value for key, value in step.items() if value}}
         for step in timeline
     ]
-    write_list(steps, ["at", "what", "detail"], False, "")
+    write_list(steps, ["at", "what", "words", "detail"], False, "")
 
 
 @events.command()
 @click.argument("event_id")
-def raw(event_id: str) -> None:
+@reason
+def raw(event_id: str, reason: str | None) -> None:
     """Write the bytes that the bank sent to standard output; the audit log notes it."""
     from receiver.admin import events as acts
 
-    write_bytes(acts.raw(migrated(), who(), event_id))
+    write_bytes(acts.raw(migrated(), who(), event_id, reason))
 
 
 @events.command()
 @click.argument("event_id")
-def payload(event_id: str) -> None:
+@reason
+def payload(event_id: str, reason: str | None) -> None:
     """Write the notification that told an event, decrypted, as JSON to standard output; the audit log notes it."""
     from receiver.admin import events as acts
 
-    write_bytes(f"{acts.payload(migrated(), who(), event_id)}\n".encode())
+    write_bytes(f"{acts.payload(migrated(), who(), event_id, reason)}\n".encode())
+
+
+@events.command("evidence")
+@click.argument("event_id")
+@as_json
+def take_evidence(event_id: str, as_json: bool) -> None:
+    """Write the evidence packet of an event as Markdown to standard output; the audit log notes it."""
+    from receiver.admin import evidence
+
+    packed = evidence.packet(migrated(), who(), event_id)
+    if as_json:
+        write_json(packed)
+    else:
+        write_bytes(evidence.markdown(packed).encode())
 
 
 @events.command()

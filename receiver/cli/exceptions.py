@@ -51,7 +51,8 @@ def list_exceptions(
     )
     rows = (StaffException.made(row, runtime).shown() for row in found)
     columns = ["id", "changed_at", "severity", "kind", "state", "source", "about", "subject", "amount", "currency"]
-    write_list(rows, columns, as_json, "Nothing needs a person.")
+    none = "There is none of these." if states or kinds or names else "Nothing needs a person."
+    write_list(rows, columns, as_json, none)
 
 
 @exceptions.command()

@@ -19,6 +19,7 @@ PAGE = 1000
 Row = TypeVar("Row")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+reason = click.option("--reason", help="Why somebody looks at it; it is kept in the audit log.")
 limit = click.option("--limit", type=click.IntRange(1, 10000), default=50, show_default=True, help="At most so many.")
 
 

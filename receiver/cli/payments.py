@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,36 +17,47 @@ if TYPE_CHECKING:
     from receiver.store.payments import SubjectRecord
 
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def narrowed(command: Command) -> Command:
+    """Give a list of payments or jobs the options that narrow it."""
+    options = (
+        click.option("--source", "names", multiple=True, help="Only this source; repeatable."),
+        click.option("--status", "statuses", multiple=True, type=click.Choice([*map(str, Status)]), help="Repeatable."),
+        click.option(
+            "--agreement", "agreements", multiple=True, type=click.Choice([*map(str, Agreement)]), help="Repeatable."
+        ),
+        click.option(
+            "--stalled/--no-stalled",
+            default=None,
+            help="Only those that have not come to an end for too long, or only the others.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.group(cls=Group)
 def payments() -> None:
     """Look at payments, and ask the bank about one."""
 
 
 @payments.command("list")
-@click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
-@click.option("--status", "statuses", multiple=True, type=click.Choice(tuple(map(str, Status))), help="Repeatable.")
-@click.option(
-    "--agreement", "agreements", multiple=True, type=click.Choice(tuple(map(str, Agreement))), help="Repeatable."
-)
-@click.option("--stalled", is_flag=True, help="Only those that have not come to an end for too long.")
+@narrowed
 @limit
 @as_json
 @as_csv
-def list_payments(
-    names: tuple[str, ...],
-    statuses: tuple[str, ...],
-    agreements: tuple[str, ...],
-    stalled: bool,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_payments(limit: int, as_json: bool, **asked: Any) -> None:
     """List payments, the latest known first."""
     from receiver.admin import payments as acts
     from receiver.web.schemas.payments import Payment
 
     runtime = migrated()
-    found = _listed(runtime, SubjectKind.PAYMENT, names, statuses, agreements, limit, stalled=stalled or None)
-    rows = (Payment.listed(*each).shown() for each in acts.each_with_checks(runtime, found))
+    found = _listed(runtime, SubjectKind.PAYMENT, limit, **asked)
+    following = acts.next_checks(runtime)
+    rows = (Payment.listed(row, made, following(row)).shown() for row, made in acts.each_with_checks(runtime, found))
     columns = ["source", "payment_id", "status", "agreement", "amount", "currency", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such payment yet.")
 
@@ -75,16 +86,19 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option("--source", "names", multiple=True, help="Only this source; repeatable.")
-@click.option("--status", "statuses", multiple=True, type=click.Choice(tuple(map(str, Status))), help="Repeatable.")
+@narrowed
 @limit
 @as_json
 @as_csv
-def list_jobs(names: tuple[str, ...], statuses: tuple[str, ...], limit: int, as_json: bool) -> None:
+def list_jobs(limit: int, as_json: bool, **asked: Any) -> None:
     """List jobs, the latest known first."""
+    from receiver.admin import payments as acts
     from receiver.web.schemas.payments import Job
 
-    rows = (Job.of(row).shown() for row in _listed(migrated(), SubjectKind.JOB, names, statuses, (), limit))
+    runtime = migrated()
+    following = acts.next_checks(runtime)
+    found = _listed(runtime, SubjectKind.JOB, limit, **asked)
+    rows = (Job.listed(row, following(row)).shown() for row in found)
     columns = ["source", "job_id", "status", "bank_status", "agreement", "updated_at", "next_check_at"]
     write_list(rows, columns, as_json, "There is no such job yet.")
 
@@ -108,31 +122,16 @@ def check_job(source: str, job_id: str, as_json: bool) -> None:
 
 
 def _listed(
-    runtime: Runtime,
-    kind: SubjectKind,
-    names: Sequence[str],
-    statuses: Sequence[str],
-    agreements: Sequence[str],
-    limit: int,
-    stalled: bool | None = None,
+    runtime: Runtime, kind: SubjectKind, limit: int, *, names: Sequence[str], **asked: Any
 ) -> Iterator[SubjectRecord]:
-    """Go through payments or jobs, page by page."""
+    """Go through payments or jobs, page by page; `asked` are the other options of `narrowed`."""
     from receiver.admin import payments as acts
     from receiver.admin.names import Names
 
     Names(runtime.database).check_all("source", names)
 
     def read(below: int | None, size: int) -> list[SubjectRecord]:
-        return acts.listing(
-            runtime,
-            kind,
-            names=names,
-            statuses=statuses,
-            agreements=agreements,
-            stalled=stalled,
-            below=below,
-            limit=size,
-        )
+        return acts.listing(runtime, kind, names=names, below=below, limit=size, **asked)
 
     return pages(read, lambda row: row.id, limit)
 

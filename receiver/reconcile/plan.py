@@ -103,25 +103,40 @@ def askable(connection: Connection, settings: Settings, now: datetime) -> Askabl
     return Askable(freely, sparingly)
 
 
-def next_check(runtime: Runtime, found: SubjectRecord) -> NextCheck:
-    """Return when the bank is asked next, as far as is known now, and why.
+class NextChecks:
+    """When and why banks are asked next about payments and jobs, as far as is known when it is made.
 
-    Raises:
-        StoreUnavailable
+    Each source is looked at once, however many of its payments a list has.
     """
-    if found.due_at is None:
-        return NextCheck(None, "its state is final" if found.status.is_final else "nobody claims it")
-    is_final = found.status.is_final and found.purpose == Purpose.RECHECK
-    why = FINAL_ONCE_MORE if is_final else PLAN.get(found.purpose, PLAN[Purpose.RECHECK])
-    now = runtime.clock()
-    with runtime.database.read() as connection:
-        source = next(source for source in sources.every(connection) if source.id == found.source_id)
-        hindrances = _hindrances(connection, runtime.settings, source, now)
-    waits = [(at, words) for at, words in hindrances if at is None or at > found.due_at]
-    if any(at is None for at, _ in waits):
-        return NextCheck(None, f"{why}; {next(words for at, words in waits if at is None)}")
-    latest = max((at, words) for at, words in [(found.due_at, ""), *waits] if at is not None)
-    return NextCheck(latest[0], "; ".join(filter(None, (why, latest[1]))))
+
+    def __init__(self, runtime: Runtime) -> None:
+        """Take a process's parts."""
+        self._runtime = runtime
+        self._now = runtime.clock()
+        self._hindrances: dict[int, Sequence[tuple[datetime | None, str]]] = {}
+
+    def of(self, found: SubjectRecord) -> NextCheck:
+        """Return when the bank is asked next about one of them, and why.
+
+        Raises:
+            StoreUnavailable
+        """
+        if found.due_at is None:
+            return NextCheck(None, "its state is final" if found.status.is_final else "nobody claims it")
+        is_final = found.status.is_final and found.purpose == Purpose.RECHECK
+        why = FINAL_ONCE_MORE if is_final else PLAN.get(found.purpose, PLAN[Purpose.RECHECK])
+        if found.source_id not in self._hindrances:
+            self._hindrances[found.source_id] = self._look(found.source_id)
+        waits = [(at, words) for at, words in self._hindrances[found.source_id] if at is None or at > found.due_at]
+        if any(at is None for at, _ in waits):
+            return NextCheck(None, f"{why}; {next(words for at, words in waits if at is None)}")
+        latest = max((at, words) for at, words in [(found.due_at, ""), *waits] if at is not None)
+        return NextCheck(latest[0], "; ".join(filter(None, (why, latest[1]))))
+
+    def _look(self, source_id: int) -> Sequence[tuple[datetime | None, str]]:
+        with self._runtime.database.read() as connection:
+            source = next(source for source in sources.every(connection) if source.id == source_id)
+            return _hindrances(connection, self._runtime.settings, source, self._now)
 
 
 def _hindrances(

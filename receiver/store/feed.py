@@ -54,10 +54,16 @@ class Entry(NamedTuple):
     event_id: str | None
     data: Mapping[str, Any]
     replay_id: str | None = None
+    consumer: str | None = None
+    """The one consumer that it is for; told by `of_event` alone."""
+    copied_at: datetime | None = None
+    """When a replay wrote it, whose `time` is the original's; told by `of_event` alone."""
 
 
 _SHOWN = ("position", "type", "source_id", "subject", "time", "event_id", "data", "replay_id")
 """The columns of an entry as a reader gets it."""
+
+_WHOLE = (*_SHOWN, "consumer", "copied_at")
 
 
 written_at = func.coalesce(_entries.c.copied_at, _entries.c.time)
@@ -135,7 +141,7 @@ def _query(source_ids: tuple[int, ...], types: tuple[str, ...], consumer: str | 
 def _entries_of(
     connection: Connection, query: Select[Any], names: Mapping[int, str], given: Mapping[str, Any] | None = None
 ) -> list[Entry]:
-    """Return what a query for the columns `_SHOWN` finds; `names` are those of the sources."""
+    """Return what a query for the columns `_SHOWN` or `_WHOLE` finds; `names` are those of the sources."""
     found = [
         Entry(position, type_, names[source_id], *rest)
         for position, type_, source_id, *rest in connection.execute(query, given)
@@ -204,8 +210,8 @@ def position_at(connection: Connection, time: datetime) -> int:
 def of_event(connection: Connection, event_id: str) -> list[Entry]:
     """Return the entries that stem from an event, in the order of their positions, those without one last."""
     names = sources.names(connection)
-    placed = select(*(_entries.c[name] for name in _SHOWN)).where(_entries.c.event_id == event_id)
-    left = select(literal(0), *(_outbox.c[name] for name in _SHOWN[1:])).where(_outbox.c.event_id == event_id)
+    placed = select(*(_entries.c[name] for name in _WHOLE)).where(_entries.c.event_id == event_id)
+    left = select(literal(0), *(_outbox.c[name] for name in _WHOLE[1:])).where(_outbox.c.event_id == event_id)
     return [
         *_entries_of(connection, placed.order_by(_entries.c.position), names),
         *_own_pending(connection, event_id, names),

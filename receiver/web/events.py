@@ -1,5 +1,7 @@
 """`/api/v1/events`: what the banks told us, as it came, and one notification alone, decrypted."""
 
+from contextlib import suppress
+
 from flask import Response, request
 
 from receiver.admin import events as acts
@@ -13,7 +15,7 @@ from receiver.web import auth
 from receiver.web.operation import Content, Operation
 from receiver.web.problems import Problem
 from receiver.web.request_body import RequestBodies
-from receiver.web.schemas.events import Event, EventPage, EventPath, EventQuery, EventWithTimeline
+from receiver.web.schemas.events import Event, EventPage, EventPath, EventQuery, EventWithTimeline, ReadingQuery
 
 NO_EVENT = {404: "There is no such event, or the token may not see it."}
 RAW = Content("The body, byte for byte.", {"application/octet-stream": None})
@@ -49,26 +51,29 @@ class Events:
         problems=NO_EVENT,
     )
     def show_event(self, event_id: str, token: TokenRecord) -> EventWithTimeline:
-        """One event with its timeline."""
-        shown = EventWithTimeline.find(self._database, event_id)
-        if shown is None or not auth.may_see(token, shown.source):
-            raise Problem(404, "There is no such event.")
-        return shown
+        """One event with its timeline: who sent it, what the bank says, who read it and who did something to it."""
+        with suppress(NotFound):
+            with_exceptions = Scope.PAYMENTS_READ in token.scopes
+            shown = EventWithTimeline.find(self._runtime, event_id, with_exceptions=with_exceptions)
+            if auth.may_see(token, shown.source):
+                return shown
+        raise Problem(404, "There is no such event.")
 
     @Operation(
         "GET /api/v1/events/<event_id>/raw",
         scope="payloads:read",
         path=EventPath,
+        query=ReadingQuery,
         answers={200: RAW},
         problems=NO_EVENT | {410: "The payload is not stored any more."},
     )
-    def show_raw(self, event_id: str, token: TokenRecord) -> Response:
+    def show_raw(self, event_id: str, token: TokenRecord, query: ReadingQuery) -> Response:
         """Return the bytes that the proof covers, as the bank sent them; the audit log notes it."""
         with self._database.read() as connection:
             found = events.find(connection, event_id)
         if found is None or not auth.may_see(token, found.source):
             raise Problem(404, "There is no such event.")
-        raw = acts.raw(self._runtime, f"token:{token.name}", event_id)
+        raw = acts.raw(self._runtime, f"token:{token.name}", event_id, query.reason)
         headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename={event_id}"}
         return Response(raw, content_type="application/octet-stream", headers=headers)
 
@@ -91,6 +96,7 @@ class Payloads:
         "GET /api/v1/events/<event_id>/payload",
         scope="payloads:read",
         path=EventPath,
+        query=ReadingQuery,
         answers={200: PAYLOAD},
         problems={
             404: "There is no such event, or the token may not see it.",
@@ -98,7 +104,7 @@ class Payloads:
             410: "The payload is not stored any more, or no stored key opens it.",
         },
     )
-    def show_payload(self, event_id: str, token: TokenRecord) -> Response:
+    def show_payload(self, event_id: str, token: TokenRecord, query: ReadingQuery) -> Response:
         """Return this notification alone, decrypted, as JSON with indents; the audit log notes it."""
         try:
             event, size = acts.stored(self._runtime, event_id)
@@ -106,9 +112,9 @@ class Payloads:
             raise Problem(404, "There is no such event.") from error
         if not auth.may_see(token, event.source):
             raise Problem(404, "There is no such event.")
-        return Response(f"{self._opened(event_id, token, size)}\n", content_type="application/json")
+        return Response(f"{self._opened(event_id, token, size, query.reason)}\n", content_type="application/json")
 
-    def _opened(self, event_id: str, token: TokenRecord, size: int) -> str:
+    def _opened(self, event_id: str, token: TokenRecord, size: int, reason: str | None) -> str:
         """Open a payload within the quota of what a process holds."""
         who = f"token:{token.name}"
         with self._bodies.holding(request.remote_addr or "") as held:
@@ -116,6 +122,6 @@ class Payloads:
             held.has_share = False
             held.more(HELD_TIMES * size)
             try:
-                return acts.payload(self._runtime, who, event_id)
+                return acts.payload(self._runtime, who, event_id, reason)
             except NotPossible as error:
                 raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error

@@ -49,9 +49,10 @@ class Payments:
                 limit=query.limit + 1,
             )
             checks = payments.checks_of_each(connection, [payment.id for payment in found[: query.limit]])
-        data = [Payment.listed(payment, made) for payment, made in zip(found, checks, strict=False)]
-        following = self._cursors.make(found[len(data) - 1].id) if len(found) > len(data) else None
-        return PaymentPage(data=data, next=following)
+        following = acts.next_checks(self._runtime)
+        data = [Payment.listed(payment, made, following(payment)) for payment, made in zip(found, checks, strict=False)]
+        cursor = self._cursors.make(found[len(data) - 1].id) if len(found) > len(data) else None
+        return PaymentPage(data=data, next=cursor)
 
     @Operation(
         "GET /api/v1/payments/<source>/<path:payment_id>",

@@ -26,9 +26,15 @@ def test_a_rejected_delivery_is_listed_with_its_reason(cli: Cli, send: Send, for
     assert "signature_mismatch" in cli.done("deliveries", "list")
 
 
+def told_by(cli: Cli, event_id: str) -> list[str]:
+    """The deliveries that told an event, in the order of time."""
+    timeline = cli.json("events", "show", event_id)["timeline"]
+    return [step["delivery"] for step in timeline if step["what"] == "delivery"]
+
+
 def test_an_accepted_delivery_is_shown_by_its_id_but_not_listed(cli: Cli, send: Send, signer: BankSigner) -> None:
     event_id = send(signer.sign(deposit())).get_json()["events"][0]
-    delivery_id = cli.json("events", "show", event_id)["timeline"][0]["delivery"]
+    delivery_id = told_by(cli, event_id)[0]
     assert cli.json("deliveries", "list") == []
     shown = cli.json("deliveries", "show", delivery_id)
     assert (shown["verdict"], shown["signature_right"]) == ("accepted", True)
@@ -76,9 +82,9 @@ def test_the_body_of_a_duplicate_is_that_of_the_first(cli: Cli, send: Send, sign
     signed = signer.sign(deposit())
     send(signed)
     event_id = send(signer.sign(deposit())).get_json()["events"][0]
-    repeat = cli.json("events", "show", event_id)["timeline"][-1]
-    assert repeat["verdict"] == "duplicate"
-    assert cli.done("deliveries", "raw", repeat["delivery"]).encode() == signed.body
+    repeat = told_by(cli, event_id)[-1]
+    assert cli.json("deliveries", "show", repeat)["verdict"] == "duplicate"
+    assert cli.done("deliveries", "raw", repeat).encode() == signed.body
 
 
 def test_a_list_is_written_as_csv_whole(cli: Cli, send: Send, forged: Signed) -> None:
@@ -191,7 +197,7 @@ def test_a_forgery_fits_nothing(cli: Cli, send: Send, forged: Signed) -> None:
 def test_accepted_and_repeated_deliveries_are_explained_too(cli: Cli, send: Send, signer: BankSigner) -> None:
     first = send(signer.sign(deposit())).get_json()["events"][0]
     send(signer.sign(deposit()))
-    told = [step["delivery"] for step in cli.json("events", "show", first)["timeline"] if step["what"] == "delivery"]
+    told = told_by(cli, first)
     for delivery_id in told:
         text = cli.done("deliveries", "explain", delivery_id)
         assert (
@@ -222,6 +228,36 @@ def test_rejected_deliveries_are_accepted_once_their_secret_is_set(
     assert [row["reason"] for row in cli.json("deliveries", "list")] == ["signature_mismatch"]
     assert sorted(event["payment_id"] for event in cli.json("events", "list")) == ["FT1", "FT2"]
     assert cli.json("audit", "list")[0]["what"] == "deliveries.reverified"
+
+
+def test_what_would_have_taken_a_delivery_is_put_right_and_all_is_verified_again(
+    cli: Cli, send: Send, signer: BankSigner, forged: Signed
+) -> None:
+    send(forged)
+    refused = cli.run("deliveries", "put-right", cli.json("deliveries", "list")[0]["id"])
+    assert (refused.exit_code, "no option of the source would have taken it" in refused.stderr) == (1, True)
+    other = BankSigner(signer.clock, encoding="utf8")
+    for name in ("FT1", "FT2"):
+        send(other.sign(deposit(transactionId=name)))
+    newest = cli.json("deliveries", "list")[0]["id"]
+    assert cli.done("deliveries", "put-right", newest) == "Verified 3 again: 2 accepted, 1 rejected.\n"
+    assert cli.json("source", "show", "bcb")["options"]["encoding"] == "utf8"
+    acts = [entry["what"] for entry in cli.json("audit", "list", "--limit", "3")]
+    assert acts == ["deliveries.reverified", "source.set", "deliveries.explained"]
+
+
+def test_a_filter_that_leaves_no_delivery_is_said(cli: Cli, send: Send, forged: Signed) -> None:
+    assert cli.run("deliveries", "list").stderr == "No late or rejected delivery is kept.\n"
+    send(forged)
+    assert cli.run("deliveries", "list", "--contains", "nothing like it").stderr == "None of these is kept.\n"
+
+
+def test_why_somebody_reads_a_body_is_noted(cli: Cli, send: Send, forged: Signed) -> None:
+    send(forged)
+    (found,) = cli.json("deliveries", "list")
+    assert cli.run("deliveries", "raw", found["id"], "--reason", " ").exit_code == 1
+    cli.done("deliveries", "raw", found["id"], "--reason", "case 7")
+    assert [entry["why"] for entry in cli.json("audit", "list")] == ["case 7"]
 
 
 @pytest.mark.usefixtures("known")
@@ -266,7 +302,7 @@ def test_only_a_late_delivery_can_be_accepted_and_only_with_a_reason(
     event_id = send(signer.sign(deposit())).get_json()["events"][0]
     send(late(signer, transactionId="FT1"))
     ids = {row["verdict"]: row["id"] for row in cli.json("deliveries", "list")}
-    accepted = cli.json("events", "show", event_id)["timeline"][0]["delivery"]
+    accepted = told_by(cli, event_id)[0]
     before = len(cli.json("audit", "list"))
     for delivery_id, words in (
         (ids["rejected"], "is rejected, and only a late one can be accepted; see `receiver deliveries reverify`"),
@@ -289,7 +325,7 @@ def test_what_becomes_late_when_it_is_verified_again_is_said(cli: Cli, send: Sen
         assert send(sent).status_code == 401
     cli.done("secret", "set", "bcb", given=other.secret)
     assert cli.done("deliveries", "reverify") == (
-        "Verified 3 again: 1 accepted, 1 late, 1 rejected.\n"
+        "Verified 3 again: 1 accepted, 1 late, 1 rejected. "
         "Of 1 body, headers or path were not kept whole, so nothing can be proven of them any more.\n"
     )
     about = cli.json("audit", "list")[0]["about"]

@@ -70,10 +70,11 @@ def test_no_event_is_said_on_standard_error(cli: Cli) -> None:
 def test_show_tells_the_event_and_its_timeline(cli: Cli, event_id: str) -> None:
     shown = cli.json("events", "show", event_id)
     assert (shown["id"], shown["proof"], shown["amount"]) == (event_id, "signature", "1000.00")
-    assert [step["what"] for step in shown["timeline"]] == ["delivery", "feed"]
+    assert [step["what"] for step in shown["timeline"]] == ["signed", "delivery", "proven", "feed"]
+    assert shown["timeline"][-1]["position"] == 1
     text = cli.done("events", "show", event_id)
     assert "FT2384654NXF6" in text
-    assert "delivery" in text
+    assert "It went to the feed as bcb.deposit, at position 1." in text
 
 
 def test_raw_gives_the_bytes_as_they_came(cli: Cli, send: Send, signer: BankSigner) -> None:
@@ -84,6 +85,22 @@ def test_raw_gives_the_bytes_as_they_came(cli: Cli, send: Send, signer: BankSign
     assert [(entry["what"], entry["about"]["event"]) for entry in cli.json("audit", "list")] == [
         ("payload.read", event_id)
     ]
+
+
+@pytest.mark.parametrize("command", ["raw", "payload"])
+def test_why_somebody_reads_what_the_bank_sent_is_noted(cli: Cli, event_id: str, command: str) -> None:
+    refused = cli.run("events", command, event_id, "--reason", "x" * 501)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    cli.done("events", command, event_id, "--reason", "case 7")
+    assert [(entry["what"], entry["why"]) for entry in cli.json("audit", "list")] == [("payload.read", "case 7")]
+
+
+def test_evidence_is_for_people_or_for_programs_and_noted(cli: Cli, event_id: str) -> None:
+    assert cli.done("events", "evidence", event_id).startswith("# Evidence: evt\\_")
+    packed = cli.json("events", "evidence", event_id)
+    assert (packed["format"], packed["event"]["id"]) == ("bank-callback-evidence/1", event_id)
+    assert [entry["what"] for entry in cli.json("audit", "list")] == ["evidence.made"] * 2
+    assert cli.run("events", "evidence", "evt_none").exit_code == 1
 
 
 @pytest.mark.usefixtures("cli")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from bank import BankSigner, deposit
+from bank import BankSigner, deposit, job
 from cli.commands import Cli, Send
 from conftest import add_source
 
@@ -13,6 +13,7 @@ from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.scripts import Script
 from receiver.store import destinations, sources
+from receiver.store import payments as subjects
 from receiver.store.sources import SourceRecord
 
 
@@ -137,3 +138,32 @@ def test_what_the_bank_says_cannot_steer_the_terminal(
     for words in (("payments", "check", "bcb", "FT2384654NXF6"), ("events", "list"), ("payments", "list")):
         for text in (cli.done(*words), cli.done(*words, "--json")):
             assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_lists_say_when_the_bank_is_asked_next_as_show_does(
+    cli: Cli, send: Send, signer: BankSigner, live: Runtime, known: SourceRecord
+) -> None:
+    send(signer.sign(deposit()))
+    send(signer.sign(job("job-1")))
+    with live.database.write() as connection:
+        sources.change(connection, known.id, enabled=False)
+    for group, name in (("payments", "FT2384654NXF6"), ("jobs", "job-1")):
+        (row,) = cli.json(group, "list")
+        shown = cli.json(group, "show", "bcb", name)
+        assert (row["next_check_at"], shown["next_check_at"]) == (None, None)
+        assert shown["next_check_why"].endswith("source bcb is not enabled")
+
+
+def test_jobs_are_narrowed_as_payments_are(
+    cli: Cli, send: Send, signer: BankSigner, live: Runtime, known: SourceRecord
+) -> None:
+    send(signer.sign(deposit()))
+    send(signer.sign(job("job-1")))
+    assert len(cli.json("jobs", "list", "--no-stalled", "--agreement", "unconfirmed")) == 1
+    now = live.clock()
+    with live.database.write() as connection:
+        subjects.stall(connection, known.id, now, now, limit=9)
+    for group in ("payments", "jobs"):
+        assert len(cli.json(group, "list", "--stalled")) == 1
+        assert cli.json(group, "list", "--no-stalled") == []
+        assert cli.json(group, "list", "--agreement", "confirmed") == []

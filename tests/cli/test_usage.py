@@ -89,6 +89,22 @@ def test_what_would_be_passed_over_in_silence_is_wrong_use(cli: Cli, words: tupl
     assert says in result.stderr
 
 
+@pytest.mark.usefixtures("known")
+@pytest.mark.parametrize(
+    ("words", "option", "all_of_it", "none_of_these"),
+    [
+        (("exceptions", "list"), ("--source", "bcb"), "Nothing needs a person.", "There is none of these."),
+        (("exceptions", "list"), ("--state", "resolved"), "Nothing needs a person.", "There is none of these."),
+        (("audit", "list"), ("--what", "secret.set"), "The audit log is empty.", "There is no such entry."),
+    ],
+)
+def test_a_list_that_a_filter_leaves_nothing_of_says_no_more_than_that(
+    cli: Cli, words: tuple[str, ...], option: tuple[str, ...], all_of_it: str, none_of_these: str
+) -> None:
+    assert cli.run(*words).stderr == f"{all_of_it}\n"
+    assert cli.run(*words, *option).stderr == f"{none_of_these}\n"
+
+
 OF_A_SOURCE: dict[tuple[str, ...], tuple[str, ...]] = {
     **dict.fromkeys([(group, "list") for group in ("deliveries", "events", "exceptions", "jobs", "payments")], ()),
     ("deliveries", "reverify"): (),

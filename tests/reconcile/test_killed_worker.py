@@ -47,7 +47,7 @@ def test_a_worker_killed_between_the_answer_and_its_commit_doubles_nothing(
                 row = payments.find(connection, "bcb", "payment", "FT2384654NXF6")
                 assert row is not None
                 made = payments.checks_of(connection, row.id)
-            shown = PaymentInFull.made(row, made, plan.next_check(live, row)).shown()
+            shown = PaymentInFull.made(row, made, plan.NextChecks(live).of(row)).shown()
             if shown["checks"]:
                 break
         asked = [entry.path for entry in simulator.requests.entries() if entry.path.endswith("/status")]

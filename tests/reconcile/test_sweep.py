@@ -140,8 +140,8 @@ def test_a_callback_that_comes_later_joins_the_event(
     assert found_by(parts, proof=["none"]) == []
     assert found_by(parts, proof=["signature"]) == [event]
     assert [each.state for each in needs(parts)] == ["resolved"]
-    steps = [step.words for step in event_story.story(parts, event.id).steps if step.what == "found"]
-    assert steps[1] == "Its callback came after all, 2 h after the sweep."
+    steps = [step.words for step in event_story.story(parts, event.id).steps if step.what == "joined"]
+    assert steps == ["Its callback came after all, 2 h after the sweep."]
     # What the callback claims is held against what the bank says, and its body is there.
     with parts.database.read() as connection:
         payment = payments.find(connection, "bcb", "payment", "FT1")

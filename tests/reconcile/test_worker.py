@@ -34,7 +34,7 @@ def state(parts: Runtime, subject: str = "FT1", kind: str = "payment", source: s
     with parts.database.read() as connection:
         row = payments.find(connection, source, kind, subject)
         assert row is not None
-        return PaymentInFull.made(row, payments.checks_of(connection, row.id), plan.next_check(parts, row)).shown()
+        return PaymentInFull.made(row, payments.checks_of(connection, row.id), plan.NextChecks(parts).of(row)).shown()
 
 
 def feed_types(parts: Runtime) -> list[str]:

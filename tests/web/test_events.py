@@ -9,11 +9,13 @@ from admin.looking import noted
 from bank import BankSigner, deposit, job
 from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
+from replay.sending import REASON, planned, run, started, work_off
 from sqlalchemy import select, update
 from store import made
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
-from receiver.admin import event_story
+from receiver.admin import event_story, evidence
+from receiver.admin import events as acts
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import audit, leases
@@ -232,6 +234,20 @@ def test_who_was_given_raw_bytes_is_noted_first_or_they_are_not_given(
     assert_problem(get(client, f"{EVENTS}/{event_id}/raw", token), 503)
 
 
+@pytest.mark.parametrize("which", ["raw", "payload"])
+def test_why_somebody_reads_what_the_bank_sent_is_noted_where_it_is_said(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, which: str
+) -> None:
+    path = f"{EVENTS}/{send(client, bank.sign(deposit()))}/{which}"
+    for wrong in (" ", "x" * 501):
+        assert_problem(get(client, path, token, reason=wrong), 400, "reason")
+    assert noted(parts) == []
+    for reason, why in (("case 7", "case 7"), ("", None)):
+        assert get(client, path, token, reason=reason).status_code == 200
+        with parts.database.read() as connection:
+            assert audit.listing(connection, limit=1)[0].why == why
+
+
 def test_raw_bytes_need_a_scope_of_their_own(client: FlaskClient, bank: BankSigner, parts: Runtime) -> None:
     event_id = send(client, bank.sign(deposit()))
     reader = make_token(parts, "events:read", name="reader")
@@ -261,13 +277,17 @@ def test_the_timeline_tells_what_happened_in_the_order_of_time(
     got(client, "/api/v1/feed", token)
     event = got(client, f"{EVENTS}/{event_id}", token)
     timeline = event.pop("timeline")
+    assert (event.pop("hold"), [found["kind"] for found in event.pop("exceptions")]) == (None, ["conflict"])
     assert event == got(client, EVENTS, token)["data"][0]
     assert [(step["at"][17:19], step["what"]) for step in timeline] == [
+        ("00", "signed"),
         ("00", "delivery"),
+        ("00", "proven"),
         ("00", "feed"),
         ("01", "check"),
         ("02", "delivery"),
         ("03", "delivery"),
+        ("03", "feed"),
     ]
     deliveries = [step for step in timeline if step["what"] == "delivery"]
     assert [(step["verdict"], step["conflict"]) for step in deliveries] == [
@@ -275,8 +295,88 @@ def test_the_timeline_tells_what_happened_in_the_order_of_time(
         ("duplicate", False),
         ("duplicate", True),
     ]
-    assert timeline[1]["position"] == 1
-    assert (timeline[2]["outcome"], timeline[2]["bank_status"]) == ("answered", "Completed")
+    fed, (asked,) = ([step for step in timeline if step["what"] == what] for what in ("feed", "check"))
+    assert [(step["type"], step["position"]) for step in fed] == [("bcb.deposit", 1), ("exception.opened", 2)]
+    assert (asked["outcome"], asked["bank_status"]) == ("answered", "Completed")
+
+
+def test_an_entry_has_its_position_in_the_timeline_where_nobody_projects(
+    client: FlaskClient, bank: BankSigner, token: Headers
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    assert [step["position"] for step in steps(client, token, event_id, "feed")] == [1]
+
+
+def test_a_copy_for_one_consumer_is_told_as_such_and_when_it_was_written(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, clock: StandingClock
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    catch_up(parts.database)
+    clock.forward(60)
+    replay_id = started(parts, planned(parts, consumer="ledger"))
+    clock.forward(60)
+    work_off(parts)
+    assert [step["position"] for step in steps(client, token, event_id, "feed")] == [1]
+    assert steps(client, token, event_id, "replay") == [
+        {
+            "at": "2026-03-04T12:02:00.000000Z",
+            "what": "replay",
+            "words": "A replay of token:app sent it again to ledger alone, at position 2.",
+            "replay": replay_id,
+            "type": "bcb.deposit",
+            "position": 2,
+            "consumer": "ledger",
+            "requested_by": "token:app",
+            "reason": REASON,
+        }
+    ]
+    (_, copy) = evidence.packet(parts, "cli:clerk", event_id)["feed"]
+    assert (copy["consumer"], copy["copied_at"]) == ("ledger", "2026-03-04T12:02:00.000Z")
+
+
+def test_the_timeline_says_who_read_what_the_bank_sent_and_who_holds_it_and_why(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    acts.raw(parts, "staff:ada", event_id, "case 7")
+    acts.hold(parts, "cli:root", event_id, "case 7")
+    told = [(step["act"], step["who"], step["why"], step["words"]) for step in steps(client, token, event_id, "act")]
+    assert told == [
+        ("payload.read", "staff:ada", "case 7", "staff:ada read what the bank sent."),
+        ("event.held", "cli:root", "case 7", "cli:root put it on hold."),
+    ]
+    hold = got(client, f"{EVENTS}/{event_id}", token)["hold"]
+    assert hold == {"held_at": "2026-03-04T12:00:00.000000Z", "held_by": "cli:root", "reason": "case 7"}
+
+
+def test_what_needs_a_person_is_told_to_who_may_read_it(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    send(client, bank.sign(deposit(transactionDetails="Other details")))
+    (found,) = got(client, f"{EVENTS}/{event_id}", token)["exceptions"]
+    assert found == got(client, f"/api/v1/exceptions/{found['id']}", token)
+    weak = make_token(parts, "events:read", name="weak")
+    assert got(client, f"{EVENTS}/{event_id}", weak)["exceptions"] is None
+
+
+def test_api_and_packet_tell_the_one_story(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, clock: StandingClock
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    send(client, bank.sign(deposit(transactionDetails="Other details")))
+    check(parts, clock)
+    got(client, "/api/v1/consumers/ledger/feed", token)
+    run(parts)
+    packed = evidence.packet(parts, "cli:root", event_id)
+    timeline = got(client, f"{EVENTS}/{event_id}", token)["timeline"]
+    assert [step["words"] for step in packed["timeline"]] == [step["words"] for step in timeline]
+    assert {step["what"] for step in timeline} >= {"delivery", "feed", "check", "consumer", "replay", "act"}
+
+
+def steps(client: FlaskClient, token: Headers, event_id: str, what: str) -> list[Any]:
+    """What an event's timeline tells of one kind."""
+    return [step for step in got(client, f"{EVENTS}/{event_id}", token)["timeline"] if step["what"] == what]
 
 
 def test_a_delivery_that_tells_other_events_too_is_a_conflict_where_it_contradicts_the_first(
@@ -290,8 +390,8 @@ def test_a_delivery_that_tells_other_events_too_is_a_conflict_where_it_contradic
         (first.id, [("accepted", False), ("accepted", True)]),
         (other.id, [("accepted", False)]),
     ):
-        steps = [step for step in got(client, f"{EVENTS}/{event_id}", token)["timeline"] if step["what"] == "delivery"]
-        assert [(step["verdict"], step["conflict"]) for step in steps] == expected
+        told = steps(client, token, event_id, "delivery")
+        assert [(step["verdict"], step["conflict"]) for step in told] == expected
 
 
 def check(parts: Runtime, clock: StandingClock, about: str | None = None, outcome: str = "answered") -> None:
@@ -317,8 +417,7 @@ def test_the_checks_of_a_reference_and_of_the_payment_behind_it_are_told_alike_b
         connection.execute(update(events).where(events.c.subject == "REF1").values(payment_id="PAY1"))
     clock.forward(1)
     check(parts, clock, "PAY1")
-    timeline = got(client, f"{EVENTS}/{told.id}", token)["timeline"]
-    assert [step["outcome"] for step in timeline if step["what"] == "check"] == ["not_known", "answered"]
+    assert [step["outcome"] for step in steps(client, token, told.id, "check")] == ["not_known", "answered"]
     story = event_story.story(parts, told.id)
     assert [each.outcome for each in story.checks] == ["not_known", "answered"]
     assert story.subject is not None

@@ -13,7 +13,9 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import leases, payments
+from receiver.store import circuits, leases, payments, sources
+from receiver.store.sources import SourceRecord
+from receiver.web.schemas.times import rfc3339
 
 pytestmark = pytest.mark.usefixtures("source")
 
@@ -140,6 +142,31 @@ def test_a_payment_that_nobody_can_be_asked_about_says_so(
     assert (payment["status"], payment["agreement"], payment["checks"]) == ("unknown", "unconfirmed", [])
     assert (payment["bank_status"], payment["next_check_at"]) == (None, None)
     assert payment["next_check_why"].endswith("source bcb has no API credentials to ask with")
+    assert [one["next_check_at"] for one in got(client, PAYMENTS, token)["data"]] == [None]
+
+
+def test_a_list_says_when_the_bank_is_asked_next_as_the_payment_itself_does_with_one_look_at_each_source(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    send_deposits(client, bank, 5)
+    pause = timedelta(minutes=5)
+    with parts.database.write() as connection:
+        sources.set_credentials(connection, parts.encryption, source, {"client_id": "c", "client_secret": "s"})
+        circuits.fail(connection, source.id, now=clock(), most=1, pauses=(pause, pause), error="refused")
+    listed(client, token)
+    asked: list[str] = []
+    event.listen(parts.database.engine, "before_cursor_execute", lambda *sent: asked.append(sent[2]))
+    found = got(client, PAYMENTS, token)["data"]
+    assert sum("FROM circuits" in statement for statement in asked) == 1
+    assert {one["next_check_at"] for one in found} == {rfc3339(clock() + pause)}
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, enabled=False)
+    found = got(client, PAYMENTS, token)["data"]
+    assert {one["next_check_at"] for one in found} == {None}
+    for one in found:
+        whole = got(client, f"{PAYMENTS}/bcb/{one['payment_id']}", token)
+        assert whole["next_check_why"].endswith("source bcb is not enabled")
+        assert whole["next_check_at"] is None
 
 
 def test_a_job_is_not_a_payment(client: FlaskClient, bank: BankSigner, token: Headers) -> None:

@@ -51,7 +51,8 @@ def test_what_was_answered_for_is_found_at_once_by_whatever_is_known_of_it(
         {"q": "ft", "currency": "eur", "agreement": "unconfirmed", "conflict": "false"},
     ):
         assert ids(client, token, **query) == [event_id], query
-    delivery = got(client, f"{EVENTS}/{event_id}", token)["timeline"][0]["delivery"]
+    timeline = got(client, f"{EVENTS}/{event_id}", token)["timeline"]
+    delivery = next(step["delivery"] for step in timeline if step["what"] == "delivery")
     assert ids(client, token, q=delivery) == [event_id]
     assert ids(client, token, q="job-1", type=["bcb.job.completed", "bcb.deposit"]) != [event_id]
 

@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from receiver.model import ProofStrength
-from receiver.store import consumer_ranges, events, feed, payments
+from receiver.admin import event_story
+from receiver.model import REASON_CHARACTERS_MAX, ProofStrength
+from receiver.runtime import Runtime
+from receiver.store import feed
+from receiver.store.audit import AuditRecord
 from receiver.store.consumer_ranges import EntrySeen
-from receiver.store.database import Database
-from receiver.store.payments import AGREEMENTS, STATUSES
+from receiver.store.events import EventDelivery
+from receiver.store.payments import AGREEMENTS, STATUSES, CheckRecord
 from receiver.store.search import Wanted
 from receiver.web.schemas.base import (
+    NO_NUL,
     PAGE,
     Agreement,
     Amount,
@@ -35,6 +39,7 @@ from receiver.web.schemas.base import (
     left_out,
     one_of,
 )
+from receiver.web.schemas.exceptions import StaffException, says_something
 from receiver.web.schemas.payments import Check
 
 PROOFS = tuple(str(strength) for strength in ProofStrength)
@@ -98,6 +103,18 @@ class EventPath(Path):
     """The event's id."""
 
 
+Reason = Annotated[
+    str, Field(max_length=REASON_CHARACTERS_MAX, pattern=NO_NUL, examples=["case 7"]), AfterValidator(says_something)
+]
+
+
+class ReadingQuery(Query):
+    """Why somebody reads what a bank sent."""
+
+    reason: LeftOut[Reason] = left_out()
+    """It is stored in the audit log."""
+
+
 class Taken(Answer):
     """The callback is on disk."""
 
@@ -138,10 +155,24 @@ class Event(Answer):
     """Somebody holds it: nothing of it is removed, whatever its age."""
 
 
-class DeliveryStep(Answer):
-    """A callback that told the event."""
+class TimelineStep(Answer):
+    """What all steps of a timeline share."""
 
     at: Time
+    what: str
+    words: str
+    """The same for people, as the staff pages have it."""
+
+
+class PlainStep(TimelineStep):
+    """The bank signed it; it was proven genuine and stored; or the callback of one that a sweep had found came."""
+
+    what: Literal["signed", "proven", "joined"]
+
+
+class DeliveryStep(TimelineStep):
+    """A callback that told the event."""
+
     what: Literal["delivery"]
     delivery: str
     verdict: Literal["accepted", "duplicate"]
@@ -151,18 +182,16 @@ class DeliveryStep(Answer):
     """Who sent it: an IP address."""
 
 
-class FoundStep(Answer):
+class FoundStep(TimelineStep):
     """A sweep has found it at the bank: no callback had come for it."""
 
-    at: Time
     what: Literal["found"]
     by: Literal["sweep"]
 
 
-class CheckStep(Answer):
+class CheckStep(TimelineStep):
     """A question to the bank about the payment or job, and its answer."""
 
-    at: Time
     what: Literal["check"]
     outcome: str
     """`answered`, or why there is no answer."""
@@ -170,17 +199,33 @@ class CheckStep(Answer):
     detail: dict[str, Any]
 
 
-class FeedStep(Answer):
-    """An entry of the feed that stems from the event."""
+class FeedStep(TimelineStep):
+    """An entry of the feed that stems from the event; what a replay wrote once more is a step of its own."""
 
-    at: Time
     what: Literal["feed"]
     type: str
     position: int | None
     """Null until it is given."""
 
 
-class ConsumerStep(Answer):
+class ReplayStep(TimelineStep):
+    """A replay wrote an entry of the feed once more."""
+
+    at: Time
+    """When it did; the entry itself has the time of its original."""
+    what: Literal["replay"]
+    replay: str
+    """The replay's id."""
+    type: str
+    position: int | None
+    """Null until it is given."""
+    consumer: str | None
+    """The one consumer that is given it; null where all readers are."""
+    requested_by: str | None
+    reason: str | None
+
+
+class ConsumerStep(TimelineStep):
     """A consumer has read or acknowledged an entry of the feed that stems from the event."""
 
     at: Time
@@ -194,60 +239,76 @@ class ConsumerStep(Answer):
     """The name of the token that it was done with."""
 
 
-Step = DeliveryStep | FoundStep | CheckStep | FeedStep | ConsumerStep
+class ActStep(TimelineStep):
+    """Somebody read what the bank sent, held the event, or did something else to it: an entry of the audit log."""
+
+    what: Literal["act"]
+    act: str
+    """As in the audit log, such as `payload.read`; the latest hundred are shown."""
+    who: str
+    why: str | None
+
+
+Step = PlainStep | DeliveryStep | FoundStep | CheckStep | FeedStep | ReplayStep | ConsumerStep | ActStep
+
+
+def _step(happened: event_story.Step) -> Step:
+    """Show a step of an event's story."""
+    shared: dict[str, Any] = {"at": happened.at, "words": happened.words}
+    match happened.record:
+        case EventDelivery() as came:
+            fields = {"delivery": came.id, "verdict": came.verdict, "conflict": came.conflict, "peer": came.peer}
+            return DeliveryStep(what="delivery", **shared, **fields)
+        case CheckRecord() as made:
+            return CheckStep(what="check", **{**Check.of(made).shown(), **shared})
+        case feed.Entry() as entry:
+            return FeedStep(what="feed", **shared, type=entry.type, position=entry.position or None)
+        case event_story.Copy(entry, replay_id, replay):
+            asked = {"requested_by": replay and replay.requested_by, "reason": replay and replay.reason}
+            fields = {"type": entry.type, "position": entry.position or None, "consumer": entry.consumer}
+            return ReplayStep(what="replay", **shared, replay=replay_id, **fields, **asked)
+        case EntrySeen() as seen:
+            return ConsumerStep(what="consumer", **{**seen._asdict(), **shared})
+        case AuditRecord() as entry:
+            return ActStep(what="act", **shared, act=entry.what, who=entry.who, why=entry.why)
+    if happened.what == "found":
+        return FoundStep(what="found", **shared, by="sweep")
+    return PlainStep(what=happened.what, **shared)
+
+
+class Hold(Answer):
+    """Who holds an event, since when and why."""
+
+    held_at: Time
+    held_by: str
+    reason: str
 
 
 class EventWithTimeline(Event):
     """An event and what happened around it."""
 
+    hold: Hold | None
+    """Who holds it; null where nobody does."""
+    exceptions: list[StaffException] | None
+    """What of it needs a person, or did; null without the scope `payments:read`."""
     timeline: list[Step]
     """In the order of time."""
 
     @classmethod
-    def find(cls, database: Database, event_id: str) -> Self | None:
-        """Read an event and what happened around it; none where there is no such event.
+    def find(cls, runtime: Runtime, event_id: str, *, with_exceptions: bool = True) -> Self:
+        """Read an event and what happened around it.
 
         Raises:
+            NotFound
             StoreUnavailable
         """
-        with database.read() as connection:
-            found = events.find(connection, event_id)
-            if found is None:
-                return None
-            checks = payments.of_event(connection, found).checks
-            deliveries = events.deliveries_of(connection, event_id)
-            entries = feed.of_event(connection, event_id)
-            seen = consumer_ranges.of_event(connection, event_id, found.source)
-        return cls(**dict(Event.of(found)), timeline=_timeline(found, deliveries, checks, entries, seen))
-
-
-def _timeline(
-    event: events.EventRecord,
-    deliveries: Sequence[Any],
-    checks: Sequence[Any],
-    entries: Sequence[feed.Entry],
-    seen: Sequence[EntrySeen],
-) -> list[Step]:
-    """Order what happened around an event by its time."""
-    steps: list[Step] = [
-        DeliveryStep(
-            at=found.received_at,
-            what="delivery",
-            delivery=found.id,
-            verdict=found.verdict,
-            conflict=found.conflict,
-            peer=found.peer,
+        story = event_story.story(runtime, event_id)
+        return cls(
+            **dict(Event.of(story.event)),
+            hold=None if story.hold is None else Hold.of(story.hold),
+            exceptions=[StaffException.made(each, runtime) for each in story.exceptions] if with_exceptions else None,
+            timeline=[_step(happened) for happened in story.steps],
         )
-        for found in deliveries
-    ]
-    if event.found_by is not None:
-        steps.append(FoundStep(at=event.received_at, what="found", by="sweep"))
-    steps += [CheckStep(what="check", **Check.of(made).shown()) for made in checks]
-    steps += [
-        FeedStep(at=entry.time, what="feed", type=entry.type, position=entry.position or None) for entry in entries
-    ]
-    steps += [ConsumerStep(what="consumer", **entry._asdict()) for entry in seen]
-    return sorted(steps, key=lambda step: step.at)
 
 
 class EventPage(ListPage):

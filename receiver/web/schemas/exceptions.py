@@ -105,7 +105,7 @@ class ExceptionPage(ListPage):
 Note = Annotated[str, Field(max_length=NOTE_CHARACTERS_MAX, pattern=NO_NUL)]
 
 
-def _says_something(given: str) -> str:
+def says_something(given: str) -> str:
     """Refuse blanks alone."""
     if not given.strip():
         raise ValueError
@@ -126,5 +126,5 @@ class Resolution(Body):
 
     model_config = such_as(note="the bank has corrected it")
 
-    note: Annotated[Note, Field(min_length=1), AfterValidator(_says_something)]
+    note: Annotated[Note, Field(min_length=1), AfterValidator(says_something)]
     """What was done; it is stored in the audit log."""

@@ -88,16 +88,16 @@ class Payment(Answer):
     created_at: Time
     updated_at: Time
     next_check_at: Time | None = Field(validation_alias="due_at")
-    """When the bank is asked next; null where the state is final."""
+    """When the bank is asked next; null where the state is final, or where nobody can be asked for now."""
     stalled_at: Time | None
     """When it was found not to have come to an end for too long; null where it has, or is not known for so long."""
     checks: list[Check]
     """Oldest first."""
 
     @classmethod
-    def listed(cls, payment: SubjectRecord, checks: Sequence[CheckRecord]) -> Self:
-        """Put a payment of a list and its checks together."""
-        return cls.model_validate({**payment._asdict(), "checks": checks})
+    def listed(cls, payment: SubjectRecord, checks: Sequence[CheckRecord], following: NextCheck) -> Self:
+        """Put a payment of a list and its checks together; `following` is when the bank is asked next."""
+        return cls.model_validate({**payment._asdict(), "due_at": following.at, "checks": checks})
 
 
 class PaymentInFull(Payment):
@@ -157,9 +157,14 @@ class Job(Answer):
     created_at: Time
     updated_at: Time
     next_check_at: Time | None = Field(validation_alias="due_at")
-    """When the bank is asked next; null where the state is final."""
+    """When the bank is asked next; null where the state is final, or where nobody can be asked for now."""
     stalled_at: Time | None
     """When it was found not to have come to an end for too long; null where it has, or is not known for so long."""
+
+    @classmethod
+    def listed(cls, job: SubjectRecord, following: NextCheck) -> Self:
+        """Show a job of a list; `following` is when the bank is asked next."""
+        return cls.model_validate({**job._asdict(), "due_at": following.at})
 
 
 class JobWithItems(Job):
@@ -175,9 +180,9 @@ class JobWithItems(Job):
     """Oldest first."""
 
     @classmethod
-    def made(cls, job: object, checks: Sequence[CheckRecord], following: NextCheck) -> Self:
+    def made(cls, job: SubjectRecord, checks: Sequence[CheckRecord], following: NextCheck) -> Self:
         """Put a job, its checks and what they tell of its items together; `following` is when it is asked for next."""
         items = [JobItem(**item) for item in items_of(checks)]
         failed = sum(item.status == "failed" for item in items) if items else None
-        fields = {**dict(Job.of(job)), "next_check_at": following.at, "next_check_why": following.why}
+        fields = {**dict(Job.listed(job, following)), "next_check_why": following.why}
         return cls(**fields, failed=failed, items=items, checks=[Check.of(check) for check in checks])

@@ -6,11 +6,10 @@ from flask import Response
 
 from receiver.admin import deliveries as acts
 from receiver.admin import search
-from receiver.admin.deliveries import Reverified
 from receiver.admin.names import Names
 from receiver.admin.sessions import Visitor
 from receiver.inbox.explain import NotExplained
-from receiver.model import Role, Verdict
+from receiver.model import REASON_CHARACTERS_MAX, Role, Verdict
 from receiver.runtime import Runtime
 from receiver.store.deliveries import Listed
 from receiver.store.encryption import DecryptionFailed
@@ -99,29 +98,25 @@ class Deliveries:
         return done(
             lambda: acts.reverify(self._runtime, visitor.who, [delivery_id]),
             url("deliveries", delivery_id),
-            _outcome,
+            lambda found: found.words,
         )
 
     @Page("POST /deliveries/<delivery_id>/put-right", role=Role.ADMIN)
     def put_right(self, visitor: Visitor, delivery_id: str) -> Response:
         """Set the options by which it would have been taken, and verify what the source refused once more."""
         return done(
-            lambda: acts.put_right(self._runtime, visitor.who, delivery_id), url("deliveries", delivery_id), _outcome
+            lambda: acts.put_right(self._runtime, visitor.who, delivery_id),
+            url("deliveries", delivery_id),
+            lambda found: found.words,
         )
 
     @Page("POST /deliveries/<delivery_id>/raw", role=Role.VIEWER, payloads=True)
     def raw(self, visitor: Visitor, delivery_id: str) -> Response:
         """Show the body as it is stored, with a reason; the audit log notes it."""
-        reason = field("reason")
+        reason = field("reason", most=REASON_CHARACTERS_MAX)
         row, body = acts.raw(self._runtime, visitor.who, delivery_id, reason)
         text = body.decode("utf-8", "replace")
         cut = f"The first {len(body)} of {row.body_bytes} bytes." if len(body) < row.body_bytes else ""
         return render(
             "payload.html", f"Body of {delivery_id}", text=text, about=cut, back=url("deliveries", delivery_id)
         )
-
-
-def _outcome(found: Reverified) -> str:
-    waiting = f", {len(found.late)} late" if found.late else ""
-    rejected = found.verified - len(found.accepted) - len(found.late)
-    return f"Verified {found.verified}: {len(found.accepted)} accepted{waiting}, {rejected} still refused."

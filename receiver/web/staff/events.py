@@ -7,16 +7,15 @@ from typing import Any
 
 from flask import Response
 
-from receiver.admin import conflicts, event_story, evidence, search
+from receiver.admin import conflicts, event_story, evidence, payments, search
 from receiver.admin import events as acts
 from receiver.admin.names import Names
 from receiver.admin.sessions import Visitor
-from receiver.model import Agreement, NotPossible, ProofStrength, Role, Status, reason_given
+from receiver.model import REASON_CHARACTERS_MAX, Agreement, ProofStrength, Role, Status
 from receiver.runtime import Runtime
 from receiver.store.events import EventRecord
 from receiver.store.payments import CheckRecord
 from receiver.store.search import Wanted
-from receiver.web.problems import Problem
 from receiver.web.schemas.times import rfc3339
 from receiver.web.staff import lists
 from receiver.web.staff.forms import field
@@ -144,6 +143,7 @@ class Event:
             event=event,
             story=story,
             said=_said(visitor, story.answer),
+            following=None if story.subject is None else payments.next_checks(self._runtime)(story.subject),
             beside=shown_to(visitor, story.beside),
             marks=MARKS,
             since=rfc3339(event.received_at),
@@ -154,7 +154,7 @@ class Event:
     @Page("POST /events/<event_id>/payload", payloads=True)
     def payload(self, visitor: Visitor, event_id: str) -> Response:
         """Show what the bank sent, decrypted, with a reason; the audit log notes both."""
-        reason = self._reason()
+        reason = field("reason", most=REASON_CHARACTERS_MAX)
         text = acts.payload(self._runtime, visitor.who, event_id, reason)
         cut = f"The first {SHOWN_CHARACTERS_MAX} characters." if len(text) > SHOWN_CHARACTERS_MAX else ""
         return render(
@@ -186,7 +186,7 @@ class Event:
     @Page("POST /events/<event_id>/contents", payloads=True)
     def contents(self, visitor: Visitor, event_id: str) -> Response:
         """Lay the contents of an event side by side, with a reason; the audit log notes both."""
-        reason = self._reason()
+        reason = field("reason", most=REASON_CHARACTERS_MAX)
         found = acts.contents(self._runtime, visitor.who, event_id, reason)
         rows = conflicts.compared([content.text for content in found])
         return render("contents.html", f"Contents of {event_id}", event_id=event_id, contents=found, rows=rows)
@@ -202,12 +202,6 @@ class Event:
         """Hand out the evidence packet for people; the audit log notes it."""
         packed = evidence.packet(self._runtime, visitor.who, event_id)
         return _file(evidence.markdown(packed), f"evidence-{event_id}.md", "text/markdown; charset=utf-8")
-
-    def _reason(self) -> str:
-        try:
-            return reason_given(field("reason"))
-        except NotPossible as error:
-            raise Problem(400, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 
 
 def _said(visitor: Visitor, answer: CheckRecord | None) -> dict[str, Any]:

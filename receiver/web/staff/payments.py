@@ -49,7 +49,7 @@ class Payments:
             names=chosen,
             statuses=lists.several("status", STATUSES),
             agreements=lists.several("agreement", AGREEMENTS),
-            stalled=lists.one("stalled") == "true" or None,
+            stalled=lists.truth("stalled"),
             below=below,
             limit=lists.PAGE + 1,
         )
@@ -59,6 +59,7 @@ class Payments:
             fragment="found",
             kind=str(kind),
             rows=rows[: lists.PAGE],
+            next_check=acts.next_checks(self._runtime),
             following=rows[lists.PAGE - 1].id if lists.split(rows, lists.PAGE) else None,
             below=below,
             chips=lists.chips("source", "status", "agreement", "stalled"),

@@ -27,7 +27,7 @@ from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
-from receiver.store import api_tokens, circuits, consumer_ranges, consumers, payments, sources
+from receiver.store import api_tokens, circuits, consumer_ranges, consumers, leases, payments, sources
 from receiver.store import exceptions as stored_exceptions
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
@@ -251,9 +251,40 @@ def test_what_a_refused_delivery_lacked_is_found_and_put_right(
     )
     assert token is not None
     answered = admin.post(f"{page}/put-right", data={"form_token": token[1]})
-    assert message(admin, answered) == "Verified 1: 1 accepted, 0 still refused."
+    assert message(admin, answered) == "Verified 1 again: 1 accepted, 0 rejected."
     assert {what for _, what, _ in noted(parts)} >= {"source.set", "deliveries.reverified", "deliveries.explained"}
     assert len(links(operator.get("/staff/events").text)) == 1
+
+
+def test_verifying_again_says_of_what_nothing_can_be_proven_any_more(
+    operator: FlaskClient, parts: Runtime, bank: BankSigner
+) -> None:
+    signed = bank.sign(deposit())
+    assert post(parts, replace(signed, body=b"x" * 20_000)).status_code == 401
+    (page,) = links(operator.get("/staff/deliveries?verdict=rejected").text)
+    said = message(operator, send(operator, page, f"{page}/reverify"))
+    assert said.startswith("Verified 1 again: 0 accepted, 1 rejected. Of 1 body, headers or path were not kept whole")
+
+
+def test_the_filter_for_stalled_payments_takes_true_and_false_alone(viewer: FlaskClient, parts: Runtime) -> None:
+    source = add_source(parts, "second")
+    record(parts, delivery(parts, source), event(parts, "FT1"))
+    assert links(viewer.get("/staff/payments?stalled=false").text) == ["/staff/payments/second/FT1"]
+    page = viewer.get("/staff/payments?stalled=true").text
+    assert (links(page), '<option value="false">no</option>' in page) == ([], True)
+    for path in ("payments", "jobs"):
+        assert viewer.get(f"/staff/{path}?stalled=yes").status_code == 400
+
+
+def test_a_list_that_a_filter_leaves_nothing_of_says_so(viewer: FlaskClient, parts: Runtime) -> None:
+    add_source(parts, "second")
+    for path, words in (
+        ("payments", "There is none of these."),
+        ("deliveries", "None of these is kept."),
+        ("exceptions", "There is none of these."),
+    ):
+        assert words in viewer.get(f"/staff/{path}?source=second").text, path
+        assert words not in viewer.get(f"/staff/{path}").text, path
 
 
 def test_a_late_delivery_is_accepted_with_a_reason(operator: FlaskClient, parts: Runtime) -> None:
@@ -434,6 +465,31 @@ def test_every_list_goes_on_where_its_page_ended(operator: FlaskClient, parts: R
         rest = operator.get(following[1].replace("&amp;", "&")).text
         assert (len(links(page)), len(links(rest))) == (50, 2), place
         assert not set(links(page)) & set(links(rest))
+
+
+def test_the_lists_and_the_pages_agree_on_when_the_bank_is_asked_next(
+    viewer: FlaskClient, parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    told_of = (event(parts, "FT1"), event(parts, "job-1", kind="job", payment_id=None, type="bcb.job.completed"))
+    record(parts, delivery(parts, source), *told_of)
+    why = "a callback names it, and the bank was not asked since; source bcb has no API credentials to ask with"
+    for path in ("payments/bcb/FT1", "jobs/bcb/job-1", *(f"events/{each.id}" for each in told_of)):
+        page = viewer.get(f"/staff/{path}").text
+        assert f'<span class="none">not for now</span>: {why}' in page, path
+    for path in ("payments", "jobs"):
+        page = viewer.get(f"/staff/{path}").text
+        assert '<span class="none">not for now</span>' in page, path
+        assert "not any more" not in page
+    with parts.database.write() as connection:
+        row = payments.find(connection, "bcb", "payment", "FT1")
+        assert row is not None
+        (due,) = leases.claim_due(
+            connection, now=clock(), until=clock() + timedelta(minutes=1), lease="a", limit=1, subject_id=row.id
+        )
+        values = {"status": "completed", "bank_status": "Completed", "agreement": "confirmed", "updated_at": clock()}
+        leases.settle(connection, due, now=clock(), next_at=None, values=values)
+    for path in ("payments/bcb/FT1", f"events/{told_of[0].id}"):
+        assert '<span class="none">not any more</span>: its state is final' in viewer.get(f"/staff/{path}").text, path
 
 
 def test_a_job_shows_each_item_and_another_bank_its_own_particulars(
