@@ -22,6 +22,10 @@ ALL_LISTS = ""
 GOES_AFTER = timedelta(days=1)
 """How long a list is read on that the bank does not name any more, and counts: a bank may name too few by a fault."""
 
+AHEAD_MOST = timedelta(minutes=15)
+"""How far ahead a watermark may be without harm: by a clock that is ahead for less than windows overlap nothing is left
+out, and some time has passed since the list was read."""
+
 _insert = BulkInsert(_sweeps, ("source_id", "list_name", "next_at"), unique=["source_id", "list_name"]).run
 
 _IN_USE = or_(_sweeps.c.gone_at.is_(None), _sweeps.c.next_at < _sweeps.c.gone_at)
@@ -242,7 +246,8 @@ def renew(connection: Connection, claimed: Claimed, until: datetime, next_at: da
 def advance(connection: Connection, claimed: Claimed, begin: datetime, end: datetime, now: datetime) -> None:
     """Write down that all between `begin` and `end` was read whole and is stored (moves the watermark).
 
-    What does not adjoin what was read before moves nothing: no gap is stepped over.
+    What does not adjoin what was read before moves nothing: no gap is stepped over. Nor does anything move a watermark
+    that is far ahead, until `go_back` has taken it back.
 
     Raises:
         LeaseLost
@@ -261,6 +266,8 @@ def _joined(
     since: datetime | None, until: datetime | None, begin: datetime, end: datetime, now: datetime
 ) -> tuple[datetime | None, datetime | None]:
     if since is not None and until is not None and until > now + SKEW:
+        if is_far_ahead(until, now):
+            return since, until
         # A clock was ahead: nothing was read whole until a time that has not come.
         since, until = (None, None) if since > end else (since, end)
     if begin >= end:
@@ -270,6 +277,20 @@ def _joined(
     if begin > until or end < since:
         return since, until
     return min(since, begin), max(until, end)
+
+
+def is_far_ahead(covered_until: datetime | None, now: datetime) -> bool:
+    """Tell whether a watermark was written by a clock so far ahead that what it then read was not what had happened."""
+    return covered_until is not None and covered_until > now + AHEAD_MOST
+
+
+def go_back(connection: Connection, claimed: Claimed, to: datetime) -> None:
+    """Take a watermark back to a time from which on all is to be read once more; nothing before that counts as read.
+
+    Raises:
+        LeaseLost
+    """
+    _change(connection, claimed, {"covered_from": to, "covered_until": to})
 
 
 class Outcome(NamedTuple):
