@@ -101,7 +101,7 @@ def _close_due_of(runtime: Runtime, source: SourceRecord, covered: datetime | No
     day = _unclosed(runtime, source, covered)
     if day is None:
         with runtime.database.read() as connection:
-            day = days.due(connection, source.id, runtime.clock())
+            day = days.due(connection, source.id, runtime.clock(), LOOK_MOST)
     if day is None:
         return False
     close(runtime, source, day)
@@ -240,7 +240,7 @@ def _next_look(window: Window, now: datetime, took: timedelta) -> datetime | Non
     age = now - window.end
     if age > LOOKED_AT_FOR:
         return None
-    return now + max(min(max(age / LOOK_PART, LOOK_LEAST), LOOK_MOST), took * LOOK_PART)
+    return now + min(max(age / LOOK_PART, LOOK_LEAST, took * LOOK_PART), LOOK_MOST)
 
 
 # What a person has to look at

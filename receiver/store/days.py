@@ -330,13 +330,16 @@ def closed_between(connection: Connection, source_id: int, first: date, last: da
     return set(connection.execute(query.distinct()).scalars())
 
 
-def due(connection: Connection, source_id: int, now: datetime) -> date | None:
+def due(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> date | None:
     """Return the closed day of a source that is to be looked at first; none where none is, or each has its pause.
 
-    It is the one that nobody has looked at for the longest: one that changes all the time keeps no other waiting.
+    It is the one that nobody has looked at for the longest: one that changes all the time keeps no other waiting. What
+    waits for longer than `longest`, or was looked at in the future, was put off by a clock that was wrong, and is due.
     """
-    is_due = (_versions.c.next_look_at <= now, _versions.c.source_id == source_id, _is_latest())
-    found = fetch_all(connection, DayRecord, _all().where(*is_due).order_by(_versions.c.looked_at))
+    next_at, looked_at = _versions.c.next_look_at, _versions.c.looked_at
+    is_due = or_(next_at <= now, next_at > now + longest + SKEW, looked_at > now + SKEW)
+    of_source = _all().where(_versions.c.source_id == source_id, is_due, _is_latest())
+    found = fetch_all(connection, DayRecord, of_source.order_by(looked_at))
     return next((each.day for each in found if not each.is_paused(now)), None)
 
 

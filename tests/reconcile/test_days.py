@@ -537,7 +537,7 @@ def change(ledger: Ledger, payment: str) -> None:
 def due(ledger: Ledger) -> date | None:
     """The closed day that is to be looked at now."""
     with ledger.parts.database.read() as connection:
-        return stored.due(connection, ledger.source.id, ledger.parts.clock())
+        return stored.due(connection, ledger.source.id, ledger.parts.clock(), closing.LOOK_MOST)
 
 
 def close_all(ledger: Ledger) -> None:
@@ -616,7 +616,23 @@ def test_a_look_under_a_clock_that_was_ahead_keeps_no_day_waiting(ledger: Ledger
     change(ledger, "FT1")
     clock.now -= timedelta(hours=8)
     change(ledger, "FT2")
-    assert due(ledger) == DAY
+    close_all(ledger)
+    assert days.find(ledger.parts, "bcb", DAY).numbers[DayCategory.BANK_ALONE] == 2
+
+
+@pytest.mark.parametrize("days_ahead", [2, 30, 60])
+def test_a_day_that_a_clock_days_ahead_has_closed_or_put_off_is_looked_at_once_that_is_right(
+    ledger: Ledger, clock: StandingClock, days_ahead: int
+) -> None:
+    """By a clock that is more than 40 days ahead the day is one of long ago, and would not be looked at any more."""
+    ledger.covered(EVENING + timedelta(hours=2))
+    for _ in range(2):
+        clock.forward(days_ahead * 86400)
+        closing.close(ledger.parts, ledger.source, DAY)
+        clock.forward(60 - days_ahead * 86400)
+        assert due(ledger) == DAY
+        closing.close(ledger.parts, ledger.source, DAY)
+        assert due(ledger) is None
 
 
 @pytest.mark.parametrize(
@@ -705,4 +721,4 @@ def test_who_waits_for_another_version_has_that_one_looked_at_and_a_replaced_one
         query = text("UPDATE day_versions SET next_look_at = closed_at WHERE version = 1 AND day = '2026-03-02'")
         assert connection.execute(query).rowcount == 1
     with parts.database.read() as connection:
-        assert stored.due(connection, ledger.source.id, clock()) is None
+        assert stored.due(connection, ledger.source.id, clock(), closing.LOOK_MOST) is None

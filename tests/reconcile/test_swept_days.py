@@ -335,7 +335,7 @@ def look(parts: Runtime, source: SourceRecord, clock: StandingClock) -> dict[dat
     found: dict[date, dict[str, int]] = {}
     while True:
         with parts.database.read() as connection:
-            day = versions.due(connection, source.id, parts.clock())
+            day = versions.due(connection, source.id, parts.clock(), closing.LOOK_MOST)
         if day is None:
             return found
         closing.close(parts, source, day)
