@@ -176,7 +176,7 @@ def _closed(
     window = window_of(source, day, latest)
     compared = compare(runtime.database, source.id, day, window, window.end + delay(runtime))
     now = runtime.clock()
-    next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began))
+    next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began), is_first=latest is None)
     if latest is not None and says_the_same(latest, compared):
         _put_off(runtime, latest, leased_until, now, next_at)
         return None
@@ -236,10 +236,11 @@ def says_the_same(latest: DayRecord, compared: Compared) -> bool:
     return all(latest.header.get(name) == value for name, value in compared.content.items())
 
 
-def _next_look(window: Window, now: datetime, took: timedelta) -> datetime | None:
+def _next_look(window: Window, now: datetime, took: timedelta, *, is_first: bool) -> datetime | None:
     age = now - window.end
     if age > LOOKED_AT_FOR:
-        return None
+        # What changed while a day was compared for the first time has found no version to have looked at.
+        return now + LOOK_LEAST if is_first else None
     return now + min(max(age / LOOK_PART, LOOK_LEAST, took * LOOK_PART), LOOK_MOST)
 
 

@@ -692,6 +692,30 @@ def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
     assert not is_due()
 
 
+def test_what_changes_while_a_day_of_long_ago_is_compared_for_the_first_time_makes_another_version(
+    ledger: Ledger, parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.covered(EVENING + timedelta(hours=2))
+    clock.forward(60 * 86400)
+    compare = day_comparison.compare
+
+    def change_behind(*given: Any) -> Compared:
+        found = compare(*given)
+        change(ledger, "FT1")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "compare", change_behind)
+        closing.close(parts, ledger.source, DAY)
+    assert numbers(days.find(parts, "bcb", DAY)) == {}
+    for _ in range(2):
+        clock.forward(121)
+        close_all(ledger)
+        found = days.find(parts, "bcb", DAY)
+        assert (len(found.versions), numbers(found)) == (2, {"bank_alone": 1})
+        assert due(ledger) is None
+
+
 def test_who_waits_for_another_version_has_that_one_looked_at_and_a_replaced_one_is_never_due(
     ledger: Ledger, parts: Runtime, clock: StandingClock
 ) -> None:

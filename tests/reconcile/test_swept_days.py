@@ -321,6 +321,8 @@ def old_days(parts: Runtime, bank: ListingBank, clock: StandingClock) -> SourceR
     run(parts, two_days(parts))
     for day in (DAY, DAY + timedelta(days=1)):
         closing.close(parts, source, day)
+    # Each is looked at once more after its first version.
+    assert look(parts, source, clock) == {DAY: {"recovered": 1}, DAY + timedelta(days=1): {}}
     assert look(parts, source, clock) == {}
     return source
 
