@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, and_, case, exists, insert, or_, select, update
 
 from receiver.model import DayCategory
+from receiver.store import day_sides
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.day_lines import Chunk, Section
 from receiver.store.digest_keys import DigestKeys
@@ -234,13 +235,36 @@ def put_off(connection: Connection, seen: DayRecord, now: datetime, next_at: dat
     connection.execute(looked.values(looked_at=now, next_look_at=next_look_at))
 
 
-def payment_changed(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
-    """Have the closed days looked at, once their pauses are over, whose list has a payment that has changed.
+def payment_changed(
+    connection: Connection, source_id: int, payment_id: str | None, now: datetime, *, reference: str | None = None
+) -> None:
+    """Have the closed days looked at, once their pauses are over, that have a payment which has changed.
 
-    In the caller's transaction, at its end, as `make_due`.
+    Those whose list has it or points at an event of it, and those to which its events belong: it may be on no list. So
+    with a reference, whose payment is known or not. In the caller's transaction, at its end, as `make_due`.
     """
-    on_days = select(_lines.c.day).where(_lines.c.source_id == source_id, _lines.c.payment_id == payment_id)
-    make_due(connection, source_id, list(connection.execute(on_days).scalars()), now)
+    found = day_sides.touched(connection, source_id, payment_id, reference)
+    make_due(connection, source_id, [*found.days, *_closed_at(connection, source_id, found.times)], now)
+
+
+BELONGS_WITHIN = timedelta(days=8)
+"""A day of business is that long after a moment that belongs to it at most: where one day a week is one."""
+
+
+def _closed_at(connection: Connection, source_id: int, times: Sequence[datetime]) -> list[date]:
+    """Return the closed days that some moments belong to, by the windows in which these were closed."""
+    if not times:
+        return []
+    first, last = (min(times) - timedelta(days=1)).date(), (max(times) + BELONGS_WITHIN).date()
+    query = select(_versions.c.day, _versions.c.header).where(
+        _versions.c.source_id == source_id, _versions.c.day.between(first, last), _is_latest()
+    )
+    found = []
+    for day, header in connection.execute(query):
+        begin, end = map(datetime.fromisoformat, header["window"])
+        if any(begin <= at < end for at in times):
+            found.append(day)
+    return found
 
 
 def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:

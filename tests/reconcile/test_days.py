@@ -11,7 +11,7 @@ from lock_waits import wait_until, waiting
 from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day, payments_of
 from sqlalchemy import text
 
-from receiver.admin import day_lines, day_verification, days, exceptions
+from receiver.admin import day_lines, day_verification, days, exceptions, source_changes
 from receiver.admin.days import Day
 from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
@@ -505,6 +505,41 @@ def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
     clock.forward(60)
     ledger.checked("FT1", "completed")
     assert numbers(close(parts)) == {"agreed": 1}
+
+
+@pytest.mark.parametrize(
+    "case", ["a line without an id", "on no list", "a movement of its own", "a reference", "a week"]
+)
+def test_a_check_has_each_closed_day_looked_at_that_has_the_payment_however_old_and_whatever_names_it(
+    ledger: Ledger, parts: Runtime, clock: StandingClock, case: str
+) -> None:
+    status: str | None = "completed"
+    days_here, kind = [DAY], "payment"
+    if case == "a line without an id":
+        ledger.line(None, event_id=ledger.event("P1", at=EVENING), reference="R1", status=Status.REJECTED)
+    elif case == "a movement of its own":
+        ledger.line("P1", "11.00", event_id=ledger.event("P1", "11.00"), day=DAY - timedelta(days=1))
+        ledger.event("P1", "12.00")
+    elif case == "a reference":
+        ledger.event("P1", kind="reference", payment_id=None, facts={**FACTS, "transaction_reference": "P1"})
+        kind, status = "reference", None
+    else:
+        ledger.event("P1")
+    if case == "a week":
+        weekly = source_changes.NewSettings({"business_days": "sun-sun,24:00,UTC"})
+        ledger.source, days_here = source_changes.change(parts, WHO, "bcb", weekly), [date(2026, 3, 8)]
+    else:
+        days_here.append(DAY + timedelta(days=5))
+    clock.forward(60 * 86400)
+    for _ in range(2):
+        for day in days_here:
+            closing.close(parts, ledger.source, day)
+        clock.forward(86400)
+    assert due(ledger) is None
+    ledger.checked("P1", status, kind=kind)
+    assert due(ledger) == days_here[0]
+    assert closing.close(parts, ledger.source, days_here[0]) is not None
+    assert due(ledger) is None
 
 
 def test_a_check_and_who_opens_an_exception_before_a_day_never_wait_for_each_other(
