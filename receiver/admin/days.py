@@ -170,25 +170,24 @@ def _is_longer(runtime: Runtime, source: SourceRecord, day: date, window: Window
 
 
 def _closed(source: SourceRecord, record: DayRecord, versions: Sequence[DayRecord] = ()) -> Day:
-    begin, end = (datetime.fromisoformat(text) for text in record.header["window"])
     covered = record.header.get("covered_until")
     until = datetime.fromisoformat(covered) if covered else None
-    return Day(source, record.day, DayState.CLOSED, Window(begin, end), until, None, record, versions)
+    return Day(source, record.day, DayState.CLOSED, Window(*record.window), until, None, record, versions)
 
 
 def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> list[Day]:
     """Return business days with their state, without looking at what is not closed."""
-    now, business, wait = runtime.clock(), _calendar(source), closing.delay(runtime)
+    now, wait = runtime.clock(), closing.delay(runtime)
     with runtime.database.read() as connection:
         covered = sweeps.covered(connection, source.id)
         since = sweeps.covered_from(connection, source.id)
-        closed = days.latest(connection, source.id, min(wanted), max(wanted)) if wanted else {}
+        closed = closing.closed_around(connection, source.id, min(wanted), max(wanted)) if wanted else {}
         found = []
         for day in wanted:
             if day in closed:
                 found.append(_closed(source, closed[day]))
                 continue
-            window = business.window(day)
+            window = closing.window_of(source, day, closed)
             state, until = DayState.OPEN, None
             if not closing.lists(source, covered):
                 state = DayState.NOT_OFFERED
@@ -304,12 +303,13 @@ def close(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayR
     """
     with runtime.database.read() as connection:
         source = source_acts.named(connection, source_name)
-        latest = days.find(connection, source.id, day)
+        closed = closing.closed_around(connection, source.id, day)
         covered = sweeps.covered(connection, source.id)
         since = sweeps.covered_from(connection, source.id)
+    latest = closed.get(day)
     if latest is None:
         _check_calendar(source, day)
-    window = closing.window_of(source, day, latest)
+    window = closing.window_of(source, day, closed)
     _check_over(runtime, source, window, covered)
     if since is None or since > window.begin:
         from_when = f"{since:%Y-%m-%d %H:%M} UTC" if since else "never"
@@ -336,10 +336,10 @@ def close_short(runtime: Runtime, who: str, source_name: str, day: date) -> tupl
     """
     with runtime.database.read() as connection:
         source = source_acts.named(connection, source_name)
-        latest = days.find(connection, source.id, day)
-    if latest is None:
+        closed = closing.closed_around(connection, source.id, day)
+    if day not in closed:
         _check_calendar(source, day)
-    if _is_longer(runtime, source, day, closing.window_of(source, day, latest), OPEN_LINES_MAX):
+    if _is_longer(runtime, source, day, closing.window_of(source, day, closed), OPEN_LINES_MAX):
         most = f"{OPEN_LINES_MAX} lines or events"
         raise NotPossible(f"{day} has more than {most}: run `receiver days close {source_name} {day}`")
     return close(runtime, who, source_name, day)

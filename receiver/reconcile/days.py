@@ -170,10 +170,10 @@ def _closed(
     note: Callable[[Connection, DayRecord], None] | None,
 ) -> DayRecord | None:
     with runtime.database.read() as connection:
-        latest = days.find(connection, source.id, day)
+        closed = closed_around(connection, source.id, day)
         covered = sweeps.covered(connection, source.id)
     began = time.monotonic()
-    window = window_of(source, day, latest)
+    latest, window = closed.get(day), window_of(source, day, closed)
     compared = compare(runtime.database, source.id, day, window, window.end + delay(runtime))
     now = runtime.clock()
     next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began), is_first=latest is None)
@@ -218,17 +218,35 @@ def _add(
     return made
 
 
-def window_of(source: SourceRecord, day: date, latest: DayRecord | None = None) -> Window:
-    """Return from when to when a day lasts: as the bank's calendar says, or as it did when the day was closed.
+def closed_around(
+    connection: Connection, source_id: int, first: date, last: date | None = None
+) -> dict[date, DayRecord]:
+    """Return the latest versions of the closed days from one day through another, and of those near by."""
+    return days.latest(connection, source_id, first - days.BELONGS_WITHIN, (last or first) + days.BELONGS_WITHIN)
+
+
+def window_of(source: SourceRecord, day: date, closed: Mapping[date, DayRecord]) -> Window:
+    """Return from when to when a day lasts: as it did when it was closed, else as the bank's calendar says.
+
+    What belonged to a day when that was `closed` stays there, whatever the calendar says by now: so a day that is not
+    closed begins where the one before it ended, and has nothing of a closed one.
 
     Raises:
         ValueError: it is no business day.
     """
+    if day in closed:
+        return Window(*closed[day].window)
     business = calendar(source)
-    if latest is not None and not business.is_day(day):
-        begin, end = (datetime.fromisoformat(text) for text in latest.header["window"])
-        return Window(begin, end)
-    return business.window(day)
+    window, before = business.window(day), max((each for each in closed if each < day), default=None)
+    begin, end = window.begin, window.end
+    if before is not None and before >= business.before(day):
+        begin = min(begin, closed[before].window[1])
+    for closed_from, closed_until in sorted(record.window for record in closed.values()):
+        if closed_from <= begin < closed_until:
+            begin = min(closed_until, end)
+        elif begin < closed_from < end:
+            end = closed_from
+    return Window(begin, end)
 
 
 def says_the_same(latest: DayRecord, compared: Compared) -> bool:

@@ -65,6 +65,12 @@ class DayRecord(NamedTuple):
         return -SKEW <= now - self.looked_at < self.pause
 
     @property
+    def window(self) -> tuple[datetime, datetime]:
+        """From when to when the day lasted: its first moment, and the first one behind it."""
+        begin, end = map(datetime.fromisoformat, self.header["window"])
+        return begin, end
+
+    @property
     def sections(self) -> list[Section]:
         """What the header says of its lines."""
         return [Section(DayCategory(name), number, sha256) for name, number, sha256 in self.header["sections"]]
@@ -256,15 +262,9 @@ def _closed_at(connection: Connection, source_id: int, times: Sequence[datetime]
     if not times:
         return []
     first, last = (min(times) - timedelta(days=1)).date(), (max(times) + BELONGS_WITHIN).date()
-    query = select(_versions.c.day, _versions.c.header).where(
-        _versions.c.source_id == source_id, _versions.c.day.between(first, last), _is_latest()
-    )
-    found = []
-    for day, header in connection.execute(query):
-        begin, end = map(datetime.fromisoformat, header["window"])
-        if any(begin <= at < end for at in times):
-            found.append(day)
-    return found
+    closed = latest(connection, source_id, first, last)
+    windows = {day: record.window for day, record in closed.items()}
+    return [day for day, (begin, end) in windows.items() if any(begin <= at < end for at in times)]
 
 
 def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
