@@ -11,6 +11,7 @@ from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
 from reconcile.ledger import EVENING, MORNING, Ledger, add_silent, known_day
 
+from receiver.reconcile import days as closing
 from receiver.runtime import Runtime
 from receiver.worker.loop import Worker
 
@@ -70,6 +71,24 @@ def test_pages_stay_in_their_version(client: FlaskClient, token: Headers, ledger
     assert (rest["version"], len(first["data"]) + len(rest["data"])) == (1, 13)
     assert get(client, f"{DAY}?version=1", token)["numbers"] == first["numbers"]
     get(client, f"{DAY}?limit=12&version=2&cursor={first['next']}", token, 400)
+
+
+def test_the_pages_of_an_open_day_end_once_it_is_closed(
+    client: FlaskClient, token: Headers, ledger: Ledger, parts: Runtime
+) -> None:
+    day = EVENING.date()
+    for number in range(4):
+        ledger.line(f"FT-{number}", day=day)
+    path = f"/api/v1/days/bcb/{day}"
+    first = get(client, f"{path}?limit=2", token)
+    rest = get(client, f"{path}?limit=2&cursor={first['next']}", token)
+    assert len({line["payment_id"] for line in first["data"] + rest["data"]}) == 4
+    # Its lines stand in other places by then.
+    ledger.event("FT-3", "77.00", at=EVENING)
+    closing.close(parts, ledger.source, day)
+    refused = get(client, f"{path}?limit=2&cursor={first['next']}", token, 400)
+    assert refused["detail"] == "The day has been closed since the page before: begin anew, without `cursor`."
+    assert get(client, f"{path}?limit=2", token)["version"] == 1
 
 
 def test_a_day_is_answered_as_csv_without_a_formula(client: FlaskClient, token: Headers, ledger: Ledger) -> None:
