@@ -18,6 +18,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, day_sides, days, sources, sweeps
 from receiver.store.days import DayRecord
 from receiver.store.sources import SourceRecord
+from receiver.store.sweeps import ReadWhole
 
 YEARS = (1971, 9997)
 """Days that still are days after a few are added or taken away."""
@@ -179,8 +180,7 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
     """Return business days with their state, without looking at what is not closed."""
     now, wait = runtime.clock(), closing.delay(runtime)
     with runtime.database.read() as connection:
-        covered = sweeps.covered(connection, source.id)
-        since = sweeps.covered_from(connection, source.id)
+        read_whole = sweeps.read_whole(connection, source.id)
         closed = closing.closed_around(connection, source.id, min(wanted), max(wanted)) if wanted else {}
         found = []
         for day in wanted:
@@ -189,14 +189,12 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
                 continue
             window = closing.window_of(source, day, closed)
             state, until = DayState.OPEN, None
-            if not closing.lists(source, covered):
+            needed = Window(window.begin, window.end + wait)
+            if not closing.lists(source, read_whole.until):
                 state = DayState.NOT_OFFERED
-            elif window.end + wait <= now and not (
-                covered and since and since <= window.begin and window.end + wait <= covered
-            ):
-                needed = Window(window.begin, window.end + wait)
+            elif needed.end <= now and not read_whole.holds(needed.begin, needed.end):
                 state, until = DayState.INCOMPLETE, sweeps.incomplete_until(connection, source.id, needed)
-            found.append(Day(source, day, state, window, covered, until))
+            found.append(Day(source, day, state, window, read_whole.until, until))
     return found
 
 
@@ -304,16 +302,12 @@ def close(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayR
     with runtime.database.read() as connection:
         source = source_acts.named(connection, source_name)
         closed = closing.closed_around(connection, source.id, day)
-        covered = sweeps.covered(connection, source.id)
-        since = sweeps.covered_from(connection, source.id)
+        read_whole = sweeps.read_whole(connection, source.id)
     latest = closed.get(day)
     if latest is None:
         _check_calendar(source, day)
     window = closing.window_of(source, day, closed)
-    _check_over(runtime, source, window, covered)
-    if since is None or since > window.begin:
-        from_when = f"{since:%Y-%m-%d %H:%M} UTC" if since else "never"
-        raise NotPossible(f"the bank's list was read from {from_when} on only, after the day's beginning")
+    _check_read(runtime, source, window, read_whole)
 
     def note(connection: Connection, made: DayRecord) -> None:
         about = {"source": source_name, "day": day.isoformat(), "version": made.version, "digest": made.digest}
@@ -345,11 +339,20 @@ def close_short(runtime: Runtime, who: str, source_name: str, day: date) -> tupl
     return close(runtime, who, source_name, day)
 
 
-def _check_over(runtime: Runtime, source: SourceRecord, window: Window, covered: datetime | None) -> None:
-    if not closing.lists(source, covered):
+def _check_read(runtime: Runtime, source: SourceRecord, window: Window, read_whole: ReadWhole) -> None:
+    """See that a day is over, and that its list was read whole.
+
+    Raises:
+        NotPossible
+    """
+    since, until = read_whole
+    if not closing.lists(source, until):
         raise NotPossible(NOT_OFFERED)
     if window.end > runtime.clock():
         raise NotPossible(f"the day lasts until {window.end:%Y-%m-%d %H:%M} UTC")
-    if covered is None or covered < window.end:
-        so_far = f"{covered:%Y-%m-%d %H:%M} UTC" if covered else "nowhere"
+    if read_whole.holds(window.begin, window.end):
+        return
+    if until is None or until < window.end:
+        so_far = f"{until:%Y-%m-%d %H:%M} UTC" if until else "nowhere"
         raise NotPossible(f"the bank's list was read until {so_far} only, and the day ends at {window.end:%H:%M} UTC")
+    raise NotPossible(f"the bank's list was read from {since:%Y-%m-%d %H:%M} UTC on only, after the day's beginning")

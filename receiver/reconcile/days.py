@@ -116,11 +116,12 @@ def _unclosed(runtime: Runtime, source: SourceRecord, covered: datetime | None) 
     day, last = first_day(runtime, source), business.day_of(min(covered, runtime.clock()) - delay(runtime))
     with runtime.database.read() as connection:
         closed = days.closed_between(connection, source.id, day, last)
-        # The last one is still open: its end is behind what can be closed.
-        since = sweeps.covered_from(connection, source.id)
+        read_whole = sweeps.read_whole(connection, source.id)
     day = day if business.is_day(day) else business.after(day)
+    # The last one is still open: its end is behind what can be closed.
     while day < last:
-        if day not in closed and since is not None and since <= business.window(day).begin:
+        window = business.window(day)
+        if day not in closed and read_whole.holds(window.begin, window.end):
             return day
         day = business.after(day)
     return None

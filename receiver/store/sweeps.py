@@ -92,24 +92,35 @@ def in_use(connection: Connection, source_id: int) -> list[SweepRecord]:
     return [each for each in of_source(connection, source_id) if each.list_name != ALL_LISTS and each.is_in_use]
 
 
+class ReadWhole(NamedTuple):
+    """Since when and until when every list of a source was read whole (UTC); none where one never was."""
+
+    since: datetime | None
+    until: datetime | None
+
+    def holds(self, begin: datetime, end: datetime) -> bool:
+        """Tell whether all between two times was read whole."""
+        return self.since is not None and self.until is not None and self.since <= begin and end <= self.until
+
+
+def read_whole(connection: Connection, source_id: int) -> ReadWhole:
+    """Return what of a source's lists was read whole."""
+    lists = in_use(connection, source_id)
+    since = [each.covered_from for each in lists if each.covered_from is not None]
+    until = [each.covered_until for each in lists if each.covered_until is not None]
+    is_whole = bool(lists) and len(since) == len(until) == len(lists)
+    return ReadWhole(max(since), min(until)) if is_whole else ReadWhole(None, None)
+
+
 def covered(connection: Connection, source_id: int) -> datetime | None:
     """Return until when every list of a source was read whole (the watermark, UTC); none where one never was."""
-    until = [each.covered_until for each in in_use(connection, source_id)]
-    known = [at for at in until if at is not None]
-    return min(known) if known and len(known) == len(until) else None
+    return read_whole(connection, source_id).until
 
 
 def covered_but_for_new(connection: Connection, source_id: int) -> datetime | None:
     """Return `covered` as it was before there were lists that were never read (UTC); none where all are such."""
     known = [each.covered_until for each in in_use(connection, source_id) if each.covered_until is not None]
     return min(known) if known else None
-
-
-def covered_from(connection: Connection, source_id: int) -> datetime | None:
-    """Return since when every list of a source was read whole, up to `covered` (UTC); none where one never was."""
-    since = [each.covered_from for each in in_use(connection, source_id)]
-    known = [at for at in since if at is not None]
-    return max(known) if known and len(known) == len(since) else None
 
 
 class Span(Protocol):
@@ -122,12 +133,6 @@ class Span(Protocol):
     @property
     def end(self) -> datetime:
         """The first moment behind it."""
-
-
-def is_covered(connection: Connection, source_id: int, window: Span) -> bool:
-    """Tell whether every list of a source was read whole in a window."""
-    since, until = covered_from(connection, source_id), covered(connection, source_id)
-    return since is not None and until is not None and since <= window.begin and window.end <= until
 
 
 def incomplete_until(connection: Connection, source_id: int, window: Span) -> datetime | None:

@@ -362,7 +362,7 @@ def test_the_watermark_is_where_the_list_was_read_whole_and_windows_overlap(
     began = clock()
     worker.run_once()
     with parts.database.read() as connection:
-        assert (sweeps.covered_from(connection, source.id), sweeps.covered(connection, source.id)) == (
+        assert (sweeps.read_whole(connection, source.id).since, sweeps.covered(connection, source.id)) == (
             began - timedelta(days=1),
             began,
         )
@@ -429,7 +429,7 @@ def test_what_was_posted_while_a_clock_was_hours_ahead_is_read_once_it_is_right(
     assert stored == (12,)
     with parts.database.read() as connection:
         assert sweeps.covered(connection, source.id) == clock()
-        begin = sweeps.covered_from(connection, source.id)
+        begin = sweeps.read_whole(connection, source.id).since
     # Nobody knows how long it was wrong: what is older than can be read once more proves nothing any more.
     assert begin == max(since, (clock() - CLOCK_AHEAD_MAX).replace(hour=0, minute=0, second=0, microsecond=0))
 
@@ -497,7 +497,7 @@ def test_a_sweep_leaves_a_fifth_of_the_budget_and_goes_on_when_it_is_renewed(
     window = sweeps_window(hours[0])
     assert hours[-1] - hours[0] >= timedelta(hours=6), "thirty lists, four in each hour"
     with parts.database.read() as connection:
-        assert sweeps.is_covered(connection, source.id, window)
+        assert sweeps.read_whole(connection, source.id).holds(window.begin, window.end)
         assert sweeps.incomplete_until(connection, source.id, window) is None
         later = sweeps_window(clock() + timedelta(hours=1))
         until = sweeps.incomplete_until(connection, source.id, later)

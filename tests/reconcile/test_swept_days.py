@@ -223,7 +223,7 @@ def test_a_bank_that_takes_no_request_lets_no_account_go_unread(
 def marked(parts: Runtime) -> tuple[datetime | None, datetime | None]:
     """Between which times every list was read whole."""
     with parts.database.read() as connection:
-        return marks.covered_from(connection, 1), marks.covered(connection, 1)
+        return marks.read_whole(connection, 1).since, marks.covered(connection, 1)
 
 
 def test_the_days_before_a_source_was_added_can_be_closed_once_a_span_of_them_was_read_to_its_end(
