@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,8 @@ class Day:
     """Until when the bank's list was read, when it was closed, or by now."""
     incomplete_until: datetime | None = None
     """When the bank's list of an incomplete day will have been read, as far as that is known."""
+    read_since: datetime | None = None
+    """Since when it was read, where that is after the day's beginning: no sweep goes further back by itself."""
     record: DayRecord | None = None
     versions: Sequence[DayRecord] = ()
     compared: Compared | None = None
@@ -87,12 +89,23 @@ class Day:
             case DayState.NOT_OFFERED:
                 return NOT_OFFERED
             case DayState.INCOMPLETE:
+                if self.read_since is not None:
+                    return f"the day is over, and {_read_from(self.source, self.window, self.read_since)}"
                 until = self.incomplete_until
                 when = "when is not known yet" if until is None else f"it is to be by {until:%Y-%m-%d %H:%M} UTC"
                 return f"the day is over, and the bank's list of it has not been read whole; {when}"
             case DayState.OPEN:
                 return "the day is not closed yet"
         return "closed"
+
+
+def _read_from(source: SourceRecord, window: Window, since: datetime) -> str:
+    """Say since when a day's list was read, where that is after its beginning, and how to have the rest read."""
+    begin = f"{window.begin:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"the bank's list was read from {since:%Y-%m-%d %H:%M} UTC on only, after the day's beginning; no sweep reads "
+        f"what was before by itself: run `receiver sweep run {source.name} --from {begin}`"
+    )
 
 
 def a_day(text: str) -> date:
@@ -143,7 +156,7 @@ def _found(runtime: Runtime, source_name: str, day: date, version: int | None, m
         )
     late_from = found.window.end + closing.delay(runtime)
     compared = compare(runtime.database, source.id, day, found.window, late_from)
-    return Day(source, day, found.state, found.window, found.covered_until, found.incomplete_until, compared=compared)
+    return replace(found, compared=compared)
 
 
 def _calendar(source: SourceRecord) -> BusinessDays:
@@ -173,7 +186,7 @@ def _is_longer(runtime: Runtime, source: SourceRecord, day: date, window: Window
 def _closed(source: SourceRecord, record: DayRecord, versions: Sequence[DayRecord] = ()) -> Day:
     covered = record.header.get("covered_until")
     until = datetime.fromisoformat(covered) if covered else None
-    return Day(source, record.day, DayState.CLOSED, Window(*record.window), until, None, record, versions)
+    return Day(source, record.day, DayState.CLOSED, Window(*record.window), until, record=record, versions=versions)
 
 
 def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> list[Day]:
@@ -188,13 +201,17 @@ def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> l
                 found.append(_closed(source, closed[day]))
                 continue
             window = closing.window_of(source, day, closed)
-            state, until = DayState.OPEN, None
+            state, until, since = DayState.OPEN, None, None
             needed = Window(window.begin, window.end + wait)
             if not closing.lists(source, read_whole.until):
                 state = DayState.NOT_OFFERED
             elif needed.end <= now and not read_whole.holds(needed.begin, needed.end):
-                state, until = DayState.INCOMPLETE, sweeps.incomplete_until(connection, source.id, needed)
-            found.append(Day(source, day, state, window, read_whole.until, until))
+                state = DayState.INCOMPLETE
+                if read_whole.since is not None and read_whole.since > window.begin:
+                    since = read_whole.since
+                else:
+                    until = sweeps.incomplete_until(connection, source.id, needed)
+            found.append(Day(source, day, state, window, read_whole.until, until, since))
     return found
 
 
@@ -355,4 +372,4 @@ def _check_read(runtime: Runtime, source: SourceRecord, window: Window, read_who
     if until is None or until < window.end:
         so_far = f"{until:%Y-%m-%d %H:%M} UTC" if until else "nowhere"
         raise NotPossible(f"the bank's list was read until {so_far} only, and the day ends at {window.end:%H:%M} UTC")
-    raise NotPossible(f"the bank's list was read from {since:%Y-%m-%d %H:%M} UTC on only, after the day's beginning")
+    raise NotPossible(_read_from(source, window, since or window.end))

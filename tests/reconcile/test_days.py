@@ -392,8 +392,14 @@ def test_a_day_is_closed_by_hand_without_the_delay_and_audited(
     with pytest.raises(NotPossible, match="was read until 2026-03-02 23:54 UTC only"):
         days.close(parts, WHO, "bcb", DAY)
     ledger.covered(EVENING)
-    with pytest.raises(NotPossible, match="read from 2026-02-20 09:00 UTC on only"):
-        days.close(parts, WHO, "bcb", DAY - timedelta(days=11))
+    # No sweep ever reads what was before, though each goes on.
+    first = DAY - timedelta(days=10)
+    with pytest.raises(NotPossible, match="read from 2026-02-20 09:00 UTC on only") as refused:
+        days.close(parts, WHO, "bcb", first)
+    found = days.find(parts, "bcb", first)
+    assert (found.state, found.incomplete_until) == (DayState.INCOMPLETE, None)
+    assert found.words == f"the day is over, and {refused.value}"
+    assert "run `receiver sweep run bcb --from 2026-02-20T00:00:00Z`" in found.words
     made, is_new = days.close(parts, WHO, "bcb", DAY)
     assert (made.version, is_new) == (1, True)
     assert days.close(parts, WHO, "bcb", DAY) == (made._replace(next_look_at=made.next_look_at), False)
