@@ -158,7 +158,7 @@ class Sweeper:
             raise
         except (BankError, DecryptionFailed) as failed:
             error = in_words(failed)
-            words = search_terms.masked_in(error, claimed.list_name)
+            words = error.replace(claimed.list_name, _shown(claimed.list_name))
             log.warning("the list %r of %s: %s", _shown(claimed.list_name), self._source.name, words)
         except Exception as failed:
             # A fault of ours, which whatever the bank has answered has brought to light.
@@ -409,7 +409,7 @@ def _counted(
 
 def _shown(list_name: str) -> str:
     """Return a list's name as logs have it: it may be an account's number."""
-    return search_terms.masked(list_name) if list_name else ""
+    return search_terms.masked_list(list_name)
 
 
 def in_words(error: Exception) -> str:

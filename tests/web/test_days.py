@@ -106,11 +106,15 @@ def test_accounts_are_shown_whole_to_a_token_that_may_read_payloads_alone(
 ) -> None:
     few = make_token(parts, "payments:read", name="few")
     ledger.line("FT-open", day=date(2026, 3, 3))
+    ledger.line("FT-rejected", day=date(2026, 3, 3), list_name="rejections")
     for path in (DAY, "/api/v1/days/bcb/2026-03-03"):
         whole, masked = get(client, path, token)["data"], get(client, path, few)["data"]
         assert "1046406142" in {line["account"] for line in whole}
         assert {line["account"] for line in masked} <= {"…6142", None}
         assert "1046406142" not in json.dumps(masked)
+        # The name of a list that is no account's tells lists apart.
+        assert {line["list_name"] for line in masked} <= {"…6142", "rejections", None}
+        assert ("rejections" in json.dumps(masked)) == (path != DAY)
         hidden = {"account", "list_name"}
         assert [{k: v for k, v in line.items() if k not in hidden} for line in masked] == [
             {k: v for k, v in line.items() if k not in hidden} for line in whole
