@@ -251,7 +251,7 @@ def compared(parts: Runtime) -> tuple[int, float]:
     """Hold the first business day against events, as closing it does: how many lines, and the seconds of it."""
     source = growing.the_source(parts)
     day = copies.START.date()
-    window = days.window_of(source, day)
+    window = days.window_of(source, day, {})
     started = time.perf_counter()
     found = compare(parts.database, source.id, day, window, window.end + timedelta(hours=1))
     return sum(number for _, _, number, _, _ in found.content["numbers"]), time.perf_counter() - started

@@ -20,7 +20,7 @@ def masked(line: DayLine) -> DayLine:
     return replace(
         line,
         account=search_terms.masked(account) if account else account,
-        list_name=search_terms.masked(name) if name else name,
+        list_name=search_terms.masked_list(name) if name else name,
     )
 
 

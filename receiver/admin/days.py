@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, day_sides, days, sources, sweeps
 from receiver.store.days import DayRecord
 from receiver.store.sources import SourceRecord
+from receiver.store.sweeps import ReadWhole
 
 YEARS = (1971, 9997)
 """Days that still are days after a few are added or taken away."""
@@ -54,6 +55,8 @@ class Day:
     """Until when the bank's list was read, when it was closed, or by now."""
     incomplete_until: datetime | None = None
     """When the bank's list of an incomplete day will have been read, as far as that is known."""
+    read_since: datetime | None = None
+    """Since when it was read, where that is after the day's beginning: no sweep goes further back by itself."""
     record: DayRecord | None = None
     versions: Sequence[DayRecord] = ()
     compared: Compared | None = None
@@ -86,12 +89,23 @@ class Day:
             case DayState.NOT_OFFERED:
                 return NOT_OFFERED
             case DayState.INCOMPLETE:
+                if self.read_since is not None:
+                    return f"the day is over, and {_read_from(self.source, self.window, self.read_since)}"
                 until = self.incomplete_until
                 when = "when is not known yet" if until is None else f"it is to be by {until:%Y-%m-%d %H:%M} UTC"
                 return f"the day is over, and the bank's list of it has not been read whole; {when}"
             case DayState.OPEN:
                 return "the day is not closed yet"
         return "closed"
+
+
+def _read_from(source: SourceRecord, window: Window, since: datetime) -> str:
+    """Say since when a day's list was read, where that is after its beginning, and how to have the rest read."""
+    begin = f"{window.begin:%Y-%m-%dT%H:%M:%SZ}"
+    return (
+        f"the bank's list was read from {since:%Y-%m-%d %H:%M} UTC on only, after the day's beginning; no sweep reads "
+        f"what was before by itself: run `receiver sweep run {source.name} --from {begin}`"
+    )
 
 
 def a_day(text: str) -> date:
@@ -142,7 +156,7 @@ def _found(runtime: Runtime, source_name: str, day: date, version: int | None, m
         )
     late_from = found.window.end + closing.delay(runtime)
     compared = compare(runtime.database, source.id, day, found.window, late_from)
-    return Day(source, day, found.state, found.window, found.covered_until, found.incomplete_until, compared=compared)
+    return replace(found, compared=compared)
 
 
 def _calendar(source: SourceRecord) -> BusinessDays:
@@ -170,34 +184,34 @@ def _is_longer(runtime: Runtime, source: SourceRecord, day: date, window: Window
 
 
 def _closed(source: SourceRecord, record: DayRecord, versions: Sequence[DayRecord] = ()) -> Day:
-    begin, end = (datetime.fromisoformat(text) for text in record.header["window"])
     covered = record.header.get("covered_until")
     until = datetime.fromisoformat(covered) if covered else None
-    return Day(source, record.day, DayState.CLOSED, Window(begin, end), until, None, record, versions)
+    return Day(source, record.day, DayState.CLOSED, Window(*record.window), until, record=record, versions=versions)
 
 
 def _states(runtime: Runtime, source: SourceRecord, wanted: Sequence[date]) -> list[Day]:
     """Return business days with their state, without looking at what is not closed."""
-    now, business, wait = runtime.clock(), _calendar(source), closing.delay(runtime)
+    now, wait = runtime.clock(), closing.delay(runtime)
     with runtime.database.read() as connection:
-        covered = sweeps.covered(connection, source.id)
-        since = sweeps.covered_from(connection, source.id)
-        closed = days.latest(connection, source.id, min(wanted), max(wanted)) if wanted else {}
+        read_whole = sweeps.read_whole(connection, source.id)
+        closed = closing.closed_around(connection, source.id, min(wanted), max(wanted)) if wanted else {}
         found = []
         for day in wanted:
             if day in closed:
                 found.append(_closed(source, closed[day]))
                 continue
-            window = business.window(day)
-            state, until = DayState.OPEN, None
-            if not closing.lists(source, covered):
+            window = closing.window_of(source, day, closed)
+            state, until, since = DayState.OPEN, None, None
+            needed = Window(window.begin, window.end + wait)
+            if not closing.lists(source, read_whole.until):
                 state = DayState.NOT_OFFERED
-            elif window.end + wait <= now and not (
-                covered and since and since <= window.begin and window.end + wait <= covered
-            ):
-                needed = Window(window.begin, window.end + wait)
-                state, until = DayState.INCOMPLETE, sweeps.incomplete_until(connection, source.id, needed)
-            found.append(Day(source, day, state, window, covered, until))
+            elif needed.end <= now and not read_whole.holds(needed.begin, needed.end):
+                state = DayState.INCOMPLETE
+                if read_whole.since is not None and read_whole.since > window.begin:
+                    since = read_whole.since
+                else:
+                    until = sweeps.incomplete_until(connection, source.id, needed)
+            found.append(Day(source, day, state, window, read_whole.until, until, since))
     return found
 
 
@@ -304,16 +318,13 @@ def close(runtime: Runtime, who: str, source_name: str, day: date) -> tuple[DayR
     """
     with runtime.database.read() as connection:
         source = source_acts.named(connection, source_name)
-        latest = days.find(connection, source.id, day)
-        covered = sweeps.covered(connection, source.id)
-        since = sweeps.covered_from(connection, source.id)
+        closed = closing.closed_around(connection, source.id, day)
+        read_whole = sweeps.read_whole(connection, source.id)
+    latest = closed.get(day)
     if latest is None:
         _check_calendar(source, day)
-    window = closing.window_of(source, day, latest)
-    _check_over(runtime, source, window, covered)
-    if since is None or since > window.begin:
-        from_when = f"{since:%Y-%m-%d %H:%M} UTC" if since else "never"
-        raise NotPossible(f"the bank's list was read from {from_when} on only, after the day's beginning")
+    window = closing.window_of(source, day, closed)
+    _check_read(runtime, source, window, read_whole)
 
     def note(connection: Connection, made: DayRecord) -> None:
         about = {"source": source_name, "day": day.isoformat(), "version": made.version, "digest": made.digest}
@@ -336,20 +347,29 @@ def close_short(runtime: Runtime, who: str, source_name: str, day: date) -> tupl
     """
     with runtime.database.read() as connection:
         source = source_acts.named(connection, source_name)
-        latest = days.find(connection, source.id, day)
-    if latest is None:
+        closed = closing.closed_around(connection, source.id, day)
+    if day not in closed:
         _check_calendar(source, day)
-    if _is_longer(runtime, source, day, closing.window_of(source, day, latest), OPEN_LINES_MAX):
+    if _is_longer(runtime, source, day, closing.window_of(source, day, closed), OPEN_LINES_MAX):
         most = f"{OPEN_LINES_MAX} lines or events"
         raise NotPossible(f"{day} has more than {most}: run `receiver days close {source_name} {day}`")
     return close(runtime, who, source_name, day)
 
 
-def _check_over(runtime: Runtime, source: SourceRecord, window: Window, covered: datetime | None) -> None:
-    if not closing.lists(source, covered):
+def _check_read(runtime: Runtime, source: SourceRecord, window: Window, read_whole: ReadWhole) -> None:
+    """See that a day is over, and that its list was read whole.
+
+    Raises:
+        NotPossible
+    """
+    since, until = read_whole
+    if not closing.lists(source, until):
         raise NotPossible(NOT_OFFERED)
     if window.end > runtime.clock():
         raise NotPossible(f"the day lasts until {window.end:%Y-%m-%d %H:%M} UTC")
-    if covered is None or covered < window.end:
-        so_far = f"{covered:%Y-%m-%d %H:%M} UTC" if covered else "nowhere"
+    if read_whole.holds(window.begin, window.end):
+        return
+    if until is None or until < window.end:
+        so_far = f"{until:%Y-%m-%d %H:%M} UTC" if until else "nowhere"
         raise NotPossible(f"the bank's list was read until {so_far} only, and the day ends at {window.end:%H:%M} UTC")
+    raise NotPossible(_read_from(source, window, since or window.end))

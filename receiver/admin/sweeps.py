@@ -12,6 +12,7 @@ from receiver.admin.sources import in_use
 from receiver.banks.abilities import ListsPayments
 from receiver.banks.business_days import BusinessDays, Window
 from receiver.banks.errors import BankError
+from receiver.banks.listing import EARLIEST, LATEST
 from receiver.model import NotPossible
 from receiver.reconcile.hindrances import out_of_use
 from receiver.reconcile.recovery import Recoverer
@@ -66,16 +67,10 @@ def moment(days: BusinessDays, given: date | datetime) -> datetime:
     """Return the time (UTC) at which a day begins by a bank's calendar, or the time that was given.
 
     What is no business day begins where the one behind it does.
-
-    Raises:
-        NotPossible: it is beyond the times that there are.
     """
-    try:
-        if isinstance(given, datetime):
-            return given.astimezone(UTC)
-        return days.window(days.before(given)).end
-    except OverflowError as error:
-        raise NotPossible(f"{given} is no time that can be asked for") from error
+    if isinstance(given, datetime):
+        return given.astimezone(UTC)
+    return days.window(days.before(given)).end
 
 
 def span(runtime: Runtime, source_name: str, begin: date | datetime, end: date | datetime | None) -> Window:
@@ -83,7 +78,7 @@ def span(runtime: Runtime, source_name: str, begin: date | datetime, end: date |
 
     Raises:
         NotFound: there is no such source.
-        NotPossible: it is empty, or beyond the times that there are.
+        NotPossible: it is empty, or beyond the times that banks are asked for.
         StoreUnavailable
     """
     with runtime.database.read() as connection:
@@ -92,6 +87,8 @@ def span(runtime: Runtime, source_name: str, begin: date | datetime, end: date |
     found = Window(moment(days, begin), runtime.clock() if end is None else moment(days, end))
     if found.begin >= found.end:
         raise NotPossible("nothing is between the two times: --from is included, --to is not")
+    if found.begin < EARLIEST or found.end > LATEST:
+        raise NotPossible(f"no bank is asked for what lies outside {EARLIEST:%Y-%m-%d} to {LATEST:%Y-%m-%d}")
     return found
 
 

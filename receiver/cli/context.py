@@ -7,7 +7,7 @@ in one way by all of them.
 import os
 import pwd
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -130,13 +130,11 @@ class Time(click.ParamType[datetime]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read it."""
-        from receiver.web.schemas.times import read_time
+        from receiver.web.schemas.times import asked_time, read_time
 
         try:
-            found = read_time(str(value))
-            found.astimezone(UTC)
-        except (ValueError, OverflowError):
+            if read_time(str(value)).tzinfo is None:
+                self.fail(f"{value!r} has no zone; write it like 2026-01-31T12:00:00Z", param, ctx)
+            return asked_time(str(value))
+        except ValueError:
             self.fail(f"{value!r} is no time such as 2026-01-31T12:00:00Z", param, ctx)
-        if found.tzinfo is None:
-            self.fail(f"{value!r} has no zone; write it like 2026-01-31T12:00:00Z", param, ctx)
-        return found

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -101,7 +101,7 @@ def _close_due_of(runtime: Runtime, source: SourceRecord, covered: datetime | No
     day = _unclosed(runtime, source, covered)
     if day is None:
         with runtime.database.read() as connection:
-            day = days.due(connection, source.id, runtime.clock())
+            day = days.due(connection, source.id, runtime.clock(), LOOK_MOST)
     if day is None:
         return False
     close(runtime, source, day)
@@ -116,11 +116,12 @@ def _unclosed(runtime: Runtime, source: SourceRecord, covered: datetime | None) 
     day, last = first_day(runtime, source), business.day_of(min(covered, runtime.clock()) - delay(runtime))
     with runtime.database.read() as connection:
         closed = days.closed_between(connection, source.id, day, last)
-        # The last one is still open: its end is behind what can be closed.
-        since = sweeps.covered_from(connection, source.id)
+        read_whole = sweeps.read_whole(connection, source.id)
     day = day if business.is_day(day) else business.after(day)
+    # The last one is still open: its end is behind what can be closed.
     while day < last:
-        if day not in closed and since is not None and since <= business.window(day).begin:
+        window = business.window(day)
+        if day not in closed and read_whole.holds(window.begin, window.end):
             return day
         day = business.after(day)
     return None
@@ -170,13 +171,13 @@ def _closed(
     note: Callable[[Connection, DayRecord], None] | None,
 ) -> DayRecord | None:
     with runtime.database.read() as connection:
-        latest = days.find(connection, source.id, day)
+        closed = closed_around(connection, source.id, day)
         covered = sweeps.covered(connection, source.id)
     began = time.monotonic()
-    window = window_of(source, day, latest)
+    latest, window = closed.get(day), window_of(source, day, closed)
     compared = compare(runtime.database, source.id, day, window, window.end + delay(runtime))
     now = runtime.clock()
-    next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began))
+    next_at = _next_look(window, now, timedelta(seconds=time.monotonic() - began), is_first=latest is None)
     if latest is not None and says_the_same(latest, compared):
         _put_off(runtime, latest, leased_until, now, next_at)
         return None
@@ -218,17 +219,35 @@ def _add(
     return made
 
 
-def window_of(source: SourceRecord, day: date, latest: DayRecord | None = None) -> Window:
-    """Return from when to when a day lasts: as the bank's calendar says, or as it did when the day was closed.
+def closed_around(
+    connection: Connection, source_id: int, first: date, last: date | None = None
+) -> dict[date, DayRecord]:
+    """Return the latest versions of the closed days from one day through another, and of those near by."""
+    return days.latest(connection, source_id, first - days.BELONGS_WITHIN, (last or first) + days.BELONGS_WITHIN)
+
+
+def window_of(source: SourceRecord, day: date, closed: Mapping[date, DayRecord]) -> Window:
+    """Return from when to when a day lasts: as it did when it was closed, else as the bank's calendar says.
+
+    What belonged to a day when that was `closed` stays there, whatever the calendar says by now: so a day that is not
+    closed begins where the one before it ended, and has nothing of a closed one.
 
     Raises:
         ValueError: it is no business day.
     """
+    if day in closed:
+        return Window(*closed[day].window)
     business = calendar(source)
-    if latest is not None and not business.is_day(day):
-        begin, end = (datetime.fromisoformat(text) for text in latest.header["window"])
-        return Window(begin, end)
-    return business.window(day)
+    window, before = business.window(day), max((each for each in closed if each < day), default=None)
+    begin, end = window.begin, window.end
+    if before is not None and before >= business.before(day):
+        begin = min(begin, closed[before].window[1])
+    for closed_from, closed_until in sorted(record.window for record in closed.values()):
+        if closed_from <= begin < closed_until:
+            begin = min(closed_until, end)
+        elif begin < closed_from < end:
+            end = closed_from
+    return Window(begin, end)
 
 
 def says_the_same(latest: DayRecord, compared: Compared) -> bool:
@@ -236,11 +255,12 @@ def says_the_same(latest: DayRecord, compared: Compared) -> bool:
     return all(latest.header.get(name) == value for name, value in compared.content.items())
 
 
-def _next_look(window: Window, now: datetime, took: timedelta) -> datetime | None:
+def _next_look(window: Window, now: datetime, took: timedelta, *, is_first: bool) -> datetime | None:
     age = now - window.end
     if age > LOOKED_AT_FOR:
-        return None
-    return now + max(min(max(age / LOOK_PART, LOOK_LEAST), LOOK_MOST), took * LOOK_PART)
+        # What changed while a day was compared for the first time has found no version to have looked at.
+        return now + LOOK_LEAST if is_first else None
+    return now + min(max(age / LOOK_PART, LOOK_LEAST, took * LOOK_PART), LOOK_MOST)
 
 
 # What a person has to look at

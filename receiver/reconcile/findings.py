@@ -114,6 +114,9 @@ def record(
             amounts.compare(connection, due, finding.answer.amounts, now)
         if after != before and due.kind == SubjectKind.PAYMENT:
             days.payment_changed(connection, due.source_id, due.subject, now)
+        elif after != before and due.kind == SubjectKind.REFERENCE:
+            payment_id = finding.answer.payment_id if finding.answer else None
+            days.payment_changed(connection, due.source_id, payment_id, now, reference=due.subject)
 
 
 def _follow(database: Database, due: Due, finding: Finding, now: datetime) -> None:

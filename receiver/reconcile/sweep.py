@@ -45,6 +45,9 @@ FIRST = timedelta(days=1)
 NEW = timedelta(days=2)
 """How far before what all other lists were read to a new one is read, at least."""
 
+CLOCK_AHEAD_MAX = timedelta(days=31)
+"""How far back a list is read once more after a clock was far ahead: nobody knows since when it was."""
+
 WINDOW_MAX = timedelta(days=1)
 """After each window the watermark moves."""
 
@@ -155,7 +158,7 @@ class Sweeper:
             raise
         except (BankError, DecryptionFailed) as failed:
             error = in_words(failed)
-            words = search_terms.masked_in(error, claimed.list_name)
+            words = error.replace(claimed.list_name, _shown(claimed.list_name))
             log.warning("the list %r of %s: %s", _shown(claimed.list_name), self._source.name, words)
         except Exception as failed:
             # A fault of ours, which whatever the bank has answered has brought to light.
@@ -199,13 +202,35 @@ class Sweeper:
     def _read_on(self, claimed: Claimed) -> Iterator[Progress]:
         """Read a list from where it was read to, with an overlap, until now."""
         now = self._clock()
+        if self._source.created_at > now + CLOCK_AHEAD_MAX:
+            # A machine that has just come up in 1970: once that is put right, all since would be read day by day.
+            return
         # What the bank does not name any more is read once more at least, however late that is, but no further.
         now = min(now, claimed.gone_at or now)
         first = self._first(now)
-        mark = claimed.covered_until
-        # What was read until a time that has not come was read by a clock that was wrong.
-        begin = first if mark is None else max(min(mark, now) - OVERLAP, claimed.covered_from or first)
+        mark, since = claimed.covered_until, claimed.covered_from or first
+        if sweeps.is_far_ahead(mark, self._clock()):
+            begin = self._gone_back(claimed, since, now)
+        else:
+            begin = first if mark is None else max(min(mark, now) - OVERLAP, since)
         yield from self.read(claimed, Window(min(begin, now), now), WINDOW_MAX)
+
+    @retried
+    def _gone_back(self, claimed: Claimed, since: datetime, now: datetime) -> datetime:
+        """Take the watermark back, since a clock was hours ahead, and return to when.
+
+        It asked for what had not happened, and what happened meanwhile was never read. By the beginning of a day: what
+        has neither name nor time belongs to the day on which its window begins.
+        """
+        to = max(
+            self._days.window(self._days.day_of(now - CLOCK_AHEAD_MAX)).begin,
+            since if since < now else self._first(now),
+        )
+        words = "the list %r of %s was read by a clock that was ahead, until %s; it is read once more from %s on"
+        log.warning(words, _shown(claimed.list_name), self._source.name, claimed.covered_until, to)
+        with self._database.write() as connection:
+            sweeps.go_back(connection, claimed, to)
+        return to
 
     def _first(self, now: datetime) -> datetime:
         """Return from when on a list is read the first time: where other lists were read, days wait to be closed.
@@ -219,7 +244,8 @@ class Sweeper:
             # Days of no business are part of the next one, which begins as much earlier.
             unclosed = self._days.day_of(covered - timedelta(seconds=self._runtime.settings.day_delay_seconds))
             first = min(first, covered - NEW, self._days.window(self._days.before(unclosed)).begin)
-        return max(self._source.created_at, first)
+        # A source that is to be added only then was added by a clock that was ahead.
+        return first if self._source.created_at > now else max(self._source.created_at, first)
 
     def read(self, claimed: Claimed, span: Window, most: timedelta) -> Iterator[Progress]:
         """Read a list from the beginning of a span to its end, in windows that last for `most`; the future is the last.
@@ -383,7 +409,7 @@ def _counted(
 
 def _shown(list_name: str) -> str:
     """Return a list's name as logs have it: it may be an account's number."""
-    return search_terms.masked(list_name) if list_name else ""
+    return search_terms.masked_list(list_name)
 
 
 def in_words(error: Exception) -> str:

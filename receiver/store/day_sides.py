@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from receiver.model import Agreement, ProofStrength, Status, SubjectKind
 from receiver.store import pagination
@@ -252,6 +252,44 @@ class Claimed(NamedTuple):
         return self.claimed_at
 
 
+class Touched(NamedTuple):
+    """Where a payment is, or a reference is."""
+
+    days: set[date]
+    """On which the bank's list has a line of it."""
+    times: list[datetime]
+    """By which its events belong to days."""
+
+
+def touched(connection: Connection, source_id: int, payment_id: str | None, reference: str | None) -> Touched:
+    """Return where all is that is about a payment, or about a reference whose payment is not known.
+
+    Of many events the first ones: by these a payment belongs to a day.
+    """
+    ways = []
+    if payment_id is not None:
+        ways.append([_events.c.payment_id == payment_id, *pagination.beside(_events.c.source_id, [source_id], 0)])
+    if reference is not None:
+        ways.append(_unnamed(source_id, [_events.c.subject == reference]))
+    found = [
+        event
+        for way in ways
+        for event in _fetched(
+            connection, Claimed, select(*columns_of(Claimed, _events)).where(*way).order_by(_events.c.id).limit(BATCH)
+        )
+    ]
+    lines = [pagination.among(connection, _lines.c.event_id, [event.id for event in found])] if found else []
+    if payment_id is not None:
+        lines.append(and_(_lines.c.source_id == source_id, _lines.c.payment_id == payment_id))
+    days = (connection.execute(select(_lines.c.day).where(which)).scalars() for which in lines)
+    return Touched({day for each in days for day in each}, [event.dated for event in found])
+
+
+def _unnamed(source_id: int, which: Sequence[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
+    is_unnamed = (_events.c.kind == as_text(SubjectKind.REFERENCE), _events.c.payment_id.is_(None))
+    return [_events.c.source_id == source_id, *is_unnamed, *which]
+
+
 def claimed(
     connection: Connection, source_id: int, begin: datetime, end: datetime, *, behind: str, limit: int = BATCH
 ) -> list[Claimed]:
@@ -315,12 +353,7 @@ def denied(connection: Connection, source_id: int, references: Iterable[str]) ->
     unknown = [name for name, record in known.items() if record.agreement == Agreement.UNKNOWN_TO_BANK]
     if not unknown:
         return {}
-    unnamed = (
-        _events.c.source_id == source_id,
-        _events.c.kind == as_text(SubjectKind.REFERENCE),
-        pagination.among(connection, _events.c.subject, unknown),
-        _events.c.payment_id.is_(None),
-    )
+    unnamed = _unnamed(source_id, [pagination.among(connection, _events.c.subject, unknown)])
     rows = connection.execute(select(_events.c.id, _events.c.subject).where(*unnamed)).all()
     pointed_at = _pointed_at(connection, [row.id for row in rows])
     listed = {row.subject for row in rows if row.id in pointed_at}

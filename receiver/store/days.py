@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, and_, case, exists, insert, or_, select, update
 
 from receiver.model import DayCategory
+from receiver.store import day_sides
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.day_lines import Chunk, Section
 from receiver.store.digest_keys import DigestKeys
@@ -62,6 +63,12 @@ class DayRecord(NamedTuple):
     def is_paused(self, now: datetime) -> bool:
         """Tell whether its pause is not over; a look in the future was written down by a clock that was wrong."""
         return -SKEW <= now - self.looked_at < self.pause
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """From when to when the day lasted: its first moment, and the first one behind it."""
+        begin, end = map(datetime.fromisoformat, self.header["window"])
+        return begin, end
 
     @property
     def sections(self) -> list[Section]:
@@ -234,13 +241,30 @@ def put_off(connection: Connection, seen: DayRecord, now: datetime, next_at: dat
     connection.execute(looked.values(looked_at=now, next_look_at=next_look_at))
 
 
-def payment_changed(connection: Connection, source_id: int, payment_id: str, now: datetime) -> None:
-    """Have the closed days looked at, once their pauses are over, whose list has a payment that has changed.
+def payment_changed(
+    connection: Connection, source_id: int, payment_id: str | None, now: datetime, *, reference: str | None = None
+) -> None:
+    """Have the closed days looked at, once their pauses are over, that have a payment which has changed.
 
-    In the caller's transaction, at its end, as `make_due`.
+    Those whose list has it or points at an event of it, and those to which its events belong: it may be on no list. So
+    with a reference, whose payment is known or not. In the caller's transaction, at its end, as `make_due`.
     """
-    on_days = select(_lines.c.day).where(_lines.c.source_id == source_id, _lines.c.payment_id == payment_id)
-    make_due(connection, source_id, list(connection.execute(on_days).scalars()), now)
+    found = day_sides.touched(connection, source_id, payment_id, reference)
+    make_due(connection, source_id, [*found.days, *_closed_at(connection, source_id, found.times)], now)
+
+
+BELONGS_WITHIN = timedelta(days=8)
+"""A day of business is that long after a moment that belongs to it at most: where one day a week is one."""
+
+
+def _closed_at(connection: Connection, source_id: int, times: Sequence[datetime]) -> list[date]:
+    """Return the closed days that some moments belong to, by the windows in which these were closed."""
+    if not times:
+        return []
+    first, last = (min(times) - timedelta(days=1)).date(), (max(times) + BELONGS_WITHIN).date()
+    closed = latest(connection, source_id, first, last)
+    windows = {day: record.window for day, record in closed.items()}
+    return [day for day, (begin, end) in windows.items() if any(begin <= at < end for at in times)]
 
 
 def events_joined(connection: Connection, came: Mapping[str, datetime]) -> None:
@@ -336,13 +360,16 @@ def closed_between(connection: Connection, source_id: int, first: date, last: da
     return set(connection.execute(query.distinct()).scalars())
 
 
-def due(connection: Connection, source_id: int, now: datetime) -> date | None:
+def due(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> date | None:
     """Return the closed day of a source that is to be looked at first; none where none is, or each has its pause.
 
-    It is the one that nobody has looked at for the longest: one that changes all the time keeps no other waiting.
+    It is the one that nobody has looked at for the longest: one that changes all the time keeps no other waiting. What
+    waits for longer than `longest`, or was looked at in the future, was put off by a clock that was wrong, and is due.
     """
-    is_due = (_versions.c.next_look_at <= now, _versions.c.source_id == source_id, _is_latest())
-    found = fetch_all(connection, DayRecord, _all().where(*is_due).order_by(_versions.c.looked_at))
+    next_at, looked_at = _versions.c.next_look_at, _versions.c.looked_at
+    is_due = or_(next_at <= now, next_at > now + longest + SKEW, looked_at > now + SKEW)
+    of_source = _all().where(_versions.c.source_id == source_id, is_due, _is_latest())
+    found = fetch_all(connection, DayRecord, of_source.order_by(looked_at))
     return next((each.day for each in found if not each.is_paused(now)), None)
 
 

@@ -144,6 +144,11 @@ def masked(account: str) -> str:
     return f"{HIDDEN}{account[-4:]}" if len(account) > 4 else HIDDEN
 
 
+def masked_list(name: str) -> str:
+    """Return the name of a bank's list, masked where it may be an account's number: such a number has a digit."""
+    return masked(name) if any(character.isdigit() for character in name) else name
+
+
 def masked_subject(subject: str | None, facts: Mapping[str, Any]) -> str | None:
     """Return what an event is about, masked where that is an account that its facts name."""
     return masked(subject) if subject is not None and subject in accounts_in(facts) else subject

@@ -22,6 +22,10 @@ ALL_LISTS = ""
 GOES_AFTER = timedelta(days=1)
 """How long a list is read on that the bank does not name any more, and counts: a bank may name too few by a fault."""
 
+AHEAD_MOST = timedelta(minutes=15)
+"""How far ahead a watermark may be without harm: by a clock that is ahead for less than windows overlap nothing is left
+out, and some time has passed since the list was read."""
+
 _insert = BulkInsert(_sweeps, ("source_id", "list_name", "next_at"), unique=["source_id", "list_name"]).run
 
 _IN_USE = or_(_sweeps.c.gone_at.is_(None), _sweeps.c.next_at < _sweeps.c.gone_at)
@@ -88,24 +92,35 @@ def in_use(connection: Connection, source_id: int) -> list[SweepRecord]:
     return [each for each in of_source(connection, source_id) if each.list_name != ALL_LISTS and each.is_in_use]
 
 
+class ReadWhole(NamedTuple):
+    """Since when and until when every list of a source was read whole (UTC); none where one never was."""
+
+    since: datetime | None
+    until: datetime | None
+
+    def holds(self, begin: datetime, end: datetime) -> bool:
+        """Tell whether all between two times was read whole."""
+        return self.since is not None and self.until is not None and self.since <= begin and end <= self.until
+
+
+def read_whole(connection: Connection, source_id: int) -> ReadWhole:
+    """Return what of a source's lists was read whole."""
+    lists = in_use(connection, source_id)
+    since = [each.covered_from for each in lists if each.covered_from is not None]
+    until = [each.covered_until for each in lists if each.covered_until is not None]
+    is_whole = bool(lists) and len(since) == len(until) == len(lists)
+    return ReadWhole(max(since), min(until)) if is_whole else ReadWhole(None, None)
+
+
 def covered(connection: Connection, source_id: int) -> datetime | None:
     """Return until when every list of a source was read whole (the watermark, UTC); none where one never was."""
-    until = [each.covered_until for each in in_use(connection, source_id)]
-    known = [at for at in until if at is not None]
-    return min(known) if known and len(known) == len(until) else None
+    return read_whole(connection, source_id).until
 
 
 def covered_but_for_new(connection: Connection, source_id: int) -> datetime | None:
     """Return `covered` as it was before there were lists that were never read (UTC); none where all are such."""
     known = [each.covered_until for each in in_use(connection, source_id) if each.covered_until is not None]
     return min(known) if known else None
-
-
-def covered_from(connection: Connection, source_id: int) -> datetime | None:
-    """Return since when every list of a source was read whole, up to `covered` (UTC); none where one never was."""
-    since = [each.covered_from for each in in_use(connection, source_id)]
-    known = [at for at in since if at is not None]
-    return max(known) if known and len(known) == len(since) else None
 
 
 class Span(Protocol):
@@ -118,12 +133,6 @@ class Span(Protocol):
     @property
     def end(self) -> datetime:
         """The first moment behind it."""
-
-
-def is_covered(connection: Connection, source_id: int, window: Span) -> bool:
-    """Tell whether every list of a source was read whole in a window."""
-    since, until = covered_from(connection, source_id), covered(connection, source_id)
-    return since is not None and until is not None and since <= window.begin and window.end <= until
 
 
 def incomplete_until(connection: Connection, source_id: int, window: Span) -> datetime | None:
@@ -242,7 +251,8 @@ def renew(connection: Connection, claimed: Claimed, until: datetime, next_at: da
 def advance(connection: Connection, claimed: Claimed, begin: datetime, end: datetime, now: datetime) -> None:
     """Write down that all between `begin` and `end` was read whole and is stored (moves the watermark).
 
-    What does not adjoin what was read before moves nothing: no gap is stepped over.
+    What does not adjoin what was read before moves nothing: no gap is stepped over. Nor does anything move a watermark
+    that is far ahead, until `go_back` has taken it back.
 
     Raises:
         LeaseLost
@@ -261,6 +271,8 @@ def _joined(
     since: datetime | None, until: datetime | None, begin: datetime, end: datetime, now: datetime
 ) -> tuple[datetime | None, datetime | None]:
     if since is not None and until is not None and until > now + SKEW:
+        if is_far_ahead(until, now):
+            return since, until
         # A clock was ahead: nothing was read whole until a time that has not come.
         since, until = (None, None) if since > end else (since, end)
     if begin >= end:
@@ -270,6 +282,20 @@ def _joined(
     if begin > until or end < since:
         return since, until
     return min(since, begin), max(until, end)
+
+
+def is_far_ahead(covered_until: datetime | None, now: datetime) -> bool:
+    """Tell whether a watermark was written by a clock so far ahead that what it then read was not what had happened."""
+    return covered_until is not None and covered_until > now + AHEAD_MOST
+
+
+def go_back(connection: Connection, claimed: Claimed, to: datetime) -> None:
+    """Take a watermark back to a time from which on all is to be read once more; nothing before that counts as read.
+
+    Raises:
+        LeaseLost
+    """
+    _change(connection, claimed, {"covered_from": to, "covered_until": to})
 
 
 class Outcome(NamedTuple):

@@ -54,6 +54,8 @@ class Days:
         categories = [DayCategory(word) for word in query.category]
         try:
             found = acts.find(self._runtime, source, day, version)
+            if query.cursor and version is None and found.record is not None:
+                raise Problem(400, "The day has been closed since the page before: begin anew, without `cursor`.")
             lines = day_lines.lines(self._runtime, found, categories, place=place, limit=query.limit + 1)
         except NotFound as error:
             raise Problem(404, _sentence(error)) from error
@@ -70,7 +72,7 @@ class Days:
         return Day.made(found, shown, following)
 
     def _place(self, query: DayQuery) -> tuple[int | None, int]:
-        """Return the version that is asked for, and how many of its lines to pass over.
+        """Return the version that is asked for, none for the latest or an open day, and how many lines to pass over.
 
         Raises:
             CursorInvalid

@@ -119,6 +119,7 @@ def test_options_narrow_it(cli: Cli, live: Runtime, words: tuple[str, ...], matc
         ((*REASON, "--after", "yesterday"), "--after"),
         ((*REASON, "--after", "2026-01-01T00:00:00"), "zone"),
         ((*REASON, "--after", "0001-01-01T00:00:00+05:00"), "--after"),
+        ((*REASON, "--after", "0001-01-05T00:00:00Z"), "--after"),
         ((*REASON, "--rate", "0"), "--rate"),
         ((*REASON, "--rate", "x"), "--rate"),
         ((*REASON, "--source", "bbc"), "There is no source 'bbc'"),

@@ -61,8 +61,12 @@ def test_a_span_is_read_now_and_what_no_callback_came_for_is_recovered(
 def test_a_span_that_is_none_is_wrong_use(cli: Cli, bank: ListingBank) -> None:  # noqa: ARG001 - the source is there
     for begin, end in (("2026-03-05", "2026-03-05"), ("2026-03-05", "2026-03-04"), ("0001-01-01", "2026-03-04")):
         assert cli.run("sweep", "run", "bcb", "--from", begin, "--to", end).exit_code == 2
-    for begin in ("yesterday", "2026-13-01", "2026-W10-1", "20260304T120000Z", "2026-03-04T12:00:00"):
+    beyond = ("0001-01-05T00:00:00Z", "9999-01-01T00:00:00Z")
+    for begin in ("yesterday", "2026-13-01", "2026-W10-1", "20260304T120000Z", "2026-03-04T12:00:00", *beyond):
         assert cli.run("sweep", "run", "bcb", "--from", begin).exit_code == 2
+    too_late = cli.run("sweep", "run", "bcb", "--from", "2026-03-05", "--to", "9998-01-01T00:00:00Z")
+    assert (too_late.exit_code, "outside 1970-01-02 to 9000-01-01" in too_late.stderr) == (2, True)
+    assert "sweep.run" not in cli.done("audit", "list")
 
 
 def test_why_nothing_can_be_read_is_said(cli: Cli, bank: ListingBank, live: Runtime) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 from store.made import delivery, event
 
+from receiver.banks.errors import NotKnown
 from receiver.banks.protocol import Answer, Money
 from receiver.model import Status
 from receiver.projection.projector import catch_up
@@ -111,18 +112,22 @@ class Ledger:
         at = datetime(day.year, day.month, day.day, 9, tzinfo=UTC)
         self._update(BankLine, {"payment_id": payment}, day=day, at=at)
 
-    def checked(self, payment: str, status: str, *amounts: str) -> None:
-        """Have the worker ask the bank about a payment, as far as what is written down of the answer."""
+    def checked(self, payment: str, status: str | None, *amounts: str, kind: str = "payment") -> None:
+        """Have the worker ask the bank about a payment, as far as what is written down of the answer.
+
+        Without a status the bank does not know it.
+        """
         catch_up(self.parts.database)
-        found = payments_of(self.parts, self.source.name, payment)
+        found = payments_of(self.parts, self.source.name, payment, kind)
         now = self.parts.clock()
         with self.parts.database.write() as connection:
             leases.ask_now(connection, found.id, now)
             until = now + timedelta(seconds=60)
             (due,) = leases.claim_due(connection, now=now, until=until, lease="l", limit=1, subject_id=found.id)
-        finding = Finding(
-            "answered", Answer(status.capitalize(), status, amounts=[Money(Decimal(each), "EUR") for each in amounts])
-        )
+        finding = Finding(NotKnown.outcome)
+        if status is not None:
+            money = [Money(Decimal(each), "EUR") for each in amounts]
+            finding = Finding("answered", Answer(status.capitalize(), status, amounts=money))
         record(self.parts.database, due, finding, Schedule(10, 3600), now)
 
     def _update(self, model: Any, where: Mapping[str, Any], **values: Any) -> None:
@@ -139,10 +144,10 @@ def add_silent(parts: Runtime, name: str) -> None:
         sources.add(connection, name=name, now=parts.clock(), **given)
 
 
-def payments_of(parts: Runtime, source: str, payment: str) -> SubjectRecord:
+def payments_of(parts: Runtime, source: str, payment: str, kind: str = "payment") -> SubjectRecord:
     """What is known of a payment."""
     with parts.database.read() as connection:
-        found = payments.find(connection, source, "payment", payment)
+        found = payments.find(connection, source, kind, payment)
     assert found is not None
     return found
 

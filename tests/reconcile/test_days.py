@@ -489,8 +489,14 @@ def test_a_day_is_closed_by_hand_without_the_delay_and_audited(
     with pytest.raises(NotPossible, match="was read until 2026-03-02 23:54 UTC only"):
         days.close(parts, WHO, "bcb", DAY)
     ledger.covered(EVENING)
-    with pytest.raises(NotPossible, match="read from 2026-02-20 09:00 UTC on only"):
-        days.close(parts, WHO, "bcb", DAY - timedelta(days=11))
+    # No sweep ever reads what was before, though each goes on.
+    first = DAY - timedelta(days=10)
+    with pytest.raises(NotPossible, match="read from 2026-02-20 09:00 UTC on only") as refused:
+        days.close(parts, WHO, "bcb", first)
+    found = days.find(parts, "bcb", first)
+    assert (found.state, found.incomplete_until) == (DayState.INCOMPLETE, None)
+    assert found.words == f"the day is over, and {refused.value}"
+    assert "run `receiver sweep run bcb --from 2026-02-20T00:00:00Z`" in found.words
     made, is_new = days.close(parts, WHO, "bcb", DAY)
     assert (made.version, is_new) == (1, True)
     assert days.close(parts, WHO, "bcb", DAY) == (made._replace(next_look_at=made.next_look_at), False)
@@ -527,6 +533,37 @@ def test_what_the_bank_names_the_day_of_alone_has_no_time_and_stays_on_that_day(
     assert (line.payment_id, line.at, line.detection_seconds) == ("FT1", None, None)
     assert (found.content["detection"]["timed"], found.content["detection"]["untimed"]) == (0, 1)
     assert payments(parts, days.find(parts, "bcb", DAY - timedelta(days=1))) == {"FT2"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ("mon-sun,24:00,UTC", "mon-sun,19:00,UTC", {0: {"F1", "F2"}, 1: {"S1"}, 2: {"S2", "U1"}}),
+        ("mon-sun,19:00,UTC", "mon-sun,24:00,UTC", {0: {"F1"}, 1: {"F2", "S1", "S2"}, 2: {"U1"}}),
+        ("mon-fri,24:00,UTC", "mon-sun,24:00,UTC", {0: {"F1", "F2"}, 1: {"S1", "S2"}, 2: {"U1"}}),
+        ("mon-sun,24:00,UTC", "mon-fri,24:00,UTC", {0: {"F1", "F2"}, 3: {"S1", "S2", "U1"}}),
+    ],
+)
+def test_what_belonged_to_a_closed_day_stays_there_once_the_calendar_is_changed_and_nothing_is_on_two_days(
+    parts: Runtime, clock: StandingClock, before: str, after: str, expected: dict[int, set[str]]
+) -> None:
+    """One of the Friday's afternoon and one of its evening, two of the Saturday, one of the Sunday."""
+    friday = datetime(2026, 2, 27, tzinfo=UTC)
+    clock.now = friday - timedelta(days=2)
+    ledger = Ledger(parts, add_source(parts, business_days=before))
+    for name, hours in (("F1", 18), ("F2", 22), ("S1", 42), ("S2", 46), ("U1", 60)):
+        ledger.event(name, at=friday + timedelta(hours=hours))
+    clock.now = friday + timedelta(days=9)
+    ledger.covered(clock.now)
+    closing.close(parts, ledger.source, friday.date())
+    first = days.find(parts, "bcb", friday.date()).window
+    ledger.source = source_changes.change(parts, WHO, "bcb", source_changes.NewSettings({"business_days": after}))
+    ledger.event("F3", at=friday + timedelta(hours=17))
+    for number, alone in {**expected, 0: expected[0] | {"F3"}}.items():
+        day = (friday + timedelta(days=number)).date()
+        days.close(parts, WHO, "bcb", day)
+        assert payments(parts, days.find(parts, "bcb", day), DayCategory.OURS_ALONE) == alone
+    assert days.find(parts, "bcb", friday.date()).window == first
 
 
 def test_days_are_listed_with_those_that_are_not_closed(ledger: Ledger, parts: Runtime, clock: StandingClock) -> None:
@@ -618,6 +655,41 @@ def test_a_check_that_changes_a_payment_has_its_closed_day_looked_at(
     assert numbers(close(parts)) == {"agreed": 1}
 
 
+@pytest.mark.parametrize(
+    "case", ["a line without an id", "on no list", "a movement of its own", "a reference", "a week"]
+)
+def test_a_check_has_each_closed_day_looked_at_that_has_the_payment_however_old_and_whatever_names_it(
+    ledger: Ledger, parts: Runtime, clock: StandingClock, case: str
+) -> None:
+    status: str | None = "completed"
+    days_here, kind = [DAY], "payment"
+    if case == "a line without an id":
+        ledger.line(None, event_id=ledger.event("P1", at=EVENING), reference="R1", status=Status.REJECTED)
+    elif case == "a movement of its own":
+        ledger.line("P1", "11.00", event_id=ledger.event("P1", "11.00"), day=DAY - timedelta(days=1))
+        ledger.event("P1", "12.00")
+    elif case == "a reference":
+        ledger.event("P1", kind="reference", payment_id=None, facts={**FACTS, "transaction_reference": "P1"})
+        kind, status = "reference", None
+    else:
+        ledger.event("P1")
+    if case == "a week":
+        weekly = source_changes.NewSettings({"business_days": "sun-sun,24:00,UTC"})
+        ledger.source, days_here = source_changes.change(parts, WHO, "bcb", weekly), [date(2026, 3, 8)]
+    else:
+        days_here.append(DAY + timedelta(days=5))
+    clock.forward(60 * 86400)
+    for _ in range(2):
+        for day in days_here:
+            closing.close(parts, ledger.source, day)
+        clock.forward(86400)
+    assert due(ledger) is None
+    ledger.checked("P1", status, kind=kind)
+    assert due(ledger) == days_here[0]
+    assert closing.close(parts, ledger.source, days_here[0]) is not None
+    assert due(ledger) is None
+
+
 def test_a_check_and_who_opens_an_exception_before_a_day_never_wait_for_each_other(
     ledger: Ledger, parts: Runtime, clock: StandingClock
 ) -> None:
@@ -648,7 +720,7 @@ def change(ledger: Ledger, payment: str) -> None:
 def due(ledger: Ledger) -> date | None:
     """The closed day that is to be looked at now."""
     with ledger.parts.database.read() as connection:
-        return stored.due(connection, ledger.source.id, ledger.parts.clock())
+        return stored.due(connection, ledger.source.id, ledger.parts.clock(), closing.LOOK_MOST)
 
 
 def close_all(ledger: Ledger) -> None:
@@ -727,7 +799,23 @@ def test_a_look_under_a_clock_that_was_ahead_keeps_no_day_waiting(ledger: Ledger
     change(ledger, "FT1")
     clock.now -= timedelta(hours=8)
     change(ledger, "FT2")
-    assert due(ledger) == DAY
+    close_all(ledger)
+    assert days.find(ledger.parts, "bcb", DAY).numbers[DayCategory.BANK_ALONE] == 2
+
+
+@pytest.mark.parametrize("days_ahead", [2, 30, 60])
+def test_a_day_that_a_clock_days_ahead_has_closed_or_put_off_is_looked_at_once_that_is_right(
+    ledger: Ledger, clock: StandingClock, days_ahead: int
+) -> None:
+    """By a clock that is more than 40 days ahead the day is one of long ago, and would not be looked at any more."""
+    ledger.covered(EVENING + timedelta(hours=2))
+    for _ in range(2):
+        clock.forward(days_ahead * 86400)
+        closing.close(ledger.parts, ledger.source, DAY)
+        clock.forward(60 - days_ahead * 86400)
+        assert due(ledger) == DAY
+        closing.close(ledger.parts, ledger.source, DAY)
+        assert due(ledger) is None
 
 
 @pytest.mark.parametrize(
@@ -787,6 +875,30 @@ def test_what_changes_while_a_day_is_compared_has_it_looked_at_once_more(
     assert not is_due()
 
 
+def test_what_changes_while_a_day_of_long_ago_is_compared_for_the_first_time_makes_another_version(
+    ledger: Ledger, parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.covered(EVENING + timedelta(hours=2))
+    clock.forward(60 * 86400)
+    compare = day_comparison.compare
+
+    def change_behind(*given: Any) -> Compared:
+        found = compare(*given)
+        change(ledger, "FT1")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "compare", change_behind)
+        closing.close(parts, ledger.source, DAY)
+    assert numbers(days.find(parts, "bcb", DAY)) == {}
+    for _ in range(2):
+        clock.forward(121)
+        close_all(ledger)
+        found = days.find(parts, "bcb", DAY)
+        assert (len(found.versions), numbers(found)) == (2, {"bank_alone": 1})
+        assert due(ledger) is None
+
+
 def test_who_waits_for_another_version_has_that_one_looked_at_and_a_replaced_one_is_never_due(
     ledger: Ledger, parts: Runtime, clock: StandingClock
 ) -> None:
@@ -816,4 +928,4 @@ def test_who_waits_for_another_version_has_that_one_looked_at_and_a_replaced_one
         query = text("UPDATE day_versions SET next_look_at = closed_at WHERE version = 1 AND day = '2026-03-02'")
         assert connection.execute(query).rowcount == 1
     with parts.database.read() as connection:
-        assert stored.due(connection, ledger.source.id, clock()) is None
+        assert stored.due(connection, ledger.source.id, clock(), closing.LOOK_MOST) is None

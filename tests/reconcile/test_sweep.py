@@ -18,6 +18,7 @@ from receiver.admin import exceptions as people
 from receiver.admin import sweeps as spans
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
+from receiver.reconcile.sweep import CLOCK_AHEAD_MAX
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import events, exceptions, feed, payments, sweeps
@@ -25,7 +26,7 @@ from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry as FeedEntry
 from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Event, table_of
+from receiver.store.tables import Event, Sweep, table_of
 from receiver.store.tables import FeedEntry as FeedRow
 from receiver.web import create_app
 from receiver.worker.loop import Worker
@@ -361,7 +362,7 @@ def test_the_watermark_is_where_the_list_was_read_whole_and_windows_overlap(
     began = clock()
     worker.run_once()
     with parts.database.read() as connection:
-        assert (sweeps.covered_from(connection, source.id), sweeps.covered(connection, source.id)) == (
+        assert (sweeps.read_whole(connection, source.id).since, sweeps.covered(connection, source.id)) == (
             began - timedelta(days=1),
             began,
         )
@@ -404,6 +405,63 @@ def test_a_clock_that_was_hours_ahead_puts_off_nothing(
     assert sorted(entry.subject or "" for entry in fed(parts)) == ["FT1", "FT2"]
 
 
+@pytest.mark.parametrize("known_for", [1, 40])
+def test_what_was_posted_while_a_clock_was_hours_ahead_is_read_once_it_is_right(
+    parts: Runtime, bank: ListingBank, worker: Worker, source: SourceRecord, clock: StandingClock, known_for: int
+) -> None:
+    """By that clock each window lay in the future: nothing of it had happened when the bank was asked."""
+    worker.run_once()
+    since = clock() - timedelta(days=known_for)
+    with parts.database.write() as connection:
+        connection.execute(update(table_of(Sweep)).where(table_of(Sweep).c.list_name != "").values(covered_from=since))
+    for number in range(12):
+        clock.forward(901)
+        bank.add(Entry(f"FT{number}", ago(clock, 300)))
+        clock.forward(3 * 3600)
+        worker.run_once()
+        clock.forward(-3 * 3600)
+    window = spans.span(parts, source.name, ago(clock), clock())
+    for _ in range(2):
+        # A span that a person has read proves nothing of what is before it.
+        spans.run(parts, "test", source.name, window, lambda _: None)
+    worker.run_once()
+    (stored,) = rows(parts, "SELECT count(*) FROM bank_lines")
+    assert stored == (12,)
+    with parts.database.read() as connection:
+        assert sweeps.covered(connection, source.id) == clock()
+        begin = sweeps.read_whole(connection, source.id).since
+    # Nobody knows how long it was wrong: what is older than can be read once more proves nothing any more.
+    assert begin == max(since, (clock() - CLOCK_AHEAD_MAX).replace(hour=0, minute=0, second=0, microsecond=0))
+
+
+def test_a_source_that_was_added_by_a_clock_that_was_hours_ahead_is_read(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
+) -> None:
+    clock.forward(-2 * 86400)
+    bank.add(Entry("FT1", ago(clock)))
+    worker.run_once()
+    assert rows(parts, "SELECT count(*) FROM bank_lines") == [(1,)]
+
+
+def test_a_clock_that_was_years_behind_has_nothing_read_and_takes_no_watermark_back(
+    parts: Runtime, bank: ListingBank, worker: Worker, source: SourceRecord, clock: StandingClock
+) -> None:
+    worker.run_once()
+    right = clock()
+    with parts.database.read() as connection:
+        before = sweeps.read_whole(connection, source.id)
+    clock.now = datetime(1970, 1, 1, 0, 5, tzinfo=UTC)
+    bank.pages.clear()
+    worker.run_once()
+    assert bank.pages == []
+    with parts.database.read() as connection:
+        assert sweeps.read_whole(connection, source.id) == before
+    clock.now = right
+    sweep(worker, clock)
+    with parts.database.read() as connection:
+        assert sweeps.read_whole(connection, source.id) == before._replace(until=clock())
+
+
 def test_a_permission_that_is_missing_is_said_in_words(
     parts: Runtime, bank: ListingBank, worker: Worker, source: SourceRecord
 ) -> None:
@@ -439,7 +497,7 @@ def test_a_sweep_leaves_a_fifth_of_the_budget_and_goes_on_when_it_is_renewed(
     window = sweeps_window(hours[0])
     assert hours[-1] - hours[0] >= timedelta(hours=6), "thirty lists, four in each hour"
     with parts.database.read() as connection:
-        assert sweeps.is_covered(connection, source.id, window)
+        assert sweeps.read_whole(connection, source.id).holds(window.begin, window.end)
         assert sweeps.incomplete_until(connection, source.id, window) is None
         later = sweeps_window(clock() + timedelta(hours=1))
         until = sweeps.incomplete_until(connection, source.id, later)

@@ -223,7 +223,7 @@ def test_a_bank_that_takes_no_request_lets_no_account_go_unread(
 def marked(parts: Runtime) -> tuple[datetime | None, datetime | None]:
     """Between which times every list was read whole."""
     with parts.database.read() as connection:
-        return marks.covered_from(connection, 1), marks.covered(connection, 1)
+        return marks.read_whole(connection, 1).since, marks.covered(connection, 1)
 
 
 def test_the_days_before_a_source_was_added_can_be_closed_once_a_span_of_them_was_read_to_its_end(
@@ -321,6 +321,8 @@ def old_days(parts: Runtime, bank: ListingBank, clock: StandingClock) -> SourceR
     run(parts, two_days(parts))
     for day in (DAY, DAY + timedelta(days=1)):
         closing.close(parts, source, day)
+    # Each is looked at once more after its first version.
+    assert look(parts, source, clock) == {DAY: {"recovered": 1}, DAY + timedelta(days=1): {}}
     assert look(parts, source, clock) == {}
     return source
 
@@ -335,7 +337,7 @@ def look(parts: Runtime, source: SourceRecord, clock: StandingClock) -> dict[dat
     found: dict[date, dict[str, int]] = {}
     while True:
         with parts.database.read() as connection:
-            day = versions.due(connection, source.id, parts.clock())
+            day = versions.due(connection, source.id, parts.clock(), closing.LOOK_MOST)
         if day is None:
             return found
         closing.close(parts, source, day)

@@ -85,8 +85,8 @@ def test_the_mark_steps_over_no_gap_and_is_that_of_the_list_that_is_furthest_beh
     whole, too_long = Window(now - 11 * HOUR, now - 5 * HOUR), Window(now - 12 * HOUR, now - 5 * HOUR)
     with parts.database.write() as connection:
         assert sweeps.covered(connection, source.id) == now - 5 * HOUR
-        assert sweeps.is_covered(connection, source.id, whole)
-        assert not sweeps.is_covered(connection, source.id, too_long)
+        assert sweeps.read_whole(connection, source.id).holds(whole.begin, whole.end)
+        assert not sweeps.read_whole(connection, source.id).holds(too_long.begin, too_long.end)
         assert sweeps.incomplete_until(connection, source.id, Window(now - HOUR, now + HOUR)) == now + HOUR
 
 
@@ -138,7 +138,7 @@ def test_a_list_that_is_not_named_any_more_counts_until_a_day_has_passed_and_it_
     assert covered(parts, source) == began
     with parts.database.read() as connection:
         assert sweeps.number(connection, source.id) == 1
-        assert sweeps.is_covered(connection, source.id, Window(began - 2 * HOUR, began))
+        assert sweeps.read_whole(connection, source.id).holds(began - 2 * HOUR, began)
     # It goes on where it was when it is back.
     assert name(parts, source, "a", "b") == []
     assert covered(parts, source) == began - 5 * HOUR
@@ -184,6 +184,10 @@ def test_a_clock_that_was_ahead_holds_nothing_up(parts: Runtime, source: SourceR
     assert found is not None
     now = clock()
     with parts.database.write() as connection:
+        sweeps.advance(connection, found, now - 2 * HOUR, now, now)
+        (row,) = (each for each in sweeps.of_source(connection, source.id) if each.list_name == "a")
+        assert sweeps.is_far_ahead(row.covered_until, now)
+        sweeps.go_back(connection, found, now - 2 * HOUR)
         sweeps.advance(connection, found, now - 2 * HOUR, now, now)
         sweeps.settle(connection, found, now + timedelta(days=60), Outcome(None, now))
         assert sweeps.is_due(connection, source.id, now, HOUR)

@@ -11,6 +11,7 @@ from conftest import StandingClock, add_source, make_token
 from flask.testing import FlaskClient
 from reconcile.ledger import EVENING, MORNING, Ledger, add_silent, known_day
 
+from receiver.reconcile import days as closing
 from receiver.runtime import Runtime
 from receiver.worker.loop import Worker
 
@@ -72,6 +73,24 @@ def test_pages_stay_in_their_version(client: FlaskClient, token: Headers, ledger
     get(client, f"{DAY}?limit=12&version=2&cursor={first['next']}", token, 400)
 
 
+def test_the_pages_of_an_open_day_end_once_it_is_closed(
+    client: FlaskClient, token: Headers, ledger: Ledger, parts: Runtime
+) -> None:
+    day = EVENING.date()
+    for number in range(4):
+        ledger.line(f"FT-{number}", day=day)
+    path = f"/api/v1/days/bcb/{day}"
+    first = get(client, f"{path}?limit=2", token)
+    rest = get(client, f"{path}?limit=2&cursor={first['next']}", token)
+    assert len({line["payment_id"] for line in first["data"] + rest["data"]}) == 4
+    # Its lines stand in other places by then.
+    ledger.event("FT-3", "77.00", at=EVENING)
+    closing.close(parts, ledger.source, day)
+    refused = get(client, f"{path}?limit=2&cursor={first['next']}", token, 400)
+    assert refused["detail"] == "The day has been closed since the page before: begin anew, without `cursor`."
+    assert get(client, f"{path}?limit=2", token)["version"] == 1
+
+
 def test_a_day_is_answered_as_csv_without_a_formula(client: FlaskClient, token: Headers, ledger: Ledger) -> None:
     text = get(client, f"{DAY}?category=ours_alone", token, Accept="text/csv")
     assert {row["payment_id"] for row in csv.DictReader(io.StringIO(text))} == {"FT-o1", "FT-o2"}
@@ -87,11 +106,15 @@ def test_accounts_are_shown_whole_to_a_token_that_may_read_payloads_alone(
 ) -> None:
     few = make_token(parts, "payments:read", name="few")
     ledger.line("FT-open", day=date(2026, 3, 3))
+    ledger.line("FT-rejected", day=date(2026, 3, 3), list_name="rejections")
     for path in (DAY, "/api/v1/days/bcb/2026-03-03"):
         whole, masked = get(client, path, token)["data"], get(client, path, few)["data"]
         assert "1046406142" in {line["account"] for line in whole}
         assert {line["account"] for line in masked} <= {"…6142", None}
         assert "1046406142" not in json.dumps(masked)
+        # The name of a list that is no account's tells lists apart.
+        assert {line["list_name"] for line in masked} <= {"…6142", "rejections", None}
+        assert ("rejections" in json.dumps(masked)) == (path != DAY)
         hidden = {"account", "list_name"}
         assert [{k: v for k, v in line.items() if k not in hidden} for line in masked] == [
             {k: v for k, v in line.items() if k not in hidden} for line in whole

@@ -114,7 +114,9 @@ class Days:
             lines=self._shown(visitor, lines[: lists.PAGE]),
             tabs=_tabs(found, categories),
             chosen=categories,
-            following=here(place=place + lists.PAGE) if lists.split(lines, lists.PAGE) else None,
+            following=here(place=place + lists.PAGE, version=found.record and found.record.version)
+            if lists.split(lines, lists.PAGE)
+            else None,
             beginning=here(place=None) if place else None,
             business=acts.beside(found),
             may_act=visitor.may(Role.OPERATOR),

@@ -93,6 +93,9 @@ def test_lines_are_shown_by_category_and_page_by_page(viewer: FlaskClient, ledge
     asked = f"{DAY}?category=bank_alone"
     page = viewer.get(asked).text
     (following,) = [link for link in links(page) if "place=" in link]
+    # Whose lines stand in the places of the page before.
+    ledger.event("FT-many-3", "77.00")
+    assert days.close(parts, "cli:test", "bcb", MORNING.date())[1]
     both = re.findall(r"FT-many-[0-9]+", page + viewer.get(following).text)
     assert len(both) == len(set(both)) == 60
     before = viewer.get(f"{DAY}?version=1").text
