@@ -100,6 +100,7 @@ def record(
             "bank_status": after.bank_status,
             "agreement": after.agreement,
             "returns": after.returns,
+            "confirmed_status": after.confirmed_status,
         }
         if after != before:
             changed["updated_at"] = now
@@ -158,7 +159,7 @@ def is_confirmed(claimed: Status | None, status: Status) -> bool:
 
     Amounts are not compared: the signature vouches for them, and what the bank answers may be net of fees.
     """
-    agrees = agreement_of(claimed, status, Status.UNKNOWN) == Agreement.CONFIRMED
+    agrees = agreement_of(claimed, status) == Agreement.CONFIRMED
     return agrees or (status != Status.UNKNOWN and claimed == status)
 
 
@@ -176,7 +177,7 @@ def _is_nobodys(connection: Connection, due: Due, before: State, finding: Findin
 
 def _is_stored_no_longer(run: NotKnownRun, finding: Finding, before: State, now: datetime) -> bool:
     """Tell whether what the bank confirmed as final is gone from its books, for long enough to be no mistake."""
-    stays = agreement_of(before.claimed_status, before.status, before.status) == Agreement.CONFIRMED
+    stays = agreement_of(before.claimed_status, before.status, before.confirmed_status) == Agreement.CONFIRMED
     return stays and _is_unknown_for_long(run, finding, now)
 
 
@@ -185,25 +186,28 @@ def _after(before: State, finding: Finding) -> State:
         is_unknown = finding.is_unknown_to_bank and before.status == Status.UNKNOWN
         return replace(before, agreement=Agreement.UNKNOWN_TO_BANK if is_unknown else before.agreement)
     answer = finding.answer
-    status = Status(answer.status)
+    status, claimed = Status(answer.status), before.claimed_status
+    agreement = agreement_of(claimed, status, before.status, before.confirmed_status)
+    is_confirmed_claim = agreement == Agreement.CONFIRMED and claimed is not None and claimed.is_final
     return replace(
         before,
         status=status,
         bank_status=answer.bank_status,
-        agreement=agreement_of(before.claimed_status, status, before.status),
+        agreement=agreement,
         returns=answer.returns or before.returns,
+        confirmed_status=claimed if is_confirmed_claim else before.confirmed_status,
     )
 
 
-def agreement_of(claimed: Status | None, status: Status, previous: Status) -> Agreement:
-    """Compare the latest claim with the bank's answer; `previous` is the bank's answer before.
+def agreement_of(claimed: Status | None, status: Status, *before: Status | None) -> Agreement:
+    """Compare the latest claim with the bank's answer; `before` is what was true: its answer before, a confirmed claim.
 
     A claim that is not final can't be contradicted: the bank is merely further on. An answer that is not final
     confirms nothing yet. A claim that the bank has confirmed before was true, whatever became of the payment since.
     """
     if not status.is_final:
         return Agreement.UNCONFIRMED
-    is_contradicted = claimed is not None and claimed.is_final and claimed not in (status, previous)
+    is_contradicted = claimed is not None and claimed.is_final and claimed not in (status, *before)
     return Agreement.CONTRADICTED if is_contradicted else Agreement.CONFIRMED
 
 

@@ -74,6 +74,8 @@ class State:
     returns: str | None = None
     since: datetime | None = field(default=None, compare=False)
     """When it last changed."""
+    confirmed_status: Status | None = field(default=None, compare=False)
+    """The final claim that the bank has confirmed last."""
 
 
 def is_free(lease: Lease) -> ColumnElement[bool]:
@@ -198,6 +200,7 @@ def locked_state(connection: Connection, due: Due) -> State:
         last_event_id=row.last_event_id,
         returns=row.returns,
         since=row.updated_at,
+        confirmed_status=row.confirmed_status,
     )
 
 

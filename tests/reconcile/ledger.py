@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 from store.made import delivery, event
 
+from receiver.banks.errors import NotKnown
 from receiver.banks.protocol import Answer, Money
 from receiver.model import Status
 from receiver.projection.projector import catch_up
@@ -108,16 +109,22 @@ class Ledger:
 
     def checked(self, payment: str, status: str, *amounts: str) -> None:
         """Have the worker ask the bank about a payment, as far as what is written down of the answer."""
+        found = [Money(Decimal(each), "EUR") for each in amounts]
+        self._record(payment, Finding("answered", Answer(status.capitalize(), status, amounts=found)), timedelta(0))
+
+    def unknown(self, payment: str, *, times: int) -> None:
+        """Have the bank say that it does not know of a payment, so many times, half an hour apart."""
+        for number in range(times):
+            self._record(payment, Finding(NotKnown.outcome), timedelta(minutes=30) * number)
+
+    def _record(self, payment: str, finding: Finding, later: timedelta) -> None:
         catch_up(self.parts.database)
         found = payments_of(self.parts, self.source.name, payment)
-        now = self.parts.clock()
+        now = self.parts.clock() + later
         with self.parts.database.write() as connection:
             leases.ask_now(connection, found.id, now)
             until = now + timedelta(seconds=60)
             (due,) = leases.claim_due(connection, now=now, until=until, lease="l", limit=1, subject_id=found.id)
-        finding = Finding(
-            "answered", Answer(status.capitalize(), status, amounts=[Money(Decimal(each), "EUR") for each in amounts])
-        )
         record(self.parts.database, due, finding, Schedule(10, 3600), now)
 
     def _update(self, model: Any, where: Mapping[str, Any], **values: Any) -> None:

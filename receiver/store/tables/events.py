@@ -171,6 +171,8 @@ class Subject(SQLModel, table=True):
     claimed_status: Status | None = word(Status, nullable=True)
     claimed_at: datetime | None = time(nullable=True)
     """When the bank told the claim, where that orders its claims."""
+    confirmed_status: Status | None = word(Status, nullable=True)
+    """The final claim that the bank has confirmed last: it was true, whatever became of the payment since."""
     amount: str | None = None
     currency: str | None = None
     last_event_id: str | None = None

@@ -1,0 +1,28 @@
+"""Which final claim the bank has confirmed of a payment or job.
+
+Revision 0026.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0026"
+down_revision = "0025"
+branch_labels = None
+depends_on = None
+
+_FINAL = "('completed', 'rejected', 'reversed', 'cancelled', 'returned')"
+
+
+def upgrade() -> None:
+    """Add the column.
+
+    It is filled in where another answer has followed, or may, and the bank was asked since the claim; elsewhere the
+    next answer does.
+    """
+    op.add_column("subjects", sa.Column("confirmed_status", sa.String(), nullable=True))
+    op.execute(
+        "UPDATE subjects SET confirmed_status = claimed_status"  # noqa: S608 - constants
+        f" WHERE agreement = 'confirmed' AND claimed_status IN {_FINAL}"
+        " AND (due_at IS NULL AND claimed_status <> status OR due_at IS NOT NULL AND purpose = 'recheck')"
+    )
