@@ -76,6 +76,8 @@ class State:
     """When it last changed."""
     confirmed_status: Status | None = field(default=None, compare=False)
     """The final claim that the bank has confirmed last."""
+    unclaimed_check: int | None = field(default=None, compare=False)
+    """The last check that was made while no callback had named it."""
 
 
 def is_free(lease: Lease) -> ColumnElement[bool]:
@@ -201,6 +203,7 @@ def locked_state(connection: Connection, due: Due) -> State:
         returns=row.returns,
         since=row.updated_at,
         confirmed_status=row.confirmed_status,
+        unclaimed_check=row.unclaimed_check,
     )
 
 
@@ -243,13 +246,13 @@ def add_check(
     outcome: str,
     bank_status: str | None,
     detail: Mapping[str, Any],
-) -> None:
-    """Record one question to the bank and what came back."""
-    connection.execute(
-        insert(_checks).values(
-            subject_id=subject_id, at=at, outcome=outcome, bank_status=bank_status, detail=dict(detail)
-        )
+) -> int:
+    """Record one question to the bank and what came back; return the check's number."""
+    row = insert(_checks).values(
+        subject_id=subject_id, at=at, outcome=outcome, bank_status=bank_status, detail=dict(detail)
     )
+    number: int = connection.execute(row.returning(_checks.c.id)).scalar_one()
+    return number
 
 
 class NotKnownRun(NamedTuple):
@@ -260,12 +263,15 @@ class NotKnownRun(NamedTuple):
     last: datetime | None
 
 
-def not_known_run(connection: Connection, subject_id: int, outcome: str) -> NotKnownRun:
-    """Return how often the bank has said `outcome` since it last answered otherwise."""
+def not_known_run(connection: Connection, subject_id: int, outcome: str, *, behind: int | None) -> NotKnownRun:
+    """Return how often the bank has said `outcome` since it last answered otherwise, and behind that check."""
     of_subject = _checks.c.subject_id == subject_id
     answered = select(func.max(_checks.c.id)).where(of_subject, _checks.c.outcome == "answered").scalar_subquery()
     query = select(func.count(), func.min(_checks.c.at), func.max(_checks.c.at)).where(
-        of_subject, _checks.c.outcome == outcome, _checks.c.id > func.coalesce(answered, 0)
+        of_subject,
+        _checks.c.outcome == outcome,
+        _checks.c.id > func.coalesce(answered, 0),
+        _checks.c.id > (behind or 0),
     )
     return NotKnownRun(*connection.execute(query).one())
 

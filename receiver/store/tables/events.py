@@ -190,6 +190,8 @@ class Subject(SQLModel, table=True):
     leased_until: datetime | None = time(nullable=True)
     purpose: Purpose = word(Purpose, default=Purpose.CLAIM, sa_column_kwargs={"server_default": text("'claim'")})
     """What the bank is asked for next."""
+    unclaimed_check: int | None = Field(default=None, sa_type=BigKey)
+    """The last check that was made while no callback had named it; none where none was."""
     stalled_at: datetime | None = time(nullable=True)
     """When it was found not to have come to an end for too long; none again once it has."""
 

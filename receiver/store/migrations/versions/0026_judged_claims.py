@@ -1,10 +1,12 @@
-"""Which final claim the bank has confirmed of a payment or job.
+"""Which final claim the bank has confirmed of a payment or job, and until when it was asked while nobody claimed it.
 
 Revision 0026.
 """
 
 import sqlalchemy as sa
 from alembic import op
+
+from receiver.store.tables.base import BigKey
 
 revision = "0026"
 down_revision = "0025"
@@ -15,11 +17,12 @@ _FINAL = "('completed', 'rejected', 'reversed', 'cancelled', 'returned')"
 
 
 def upgrade() -> None:
-    """Add the column.
+    """Add the columns.
 
-    It is filled in where another answer has followed, or may, and the bank was asked since the claim; elsewhere the
-    next answer does.
+    What was confirmed is filled in where another answer has followed, or may, and the bank was asked since the claim;
+    elsewhere the next answer does.
     """
+    op.add_column("subjects", sa.Column("unclaimed_check", BigKey, nullable=True))
     op.add_column("subjects", sa.Column("confirmed_status", sa.String(), nullable=True))
     op.execute(
         "UPDATE subjects SET confirmed_status = claimed_status"  # noqa: S608 - constants
