@@ -103,6 +103,7 @@ def record(
             "agreement": after.agreement,
             "returns": after.returns,
             "confirmed_status": after.confirmed_status,
+            "contradicted_status": after.contradicted_status,
         }
         if after != before:
             changed["updated_at"] = now
@@ -200,6 +201,7 @@ def _after(before: State, finding: Finding) -> State:
         agreement=agreement,
         returns=answer.returns or before.returns,
         confirmed_status=claimed if is_confirmed_claim else before.confirmed_status,
+        contradicted_status=claimed if agreement == Agreement.CONTRADICTED else before.contradicted_status,
     )
 
 
@@ -216,10 +218,12 @@ def agreement_of(claimed: Status | None, status: Status, *before: Status | None)
 
 
 def _changes(before: State, after: State) -> Iterator[str]:
-    """Yield what an answer has changed: the status, and whether a claim turns out to be contradicted."""
+    """Yield what an answer has changed: the status, and that a claim, or another one, turns out to be contradicted."""
     if after.status != before.status:
         yield "status_changed"
-    if after.agreement == Agreement.CONTRADICTED != before.agreement:
+    # Which one was told is not known where an earlier release has told it.
+    is_other = before.contradicted_status not in (None, after.contradicted_status)
+    if after.agreement == Agreement.CONTRADICTED and (is_other or before.agreement != Agreement.CONTRADICTED):
         yield "contradicted"
 
 

@@ -90,7 +90,7 @@ WATCHED = (
 )
 """Kinds that are so over and over: what a person has resolved stays so until it was otherwise in the meantime."""
 
-RESTATED = (ExceptionKind.AMOUNT_DIFFERS,)
+RESTATED = (ExceptionKind.CONTRADICTED, ExceptionKind.AMOUNT_DIFFERS)
 """Kinds of which one line says the latest: what is so otherwise than it says is news, whatever became of the line."""
 
 _IS_WATCHED, _IS_RESTATED = (", ".join(f"'{kind}'" for kind in kinds) for kinds in (WATCHED, RESTATED))

@@ -76,6 +76,8 @@ class State:
     """When it last changed."""
     confirmed_status: Status | None = field(default=None, compare=False)
     """The final claim that the bank has confirmed last."""
+    contradicted_status: Status | None = field(default=None, compare=False)
+    """The final claim that was told last to be contradicted."""
     unclaimed_check: int | None = field(default=None, compare=False)
     """The last check that was made while no callback had named it."""
 
@@ -203,6 +205,7 @@ def locked_state(connection: Connection, due: Due) -> State:
         returns=row.returns,
         since=row.updated_at,
         confirmed_status=row.confirmed_status,
+        contradicted_status=row.contradicted_status,
         unclaimed_check=row.unclaimed_check,
     )
 

@@ -65,6 +65,31 @@ def test_what_the_bank_contradicts_is_opened_and_is_resolved_by_itself(
     assert (after.id, after.handled_by) == (found.id, None)
 
 
+def test_another_claim_that_is_contradicted_is_told_too_and_the_same_one_once(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+
+    def claimed(status: str) -> ExceptionRecord:
+        ledger.event("FT1", claimed_status=status)
+        for _ in range(2):
+            ledger.checked("FT1", "rejected")
+        (found,) = listed(parts, OPEN, RESOLVED)
+        assert found.detail == f"a callback claims {status}, and the bank answers rejected"
+        return found
+
+    first = claimed("completed")
+    assert claimed("returned").id == first.id
+    exceptions.resolve(parts, WHO, first.id, "the bank was told")
+    assert claimed("returned").state == RESOLVED
+    anew = claimed("completed")
+    assert (anew.id, anew.state, anew.note) == (first.id, OPEN, None)
+    catch_up(parts.database)
+    with parts.database.read() as connection:
+        types = [each.type for each in feed.read(connection, after=None, limit=100).entries]
+    assert (types.count("payment.contradicted"), types.count("exception.opened")) == (3, 2)
+
+
 def test_what_the_bank_does_not_know_for_an_hour_is_opened_and_resolved_once_it_does(
     parts: Runtime, clock: StandingClock, simulator: Simulator, worker: Worker
 ) -> None:

@@ -173,6 +173,8 @@ class Subject(SQLModel, table=True):
     """When the bank told the claim, where that orders its claims."""
     confirmed_status: Status | None = word(Status, nullable=True)
     """The final claim that the bank has confirmed last: it was true, whatever became of the payment since."""
+    contradicted_status: Status | None = word(Status, nullable=True)
+    """The final claim that was told last to be contradicted by the bank."""
     amount: str | None = None
     currency: str | None = None
     last_event_id: str | None = None

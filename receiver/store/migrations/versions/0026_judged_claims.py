@@ -1,4 +1,4 @@
-"""Which final claim the bank has confirmed of a payment or job, and until when it was asked while nobody claimed it.
+"""Which final claims the bank has confirmed and contradicted, and until when it was asked while nobody claimed any.
 
 Revision 0026.
 """
@@ -24,6 +24,7 @@ def upgrade() -> None:
     """
     op.add_column("subjects", sa.Column("unclaimed_check", BigKey, nullable=True))
     op.add_column("subjects", sa.Column("confirmed_status", sa.String(), nullable=True))
+    op.add_column("subjects", sa.Column("contradicted_status", sa.String(), nullable=True))
     op.execute(
         "UPDATE subjects SET confirmed_status = claimed_status"  # noqa: S608 - constants
         f" WHERE agreement = 'confirmed' AND claimed_status IN {_FINAL}"
