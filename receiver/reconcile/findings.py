@@ -113,7 +113,7 @@ def record(
             changed["unclaimed_check"] = check_id
         leases.settle(connection, due, now=now, next_at=next_at, values=changed, is_attempt=down_until is None)
         kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
-        if due.kind != "reference":
+        if due.kind != SubjectKind.REFERENCE:
             _write_to_feed(connection, due, kinds, before, after, finding, now)
         _open_exceptions(connection, due, kinds, before, after, now)
         if finding.answer is not None and finding.answer.amounts:
@@ -248,7 +248,8 @@ def _open_exceptions(
     connection: Connection, due: Due, kinds: Sequence[str], before: State, after: State, now: datetime
 ) -> None:
     """Open what a person has to look at since this answer, and resolve what is no longer so."""
-    if "contradicted" in kinds:
+    # Of a reference it is told at its payment, which has its claims.
+    if "contradicted" in kinds and due.kind != SubjectKind.REFERENCE:
         words = f"a callback claims {after.claimed_status}, and the bank answers {after.status}"
         exceptions.open_about(connection, ExceptionKind.CONTRADICTED, due.id, words, now)
     if "unknown_to_bank" in kinds:
