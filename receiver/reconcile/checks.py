@@ -86,6 +86,10 @@ class Reconciler:
             log.warning("the clock was wrong: %s payments and jobs had been put off for too long", len(found))
         return len(found)
 
+    def _within_pauses(self, source: SourceRecord, until: datetime, now: datetime) -> datetime:
+        """Return `until`, or the end of the longest pause: what a wrong clock has stored is told from what is meant."""
+        return min(until, now + self._longest(source))
+
     def _longest(self, source: SourceRecord) -> timedelta:
         """Return the longest pause before what is not final is asked for again."""
         return Schedule.of(self._settings, source).longest_pause
@@ -156,8 +160,7 @@ class Reconciler:
             StoreUnavailable
         """
         log.info("%s: %s", source.name, spent)
-        # No longer than any pause: what is stored by a clock that is wrong must be told from what is meant.
-        until = min(spent.until, self._runtime.clock() + self._longest(source))
+        until = self._within_pauses(source, spent.until, self._runtime.clock())
         with self._runtime.database.write() as connection:
             leases.put_off(connection, dues, until)
 
@@ -173,12 +176,13 @@ class Reconciler:
         record(self._runtime.database, due, finding, schedule, now, self._down_until(source, finding, now))
 
     def _down_until(self, source: SourceRecord, finding: "Finding", now: datetime) -> datetime | None:
-        """Return when a bank that is down is tried next; none where it is not."""
+        """Return when what a bank that is down was asked for is due next; none where it is not down."""
         if finding.outcome not in DOWN:
             return None
         with self._runtime.database.read() as connection:
             found = circuits.find(connection, source.id)
-        return found.next_at(now, circuit.longest(self._settings)) if found.opened_at is not None else None
+        until = found.next_at(now, circuit.longest(self._settings)) if found.opened_at is not None else None
+        return None if until is None else self._within_pauses(source, until, now)
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
         with self._runtime.database.read() as connection:
