@@ -218,7 +218,7 @@ class BulkChecks:
     def _give_back(self, dues: Sequence[Due]) -> None:
         """Give back what was not answered, as long due as it was."""
         with self._runtime.database.write() as connection:
-            leases.put_off(connection, dues, None)
+            leases.give_back(connection, dues)
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Update,
     and_,
     case,
     func,
@@ -224,9 +225,7 @@ def settle(
     Where a claim came in since the lease was taken, or a late delivery that waits for an answer, the subject stays due
     at once. Call `locked_state` before, in the same transaction.
     """
-    unchanged = and_(
-        _subjects.c.last_event_id.is_not_distinct_from(due.last_event_id), _subjects.c.due_at == due.due_at
-    )
+    unchanged = _is_unchanged(due)
     connection.execute(
         update(_subjects)
         .where(_subjects.c.id == due.id)
@@ -279,15 +278,33 @@ def not_known_run(connection: Connection, subject_id: int, outcome: str, *, behi
     return NotKnownRun(*connection.execute(query).one())
 
 
-def put_off(connection: Connection, dues: Sequence[Due], until: datetime | None) -> None:
-    """Give subjects back unasked, due at `until`, or as long due as they were."""
-    # In the order in which claims touch them, so that the two never wait for each other in a circle.
-    for due in sorted(dues, key=lambda due: (due.source_id, due.kind, due.subject)):
-        connection.execute(
-            update(_subjects)
-            .where(_subjects.c.id == due.id, _subjects.c.lease == due.lease)
-            .values(lease=None, leased_until=None, due_at=until or due.due_at)
-        )
+def give_back(connection: Connection, dues: Sequence[Due]) -> None:
+    """Give subjects back unasked, as long due as they are."""
+    for due in _in_order(dues):
+        connection.execute(_end_lease(due))
+
+
+def put_off(connection: Connection, dues: Sequence[Due], until: datetime) -> None:
+    """Give subjects back unasked, due at `until`; what was claimed or asked for meanwhile stays due at once."""
+    for due in _in_order(dues):
+        due_at = case((_is_unchanged(due), until), else_=_subjects.c.due_at)
+        connection.execute(_end_lease(due).values(due_at=due_at))
+
+
+def _in_order(dues: Sequence[Due]) -> list[Due]:
+    """Return them in the order in which claims touch them, so that the two never wait for each other in a circle."""
+    return sorted(dues, key=lambda due: (due.source_id, due.kind, due.subject))
+
+
+def _end_lease(due: Due) -> Update:
+    ours = (_subjects.c.id == due.id, _subjects.c.lease == due.lease)
+    return update(_subjects).where(*ours).values(lease=None, leased_until=None)
+
+
+def _is_unchanged(due: Due) -> ColumnElement[bool]:
+    """Return the condition that no claim came in since the lease was taken, no late delivery, and no person asked."""
+    is_same_event = _subjects.c.last_event_id.is_not_distinct_from(due.last_event_id)
+    return and_(is_same_event, _subjects.c.due_at == due.due_at)
 
 
 def put_off_too_far(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> list[int]:

@@ -201,6 +201,33 @@ def test_what_is_put_off_is_due_then_and_counts_no_attempt(
     assert [due.attempts for due in claim(parts, "later")] == [0, 0]
 
 
+def test_what_is_claimed_or_asked_for_while_it_is_leased_is_not_put_off(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    tell(parts, source, "claimed", "asked for", "neither")
+    dues = claim(parts)
+    clock.forward(1)
+    tell(parts, source, "claimed", event_name="reversal")
+    catch_up(parts.database)
+    (asked_for,) = (due.id for due in dues if due.subject == "asked for")
+    with parts.database.write() as connection:
+        leases.ask_now(connection, asked_for, clock())
+        leases.put_off(connection, dues, clock() + timedelta(hours=1))
+    assert names(claim(parts, "later")) == ["asked for", "claimed"]
+
+
+def test_what_is_given_back_is_as_long_due_as_it_was(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    tell(parts, source, "a")
+    (due,) = claim(parts)
+    clock.forward(1)
+    with parts.database.write() as connection:
+        leases.give_back(connection, [due])
+    (more,) = claim(parts, "later")
+    assert (more.due_at, more.attempts) == (due.due_at, 0)
+
+
 def test_one_subject_can_be_asked_for_by_its_number(parts: Runtime, source: SourceRecord) -> None:
     tell(parts, source, "a", "b")
     first, second = (row.id for row in rows(parts))

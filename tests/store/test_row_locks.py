@@ -76,13 +76,15 @@ def test_who_gives_payments_back_and_who_writes_claims_of_them_never_wait_in_a_c
         receive(parts, source, name)
         catch_up(parts.database)
     now = parts.clock()
-    until = None if seconds is None else now + timedelta(seconds=seconds)
     with parts.database.write() as connection:
         dues = leases.claim_due(connection, now=now, until=now, lease="a", limit=2)
 
     def give_back() -> None:
         with parts.database.write() as connection:
-            leases.put_off(connection, sorted(dues), until)
+            if seconds is None:
+                leases.give_back(connection, sorted(dues))
+            else:
+                leases.put_off(connection, sorted(dues), now + timedelta(seconds=seconds))
 
     with ThreadPoolExecutor(1) as pool:
         with parts.database.write() as connection:
