@@ -60,7 +60,8 @@ class Reconciler:
             StoreUnavailable
         """
         self._make_due(subject_id)
-        return sum(self._check(due) for due in self._claim(subject_id)) == 1
+        due = self._claim(subject_id)
+        return due is not None and self._check(due)
 
     @retried
     def _make_due(self, subject_id: int) -> None:
@@ -114,17 +115,10 @@ class Reconciler:
         return [*itertools.chain(*one_each), *rest]
 
     @retried
-    def _claim(self, subject_id: int) -> list[Due]:
+    def _claim(self, subject_id: int) -> Due | None:
         now = self._runtime.clock()
         with self._runtime.database.write() as connection:
-            return leases.claim_due(
-                connection,
-                now=now,
-                until=now + self._lease,
-                lease=secrets.token_hex(8),
-                limit=1,
-                subject_id=subject_id,
-            )
+            return leases.claim_one(connection, subject_id, Lease(now, now + self._lease, secrets.token_hex(8)))
 
     def _check(self, due: Due) -> bool:
         """Let one source's trouble stop nobody else's check; what was leased comes back when its lease ends."""

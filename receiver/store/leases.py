@@ -38,7 +38,7 @@ _ENABLED = select(_sources.c.id).where(_sources.c.enabled.is_(True))
 
 
 class LeaseLost(Exception):
-    """Another worker has taken the subject over; what this one found out must not be written."""
+    """Another worker has taken over what was leased; what this one found out must not be written."""
 
 
 class Due(NamedTuple):
@@ -108,31 +108,17 @@ def claim_planned(
             room = min(most, limit - len(taken))
             if room <= 0:
                 return taken
-            found = _claim(connection, [purpose], lease, room, source_ids)
+            found = _claim(connection, purpose, lease, room, source_ids)
             taken += found
             if len(found) < room:
                 del left[purpose]
     return taken
 
 
-def claim_due(
-    connection: Connection,
-    *,
-    now: datetime,
-    until: datetime,
-    lease: str,
-    limit: int,
-    subject_id: int | None = None,
-) -> list[Due]:
-    """Lease up to `limit` subjects that are due until `until`, the longest due first; `lease` is new at each call.
-
-    Those of all sources that are enabled, or one of them.
-    """
-    wanted = Lease(now, until, lease)
-    if subject_id is None:
-        return _claim(connection, list(Purpose), wanted, limit, list(connection.execute(_ENABLED).scalars()))
-    one = [_subjects.c.id == subject_id, _subjects.c.due_at <= now, _subjects.c.source_id.in_(_ENABLED)]
-    return _take(connection, _first_free(wanted, one, 1), wanted)
+def claim_one(connection: Connection, subject_id: int, lease: Lease) -> Due | None:
+    """Lease one subject, where it is due and free, and its source is enabled; none elsewhere."""
+    one = [_subjects.c.id == subject_id, _subjects.c.due_at <= lease.now, _subjects.c.source_id.in_(_ENABLED)]
+    return next(iter(_take(connection, _first_free(lease, one, 1), lease)), None)
 
 
 IN_ORDER = (_subjects.c.source_id, _subjects.c.purpose, _subjects.c.due_at, _subjects.c.id)
@@ -151,15 +137,12 @@ def due_for(source_id: Any, purpose: Purpose, now: Any) -> list[ColumnElement[bo
     return [begins, ends, due_at.is_not(None)]
 
 
-def _claim(
-    connection: Connection, purposes: Sequence[Purpose], lease: Lease, limit: int, source_ids: Sequence[int]
-) -> list[Due]:
-    """Lease up to `limit` subjects that are the longest due for one of these purposes, of these sources."""
+def _claim(connection: Connection, purpose: Purpose, lease: Lease, limit: int, source_ids: Sequence[int]) -> list[Due]:
+    """Lease up to `limit` subjects that are the longest due for a purpose, of these sources."""
     parts = [
         _first_free(lease, due_for(number, purpose, lease.now), limit, IN_ORDER)
-        for purpose in purposes
         # Of more sources, those that are named first, which are the longest due.
-        for number in source_ids[: pagination.PARTS_MAX // len(purposes)]
+        for number in source_ids[: pagination.PARTS_MAX]
     ]
     if len(parts) < 2:
         return _take(connection, parts[0], lease) if parts else []

@@ -18,6 +18,7 @@ from receiver.reconcile.findings import Finding, record
 from receiver.reconcile.plan import Schedule
 from receiver.runtime import Runtime
 from receiver.store import intake, leases, payments, sources
+from receiver.store.leases import Lease
 from receiver.store.payments import SubjectRecord
 from receiver.store.records import new_id
 from receiver.store.sources import SourceRecord
@@ -123,8 +124,8 @@ class Ledger:
         now = self.parts.clock() + later
         with self.parts.database.write() as connection:
             leases.ask_now(connection, found.id, now)
-            until = now + timedelta(seconds=60)
-            (due,) = leases.claim_due(connection, now=now, until=until, lease="l", limit=1, subject_id=found.id)
+            due = leases.claim_one(connection, found.id, Lease(now, now + timedelta(seconds=60), "l"))
+            assert due is not None
         record(self.parts.database, due, finding, Schedule(10, 3600), now)
 
     def _update(self, model: Any, where: Mapping[str, Any], **values: Any) -> None:

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from conftest import StandingClock, add_source
 from sqlalchemy import Row, select
-from store.made import delivery, event, record
+from store.made import claimed, delivery, event, record
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import leases, sources
-from receiver.store.leases import Due, LeaseLost
+from receiver.store.leases import Due, Lease, LeaseLost
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Subject, table_of
 
@@ -24,12 +24,12 @@ def tell(parts: Runtime, source: SourceRecord, *payments: str, event_name: str =
         record(parts, delivery(parts, source), event(parts, event_name or payment, payment=payment))
 
 
-def claim(parts: Runtime, lease: str = "lease", limit: int = 10, subject_id: int | None = None) -> list[Due]:
+def claim(parts: Runtime, lease: str = "lease", limit: int = 10) -> list[Due]:
     catch_up(parts.database)
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as connection:
-        return leases.claim_due(connection, now=now, until=until, lease=lease, limit=limit, subject_id=subject_id)
+        return claimed(connection, now, until, name=lease, limit=limit)
 
 
 def settle(parts: Runtime, due: Due, in_seconds: float | None, **values: str) -> None:
@@ -98,8 +98,8 @@ def test_two_open_claims_on_postgresql_do_not_wait_for_each_other(parts: Runtime
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as one, parts.database.write() as two:
-        first = leases.claim_due(one, now=now, until=until, lease="one", limit=1)
-        second = leases.claim_due(two, now=now, until=until, lease="two", limit=5)
+        first = claimed(one, now, until, name="one")
+        second = claimed(two, now, until, name="two", limit=5)
     assert (names(first), names(second)) == (["a"], ["b"])
 
 
@@ -235,5 +235,8 @@ def test_one_subject_can_be_asked_for_by_its_number(parts: Runtime, source: Sour
         settle(parts, due, in_seconds=None)
     with parts.database.write() as connection:
         leases.ask_now(connection, second, parts.clock())
-    assert claim(parts, "wrong one", subject_id=first) == []
-    assert names(claim(parts, "right one", subject_id=second)) == ["b"]
+        lease = Lease(parts.clock(), parts.clock() + timedelta(seconds=LEASE_SECONDS), "one")
+        assert leases.claim_one(connection, first, lease) is None
+        claimed_one = leases.claim_one(connection, second, lease)
+    assert claimed_one is not None
+    assert claimed_one.subject == "b"
