@@ -21,8 +21,9 @@ from receiver.runtime import Runtime
 from receiver.store import bank_lines, recoveries, sources, sweeps
 from receiver.store.database import retried
 from receiver.store.encryption import DecryptionFailed
+from receiver.store.leases import LeaseLost
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost, Outcome, SweepRecord
+from receiver.store.sweeps import Claimed, Outcome, SweepRecord
 
 WINDOWS_MAX = 31
 """Into so many windows a span is parted at most: each takes a request of each list at least."""

@@ -44,10 +44,11 @@ def compare(connection: Connection, due: Due, theirs: Sequence[Money], now: date
     if True in agreed.values():
         _resolve(connection, due, now)
         return
-    # One line for the payment, about the event with the most at stake; the newest of those.
+    # One line for the payment, about the event with the most at stake; the first of those, since another one with the
+    # same amount is no news.
     differing = [event for event in about if agreed[event.id] is False]
     if differing:
-        most = max(differing, key=lambda event: worth(event.amount) or Decimal(0))
+        most = max(reversed(differing), key=lambda event: worth(event.amount) or Decimal(0))
         exceptions.open_all(connection, [_difference(due, most, theirs, source.bank)], now)
 
 

@@ -21,7 +21,7 @@ from receiver.runtime import Runtime
 from receiver.store import due_subjects, leases, particulars, sources
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
-from receiver.store.leases import Due, LeaseLost
+from receiver.store.leases import Due, Lease, LeaseLost
 from receiver.store.search_terms import masked_in
 from receiver.store.sources import SourceRecord
 
@@ -163,15 +163,10 @@ class BulkChecks:
 
     def _claim(self, subject_ids: Sequence[int]) -> list[Due]:
         now = self._runtime.clock()
-        until, lease = now + self._lease, secrets.token_hex(8)
+        lease = Lease(now, now + self._lease, secrets.token_hex(8))
         with self._runtime.database.write() as connection:
-            return [
-                due
-                for subject_id in sorted(subject_ids)
-                for due in leases.claim_due(
-                    connection, now=now, until=until, lease=lease, limit=1, subject_id=subject_id
-                )
-            ]
+            claimed = [leases.claim_one(connection, subject_id, lease) for subject_id in sorted(subject_ids)]
+        return [due for due in claimed if due is not None]
 
     def _read(self, source: SourceRecord, account: str, dues: Sequence[Due], reading: Reading) -> None:
         """Read an account's list until all are known, it ends, or single questions were as cheap.
@@ -218,7 +213,7 @@ class BulkChecks:
     def _give_back(self, dues: Sequence[Due]) -> None:
         """Give back what was not answered, as long due as it was."""
         with self._runtime.database.write() as connection:
-            leases.put_off(connection, dues, None)
+            leases.give_back(connection, dues)
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:

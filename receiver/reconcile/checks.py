@@ -60,7 +60,8 @@ class Reconciler:
             StoreUnavailable
         """
         self._make_due(subject_id)
-        return sum(self._check(due) for due in self._claim(subject_id)) == 1
+        due = self._claim(subject_id)
+        return due is not None and self._check(due)
 
     @retried
     def _make_due(self, subject_id: int) -> None:
@@ -86,6 +87,10 @@ class Reconciler:
             log.warning("the clock was wrong: %s payments and jobs had been put off for too long", len(found))
         return len(found)
 
+    def _within_pauses(self, source: SourceRecord, until: datetime, now: datetime) -> datetime:
+        """Return `until`, or the end of the longest pause: what a wrong clock has stored is told from what is meant."""
+        return min(until, now + self._longest(source))
+
     def _longest(self, source: SourceRecord) -> timedelta:
         """Return the longest pause before what is not final is asked for again."""
         return Schedule.of(self._settings, source).longest_pause
@@ -110,17 +115,10 @@ class Reconciler:
         return [*itertools.chain(*one_each), *rest]
 
     @retried
-    def _claim(self, subject_id: int) -> list[Due]:
+    def _claim(self, subject_id: int) -> Due | None:
         now = self._runtime.clock()
         with self._runtime.database.write() as connection:
-            return leases.claim_due(
-                connection,
-                now=now,
-                until=now + self._lease,
-                lease=secrets.token_hex(8),
-                limit=1,
-                subject_id=subject_id,
-            )
+            return leases.claim_one(connection, subject_id, Lease(now, now + self._lease, secrets.token_hex(8)))
 
     def _check(self, due: Due) -> bool:
         """Let one source's trouble stop nobody else's check; what was leased comes back when its lease ends."""
@@ -156,8 +154,7 @@ class Reconciler:
             StoreUnavailable
         """
         log.info("%s: %s", source.name, spent)
-        # No longer than any pause: what is stored by a clock that is wrong must be told from what is meant.
-        until = min(spent.until, self._runtime.clock() + self._longest(source))
+        until = self._within_pauses(source, spent.until, self._runtime.clock())
         with self._runtime.database.write() as connection:
             leases.put_off(connection, dues, until)
 
@@ -173,12 +170,13 @@ class Reconciler:
         record(self._runtime.database, due, finding, schedule, now, self._down_until(source, finding, now))
 
     def _down_until(self, source: SourceRecord, finding: "Finding", now: datetime) -> datetime | None:
-        """Return when a bank that is down is tried next; none where it is not."""
+        """Return when what a bank that is down was asked for is due next; none where it is not down."""
         if finding.outcome not in DOWN:
             return None
         with self._runtime.database.read() as connection:
             found = circuits.find(connection, source.id)
-        return found.next_at(now, circuit.longest(self._settings)) if found.opened_at is not None else None
+        until = found.next_at(now, circuit.longest(self._settings)) if found.opened_at is not None else None
+        return None if until is None else self._within_pauses(source, until, now)
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
         with self._runtime.database.read() as connection:

@@ -76,8 +76,10 @@ def record(
     with database.write() as connection:
         before = leases.locked_state(connection, due)
         after = _after(before, finding)
-        unknown = leases.not_known_run(connection, due.id, NotKnown.outcome)
-        leases.add_check(
+        # What the bank was asked before anybody claimed it counts for nothing to whoever does.
+        behind = before.unclaimed_check if before.last_event_id is not None else None
+        unknown = leases.not_known_run(connection, due.id, NotKnown.outcome, behind=behind)
+        check_id = leases.add_check(
             connection,
             due.id,
             at=now,
@@ -100,14 +102,18 @@ def record(
             "bank_status": after.bank_status,
             "agreement": after.agreement,
             "returns": after.returns,
+            "confirmed_status": after.confirmed_status,
+            "contradicted_status": after.contradicted_status,
         }
         if after != before:
             changed["updated_at"] = now
         if after.status.is_final:
             changed["stalled_at"] = None
+        if before.last_event_id is None:
+            changed["unclaimed_check"] = check_id
         leases.settle(connection, due, now=now, next_at=next_at, values=changed, is_attempt=down_until is None)
         kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
-        if due.kind != "reference":
+        if due.kind != SubjectKind.REFERENCE:
             _write_to_feed(connection, due, kinds, before, after, finding, now)
         _open_exceptions(connection, due, kinds, before, after, now)
         if finding.answer is not None and finding.answer.amounts:
@@ -161,7 +167,7 @@ def is_confirmed(claimed: Status | None, status: Status) -> bool:
 
     Amounts are not compared: the signature vouches for them, and what the bank answers may be net of fees.
     """
-    agrees = agreement_of(claimed, status, Status.UNKNOWN) == Agreement.CONFIRMED
+    agrees = agreement_of(claimed, status) == Agreement.CONFIRMED
     return agrees or (status != Status.UNKNOWN and claimed == status)
 
 
@@ -179,7 +185,7 @@ def _is_nobodys(connection: Connection, due: Due, before: State, finding: Findin
 
 def _is_stored_no_longer(run: NotKnownRun, finding: Finding, before: State, now: datetime) -> bool:
     """Tell whether what the bank confirmed as final is gone from its books, for long enough to be no mistake."""
-    stays = agreement_of(before.claimed_status, before.status, before.status) == Agreement.CONFIRMED
+    stays = agreement_of(before.claimed_status, before.status, before.confirmed_status) == Agreement.CONFIRMED
     return stays and _is_unknown_for_long(run, finding, now)
 
 
@@ -188,40 +194,47 @@ def _after(before: State, finding: Finding) -> State:
         is_unknown = finding.is_unknown_to_bank and before.status == Status.UNKNOWN
         return replace(before, agreement=Agreement.UNKNOWN_TO_BANK if is_unknown else before.agreement)
     answer = finding.answer
-    status = Status(answer.status)
+    status, claimed = Status(answer.status), before.claimed_status
+    agreement = agreement_of(claimed, status, before.status, before.confirmed_status)
+    is_confirmed_claim = agreement == Agreement.CONFIRMED and claimed is not None and claimed.is_final
     return replace(
         before,
         status=status,
         bank_status=answer.bank_status,
-        agreement=agreement_of(before.claimed_status, status, before.status),
+        agreement=agreement,
         returns=answer.returns or before.returns,
+        confirmed_status=claimed if is_confirmed_claim else before.confirmed_status,
+        contradicted_status=claimed if agreement == Agreement.CONTRADICTED else before.contradicted_status,
     )
 
 
-def agreement_of(claimed: Status | None, status: Status, previous: Status) -> Agreement:
-    """Compare the latest claim with the bank's answer; `previous` is the bank's answer before.
+def agreement_of(claimed: Status | None, status: Status, *before: Status | None) -> Agreement:
+    """Compare the latest claim with the bank's answer; `before` is what was true: its answer before, a confirmed claim.
 
     A claim that is not final can't be contradicted: the bank is merely further on. An answer that is not final
     confirms nothing yet. A claim that the bank has confirmed before was true, whatever became of the payment since.
     """
     if not status.is_final:
         return Agreement.UNCONFIRMED
-    is_contradicted = claimed is not None and claimed.is_final and claimed not in (status, previous)
+    is_contradicted = claimed is not None and claimed.is_final and claimed not in (status, *before)
     return Agreement.CONTRADICTED if is_contradicted else Agreement.CONFIRMED
 
 
 def _changes(before: State, after: State) -> Iterator[str]:
-    """Yield what an answer has changed: the status, and whether a claim turns out to be contradicted."""
+    """Yield what an answer has changed: the status, and that a claim, or another one, turns out to be contradicted."""
     if after.status != before.status:
         yield "status_changed"
-    if after.agreement == Agreement.CONTRADICTED != before.agreement:
+    # Which one was told is not known where an earlier release has told it.
+    is_other = before.contradicted_status not in (None, after.contradicted_status)
+    if after.agreement == Agreement.CONTRADICTED and (is_other or before.agreement != Agreement.CONTRADICTED):
         yield "contradicted"
 
 
 def _whether_known(run: NotKnownRun, finding: Finding, before: State, now: datetime) -> Iterator[str]:
     """Yield that the bank does not know of it, once it has said so three times over an hour; and the end of that.
 
-    `run` is what it said before. That tells whether it was written down, so nothing else has to be stored.
+    `run` is what it said before, since a callback named it. That tells whether it was written down: nothing else has
+    to be stored.
     """
     if before.last_event_id is None or before.status != Status.UNKNOWN:
         # Nobody claims it; or the bank knew it once, and keeps it no longer.
@@ -238,7 +251,8 @@ def _open_exceptions(
     connection: Connection, due: Due, kinds: Sequence[str], before: State, after: State, now: datetime
 ) -> None:
     """Open what a person has to look at since this answer, and resolve what is no longer so."""
-    if "contradicted" in kinds:
+    # Of a reference it is told at its payment, which has its claims.
+    if "contradicted" in kinds and due.kind != SubjectKind.REFERENCE:
         words = f"a callback claims {after.claimed_status}, and the bank answers {after.status}"
         exceptions.open_about(connection, ExceptionKind.CONTRADICTED, due.id, words, now)
     if "unknown_to_bank" in kinds:

@@ -28,9 +28,10 @@ from receiver.store import bank_lines, days, search_terms, sources, sweeps
 from receiver.store.bank_lines import NewLine
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
+from receiver.store.leases import LeaseLost
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost, Outcome
+from receiver.store.sweeps import Claimed, Outcome
 
 log = logging.getLogger(__name__)
 

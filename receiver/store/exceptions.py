@@ -90,10 +90,14 @@ WATCHED = (
 )
 """Kinds that are so over and over: what a person has resolved stays so until it was otherwise in the meantime."""
 
-_IS_WATCHED = ", ".join(f"'{kind}'" for kind in WATCHED)
+RESTATED = (ExceptionKind.CONTRADICTED, ExceptionKind.AMOUNT_DIFFERS)
+"""Kinds of which one line says the latest: what is so otherwise than it says is news, whatever became of the line."""
 
-# One that is unresolved is left as it is, but for refused deliveries, of which more have come. One that was resolved is
-# opened anew, but for refused deliveries that were there then, and for what has been so ever since.
+_IS_WATCHED, _IS_RESTATED = (", ".join(f"'{kind}'" for kind in kinds) for kinds in (WATCHED, RESTATED))
+
+# One that is unresolved is left as it is, but for refused deliveries, of which more have come, and for what is so
+# otherwise than it says. One that was resolved is opened anew, but for refused deliveries that were there then, and for
+# what has been so ever since.
 _open_all = BulkInsert(
     _exceptions,
     [*("id", "place", "state", "opened_at", "changed_at", "opening"), *Opened._fields],
@@ -111,6 +115,9 @@ _open_all = BulkInsert(
         number = excluded.number, detail = excluded.detail, presses_at_most = excluded.presses_at_most
         WHERE exceptions.state = 'resolved' AND excluded.kind <> 'rejected'
             AND (excluded.kind NOT IN ({_IS_WATCHED}) OR exceptions.over_at IS NOT NULL)
+            OR excluded.kind IN ({_IS_RESTATED})
+                AND (coalesce(exceptions.amount, '') <> coalesce(excluded.amount, '')
+                    OR coalesce(exceptions.detail, '') <> coalesce(excluded.detail, ''))
             OR coalesce(exceptions.delivery_id, '') < coalesce(excluded.delivery_id, '')
     """,
 )
@@ -119,7 +126,7 @@ _open_all = BulkInsert(
 def open_all(
     connection: Connection, opened: Iterable[Opened], now: datetime, *, entry_at: datetime | None = None
 ) -> None:
-    """Open what a person has to look at, in the caller's transaction; what is unresolved already stays as it is.
+    """Open what a person has to look at, in the caller's transaction; what is unresolved already is not opened anew.
 
     The feed has an entry for each that is opened, or opened anew; `entry_at` is its time where that is not `now`.
     """

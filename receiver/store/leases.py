@@ -9,6 +9,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Update,
     and_,
     case,
     func,
@@ -37,7 +38,7 @@ _ENABLED = select(_sources.c.id).where(_sources.c.enabled.is_(True))
 
 
 class LeaseLost(Exception):
-    """Another worker has taken the subject over; what this one found out must not be written."""
+    """Another worker has taken over what was leased; what this one found out must not be written."""
 
 
 class Due(NamedTuple):
@@ -74,6 +75,12 @@ class State:
     returns: str | None = None
     since: datetime | None = field(default=None, compare=False)
     """When it last changed."""
+    confirmed_status: Status | None = field(default=None, compare=False)
+    """The final claim that the bank has confirmed last."""
+    contradicted_status: Status | None = field(default=None, compare=False)
+    """The final claim that was told last to be contradicted."""
+    unclaimed_check: int | None = field(default=None, compare=False)
+    """The last check that was made while no callback had named it."""
 
 
 def is_free(lease: Lease) -> ColumnElement[bool]:
@@ -101,31 +108,17 @@ def claim_planned(
             room = min(most, limit - len(taken))
             if room <= 0:
                 return taken
-            found = _claim(connection, [purpose], lease, room, source_ids)
+            found = _claim(connection, purpose, lease, room, source_ids)
             taken += found
             if len(found) < room:
                 del left[purpose]
     return taken
 
 
-def claim_due(
-    connection: Connection,
-    *,
-    now: datetime,
-    until: datetime,
-    lease: str,
-    limit: int,
-    subject_id: int | None = None,
-) -> list[Due]:
-    """Lease up to `limit` subjects that are due until `until`, the longest due first; `lease` is new at each call.
-
-    Those of all sources that are enabled, or one of them.
-    """
-    wanted = Lease(now, until, lease)
-    if subject_id is None:
-        return _claim(connection, list(Purpose), wanted, limit, list(connection.execute(_ENABLED).scalars()))
-    one = [_subjects.c.id == subject_id, _subjects.c.due_at <= now, _subjects.c.source_id.in_(_ENABLED)]
-    return _take(connection, _first_free(wanted, one, 1), wanted)
+def claim_one(connection: Connection, subject_id: int, lease: Lease) -> Due | None:
+    """Lease one subject, where it is due and free, and its source is enabled; none elsewhere."""
+    one = [_subjects.c.id == subject_id, _subjects.c.due_at <= lease.now, _subjects.c.source_id.in_(_ENABLED)]
+    return next(iter(_take(connection, _first_free(lease, one, 1), lease)), None)
 
 
 IN_ORDER = (_subjects.c.source_id, _subjects.c.purpose, _subjects.c.due_at, _subjects.c.id)
@@ -144,15 +137,12 @@ def due_for(source_id: Any, purpose: Purpose, now: Any) -> list[ColumnElement[bo
     return [begins, ends, due_at.is_not(None)]
 
 
-def _claim(
-    connection: Connection, purposes: Sequence[Purpose], lease: Lease, limit: int, source_ids: Sequence[int]
-) -> list[Due]:
-    """Lease up to `limit` subjects that are the longest due for one of these purposes, of these sources."""
+def _claim(connection: Connection, purpose: Purpose, lease: Lease, limit: int, source_ids: Sequence[int]) -> list[Due]:
+    """Lease up to `limit` subjects that are the longest due for a purpose, of these sources."""
     parts = [
         _first_free(lease, due_for(number, purpose, lease.now), limit, IN_ORDER)
-        for purpose in purposes
         # Of more sources, those that are named first, which are the longest due.
-        for number in source_ids[: pagination.PARTS_MAX // len(purposes)]
+        for number in source_ids[: pagination.PARTS_MAX]
     ]
     if len(parts) < 2:
         return _take(connection, parts[0], lease) if parts else []
@@ -198,6 +188,9 @@ def locked_state(connection: Connection, due: Due) -> State:
         last_event_id=row.last_event_id,
         returns=row.returns,
         since=row.updated_at,
+        confirmed_status=row.confirmed_status,
+        contradicted_status=row.contradicted_status,
+        unclaimed_check=row.unclaimed_check,
     )
 
 
@@ -215,9 +208,7 @@ def settle(
     Where a claim came in since the lease was taken, or a late delivery that waits for an answer, the subject stays due
     at once. Call `locked_state` before, in the same transaction.
     """
-    unchanged = and_(
-        _subjects.c.last_event_id.is_not_distinct_from(due.last_event_id), _subjects.c.due_at == due.due_at
-    )
+    unchanged = _is_unchanged(due)
     connection.execute(
         update(_subjects)
         .where(_subjects.c.id == due.id)
@@ -240,13 +231,13 @@ def add_check(
     outcome: str,
     bank_status: str | None,
     detail: Mapping[str, Any],
-) -> None:
-    """Record one question to the bank and what came back."""
-    connection.execute(
-        insert(_checks).values(
-            subject_id=subject_id, at=at, outcome=outcome, bank_status=bank_status, detail=dict(detail)
-        )
+) -> int:
+    """Record one question to the bank and what came back; return the check's number."""
+    row = insert(_checks).values(
+        subject_id=subject_id, at=at, outcome=outcome, bank_status=bank_status, detail=dict(detail)
     )
+    number: int = connection.execute(row.returning(_checks.c.id)).scalar_one()
+    return number
 
 
 class NotKnownRun(NamedTuple):
@@ -257,25 +248,46 @@ class NotKnownRun(NamedTuple):
     last: datetime | None
 
 
-def not_known_run(connection: Connection, subject_id: int, outcome: str) -> NotKnownRun:
-    """Return how often the bank has said `outcome` since it last answered otherwise."""
+def not_known_run(connection: Connection, subject_id: int, outcome: str, *, behind: int | None) -> NotKnownRun:
+    """Return how often the bank has said `outcome` since it last answered otherwise, and behind that check."""
     of_subject = _checks.c.subject_id == subject_id
     answered = select(func.max(_checks.c.id)).where(of_subject, _checks.c.outcome == "answered").scalar_subquery()
     query = select(func.count(), func.min(_checks.c.at), func.max(_checks.c.at)).where(
-        of_subject, _checks.c.outcome == outcome, _checks.c.id > func.coalesce(answered, 0)
+        of_subject,
+        _checks.c.outcome == outcome,
+        _checks.c.id > func.coalesce(answered, 0),
+        _checks.c.id > (behind or 0),
     )
     return NotKnownRun(*connection.execute(query).one())
 
 
-def put_off(connection: Connection, dues: Sequence[Due], until: datetime | None) -> None:
-    """Give subjects back unasked, due at `until`, or as long due as they were."""
-    # In the order in which claims touch them, so that the two never wait for each other in a circle.
-    for due in sorted(dues, key=lambda due: (due.source_id, due.kind, due.subject)):
-        connection.execute(
-            update(_subjects)
-            .where(_subjects.c.id == due.id, _subjects.c.lease == due.lease)
-            .values(lease=None, leased_until=None, due_at=until or due.due_at)
-        )
+def give_back(connection: Connection, dues: Sequence[Due]) -> None:
+    """Give subjects back unasked, as long due as they are."""
+    for due in _in_order(dues):
+        connection.execute(_end_lease(due))
+
+
+def put_off(connection: Connection, dues: Sequence[Due], until: datetime) -> None:
+    """Give subjects back unasked, due at `until`; what was claimed or asked for meanwhile stays due at once."""
+    for due in _in_order(dues):
+        due_at = case((_is_unchanged(due), until), else_=_subjects.c.due_at)
+        connection.execute(_end_lease(due).values(due_at=due_at))
+
+
+def _in_order(dues: Sequence[Due]) -> list[Due]:
+    """Return them in the order in which claims touch them, so that the two never wait for each other in a circle."""
+    return sorted(dues, key=lambda due: (due.source_id, due.kind, due.subject))
+
+
+def _end_lease(due: Due) -> Update:
+    ours = (_subjects.c.id == due.id, _subjects.c.lease == due.lease)
+    return update(_subjects).where(*ours).values(lease=None, leased_until=None)
+
+
+def _is_unchanged(due: Due) -> ColumnElement[bool]:
+    """Return the condition that no claim came in since the lease was taken, no late delivery, and no person asked."""
+    is_same_event = _subjects.c.last_event_id.is_not_distinct_from(due.last_event_id)
+    return and_(is_same_event, _subjects.c.due_at == due.due_at)
 
 
 def put_off_too_far(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select, update
 
 from receiver.store.bulk_insert import BulkInsert, insert_or_skip
+from receiver.store.leases import LeaseLost
 from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
 from receiver.store.tables import Source, Sweep, table_of
 
@@ -70,10 +71,6 @@ class Claimed(NamedTuple):
     lease: str
     gone_at: datetime | None
     """It is read no further than this; the last reading, late as it may be, ends here."""
-
-
-class LeaseLost(Exception):
-    """Another worker reads the list by now; what this one has read must not move the watermark."""
 
 
 def _all() -> Select[Any]:

@@ -13,8 +13,8 @@ from receiver.reconcile.sweep import Progress, Sweeper, lease_of, longest_wait
 from receiver.runtime import Runtime
 from receiver.store import sources, sweeps
 from receiver.store.database import StoreUnavailable
+from receiver.store.leases import LeaseLost
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import LeaseLost
 from receiver.worker.chore import is_within
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from conftest import StandingClock, add_encrypting_source, add_source
-from store.made import delivery, event, record
+from store.made import claimed, delivery, event, record
 from store.test_rejected_deliveries import reject_within
 
 from receiver.admin import health
@@ -42,7 +42,7 @@ def test_the_overview_counts_by_minute_and_says_what_the_budget_is_spent_on(
     refused(parts, source, 2)
     catch_up(parts.database)
     with parts.database.write() as connection:
-        (due,) = leases.claim_due(connection, now=clock(), until=clock(), lease="a", limit=1)
+        (due,) = claimed(connection, clock(), clock())
         for outcome in ("not_found", "answered", "not_found"):
             leases.add_check(connection, due.id, at=clock(), outcome=outcome, bank_status=None, detail={})
         for purpose in (Purpose.CLAIM, Purpose.RECHECK, Purpose.CLAIM):

@@ -13,12 +13,12 @@ from bank import BankSigner, deposit
 from conftest import ENCRYPTION, StandingClock, make_token
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, insert, select, text
-from store.made import delivery, event, record
+from store.made import claimed, delivery, event, record
 from store.race import append
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import claims, feed, intake, leases, outbox, schema, sources
+from receiver.store import claims, feed, intake, outbox, schema, sources
 from receiver.store import database as store
 from receiver.store.database import Database, StoreUnavailable
 from receiver.store.feed import Entry
@@ -81,7 +81,7 @@ def test_an_entry_about_a_reference_does_not_change_when_its_payment_is_known(
     before = log(parts)
     now = parts.clock()
     with parts.database.write() as connection:
-        (due,) = leases.claim_due(connection, now=now, until=now + timedelta(minutes=1), lease="a", limit=1)
+        (due,) = claimed(connection, now, now + timedelta(minutes=1))
         assert claims.name_payment(connection, due, "FT9") == 1
         assert connection.execute(select(table_of(Event).c.payment_id)).scalar_one() == "FT9"
     assert log(parts) == before

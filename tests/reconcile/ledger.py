@@ -18,6 +18,7 @@ from receiver.reconcile.findings import Finding, record
 from receiver.reconcile.plan import Schedule
 from receiver.runtime import Runtime
 from receiver.store import intake, leases, payments, sources
+from receiver.store.leases import Lease
 from receiver.store.payments import SubjectRecord
 from receiver.store.records import new_id
 from receiver.store.sources import SourceRecord
@@ -117,17 +118,25 @@ class Ledger:
 
         Without a status the bank does not know it.
         """
-        catch_up(self.parts.database)
-        found = payments_of(self.parts, self.source.name, payment, kind)
-        now = self.parts.clock()
-        with self.parts.database.write() as connection:
-            leases.ask_now(connection, found.id, now)
-            until = now + timedelta(seconds=60)
-            (due,) = leases.claim_due(connection, now=now, until=until, lease="l", limit=1, subject_id=found.id)
         finding = Finding(NotKnown.outcome)
         if status is not None:
             money = [Money(Decimal(each), "EUR") for each in amounts]
             finding = Finding("answered", Answer(status.capitalize(), status, amounts=money))
+        self._record(payment, finding, timedelta(0), kind)
+
+    def unknown(self, payment: str, *, times: int) -> None:
+        """Have the bank say that it does not know of a payment, so many times, half an hour apart."""
+        for number in range(times):
+            self._record(payment, Finding(NotKnown.outcome), timedelta(minutes=30) * number)
+
+    def _record(self, payment: str, finding: Finding, later: timedelta, kind: str = "payment") -> None:
+        catch_up(self.parts.database)
+        found = payments_of(self.parts, self.source.name, payment, kind)
+        now = self.parts.clock() + later
+        with self.parts.database.write() as connection:
+            leases.ask_now(connection, found.id, now)
+            due = leases.claim_one(connection, found.id, Lease(now, now + timedelta(seconds=60), "l"))
+            assert due is not None
         record(self.parts.database, due, finding, Schedule(10, 3600), now)
 
     def _update(self, model: Any, where: Mapping[str, Any], **values: Any) -> None:

@@ -4,10 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from admin.looking import WHO
 from bank import deposit
 from conftest import StandingClock
 from reconcile.conftest import book, tell
 from reconcile.ledger import Ledger
+from reconcile.test_worker import feed_types
 
 from receiver.admin import exceptions
 from receiver.banks.bcb.api import _money
@@ -45,6 +47,31 @@ def test_another_amount_is_opened_once_and_says_that_it_may_be_net_of_fees(
     words = "the callback claims 20000.01 USD, and the bank has 1000.00 USD"
     assert found.detail == f"{words}; {NET_OF_FEES}"
     assert exceptions.severity(found, clock()) == "low"
+
+
+def test_another_difference_is_said_on_the_line_that_is_open_and_opens_one_that_a_person_has_resolved(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, worker: Worker
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+
+    def told(amount: str, **more: str) -> ExceptionRecord:
+        tell_amount(parts, amount, **more)
+        clock.forward(60)
+        worker.run_once()
+        (found,) = differing(parts, "open", "acknowledged", "resolved")
+        return found
+
+    first = exceptions.acknowledge(parts, WHO, told("1000.50").id, "asking the bank")
+    larger = told("5000.00")
+    assert (larger.id, larger.state, larger.amount, larger.note) == (first.id, first.state, "5000.00", first.note)
+    assert larger.detail == f"the callback claims 5000.00 USD, and the bank has 1000.00 USD; {NET_OF_FEES}"
+    assert feed_types(parts).count("exception.opened") == 1
+    exceptions.resolve(parts, WHO, first.id, "these were fees")
+    assert told("2000.00").state == "resolved"
+    assert told("5000.000", accountNumber="another").state == "resolved"
+    anew = told("1000000.00")
+    assert (anew.id, anew.state, anew.amount, anew.note) == (first.id, "open", "1000000.00", None)
+    assert feed_types(parts).count("exception.opened") == 2
 
 
 def test_the_same_amount_however_it_is_written_is_none(

@@ -3,6 +3,7 @@
 import logging
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from receiver.banks.errors import BankError, Unreachable
 from receiver.banks.http import HttpClient
 from receiver.model import Purpose
 from receiver.projection.projector import catch_up
+from receiver.reconcile.checks import Reconciler
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
 from receiver.simulator.faults import Fault, Kind
@@ -99,6 +101,20 @@ def test_pauses_between_probes_double_up_to_the_longest_and_one_question_closes_
     work_through(worker, clock, clock() + timedelta(minutes=13))
     assert circuit(parts, source).opened_at is None
     assert state(parts)["status"] == "completed"
+
+
+def test_a_pause_between_probes_that_is_longer_than_any_of_a_payment_is_no_wrong_clock(
+    parts: Runtime, simulator: Simulator, clock: StandingClock, source: SourceRecord
+) -> None:
+    book(simulator, clock, ("Completed", 0))
+    hasty = {"recheck_max_seconds": 60, "circuit_seconds": 600, "circuit_failures": 1}
+    checks = Reconciler(replace(parts, settings=parts.settings.model_copy(update=hasty)))
+    simulator.faults.add(Fault("500", count=None))
+    tell_deposit(parts)
+    catch_up(parts.database)
+    assert checks.check_due() == 1
+    assert circuit(parts, source).opened_at == clock()
+    assert checks.bring_forward() == 0
 
 
 @pytest.mark.parametrize(("fault", "is_down"), [("500", True), ("error", False), ("not-json", False), ("429", False)])

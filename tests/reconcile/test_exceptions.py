@@ -10,18 +10,19 @@ from bank import BankSigner, deposit
 from conftest import StandingClock, add_source
 from others import set_secret
 from reconcile.conftest import book, tell_deposit
+from reconcile.ledger import Ledger
 from reconcile.test_late_deliveries import post, tell_late
 from sqlalchemy import delete
 from store.made import delivery, event, record
 
 from receiver.admin import deliveries, exceptions
-from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Severity
+from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Purpose, Severity
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
+from receiver.store import claims, feed
 from receiver.store import deliveries as refused_ones
 from receiver.store import exceptions as stored
-from receiver.store import feed
 from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Opened, Wanted
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Subject, table_of
@@ -64,6 +65,31 @@ def test_what_the_bank_contradicts_is_opened_and_is_resolved_by_itself(
     assert (after.id, after.handled_by) == (found.id, None)
 
 
+def test_another_claim_that_is_contradicted_is_told_too_and_the_same_one_once(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+
+    def claimed(status: str) -> ExceptionRecord:
+        ledger.event("FT1", claimed_status=status)
+        for _ in range(2):
+            ledger.checked("FT1", "rejected")
+        (found,) = listed(parts, OPEN, RESOLVED)
+        assert found.detail == f"a callback claims {status}, and the bank answers rejected"
+        return found
+
+    first = claimed("completed")
+    assert claimed("returned").id == first.id
+    exceptions.resolve(parts, WHO, first.id, "the bank was told")
+    assert claimed("returned").state == RESOLVED
+    anew = claimed("completed")
+    assert (anew.id, anew.state, anew.note) == (first.id, OPEN, None)
+    catch_up(parts.database)
+    with parts.database.read() as connection:
+        types = [each.type for each in feed.read(connection, after=None, limit=100).entries]
+    assert (types.count("payment.contradicted"), types.count("exception.opened")) == (3, 2)
+
+
 def test_what_the_bank_does_not_know_for_an_hour_is_opened_and_resolved_once_it_does(
     parts: Runtime, clock: StandingClock, simulator: Simulator, worker: Worker
 ) -> None:
@@ -77,6 +103,37 @@ def test_what_the_bank_does_not_know_for_an_hour_is_opened_and_resolved_once_it_
     clock.forward(7200)
     worker.run_once()
     assert listed(parts) == []
+
+
+@pytest.mark.parametrize("is_late", [True, False], ids=["a late delivery waits", "an app asks"])
+def test_what_the_bank_did_not_know_before_it_was_claimed_is_told_an_hour_after_that(
+    parts: Runtime, clock: StandingClock, source: SourceRecord, *, is_late: bool
+) -> None:
+    ledger = Ledger(parts, source)
+    if is_late:
+        tell_late(parts)
+        (waiting,) = listed(parts)
+    else:
+        with parts.database.write() as connection:
+            claims.ask_about(connection, [(source.id, "payment", "FT1")], clock(), Purpose.PERSON)
+    ledger.unknown("FT1", times=4)
+    clock.forward(7200)
+    if is_late:
+        deliveries.accept(parts, WHO, waiting.subject, "seen at the bank")
+    else:
+        tell_deposit(parts)
+    ledger.unknown("FT1", times=2)
+    assert listed(parts) == []
+    clock.forward(3600)
+    ledger.unknown("FT1", times=2)
+    (found,) = listed(parts)
+    assert (found.kind, found.subject) == ("unknown_to_bank", "FT1")
+    clock.forward(3600)
+    ledger.checked("FT1", "completed")
+    assert listed(parts) == []
+    with parts.database.read() as connection:
+        told = [each.type for each in feed.read(connection, after=None, limit=100).entries]
+    assert (told.count("payment.unknown_to_bank"), told.count("payment.known_to_bank")) == (1, 1)
 
 
 def test_another_content_is_opened_at_the_time_when_it_came(

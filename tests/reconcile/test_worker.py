@@ -8,6 +8,7 @@ import pytest
 from bank import SECRET, BankSigner, deposit, job
 from conftest import StandingClock, add_source
 from reconcile.conftest import book, tell, tell_by_rsa, tell_deposit
+from reconcile.ledger import Ledger
 from sqlalchemy import select
 
 from receiver.bank_client import shared_token
@@ -136,6 +137,42 @@ def test_a_claim_that_the_bank_contradicts_is_told(
     assert (found["status"], found["agreement"]) == ("reversed", "contradicted")
     told = ["bcb.deposit", "payment.status_changed", "payment.contradicted", "exception.opened"]
     assert feed_types(parts) == told
+
+
+@pytest.mark.parametrize("answers", [["completed", "returned"], ["completed", "pending", "reversed"]])
+def test_a_claim_that_the_bank_has_confirmed_was_true_however_often_it_is_looked_at_since(
+    parts: Runtime, source: SourceRecord, answers: list[str]
+) -> None:
+    ledger = Ledger(parts, source)
+    ledger.event("FT1")
+    for status in (*answers, *answers[-1:] * 2):
+        ledger.checked("FT1", status)
+    # Another event about it that claims nothing new is a reason to look, and no other one.
+    ledger.event("FT1", claimed_status="pending")
+    ledger.checked("FT1", answers[-1])
+    assert (state(parts)["status"], state(parts)["agreement"]) == (answers[-1], "confirmed")
+    assert {"payment.contradicted", "exception.opened"}.isdisjoint(feed_types(parts))
+    # Gone from the bank's books, it is contradicted by that as little.
+    ledger.unknown("FT1", times=4)
+    assert (state(parts)["agreement"], state(parts)["next_check_at"]) == ("confirmed", None)
+
+
+def test_another_claim_is_held_against_the_bank_s_answer_whatever_was_confirmed_before(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+    ledger.event("FT1")
+    for status in ("completed", "returned"):
+        ledger.checked("FT1", status)
+    ledger.event("FT1", claimed_status="rejected")
+    for _ in range(2):
+        ledger.checked("FT1", "returned")
+        assert state(parts)["agreement"] == "contradicted"
+    assert feed_types(parts).count("payment.contradicted") == 1
+    ledger.event("FT1", claimed_status="returned")
+    for _ in range(2):
+        ledger.checked("FT1", "returned")
+        assert state(parts)["agreement"] == "confirmed"
 
 
 def test_a_payment_that_the_bank_does_not_know_yet_is_asked_for_again(

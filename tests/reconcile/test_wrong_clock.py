@@ -7,6 +7,7 @@ from bank import deposit
 from conftest import StandingClock
 from reconcile.conftest import book, tell, tell_deposit
 from sqlalchemy import select, update
+from store.made import claimed
 from store.test_replays import due as replays_due
 from store.test_replays import start as start_replay
 
@@ -22,7 +23,6 @@ from receiver.store import (
     bank_tokens,
     circuits,
     credential_changes,
-    leases,
     payments,
     public_keys,
     replays,
@@ -240,12 +240,12 @@ def test_a_lease_from_the_wrong_clock_is_over(parts: Runtime, ahead: StandingClo
     catch_up(parts.database)
     lease = timedelta(seconds=parts.settings.lease_seconds)
     with parts.database.write() as connection:
-        assert leases.claim_due(connection, now=ahead(), until=ahead() + lease, lease="a", limit=1)
+        assert claimed(connection, ahead(), ahead() + lease, name="a")
         connection.execute(update(table_of(Subject)).values(due_at=ahead() - AHEAD))
     put_right(ahead)
     with parts.database.write() as connection:
-        assert leases.claim_due(connection, now=ahead(), until=ahead() + lease, lease="b", limit=1)
-        assert not leases.claim_due(connection, now=ahead(), until=ahead() + lease, lease="c", limit=1)
+        assert claimed(connection, ahead(), ahead() + lease, name="b")
+        assert not claimed(connection, ahead(), ahead() + lease, name="c")
     assert source.name == "bcb"
 
 

@@ -2,10 +2,15 @@
 
 import hashlib
 import itertools
+from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
+from receiver.reconcile.plan import PLAN
 from receiver.runtime import Runtime
-from receiver.store import intake
+from receiver.store import intake, leases, sources
+from receiver.store.leases import Due, Lease
 from receiver.store.records import NewDelivery, NewEvent, Recorded, new_id
 from receiver.store.sources import SourceRecord
 
@@ -52,6 +57,12 @@ def event(parts: Runtime, name: str, *, payment: str | None = None, says: str = 
         "proof": "signature",
     }
     return NewEvent(**(values | changes))
+
+
+def claimed(connection: Connection, now: datetime, until: datetime, *, name: str = "a", limit: int = 1) -> list[Due]:
+    """Lease what is due, of all sources, until then; the lease's name is new each time."""
+    source_ids = [source.id for source in sources.every(connection)]
+    return leases.claim_planned(connection, dict.fromkeys(PLAN, source_ids), Lease(now, until, name), limit=limit)
 
 
 def record(parts: Runtime, arrived: NewDelivery, *events: NewEvent) -> Recorded:

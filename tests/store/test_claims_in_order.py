@@ -1,4 +1,4 @@
-"""The time of a claim: the column comes to a database with rows in it, and orders claims on both databases."""
+"""Claims of an upgraded database: their times order them, and what the bank has confirmed of them is known."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,11 +22,17 @@ INSERT INTO subjects (source_id, kind, subject, status, agreement, claimed_statu
 VALUES (1, 'payment', 'P-1', 'unknown', 'unconfirmed', 'completed', '2026-03-04 12:00:00.000000+00:00',
         '2026-03-04 12:00:00.000000+00:00', 0)
 """
+JUDGED = """
+INSERT INTO subjects (source_id, kind, subject, status, agreement, claimed_status, created_at, updated_at, attempts,
+                      due_at, purpose)
+VALUES (1, 'payment', :subject, :status, :agreement, :claimed, '2026-03-04 12:00:00.000000+00:00',
+        '2026-03-04 12:00:00.000000+00:00', 0, :due_at, :purpose)
+"""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def old(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A database of the first release with a payment in it, brought to this release's tables."""
+def first(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database of the first release with a payment in it."""
     if request.param == "sqlite":
         url = f"sqlite:///{request.getfixturevalue('tmp_path')}/old/receiver.db"
     else:
@@ -36,9 +42,15 @@ def old(request: pytest.FixtureRequest) -> Iterator[Database]:
     with database.write() as connection:
         for statement in (SOURCE, SUBJECT):
             connection.execute(text(statement))
-    schema.upgrade(database, ENCRYPTION)
     yield database
     database.close()
+
+
+@pytest.fixture
+def old(first: Database) -> Database:
+    """The same, brought to this release's tables."""
+    schema.upgrade(first, ENCRYPTION)
+    return first
 
 
 def claim(database: Database, status: str | None, seconds: int | None) -> str:
@@ -84,3 +96,25 @@ def test_claims_of_one_delivery_stand_in_their_order(old: Database) -> None:
     with old.write() as connection:
         claims.make_due(connection, many)
         assert connection.execute(text("SELECT claimed_status FROM subjects")).scalar_one() == "completed"
+
+
+def test_what_was_confirmed_before_the_upgrade_stays_so_where_another_answer_follows(first: Database) -> None:
+    schema.upgrade(first, ENCRYPTION, "0025")
+    due = "2026-03-05 12:00:00.000000+00:00"
+    confirmed: dict[str, tuple[str, str, str, str | None, str]] = {
+        "returned since": ("returned", "confirmed", "completed", None, "recheck"),
+        "looked at once more": ("completed", "confirmed", "completed", due, "recheck"),
+        "claimed anew, and not asked for yet": ("returned", "confirmed", "rejected", due, "claim"),
+        "contradicted": ("reversed", "contradicted", "completed", None, "recheck"),
+        "never final": ("completed", "confirmed", "pending", due, "recheck"),
+    }
+    with first.write() as connection:
+        for subject, row in confirmed.items():
+            names = ("status", "agreement", "claimed", "due_at", "purpose")
+            connection.execute(text(JUDGED), {"subject": subject, **dict(zip(names, row, strict=True))})
+    schema.upgrade(first, ENCRYPTION)
+    query = "SELECT subject FROM subjects WHERE confirmed_status = 'completed'"
+    with first.read() as connection:
+        assert set(connection.execute(text(query)).scalars()) == {"returned since", "looked at once more"}
+        others = "SELECT count(*) FROM subjects WHERE confirmed_status <> 'completed'"
+        assert connection.execute(text(others)).scalar_one() == 0

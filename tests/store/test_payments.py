@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from conftest import StandingClock, add_source
 from sqlalchemy import Row, select
-from store.made import delivery, event, record
+from store.made import claimed, delivery, event, record
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import leases, sources
-from receiver.store.leases import Due, LeaseLost
+from receiver.store.leases import Due, Lease, LeaseLost
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Subject, table_of
 
@@ -24,12 +24,12 @@ def tell(parts: Runtime, source: SourceRecord, *payments: str, event_name: str =
         record(parts, delivery(parts, source), event(parts, event_name or payment, payment=payment))
 
 
-def claim(parts: Runtime, lease: str = "lease", limit: int = 10, subject_id: int | None = None) -> list[Due]:
+def claim(parts: Runtime, lease: str = "lease", limit: int = 10) -> list[Due]:
     catch_up(parts.database)
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as connection:
-        return leases.claim_due(connection, now=now, until=until, lease=lease, limit=limit, subject_id=subject_id)
+        return claimed(connection, now, until, name=lease, limit=limit)
 
 
 def settle(parts: Runtime, due: Due, in_seconds: float | None, **values: str) -> None:
@@ -98,8 +98,8 @@ def test_two_open_claims_on_postgresql_do_not_wait_for_each_other(parts: Runtime
     now = parts.clock()
     until = now + timedelta(seconds=LEASE_SECONDS)
     with parts.database.write() as one, parts.database.write() as two:
-        first = leases.claim_due(one, now=now, until=until, lease="one", limit=1)
-        second = leases.claim_due(two, now=now, until=until, lease="two", limit=5)
+        first = claimed(one, now, until, name="one")
+        second = claimed(two, now, until, name="two", limit=5)
     assert (names(first), names(second)) == (["a"], ["b"])
 
 
@@ -201,6 +201,33 @@ def test_what_is_put_off_is_due_then_and_counts_no_attempt(
     assert [due.attempts for due in claim(parts, "later")] == [0, 0]
 
 
+def test_what_is_claimed_or_asked_for_while_it_is_leased_is_not_put_off(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    tell(parts, source, "claimed", "asked for", "neither")
+    dues = claim(parts)
+    clock.forward(1)
+    tell(parts, source, "claimed", event_name="reversal")
+    catch_up(parts.database)
+    (asked_for,) = (due.id for due in dues if due.subject == "asked for")
+    with parts.database.write() as connection:
+        leases.ask_now(connection, asked_for, clock())
+        leases.put_off(connection, dues, clock() + timedelta(hours=1))
+    assert names(claim(parts, "later")) == ["asked for", "claimed"]
+
+
+def test_what_is_given_back_is_as_long_due_as_it_was(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    tell(parts, source, "a")
+    (due,) = claim(parts)
+    clock.forward(1)
+    with parts.database.write() as connection:
+        leases.give_back(connection, [due])
+    (more,) = claim(parts, "later")
+    assert (more.due_at, more.attempts) == (due.due_at, 0)
+
+
 def test_one_subject_can_be_asked_for_by_its_number(parts: Runtime, source: SourceRecord) -> None:
     tell(parts, source, "a", "b")
     first, second = (row.id for row in rows(parts))
@@ -208,5 +235,8 @@ def test_one_subject_can_be_asked_for_by_its_number(parts: Runtime, source: Sour
         settle(parts, due, in_seconds=None)
     with parts.database.write() as connection:
         leases.ask_now(connection, second, parts.clock())
-    assert claim(parts, "wrong one", subject_id=first) == []
-    assert names(claim(parts, "right one", subject_id=second)) == ["b"]
+        lease = Lease(parts.clock(), parts.clock() + timedelta(seconds=LEASE_SECONDS), "one")
+        assert leases.claim_one(connection, first, lease) is None
+        claimed_one = leases.claim_one(connection, second, lease)
+    assert claimed_one is not None
+    assert claimed_one.subject == "b"

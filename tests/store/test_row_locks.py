@@ -10,7 +10,7 @@ from conftest import add_source
 from lock_waits import wait_until, waiting
 from servers import ROOT
 from sqlalchemy import text
-from store.made import delivery, event, record
+from store.made import claimed, delivery, event, record
 
 from receiver.admin import secrets
 from receiver.model import Purpose
@@ -62,7 +62,7 @@ def test_a_check_does_not_wait_for_a_payment_that_is_being_asked_about(parts: Ru
     receive(parts, source, "FT1")
     catch_up(parts.database)
     with parts.database.write() as connection:
-        (due,) = leases.claim_due(connection, now=parts.clock(), until=parts.clock(), lease="a", limit=1)
+        (due,) = claimed(connection, parts.clock(), parts.clock())
         with parts.database.write() as other:
             leases.add_check(other, due.id, at=parts.clock(), outcome="answered", bank_status=None, detail={})
 
@@ -76,13 +76,15 @@ def test_who_gives_payments_back_and_who_writes_claims_of_them_never_wait_in_a_c
         receive(parts, source, name)
         catch_up(parts.database)
     now = parts.clock()
-    until = None if seconds is None else now + timedelta(seconds=seconds)
     with parts.database.write() as connection:
-        dues = leases.claim_due(connection, now=now, until=now, lease="a", limit=2)
+        dues = claimed(connection, now, now, limit=2)
 
     def give_back() -> None:
         with parts.database.write() as connection:
-            leases.put_off(connection, sorted(dues), until)
+            if seconds is None:
+                leases.give_back(connection, sorted(dues))
+            else:
+                leases.put_off(connection, sorted(dues), now + timedelta(seconds=seconds))
 
     with ThreadPoolExecutor(1) as pool:
         with parts.database.write() as connection:
@@ -101,7 +103,7 @@ def test_what_was_put_off_too_far_is_brought_forward_without_waiting_for_what_is
     catch_up(parts.database)
     now, late = parts.clock(), parts.clock() + timedelta(days=99)
     with parts.database.write() as connection:
-        dues = leases.claim_due(connection, now=now, until=now, lease="a", limit=2)
+        dues = claimed(connection, now, now, limit=2)
         leases.put_off(connection, dues, late)
     with parts.database.write() as connection:
         claims.ask_about(connection, [(source.id, "payment", "FT1")], late, Purpose.CLAIM)

@@ -11,8 +11,9 @@ from receiver.banks.business_days import Window
 from receiver.runtime import Runtime
 from receiver.store import events, schema, sweeps
 from receiver.store.database import Database, StoreUnavailable
+from receiver.store.leases import LeaseLost
 from receiver.store.sources import SourceRecord
-from receiver.store.sweeps import Claimed, LeaseLost, Outcome, SweepRecord
+from receiver.store.sweeps import Claimed, Outcome, SweepRecord
 
 MINUTES = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -14,6 +14,7 @@ from web.reading import Headers, assert_problem, get, got, send, send_deposits, 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import circuits, leases, payments, sources
+from receiver.store.leases import Lease
 from receiver.store.sources import SourceRecord
 from receiver.web.schemas.times import rfc3339
 
@@ -40,9 +41,8 @@ def reconcile(parts: Runtime, payment_id: str, status: str, agreement: str) -> N
     with parts.database.write() as connection:
         row = payments.find(connection, "bcb", "payment", payment_id)
         assert row is not None
-        (due,) = leases.claim_due(
-            connection, now=now, until=now + timedelta(minutes=1), lease=payment_id, limit=1, subject_id=row.id
-        )
+        due = leases.claim_one(connection, row.id, Lease(now, now + timedelta(minutes=1), payment_id))
+        assert due is not None
         leases.locked_state(connection, due)
         leases.add_check(
             connection, due.id, at=now, outcome="answered", bank_status=status.title(), detail={"fee": "0.10"}

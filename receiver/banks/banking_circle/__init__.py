@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from receiver.banks import tls
-from receiver.banks.banking_circle import alternatives, api, callbacks, options, reports, subscriptions
+from receiver.banks.banking_circle import api, callbacks, options, reports, subscriptions
 from receiver.banks.protocol import Bank
 
 
@@ -39,7 +39,7 @@ class BankingCircle(Bank):
     check_head = staticmethod(callbacks.check_head)
     prove = staticmethod(callbacks.prove)
     read = staticmethod(callbacks.read)
-    alternatives = staticmethod(alternatives.alternatives)
+    alternatives = staticmethod(options.alternatives)
     opened = staticmethod(callbacks.opened)
     notifications = staticmethod(callbacks.notifications)
 

@@ -59,8 +59,6 @@ _WORDS = {kind: name or snake_case(kind) for kind, name in TYPES.items()}
 
 EVENT_TYPES = frozenset(f"{BANK}.{word}" for word in (*_WORDS.values(), UNRECOGNISED))
 
-CHECKSUM_BYTES = 32
-
 _BYTE_ORDER_MARK = codecs.BOM_UTF8
 
 
@@ -82,7 +80,7 @@ def _head(callback: Callback, profile: Profile) -> tuple[bytes, bytes, bytes]:
 def _sealing(callback: Callback, profile: Profile) -> tuple[bytes, bytes, bytes]:
     nonce = _header(callback, profile, "nonce", NONCE_BYTES)
     tag = _header(callback, profile, "tag", TAG_BYTES)
-    return nonce, tag, _header(callback, profile, "checksum", CHECKSUM_BYTES)
+    return nonce, tag, _header(callback, profile, "checksum", options.CHECKSUM_BYTES)
 
 
 def prove(callback: Callback, profile: Profile, _now: datetime) -> Proof:

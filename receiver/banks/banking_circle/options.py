@@ -1,11 +1,15 @@
-"""What can be set for a Banking Circle source: its options, and its encryption key."""
+"""What can be set for a Banking Circle source: its options, its encryption key, and what else may have been meant."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, get_args
 
 from receiver.banks import options
-from receiver.banks.protocol import OptionsWrong
+from receiver.banks.protocol import Callback, OptionsWrong
 from receiver.signing import aes_gcm
+from receiver.signing.aes_gcm import NONCE_BYTES, TAG_BYTES
+from receiver.signing.errors import Refusal
+from receiver.signing.hmac_sha256 import SecretEncoding, from_base64
 
 ENCODING = "utf8"
 """How the encryption key's text becomes a key where the option `encoding` does not say."""
@@ -15,6 +19,11 @@ BUSINESS_DAYS = "mon-fri,19:00,Europe/Copenhagen"
 
 HEADERS = {"nonce_header": "nonce", "tag_header": "authenticationtag", "checksum_header": "checksum"}
 """The options that name headers, and the bank's own names, in lower case."""
+
+CHECKSUM_BYTES = 32
+
+SIZES = {"nonce_header": NONCE_BYTES, "tag_header": TAG_BYTES, "checksum_header": CHECKSUM_BYTES}
+"""How many bytes those headers hold."""
 
 NO_PARTIES = "leave_out"
 
@@ -84,6 +93,34 @@ def authorization_url(environment: str, base_url: str | None, given: Mapping[str
 def header(name: str, given: Mapping[str, Any]) -> str:
     """Return what a header is called, in lower case, by the name of its option."""
     return options.spelling(given.get(name, HEADERS[name]))
+
+
+def alternatives(callback: Callback, given: Mapping[str, Any]) -> Iterator[Mapping[str, str]]:
+    """Yield the other encoding of the key, and other headers that hold as many bytes as nonce, tag and checksum."""
+    sizes = {name: _bytes_in(value) for name, value in callback.headers.items()}
+    names = [
+        sorted(
+            (name for name, size in sizes.items() if size == wanted),
+            key=lambda name: name != header(what, given),
+        )
+        or [header(what, given)]
+        for what, wanted in SIZES.items()
+    ]
+    current = given.get("encoding", ENCODING)
+    encodings = sorted(get_args(SecretEncoding), key=lambda encoding: encoding != current)
+    for chosen in product(*names):
+        renamed = {what: name for what, name in zip(SIZES, chosen, strict=True) if name != header(what, given)}
+        for encoding in encodings:
+            changes = {**renamed, **({"encoding": encoding} if encoding != current else {})}
+            if changes:
+                yield changes
+
+
+def _bytes_in(value: bytes) -> int | None:
+    try:
+        return len(from_base64(value, "header"))
+    except Refusal:
+        return None
 
 
 _KNOWN = (

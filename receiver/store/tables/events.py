@@ -171,6 +171,10 @@ class Subject(SQLModel, table=True):
     claimed_status: Status | None = word(Status, nullable=True)
     claimed_at: datetime | None = time(nullable=True)
     """When the bank told the claim, where that orders its claims."""
+    confirmed_status: Status | None = word(Status, nullable=True)
+    """The final claim that the bank has confirmed last: it was true, whatever became of the payment since."""
+    contradicted_status: Status | None = word(Status, nullable=True)
+    """The final claim that was told last to be contradicted by the bank."""
     amount: str | None = None
     currency: str | None = None
     last_event_id: str | None = None
@@ -188,6 +192,8 @@ class Subject(SQLModel, table=True):
     leased_until: datetime | None = time(nullable=True)
     purpose: Purpose = word(Purpose, default=Purpose.CLAIM, sa_column_kwargs={"server_default": text("'claim'")})
     """What the bank is asked for next."""
+    unclaimed_check: int | None = Field(default=None, sa_type=BigKey)
+    """The last check that was made while no callback had named it; none where none was."""
     stalled_at: datetime | None = time(nullable=True)
     """When it was found not to have come to an end for too long; none again once it has."""
 

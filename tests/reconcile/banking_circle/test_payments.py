@@ -11,11 +11,13 @@ from reconcile.test_on_demand import entries
 from sqlalchemy import text
 from store.made import delivery, event, record
 
-from receiver.admin import payments
+from receiver.admin import exceptions, payments
+from receiver.model import ExceptionKind
 from receiver.projection.projector import index_all
 from receiver.runtime import Runtime
 from receiver.simulator.banking_circle import Simulator
 from receiver.store import claims, events
+from receiver.store.exceptions import Wanted
 from receiver.web.schemas.times import rfc3339
 from receiver.worker.loop import Worker
 
@@ -152,6 +154,20 @@ def by_reference(status: str) -> dict[str, Any]:
     made = notification("PaymentStatus", payload=told)
     del made["payment"]
     return made
+
+
+def test_a_claim_by_reference_is_contradicted_at_its_payment_alone(parts: Runtime, simulator: Simulator) -> None:
+    control(simulator, "/payments/p1", {"script": [["Rejected"]], "reference": "010F103220030044"}, "PUT")
+    worker = Worker(parts)
+    tell(parts, by_reference("Processed"))
+    worker.run_once()
+    kinds = [ExceptionKind.CONTRADICTED]
+    (found,) = exceptions.listing(parts, Wanted(kinds=kinds), limit=9)
+    assert (found.about, found.subject, found.state) == ("payment", "p1", "open")
+    tell(parts, notification("OutgoingPaymentRejected", payment=payment("p1")))
+    worker.run_once()
+    (after,) = exceptions.listing(parts, Wanted(kinds=kinds), limit=9)
+    assert (after.id, after.state) == (found.id, "resolved")
 
 
 def test_all_events_about_a_reference_are_found_by_its_payment(

@@ -31,6 +31,7 @@ from receiver.store import api_tokens, circuits, consumer_ranges, consumers, lea
 from receiver.store import exceptions as stored_exceptions
 from receiver.store.consumer_ranges import Range
 from receiver.store.exceptions import UNRESOLVED, Opened, Wanted, open_all
+from receiver.store.leases import Lease
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
 
@@ -483,9 +484,8 @@ def test_the_lists_and_the_pages_agree_on_when_the_bank_is_asked_next(
     with parts.database.write() as connection:
         row = payments.find(connection, "bcb", "payment", "FT1")
         assert row is not None
-        (due,) = leases.claim_due(
-            connection, now=clock(), until=clock() + timedelta(minutes=1), lease="a", limit=1, subject_id=row.id
-        )
+        due = leases.claim_one(connection, row.id, Lease(clock(), clock() + timedelta(minutes=1), "a"))
+        assert due is not None
         values = {"status": "completed", "bank_status": "Completed", "agreement": "confirmed", "updated_at": clock()}
         leases.settle(connection, due, now=clock(), next_at=None, values=values)
     for path in ("payments/bcb/FT1", f"events/{told_of[0].id}"):
