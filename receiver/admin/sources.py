@@ -19,7 +19,7 @@ from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import Environment, NotPossible, Purpose, ReceiverError, SourceNotThere
 from receiver.runtime import Runtime
-from receiver.store import audit, bank_tokens, events, public_keys, signing_secrets, sources
+from receiver.store import audit, bank_tokens, destinations, events, public_keys, signing_secrets, sources
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
 from receiver.store.public_keys import StoredKeys
@@ -125,8 +125,11 @@ def locked(connection: Connection, name: str) -> SourceRecord:
         NotFound
         NotPossible: it was removed.
     """
-    sources.lock(connection, in_use(connection, name).id)
-    return in_use(connection, name)
+    in_use(connection, name)
+    found = destinations.locked(connection, name)
+    if found is None or found.hidden_at is not None:
+        raise NotPossible(f"source {name} was removed meanwhile")
+    return found
 
 
 def find(runtime: Runtime, name: str) -> SourceRecord:
