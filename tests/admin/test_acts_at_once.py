@@ -119,6 +119,23 @@ def test_whoever_was_an_admin_when_they_asked_and_is_none_any_more_changes_nobod
     people.disable(parts, "cli:root", "cid")
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda parts: people.add(parts, "staff:ann", "eve", Role.ADMIN, password=PASSWORD),
+        lambda parts: people.set_password(parts, "staff:ann", "bob", PASSWORD),
+        lambda parts: people.end_sessions(parts, "staff:ann", "bob"),
+    ],
+    ids=["adds", "gives a password", "signs out"],
+)
+def test_whoever_is_no_admin_any_more_does_nothing_to_others(parts: Runtime, act: Callable[[Runtime], object]) -> None:
+    add(parts, "ann", "bob")
+    people.change(parts, "cli:root", "ann", role=Role.VIEWER)
+    with pytest.raises(NotPossible, match="not an admin any more"):
+        act(parts)
+    assert people.end_sessions(parts, "staff:ann", "ann") == 0
+
+
 @only_postgresql
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_of_two_admins_who_end_each_other_at_once_one_is_left(

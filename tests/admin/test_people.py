@@ -195,6 +195,28 @@ def test_ones_own_password_takes_the_present_one(parts: Runtime) -> None:
 
 
 @pytest.mark.usefixtures("ann")
+def test_an_admin_too_needs_the_present_password_for_their_own(parts: Runtime) -> None:
+    people.change(parts, "cli:root", "ann", role=Role.ADMIN)
+    cookie = try_in(parts)
+    with pytest.raises(NotPossible, match="with the present one"):
+        people.set_password(parts, "staff:ann", "Ann", "another long password")
+    assert sessions.visitor(parts, cookie) is not None
+    assert try_in(parts)
+
+
+@pytest.mark.usefixtures("ann")
+def test_a_password_that_was_changed_meanwhile_is_the_present_one_no_more(parts: Runtime) -> None:
+    with parts.database.read() as connection:
+        person = staff.named(connection, "ann")
+        assert person is not None
+        present = staff.password_hash(connection, parts.encryption, person)
+    people.set_password(parts, "cli:root", "ann", "given by an admin")
+    with pytest.raises(NotPossible, match="changed meanwhile"):
+        people.set_password(parts, "staff:ann", "ann", "another long password", present=present)
+    assert try_in(parts, password="given by an admin")
+
+
+@pytest.mark.usefixtures("ann")
 def test_ones_own_password_is_held_up_by_what_fails_in_the_session_alone(parts: Runtime, clock: StandingClock) -> None:
     visitor = sessions.visitor(parts, try_in(parts))
     assert visitor is not None
