@@ -79,12 +79,15 @@ def change(
 
     Raises:
         NotFound
-        NotPossible: nobody changes themselves; `who` is no admin any more; or the person was changed in the database
-            itself.
+        NotPossible: nobody changes themselves; `who` is no admin any more; a provider says what the person may do; or
+            they were changed in the database itself.
         StoreUnavailable
     """
     with runtime.database.write() as connection:
         person = _other(connection, who, name)
+        if person.issuer is not None and (role, payloads) != (None, None):
+            words = "their next sign-in would set that back; disable them, or change it there"
+            raise NotPossible(f"what {person.name} may do is said by {person.issuer}: {words}")
         columns: dict[str, Any] = {"role": role or person.role}
         columns["payloads"] = person.payloads if payloads is None else payloads
         columns["disabled_at"] = None if enable else person.disabled_at
