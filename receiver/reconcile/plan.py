@@ -18,9 +18,10 @@ from receiver.bank_client import circuit
 from receiver.bank_client.session import budget_of
 from receiver.banks.protocol import Pauses
 from receiver.model import Purpose, Status
+from receiver.reconcile import hindrances
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import circuits, credential_changes, sources
+from receiver.store import circuits, sources
 from receiver.store.payments import NextCheck, SubjectRecord
 from receiver.store.sources import SourceRecord
 
@@ -116,31 +117,9 @@ def next_check(runtime: Runtime, found: SubjectRecord) -> NextCheck:
     now = runtime.clock()
     with runtime.database.read() as connection:
         source = next(source for source in sources.every(connection) if source.id == found.source_id)
-        hindrances = _hindrances(connection, runtime.settings, source, now)
-    waits = [(at, words) for at, words in hindrances if at is None or at > found.due_at]
+        in_the_way = hindrances.of_source(connection, runtime.settings, source, now)
+    waits = [(at, words) for at, words in in_the_way if at is None or at > found.due_at]
     if any(at is None for at, _ in waits):
         return NextCheck(None, f"{why}; {next(words for at, words in waits if at is None)}")
     latest = max((at, words) for at, words in [(found.due_at, ""), *waits] if at is not None)
     return NextCheck(latest[0], "; ".join(filter(None, (why, latest[1]))))
-
-
-def _hindrances(
-    connection: Connection, settings: Settings, source: SourceRecord, now: datetime
-) -> list[tuple[datetime | None, str]]:
-    """Return what keeps a source's bank from being asked: until when, none where nobody knows, and why."""
-    if missing := banks.missing_bank(source):
-        return [(None, missing)]
-    found: list[tuple[datetime | None, str]] = []
-    if not source.enabled:
-        found.append((None, f"source {source.name} is not enabled"))
-    if not source.has_credentials:
-        found.append((None, f"source {source.name} has no API credentials to ask with"))
-    budget = budget_of(connection, source, now)
-    if words := budget.hindrance(source.name):
-        found.append((budget.blocked_until or budget.ends_at, words))
-    state = circuits.find(connection, source.id)
-    if until := state.next_at(now, circuit.longest(settings)):
-        found.append((until, circuit.words_of(source, state, until)))
-    if (change := credential_changes.pending(connection, source.id)) is not None:
-        found.append((change.due_at, f"its API credentials are being changed ({change.kind})"))
-    return found
