@@ -40,7 +40,8 @@ TROUBLE_SECONDS = 5.0
 """How long to wait after the database failed."""
 
 LEFT_ALONE = timedelta(seconds=30)
-"""For how long a chore has no turn that failed though the database is there, so that all else is not kept waiting."""
+"""For how long a chore that failed, though the database is there, has no turn: it keeps all else waiting, and fills the
+log."""
 
 
 class Stop(Protocol):
@@ -62,7 +63,7 @@ class Worker:
         self._reconciler = Reconciler(runtime)
         self._chores = _usual_chores(runtime, self._reconciler) if chores is None else chores
         self._failed_at: dict[int, datetime] = {}
-        """When the database failed a chore, by its place among them."""
+        """When a chore failed, by its place among them."""
 
     def run(self, stop: Stop) -> None:
         """Work until `stop` is set; whatever fails is waited out: the web server ends where the worker does."""
@@ -112,7 +113,7 @@ class Worker:
             if is_within(LEFT_ALONE, self._failed_at.get(number), self._runtime.clock()):
                 continue
             try:
-                done += _guarded("a chore", chore)
+                done += chore()
             except StoreUnavailable as error:
                 # Where the database is there, it is the chore's own, such as a statement that takes too long.
                 unforeseen = self._bring_up_to_date()
@@ -121,6 +122,9 @@ class Worker:
                 trouble = trouble or unforeseen or error
                 if not isinstance(error, Contended):
                     self._failed_at[number] = self._runtime.clock()
+            except Exception as error:
+                self._failed_at[number] = self._runtime.clock()
+                log.warning("a chore failed: %s", error, exc_info=not isinstance(error, DecryptionFailed))
         # Asked, put off or failed: each is dealt with for now, and there may be more.
         try:
             done += self._reconciler.check_due()
@@ -158,16 +162,3 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         Tallies(runtime).look,
         Alarms(runtime).look,
     )
-
-
-def _guarded(what: str, work: Callable[[], int]) -> int:
-    """Let the trouble of one chore stop no other."""
-    try:
-        return work()
-    except StoreUnavailable:
-        raise
-    except DecryptionFailed as error:
-        log.warning("%s: %s", what, error)
-    except Exception:
-        log.exception("%s failed", what)
-    return 0

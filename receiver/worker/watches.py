@@ -24,7 +24,7 @@ from receiver.store.exceptions import AT_ONCE, Opened
 from receiver.store.payments import Stalled
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.worker.chore import Chore, is_within
+from receiver.worker.chore import Chore, apart, is_within
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,8 @@ class Subscriptions(Chore):
                     connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_ASKED_EVERY
                 )
             if is_ours and origin is not None:
-                self._ask(source, origin)
+                with apart("looking at the subscriptions", source):
+                    self._ask(source, origin)
         return 0
 
     def _ask(self, source: SourceRecord, origin: str) -> None:
