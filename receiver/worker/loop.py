@@ -61,7 +61,8 @@ class Worker:
         """`chores` is what is done in every round besides checks; each returns how much it did."""
         self._runtime = runtime
         self._reconciler = Reconciler(runtime)
-        self._chores = _usual_chores(runtime, self._reconciler) if chores is None else chores
+        self._alarms = Alarms(runtime)
+        self._chores = _usual_chores(runtime, self._reconciler, self._alarms) if chores is None else chores
         self._failed_at: dict[int, datetime] = {}
         """When a chore failed, by its place among them."""
 
@@ -82,7 +83,7 @@ class Worker:
                 stop.wait(IDLE_SECONDS)
 
     def run_once(self) -> int:
-        """Do what is due now and end; return how much was done.
+        """Do what is due now, tell people of what came of it, and end; return how much was done.
 
         Raises:
             StoreUnavailable
@@ -90,6 +91,9 @@ class Worker:
         done = 0
         while step := self._round():
             done += step
+        # What the last round has opened has no position in the feed yet.
+        catch_up(self._runtime.database)
+        self._alarms.tell_all()
         return done
 
     def _bring_up_to_date(self) -> Exception | None:
@@ -137,7 +141,7 @@ class Worker:
         return done
 
 
-def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable[[], int]]:
+def _usual_chores(runtime: Runtime, reconciler: Reconciler, alarms: Alarms) -> Sequence[Callable[[], int]]:
     changes = CredentialChanges(runtime)
     return (
         partial(refresh_public_keys, runtime),
@@ -160,5 +164,5 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         Subscriptions(runtime).look,
         Retention(runtime).look,
         Tallies(runtime).look,
-        Alarms(runtime).look,
+        alarms.look,
     )
