@@ -233,7 +233,9 @@ def _bank(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
         yield Finding("warn", f"{source.name} limit", hindrance)
     if stands.down_since is not None:
         words = words_of(source, circuit, stands.tried_at or runtime.clock())
-        yield Finding("warn", f"{source.name} circuit", f"{words}; it is tried now all the same")
+        is_tried = stands.tried_at is not None and stands.tried_at == circuit.probing_until
+        words += "" if is_tried else "; it is tried now all the same"
+        yield Finding("warn", f"{source.name} circuit", words)
     if isinstance(session.bank, PresentsCertificate):
         yield from _certified(runtime, source, session)
         return

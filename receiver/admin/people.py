@@ -42,6 +42,7 @@ def add(runtime: Runtime, who: str, name: str, role: Role, *, payloads: bool = F
 
     Raises:
         NameWrong
+        NotPossible: `who` is no admin any more.
         PasswordWeak
         PasswordsBusy
         StaffExists
@@ -56,6 +57,7 @@ def add(runtime: Runtime, who: str, name: str, role: Role, *, payloads: bool = F
 def _add(runtime: Runtime, who: str, name: str, role: Role, payloads: bool, hashed: str) -> StaffRecord:
     now = runtime.clock()
     with runtime.database.write() as connection:
+        _locked(connection, who)
         added = staff.add(
             connection, runtime.encryption, name=name, role=role, payloads=payloads, now=now, password_hash=hashed
         )
@@ -77,12 +79,15 @@ def change(
 
     Raises:
         NotFound
-        NotPossible: nobody changes themselves; `who` is no admin any more; or the person was changed in the database
-            itself.
+        NotPossible: nobody changes themselves; `who` is no admin any more; a provider says what the person may do; or
+            they were changed in the database itself.
         StoreUnavailable
     """
     with runtime.database.write() as connection:
         person = _other(connection, who, name)
+        if person.issuer is not None and (role, payloads) != (None, None):
+            words = "their next sign-in would set that back; disable them, or change it there"
+            raise NotPossible(f"what {person.name} may do is said by {person.issuer}: {words}")
         columns: dict[str, Any] = {"role": role or person.role}
         columns["payloads"] = person.payloads if payloads is None else payloads
         columns["disabled_at"] = None if enable else person.disabled_at
@@ -115,29 +120,36 @@ def disable(runtime: Runtime, who: str, name: str) -> None:
         _note(connection, runtime, who, "staff.disabled", {"person": person.name, "sessions_ended": ended})
 
 
-def set_password(runtime: Runtime, who: str, name: str, password: str) -> None:
+def set_password(runtime: Runtime, who: str, name: str, password: str, *, present: str | None = None) -> None:
     """Give a person a new password, and end their sessions at once; audited as `staff.password`.
+
+    Whoever gives it to themselves has shown the `present` one: what that was held against.
 
     Raises:
         NotFound
-        NotPossible: a provider vouches for them; or they were changed in the database itself.
+        NotPossible: a provider vouches for them; they were changed in the database itself; `who` is no admin any more,
+            or gives it to themselves without the present one, or with one that is another by now.
         PasswordWeak
         PasswordsBusy
         StoreUnavailable
     """
     name = find(runtime, name).name
+    if present is None and name_in(who) == name:
+        raise NotPossible("your own password is changed on your own page, with the present one")
     passwords.check(password, name)
-    _set_password(runtime, who, name, passwords.hashed(password))
+    _set_password(runtime, who, name, passwords.hashed(password), present)
 
 
 @retried
-def _set_password(runtime: Runtime, who: str, name: str, hashed: str) -> None:
+def _set_password(runtime: Runtime, who: str, name: str, hashed: str, present: str | None) -> None:
     now = runtime.clock()
     with runtime.database.write() as connection:
-        person = _named(connection, name)
+        person = _other(connection, who, name) if present is None else _named(connection, name)
         _check_whole(connection, runtime, person)
         if person.issuer is not None:
             raise NotPossible(f"{name} signs in by OpenID Connect, without a password")
+        if present not in (None, staff.password_hash(connection, runtime.encryption, person)):
+            raise NotPossible("the present password was changed meanwhile")
         staff.set_password_hash(connection, runtime.encryption, person, hashed, now)
         ended = staff.end_sessions(connection, person.id, now)
         _note(connection, runtime, who, "staff.password", {"person": name, "sessions_ended": ended})
@@ -145,14 +157,16 @@ def _set_password(runtime: Runtime, who: str, name: str, hashed: str) -> None:
 
 @retried
 def end_sessions(runtime: Runtime, who: str, name: str) -> int:
-    """End all sessions of a person at once, and return how many; audited as `staff.sessions_ended`.
+    """End all sessions of a person, oneself included, and return how many; audited as `staff.sessions_ended`.
 
     Raises:
         NotFound
+        NotPossible: `who` is another person, and no admin any more.
         StoreUnavailable
     """
     with runtime.database.write() as connection:
-        person = _named(connection, name)
+        is_me = name_in(who) == name.strip().lower()
+        person = _named(connection, name) if is_me else _other(connection, who, name)
         ended = staff.end_sessions(connection, person.id, runtime.clock())
         _note(connection, runtime, who, "staff.sessions_ended", {"person": person.name, "sessions_ended": ended})
     return ended
@@ -209,15 +223,23 @@ def _other(connection: Connection, who: str, name: str) -> StaffRecord:
         NotFound
         NotPossible
     """
-    actor, name = name_in(who), name.strip().lower()
-    both = staff.locked_by_name(connection, {name} if actor is None else {name, actor})
-    found = _there(both.get(name), name)
-    if actor == name:
+    name = name.strip().lower()
+    if name_in(who) == name:
         raise NotPossible("nobody changes what they may do themselves: another admin can")
-    if actor is not None:
-        admin = both.get(actor)
-        if admin is None or admin.disabled_at is not None or not admin.role.includes(Role.ADMIN):
-            raise NotPossible("you are not an admin any more")
+    return _there(_locked(connection, who, name).get(name), name)
+
+
+def _locked(connection: Connection, who: str, *names: str) -> dict[str, StaffRecord]:
+    """Return people by name, and make other writers about them and about the admin who acts wait.
+
+    Raises:
+        NotPossible: `who` is a person, and no admin any more.
+    """
+    actor = name_in(who)
+    found = staff.locked_by_name(connection, {*names, *([] if actor is None else [actor])})
+    admin = None if actor is None else found.get(actor)
+    if actor is not None and (admin is None or admin.disabled_at is not None or not admin.role.includes(Role.ADMIN)):
+        raise NotPossible("you are not an admin any more")
     return found
 
 

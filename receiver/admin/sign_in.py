@@ -118,7 +118,7 @@ def change_own(runtime: Runtime, visitor: Visitor, present: str, new: str) -> No
         SignInSlowed
         PasswordWeak
         PasswordsBusy
-        NotPossible: a provider vouches for them.
+        NotPossible: the present password was changed meanwhile.
         StoreUnavailable
     """
     mine = f"session {visitor.session_id}"
@@ -130,7 +130,7 @@ def change_own(runtime: Runtime, visitor: Visitor, present: str, new: str) -> No
         if not passwords.is_right(stored, present):
             _note_failure(runtime, bucket)
             raise SignInRefused("The present password is wrong.")
-    people.set_password(runtime, visitor.who, visitor.name, new)
+    people.set_password(runtime, visitor.who, visitor.name, new, present=stored)
 
 
 @retried

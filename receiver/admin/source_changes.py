@@ -19,7 +19,7 @@ from receiver.runtime import Runtime
 from receiver.store import audit, bank_lines, credential_changes, day_sides, days, destinations, source_removal, sweeps
 from receiver.store.database import Contended, retried
 from receiver.store.encryption import DecryptionFailed
-from receiver.store.sources import SourceRecord
+from receiver.store.sources import SourceRecord, names
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,7 @@ def change(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRec
 @retried
 def _changed(runtime: Runtime, who: str, name: str, new: NewSettings) -> SourceRecord:
     with runtime.database.write() as connection:
-        sources.in_use(connection, name)
-        source = destinations.locked(connection, name)
-        if source is None or source.hidden_at is not None:
-            raise NotPossible(f"source {name} was removed meanwhile")
+        source = sources.locked(connection, name)
         values = _values(source, new)
         pending = credential_changes.pending(connection, source.id)
         if pending is not None and (values["base_url"], values["environment"]) != (source.base_url, source.environment):
@@ -181,26 +178,27 @@ def remove(runtime: Runtime, who: str, name: str) -> Removed:
 
     Raises:
         NotFound
-        NotPossible: it was removed before, and is to stay.
+        NotPossible: it was removed before, and is to stay; or it was removed meanwhile.
         StoreUnavailable
     """
-    holds = _hide(runtime, who, name)
+    source, holds = _hide(runtime, who, name)
     for number in range(0 if holds else TRIES):
         if number:
             time.sleep(PAUSE_SECONDS)
         with suppress(Contended):
-            return _clear(runtime, name)
+            return _clear(runtime, source)
     return Removed(name, holds or ["deliveries"])
 
 
 @retried
-def _hide(runtime: Runtime, who: str, name: str) -> Sequence[str]:
-    """Hide a source; return the tables that hold what came of its callbacks."""
+def _hide(runtime: Runtime, who: str, name: str) -> tuple[SourceRecord, Sequence[str]]:
+    """Hide a source; return it, and the tables that hold what came of its callbacks."""
     now = runtime.clock()
     with runtime.database.write() as connection:
         sources.named(connection, name)
         source = destinations.locked(connection, name)
-        assert source is not None  # noqa: S101 - no row is ever deleted, and none is renamed that is in use
+        if source is None:
+            raise NotPossible(f"source {name} was removed meanwhile")
         holds = source_removal.remaining(connection, source.id)
         if source.hidden_at is None:
             outcomes.abandon(connection, runtime.encryption, source, who, now)
@@ -209,16 +207,19 @@ def _hide(runtime: Runtime, who: str, name: str) -> Sequence[str]:
             audit.write(connection, runtime.encryption, at=now, who=who, what="source.removed", about=about)
         elif holds:
             raise NotPossible(f"source {name} was removed before, and what its bank told stays")
-        return holds
+        return source, holds
 
 
-def _clear(runtime: Runtime, name: str) -> Removed:
+def _clear(runtime: Runtime, source: SourceRecord) -> Removed:
     """Free the name of a hidden source, unless a callback that was on its way has left something.
+
+    Another removal may have done so meanwhile, and the name be another source's by now.
 
     Raises:
         Contended: one is being written just now.
     """
     with runtime.database.write() as connection:
-        source = sources.named(connection, name)
+        if (name := names(connection)[source.id]) != source.name:
+            return Removed(name, [])
         holds = source_removal.remaining(connection, source.id)
-        return Removed(name if holds else source_removal.clear(connection, source), holds)
+        return Removed(source.name if holds else source_removal.clear(connection, source), holds)

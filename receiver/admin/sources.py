@@ -19,7 +19,16 @@ from receiver.banks.protocol import Bank, OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import Environment, NotPossible, Purpose, ReceiverError, SourceNotThere
 from receiver.runtime import Runtime
-from receiver.store import audit, bank_tokens, credential_changes, events, public_keys, signing_secrets, sources
+from receiver.store import (
+    audit,
+    bank_tokens,
+    credential_changes,
+    destinations,
+    events,
+    public_keys,
+    signing_secrets,
+    sources,
+)
 from receiver.store.credential_changes import ChangeRecord
 from receiver.store.database import retried
 from receiver.store.public_keys import StoredKeys
@@ -125,8 +134,11 @@ def locked(connection: Connection, name: str) -> SourceRecord:
         NotFound
         NotPossible: it was removed.
     """
-    sources.lock(connection, in_use(connection, name).id)
-    return in_use(connection, name)
+    in_use(connection, name)
+    found = destinations.locked(connection, name)
+    if found is None or found.hidden_at is not None:
+        raise NotPossible(f"source {name} was removed meanwhile")
+    return found
 
 
 def find(runtime: Runtime, name: str) -> SourceRecord:
@@ -320,9 +332,10 @@ def set_credentials(runtime: Runtime, who: str, name: str, credentials: Mapping[
 
 
 def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration:
-    """Tell a bank by its API where a source's callbacks go (the webhook URL); audited as `source.registered`.
+    """Tell a bank by its API where a source's callbacks go (the webhook URL).
 
-    `origin` is where the bank reaches this receiver, `https://HOST[:PORT]`.
+    Audited as `source.registering` before it is told, and as `source.registered` once it has answered. `origin` is
+    where the bank reaches this receiver, `https://HOST[:PORT]`.
 
     Raises:
         OriginWrong
@@ -345,8 +358,9 @@ def register(runtime: Runtime, who: str, name: str, origin: str) -> Registration
         raise NotPossible(f"{name} has no secret, so its callbacks would be refused: receiver secret set {name}")
     path = bank.listener_path(source.options, secrets[0].text if secrets else None)
     address = f"{origin}{runtime.settings.public_path_prefix}/webhooks/{name}"
+    about = {"source": name, "address": address}
+    note(runtime, who, "source.registering", about)
     answer = session.ask(lambda client: bank.register(client, f"{address}{path}"))
     answer = masked(answer, [secret.text for secret in secrets])
-    about = {"source": name, "address": address, "bank_says": answer}
-    note(runtime, who, "source.registered", about)
+    note(runtime, who, "source.registered", {**about, "bank_says": answer})
     return Registration(address, bool(path), answer)

@@ -8,7 +8,7 @@ from receiver.admin import sources
 from receiver.admin.audit import note
 from receiver.admin.sources import ORIGIN, OriginWrong
 from receiver.bank_client.session import BankSession
-from receiver.banks.abilities import NewSubscription, Subscribes, Subscription
+from receiver.banks.abilities import NewSubscription, Subscribes, Subscription, SubscriptionIncomplete
 from receiver.banks.errors import masked
 from receiver.model import NotFound, NotPossible, Purpose
 from receiver.reconcile import subscriptions as at_bank
@@ -57,7 +57,10 @@ class Request:
 
 
 def create(runtime: Runtime, who: str, source_name: str, asked: Request) -> Sequence[Subscription]:
-    """Have callbacks sent to this receiver; audited as `subscription.created`.
+    """Have callbacks sent to this receiver; audited as `subscription.creating` before that, and `subscription.created`.
+
+    Of one that was made in part the second entry says what is missing. Where the bank's answer is lost there is the
+    first one alone.
 
     Where an active one has the same address already, none is made: every event would come twice.
 
@@ -85,7 +88,12 @@ def create(runtime: Runtime, who: str, source_name: str, asked: Request) -> Sequ
         )
     wanted = NewSubscription(own, tuple(asked.topics) or bank.topics, secret if bank.secret_in_subscription else None)
     about = {"source": source_name, "address": own, "topics": list(wanted.topics)}
-    made = session.ask(lambda client: bank.subscribe(client, wanted))
+    note(runtime, who, "subscription.creating", about)
+    try:
+        made = session.ask(lambda client: bank.subscribe(client, wanted))
+    except SubscriptionIncomplete as error:
+        note(runtime, who, "subscription.created", {**about, "incomplete": masked(str(error), [secret])})
+        raise
     note(runtime, who, "subscription.created", {**about, "subscriptions": [masked(each.id, [secret]) for each in made]})
     return made
 
@@ -102,7 +110,9 @@ def _channel_address(runtime: Runtime, source: SourceRecord, asked: Request) -> 
 
 
 def deactivate(runtime: Runtime, who: str, source_name: str, subscription_id: str) -> None:
-    """Have the bank send no more callbacks for a subscription; audited as `subscription.deactivated`.
+    """Have the bank send no more callbacks for a subscription.
+
+    Audited as `subscription.deactivating` before it is asked, and as `subscription.deactivated` once it has done so.
 
     Raises:
         NotFound
@@ -113,8 +123,10 @@ def deactivate(runtime: Runtime, who: str, source_name: str, subscription_id: st
     """
     source = sources.find(runtime, source_name)
     session, bank = _session(runtime, source)
+    about = {"source": source_name, "subscription": subscription_id}
+    note(runtime, who, "subscription.deactivating", about)
     session.ask(lambda client: bank.unsubscribe(client, subscription_id))
-    note(runtime, who, "subscription.deactivated", {"source": source_name, "subscription": subscription_id})
+    note(runtime, who, "subscription.deactivated", about)
 
 
 def address(runtime: Runtime, source: SourceRecord, origin: str | None = None) -> str | None:

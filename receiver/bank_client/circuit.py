@@ -61,6 +61,8 @@ def words_of(source: SourceRecord, found: Circuit, until: datetime) -> str:
     if found.opened_at is None:
         return f"the bank of {source.name} is just back, and asked little by little: no question before {at}"
     since = f"{found.opened_at:%Y-%m-%d %H:%M:%S} UTC"
+    if until == found.probing_until:
+        return f"the bank of {source.name} is down since {since} ({found.error}): it is being tried just now, till {at}"
     return f"the bank of {source.name} is down since {since} ({found.error}): it is tried at {at}"
 
 

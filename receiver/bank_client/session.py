@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.bank_client.circuit import Breaker
-from receiver.bank_client.shared_token import SharedToken
+from receiver.bank_client.shared_token import FETCHING, SharedToken
 from receiver.banks import tls
 from receiver.banks.abilities import PresentsCertificate
 from receiver.banks.errors import BankError, RateLimited, TokenRefused
@@ -68,6 +68,14 @@ class CredentialsChanging(BudgetSpent):
 
     def __init__(self, until: datetime) -> None:
         Exception.__init__(self, "its API credentials are being changed; not asked meanwhile")
+        self.until = until
+
+
+class TokenAwaited(BudgetSpent):
+    """Others have been fetching a token for too long: the bank was not asked, and nothing is known of it by that."""
+
+    def __init__(self, until: datetime) -> None:
+        Exception.__init__(self, "an access token is being fetched for too long; not asked meanwhile")
         self.until = until
 
 
@@ -128,7 +136,7 @@ class BankSession:
         Raises:
             BankError
             BudgetSpent: also while the credentials are being changed, and are not taken therefore; `CircuitOpen` while
-                the bank is down.
+                the bank is down, `TokenAwaited` where others fetch a token for too long.
             StoreUnavailable
             DecryptionFailed
         """
@@ -196,7 +204,7 @@ class BankSession:
             DecryptionFailed
         """
         with self._through_circuit():
-            self._token.get(is_new=True)
+            self._shared(is_new=True)
 
     def certificate(self) -> ClientCertificate | None:
         """Return the TLS client certificate that the bank wants; none where it wants none.
@@ -225,14 +233,20 @@ class BankSession:
         if not self._source.has_credentials:
             # Where there are none, all hear it at once: else each would in its turn to fetch a token.
             self._credentials()
-        token = self._token.get()
+        token = self._shared()
         try:
             return self._ask_once(token, question)
         except TokenRefused:
             if not self.bank.renews_tokens:
                 raise
             log.info("the bank of %s refused the token; asking again with a new one", self._source.name)
-        return self._ask_once(self._token.get(), question)
+        return self._ask_once(self._shared(), question)
+
+    def _shared(self, *, is_new: bool = False) -> str:
+        token = self._token.get(is_new=is_new)
+        if token is None:
+            raise TokenAwaited(self._clock() + FETCHING)
+        return token
 
     def _ask_once(self, token: str, question: Callable[[HttpClient], Asked]) -> Asked:
         with self._client(self._base_url, token) as client:

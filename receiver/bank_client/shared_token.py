@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from receiver.banks.errors import RateLimited, TokenRefused
+from receiver.banks.errors import RateLimited
 from receiver.runtime import Runtime
 from receiver.store import bank_tokens, request_budget
 from receiver.store.bank_tokens import StoredToken
@@ -32,8 +32,10 @@ class SharedToken:
         self._source = source
         self._fetch = fetch
 
-    def get(self, *, is_new: bool = False) -> str:
+    def get(self, *, is_new: bool = False) -> str | None:
         """Return the token; where there is none, or a new one is wanted, fetch it or wait for whoever is at it.
+
+        None where others have been at it for longer than `FETCHING`: nobody knows yet what the bank says.
 
         Raises:
             BankError
@@ -60,7 +62,7 @@ class SharedToken:
             if is_leader:
                 return self._fetch_and_store(until)
             if time.monotonic() > give_up:
-                raise TokenRefused("another process has been fetching a token for too long")
+                return None
             time.sleep(POLL_SECONDS)
 
     def _stored(self) -> tuple[StoredToken | None, bool]:

@@ -1,14 +1,19 @@
-"""Why a bank was not asked about a payment or job: in one sentence for each reason."""
+"""Why a bank is not asked, or was not asked about a payment or job: in one sentence for each reason."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select
 
 from receiver import banks
+from receiver.bank_client import circuit
 from receiver.bank_client.session import budget_of
+from receiver.bank_client.shared_token import FETCHING
 from receiver.model import SubjectKind
 from receiver.runtime import Runtime
-from receiver.store import credential_changes, events, sources
+from receiver.settings import Settings
+from receiver.store import bank_tokens, circuits, credential_changes, events, sources
+from receiver.store.credential_changes import ChangeRecord
+from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Subject, table_of
 
@@ -16,22 +21,49 @@ _subjects = table_of(Subject)
 
 
 def reason(runtime: Runtime, subject_id: int) -> str:
-    """Return in words what keeps the bank from being asked, as it stands now.
+    """Return in words what keeps the bank from being asked by a person, as it stands now.
 
     Raises:
         StoreUnavailable
     """
-    now = runtime.clock()
+    now, settings = runtime.clock(), runtime.settings
     with runtime.database.read() as connection:
         row = connection.execute(select(_subjects).where(_subjects.c.id == subject_id)).one()
         source = next(source for source in sources.every(connection) if source.id == row.source_id)
         return (
             out_of_use(source)
-            or _leased(row.leased_until, now)
-            or budget_of(connection, source, now).hindrance(source.name)
-            or _changing(connection, source)
-            or "a worker has asked just now; its answer is the latest of the checks"
+            or _leased(row.leased_until, now, timedelta(seconds=settings.lease_seconds))
+            or next((words for _, words in of_source(connection, settings, source, now, is_person=True)), None)
+            or "a worker has asked just now, and its answer is the latest of the checks; or the log says what failed"
         )
+
+
+def of_source(
+    connection: Connection, settings: Settings, source: SourceRecord, now: datetime, *, is_person: bool = False
+) -> list[tuple[datetime | None, str]]:
+    """Return what keeps a source's bank from being asked: until when (UTC), none where nobody knows, and why.
+
+    A person (`is_person`) need not wait for the next try at a bank that is down.
+    """
+    if missing := banks.missing_bank(source):
+        return [(None, missing)]
+    found: list[tuple[datetime | None, str]] = []
+    if not source.enabled:
+        found.append((None, f"source {source.name} is not enabled"))
+    if not source.has_credentials:
+        found.append((None, f"source {source.name} has no API credentials to ask with"))
+    budget = budget_of(connection, source, now)
+    if words := budget.hindrance(source.name):
+        found.append((budget.blocked_until or budget.ends_at, words))
+    state = circuits.find(connection, source.id)
+    state = state.for_person() if is_person else state
+    if until := state.next_at(now, circuit.longest(settings)):
+        found.append((until, circuit.words_of(source, state, until)))
+    if (change := credential_changes.pending(connection, source.id)) is not None:
+        found.append((change.due_at, _changing(source, change)))
+    if is_person and bank_tokens.is_being_fetched(connection, source.id, now, FETCHING):
+        found.append((now + FETCHING, f"an access token of {source.name} is being fetched just now"))
+    return found
 
 
 def out_of_use(source: SourceRecord) -> str | None:
@@ -55,15 +87,12 @@ def nobody_to_ask(connection: Connection, source: SourceRecord, kind: SubjectKin
     return None
 
 
-def _leased(until: datetime | None, now: datetime) -> str | None:
-    if until is None or until <= now:
+def _leased(until: datetime | None, now: datetime, longest: timedelta) -> str | None:
+    if until is None or not now < until <= now + longest + SKEW:
         return None
     return f"a worker is asking about it just now (its lease ends by {until:%Y-%m-%d %H:%M:%S} UTC)"
 
 
-def _changing(connection: Connection, source: SourceRecord) -> str | None:
-    change = credential_changes.pending(connection, source.id)
-    if change is None:
-        return None
+def _changing(source: SourceRecord, change: ChangeRecord) -> str:
     words = f"the API credentials of {source.name} are being changed ({change.kind})"
     return f"{words}; `receiver doctor {source.name}` says how that stands"

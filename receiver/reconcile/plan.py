@@ -18,9 +18,10 @@ from receiver.bank_client import circuit
 from receiver.bank_client.session import budget_of
 from receiver.banks.protocol import Pauses
 from receiver.model import Purpose, Status
+from receiver.reconcile import hindrances
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import circuits, credential_changes, sources
+from receiver.store import circuits, sources
 from receiver.store.payments import NextCheck, SubjectRecord
 from receiver.store.sources import SourceRecord
 
@@ -136,26 +137,4 @@ class NextChecks:
     def _look(self, source_id: int) -> Sequence[tuple[datetime | None, str]]:
         with self._runtime.database.read() as connection:
             source = next(source for source in sources.every(connection) if source.id == source_id)
-            return _hindrances(connection, self._runtime.settings, source, self._now)
-
-
-def _hindrances(
-    connection: Connection, settings: Settings, source: SourceRecord, now: datetime
-) -> list[tuple[datetime | None, str]]:
-    """Return what keeps a source's bank from being asked: until when, none where nobody knows, and why."""
-    if missing := banks.missing_bank(source):
-        return [(None, missing)]
-    found: list[tuple[datetime | None, str]] = []
-    if not source.enabled:
-        found.append((None, f"source {source.name} is not enabled"))
-    if not source.has_credentials:
-        found.append((None, f"source {source.name} has no API credentials to ask with"))
-    budget = budget_of(connection, source, now)
-    if words := budget.hindrance(source.name):
-        found.append((budget.blocked_until or budget.ends_at, words))
-    state = circuits.find(connection, source.id)
-    if until := state.next_at(now, circuit.longest(settings)):
-        found.append((until, circuit.words_of(source, state, until)))
-    if (change := credential_changes.pending(connection, source.id)) is not None:
-        found.append((change.due_at, f"its API credentials are being changed ({change.kind})"))
-    return found
+            return hindrances.of_source(connection, self._runtime.settings, source, self._now)

@@ -71,14 +71,16 @@ class Runner:
         return done
 
     def _guarded(self, replay_id: str) -> int:
-        """Do one part of a replay; a fault in it is logged and does not stop the replays behind it."""
+        """Do one part of a replay; a fault in it is logged, puts it off, and does not stop the replays behind it."""
         try:
             return self._run_part(replay_id)
         except StoreUnavailable:
             raise
         except Exception:
             log.exception("a part of the replay %s failed", replay_id)
-            return 0
+        with self.runtime.database.write() as connection:
+            replays.advance(connection, replay_id, {"due_at": self.runtime.clock() + replays.AFTER_FAULT})
+        return 0
 
     def _run_part(self, replay_id: str) -> int:
         now = self.runtime.clock()

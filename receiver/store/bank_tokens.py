@@ -1,7 +1,7 @@
 """The access token of a source's bank, sealed, shared by all processes: whoever has the lease fetches a new one."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, delete, or_, select, update
 
@@ -52,6 +52,12 @@ def claim_fetching(
     if not in_place_of_a_good_one:
         claim = claim.where(or_(_tokens.c.expires_at.is_(None), _tokens.c.expires_at <= now))
     return connection.execute(claim.values(fetching_until=until)).rowcount == 1
+
+
+def is_being_fetched(connection: Connection, source_id: int, now: datetime, longest: timedelta) -> bool:
+    """Tell whether a process has the lease to fetch a token, which it takes for the `longest` at most."""
+    until = connection.execute(select(_tokens.c.fetching_until).where(_tokens.c.source_id == source_id)).scalar()
+    return until is not None and now < until <= now + longest + SKEW
 
 
 def put(

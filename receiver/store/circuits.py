@@ -60,6 +60,10 @@ class Circuit(NamedTuple):
             return None
         return self._next_step(self.closed_at, now)
 
+    def for_person(self) -> "Circuit":
+        """Return how it stands for a person's question, which waits for no pause, and is not counted on its return."""
+        return self._replace(retry_at=None, closed_at=None)
+
     def room(self, now: datetime) -> int | None:
         """Return how many questions may be put just now, where no more than some may: one that probes, or a few."""
         if self.opened_at is not None:
@@ -105,8 +109,7 @@ def enter(connection: Connection, source_id: int, *, now: datetime, longest: tim
     """
     query = select(*columns_of(Circuit, _circuits)).where(_circuits.c.source_id == source_id)
     found = fetch_one(connection, Circuit, query.with_for_update(key_share=True)) or CALM
-    if is_person:
-        found = found._replace(retry_at=None, closed_at=None)
+    found = found.for_person() if is_person else found
     wait = found.next_at(now, longest)
     if wait is not None:
         return Entered(wait)

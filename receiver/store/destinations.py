@@ -10,12 +10,16 @@ from receiver.store.sources import SourceRecord
 
 
 def locked(connection: Connection, name: str) -> SourceRecord | None:
-    """Return a source as it stands now, with other writers about it waiting until the transaction ends."""
+    """Return a source as it stands now, with other writers about it waiting until the transaction ends.
+
+    None where there is none, or another has its name since the lock was asked for.
+    """
     source = sources.find(connection, name)
     if source is None:
         return None
     sources.lock(connection, source.id)
-    return sources.find(connection, name)
+    found = sources.find(connection, name)
+    return found if found is not None and found.id == source.id else None
 
 
 def move(connection: Connection, encryption: Encryption, source: SourceRecord, **values: Any) -> SourceRecord:

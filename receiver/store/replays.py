@@ -17,6 +17,10 @@ _replays = table_of(Replay)
 _is_running = _replays.c.state == ReplayState.RUNNING
 
 
+AFTER_FAULT = timedelta(seconds=30)
+"""How long a part that has failed by a fault of ours waits for the next try."""
+
+
 class ReplayRecord(NamedTuple):
     """One run of a plan; `Replay` says what each column holds."""
 
@@ -53,8 +57,8 @@ class ReplayRecord(NamedTuple):
 
         Such a time was written down by a clock that was wrong.
         """
-        longest = 0.0 if self.per_second is None else max(1.0, 1 / self.per_second)
-        return not now < self.due_at <= now + timedelta(seconds=longest)
+        rate = timedelta(0) if self.per_second is None else timedelta(seconds=1 / self.per_second)
+        return not now < self.due_at <= now + max(rate, AFTER_FAULT)
 
 
 def start(connection: Connection, values: Mapping[str, Any]) -> bool:

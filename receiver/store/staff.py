@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 from receiver.model import ReceiverError, Role
 from receiver.store.bulk_insert import insert_or_skip
 from receiver.store.encryption import DecryptionFailed, Encryption
-from receiver.store.records import columns_of, fetch_all, fetch_one
+from receiver.store.records import SKEW, columns_of, fetch_all, fetch_one
 from receiver.store.tables import StaffForm, StaffSession, StaffUser, table_of
 
 _users, _sessions, _forms = (table_of(model) for model in (StaffUser, StaffSession, StaffForm))
@@ -64,8 +64,9 @@ class SessionRecord(NamedTuple):
     ended_at: datetime | None
 
     def is_valid(self, now: datetime) -> bool:
-        """Tell whether it still lets somebody in."""
-        return self.ended_at is None and now < self.expires_at and now - self.seen_at < IDLE_LIFE
+        """Tell whether it still lets somebody in; one that a clock dated which was ahead does not."""
+        is_of_now = self.expires_at <= now + SESSION_LIFE + SKEW and self.seen_at <= now + SKEW
+        return self.ended_at is None and is_of_now and now < self.expires_at and now - self.seen_at < IDLE_LIFE
 
 
 _ALL = select(*columns_of(StaffRecord, _users))
@@ -189,7 +190,8 @@ def _standing(person: StaffRecord) -> str:
 def begin_session(connection: Connection, encryption: Encryption, user_id: int, address: str, now: datetime) -> str:
     """Begin a session and return what its cookie holds; what is long over is deleted."""
     connection.execute(delete(_sessions).where(_sessions.c.expires_at < now - ENDED_SHOWN))
-    connection.execute(delete(_forms).where(_forms.c.expires_at < now))
+    # Not before the session that they were sent in: where the clock is ahead, one could be sent a second time later.
+    connection.execute(delete(_forms).where(_forms.c.expires_at < now - ENDED_SHOWN))
     cookie = f"{user_id}.{new_cookie()}"
     row = {"user_id": user_id, "address": address, "created_at": now, "seen_at": now}
     row |= {"digest": _session_digest(encryption, cookie), "expires_at": now + SESSION_LIFE}
@@ -257,8 +259,11 @@ def end_session(connection: Connection, session_id: int, now: datetime) -> bool:
 
 def end_sessions(connection: Connection, user_id: int, now: datetime) -> int:
     """End all sessions of a person at once; return how many were valid by their age."""
-    mine = update(_sessions).where(_sessions.c.user_id == user_id, _sessions.c.ended_at.is_(None))
-    return connection.execute(mine.where(_sessions.c.expires_at > now).values(ended_at=now)).rowcount
+    mine = update(_sessions).where(_sessions.c.user_id == user_id, _sessions.c.ended_at.is_(None)).values(ended_at=now)
+    ended = connection.execute(mine.where(_sessions.c.expires_at > now)).rowcount
+    # Where the clock is ahead, the others are valid once it is put right.
+    connection.execute(mine)
+    return ended
 
 
 def use_form(connection: Connection, nonce: str, expires_at: datetime) -> bool:

@@ -7,6 +7,7 @@ How far it was told is written down after each message: a kill between the two t
 import hashlib
 import logging
 from collections.abc import Sequence
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -92,7 +93,7 @@ class Alarms:
     runtime: Runtime
     _addresses: list[Address] = field(init=False)
     _pool: ThreadPoolExecutor | None = field(default=None, init=False)
-    _at_work: dict[str, "Future[None]"] = field(default_factory=dict, init=False)
+    _at_work: dict[str, "Future[bool]"] = field(default_factory=dict, init=False)
     _looked_at: datetime | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -119,21 +120,29 @@ class Alarms:
                 self._at_work[address.digest] = self._pool.submit(self._guarded, address)
         return 0
 
-    def wait(self) -> None:
-        """Wait until all that is under way has ended."""
-        for future in self._at_work.values():
-            future.result()
+    def wait(self) -> bool:
+        """Wait until all that is under way has ended; tell whether there may be more to tell."""
+        return any(future.result() for future in futures.wait(self._at_work.values()).done)
 
-    def _guarded(self, address: Address) -> None:
+    def tell_all(self) -> None:
+        """Tell each address all that it takes now, and wait for that."""
+        is_more_left = True
+        while is_more_left:
+            self._looked_at = None
+            self.look()
+            is_more_left = self.wait()
+
+    def _guarded(self, address: Address) -> bool:
         try:
-            self.tell(address)
+            return self.tell(address)
         except StoreUnavailable:
             log.debug("the database is unavailable")
         except Exception:
             log.exception("telling %s failed", address.name)
+        return False
 
-    def tell(self, address: Address) -> None:
-        """Tell an address some of what it was not told yet.
+    def tell(self, address: Address) -> bool:
+        """Tell an address some of what it was not told yet; false where that was nothing, or it was not reached.
 
         Raises:
             StoreUnavailable
@@ -145,24 +154,26 @@ class Alarms:
         if known is None or page is None:
             with database.write() as connection:
                 alarms.begin(connection, address.digest, address.digests_before)
-            return
+            return False
         if not page.entries:
-            if page.through > known.position:
+            is_further = page.through > known.position
+            if is_further:
                 with database.write() as connection:
                     alarms.pass_over(connection, address.digest, known.position, page.through)
-            return
+            return is_further
         until = now + LEASE
         with database.write() as connection:
             if not alarms.claim(connection, address.digest, known.position, now, until):
-                return
+                return False
         failures = known.failures
         for entry in page.entries:
             renewed = self._tell_one(address, entry, until, failures)
             if renewed is None:
-                return
+                return False
             until, failures = renewed, 0
         with database.write() as connection:
             alarms.give_back(connection, address.digest, until)
+        return True
 
     def _tell_one(self, address: Address, entry: Entry, until: datetime, failures: int) -> datetime | None:
         """Tell an address of one change, by the lease that ends at `until`, and return the end of the renewed one.

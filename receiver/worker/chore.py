@@ -1,17 +1,35 @@
 """The base of a chore, which the worker does once in a while: how long it pauses between two looks (backoff)."""
 
+import logging
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from receiver.logs import ids
 from receiver.runtime import Runtime
 from receiver.store.database import StoreUnavailable
+from receiver.store.sources import SourceRecord
+
+log = logging.getLogger(__name__)
 
 
 def is_within(pause: timedelta, before: datetime | None, now: datetime) -> bool:
     """Tell whether a pause since `before` is not over; it is where the clock was ahead then, and has been put right."""
     return before is not None and timedelta(0) <= now - before < pause
+
+
+@contextmanager
+def apart(what: str, source: SourceRecord) -> Iterator[None]:
+    """Do for one source what is done for each: a fault of ours in it is logged, and stops no source behind it."""
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("%s of %s failed", what, source.name, extra=ids(source=source.name))
 
 
 @dataclass

@@ -19,10 +19,11 @@ from receiver.retention.clock import ClockDoubt
 from receiver.retention.run import Run, Step
 from receiver.runtime import Runtime
 from receiver.store import audit, figures, public_keys, retention, search_index, sources, workers
+from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.exceptions import AT_ONCE
 from receiver.store.sources import SourceRecord
-from receiver.worker.chore import Chore
+from receiver.worker.chore import Chore, apart
 
 log = logging.getLogger(__name__)
 
@@ -49,14 +50,20 @@ def refresh_public_keys(runtime: Runtime) -> int:
 
 
 def _fetch_public_keys(runtime: Runtime, source: SourceRecord) -> None:
-    session = BankSession(runtime, source)
     jwks: str | None = None
     error: str | None = None
     try:
+        session = BankSession(runtime, source)
         jwks = session.ask(session.bank.fetch_public_keys)
     except (BankError, BudgetSpent, DecryptionFailed) as failure:
         error = str(failure)
         log.warning("no public keys for %s: %s", source.name, failure, extra=ids(source=source.name))
+    except StoreUnavailable:
+        raise
+    except Exception as failure:
+        # A fault of ours, which what the bank has answered brought to light: it waits as others do.
+        error = f"a fault of the receiver's: {type(failure).__name__}"
+        log.exception("no public keys for %s", source.name, extra=ids(source=source.name))
     else:
         log.info("the public keys of %s were fetched", source.name, extra=ids(source=source.name))
     with runtime.database.write() as connection:
@@ -72,16 +79,19 @@ class CertificateExpiry(Chore):
         with self.runtime.database.read() as connection:
             known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
         for source in banks.with_known_banks(known):
-            session = BankSession(self.runtime, source)
-            try:
-                presented = session.certificate()
-                state, text = tls.expiry(presented.leaf(), now) if presented else ("ok", "")
-            except (BankError, DecryptionFailed) as error:
-                state, text = "fail", str(error)
-            if state != "ok":
-                level = logging.ERROR if state == "fail" else logging.WARNING
-                log.log(level, "the client certificate of %s: %s", source.name, text)
+            with apart("looking at the client certificate", source):
+                self._look_at(source, now)
         return 0
+
+    def _look_at(self, source: SourceRecord, now: datetime) -> None:
+        try:
+            presented = BankSession(self.runtime, source).certificate()
+            state, text = tls.expiry(presented.leaf(), now) if presented else ("ok", "")
+        except (BankError, DecryptionFailed) as error:
+            state, text = "fail", str(error)
+        if state != "ok":
+            level = logging.ERROR if state == "fail" else logging.WARNING
+            log.log(level, "the client certificate of %s: %s", source.name, text)
 
 
 @dataclass

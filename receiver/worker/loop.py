@@ -40,7 +40,8 @@ TROUBLE_SECONDS = 5.0
 """How long to wait after the database failed."""
 
 LEFT_ALONE = timedelta(seconds=30)
-"""For how long a chore has no turn that failed though the database is there, so that all else is not kept waiting."""
+"""For how long a chore that failed, though the database is there, has no turn: it keeps all else waiting, and fills the
+log."""
 
 
 class Stop(Protocol):
@@ -60,9 +61,10 @@ class Worker:
         """`chores` is what is done in every round besides checks; each returns how much it did."""
         self._runtime = runtime
         self._reconciler = Reconciler(runtime)
-        self._chores = _usual_chores(runtime, self._reconciler) if chores is None else chores
+        self._alarms = Alarms(runtime)
+        self._chores = _usual_chores(runtime, self._reconciler, self._alarms) if chores is None else chores
         self._failed_at: dict[int, datetime] = {}
-        """When the database failed a chore, by its place among them."""
+        """When a chore failed, by its place among them."""
 
     def run(self, stop: Stop) -> None:
         """Work until `stop` is set; whatever fails is waited out: the web server ends where the worker does."""
@@ -81,7 +83,7 @@ class Worker:
                 stop.wait(IDLE_SECONDS)
 
     def run_once(self) -> int:
-        """Do what is due now and end; return how much was done.
+        """Do what is due now, tell people of what came of it, and end; return how much was done.
 
         Raises:
             StoreUnavailable
@@ -89,6 +91,9 @@ class Worker:
         done = 0
         while step := self._round():
             done += step
+        # What the last round has opened has no position in the feed yet.
+        catch_up(self._runtime.database)
+        self._alarms.tell_all()
         return done
 
     def _bring_up_to_date(self) -> Exception | None:
@@ -112,7 +117,7 @@ class Worker:
             if is_within(LEFT_ALONE, self._failed_at.get(number), self._runtime.clock()):
                 continue
             try:
-                done += _guarded("a chore", chore)
+                done += chore()
             except StoreUnavailable as error:
                 # Where the database is there, it is the chore's own, such as a statement that takes too long.
                 unforeseen = self._bring_up_to_date()
@@ -121,6 +126,9 @@ class Worker:
                 trouble = trouble or unforeseen or error
                 if not isinstance(error, Contended):
                     self._failed_at[number] = self._runtime.clock()
+            except Exception as error:
+                self._failed_at[number] = self._runtime.clock()
+                log.warning("a chore failed: %s", error, exc_info=not isinstance(error, DecryptionFailed))
         # Asked, put off or failed: each is dealt with for now, and there may be more.
         try:
             done += self._reconciler.check_due()
@@ -133,7 +141,7 @@ class Worker:
         return done
 
 
-def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable[[], int]]:
+def _usual_chores(runtime: Runtime, reconciler: Reconciler, alarms: Alarms) -> Sequence[Callable[[], int]]:
     changes = CredentialChanges(runtime)
     return (
         partial(refresh_public_keys, runtime),
@@ -156,18 +164,5 @@ def _usual_chores(runtime: Runtime, reconciler: Reconciler) -> Sequence[Callable
         Subscriptions(runtime).look,
         Retention(runtime).look,
         Tallies(runtime).look,
-        Alarms(runtime).look,
+        alarms.look,
     )
-
-
-def _guarded(what: str, work: Callable[[], int]) -> int:
-    """Let the trouble of one chore stop no other."""
-    try:
-        return work()
-    except StoreUnavailable:
-        raise
-    except DecryptionFailed as error:
-        log.warning("%s: %s", what, error)
-    except Exception:
-        log.exception("%s failed", what)
-    return 0

@@ -15,7 +15,7 @@ from receiver.store import sources, sweeps
 from receiver.store.database import StoreUnavailable
 from receiver.store.leases import LeaseLost
 from receiver.store.sources import SourceRecord
-from receiver.worker.chore import is_within
+from receiver.worker.chore import apart, is_within
 
 log = logging.getLogger(__name__)
 
@@ -78,16 +78,16 @@ class Sweeps:
     def _recover(self, recoverer: Recoverer, source: SourceRecord) -> None:
         """Join a source's lines, or make events of them; the trouble of one source stops no other's sweeps."""
         try:
-            recoverer.run(source)
+            with apart("joining the lines to events", source):
+                recoverer.run(source)
         except StoreUnavailable as error:
             log.warning("joining the lines of %s to events: the database is unavailable: %s", source.name, error)
-        except Exception:
-            log.exception("joining the lines of %s to events failed", source.name)
 
     def _try_to_begin(self, source: SourceRecord, longest: timedelta, now: datetime) -> None:
-        """Begin with a source's list; where the database fails it, those of the other sources are begun with."""
+        """Begin with a source's list; where that fails, those of the other sources are begun with."""
         try:
-            self._begin(source, longest, now)
+            with apart("beginning with a list", source):
+                self._begin(source, longest, now)
         except StoreUnavailable as error:
             log.warning("beginning with a list of %s: the database is unavailable: %s", source.name, error)
 
@@ -114,9 +114,13 @@ class Sweeps:
         except LeaseLost as lost:
             log.info("%s: %s", reading.source.name, lost)
             self._end(reading)
-        except BaseException:
+        except BaseException as error:
             self._readings.pop(reading.source.id, None)
-            raise
+            if isinstance(error, StoreUnavailable) or not isinstance(error, Exception):
+                raise
+            # It is begun with anew once its lease is over.
+            log.exception("reading a list of %s failed", reading.source.name)
+            return 0
         return 0 if reading.paused_until is not None else 1
 
     def _end(self, reading: _Reading) -> None:

@@ -24,7 +24,7 @@ from receiver.store.exceptions import AT_ONCE, Opened
 from receiver.store.payments import Stalled
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.worker.chore import Chore, is_within
+from receiver.worker.chore import Chore, apart, is_within
 
 log = logging.getLogger(__name__)
 
@@ -166,30 +166,33 @@ SUBSCRIPTIONS = "subscriptions"
 class Subscriptions(Chore):
     """Asks the banks, once an hour and last of all, whether a subscription is active that sends callbacks here.
 
-    Nothing is asked where this receiver's own address is not set.
+    Nothing is asked where this receiver's own address is not set, or a source is out of use: nor does it need anybody.
     """
 
     every = timedelta(minutes=1)
 
     def _do(self, now: datetime) -> int:
         origin = self.runtime.settings.public_url
-        if origin is None:
-            return 0
         with self.runtime.database.read() as connection:
-            known = banks.with_known_banks(sources.every(connection))
-            due = [source for source in known if self._is_due(connection, source, now)]
+            known = sources.every(connection)
+            judged = banks.with_known_banks(known)
+            asked = [source for source in judged if origin is not None and _has_subscriptions(source)]
+            due = [
+                source
+                for source in asked
+                if workers.is_look_due(connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_ASKED_EVERY)
+            ]
+        undecided = _without(known, judged) | {source.id for source in asked}
+        follow(self.runtime, ExceptionKind.SUBSCRIPTION_INACTIVE, [], undecided)
         for source in due:
             with self.runtime.database.write() as connection:
-                every = SUBSCRIPTIONS_ASKED_EVERY
-                is_ours = workers.claim_look(connection, source.id, SUBSCRIPTIONS, now=now, every=every)
-            if is_ours:
-                self._ask(source, origin)
+                is_ours = workers.claim_look(
+                    connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_ASKED_EVERY
+                )
+            if is_ours and origin is not None:
+                with apart("looking at the subscriptions", source):
+                    self._ask(source, origin)
         return 0
-
-    def _is_due(self, connection: Connection, source: SourceRecord, now: datetime) -> bool:
-        if not (source.enabled and source.has_credentials and isinstance(banks.named(source.bank), Subscribes)):
-            return False
-        return workers.is_look_due(connection, source.id, SUBSCRIPTIONS, now=now, every=SUBSCRIPTIONS_ASKED_EVERY)
 
     def _ask(self, source: SourceRecord, origin: str) -> None:
         own = subscriptions.address(self.runtime.settings, source, origin)
@@ -203,6 +206,10 @@ class Subscriptions(Chore):
         with self.runtime.database.read() as connection:
             others = {each.id for each in sources.every(connection)} - {source.id}
         follow(self.runtime, kind, found, others)
+
+
+def _has_subscriptions(source: SourceRecord) -> bool:
+    return source.enabled and source.has_credentials and isinstance(banks.named(source.bank), Subscribes)
 
 
 def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:

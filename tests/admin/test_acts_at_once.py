@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from conftest import add_source, make_token
@@ -12,14 +13,14 @@ from web.rows import rows
 from werkzeug.test import TestResponse
 
 from receiver.admin import consumers as consumer_acts
-from receiver.admin import people
+from receiver.admin import people, source_changes
 from receiver.admin import sources as source_acts
 from receiver.admin.openid import Identity, sign_in_by
 from receiver.admin.sign_in import SignInRefused
 from receiver.feed.read_notes import ConsumerReader, ReadNotes
 from receiver.model import ConsumerAct, NotFound, NotPossible, Role
 from receiver.runtime import Runtime
-from receiver.store import consumer_ranges, consumers, destinations, sources, staff
+from receiver.store import consumer_ranges, consumers, destinations, source_removal, sources, staff
 from receiver.store.consumer_ranges import Range
 from receiver.store.consumers import ConsumerPlace
 from receiver.store.tables import ConsumerRange
@@ -118,6 +119,23 @@ def test_whoever_was_an_admin_when_they_asked_and_is_none_any_more_changes_nobod
     people.disable(parts, "cli:root", "cid")
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda parts: people.add(parts, "staff:ann", "eve", Role.ADMIN, password=PASSWORD),
+        lambda parts: people.set_password(parts, "staff:ann", "bob", PASSWORD),
+        lambda parts: people.end_sessions(parts, "staff:ann", "bob"),
+    ],
+    ids=["adds", "gives a password", "signs out"],
+)
+def test_whoever_is_no_admin_any_more_does_nothing_to_others(parts: Runtime, act: Callable[[Runtime], object]) -> None:
+    add(parts, "ann", "bob")
+    people.change(parts, "cli:root", "ann", role=Role.VIEWER)
+    with pytest.raises(NotPossible, match="not an admin any more"):
+        act(parts)
+    assert people.end_sessions(parts, "staff:ann", "ann") == 0
+
+
 @only_postgresql
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_of_two_admins_who_end_each_other_at_once_one_is_left(
@@ -152,6 +170,38 @@ def test_credentials_that_are_given_while_a_source_is_moved_can_be_used(parts: R
         assert moved is not None
         assert moved.base_url == "https://other.example"
         assert sources.credentials(connection, parts.encryption, moved) == given
+
+
+def _remove(parts: Runtime) -> object:
+    return source_changes.remove(parts, "cli:root", "bcb")
+
+
+def _disable(parts: Runtime) -> object:
+    source_acts.disable(parts, "cli:root", "bcb")
+    return None
+
+
+@only_postgresql
+@pytest.mark.parametrize("act", [_remove, _disable])
+@pytest.mark.parametrize("is_added", [True, False])
+def test_what_is_done_to_a_source_that_is_removed_just_then_is_done_to_none_that_takes_its_name(
+    parts: Runtime, act: Callable[[Runtime], object], is_added: bool
+) -> None:
+    source = add_source(parts)
+
+    def replace(connection: Connection) -> None:
+        sources.lock(connection, source.id)
+        source_removal.hide(connection, source, parts.clock())
+        source_removal.clear(connection, source)
+        if is_added:
+            values: dict[str, Any] = {"name": "bcb", "bank": "bcb", "environment": "sandbox", "options": {}}
+            sources.add(connection, **values, base_url=None, now=parts.clock())
+
+    with while_held(parts, replace, lambda: act(parts)) as (acting,):
+        assert str(acting.exception()) == "source bcb was removed meanwhile"
+    with parts.database.read() as connection:
+        second = sources.find(connection, "bcb")
+    assert [second.enabled if second is not None else None] == [True if is_added else None]
 
 
 def remove_ledger(connection: Connection) -> None:

@@ -1,4 +1,4 @@
-"""Acts that ask a bank are noted once it has answered: checks, registrations, changes of credentials."""
+"""Acts that ask a bank are noted once it has answered; those that change something there before that, too."""
 
 import json
 from collections.abc import Iterator
@@ -9,17 +9,19 @@ from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
 from credentials.callbacks import tell
 
-from receiver.admin import credentials, payments, source_changes, sources
+from receiver import banks
+from receiver.admin import credentials, payments, source_changes, sources, subscriptions
 from receiver.admin.source_changes import NewSettings
 from receiver.admin.sources import OriginWrong
 from receiver.bank_client.session import BankSession
-from receiver.banks.abilities import AddressesWrong
+from receiver.banks.abilities import AddressesWrong, SubscriptionIncomplete
 from receiver.banks.errors import BankError, Unreachable
 from receiver.banks.protocol import RegistrationNotOffered
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError, NothingUnderWay
 from receiver.model import CredentialChangeKind, NotFound, NotPossible
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Config, Simulator
+from receiver.simulator.faults import Fault
 from receiver.store import credential_changes
 from receiver.store import payments as stored
 from receiver.store.credential_changes import Intent
@@ -86,12 +88,15 @@ def test_a_registration_is_noted_without_the_secret_of_its_address(
     bank_answers(monkeypatch, f"hook-7 at {ORIGIN}/webhooks/banqup/{others.TOKEN}")
     made = sources.register(parts, WHO, "banqup", f"{ORIGIN}/")
     assert made.address == f"{ORIGIN}/webhooks/banqup"
-    about = {"source": "banqup", "address": made.address, "bank_says": f"hook-7 at {ORIGIN}/webhooks/banqup/…"}
-    assert noted(parts) == [(WHO, "source.registered", about)]
+    about = {"source": "banqup", "address": made.address}
+    said = {**about, "bank_says": f"hook-7 at {ORIGIN}/webhooks/banqup/…"}
+    assert noted(parts) == [(WHO, "source.registering", about), (WHO, "source.registered", said)]
     assert others.TOKEN not in repr(made)
 
 
-def test_a_registration_that_fails_is_not_noted(parts: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_registration_is_noted_before_the_bank_is_asked_and_not_where_it_is_not(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = others.add(parts, "banqup", None, base_url="http://127.0.0.1:9", token_in="path")
     with pytest.raises(OriginWrong):
         sources.register(parts, WHO, "banqup", "http://receiver.example")
@@ -99,18 +104,48 @@ def test_a_registration_that_fails_is_not_noted(parts: Runtime, monkeypatch: pyt
         sources.register(parts, WHO, "none", ORIGIN)
     with pytest.raises(NotPossible, match="banqup has no secret"):
         sources.register(parts, WHO, "banqup", ORIGIN)
+    assert noted(parts) == []
     others.set_secret(parts, source, others.TOKEN)
     bank_answers(monkeypatch, Unreachable("no answer"))
     with pytest.raises(Unreachable):
         sources.register(parts, WHO, "banqup", ORIGIN)
-    assert noted(parts) == []
+    about = {"source": "banqup", "address": f"{ORIGIN}/webhooks/banqup"}
+    assert noted(parts) == [(WHO, "source.registering", about)]
+
+
+@pytest.mark.usefixtures("source")
+def test_a_subscription_that_was_made_in_part_or_whose_answer_was_lost_is_noted(
+    parts: Runtime, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = subscriptions.Request(topics=["Deposits"], origin=ORIGIN)
+    about = {"source": "bcb", "address": f"{ORIGIN}/webhooks/bcb", "topics": ["Deposits"]}
+
+    def lose(*_: object) -> None:
+        raise SubscriptionIncomplete("sub-1 made, but none to Deposits: no answer came")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(banks.named("bcb")), "subscribe", staticmethod(lose))
+        with pytest.raises(SubscriptionIncomplete):
+            subscriptions.create(parts, WHO, "bcb", asked)
+    incomplete = {**about, "incomplete": "sub-1 made, but none to Deposits: no answer came"}
+    assert noted(parts) == [(WHO, "subscription.creating", about), (WHO, "subscription.created", incomplete)]
+    (made,) = subscriptions.create(parts, WHO, "bcb", asked)
+    simulator.faults.add(Fault("hang-up", path="/v1/notifications/subscriptions/*", count=None))
+    with pytest.raises(BankError):
+        subscriptions.deactivate(parts, WHO, "bcb", made.id)
+    ended = {"source": "bcb", "subscription": made.id}
+    assert noted(parts)[2:] == [
+        (WHO, "subscription.creating", about),
+        (WHO, "subscription.created", {**about, "subscriptions": [made.id]}),
+        (WHO, "subscription.deactivating", ended),
+    ]
 
 
 @pytest.mark.usefixtures("source")
 def test_a_bank_that_takes_no_registration_says_so(parts: Runtime) -> None:
     with pytest.raises(RegistrationNotOffered):
         sources.register(parts, WHO, "bcb", ORIGIN)
-    assert noted(parts) == []
+    assert [what for _, what, _ in noted(parts)] == ["source.registering"]
 
 
 @pytest.mark.usefixtures("source")

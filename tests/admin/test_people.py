@@ -195,6 +195,28 @@ def test_ones_own_password_takes_the_present_one(parts: Runtime) -> None:
 
 
 @pytest.mark.usefixtures("ann")
+def test_an_admin_too_needs_the_present_password_for_their_own(parts: Runtime) -> None:
+    people.change(parts, "cli:root", "ann", role=Role.ADMIN)
+    cookie = try_in(parts)
+    with pytest.raises(NotPossible, match="with the present one"):
+        people.set_password(parts, "staff:ann", "Ann", "another long password")
+    assert sessions.visitor(parts, cookie) is not None
+    assert try_in(parts)
+
+
+@pytest.mark.usefixtures("ann")
+def test_a_password_that_was_changed_meanwhile_is_the_present_one_no_more(parts: Runtime) -> None:
+    with parts.database.read() as connection:
+        person = staff.named(connection, "ann")
+        assert person is not None
+        present = staff.password_hash(connection, parts.encryption, person)
+    people.set_password(parts, "cli:root", "ann", "given by an admin")
+    with pytest.raises(NotPossible, match="changed meanwhile"):
+        people.set_password(parts, "staff:ann", "ann", "another long password", present=present)
+    assert try_in(parts, password="given by an admin")
+
+
+@pytest.mark.usefixtures("ann")
 def test_ones_own_password_is_held_up_by_what_fails_in_the_session_alone(parts: Runtime, clock: StandingClock) -> None:
     visitor = sessions.visitor(parts, try_in(parts))
     assert visitor is not None
@@ -217,6 +239,54 @@ def test_ones_own_password_is_held_up_by_what_fails_in_the_session_alone(parts: 
     clock.forward(1)
     sign_in.change_own(parts, visitor, PASSWORD, "another long password")
     assert try_in(parts, password="another long password")
+
+
+@pytest.mark.usefixtures("ann")
+@pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(hours=11), timedelta(days=3650)])
+def test_a_session_begun_while_the_clock_was_ahead_lets_nobody_in_once_it_is_put_right(
+    parts: Runtime, clock: StandingClock, ahead: timedelta
+) -> None:
+    right = clock()
+    clock.now += ahead
+    cookie = try_in(parts)
+    assert sessions.visitor(parts, cookie) is not None
+    for share in (0, 0.5, 0.8):
+        clock.now = right + ahead * share
+        assert sessions.visitor(parts, cookie) is None
+
+
+@pytest.mark.usefixtures("ann")
+def test_a_session_of_a_clock_a_little_ahead_is_good(parts: Runtime, clock: StandingClock) -> None:
+    clock.forward(59)
+    cookie = try_in(parts)
+    clock.forward(-59)
+    assert sessions.visitor(parts, cookie) is not None
+
+
+@pytest.mark.usefixtures("ann")
+def test_sessions_ended_while_the_clock_is_ahead_are_over_once_it_is_put_right(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    cookie = try_in(parts)
+    clock.forward(24 * 3600)
+    assert people.end_sessions(parts, "cli:root", "ann") == 0
+    clock.forward(-24 * 3600)
+    assert sessions.visitor(parts, cookie) is None
+
+
+@pytest.mark.usefixtures("ann")
+@pytest.mark.parametrize("days", [1, 29, 31])
+def test_a_form_that_was_sent_is_not_taken_once_more_after_the_clock_was_ahead(
+    parts: Runtime, clock: StandingClock, days: int
+) -> None:
+    cookie = try_in(parts)
+    ends = clock() + sessions.SESSION_LIFE
+    assert sessions.use_form(parts, "nonce", ends)
+    clock.forward(days * 24 * 3600)
+    try_in(parts)
+    clock.forward(-days * 24 * 3600)
+    # A clock so far ahead that it takes the nonce takes the session too, without which the form is worth nothing.
+    assert sessions.visitor(parts, cookie) is None or not sessions.use_form(parts, "nonce", ends)
 
 
 def test_a_form_is_used_once(parts: Runtime) -> None:

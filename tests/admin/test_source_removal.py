@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from admin.looking import WHO, noted
@@ -232,3 +233,23 @@ def test_a_removal_that_was_cut_short_is_finished_by_the_next(
     monkeypatch.undo()
     assert source_changes.remove(parts, WHO, "bcb").name == f"bcb~{source.id}"
     assert len(noted(parts)) == 1
+
+
+def test_of_two_removals_at_once_none_touches_a_source_that_was_added_meanwhile(
+    parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear = source_changes._clear
+
+    def clear_late(*given: Any) -> Removed:
+        monkeypatch.undo()
+        assert source_changes.remove(parts, "cli:other", "bcb").name == f"bcb~{source.id}"
+        add_source(parts, base_url="https://bank.example")
+        return clear(*given)
+
+    monkeypatch.setattr(source_changes, "_clear", clear_late)
+    assert source_changes.remove(parts, WHO, "bcb") == Removed(f"bcb~{source.id}", [])
+    second = known(parts, "bcb")
+    assert second is not None
+    assert (second.enabled, second.has_credentials) == (True, True)
+    with parts.database.read() as connection:
+        assert len(signing_secrets.versions(connection, second.id)) == 1

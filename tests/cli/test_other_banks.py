@@ -120,7 +120,7 @@ def test_a_bank_that_can_t_be_reached_is_a_failure_in_one_line(cli: Cli, live: R
     result = cli.run("source", "register", "banqup", "--url", "https://receiver.example")
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert TOKEN not in result.output
-    assert cli.json("audit", "list") == []
+    assert [entry["what"] for entry in cli.json("audit", "list")] == ["source.registering"]
 
 
 def test_doctor_warns_of_weak_proofs_and_of_silence_and_asks_nothing_where_there_is_no_api(

@@ -56,11 +56,11 @@ def test_bcb_is_told_where_deposits_go_and_doctor_sees_it(cli: Cli, bcb: Simulat
     cli.done("subscriptions", "deactivate", "bcb", found["id"])
     assert f"{found['id']} has, and is not active" in cli.run("doctor").stdout
     acts = [(entry["what"], entry["about"]) for entry in reversed(cli.json("audit", "list"))]
+    wanted = {"source": "bcb", "address": address, "topics": ["Deposits"]}
     assert acts == [
-        (
-            "subscription.created",
-            {"source": "bcb", "address": address, "topics": ["Deposits"], "subscriptions": [found["id"]]},
-        ),
+        ("subscription.creating", wanted),
+        ("subscription.created", {**wanted, "subscriptions": [found["id"]]}),
+        ("subscription.deactivating", {"source": "bcb", "subscription": found["id"]}),
         ("subscription.deactivated", {"source": "bcb", "subscription": found["id"]}),
     ]
 
@@ -112,7 +112,8 @@ def test_an_event_that_is_not_added_is_said_and_what_was_made_is_named(
 def test_what_is_wrong_is_said(cli: Cli, bcb: Simulator, words: tuple[str, ...], code: int, said: str) -> None:  # noqa: ARG001
     result = cli.run("subscriptions", *words)
     assert (result.exit_code, said in result.stderr) == (code, True), result.stderr
-    assert cli.json("audit", "list") == []
+    asked = ["subscription.deactivating"] if words[0] == "deactivate" else []
+    assert [entry["what"] for entry in cli.json("audit", "list")] == asked
 
 
 def test_without_an_address_a_secret_or_a_bank_that_has_any(

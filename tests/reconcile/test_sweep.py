@@ -18,7 +18,7 @@ from receiver.admin import exceptions as people
 from receiver.admin import sweeps as spans
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
-from receiver.reconcile.sweep import CLOCK_AHEAD_MAX
+from receiver.reconcile.sweep import CLOCK_AHEAD_MAX, Progress, Sweeper
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import events, exceptions, feed, payments, sweeps
@@ -26,6 +26,7 @@ from receiver.store.exceptions import ExceptionRecord
 from receiver.store.feed import Entry as FeedEntry
 from receiver.store.search import Wanted
 from receiver.store.sources import SourceRecord
+from receiver.store.sweeps import Claimed
 from receiver.store.tables import Event, Sweep, table_of
 from receiver.store.tables import FeedEntry as FeedRow
 from receiver.web import create_app
@@ -504,6 +505,27 @@ def test_a_sweep_leaves_a_fifth_of_the_budget_and_goes_on_when_it_is_renewed(
     assert until is not None
     assert later.end < until <= clock() + timedelta(hours=8)
     assert len({name for name, _, _ in bank.pages}) == 30
+
+
+def test_a_fault_in_reading_the_list_of_one_source_stops_no_other(
+    parts: Runtime, bank: ListingBank, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (add_source(parts, name, base_url=bank.server.url) for name in ("a", "b"))
+    clock.forward(86400)
+    read_due = Sweeper.read_due
+
+    def fail(sweeper: Sweeper, claimed: Claimed) -> Iterator[Progress]:
+        if sweeper._source.id == first.id:
+            raise RuntimeError("a fault of ours")
+        yield from read_due(sweeper, claimed)
+
+    monkeypatch.setattr(Sweeper, "read_due", fail)
+    sweeper = Sweeps(parts)
+    while sweeper.step():
+        pass
+    with parts.database.read() as connection:
+        assert sweeps.covered(connection, first.id) is None
+        assert sweeps.covered(connection, second.id) is not None
 
 
 def test_trouble_with_what_one_source_has_read_stops_no_sweep(

@@ -12,7 +12,7 @@ from reconcile.ledger import Ledger
 from sqlalchemy import select
 
 from receiver.bank_client import shared_token
-from receiver.bank_client.session import BankSession
+from receiver.bank_client.session import BankSession, TokenAwaited
 from receiver.banks.errors import TokenRefused
 from receiver.model import Status
 from receiver.projection.projector import catch_up
@@ -22,7 +22,7 @@ from receiver.simulator.bcb import Simulator
 from receiver.simulator.bcb.payments import JobPlan
 from receiver.simulator.faults import Fault
 from receiver.simulator.scripts import Script
-from receiver.store import bank_tokens, events, feed, payments, signing_secrets, sources
+from receiver.store import bank_tokens, circuits, events, feed, payments, signing_secrets, sources
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import BankToken, Subject, table_of
 from receiver.web import create_app
@@ -373,9 +373,31 @@ def test_a_token_that_another_process_never_fetches_is_waited_for_once(
         assert claim_fetching(connection, source.id, now=now, until=now + shared_token.FETCHING)
     monkeypatch.setattr(bank_tokens, "claim_fetching", claim)
     monkeypatch.setattr(shared_token, "FETCHING", timedelta(0))
-    with pytest.raises(TokenRefused, match="another process"):
+    with pytest.raises(TokenAwaited) as awaited:
         BankSession(parts, source).ask(lambda client: client.get("/v1/system/time"))
-    assert len(claims) == 1
+    assert awaited.value.until > now
+    with pytest.raises(TokenAwaited):
+        BankSession(parts, source).authorize()
+    assert len(claims) == 2
+
+
+def test_a_check_that_waited_for_a_token_in_vain_is_put_off_and_says_nothing_of_the_bank(
+    parts: Runtime, simulator: Simulator, source: SourceRecord, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = (timedelta(0), timedelta(0))
+    tell_deposit(parts)
+    with parts.database.write() as connection:
+        circuits.fail(connection, source.id, now=parts.clock(), most=5, pauses=pauses, error="no answer came")
+        bank_tokens.claim_fetching(
+            connection, source.id, now=parts.clock(), until=parts.clock() + shared_token.FETCHING
+        )
+    monkeypatch.setattr(shared_token, "FETCHING", timedelta(0))
+    worker.run_once()
+    found = state(parts)
+    assert (found["checks"], found["agreement"], simulator.requests.entries()) == ([], "unconfirmed", [])
+    assert found["next_check_at"] == "2026-03-04T12:00:45.000000Z"
+    with parts.database.read() as connection:
+        assert circuits.find(connection, source.id).failures == 1
 
 
 def test_a_missing_permission_is_said(

@@ -17,8 +17,9 @@ from receiver.admin import replays as acts
 from receiver.model import NotFound, NotPossible
 from receiver.projection.projector import catch_up
 from receiver.replay import run as runs
+from receiver.replay.run import Runner
 from receiver.runtime import Runtime
-from receiver.store import audit, payments, replay_selection, replays
+from receiver.store import audit, payments, replay_selection
 from receiver.store.database import Database
 from receiver.store.sources import SourceRecord
 from receiver.web.schemas.feed import cloud_event
@@ -187,17 +188,19 @@ def test_two_workers_at_once_send_each_entry_once(parts: Runtime, source: Source
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_a_part_that_fails_changes_nothing_and_is_done_again(
-    parts: Runtime, source: SourceRecord, monkeypatch: pytest.MonkeyPatch
+def test_a_part_that_fails_changes_nothing_and_is_done_again_after_a_while(
+    parts: Runtime, source: SourceRecord, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [f"e{number:02}" for number in range(25)]
     write(parts, source, *names)
     replay_id = started(parts, planned(parts))
     runner(parts).run_due()
     with monkeypatch.context() as patch:
-        patch.setattr(replays, "advance", lambda *_: 1 / 0)
+        patch.setattr(Runner, "_advance", lambda *_: 1 / 0)
         assert runner(parts).run_due() == 0
     assert (len(again(parts)), found(parts, replay_id).done) == (10, 10)
+    assert runner(parts).run_due() == 0
+    clock.forward(31)
     work_off(parts)
     assert again(parts) == names
 

@@ -15,14 +15,16 @@ from conftest import KEY, StandingClock, add_source
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from receiver.model import OwnType
+from receiver.model import ExceptionKind, OwnType
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings, SettingsError
-from receiver.store import alarms, feed, outbox
+from receiver.store import alarms, exceptions, feed, outbox
 from receiver.store.alarms import PAUSE_MAX
+from receiver.store.exceptions import Opened
 from receiver.store.sources import SourceRecord
 from receiver.worker.alarms import LEASE, LOOKED_EVERY, NEWS_FOR, Alarms
+from receiver.worker.loop import Worker
 
 # apprise imports what Python will have no longer, where it is there.
 pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
@@ -169,6 +171,25 @@ def test_each_change_is_told_once_to_each_address(
     ]
     assert "resolved by cli:somebody" in last["message"]
     assert "1234.56" not in json.dumps(services[0].got)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_worker_that_ends_tells_all_first_what_it_has_opened_itself_too(
+    alerting: Runtime, source: SourceRecord, services: list[Service], clock: StandingClock, status: int
+) -> None:
+    look(Alarms(alerting), clock)
+    for number in range(25):
+        change(alerting, source, number)
+    services[1].status = status
+
+    def open_one() -> int:
+        with alerting.database.write() as connection:
+            exceptions.open_all(connection, [Opened(ExceptionKind.SILENCE, source.id, "source", "bcb")], clock())
+        return 0
+
+    Worker(alerting, [open_one]).run_once()
+    told = ["[high] contradicted: bcb"] * 25 + ["[medium] silence: bcb"]
+    assert [service.titles for service in services] == [told, told if status == 200 else []]
 
 
 def test_a_service_that_fails_once_more_after_a_success_is_tried_soon(

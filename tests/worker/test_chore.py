@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 from conftest import StandingClock, add_source
 
+from receiver.bank_client.session import BankSession
+from receiver.banks.errors import CertificateUnusable
 from receiver.model import Purpose
 from receiver.runtime import Runtime
 from receiver.store import claims, payments
 from receiver.store.database import StoreUnavailable
 from receiver.worker.chore import Chore
+from receiver.worker.chores import CertificateExpiry, refresh_public_keys
 from receiver.worker.loop import Worker
 
 
@@ -36,6 +40,10 @@ class Noted(Chore):
             raise StoreUnavailable("not now")
         self.left, self._is_more_left = max(self.left - 1, 0), self.left > 0
         return 7
+
+
+def name_of(session: BankSession) -> str:
+    return session._source.name
 
 
 def test_it_looks_at_the_start_and_once_a_pause_is_over(parts: Runtime, clock: StandingClock) -> None:
@@ -89,6 +97,67 @@ def test_a_chore_that_the_database_fails_each_time_stops_no_other_and_no_check(
     with pytest.raises(StoreUnavailable):
         worker.run_once()
     assert len(tries) == 2
+
+
+def test_a_chore_that_fails_each_time_by_a_fault_of_ours_is_left_alone_for_a_while(
+    parts: Runtime, clock: StandingClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = []
+
+    def fail() -> int:
+        tries.append(clock())
+        raise ZeroDivisionError
+
+    second = Noted(parts, left=2)
+    worker = Worker(parts, [fail, second.look])
+    assert (worker.run_once(), len(second.looks)) == (21, 3)
+    worker.run_once()
+    assert len(tries) == len([record for record in caplog.records if record.exc_info]) == 1
+    clock.forward(31)
+    worker.run_once()
+    assert len(tries) == 2
+
+
+def test_a_source_whose_keys_can_t_be_fetched_by_a_fault_of_ours_waits_alone(
+    parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "bcb", "z"):
+        add_source(parts, name, base_url="http://127.0.0.1:9")
+    asked = []
+
+    def ask(session: BankSession, _question: object) -> str:
+        asked.append(name_of(session))
+        if name_of(session) == "bcb":
+            raise ZeroDivisionError
+        return '{"keys": []}'
+
+    monkeypatch.setattr(BankSession, "ask", ask)
+    worker = Worker(parts, [partial(refresh_public_keys, parts)])
+    worker.run_once()
+    assert sorted(asked) == ["a", "bcb", "z"]
+    clock.forward(1)
+    worker.run_once()
+    assert len(asked) == 3
+    clock.forward(20)
+    worker.run_once()
+    assert asked[3:] == ["bcb"]
+
+
+def test_a_certificate_that_can_t_be_looked_at_hides_no_other(
+    parts: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "z"):
+        add_source(parts, name, base_url="http://127.0.0.1:9")
+
+    def certificate(session: BankSession) -> None:
+        if name_of(session) == "a":
+            raise ZeroDivisionError
+        raise CertificateUnusable("its passcode is wrong")
+
+    monkeypatch.setattr(BankSession, "certificate", certificate)
+    CertificateExpiry(parts).look()
+    assert "looking at the client certificate of a failed" in caplog.text
+    assert "the client certificate of z: its passcode is wrong" in caplog.text
 
 
 def test_a_clock_that_was_ahead_and_is_put_right_holds_nothing_back(parts: Runtime, clock: StandingClock) -> None:

@@ -1,6 +1,7 @@
 """What is watched about whole sources and opened once: silence, the give-up clock, subscriptions, what does not end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from web.connectpay import send
 from web.reading import got
 
 from receiver.admin import exceptions, subscriptions
+from receiver.admin import sources as source_acts
 from receiver.admin.subscriptions import Request
 from receiver.model import ExceptionKind
 from receiver.projection.projector import catch_up
@@ -26,7 +28,7 @@ from receiver.reconcile.give_up import give_up
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.bcb import Config, Simulator
-from receiver.store import bank_lines, consumers, feed, outages, payments, recovered_events
+from receiver.store import bank_lines, consumers, feed, outages, payments, recovered_events, sources
 from receiver.store import exceptions as stored
 from receiver.store.exceptions import ExceptionRecord, Wanted
 from receiver.store.outages import Outage
@@ -451,6 +453,41 @@ def test_a_subscription_that_is_not_active_is_found_within_the_hour_and_resolved
     simulator.stop()
     clock.forward(HOUR)
     assert look() == [("open", None)]
+
+
+def _take_credentials_away(parts: Runtime, source: SourceRecord) -> Runtime:
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, credentials=None)
+    return parts
+
+
+def _disable(parts: Runtime, source: SourceRecord) -> Runtime:
+    source_acts.disable(parts, WHO, source.name)
+    return parts
+
+
+def _unset_address(parts: Runtime, _source: SourceRecord) -> Runtime:
+    return replace(parts, settings=parts.settings.model_copy(update={"public_url": None}))
+
+
+@pytest.mark.usefixtures("reached")
+@pytest.mark.parametrize("end", [_disable, _take_credentials_away, _unset_address])
+def test_a_subscription_of_a_source_that_is_asked_no_more_needs_nobody(
+    parts: Runtime, clock: StandingClock, simulator: Simulator, end: Callable[[Runtime, SourceRecord], Runtime]
+) -> None:
+    source = add_source(parts, base_url=simulator.url)
+    Subscriptions(parts).look()
+    assert stands(parts, ExceptionKind.SUBSCRIPTION_INACTIVE) == [("open", None)]
+    clock.forward(60)
+    Subscriptions(end(parts, source)).look()
+    assert stands(parts, ExceptionKind.SUBSCRIPTION_INACTIVE) == [("resolved", None)]
+    clock.forward(HOUR)
+    with parts.database.write() as connection:
+        sources.change(connection, source.id, enabled=True)
+        sources.set_credentials(connection, parts.encryption, source, {"client_id": "a", "client_secret": "b"})
+    simulator.bank.replace_client(replace(simulator.bank.client, client_id="a", client_secret="b"))
+    Subscriptions(parts).look()
+    assert stands(parts, ExceptionKind.SUBSCRIPTION_INACTIVE) == [("open", None)]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -39,7 +39,8 @@ class People:
     @Page("GET /people/<name>", role=Role.ADMIN)
     def person(self, visitor: Visitor, name: str) -> Response:
         """Show one person, with where they are and were signed in."""
-        return self._account("person.html", acts.find(self._runtime, name).name, is_me=name == visitor.name)
+        found = acts.find(self._runtime, name).name
+        return self._account("person.html", found, is_me=found == visitor.name)
 
     @Page("POST /people/<name>", role=Role.ADMIN)
     def change(self, visitor: Visitor, name: str) -> Response:

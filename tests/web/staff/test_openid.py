@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask.testing import FlaskClient
 from pydantic import ValidationError
 from web.staff.provider import CLIENT, SECRET, Provider, running
-from web.staff.signed_in import PASSWORD, add_person, message
+from web.staff.signed_in import PASSWORD, add_person, message, send, signed_in
 from werkzeug.test import TestResponse
 
 from receiver.admin import audit, people, sessions
@@ -95,6 +95,26 @@ def test_nobody_is_let_in_without_a_role_or_where_they_are_disabled_or_under_ano
     people.disable(parts, "cli:root", "ann")
     assert "disabled" in message(client, come_back(client))
     assert [person.name for person in people.listing(parts)] == ["ann", "bob"]
+
+
+def test_what_somebody_may_do_is_changed_at_the_provider_alone(
+    client: FlaskClient, parts: Runtime, provider: Provider
+) -> None:
+    come_back(client)
+    changes: list[dict[str, Any]] = [{"role": Role.ADMIN}, {"payloads": True}, {"role": Role.OPERATOR, "enable": True}]
+    for changed in changes:
+        with pytest.raises(NotPossible, match=r"is said by http://127\.0\.0\.1"):
+            people.change(parts, "cli:root", "ann", **changed)
+    assert visitor(client, parts) is not None
+    admin = signed_in(client.application, parts, Role.ADMIN)
+    page = admin.get("/staff/people/ann").text
+    assert "it is changed there" in page
+    assert "Change role" not in page
+    assert message(admin, send(admin, "/staff/people/ann", "/staff/people/ann/disable")).startswith("ann is disabled")
+    people.change(parts, "cli:root", "ann", enable=True)
+    provider.claims["groups"] = "payment-leads"
+    come_back(client)
+    assert people.find(parts, "ann").role == Role.APPROVER
 
 
 @pytest.mark.parametrize(
