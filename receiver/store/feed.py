@@ -190,17 +190,18 @@ def oldest_time(connection: Connection) -> datetime | None:
 
 
 def position_at(connection: Connection, time: datetime) -> int:
-    """Return the position behind which all entries written at `time` or later stand, and none other at once.
+    """Return the position behind which all written at `time` or later stand, copies too, and no other entry at once.
 
-    Entries are only nearly in the order of their times (a clock may be set back, or differ from another receiver's), so
-    each one before that place is looked at: a tenth of a second in a million on SQLite, a third on PostgreSQL. Hold no
-    lock meanwhile.
+    Entries are only nearly in the order in which they say that they were written (a clock may be set back, or differ
+    from another receiver's), so each one before that place is looked at: a tenth of a second in a million on SQLite, a
+    third on PostgreSQL. Hold no lock meanwhile. When a release without `copied_at` wrote a copy is not known: it leads
+    to no place.
     """
     begins, last = connection.execute(_ENDS).one()
     first: int | None = connection.execute(
         select(_entries.c.position)
         .where(_entries.c.position > begins, _entries.c.position <= last)
-        .where(_entries.c.time >= time, _entries.c.replay_id.is_(None))
+        .where(written_at >= time)
         .order_by(_entries.c.position)
         .limit(1)
     ).scalar()

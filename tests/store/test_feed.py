@@ -11,8 +11,9 @@ from store.race import append, race, read
 
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import feed, outbox
+from receiver.store import feed, outbox, replay_selection
 from receiver.store.database import Database
+from receiver.store.replay_selection import Selection
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import FeedEntry, OutboxEntry, table_of
 
@@ -65,6 +66,26 @@ def test_a_time_stands_before_all_entries_of_then_or_later_however_far_the_clock
     with parts.database.read() as connection:
         found = {entry.subject: feed.position_at(connection, entry.time) for entry in entries[:6]}
     assert found == {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5}
+
+
+def test_a_time_stands_before_the_copies_that_a_replay_wrote_since(
+    parts: Runtime, source: SourceRecord, clock: StandingClock
+) -> None:
+    write(parts, source, "a")
+    read(parts)
+    for consumer in (None, "ledger"):
+        clock.forward(3600)
+        with parts.database.write() as connection:
+            originals = replay_selection.entries(connection, Selection(), behind=0, through=1, limit=1)
+            replay_selection.append_replayed(connection, originals, "rpl_1", consumer, clock())
+    clock.forward(3600)
+    write(parts, source, "b")
+    original, *_, last = read(parts)
+    assert last.position == 4
+    with parts.database.read() as connection:
+        behind = [feed.position_at(connection, original.time + timedelta(minutes=each)) for each in (0, 30, 90, 150)]
+        assert feed.position_at(connection, clock()) == 3
+    assert behind == [0, 1, 2, 3]
 
 
 def test_a_position_once_given_is_kept(parts: Runtime, source: SourceRecord) -> None:
