@@ -53,8 +53,7 @@ class Events:
     def show_event(self, event_id: str, token: TokenRecord) -> EventWithTimeline:
         """One event with its timeline: who sent it, what the bank says, who read it and who did something to it."""
         with suppress(NotFound):
-            with_exceptions = Scope.PAYMENTS_READ in token.scopes
-            shown = EventWithTimeline.find(self._runtime, event_id, with_exceptions=with_exceptions)
+            shown = EventWithTimeline.find(self._runtime, event_id, token.scopes)
             if auth.may_see(token, shown.source):
                 return shown
         raise Problem(404, "There is no such event.")

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from store import made
 from web.reading import Headers, assert_problem, get, got, send, send_deposits, spoilt
 
-from receiver.admin import event_story, evidence
+from receiver.admin import event_story, evidence, exceptions
 from receiver.admin import events as acts
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
@@ -356,8 +356,32 @@ def test_what_needs_a_person_is_told_to_who_may_read_it(
     send(client, bank.sign(deposit(transactionDetails="Other details")))
     (found,) = got(client, f"{EVENTS}/{event_id}", token)["exceptions"]
     assert found == got(client, f"/api/v1/exceptions/{found['id']}", token)
+    exceptions.acknowledge(parts, "staff:ada", found["id"], "the payer called")
+    exceptions.resolve(parts, "staff:ada", found["id"], "the payer wrote")
+    told = [(step["act"], step["why"]) for step in steps(client, token, event_id, "act")]
+    assert told == [("exception.acknowledged", "the payer called"), ("exception.resolved", "the payer wrote")]
     weak = make_token(parts, "events:read", name="weak")
     assert got(client, f"{EVENTS}/{event_id}", weak)["exceptions"] is None
+    assert steps(client, weak, event_id, "act") == []
+
+
+@pytest.mark.parametrize("scope", ["payloads:read", "replays:write", "payments:read", "feed:read"])
+def test_why_somebody_did_something_is_told_to_who_may_do_as_much(
+    client: FlaskClient, bank: BankSigner, parts: Runtime, scope: str
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    acts.raw(parts, "staff:ada", event_id, "case 7")
+    acts.hold(parts, "cli:root", event_id, "case 7")
+    catch_up(parts.database)
+    run(parts)
+    event = got(client, f"{EVENTS}/{event_id}", make_token(parts, "events:read", scope))
+    of_payload = "case 7" if scope == "payloads:read" else None
+    assert (event["hold"]["held_by"], event["hold"]["reason"]) == ("cli:root", of_payload)
+    told = [(step["who"], step["why"]) for step in event["timeline"] if step["what"] == "act"]
+    assert told == [("staff:ada", of_payload), ("cli:root", of_payload)]
+    (replay,) = (step for step in event["timeline"] if step["what"] == "replay")
+    of_replay = REASON if scope == "replays:write" else None
+    assert (replay["requested_by"], replay["reason"]) == ("token:app", of_replay)
 
 
 def test_api_and_packet_tell_the_one_story(

@@ -1,12 +1,12 @@
 """Events: what banks told, and what happened around each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field
 
 from receiver.admin import event_story
-from receiver.model import REASON_CHARACTERS_MAX, ProofStrength
+from receiver.model import REASON_CHARACTERS_MAX, ProofStrength, Scope
 from receiver.runtime import Runtime
 from receiver.store import feed
 from receiver.store.audit import AuditRecord
@@ -223,6 +223,7 @@ class ReplayStep(TimelineStep):
     """The one consumer that is given it; null where all readers are."""
     requested_by: str | None
     reason: str | None
+    """Null without the scope `replays:write`."""
 
 
 class ConsumerStep(TimelineStep):
@@ -240,20 +241,35 @@ class ConsumerStep(TimelineStep):
 
 
 class ActStep(TimelineStep):
-    """Somebody read what the bank sent, held the event, or did something else to it: an entry of the audit log."""
+    """Somebody read what the bank sent, held the event, or did something else to it: an entry of the audit log.
+
+    What was done to what needs a person (`exception.…`) is left out without the scope `payments:read`.
+    """
 
     what: Literal["act"]
     act: str
     """As in the audit log, such as `payload.read`; the latest hundred are shown."""
     who: str
     why: str | None
+    """Null without the scope `payloads:read`, but for `exception.…`."""
 
 
 Step = PlainStep | DeliveryStep | FoundStep | CheckStep | FeedStep | ReplayStep | ConsumerStep | ActStep
 
 
-def _step(happened: event_story.Step) -> Step:
-    """Show a step of an event's story."""
+EXCEPTION_ACTS = "exception."
+"""What the acts begin with that are done to what needs a person."""
+
+
+def _is_for(scopes: Collection[str], happened: event_story.Step) -> bool:
+    """Tell whether a step is shown to who has these scopes."""
+    done = happened.record
+    is_of_exception = isinstance(done, AuditRecord) and done.what.startswith(EXCEPTION_ACTS)
+    return Scope.PAYMENTS_READ in scopes or not is_of_exception
+
+
+def _step(happened: event_story.Step, scopes: Collection[str]) -> Step:
+    """Show a step of an event's story to who has these scopes; why somebody did it, where one of them covers that."""
     shared: dict[str, Any] = {"at": happened.at, "words": happened.words}
     match happened.record:
         case EventDelivery() as came:
@@ -264,13 +280,16 @@ def _step(happened: event_story.Step) -> Step:
         case feed.Entry() as entry:
             return FeedStep(what="feed", **shared, type=entry.type, position=entry.position or None)
         case event_story.Copy(entry, replay_id, replay):
-            asked = {"requested_by": replay and replay.requested_by, "reason": replay and replay.reason}
+            reason = replay.reason if replay and Scope.REPLAYS_WRITE in scopes else None
+            asked = {"requested_by": replay and replay.requested_by, "reason": reason}
             fields = {"type": entry.type, "position": entry.position or None, "consumer": entry.consumer}
             return ReplayStep(what="replay", **shared, replay=replay_id, **fields, **asked)
         case EntrySeen() as seen:
             return ConsumerStep(what="consumer", **{**seen._asdict(), **shared})
         case AuditRecord() as entry:
-            return ActStep(what="act", **shared, act=entry.what, who=entry.who, why=entry.why)
+            may_see_why = entry.what.startswith(EXCEPTION_ACTS) or Scope.PAYLOADS_READ in scopes
+            why = entry.why if may_see_why else None
+            return ActStep(what="act", **shared, act=entry.what, who=entry.who, why=why)
     if happened.what == "found":
         return FoundStep(what="found", **shared, by="sweep")
     return PlainStep(what=happened.what, **shared)
@@ -281,7 +300,8 @@ class Hold(Answer):
 
     held_at: Time
     held_by: str
-    reason: str
+    reason: str | None
+    """Null without the scope `payloads:read`."""
 
 
 class EventWithTimeline(Event):
@@ -295,19 +315,23 @@ class EventWithTimeline(Event):
     """In the order of time."""
 
     @classmethod
-    def find(cls, runtime: Runtime, event_id: str, *, with_exceptions: bool = True) -> Self:
-        """Read an event and what happened around it.
+    def find(cls, runtime: Runtime, event_id: str, scopes: Collection[str] = tuple(Scope)) -> Self:
+        """Read an event and what happened around it, as far as one with these scopes may see it.
 
         Raises:
             NotFound
             StoreUnavailable
         """
         story = event_story.story(runtime, event_id)
+        hold = None if story.hold is None else Hold.of(story.hold)
+        if hold is not None and Scope.PAYLOADS_READ not in scopes:
+            hold = hold.model_copy(update={"reason": None})
+        exceptions = [StaffException.made(each, runtime) for each in story.exceptions]
         return cls(
             **dict(Event.of(story.event)),
-            hold=None if story.hold is None else Hold.of(story.hold),
-            exceptions=[StaffException.made(each, runtime) for each in story.exceptions] if with_exceptions else None,
-            timeline=[_step(happened) for happened in story.steps],
+            hold=hold,
+            exceptions=exceptions if Scope.PAYMENTS_READ in scopes else None,
+            timeline=[_step(happened, scopes) for happened in story.steps if _is_for(scopes, happened)],
         )
 
 
