@@ -4,6 +4,7 @@ There is this one story: the page, the evidence packet, the API and the command 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from receiver.store import (
 )
 from receiver.store.audit import AuditRecord
 from receiver.store.consumer_ranges import EntrySeen
+from receiver.store.database import StoreUnavailable
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.events import EventDelivery, EventRecord, Filter
 from receiver.store.exceptions import ExceptionRecord
@@ -107,14 +109,12 @@ def story(runtime: Runtime, event_id: str) -> Story:
     """Return an event with all that happened around it, and what needs a person by now.
 
     Raises:
-        NotFound
+        NotFound: nothing is derived for it then.
         StoreUnavailable
     """
     _derive(runtime, event_id)
     with runtime.database.read() as connection:
-        event = events.find(connection, event_id)
-        if event is None:
-            raise NotFound(f"there is no event {event_id!r}")
+        event = _found(connection, event_id)
         subjects, checks = payments.of_event(connection, event)
         came = events.deliveries_of(connection, event_id)
         entries = feed.of_event(connection, event_id)
@@ -139,15 +139,24 @@ def story(runtime: Runtime, event_id: str) -> Story:
 def _derive(runtime: Runtime, event_id: str) -> None:
     """Derive what follows from all that came; also what a person has to look at, if this event can have opened it.
 
-    That brings the index of searches up to date, which is too much for each look at any event.
+    That brings the index of searches up to date, which is too much for each look at any event; where it can't be
+    written just now, the story is told without what it would have opened.
     """
-    catch_up(runtime.database)
     with runtime.database.read() as connection:
-        event = events.find(connection, event_id)
-    if event is not None and (event.conflict or event.late):
-        derive_all(runtime.database, runtime.clock())
-        # What was opened just now has an entry of the feed too.
-        catch_up(runtime.database)
+        event = _found(connection, event_id)
+    catch_up(runtime.database)
+    if event.conflict or event.late:
+        with suppress(StoreUnavailable):
+            derive_all(runtime.database, runtime.clock())
+            # What was opened just now has an entry of the feed too.
+            catch_up(runtime.database)
+
+
+def _found(connection: Connection, event_id: str) -> EventRecord:
+    event = events.find(connection, event_id)
+    if event is None:
+        raise NotFound(f"there is no event {event_id!r}")
+    return event
 
 
 def _sent(connection: Connection, entries: Sequence[Entry]) -> Mapping[str, ReplayRecord]:

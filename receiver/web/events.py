@@ -1,7 +1,5 @@
 """`/api/v1/events`: what the banks told us, as it came, and one notification alone, decrypted."""
 
-from contextlib import suppress
-
 from flask import Response, request
 
 from receiver.admin import events as acts
@@ -52,11 +50,8 @@ class Events:
     )
     def show_event(self, event_id: str, token: TokenRecord) -> EventWithTimeline:
         """One event with its timeline: who sent it, what the bank says, who read it and who did something to it."""
-        with suppress(NotFound):
-            shown = EventWithTimeline.find(self._runtime, event_id, token.scopes)
-            if auth.may_see(token, shown.source):
-                return shown
-        raise Problem(404, "There is no such event.")
+        self._check(event_id, token)
+        return EventWithTimeline.find(self._runtime, event_id, token.scopes)
 
     @Operation(
         "GET /api/v1/events/<event_id>/raw",
@@ -68,13 +63,17 @@ class Events:
     )
     def show_raw(self, event_id: str, token: TokenRecord, query: ReadingQuery) -> Response:
         """Return the bytes that the proof covers, as the bank sent them; the audit log notes it."""
+        self._check(event_id, token)
+        raw = acts.raw(self._runtime, f"token:{token.name}", event_id, query.reason)
+        headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename={event_id}"}
+        return Response(raw, content_type="application/octet-stream", headers=headers)
+
+    def _check(self, event_id: str, token: TokenRecord) -> None:
+        """See that there is an event which the token may see, before anything is written for it."""
         with self._database.read() as connection:
             found = events.find(connection, event_id)
         if found is None or not auth.may_see(token, found.source):
             raise Problem(404, "There is no such event.")
-        raw = acts.raw(self._runtime, f"token:{token.name}", event_id, query.reason)
-        headers = {"X-Content-Type-Options": "nosniff", "Content-Disposition": f"attachment; filename={event_id}"}
-        return Response(raw, content_type="application/octet-stream", headers=headers)
 
 
 HELD_TIMES = 3

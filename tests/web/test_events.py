@@ -18,7 +18,7 @@ from receiver.admin import event_story, evidence, exceptions
 from receiver.admin import events as acts
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
-from receiver.store import audit, leases
+from receiver.store import audit, leases, outbox
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.store.tables import Delivery, Event, Subject, table_of
@@ -226,11 +226,7 @@ def test_who_was_given_raw_bytes_is_noted_first_or_they_are_not_given(
     event_id = send(client, bank.sign(deposit()))
     get(client, f"{EVENTS}/{event_id}/raw", token)
     assert noted(parts) == [("token:app", "payload.read", {"source": "bcb", "event": event_id})]
-
-    def fail(*_: object, **__: object) -> None:
-        raise StoreUnavailable("the disk is full")
-
-    monkeypatch.setattr(audit, "write", fail)
+    monkeypatch.setattr(audit, "write", unavailable)
     assert_problem(get(client, f"{EVENTS}/{event_id}/raw", token), 503)
 
 
@@ -363,6 +359,45 @@ def test_what_needs_a_person_is_told_to_who_may_read_it(
     weak = make_token(parts, "events:read", name="weak")
     assert got(client, f"{EVENTS}/{event_id}", weak)["exceptions"] is None
     assert steps(client, weak, event_id, "act") == []
+
+
+def unavailable(*_: object, **__: object) -> None:
+    raise StoreUnavailable("the disk is full")
+
+
+def test_nothing_is_derived_for_who_may_not_see_the_event(
+    client: FlaskClient, bank: BankSigner, parts: Runtime
+) -> None:
+    add_source(parts, "other")
+    limited = make_token(parts, sources=("bcb",))
+    (event_id,) = send_deposits(client, bank, 1, "other")
+    for asked in (event_id, "evt_0"):
+        assert_problem(get(client, f"{EVENTS}/{asked}", limited), 404)
+    with parts.database.read() as connection:
+        assert outbox.state(connection).is_pending
+
+
+def test_an_event_is_shown_without_what_can_t_be_opened_where_the_database_can_t_be_written(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    send(client, bank.sign(deposit(transactionDetails="Other details")))
+    catch_up(parts.database)
+    with monkeypatch.context() as patches:
+        patches.setattr(parts.database, "write", unavailable)
+        event = got(client, f"{EVENTS}/{event_id}", token)
+    assert (event["conflict"], event["exceptions"]) == (True, [])
+    assert [step["position"] for step in event["timeline"] if step["what"] == "feed"] == [1]
+    (found,) = got(client, f"{EVENTS}/{event_id}", token)["exceptions"]
+    assert found["kind"] == "conflict"
+
+
+def test_an_event_whose_entry_waits_is_not_shown_where_the_database_can_t_be_written(
+    client: FlaskClient, bank: BankSigner, token: Headers, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event_id = send(client, bank.sign(deposit()))
+    monkeypatch.setattr(parts.database, "write", unavailable)
+    assert_problem(get(client, f"{EVENTS}/{event_id}", token), 503)
 
 
 @pytest.mark.parametrize("scope", ["payloads:read", "replays:write", "payments:read", "feed:read"])
