@@ -1,5 +1,6 @@
 """What consumers have read is written down soon, each range with the time at which it was read."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -158,3 +159,24 @@ def test_one_that_is_kept_up_to_date_is_not_written_at_each_read(
         if position % 5 == 4:
             notes._write_later()
     assert writes <= 13
+
+
+def test_pages_that_several_processes_answer_by_turns_join_as_those_of_one_do(
+    parts: Runtime, clock: StandingClock
+) -> None:
+    processes = [ReadNotes(parts.database) for _ in range(3)]
+    last = 0
+    for second in range(119):
+        for _ in range(4):
+            processes[last % 3].read(READER, Range(last, last + 1), clock())
+            last += 1
+        if second % 5 == 4:
+            for notes in processes:
+                notes._write_now(READER)
+        clock.forward(1)
+    for notes in processes:
+        notes._write_now(READER)
+    found = sorted((behind, through) for behind, through, _ in written(parts))
+    assert len(found) <= 6
+    assert (found[0][0], found[-1][1]) == (0, last)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(found))

@@ -49,11 +49,34 @@ def test_what_was_seen_before_keeps_its_time(parts: Runtime, clock: StandingCloc
     assert noted(parts) == [(0, 10)]
 
 
-@pytest.mark.parametrize("behind", [-1, 11])
-def test_a_range_that_does_not_touch_stands_alone(parts: Runtime, behind: int) -> None:
+def test_a_range_that_does_not_touch_stands_alone(parts: Runtime) -> None:
+    note(parts, 10, 20)
+    note(parts, 21, 30)
+    note(parts, 5, 9)
+    assert noted(parts) == [(10, 20), (21, 30), (5, 9)]
+
+
+@pytest.mark.parametrize("behind", [-1, 10])
+def test_all_that_touch_within_a_minute_become_one_whatever_came_between(
+    parts: Runtime, clock: StandingClock, behind: int
+) -> None:
+    for each in (0, 20, 40):
+        note(parts, each, each + 10)
+        note(parts, each, each + 10, by="other")
+        clock.forward(1)
+    # Written down later than those, by another process.
+    clock.forward(-2)
+    note(parts, behind, 20)
+    assert noted(parts) == [(0, 10), (min(behind, 0), 30), (20, 30), (40, 50), (40, 50)]
+
+
+def test_ranges_of_more_than_a_minute_together_stay_apart(parts: Runtime, clock: StandingClock) -> None:
     note(parts, 0, 10)
-    note(parts, behind, 30)
-    assert noted(parts) == [(0, 10), (behind, 30)]
+    clock.forward(70)
+    note(parts, 20, 30)
+    clock.forward(-20)
+    note(parts, 10, 20)
+    assert noted(parts) == [(0, 10), (10, 30)]
 
 
 def test_another_token_and_another_act_have_ranges_of_their_own(parts: Runtime) -> None:
