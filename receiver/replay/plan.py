@@ -128,7 +128,7 @@ class Planner:
         values |= {
             "id": new_id("rpl", now),
             "through": content["through"],
-            # A plan of the release before does not say where the first stands.
+            # A plan of the release before does not say where the first stands: its first part looks from the beginning.
             "place": "" if content["target"] == ReplayTarget.VERIFICATION else str(content.get("behind", 0)),
             "total": content["total"],
             "done": 0,

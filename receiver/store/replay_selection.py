@@ -137,7 +137,8 @@ def forget_chosen(connection: Connection, before: str) -> None:
 def matching_entries(connection: Connection, selection: Selection, through: int) -> Matched:
     """Count the feed entries of a selection up to a position, and say between which positions they stand.
 
-    All are looked at: no index leads to a time. So nobody who sends them, under a lock, walks over what is outside.
+    All are looked at: no index leads to a time. So nobody who sends them, under a lock, walks over what is outside, but
+    for the first part of a replay that an earlier release planned, which has no such end.
     """
     position, time = _entries.c.position, _entries.c.time
     ends = func.coalesce(func.min(position) - 1, 0), func.coalesce(func.max(position), 0)
