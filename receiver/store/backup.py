@@ -24,7 +24,8 @@ def copy(database: Database, to: Path) -> int:
     """Write a consistent copy to a file that does not exist yet, and return its size in bytes.
 
     The file shows under its name once it is whole and on disk; it is for this user alone, whatever the umask. Nothing
-    is written through a link.
+    is written through a link. On a file system without hard links an empty file has the name for an instant before: a
+    kill just then leaves it, beside the whole copy as `.part`, and the next copy to that name is refused.
 
     Raises:
         BackupRefused
