@@ -112,7 +112,7 @@ class ReadingQuery(Query):
     """Why somebody reads what a bank sent."""
 
     reason: LeftOut[Reason] = left_out()
-    """It is stored in the audit log."""
+    """It is stored in the audit log; proxies may log it too, so give a case number and no names."""
 
 
 class Taken(Answer):
