@@ -10,7 +10,7 @@ from bank import BankSigner, deposit
 from conftest import StandingClock, add_source
 from others import set_secret
 from reconcile.conftest import book, tell_deposit
-from reconcile.ledger import Ledger
+from reconcile.ledger import MORNING, Ledger
 from reconcile.test_late_deliveries import post, tell_late
 from sqlalchemy import delete, select
 from store.made import delivery, event, record
@@ -93,6 +93,30 @@ def test_another_claim_that_is_contradicted_is_told_too_and_the_same_one_once(
     with parts.database.read() as connection:
         types = [each.type for each in feed.read(connection, after=None, limit=100).entries]
     assert (types.count("payment.contradicted"), types.count("exception.opened")) == (3, 2)
+
+
+@pytest.mark.parametrize("later", ["pending", None])
+def test_a_false_claim_by_reference_is_told_though_its_payment_was_told_of_later_as_pending(
+    parts: Runtime, source: SourceRecord, later: str | None
+) -> None:
+    ledger = Ledger(parts, source)
+    ledger.event("R1", kind="reference", payment_id=None, claimed_status="completed")
+    ledger.event("FT1", at=MORNING + timedelta(seconds=5), claimed_status=later)
+    ledger.named("R1", "FT1", "rejected")
+    ledger.checked("FT1", "rejected")
+    (found,) = listed(parts)
+    assert (found.kind, found.about, found.subject) == ("contradicted", "payment", "FT1")
+
+
+def test_a_false_claim_by_reference_is_not_told_where_its_payment_was_told_rightly_later(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+    ledger.event("R1", kind="reference", payment_id=None, claimed_status="completed")
+    ledger.event("FT1", at=MORNING + timedelta(seconds=5), claimed_status="rejected")
+    ledger.named("R1", "FT1", "rejected")
+    ledger.checked("FT1", "rejected")
+    assert listed(parts) == []
 
 
 def test_what_the_bank_does_not_know_for_an_hour_is_opened_and_resolved_once_it_does(

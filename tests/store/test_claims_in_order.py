@@ -91,6 +91,14 @@ def test_a_pending_claim_and_none_at_all_change_neither_the_claim_nor_its_time(o
     assert claim(old, "completed", 15) == "completed"
 
 
+def test_a_pending_claim_gives_way_to_another_one_whichever_the_bank_told_first(old: Database) -> None:
+    with old.write() as connection:
+        connection.execute(text("UPDATE subjects SET claimed_status = NULL"))
+    assert claim(old, "pending", 10) == "pending"
+    assert claim(old, "rejected", 5) == "rejected"
+    assert claim(old, "completed", 4) == "rejected"
+
+
 def test_claims_of_one_delivery_stand_in_their_order(old: Database) -> None:
     told = [("completed", 20), ("rejected", 10)]
     many = [
