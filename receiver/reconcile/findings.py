@@ -248,8 +248,9 @@ def _open_exceptions(
     connection: Connection, due: Due, kinds: Sequence[str], before: State, after: State, now: datetime
 ) -> None:
     """Open what a person has to look at since this answer, and resolve what is no longer so."""
-    # Of a reference it is told at its payment, which has its claims.
-    if "contradicted" in kinds and due.kind != SubjectKind.REFERENCE:
+    # Of a reference it is told at its payment, which has its claims. Another answer, too, is said by the line.
+    is_other = "contradicted" in kinds or "status_changed" in kinds
+    if after.agreement == Agreement.CONTRADICTED and is_other and due.kind != SubjectKind.REFERENCE:
         words = f"a callback claims {after.claimed_status}, and the bank answers {after.status}"
         exceptions.open_about(connection, ExceptionKind.CONTRADICTED, due.id, words, now)
     if "unknown_to_bank" in kinds:

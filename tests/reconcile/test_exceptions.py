@@ -95,6 +95,25 @@ def test_another_claim_that_is_contradicted_is_told_too_and_the_same_one_once(
     assert (types.count("payment.contradicted"), types.count("exception.opened")) == (3, 2)
 
 
+def test_another_answer_that_contradicts_the_claim_is_said_on_the_line(parts: Runtime, source: SourceRecord) -> None:
+    ledger = Ledger(parts, source)
+
+    def answered(status: str) -> ExceptionRecord:
+        for _ in range(2):
+            ledger.checked("FT1", status)
+        (found,) = listed(parts, *ExceptionState)
+        assert found.detail == f"a callback claims completed, and the bank answers {status}"
+        return found
+
+    ledger.event("FT1", claimed_status="completed")
+    first = exceptions.acknowledge(parts, WHO, answered("rejected").id, "asking the bank")
+    assert (answered("returned").state, answered("returned").note) == (first.state, first.note)
+    exceptions.resolve(parts, WHO, first.id, "the bank was told")
+    assert answered("returned").state == RESOLVED
+    assert answered("reversed").state == OPEN
+    assert entries_of(parts) == ["exception.opened", "exception.resolved", "exception.opened"]
+
+
 @pytest.mark.parametrize("later", ["pending", None])
 def test_a_false_claim_by_reference_is_told_though_its_payment_was_told_of_later_as_pending(
     parts: Runtime, source: SourceRecord, later: str | None
