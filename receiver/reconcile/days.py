@@ -288,8 +288,10 @@ def _changed_amounts(
     return _Changed([_opened(source, each, now[each]) for each in changed], sorted(over))
 
 
-def _amounts(line: DayLine) -> tuple[str | None, ...]:
-    return line.amount, line.currency, line.our_amount, line.our_currency
+def _amounts(line: DayLine) -> tuple[object, ...]:
+    """Return what differs, the same however it is written."""
+    currencies = ((currency or "").upper() for currency in (line.currency, line.our_currency))
+    return joining.worth(line.amount), joining.worth(line.our_amount), *currencies
 
 
 def _differing_elsewhere(runtime: Runtime, source: SourceRecord, day: date) -> dict[str, DayLine]:

@@ -126,8 +126,11 @@ class Ledger:
 
     def named(self, reference: str, payment: str, status: str) -> None:
         """Have the bank answer which payment a reference is of."""
-        answer = Answer(status.capitalize(), status, payment_id=payment)
-        self._record(reference, Finding("answered", answer), timedelta(0), "reference")
+        self.answered(reference, Answer(status.capitalize(), status, payment_id=payment), "reference")
+
+    def answered(self, payment: str, answer: Answer, kind: str = "payment") -> None:
+        """Have the bank answer this about a payment."""
+        self._record(payment, Finding("answered", answer), timedelta(0), kind)
 
     def unknown(self, payment: str, *, times: int) -> None:
         """Have the bank say that it does not know of a payment, so many times, half an hour apart."""

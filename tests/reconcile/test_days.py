@@ -402,6 +402,7 @@ def test_another_amount_needs_a_person_anew(
     for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9):
         exceptions.resolve(parts, WHO, each.id, "the bank was asked")
     assert amounts_after("99.00") == [("resolved", "99.00")] * 2
+    assert amounts_after("99.0") == [("resolved", "99.00")] * 2
     assert amounts_after("5000.00") == [("open", "5000.00")] * 2
 
 
