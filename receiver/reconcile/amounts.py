@@ -107,9 +107,18 @@ def differs(
 
 
 def _difference(due: Due, event: EventRecord, theirs: Iterable[Money], bank: str) -> Opened:
-    """Return what is to be opened about a payment: the event's amount and the bank's, in words too."""
-    has = " or ".join(" ".join(filter(None, (f"{money.amount:f}", money.currency))) for money in theirs)
+    """Return what is to be opened about a payment: the event's amount and the bank's, in words too.
+
+    The bank's amounts read the same however it has written them, and in whichever order: other words are news.
+    """
+    has = " or ".join(sorted({_written(money, event.currency) for money in theirs}))
     words = f"the callback claims {event.amount} {event.currency or ''}".rstrip() + f", and the bank has {has}"
     about = (str(SubjectKind.PAYMENT), due.subject)
     fees = may_be_fees(bank, direction(event.facts))
     return differs(due.source_id, about, event.id, event.amount, event.currency, words, fees=fees)
+
+
+def _written(money: Money, currency: str | None) -> str:
+    """Write an amount with two digits behind the point, or more if it has them, in `currency` where it names none."""
+    whole, _, part = f"{money.amount:f}".partition(".")
+    return f"{whole}.{part.rstrip('0'):0<2} {(money.currency or currency or '').upper()}".rstrip()

@@ -267,9 +267,9 @@ def _next_look(window: Window, now: datetime, took: timedelta, *, is_first: bool
 
 
 class _Changed(NamedTuple):
-    """What differs in its amount since the version before, and the ids of events whose amount did until then.
+    """What differs in its amount since the version before, or by another one, and events whose amount did until then.
 
-    An event whose amount differs by another amount now is in both.
+    No event is in both.
     """
 
     opened: Sequence[Opened]
@@ -284,12 +284,14 @@ def _changed_amounts(
     elsewhere = _differing_elsewhere(runtime, source, day) if before.keys() != now.keys() else {}
     known = elsewhere | before
     changed = [each for each in now if each not in known or _amounts(known[each]) != _amounts(now[each])]
-    over = (before.keys() - now.keys() - elsewhere.keys()) | (known.keys() & changed)
+    over = before.keys() - now.keys() - elsewhere.keys()
     return _Changed([_opened(source, each, now[each]) for each in changed], sorted(over))
 
 
-def _amounts(line: DayLine) -> tuple[str | None, ...]:
-    return line.amount, line.currency, line.our_amount, line.our_currency
+def _amounts(line: DayLine) -> tuple[object, ...]:
+    """Return what differs, the same however it is written."""
+    currencies = ((currency or "").upper() for currency in (line.currency, line.our_currency))
+    return joining.worth(line.amount), joining.worth(line.our_amount), *currencies
 
 
 def _differing_elsewhere(runtime: Runtime, source: SourceRecord, day: date) -> dict[str, DayLine]:
@@ -306,29 +308,27 @@ def _many_at_first(
 
     Of those alone a kill in between may leave one as it was told, though it is otherwise by the next look.
     """
-    opened, over = changed
-    if max(len(opened), len(over)) <= AT_ONCE:
+    number = max(len(changed.opened), len(changed.over))
+    if number <= AT_ONCE:
         return changed
-    # All that is over first: what differs by another amount now is opened after that.
-    parts = [_Changed((), over[start : start + AT_ONCE]) for start in range(0, len(over), AT_ONCE)]
-    parts += [_Changed(opened[start : start + AT_ONCE], ()) for start in range(0, len(opened), AT_ONCE)]
-    for part in parts:
+    for start in range(0, number, AT_ONCE):
         with runtime.database.write() as connection:
+            some = slice(start, start + AT_ONCE)
             days.hold(connection, source.id, leased_until)
-            _tell(connection, source, part, now)
+            _tell(connection, source, _Changed(changed.opened[some], changed.over[some]), now)
     return _Changed((), ())
 
 
 def _tell(connection: Connection, source: SourceRecord, changed: _Changed, now: datetime) -> None:
-    """Resolve what differs in its amount no longer, or by another one now, and open what differs.
+    """Open what differs in its amount, or say by which it does now, and resolve what does so no longer.
 
     In the transaction that writes the version down: the next look compares with that version alone, and would neither
     resolve what was opened without it, nor open what was resolved. Before the version: whoever has checked a payment
     opens first, too, and then has its days looked at.
     """
+    exceptions.open_all(connection, changed.opened, now)
     for event_id in changed.over:
         exceptions.resolve_about(connection, ExceptionKind.AMOUNT_DIFFERS, source.id, "event", event_id, now)
-    exceptions.open_all(connection, changed.opened, now)
 
 
 def _opened(source: SourceRecord, event_id: str, line: DayLine) -> Opened:

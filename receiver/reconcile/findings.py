@@ -76,16 +76,15 @@ def record(
     with database.write() as connection:
         before = leases.locked_state(connection, due)
         after = _after(before, finding)
-        # What the bank was asked before anybody claimed it counts for nothing to whoever does.
-        behind = before.unclaimed_check if before.last_event_id is not None else None
-        unknown = leases.not_known_run(connection, due.id, NotKnown.outcome, behind=behind)
-        check_id = leases.add_check(
+        unknown = leases.not_known_run(connection, due, NotKnown.outcome)
+        leases.add_check(
             connection,
             due.id,
             at=now,
             outcome=finding.outcome,
             bank_status=finding.answer.bank_status if finding.answer else None,
             detail=finding.detail or {},
+            claimed=due.last_event_id is not None,
         )
         # An answer settles it; a failure to ask does not make a final state final again.
         pending = after.status if finding.answer else Status.UNKNOWN
@@ -109,10 +108,8 @@ def record(
             changed["updated_at"] = now
         if after.status.is_final:
             changed["stalled_at"] = None
-        if before.last_event_id is None:
-            changed["unclaimed_check"] = check_id
         leases.settle(connection, due, now=now, next_at=next_at, values=changed, is_attempt=down_until is None)
-        kinds = [*_changes(before, after), *_whether_known(unknown, finding, before, now)]
+        kinds = [*_changes(before, after), *_whether_known(due, unknown, finding, before, now)]
         if due.kind != SubjectKind.REFERENCE:
             _write_to_feed(connection, due, kinds, before, after, finding, now)
         _open_exceptions(connection, due, kinds, before, after, now)
@@ -230,14 +227,14 @@ def _changes(before: State, after: State) -> Iterator[str]:
         yield "contradicted"
 
 
-def _whether_known(run: NotKnownRun, finding: Finding, before: State, now: datetime) -> Iterator[str]:
+def _whether_known(due: Due, run: NotKnownRun, finding: Finding, before: State, now: datetime) -> Iterator[str]:
     """Yield that the bank does not know of it, once it has said so three times over an hour; and the end of that.
 
     `run` is what it said before, since a callback named it. That tells whether it was written down: nothing else has
     to be stored.
     """
-    if before.last_event_id is None or before.status != Status.UNKNOWN:
-        # Nobody claims it; or the bank knew it once, and keeps it no longer.
+    if due.last_event_id is None or before.status != Status.UNKNOWN:
+        # Nobody claimed it when the bank was asked; or the bank knew it once, and keeps it no longer.
         return
     was_unknown = _is_long_enough(run)
     is_unknown = _is_unknown_for_long(run, finding, now)
@@ -251,8 +248,9 @@ def _open_exceptions(
     connection: Connection, due: Due, kinds: Sequence[str], before: State, after: State, now: datetime
 ) -> None:
     """Open what a person has to look at since this answer, and resolve what is no longer so."""
-    # Of a reference it is told at its payment, which has its claims.
-    if "contradicted" in kinds and due.kind != SubjectKind.REFERENCE:
+    # Of a reference it is told at its payment, which has its claims. Another answer, too, is said by the line.
+    is_other = "contradicted" in kinds or "status_changed" in kinds
+    if after.agreement == Agreement.CONTRADICTED and is_other and due.kind != SubjectKind.REFERENCE:
         words = f"a callback claims {after.claimed_status}, and the bank answers {after.status}"
         exceptions.open_about(connection, ExceptionKind.CONTRADICTED, due.id, words, now)
     if "unknown_to_bank" in kinds:

@@ -20,8 +20,9 @@ SUBJECT_KINDS = (SubjectKind.PAYMENT, SubjectKind.JOB, SubjectKind.REFERENCE)
 _AT_FIRST = (str(Status.UNKNOWN), str(Agreement.UNCONFIRMED))
 """What is known of a payment or job before the bank was asked: its status and agreement."""
 
-# A claim that it is pending takes back no other one, and neither does one that the bank told earlier. Where either
-# time is not known that comparison is NULL, which is not true: then the order of receipt counts.
+# A claim that it is pending takes back no other one, and neither does one that the bank told earlier, but for one that
+# it is pending. Where either time is not known that comparison is NULL, which is not true: then the order of receipt
+# counts.
 _make_due = BulkInsert(
     _subjects,
     [
@@ -33,13 +34,15 @@ _make_due = BulkInsert(
         claimed_status = CASE
             WHEN excluded.claimed_status IS NULL THEN subjects.claimed_status
             WHEN excluded.claimed_status = 'pending' THEN coalesce(subjects.claimed_status, 'pending')
-            WHEN excluded.claimed_at < subjects.claimed_at THEN subjects.claimed_status
+            WHEN excluded.claimed_at < subjects.claimed_at AND subjects.claimed_status <> 'pending'
+                THEN subjects.claimed_status
             ELSE excluded.claimed_status
         END,
         claimed_at = CASE
             WHEN excluded.claimed_status IS NULL THEN subjects.claimed_at
             WHEN excluded.claimed_status = 'pending' AND subjects.claimed_status IS NOT NULL THEN subjects.claimed_at
-            WHEN excluded.claimed_at < subjects.claimed_at THEN subjects.claimed_at
+            WHEN excluded.claimed_at < subjects.claimed_at AND subjects.claimed_status <> 'pending'
+                THEN subjects.claimed_at
             ELSE excluded.claimed_at
         END,
         currency = CASE WHEN subjects.amount IS NULL THEN coalesce(excluded.currency, subjects.currency)
@@ -117,20 +120,22 @@ def ask_about(
 def claim_by_reference(connection: Connection, due: Due, payment_id: str, now: datetime) -> None:
     """Hand what is claimed of a reference on to the payment behind it, which becomes due; idempotent.
 
-    A state that was claimed before what the payment itself was told of last takes nothing back.
+    A final state that the payment itself was told of later stays.
     """
     columns = ("claimed_status", "claimed_at", "amount", "currency", "last_event_id")
     row = connection.execute(select(*(_subjects.c[name] for name in columns)).where(_subjects.c.id == due.id)).one()
     if row.last_event_id is None:
         return
-    last = select(_subjects.c.last_event_id).where(_payment(due.source_id, payment_id)).with_for_update(key_share=True)
+    query = select(*(_subjects.c[name] for name in columns)).where(_payment(due.source_id, payment_id))
+    own = connection.execute(query.with_for_update(key_share=True)).one_or_none()
     # Ids ascend with time.
-    newest = max(row.last_event_id, connection.execute(last).scalar() or "")
+    newest = max(row.last_event_id, "" if own is None else own.last_event_id or "")
+    is_final = own is not None and own.claimed_status is not None and own.claimed_status.is_final
     claim = NewClaim(
         source_id=due.source_id,
         kind=SubjectKind.PAYMENT,
         subject=payment_id,
-        status=row.claimed_status if newest == row.last_event_id else None,
+        status=None if is_final and newest != row.last_event_id else row.claimed_status,
         amount=row.amount,
         currency=row.currency,
         event_id=newest,

@@ -79,8 +79,6 @@ class State:
     """The final claim that the bank has confirmed last."""
     contradicted_status: Status | None = field(default=None, compare=False)
     """The final claim that was told last to be contradicted."""
-    unclaimed_check: int | None = field(default=None, compare=False)
-    """The last check that was made while no callback had named it."""
 
 
 def is_free(lease: Lease) -> ColumnElement[bool]:
@@ -190,7 +188,6 @@ def locked_state(connection: Connection, due: Due) -> State:
         since=row.updated_at,
         confirmed_status=row.confirmed_status,
         contradicted_status=row.contradicted_status,
-        unclaimed_check=row.unclaimed_check,
     )
 
 
@@ -231,13 +228,11 @@ def add_check(
     outcome: str,
     bank_status: str | None,
     detail: Mapping[str, Any],
-) -> int:
-    """Record one question to the bank and what came back; return the check's number."""
-    row = insert(_checks).values(
-        subject_id=subject_id, at=at, outcome=outcome, bank_status=bank_status, detail=dict(detail)
-    )
-    number: int = connection.execute(row.returning(_checks.c.id)).scalar_one()
-    return number
+    claimed: bool = True,
+) -> None:
+    """Record one question to the bank and what came back; `claimed` says whether a callback had named it by then."""
+    values = {"subject_id": subject_id, "at": at, "outcome": outcome, "bank_status": bank_status, "claimed": claimed}
+    connection.execute(insert(_checks).values(**values, detail=dict(detail)))
 
 
 class NotKnownRun(NamedTuple):
@@ -248,15 +243,19 @@ class NotKnownRun(NamedTuple):
     last: datetime | None
 
 
-def not_known_run(connection: Connection, subject_id: int, outcome: str, *, behind: int | None) -> NotKnownRun:
-    """Return how often the bank has said `outcome` since it last answered otherwise, and behind that check."""
-    of_subject = _checks.c.subject_id == subject_id
+def not_known_run(connection: Connection, due: Due, outcome: str) -> NotKnownRun:
+    """Return how often the bank has said `outcome` since it last answered otherwise.
+
+    What it was asked before anybody claimed it counts for nothing to whoever does. That is written with each check: no
+    number of one says so, since SQLite uses those anew that retention has removed, and no time, since clocks are wrong.
+    """
+    of_subject = _checks.c.subject_id == due.id
     answered = select(func.max(_checks.c.id)).where(of_subject, _checks.c.outcome == "answered").scalar_subquery()
     query = select(func.count(), func.min(_checks.c.at), func.max(_checks.c.at)).where(
         of_subject,
         _checks.c.outcome == outcome,
         _checks.c.id > func.coalesce(answered, 0),
-        _checks.c.id > (behind or 0),
+        *([] if due.last_event_id is None else [_checks.c.claimed.is_not(False)]),
     )
     return NotKnownRun(*connection.execute(query).one())
 

@@ -124,6 +124,14 @@ class Ledger:
             finding = Finding("answered", Answer(status.capitalize(), status, amounts=money))
         self._record(payment, finding, timedelta(0), kind)
 
+    def named(self, reference: str, payment: str, status: str) -> None:
+        """Have the bank answer which payment a reference is of."""
+        self.answered(reference, Answer(status.capitalize(), status, payment_id=payment), "reference")
+
+    def answered(self, payment: str, answer: Answer, kind: str = "payment") -> None:
+        """Have the bank answer this about a payment."""
+        self._record(payment, Finding("answered", answer), timedelta(0), kind)
+
     def unknown(self, payment: str, *, times: int) -> None:
         """Have the bank say that it does not know of a payment, so many times, half an hour apart."""
         for number in range(times):

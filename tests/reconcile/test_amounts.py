@@ -13,7 +13,7 @@ from reconcile.test_worker import feed_types
 
 from receiver.admin import exceptions
 from receiver.banks.bcb.api import _money
-from receiver.banks.protocol import Money
+from receiver.banks.protocol import Answer, Money
 from receiver.model import ExceptionKind
 from receiver.reconcile.amounts import NET_OF_FEES
 from receiver.runtime import Runtime
@@ -72,6 +72,28 @@ def test_another_difference_is_said_on_the_line_that_is_open_and_opens_one_that_
     anew = told("1000000.00")
     assert (anew.id, anew.state, anew.amount, anew.note) == (first.id, "open", "1000000.00", None)
     assert feed_types(parts).count("exception.opened") == 2
+
+
+def test_an_amount_that_a_person_has_resolved_stays_so_however_the_bank_writes_it(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+    ledger.event("FT1", "10.00", currency="EUR")
+
+    def answered(*amounts: Money) -> ExceptionRecord:
+        ledger.answered("FT1", Answer("Completed", "completed", amounts=amounts))
+        (found,) = differing(parts, "open", "resolved")
+        return found
+
+    two, nine = Money(Decimal("2.125"), "EUR"), Money(Decimal("9.00"), "EUR")
+    first = answered(nine, two)
+    assert (first.detail or "").split("; ")[0].endswith("and the bank has 2.125 EUR or 9.00 EUR")
+    exceptions.resolve(parts, WHO, first.id, "these were fees")
+    for same in ("9", "9.0", "9.000", "0.9E1"):
+        assert answered(two, Money(Decimal(same), "eur")) == answered(Money(Decimal(same), None), two, nine)
+    (still,) = differing(parts, "resolved")
+    assert still.detail == first.detail
+    assert answered(two, Money(Decimal("9.001"), "EUR")).state == "open"
 
 
 def test_the_same_amount_however_it_is_written_is_none(

@@ -9,6 +9,7 @@ from admin.looking import WHO, noted
 from conftest import StandingClock, add_source
 from lock_waits import wait_until, waiting
 from reconcile.ledger import DAY, EVENING, FACTS, MORNING, Ledger, add_silent, known_day, payments_of
+from reconcile.test_worker import feed_types
 from sqlalchemy import text
 
 from receiver.admin import day_lines, day_verification, days, exceptions, source_changes
@@ -400,8 +401,13 @@ def test_another_amount_needs_a_person_anew(
     assert amounts_after("12.50") == [("open", "12.50")] * 2
     assert amounts_after("99.00") == [("open", "99.00")] * 2
     for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9):
+        exceptions.acknowledge(parts, WHO, each.id, "asking the bank")
+    assert amounts_after("98.00") == [("acknowledged", "98.00")] * 2
+    assert feed_types(parts).count("exception.opened") == 2
+    for each in exceptions.listing(parts, Wanted(kinds=["amount_differs"]), limit=9):
         exceptions.resolve(parts, WHO, each.id, "the bank was asked")
-    assert amounts_after("99.00") == [("resolved", "99.00")] * 2
+    assert amounts_after("98.00") == [("resolved", "98.00")] * 2
+    assert amounts_after("98.0") == [("resolved", "98.00")] * 2
     assert amounts_after("5000.00") == [("open", "5000.00")] * 2
 
 

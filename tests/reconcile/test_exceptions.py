@@ -10,22 +10,27 @@ from bank import BankSigner, deposit
 from conftest import StandingClock, add_source
 from others import set_secret
 from reconcile.conftest import book, tell_deposit
-from reconcile.ledger import Ledger
+from reconcile.ledger import MORNING, Ledger
 from reconcile.test_late_deliveries import post, tell_late
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from store.made import delivery, event, record
 
 from receiver.admin import deliveries, exceptions
+from receiver.banks.errors import NotKnown
 from receiver.model import ExceptionKind, ExceptionState, NotFound, NotPossible, Purpose, Severity
 from receiver.projection.projector import catch_up
+from receiver.reconcile import findings
+from receiver.reconcile.findings import Finding
+from receiver.reconcile.plan import Schedule
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
-from receiver.store import claims, feed
+from receiver.store import claims, feed, leases
 from receiver.store import deliveries as refused_ones
 from receiver.store import exceptions as stored
 from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Opened, Wanted
+from receiver.store.leases import Lease
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Delivery, Subject, table_of
+from receiver.store.tables import Check, Delivery, Subject, table_of
 from receiver.worker.loop import Worker
 
 OPEN = ExceptionState.OPEN
@@ -90,6 +95,49 @@ def test_another_claim_that_is_contradicted_is_told_too_and_the_same_one_once(
     assert (types.count("payment.contradicted"), types.count("exception.opened")) == (3, 2)
 
 
+def test_another_answer_that_contradicts_the_claim_is_said_on_the_line(parts: Runtime, source: SourceRecord) -> None:
+    ledger = Ledger(parts, source)
+
+    def answered(status: str) -> ExceptionRecord:
+        for _ in range(2):
+            ledger.checked("FT1", status)
+        (found,) = listed(parts, *ExceptionState)
+        assert found.detail == f"a callback claims completed, and the bank answers {status}"
+        return found
+
+    ledger.event("FT1", claimed_status="completed")
+    first = exceptions.acknowledge(parts, WHO, answered("rejected").id, "asking the bank")
+    assert (answered("returned").state, answered("returned").note) == (first.state, first.note)
+    exceptions.resolve(parts, WHO, first.id, "the bank was told")
+    assert answered("returned").state == RESOLVED
+    assert answered("reversed").state == OPEN
+    assert entries_of(parts) == ["exception.opened", "exception.resolved", "exception.opened"]
+
+
+@pytest.mark.parametrize("later", ["pending", None])
+def test_a_false_claim_by_reference_is_told_though_its_payment_was_told_of_later_as_pending(
+    parts: Runtime, source: SourceRecord, later: str | None
+) -> None:
+    ledger = Ledger(parts, source)
+    ledger.event("R1", kind="reference", payment_id=None, claimed_status="completed")
+    ledger.event("FT1", at=MORNING + timedelta(seconds=5), claimed_status=later)
+    ledger.named("R1", "FT1", "rejected")
+    ledger.checked("FT1", "rejected")
+    (found,) = listed(parts)
+    assert (found.kind, found.about, found.subject) == ("contradicted", "payment", "FT1")
+
+
+def test_a_false_claim_by_reference_is_not_told_where_its_payment_was_told_rightly_later(
+    parts: Runtime, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+    ledger.event("R1", kind="reference", payment_id=None, claimed_status="completed")
+    ledger.event("FT1", at=MORNING + timedelta(seconds=5), claimed_status="rejected")
+    ledger.named("R1", "FT1", "rejected")
+    ledger.checked("FT1", "rejected")
+    assert listed(parts) == []
+
+
 def test_what_the_bank_does_not_know_for_an_hour_is_opened_and_resolved_once_it_does(
     parts: Runtime, clock: StandingClock, simulator: Simulator, worker: Worker
 ) -> None:
@@ -134,6 +182,40 @@ def test_what_the_bank_did_not_know_before_it_was_claimed_is_told_an_hour_after_
     with parts.database.read() as connection:
         told = [each.type for each in feed.read(connection, after=None, limit=100).entries]
     assert (told.count("payment.unknown_to_bank"), told.count("payment.known_to_bank")) == (1, 1)
+
+
+def test_numbers_of_checks_that_retention_has_removed_are_used_anew_and_hide_no_later_check(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+    with parts.database.write() as connection:
+        claims.ask_about(connection, [(source.id, "payment", "FT1")], clock(), Purpose.PERSON)
+    ledger.unknown("FT1", times=4)
+    with parts.database.write() as connection:
+        connection.execute(delete(table_of(Check)))
+    tell_deposit(parts)
+    ledger.unknown("FT1", times=3)
+    assert shown(listed(parts)) == [("unknown_to_bank", "open", "FT1")]
+
+
+def test_a_question_that_was_put_before_the_claim_counts_for_nothing_though_the_answer_comes_after_it(
+    parts: Runtime, clock: StandingClock, source: SourceRecord
+) -> None:
+    ledger = Ledger(parts, source)
+    with parts.database.write() as connection:
+        claims.ask_about(connection, [(source.id, "payment", "FT1")], clock(), Purpose.PERSON)
+        found = connection.execute(select(table_of(Subject).c.id)).scalar_one()
+        due = leases.claim_one(connection, found, Lease(clock(), clock() + timedelta(seconds=60), "slow"))
+    assert due is not None
+    tell_deposit(parts)
+    catch_up(parts.database)
+    findings.record(parts.database, due, Finding(NotKnown.outcome), Schedule(10, 3600), clock())
+    clock.forward(1800)
+    ledger.unknown("FT1", times=2)
+    clock.forward(1800)
+    assert listed(parts) == []
+    ledger.unknown("FT1", times=2)
+    assert shown(listed(parts)) == [("unknown_to_bank", "open", "FT1")]
 
 
 def test_another_content_is_opened_at_the_time_when_it_came(

@@ -28,6 +28,10 @@ INSERT INTO subjects (source_id, kind, subject, status, agreement, claimed_statu
 VALUES (1, 'payment', :subject, :status, :agreement, :claimed, '2026-03-04 12:00:00.000000+00:00',
         '2026-03-04 12:00:00.000000+00:00', 0, :due_at, :purpose)
 """
+CHECK = """
+INSERT INTO checks (subject_id, at, outcome, detail)
+SELECT id, '2026-03-04 12:00:00.000000+00:00', :outcome, '{}' FROM subjects WHERE subject = :subject
+"""
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -87,6 +91,14 @@ def test_a_pending_claim_and_none_at_all_change_neither_the_claim_nor_its_time(o
     assert claim(old, "completed", 15) == "completed"
 
 
+def test_a_pending_claim_gives_way_to_another_one_whichever_the_bank_told_first(old: Database) -> None:
+    with old.write() as connection:
+        connection.execute(text("UPDATE subjects SET claimed_status = NULL"))
+    assert claim(old, "pending", 10) == "pending"
+    assert claim(old, "rejected", 5) == "rejected"
+    assert claim(old, "completed", 4) == "rejected"
+
+
 def test_claims_of_one_delivery_stand_in_their_order(old: Database) -> None:
     told = [("completed", 20), ("rejected", 10)]
     many = [
@@ -98,23 +110,51 @@ def test_claims_of_one_delivery_stand_in_their_order(old: Database) -> None:
         assert connection.execute(text("SELECT claimed_status FROM subjects")).scalar_one() == "completed"
 
 
-def test_what_was_confirmed_before_the_upgrade_stays_so_where_another_answer_follows(first: Database) -> None:
-    schema.upgrade(first, ENCRYPTION, "0025")
+def test_what_the_bank_has_answered_before_the_upgrade_is_known_after_it_and_nothing_that_it_has_not(
+    first: Database,
+) -> None:
+    schema.upgrade(first, ENCRYPTION, "0026")
     due = "2026-03-05 12:00:00.000000+00:00"
-    confirmed: dict[str, tuple[str, str, str, str | None, str]] = {
-        "returned since": ("returned", "confirmed", "completed", None, "recheck"),
-        "looked at once more": ("completed", "confirmed", "completed", due, "recheck"),
-        "claimed anew, and not asked for yet": ("returned", "confirmed", "rejected", due, "claim"),
-        "contradicted": ("reversed", "contradicted", "completed", None, "recheck"),
-        "never final": ("completed", "confirmed", "pending", due, "recheck"),
+    # What it was, and how the checks came out: status, agreement, claim, due, purpose.
+    known: dict[str, tuple[tuple[str, str, str, str | None, str], str]] = {
+        "returned since": (("returned", "confirmed", "completed", None, "recheck"), "answered"),
+        "looked at once more": (("returned", "confirmed", "completed", due, "recheck"), "not_known answered"),
+        "as claimed": (("completed", "confirmed", "completed", due, "recheck"), "answered"),
+        "claimed anew, and not asked for yet": (("returned", "confirmed", "rejected", due, "claim"), "answered"),
+        "asked, and not answered": (("completed", "confirmed", "rejected", due, "recheck"), "answered unreachable"),
+        "its checks are gone": (("completed", "confirmed", "rejected", due, "recheck"), ""),
+        "never final": (("completed", "confirmed", "pending", due, "recheck"), "answered"),
+        "contradicted": (("reversed", "contradicted", "completed", None, "recheck"), "answered"),
+        "contradicted, and claimed anew": (("reversed", "contradicted", "rejected", due, "claim"), "answered"),
+        "contradicted, and not answered": (("reversed", "contradicted", "rejected", due, "recheck"), "unreachable"),
     }
     with first.write() as connection:
-        for subject, row in confirmed.items():
+        for subject, (row, outcomes) in known.items():
             names = ("status", "agreement", "claimed", "due_at", "purpose")
             connection.execute(text(JUDGED), {"subject": subject, **dict(zip(names, row, strict=True))})
+            for outcome in outcomes.split():
+                connection.execute(text(CHECK), {"subject": subject, "outcome": outcome})
     schema.upgrade(first, ENCRYPTION)
-    query = "SELECT subject FROM subjects WHERE confirmed_status = 'completed'"
+    query = "SELECT subject, confirmed_status, contradicted_status FROM subjects"
+    filled = " WHERE confirmed_status IS NOT NULL OR contradicted_status IS NOT NULL"
     with first.read() as connection:
-        assert set(connection.execute(text(query)).scalars()) == {"returned since", "looked at once more"}
-        others = "SELECT count(*) FROM subjects WHERE confirmed_status <> 'completed'"
-        assert connection.execute(text(others)).scalar_one() == 0
+        assert {tuple(row) for row in connection.execute(text(query + filled))} == {
+            ("returned since", "completed", None),
+            ("looked at once more", "completed", None),
+            ("contradicted", None, "completed"),
+        }
+
+
+def test_checks_before_the_upgrade_are_known_to_be_of_no_claim_where_there_is_none_yet(first: Database) -> None:
+    schema.upgrade(first, ENCRYPTION, "0026")
+    with first.write() as connection:
+        for subject in ("asked for", "claimed"):
+            row = {"status": "unknown", "agreement": "unknown_to_bank", "claimed": None, "due_at": None}
+            connection.execute(text(JUDGED), {"subject": subject, **row, "purpose": "recheck"})
+            connection.execute(text(CHECK), {"subject": subject, "outcome": "not_known"})
+        connection.execute(text("UPDATE subjects SET last_event_id = 'evt_1' WHERE subject = 'claimed'"))
+    schema.upgrade(first, ENCRYPTION)
+    query = "SELECT subject, claimed FROM checks JOIN subjects ON subjects.id = subject_id"
+    with first.read() as connection:
+        found = {row.subject: row.claimed for row in connection.execute(text(query))}
+    assert (found["claimed"], bool(found["asked for"]), found["asked for"] is None) == (None, False, False)

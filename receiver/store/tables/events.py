@@ -192,8 +192,6 @@ class Subject(SQLModel, table=True):
     leased_until: datetime | None = time(nullable=True)
     purpose: Purpose = word(Purpose, default=Purpose.CLAIM, sa_column_kwargs={"server_default": text("'claim'")})
     """What the bank is asked for next."""
-    unclaimed_check: int | None = Field(default=None, sa_type=BigKey)
-    """The last check that was made while no callback had named it; none where none was."""
     stalled_at: datetime | None = time(nullable=True)
     """When it was found not to have come to an end for too long; none again once it has."""
 
@@ -232,3 +230,5 @@ class Check(SQLModel, table=True):
     outcome: str
     bank_status: str | None = None
     detail: dict[str, Any] = Field(sa_type=JSON)
+    claimed: bool | None = None
+    """Whether a callback had named the subject when the bank was asked; where that is not known it counts as named."""
