@@ -11,7 +11,8 @@ from admin.looking import everything, noted
 from bank import SECRET
 from pydantic import SecretStr
 
-from receiver.admin import bcb_from_environment
+from receiver.admin import bcb_from_environment, source_changes
+from receiver.admin.source_changes import NewSettings
 from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
 from receiver.settings import SettingsError
@@ -218,6 +219,55 @@ def test_the_same_credentials_beside_another_secret_leave_an_unfinished_change_a
 ) -> None:
     bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
     assert pending(parts, unfinished)
+
+
+ROTATED = {"client_id": "an-id", "client_secret": "rotated"}
+
+
+@pytest.fixture
+def rotated(parts: Runtime, unfinished: SourceRecord) -> SourceRecord:
+    """The source whose variables are outdated: it was rotated here once, and a second time is unfinished."""
+    with parts.database.write() as connection:
+        sources.set_credentials(connection, parts.encryption, unfinished, ROTATED)
+        signing_secrets.put(
+            connection, parts.encryption, unfinished.id, "B" * 43 + "=", now=parts.clock(), grace_seconds=0
+        )
+    return unfinished
+
+
+def test_another_secret_leaves_rotated_credentials_and_an_unfinished_change_alone(
+    parts: Runtime, rotated: SourceRecord
+) -> None:
+    bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    assert stored(parts)[1:] == (ROTATED, [OTHER, "B" * 43 + "="])
+    assert pending(parts, rotated)
+
+
+def test_other_credentials_leave_a_rotated_secret_alone(parts: Runtime, rotated: SourceRecord) -> None:
+    bcb_from_environment.apply(with_environment(parts, bcb_client_secret=SecretStr("a-newer-one")))
+    assert stored(parts)[1:] == ({"client_id": "an-id", "client_secret": "a-newer-one"}, ["B" * 43 + "="])
+    assert not pending(parts, rotated)
+
+
+def test_another_secret_leaves_an_address_of_the_command_line_and_credentials_say_where_they_go(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    source_changes.change(parts, "cli:bob", "bcb", NewSettings(base_url="https://other.example"))
+    given = {"bcb_message_signing_secret": SecretStr(OTHER)}
+    bcb_from_environment.apply(with_environment(parts, **given))
+    assert stored(parts)[0].base_url == "https://other.example"
+    bcb_from_environment.apply(with_environment(parts, **given, bcb_client_secret=SecretStr("a-newer-one")))
+    assert stored(parts)[0].base_url == "http://127.0.0.1:9"
+
+
+def test_a_start_with_the_same_variables_tells_from_then_on_which_of_them_changed_where_an_older_release_did_not(
+    parts: Runtime, rotated: SourceRecord
+) -> None:
+    digest = stored(parts)[0].environment_digest or ""
+    with parts.database.write() as connection:
+        sources.change(connection, rotated.id, environment_digest=digest.split()[0])
+    assert not bcb_from_environment.apply(with_environment(parts))
+    bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    assert stored(parts)[1] == ROTATED
 
 
 @pytest.mark.parametrize("given", [{}, {"bcb_client_id": None, "bcb_client_secret": None}], ids=["the same", "none"])
