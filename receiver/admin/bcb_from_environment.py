@@ -58,6 +58,8 @@ def apply(runtime: Runtime, seconds: float | None = None) -> bool:
     if known is not None and known.hidden_at is not None:
         log.warning("source %s was removed: take the variables BCB_* away, they are not applied", NAME)
         return False
+    if known is not None:
+        _check_bank(known)
     if known is not None and _is_applied(runtime.settings, known, given):
         if known.environment_digest != _written(runtime.settings, given):
             renew(runtime, seconds)
@@ -154,11 +156,7 @@ def _digest(key: str, given: Mapping[str, str | None]) -> str:
 def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None]) -> None:
     _check_base_url(given["base_url"])
     source = destinations.locked(connection, NAME) or _add(connection, runtime, given["base_url"])
-    if source.bank != BANK:
-        raise SettingsError(
-            f"BCB_* are set, and the source {NAME} is of another bank, {source.bank}; they take: a source {NAME} of "
-            f"the bank {BANK}. Take them away"
-        )
+    _check_bank(source)
     sources.change(connection, source.id, environment_digest=_written(runtime.settings, given))
     given = _changed(runtime.settings, source, given)
     address = source.base_url
@@ -209,6 +207,14 @@ def _are_others(connection: Connection, runtime: Runtime, source: SourceRecord, 
     except DecryptionFailed:
         used = {}
     return any(used.get(name) != value for name, value in given.items())
+
+
+def _check_bank(source: SourceRecord) -> None:
+    if source.bank != BANK:
+        raise SettingsError(
+            f"BCB_* are set, and the source {NAME} is of another bank, {source.bank}; they take: a source {NAME} of "
+            f"the bank {BANK}. Take them away"
+        )
 
 
 def _check_base_url(base_url: str | None) -> None:

@@ -150,6 +150,14 @@ def test_nothing_of_it_is_put_into_a_source_of_another_bank(parts: Runtime, give
     assert everything(parts) == before
 
 
+def test_a_source_that_is_of_another_bank_since_they_were_applied_stops_the_start(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    with parts.database.write() as connection:
+        sources.change(connection, stored(parts)[0].id, bank="banqup")
+    with pytest.raises(SettingsError, match="the source bcb is of another bank, banqup"):
+        bcb_from_environment.apply(with_environment(parts))
+
+
 def test_where_the_environment_says_the_address_that_counts(parts: Runtime) -> None:
     bcb_from_environment.apply(with_environment(parts))
     source = stored(parts)[0]
