@@ -187,10 +187,7 @@ def _make_way(connection: Connection, runtime: Runtime, source: SourceRecord, gi
         SettingsError: no others are given, and the source is to be moved; as with `receiver source set` it must stay.
     """
     if _are_others(connection, runtime, source, _credentials(given)):
-        given_up = outcomes.supersede(connection, runtime.encryption, source, WHO, runtime.clock())
-        if given_up is not None:
-            words = "the unfinished change (%s) of the credentials of %s is given up for those of BCB_*"
-            log.warning(words, given_up.kind, NAME)
+        outcomes.supersede(connection, runtime.encryption, source, WHO, runtime.clock())
         return
     change = credential_changes.pending(connection, source.id)
     if change is not None and given["base_url"] not in (None, source.base_url):

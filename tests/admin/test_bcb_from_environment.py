@@ -210,7 +210,7 @@ def pending(parts: Runtime, source: SourceRecord) -> bool:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://other.example"])
 def test_other_credentials_give_an_unfinished_change_up_whose_answer_would_be_put_over_them(
-    parts: Runtime, unfinished: SourceRecord, caplog: pytest.LogCaptureFixture, url: str
+    parts: Runtime, unfinished: SourceRecord, url: str
 ) -> None:
     before = noted(parts)
     given = with_environment(parts, bcb_client_secret=SecretStr("a-newer-one"), bcb_base_url=url)
@@ -219,7 +219,18 @@ def test_other_credentials_give_an_unfinished_change_up_whose_answer_would_be_pu
     about = {"source": "bcb", "begun_at": parts.clock().isoformat()}
     assert noted(parts)[len(before)] == ("environment", "credentials.rotate.abandoned", about)
     assert stored(parts)[1] == {"client_id": "an-id", "client_secret": "a-newer-one"}
-    assert "the unfinished change (rotate) of the credentials of bcb is given up" in caplog.text
+
+
+def test_other_credentials_beside_a_secret_that_makes_no_key_give_nothing_up_nor_is_that_logged(
+    parts: Runtime, unfinished: SourceRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = everything(parts)
+    given = {"bcb_client_secret": SecretStr("a-newer-one"), "bcb_message_signing_secret": SecretStr("not Base64!")}
+    with pytest.raises(SettingsError, match="BCB_MESSAGE_SIGNING_SECRET is wrong"):
+        bcb_from_environment.apply(with_environment(parts, **given))
+    assert everything(parts) == before
+    assert pending(parts, unfinished)
+    assert caplog.messages == []
 
 
 def test_the_same_credentials_beside_another_secret_leave_an_unfinished_change_alone(
