@@ -246,6 +246,14 @@ def test_the_secret_of_a_client_that_was_disabled_is_named_where_it_has_no_end(
     assert acts.endless_secrets(parts, "bcb", "somebody's") == [], "the only one is the source's own"
 
 
+def test_the_secret_of_a_client_on_trial_that_was_given_up_is_known_for_its_own(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges, waiting: Client
+) -> None:
+    changes.abandon(source, WHO)
+    assert acts.endless_secrets(parts, "bcb", waiting.client_id) == [2]
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [1]
+
+
 @pytest.mark.parametrize("kind", ["create", "issue"])
 def test_a_client_for_other_addresses_is_another_client(
     simulator: Simulator, source: SourceRecord, changes: CredentialChanges, kind: str
