@@ -121,8 +121,9 @@ def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None 
 def endless_secrets(runtime: Runtime, source_name: str, client_id: str) -> list[int]:
     """Return the versions of the source's signing secret that have no end, and are a client's as far as is known.
 
-    One that was set by hand may be any client's. It is not one's whose secret is known, nor one's that was made for
-    another app, whose secret is not stored here; and the only version without end is taken for the source's own.
+    One that was set by hand is that client's whose known secret it follows, or may be any client's of which none is
+    known; but not one's that was made for another app, whose secret is not stored here. The only version without end
+    is the source's own, unless it is known to be another's.
 
     Raises:
         NotFound
@@ -134,12 +135,14 @@ def endless_secrets(runtime: Runtime, source_name: str, client_id: str) -> list[
         versions = signing_secrets.versions(connection, source.id)
     endless = [secret.version for secret in versions if secret.expires_at is None]
     whose = {change.secret_version: change.client_id for change in changes if change.secret_version is not None}
-    if client_id in whose.values():
-        return [version for version in endless if whose.get(version) == client_id]
+    known = [version for version in endless if whose.get(version) == client_id]
     is_for_another_app = any(change.kind == "issue" and change.client_id == client_id for change in changes)
     if is_for_another_app or len(endless) == 1:
-        return []
-    return [version for version in endless if version not in whose]
+        return known
+    if client_id not in whose.values():
+        return [version for version in endless if version not in whose]
+    follows = {version: max((before for before in whose if before <= version), default=None) for version in endless}
+    return [version for version, before in follows.items() if before is not None and whose[before] == client_id]
 
 
 def abandon(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:

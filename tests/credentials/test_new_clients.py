@@ -31,6 +31,7 @@ WHO = "cli:test"
 CREATE, ISSUE, ROTATE = (ChangeRequest(kind, WHO) for kind in ("create", "issue", "rotate"))
 ELSEWHERE = ChangeRequest("create", WHO, allowed_ips="203.0.113.7")
 FIRST = "simulator-client"
+BY_HAND = "E" * 43 + "="
 
 
 def own(parts: Runtime) -> dict[str, str]:
@@ -244,6 +245,22 @@ def test_the_secret_of_a_client_that_was_disabled_is_named_where_it_has_no_end(
     secrets.expire(parts, WHO, "bcb", 2)
     assert acts.endless_secrets(parts, "bcb", made) == []
     assert acts.endless_secrets(parts, "bcb", "somebody's") == [], "the only one is the source's own"
+
+
+def test_a_secret_that_was_set_by_hand_is_that_of_the_client_whose_secret_it_follows(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    changes.make(source, ROTATE)
+    secrets.put(parts, WHO, "bcb", BY_HAND)
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [], "the only one is the source's own"
+    second = changes.make(source, CREATE).client_id
+    assert second is not None
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [3]
+    assert acts.endless_secrets(parts, "bcb", second) == [4]
+    secrets.put(parts, WHO, "bcb", "I" * 43 + "=")
+    changes.make(source, CREATE)
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [], "the second client's, which was in use when it was set"
+    assert acts.endless_secrets(parts, "bcb", second) == [5]
 
 
 def test_the_secret_of_a_client_on_trial_that_was_given_up_is_known_for_its_own(
