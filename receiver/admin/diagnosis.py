@@ -24,7 +24,7 @@ from receiver.banks.errors import (
 from receiver.credentials import outcomes
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError
 from receiver.credentials.rotation import CredentialChanges
-from receiver.model import CredentialChangeKind, NotPossible, Purpose
+from receiver.model import NotPossible, Purpose
 from receiver.reconcile.give_up import give_up
 from receiver.retention import policy
 from receiver.runtime import Runtime
@@ -318,12 +318,9 @@ def _change(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     if change is None:
         return
     try:
-        done = CredentialChanges(runtime).resume(source, change)
-        text = f"an unfinished change ({change.kind}) is finished now"
-        if change.kind == CredentialChangeKind.ISSUE:
-            text += f"; {outcomes.command(source, change)} shows what came of it"
-        else:
-            credentials.report(runtime, done)
+        CredentialChanges(runtime).resume(source, change)
+        came = f"{outcomes.command(source, change)} tells what came of it"
+        text = f"an unfinished change ({change.kind}) is finished now; {came}"
         yield Finding("ok", f"{source.name} credentials", text)
     except (CredentialsError, DecryptionFailed) as error:
         yield Finding("fail", f"{source.name} credentials", str(error))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -137,22 +138,29 @@ def test_the_list_of_secrets_shows_an_unfinished_rotation_for_what_it_is(cli: Cl
 
 @pytest.mark.usefixtures("unfinished")
 def test_the_doctor_finishes_it_and_says_so(cli: Cli, simulator: Simulator) -> None:
-    assert "ok    bcb credentials: an unfinished change (rotate) is finished now" in cli.done("doctor")
+    found = cli.done("doctor")
+    assert (
+        "ok    bcb credentials: an unfinished change (rotate) is finished now; `receiver credentials rotate bcb`"
+        in found
+    )
     assert simulator.bank.credentials.done["rotated"] == 1
-    assert "Nothing was begun now" not in cli.done("credentials", "rotate", "bcb"), "the doctor has told it"
+    assert "Nothing was begun now" in cli.done("credentials", "rotate", "bcb")
+    assert "Nothing was begun now" not in cli.done("credentials", "rotate", "bcb")
     assert simulator.bank.credentials.done["rotated"] == 2
 
 
-def test_a_client_for_another_app_that_the_doctor_has_made_is_left_to_be_shown(
-    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+@pytest.mark.parametrize(("kind", "options"), [("create", []), ("issue", ["--keep-old", "--allowed-ips", "*"])])
+def test_a_client_that_the_doctor_has_made_is_left_to_be_told(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator, kind: str, options: list[str]
 ) -> None:
     simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    ips = "*" if options else None
     with pytest.raises(ChangeUnfinished):
-        CredentialChanges(live).make(known, ChangeRequest("issue", "cli:test", allowed_ips="*"), pauses=())
-    command = "`receiver credentials create bcb --keep-old --allowed-ips '*'`"
-    assert f"is finished now; {command} shows what came of it" in cli.done("doctor")
+        CredentialChanges(live).make(known, ChangeRequest(kind, "cli:test", allowed_ips=ips), pauses=())
+    command = shlex.join(["receiver", "credentials", "create", "bcb", *options])
+    assert f"is finished now; `{command}` tells what came of it" in cli.done("doctor")
     made = list(simulator.bank.clients.values())[-1]
-    assert made.client_secret in cli.done("credentials", "create", "bcb", "--keep-old", "--allowed-ips", "*")
+    assert made.client_id in cli.done("credentials", "create", "bcb", *options)
     assert simulator.bank.credentials.done["created"] == 1
 
 
