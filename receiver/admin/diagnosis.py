@@ -86,7 +86,9 @@ def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Findin
     for source in known:
         if missing := banks.missing_bank(source):
             yield Finding("fail", f"{source.name} bank", missing)
-        elif source.enabled:
+            continue
+        yield from _change(runtime, source)
+        if source.enabled:
             yield from _source(runtime, source)
         else:
             yield Finding("warn", source.name, "disabled; its callbacks get 404")
@@ -186,7 +188,6 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     if not bank.credential_names:
         yield Finding("ok", f"{source.name} bank", "it has no API; nothing it tells is checked")
     elif source.has_credentials:
-        yield from _change(runtime, source)
         yield from _bank(runtime, source)
         for words in sweeps.faults(runtime, source):
             yield Finding("warn", f"{source.name} sweep", f"a list can't be read: {words}")
@@ -312,7 +313,7 @@ def _certified(runtime: Runtime, source: SourceRecord, session: BankSession) -> 
 
 
 def _change(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
-    """Finish a change of credentials that was left unfinished."""
+    """Finish a change of credentials that was left unfinished; of a disabled source too, as a worker does."""
     with runtime.database.read() as connection:
         change = credential_changes.pending(connection, source.id)
     if change is None:

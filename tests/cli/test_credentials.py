@@ -149,6 +149,15 @@ def test_the_doctor_finishes_it_and_says_so(cli: Cli, simulator: Simulator) -> N
     assert simulator.bank.credentials.done["rotated"] == 2
 
 
+@pytest.mark.usefixtures("unfinished")
+def test_the_doctor_finishes_it_for_a_disabled_source_too(cli: Cli, simulator: Simulator) -> None:
+    cli.done("source", "disable", "bcb")
+    found = cli.done("doctor")
+    assert "ok    bcb credentials: an unfinished change (rotate) is finished now" in found
+    assert "warn  bcb: disabled" in found
+    assert simulator.bank.credentials.done["rotated"] == 1
+
+
 @pytest.mark.parametrize(("kind", "options"), [("create", []), ("issue", ["--keep-old", "--allowed-ips", "*"])])
 def test_a_client_that_the_doctor_has_made_is_left_to_be_told(
     cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator, kind: str, options: list[str]
