@@ -150,7 +150,17 @@ def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
 
 def standing(source: SourceRecord, change: ChangeRecord) -> str:
     """Say how an unfinished change stands, by what was last written down of it."""
+    if change.made is not None and change.error is None:
+        return on_trial(source, change, "was not tried yet")
     return unfinished(source, change, change.error or "no answer yet")
+
+
+def on_trial(source: SourceRecord, change: ChangeRecord, words: str) -> str:
+    """Say how it stands with a new client that is not used yet, and what gives it up."""
+    return (
+        f"the new client {change.client_id} was made, and {words}. {source.name} goes on with the one before it. A "
+        f"worker tries it, and so does {command(source, change)}; with `--undo` the new one is given up"
+    )
 
 
 def command(source: SourceRecord, change: ChangeRecord) -> str:

@@ -17,11 +17,6 @@ from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
-NOT_YET = (
-    "the new client {client} was made, and does not work from here: {words}. {source} goes on with the one before it. "
-    "A worker tries again, and so does `receiver credentials create {source}`; with `--undo` the new one is given up"
-)
-
 
 def set_aside(
     connection: Connection,

@@ -331,6 +331,27 @@ KILLED: dict[str, tuple[Any, str]] = {
 }
 
 
+def test_of_a_client_that_was_made_and_not_tried_it_is_said_how_it_goes_on(
+    parts: Runtime,
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BankSession, "try_out", die)
+        with pytest.raises(KeyboardInterrupt):
+            changes.make(source, CREATE)
+    assert secrets.listing(parts, "bcb").warning == (
+        f"the new client {newest(simulator).client_id} was made, and was not tried yet. bcb goes on with the one "
+        "before it. A worker tries it, and so does `receiver credentials create bcb`; with `--undo` the new one "
+        "is given up"
+    )
+
+
 @pytest.mark.parametrize("at", KILLED.values(), ids=KILLED)
 def test_killed_at_a_step_and_run_again_the_source_uses_the_one_client_that_was_made(
     parts: Runtime,
