@@ -55,8 +55,9 @@ def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, sho
         _write_secrets(runtime, source, change)
         acts.report(runtime, change)
         return
-    done = f"{source} uses the new client {change.client_id}, which has worked, and the one before is still alive"
-    _report(runtime, source, change, done, show, is_new=change.id > latest)
+    is_new = change.id > latest
+    now = ", which has worked, and the one before is still alive" if is_new else ""
+    _report(runtime, source, change, f"{source} uses the new client {change.client_id}{now}", show, is_new=is_new)
 
 
 @credentials.command()

@@ -114,6 +114,19 @@ def test_what_was_begun_before_is_told_as_that_and_the_next_command_rotates(
     assert simulator.bank.credentials.done["rotated"] == 2
 
 
+def test_a_new_client_of_an_earlier_change_is_told_without_what_may_be_so_no_longer(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+) -> None:
+    CredentialChanges(live).make(known, ChangeRequest("create", "cli:test"))
+    made = list(simulator.bank.clients.values())[-1].client_id
+    assert re.fullmatch(
+        rf"bcb uses the new client {made} by an earlier change, begun at \S+ \S+ UTC, done at \S+ \S+ UTC: secret 2 "
+        r"came with it\.\nNothing was begun now: to create once more, run this once more\.\n",
+        cli.done("credentials", "create", "bcb"),
+    )
+    assert ", which has worked, and the one before is still alive: secret 3" in cli.done("credentials", "create", "bcb")
+
+
 @pytest.mark.usefixtures("known")
 def test_a_bank_that_gives_no_answer_leaves_the_rotation_unfinished_and_says_who_goes_on(
     cli: Cli, simulator: Simulator
