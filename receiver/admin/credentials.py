@@ -30,6 +30,15 @@ class Permissions:
     """Those that are needed and not held."""
 
 
+@dataclass(frozen=True)
+class ClientToDisable:
+    """A client, whether the source uses it itself, and whether it is disabled already, of which nobody was told."""
+
+    client_id: str
+    is_own: bool
+    is_done: bool
+
+
 def create(
     runtime: Runtime, who: str, source_name: str, allowed_ips: str | None = None, *, for_another_app: bool = False
 ) -> ChangeRecord:
@@ -86,8 +95,8 @@ def rotate(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
     return CredentialChanges(runtime).make(sources.find(runtime, source_name), ChangeRequest("rotate", who))
 
 
-def client_to_disable(runtime: Runtime, source_name: str) -> str:
-    """Return the client that `disable` ends for good where none is named, to be shown before.
+def client_to_disable(runtime: Runtime, who: str, source_name: str, client_id: str | None = None) -> ClientToDisable:
+    """Return the client that `disable` ends for good, to be shown before; without `client_id` the source's own.
 
     Raises:
         NotFound
@@ -97,7 +106,10 @@ def client_to_disable(runtime: Runtime, source_name: str) -> str:
         StoreUnavailable
         DecryptionFailed
     """
-    return CredentialChanges(runtime).client_to_disable(sources.find(runtime, source_name))
+    source, changes = sources.find(runtime, source_name), CredentialChanges(runtime)
+    named = client_id or changes.client_to_disable(source)
+    _, done = changes.standing(source, ChangeRequest("disable", who, client_id=named))
+    return ClientToDisable(named, is_own=named == changes.own_client(source), is_done=done is not None)
 
 
 def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None = None) -> ChangeRecord:

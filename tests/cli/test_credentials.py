@@ -291,6 +291,35 @@ def test_disabling_ends_the_sources_credentials(
     assert stored(live, known) is None
 
 
+@pytest.mark.parametrize("options", [[], ["--client-id", "simulator-client"]], ids=["own", "named"])
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "unfinished"])
+def test_a_disabling_of_an_earlier_command_is_told_as_that_without_asking(
+    cli: Cli,
+    live: Runtime,
+    known: SourceRecord,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    is_done: bool,
+) -> None:
+    simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    with pytest.raises(ChangeUnfinished):
+        CredentialChanges(live).make(known, ChangeRequest("disable", "cli:test"), pauses=())
+    if is_done:
+        finish(live, known)
+    monkeypatch.setattr("receiver.cli.credentials.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    result = cli.run("credentials", "disable", "bcb", *options, given="n\n")
+    if not is_done:
+        assert (result.exit_code, "Disable simulator-client" in result.stderr) == (1, True)
+        return
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.fullmatch(
+        r"The client simulator-client is disabled at the bank by an earlier change, begun at \S+ \S+ UTC, done at "
+        r"\S+ \S+ UTC\.\n",
+        result.stdout,
+    )
+
+
 @pytest.mark.usefixtures("known")
 def test_disabling_the_client_before_a_new_one_names_its_secret_that_has_no_end(cli: Cli) -> None:
     cli.done("credentials", "create", "bcb")
