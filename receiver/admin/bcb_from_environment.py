@@ -35,12 +35,12 @@ def is_set(settings: Settings) -> bool:
 
 
 def apply(runtime: Runtime, seconds: float | None = None) -> bool:
-    """Create or update the source `bcb`, where its variables changed since they were last applied.
+    """Create or update the source `bcb` by those of its variables that changed since they were last applied.
 
     What was changed on the command line in the meantime (a rotated secret, say) is therefore never set back by a
-    restart. Returns whether anything was written. Other credentials than the source's give up an unfinished change of
-    them, whose answer would be put over these. Audited as `source.added`, `source.set` where the address is another,
-    `source.credentials`, and `secret.set` where the secret is a new one.
+    restart, nor by another variable. Returns whether anything was written. Other credentials than the source's give up
+    an unfinished change of them, whose answer would be put over these. Audited as `source.added`, `source.set` where
+    the address is another, `source.credentials`, and `secret.set` where the secret is a new one.
 
     With `seconds` each transaction waits no longer for the database, and for its turn, and none is tried anew.
 
@@ -52,24 +52,25 @@ def apply(runtime: Runtime, seconds: float | None = None) -> bool:
     if not is_set(runtime.settings):
         return False
     given = _given(runtime.settings)
-    digests = [_digest(key, given) for key in runtime.settings.keys]
     put, renew = (retried(_put), retried(_renew)) if seconds is None else (_put, _renew)
     with runtime.database.read(seconds) as connection:
         known = sources.find(connection, NAME)
     if known is not None and known.hidden_at is not None:
         log.warning("source %s was removed: take the variables BCB_* away, they are not applied", NAME)
         return False
-    if known is not None and known.environment_digest in digests:
-        if known.environment_digest != digests[0]:
+    if known is not None:
+        _check_bank(known)
+    if known is not None and _is_applied(runtime.settings, known, given):
+        if known.environment_digest != _written(runtime.settings, given):
             renew(runtime, seconds)
         return False
     try:
-        put(runtime, given, digests[0], seconds)
+        put(runtime, given, seconds)
     except StoreUnavailable:
         # Of several processes that start together, on PostgreSQL, one may have been first.
         with runtime.database.read(seconds) as connection:
             known = sources.find(connection, NAME)
-        if known is None or known.environment_digest != digests[0]:
+        if known is None or known.environment_digest != _written(runtime.settings, given):
             raise
         return False
     return True
@@ -80,22 +81,21 @@ def _renew(runtime: Runtime, seconds: float | None) -> None:
         renew_digest(connection, runtime.settings)
 
 
-def _put(runtime: Runtime, given: Mapping[str, str | None], digest: str, seconds: float | None) -> None:
+def _put(runtime: Runtime, given: Mapping[str, str | None], seconds: float | None) -> None:
     with runtime.database.write(seconds, seconds) as connection:
-        _apply(connection, runtime, given, digest)
+        _apply(connection, runtime, given)
 
 
 def renew_digest(connection: Connection, settings: Settings) -> None:
-    """Make the digest anew with the newest key.
+    """Make the digests anew with the newest key.
 
     Else the variables would seem to have changed once the key that made it is dropped, and would be applied again,
     over what was rotated since.
     """
     given = _given(settings)
     known = sources.find(connection, NAME)
-    digests = [_digest(key, given) for key in settings.keys]
-    if known is not None and known.environment_digest in digests:
-        sources.change(connection, known.id, environment_digest=digests[0])
+    if known is not None and _is_applied(settings, known, given):
+        sources.change(connection, known.id, environment_digest=_written(settings, given))
 
 
 def sets_credentials_of(settings: Settings, source_name: str) -> bool:
@@ -116,25 +116,55 @@ def _text(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value().strip() if secret is not None else None
 
 
+def _written(settings: Settings, given: Mapping[str, str | None]) -> str:
+    """Return what is written down of the variables: a digest of all of them, and one of each that counts by itself.
+
+    Older databases hold the first alone: once one of them changes there, all are applied.
+    """
+    return " ".join(_digest(settings.keys[0], part) for part in (given, *_parts(given)))
+
+
+def _parts(given: Mapping[str, str | None]) -> list[dict[str, str | None]]:
+    """Return what may change by itself: client id and secret are one."""
+    names = (("client_id", "client_secret"), ("secret",), ("base_url",))
+    return [{name: given[name] for name in of_part} for of_part in names]
+
+
+def _is_applied(settings: Settings, source: SourceRecord, given: Mapping[str, str | None]) -> bool:
+    """Tell whether just these were applied last."""
+    digests = (source.environment_digest or "").split()
+    return any(_digest(key, given) in digests for key in settings.keys)
+
+
+def _changed(settings: Settings, source: SourceRecord, given: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Return those that are others than were applied last, and none for the rest.
+
+    The address counts beside credentials that changed: it says where they may go.
+    """
+    changed = [part for part in _parts(given) if not _is_applied(settings, source, part)]
+    names = {name for part in changed for name in part}
+    if "client_secret" in names:
+        names.add("base_url")
+    return {name: value if name in names else None for name, value in given.items()}
+
+
 def _digest(key: str, given: Mapping[str, str | None]) -> str:
     """With a key, so that nobody who reads the database can try secrets against it."""
     return hmac.new(key.encode(), json.dumps(given, sort_keys=True).encode(), hashlib.sha256).hexdigest()
 
 
-def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None], digest: str) -> None:
+def _apply(connection: Connection, runtime: Runtime, given: Mapping[str, str | None]) -> None:
     _check_base_url(given["base_url"])
     source = destinations.locked(connection, NAME) or _add(connection, runtime, given["base_url"])
-    if source.bank != BANK:
-        raise SettingsError(
-            f"BCB_* are set, and the source {NAME} is of another bank, {source.bank}; they take: a source {NAME} of "
-            f"the bank {BANK}. Take them away"
-        )
+    _check_bank(source)
+    sources.change(connection, source.id, environment_digest=_written(runtime.settings, given))
+    given = _changed(runtime.settings, source, given)
     address = source.base_url
     _make_way(connection, runtime, source, given)
-    source = _move(connection, runtime, source, given)
+    if given["base_url"] is not None or given["client_secret"]:
+        source = _move(connection, runtime, source, given)
     if source.base_url != address:
         _note(connection, runtime, "source.set", {"base_url": source.base_url})
-    sources.change(connection, source.id, environment_digest=digest)
     if credentials := _credentials(given):
         sources.renew_credentials(connection, runtime.encryption, source, credentials)
         bank_tokens.start_anew(connection, source.id)
@@ -157,10 +187,7 @@ def _make_way(connection: Connection, runtime: Runtime, source: SourceRecord, gi
         SettingsError: no others are given, and the source is to be moved; as with `receiver source set` it must stay.
     """
     if _are_others(connection, runtime, source, _credentials(given)):
-        given_up = outcomes.supersede(connection, runtime.encryption, source, WHO, runtime.clock())
-        if given_up is not None:
-            words = "the unfinished change (%s) of the credentials of %s is given up for those of BCB_*"
-            log.warning(words, given_up.kind, NAME)
+        outcomes.supersede(connection, runtime.encryption, source, WHO, runtime.clock())
         return
     change = credential_changes.pending(connection, source.id)
     if change is not None and given["base_url"] not in (None, source.base_url):
@@ -177,6 +204,14 @@ def _are_others(connection: Connection, runtime: Runtime, source: SourceRecord, 
     except DecryptionFailed:
         used = {}
     return any(used.get(name) != value for name, value in given.items())
+
+
+def _check_bank(source: SourceRecord) -> None:
+    if source.bank != BANK:
+        raise SettingsError(
+            f"BCB_* are set, and the source {NAME} is of another bank, {source.bank}; they take: a source {NAME} of "
+            f"the bank {BANK}. Take them away"
+        )
 
 
 def _check_base_url(base_url: str | None) -> None:

@@ -30,6 +30,15 @@ class Permissions:
     """Those that are needed and not held."""
 
 
+@dataclass(frozen=True)
+class ClientToDisable:
+    """A client, whether the source uses it itself, and whether it is disabled already, of which nobody was told."""
+
+    client_id: str
+    is_own: bool
+    is_done: bool
+
+
 def create(
     runtime: Runtime, who: str, source_name: str, allowed_ips: str | None = None, *, for_another_app: bool = False
 ) -> ChangeRecord:
@@ -86,8 +95,8 @@ def rotate(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:
     return CredentialChanges(runtime).make(sources.find(runtime, source_name), ChangeRequest("rotate", who))
 
 
-def client_to_disable(runtime: Runtime, source_name: str) -> str:
-    """Return the client that `disable` ends for good where none is named, to be shown before.
+def client_to_disable(runtime: Runtime, who: str, source_name: str, client_id: str | None = None) -> ClientToDisable:
+    """Return the client that `disable` ends for good, to be shown before; without `client_id` the source's own.
 
     Raises:
         NotFound
@@ -97,7 +106,10 @@ def client_to_disable(runtime: Runtime, source_name: str) -> str:
         StoreUnavailable
         DecryptionFailed
     """
-    return CredentialChanges(runtime).client_to_disable(sources.find(runtime, source_name))
+    source, changes = sources.find(runtime, source_name), CredentialChanges(runtime)
+    named = client_id or changes.client_to_disable(source)
+    _, done = changes.standing(source, ChangeRequest("disable", who, client_id=named))
+    return ClientToDisable(named, is_own=named == changes.own_client(source), is_done=done is not None)
 
 
 def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None = None) -> ChangeRecord:
@@ -121,8 +133,9 @@ def disable(runtime: Runtime, who: str, source_name: str, client_id: str | None 
 def endless_secrets(runtime: Runtime, source_name: str, client_id: str) -> list[int]:
     """Return the versions of the source's signing secret that have no end, and are a client's as far as is known.
 
-    One that was set by hand may be any client's. It is not one's whose secret is known, nor one's that was made for
-    another app, whose secret is not stored here; and the only version without end is taken for the source's own.
+    One that was set by hand is that client's whose known secret it follows, or may be any client's of which none is
+    known; but not one's that was made for another app, whose secret is not stored here. The only version without end
+    is the source's own, unless it is known to be another's.
 
     Raises:
         NotFound
@@ -134,12 +147,14 @@ def endless_secrets(runtime: Runtime, source_name: str, client_id: str) -> list[
         versions = signing_secrets.versions(connection, source.id)
     endless = [secret.version for secret in versions if secret.expires_at is None]
     whose = {change.secret_version: change.client_id for change in changes if change.secret_version is not None}
-    if client_id in whose.values():
-        return [version for version in endless if whose.get(version) == client_id]
+    known = [version for version in endless if whose.get(version) == client_id]
     is_for_another_app = any(change.kind == "issue" and change.client_id == client_id for change in changes)
     if is_for_another_app or len(endless) == 1:
-        return []
-    return [version for version in endless if version not in whose]
+        return known
+    if client_id not in whose.values():
+        return [version for version in endless if version not in whose]
+    follows = {version: max((before for before in whose if before <= version), default=None) for version in endless}
+    return [version for version, before in follows.items() if before is not None and whose[before] == client_id]
 
 
 def abandon(runtime: Runtime, who: str, source_name: str) -> ChangeRecord:

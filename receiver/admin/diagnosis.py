@@ -24,7 +24,7 @@ from receiver.banks.errors import (
 from receiver.credentials import outcomes
 from receiver.credentials.outcomes import BankWithoutCredentials, CredentialsError
 from receiver.credentials.rotation import CredentialChanges
-from receiver.model import CredentialChangeKind, NotPossible, Purpose
+from receiver.model import NotPossible, Purpose
 from receiver.reconcile.give_up import give_up
 from receiver.retention import policy
 from receiver.runtime import Runtime
@@ -86,7 +86,9 @@ def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Findin
     for source in known:
         if missing := banks.missing_bank(source):
             yield Finding("fail", f"{source.name} bank", missing)
-        elif source.enabled:
+            continue
+        yield from _change(runtime, source)
+        if source.enabled:
             yield from _source(runtime, source)
         else:
             yield Finding("warn", source.name, "disabled; its callbacks get 404")
@@ -186,7 +188,6 @@ def _source(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
     if not bank.credential_names:
         yield Finding("ok", f"{source.name} bank", "it has no API; nothing it tells is checked")
     elif source.has_credentials:
-        yield from _change(runtime, source)
         yield from _bank(runtime, source)
         for words in sweeps.faults(runtime, source):
             yield Finding("warn", f"{source.name} sweep", f"a list can't be read: {words}")
@@ -312,18 +313,15 @@ def _certified(runtime: Runtime, source: SourceRecord, session: BankSession) -> 
 
 
 def _change(runtime: Runtime, source: SourceRecord) -> Iterator[Finding]:
-    """Finish a change of credentials that was left unfinished."""
+    """Finish a change of credentials that was left unfinished; of a disabled source too, as a worker does."""
     with runtime.database.read() as connection:
         change = credential_changes.pending(connection, source.id)
     if change is None:
         return
     try:
-        done = CredentialChanges(runtime).resume(source, change)
-        text = f"an unfinished change ({change.kind}) is finished now"
-        if change.kind == CredentialChangeKind.ISSUE:
-            text += f"; {outcomes.command(source, change)} shows what came of it"
-        else:
-            credentials.report(runtime, done)
+        CredentialChanges(runtime).resume(source, change)
+        came = f"{outcomes.command(source, change)} tells what came of it"
+        text = f"an unfinished change ({change.kind}) is finished now; {came}"
         yield Finding("ok", f"{source.name} credentials", text)
     except (CredentialsError, DecryptionFailed) as error:
         yield Finding("fail", f"{source.name} credentials", str(error))

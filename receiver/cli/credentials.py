@@ -55,8 +55,9 @@ def create(source: str, allowed_ips: str | None, keep_old: bool, undo: bool, sho
         _write_secrets(runtime, source, change)
         acts.report(runtime, change)
         return
-    done = f"{source} uses the new client {change.client_id}, which has worked, and the one before is still alive"
-    _report(runtime, source, change, done, show, is_new=change.id > latest)
+    is_new = change.id > latest
+    now = ", which has worked, and the one before is still alive" if is_new else ""
+    _report(runtime, source, change, f"{source} uses the new client {change.client_id}{now}", show, is_new=is_new)
 
 
 @credentials.command()
@@ -88,15 +89,17 @@ def disable(source: str, client_id: str | None, yes: bool) -> None:
     from receiver.admin import credentials as acts
 
     runtime = migrated()
-    named = client_id or acts.client_to_disable(runtime, source)
-    shown = cell(named) if client_id else f"{cell(named)}, which {source} uses itself,"
-    if not yes and sys.stdin.isatty():
+    client = acts.client_to_disable(runtime, who(), source, client_id)
+    shown = cell(client.client_id) + (f", which {source} uses itself," if client.is_own else "")
+    if not client.is_done and not yes and sys.stdin.isatty():
         click.confirm(f"Disable {shown} for good?", abort=True, err=True)
-    elif not client_id:
+    elif not client.is_done and not client_id:
         click.echo(f"Disabling {shown} for good.", err=True)
-    change = acts.disable(runtime, who(), source, named)
-    click.echo(f"The client {cell(change.client_id)} is disabled at the bank.")
-    for version in acts.endless_secrets(runtime, source, named):
+    latest = acts.latest(runtime, source)
+    change = acts.disable(runtime, who(), source, client.client_id)
+    earlier = "" if change.id > latest else f" by an earlier change, {_times(change)}"
+    click.echo(f"The client {cell(change.client_id)} is disabled at the bank{earlier}.")
+    for version in acts.endless_secrets(runtime, source, client.client_id):
         ends = f"`receiver secret expire {source} {version}` ends it"
         click.echo(f"Secret {version} of {source} has no end, and is that client's, or may be: {ends}.", err=True)
     acts.report(runtime, change)
@@ -133,6 +136,10 @@ def _write_secrets(runtime: Runtime, source: str, change: ChangeRecord) -> None:
         click.echo(f"{name}  {cell(value)}")
 
 
+def _times(change: ChangeRecord) -> str:
+    return f"begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC, done at {change.finished_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show: bool, *, is_new: bool) -> None:
     """Say what was done; of a change that was begun before this command, when, and that nothing else was begun."""
     from receiver.admin import bcb_from_environment
@@ -145,8 +152,7 @@ def _report(runtime: Runtime, source: str, change: ChangeRecord, done: str, show
         before = f"; the ones before it stay valid for {grace} s" if change.kind == "rotate" else ""
         click.echo(f"{done}: {current}{before}.", err=show)
     else:
-        times = f"begun at {change.begun_at:%Y-%m-%d %H:%M:%S} UTC, done at {change.finished_at:%Y-%m-%d %H:%M:%S} UTC"
-        click.echo(f"{done} by an earlier change, {times}: {secret} came with it.", err=show)
+        click.echo(f"{done} by an earlier change, {_times(change)}: {secret} came with it.", err=show)
         click.echo(f"Nothing was begun now: to {change.kind} once more, run this once more.", err=show)
     if show:
         _write_secrets(runtime, source, change)

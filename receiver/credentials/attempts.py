@@ -118,7 +118,7 @@ class Attempts:
                 trial.adopt(connection, self.runtime.encryption, self.source, found, self.runtime.clock())
 
     def _not_yet(self, change: ChangeRecord, words: str) -> str:
-        return trial.NOT_YET.format(client=change.client_id, words=words, source=self.source.name)
+        return outcomes.on_trial(self.source, change, f"does not work from here: {words}")
 
     @retried
     def _begin(self, change: ChangeRecord) -> ChangeRecord | None:

@@ -35,9 +35,9 @@ def record(
         version = _take_over(connection, encryption, source, answer, now, grace_seconds)
     else:
         _let_go(connection, encryption, source, change, now, grace_seconds)
-    close(connection, change, CredentialChangeState.DONE, now, version=version)
+    close(connection, change, CredentialChangeState.DONE, now)
     client_id = answer.client_id if answer is not None else change.client_id
-    credential_changes.change_values(connection, change.id, client_id=client_id)
+    credential_changes.change_values(connection, change.id, client_id=client_id, secret_version=version)
     about = {"source": source.name, "client": client_id, "secret_version": version, "attempts": change.attempts}
     what = f"credentials.{change.kind}.done"
     audit.write(connection, encryption, at=now, who=change.requested_by, what=what, about=about)
@@ -84,17 +84,15 @@ def close(
     state: CredentialChangeState,
     now: datetime,
     *,
-    version: int | None = None,
     why: str | None = None,
 ) -> None:
-    """End a change; the token that was kept for it goes."""
+    """End a change; the token that was kept for it goes, and what has come of it stays written down."""
     credential_changes.change_values(
         connection,
         change.id,
         state=state,
         finished_at=now,
         settled_at=None,
-        secret_version=version,
         token=None,
         error=why,
     )
@@ -152,7 +150,17 @@ def unfinished(source: SourceRecord, change: ChangeRecord, words: str) -> str:
 
 def standing(source: SourceRecord, change: ChangeRecord) -> str:
     """Say how an unfinished change stands, by what was last written down of it."""
+    if change.made is not None and change.error is None:
+        return on_trial(source, change, "was not tried yet")
     return unfinished(source, change, change.error or "no answer yet")
+
+
+def on_trial(source: SourceRecord, change: ChangeRecord, words: str) -> str:
+    """Say how it stands with a new client that is not used yet, and what gives it up."""
+    return (
+        f"the new client {change.client_id} was made, and {words}. {source.name} goes on with the one before it. A "
+        f"worker tries it, and so does {command(source, change)}; with `--undo` the new one is given up"
+    )
 
 
 def command(source: SourceRecord, change: ChangeRecord) -> str:

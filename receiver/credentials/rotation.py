@@ -65,12 +65,9 @@ class CredentialChanges:
         """
         if request.kind == CredentialChangeKind.DISABLE and request.client_id is None:
             request = replace(request, client_id=self.client_to_disable(source))
-        with self.runtime.database.read() as connection:
-            pending = credential_changes.pending(connection, source.id)
-            unreported = credential_changes.unreported(connection, source.id, request.kind, self.runtime.clock())
-        for done in unreported if pending is None else ():
-            if self._is_asked_by(source, request, done):
-                return done
+        pending, done = self.standing(source, request)
+        if done is not None:
+            return done
         attempts = self._attempts(source)
         if pending is not None:
             return self._finish(attempts, pending, request, pauses)
@@ -82,6 +79,20 @@ class CredentialChanges:
                 raise
             time.sleep(pauses[0])
             return self._finish(attempts, begun, request, pauses[1:])
+
+    def standing(self, source: SourceRecord, request: ChangeRequest) -> tuple[ChangeRecord | None, ChangeRecord | None]:
+        """Return the unfinished change, and the one that a request is answered with: it is done, and nobody was told.
+
+        Raises:
+            StoreUnavailable
+            DecryptionFailed
+        """
+        with self.runtime.database.read() as connection:
+            pending = credential_changes.pending(connection, source.id)
+            unreported = credential_changes.unreported(connection, source.id, request.kind, self.runtime.clock())
+        if pending is not None:
+            return pending, None
+        return None, next((done for done in unreported if self._is_asked_by(source, request, done)), None)
 
     def client_to_disable(self, source: SourceRecord) -> str:
         """Return the client that is disabled where none is named: the source's own.
@@ -97,7 +108,7 @@ class CredentialChanges:
             DecryptionFailed
         """
         issuing(source)
-        own = self._own_client(source)
+        own = self.own_client(source)
         with self.runtime.database.read() as connection:
             pending = credential_changes.pending(connection, source.id)
             kind = CredentialChangeKind.DISABLE
@@ -205,9 +216,9 @@ class CredentialChanges:
         if change.kind == CredentialChangeKind.ISSUE:
             return request.allowed_ips == change.allowed_ips
         if change.kind == CredentialChangeKind.CREATE:
-            is_used = change.finished_at is None or change.client_id == self._own_client(source)
+            is_used = change.finished_at is None or change.client_id == self.own_client(source)
             return is_used and request.allowed_ips in (None, change.allowed_ips)
-        return (request.client_id or self._own_client(source)) == change.client_id
+        return (request.client_id or self.own_client(source)) == change.client_id
 
     def _finish_one(self, source: SourceRecord, change: ChangeRecord) -> int:
         try:
@@ -248,7 +259,7 @@ class CredentialChanges:
         source, session = attempts.source, attempts.session()
         kind = CredentialChangeKind(request.kind)
         makes_client = kind in (CredentialChangeKind.CREATE, CredentialChangeKind.ISSUE)
-        target = None if makes_client else request.client_id or self._own_client(source)
+        target = None if makes_client else request.client_id or self.own_client(source)
         if target is None and not makes_client:
             raise CredentialsMissing(f"source {source.name} has no API credentials")
         token = session.log_in()
@@ -269,7 +280,13 @@ class CredentialChanges:
             audit.write(connection, self.runtime.encryption, at=now, who=intent.requested_by, what=what, about=about)
         return begun
 
-    def _own_client(self, source: SourceRecord) -> str | None:
+    def own_client(self, source: SourceRecord) -> str | None:
+        """Return the client that the source uses itself; none where it uses none.
+
+        Raises:
+            StoreUnavailable
+            DecryptionFailed
+        """
         with self.runtime.database.read() as connection:
             own = sources.credentials(connection, self.runtime.encryption, source)
         return None if own is None else own["client_id"]

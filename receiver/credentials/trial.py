@@ -17,11 +17,6 @@ from receiver.store.credential_changes import ChangeRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
-NOT_YET = (
-    "the new client {client} was made, and does not work from here: {words}. {source} goes on with the one before it. "
-    "A worker tries again, and so does `receiver credentials create {source}`; with `--undo` the new one is given up"
-)
-
 
 def set_aside(
     connection: Connection,
@@ -101,7 +96,7 @@ def adopt(
     before = sources.credentials(connection, encryption, current)
     sources.renew_credentials(connection, encryption, current, made)
     bank_tokens.start_anew(connection, source.id)
-    outcomes.close(connection, change, CredentialChangeState.DONE, now, version=change.secret_version)
+    outcomes.close(connection, change, CredentialChangeState.DONE, now)
     previous = None if before is None else sources.seal_credentials(encryption, current, before)
     credential_changes.change_values(connection, change.id, made=None, previous=previous)
     about = {
@@ -142,8 +137,7 @@ def take_back(
         bank_tokens.start_anew(connection, source.id)
     elif change.state != CredentialChangeState.PENDING:
         raise NothingUnderWay(f"the latest change of the credentials of {source.name} is over, and nothing of it kept")
-    version = change.secret_version
-    outcomes.close(connection, change, CredentialChangeState.UNDONE, now, version=version, why="taken back")
+    outcomes.close(connection, change, CredentialChangeState.UNDONE, now, why="taken back")
     credential_changes.change_values(connection, change.id, made=None, previous=None)
     about = {"source": source.name, "client": change.client_id}
     audit.write(connection, encryption, at=now, who=who, what=f"credentials.{change.kind}.undone", about=about)

@@ -11,7 +11,8 @@ from admin.looking import everything, noted
 from bank import SECRET
 from pydantic import SecretStr
 
-from receiver.admin import bcb_from_environment
+from receiver.admin import bcb_from_environment, source_changes
+from receiver.admin.source_changes import NewSettings
 from receiver.model import CredentialChangeKind
 from receiver.runtime import Runtime
 from receiver.settings import SettingsError
@@ -149,6 +150,14 @@ def test_nothing_of_it_is_put_into_a_source_of_another_bank(parts: Runtime, give
     assert everything(parts) == before
 
 
+def test_a_source_that_is_of_another_bank_since_they_were_applied_stops_the_start(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    with parts.database.write() as connection:
+        sources.change(connection, stored(parts)[0].id, bank="banqup")
+    with pytest.raises(SettingsError, match="the source bcb is of another bank, banqup"):
+        bcb_from_environment.apply(with_environment(parts))
+
+
 def test_where_the_environment_says_the_address_that_counts(parts: Runtime) -> None:
     bcb_from_environment.apply(with_environment(parts))
     source = stored(parts)[0]
@@ -201,7 +210,7 @@ def pending(parts: Runtime, source: SourceRecord) -> bool:
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://other.example"])
 def test_other_credentials_give_an_unfinished_change_up_whose_answer_would_be_put_over_them(
-    parts: Runtime, unfinished: SourceRecord, caplog: pytest.LogCaptureFixture, url: str
+    parts: Runtime, unfinished: SourceRecord, url: str
 ) -> None:
     before = noted(parts)
     given = with_environment(parts, bcb_client_secret=SecretStr("a-newer-one"), bcb_base_url=url)
@@ -210,7 +219,18 @@ def test_other_credentials_give_an_unfinished_change_up_whose_answer_would_be_pu
     about = {"source": "bcb", "begun_at": parts.clock().isoformat()}
     assert noted(parts)[len(before)] == ("environment", "credentials.rotate.abandoned", about)
     assert stored(parts)[1] == {"client_id": "an-id", "client_secret": "a-newer-one"}
-    assert "the unfinished change (rotate) of the credentials of bcb is given up" in caplog.text
+
+
+def test_other_credentials_beside_a_secret_that_makes_no_key_give_nothing_up_nor_is_that_logged(
+    parts: Runtime, unfinished: SourceRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = everything(parts)
+    given = {"bcb_client_secret": SecretStr("a-newer-one"), "bcb_message_signing_secret": SecretStr("not Base64!")}
+    with pytest.raises(SettingsError, match="BCB_MESSAGE_SIGNING_SECRET is wrong"):
+        bcb_from_environment.apply(with_environment(parts, **given))
+    assert everything(parts) == before
+    assert pending(parts, unfinished)
+    assert caplog.messages == []
 
 
 def test_the_same_credentials_beside_another_secret_leave_an_unfinished_change_alone(
@@ -218,6 +238,55 @@ def test_the_same_credentials_beside_another_secret_leave_an_unfinished_change_a
 ) -> None:
     bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
     assert pending(parts, unfinished)
+
+
+ROTATED = {"client_id": "an-id", "client_secret": "rotated"}
+
+
+@pytest.fixture
+def rotated(parts: Runtime, unfinished: SourceRecord) -> SourceRecord:
+    """The source whose variables are outdated: it was rotated here once, and a second time is unfinished."""
+    with parts.database.write() as connection:
+        sources.set_credentials(connection, parts.encryption, unfinished, ROTATED)
+        signing_secrets.put(
+            connection, parts.encryption, unfinished.id, "B" * 43 + "=", now=parts.clock(), grace_seconds=0
+        )
+    return unfinished
+
+
+def test_another_secret_leaves_rotated_credentials_and_an_unfinished_change_alone(
+    parts: Runtime, rotated: SourceRecord
+) -> None:
+    bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    assert stored(parts)[1:] == (ROTATED, [OTHER, "B" * 43 + "="])
+    assert pending(parts, rotated)
+
+
+def test_other_credentials_leave_a_rotated_secret_alone(parts: Runtime, rotated: SourceRecord) -> None:
+    bcb_from_environment.apply(with_environment(parts, bcb_client_secret=SecretStr("a-newer-one")))
+    assert stored(parts)[1:] == ({"client_id": "an-id", "client_secret": "a-newer-one"}, ["B" * 43 + "="])
+    assert not pending(parts, rotated)
+
+
+def test_another_secret_leaves_an_address_of_the_command_line_and_credentials_say_where_they_go(parts: Runtime) -> None:
+    bcb_from_environment.apply(with_environment(parts))
+    source_changes.change(parts, "cli:bob", "bcb", NewSettings(base_url="https://other.example"))
+    given = {"bcb_message_signing_secret": SecretStr(OTHER)}
+    bcb_from_environment.apply(with_environment(parts, **given))
+    assert stored(parts)[0].base_url == "https://other.example"
+    bcb_from_environment.apply(with_environment(parts, **given, bcb_client_secret=SecretStr("a-newer-one")))
+    assert stored(parts)[0].base_url == "http://127.0.0.1:9"
+
+
+def test_a_start_with_the_same_variables_tells_from_then_on_which_of_them_changed_where_an_older_release_did_not(
+    parts: Runtime, rotated: SourceRecord
+) -> None:
+    digest = stored(parts)[0].environment_digest or ""
+    with parts.database.write() as connection:
+        sources.change(connection, rotated.id, environment_digest=digest.split()[0])
+    assert not bcb_from_environment.apply(with_environment(parts))
+    bcb_from_environment.apply(with_environment(parts, bcb_message_signing_secret=SecretStr(OTHER)))
+    assert stored(parts)[1] == ROTATED
 
 
 @pytest.mark.parametrize("given", [{}, {"bcb_client_id": None, "bcb_client_secret": None}], ids=["the same", "none"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -113,6 +114,19 @@ def test_what_was_begun_before_is_told_as_that_and_the_next_command_rotates(
     assert simulator.bank.credentials.done["rotated"] == 2
 
 
+def test_a_new_client_of_an_earlier_change_is_told_without_what_may_be_so_no_longer(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+) -> None:
+    CredentialChanges(live).make(known, ChangeRequest("create", "cli:test"))
+    made = list(simulator.bank.clients.values())[-1].client_id
+    assert re.fullmatch(
+        rf"bcb uses the new client {made} by an earlier change, begun at \S+ \S+ UTC, done at \S+ \S+ UTC: secret 2 "
+        r"came with it\.\nNothing was begun now: to create once more, run this once more\.\n",
+        cli.done("credentials", "create", "bcb"),
+    )
+    assert ", which has worked, and the one before is still alive: secret 3" in cli.done("credentials", "create", "bcb")
+
+
 @pytest.mark.usefixtures("known")
 def test_a_bank_that_gives_no_answer_leaves_the_rotation_unfinished_and_says_who_goes_on(
     cli: Cli, simulator: Simulator
@@ -137,22 +151,38 @@ def test_the_list_of_secrets_shows_an_unfinished_rotation_for_what_it_is(cli: Cl
 
 @pytest.mark.usefixtures("unfinished")
 def test_the_doctor_finishes_it_and_says_so(cli: Cli, simulator: Simulator) -> None:
-    assert "ok    bcb credentials: an unfinished change (rotate) is finished now" in cli.done("doctor")
+    found = cli.done("doctor")
+    assert (
+        "ok    bcb credentials: an unfinished change (rotate) is finished now; `receiver credentials rotate bcb`"
+        in found
+    )
     assert simulator.bank.credentials.done["rotated"] == 1
-    assert "Nothing was begun now" not in cli.done("credentials", "rotate", "bcb"), "the doctor has told it"
+    assert "Nothing was begun now" in cli.done("credentials", "rotate", "bcb")
+    assert "Nothing was begun now" not in cli.done("credentials", "rotate", "bcb")
     assert simulator.bank.credentials.done["rotated"] == 2
 
 
-def test_a_client_for_another_app_that_the_doctor_has_made_is_left_to_be_shown(
-    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator
+@pytest.mark.usefixtures("unfinished")
+def test_the_doctor_finishes_it_for_a_disabled_source_too(cli: Cli, simulator: Simulator) -> None:
+    cli.done("source", "disable", "bcb")
+    found = cli.done("doctor")
+    assert "ok    bcb credentials: an unfinished change (rotate) is finished now" in found
+    assert "warn  bcb: disabled" in found
+    assert simulator.bank.credentials.done["rotated"] == 1
+
+
+@pytest.mark.parametrize(("kind", "options"), [("create", []), ("issue", ["--keep-old", "--allowed-ips", "*"])])
+def test_a_client_that_the_doctor_has_made_is_left_to_be_told(
+    cli: Cli, live: Runtime, known: SourceRecord, simulator: Simulator, kind: str, options: list[str]
 ) -> None:
     simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    ips = "*" if options else None
     with pytest.raises(ChangeUnfinished):
-        CredentialChanges(live).make(known, ChangeRequest("issue", "cli:test", allowed_ips="*"), pauses=())
-    command = "`receiver credentials create bcb --keep-old --allowed-ips '*'`"
-    assert f"is finished now; {command} shows what came of it" in cli.done("doctor")
+        CredentialChanges(live).make(known, ChangeRequest(kind, "cli:test", allowed_ips=ips), pauses=())
+    command = shlex.join(["receiver", "credentials", "create", "bcb", *options])
+    assert f"is finished now; `{command}` tells what came of it" in cli.done("doctor")
     made = list(simulator.bank.clients.values())[-1]
-    assert made.client_secret in cli.done("credentials", "create", "bcb", "--keep-old", "--allowed-ips", "*")
+    assert made.client_id in cli.done("credentials", "create", "bcb", *options)
     assert simulator.bank.credentials.done["created"] == 1
 
 
@@ -259,6 +289,35 @@ def test_disabling_ends_the_sources_credentials(
     assert result.stderr == "Disabling simulator-client, which bcb uses itself, for good.\n"
     assert not simulator.bank.client.is_active
     assert stored(live, known) is None
+
+
+@pytest.mark.parametrize("options", [[], ["--client-id", "simulator-client"]], ids=["own", "named"])
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "unfinished"])
+def test_a_disabling_of_an_earlier_command_is_told_as_that_without_asking(
+    cli: Cli,
+    live: Runtime,
+    known: SourceRecord,
+    simulator: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    is_done: bool,
+) -> None:
+    simulator.faults.add(Fault("truncated", path="/v1/credentials*"))
+    with pytest.raises(ChangeUnfinished):
+        CredentialChanges(live).make(known, ChangeRequest("disable", "cli:test"), pauses=())
+    if is_done:
+        finish(live, known)
+    monkeypatch.setattr("receiver.cli.credentials.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    result = cli.run("credentials", "disable", "bcb", *options, given="n\n")
+    if not is_done:
+        assert (result.exit_code, "Disable simulator-client" in result.stderr) == (1, True)
+        return
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert re.fullmatch(
+        r"The client simulator-client is disabled at the bank by an earlier change, begun at \S+ \S+ UTC, done at "
+        r"\S+ \S+ UTC\.\n",
+        result.stdout,
+    )
 
 
 @pytest.mark.usefixtures("known")

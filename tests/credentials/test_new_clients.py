@@ -31,6 +31,7 @@ WHO = "cli:test"
 CREATE, ISSUE, ROTATE = (ChangeRequest(kind, WHO) for kind in ("create", "issue", "rotate"))
 ELSEWHERE = ChangeRequest("create", WHO, allowed_ips="203.0.113.7")
 FIRST = "simulator-client"
+BY_HAND = "E" * 43 + "="
 
 
 def own(parts: Runtime) -> dict[str, str]:
@@ -246,6 +247,30 @@ def test_the_secret_of_a_client_that_was_disabled_is_named_where_it_has_no_end(
     assert acts.endless_secrets(parts, "bcb", "somebody's") == [], "the only one is the source's own"
 
 
+def test_a_secret_that_was_set_by_hand_is_that_of_the_client_whose_secret_it_follows(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges
+) -> None:
+    changes.make(source, ROTATE)
+    secrets.put(parts, WHO, "bcb", BY_HAND)
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [], "the only one is the source's own"
+    second = changes.make(source, CREATE).client_id
+    assert second is not None
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [3]
+    assert acts.endless_secrets(parts, "bcb", second) == [4]
+    secrets.put(parts, WHO, "bcb", "I" * 43 + "=")
+    changes.make(source, CREATE)
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [], "the second client's, which was in use when it was set"
+    assert acts.endless_secrets(parts, "bcb", second) == [5]
+
+
+def test_the_secret_of_a_client_on_trial_that_was_given_up_is_known_for_its_own(
+    parts: Runtime, source: SourceRecord, changes: CredentialChanges, waiting: Client
+) -> None:
+    changes.abandon(source, WHO)
+    assert acts.endless_secrets(parts, "bcb", waiting.client_id) == [2]
+    assert acts.endless_secrets(parts, "bcb", FIRST) == [1]
+
+
 @pytest.mark.parametrize("kind", ["create", "issue"])
 def test_a_client_for_other_addresses_is_another_client(
     simulator: Simulator, source: SourceRecord, changes: CredentialChanges, kind: str
@@ -304,6 +329,27 @@ KILLED: dict[str, tuple[Any, str]] = {
     "before it is tried": (BankSession, "try_out"),
     "before it is taken": (trial, "adopt"),
 }
+
+
+def test_of_a_client_that_was_made_and_not_tried_it_is_said_how_it_goes_on(
+    parts: Runtime,
+    simulator: Simulator,
+    source: SourceRecord,
+    changes: CredentialChanges,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BankSession, "try_out", die)
+        with pytest.raises(KeyboardInterrupt):
+            changes.make(source, CREATE)
+    assert secrets.listing(parts, "bcb").warning == (
+        f"the new client {newest(simulator).client_id} was made, and was not tried yet. bcb goes on with the one "
+        "before it. A worker tries it, and so does `receiver credentials create bcb`; with `--undo` the new one "
+        "is given up"
+    )
 
 
 @pytest.mark.parametrize("at", KILLED.values(), ids=KILLED)
