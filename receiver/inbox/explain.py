@@ -78,7 +78,8 @@ def explain(connection: Connection, runtime: Runtime, row: DeliveryRecord, more:
         found = _signed(bank, callback, profile, paths, row, versions)
     else:
         found = Report([Fit(Match(trial.key_id, None, trial.path), [])] if trial else [], None, [])
-    return _with_remedy(found, trial, source, row, versions)
+    is_said = bool(found.fits) or carried.shows_token
+    return _with_remedy(found, trial, source, row, versions, is_said=is_said)
 
 
 def _whole_profile(connection: Connection, encryption: Encryption, source: SourceRecord) -> Profile:
@@ -135,16 +136,24 @@ def _signed(
 
 
 def _with_remedy(
-    found: Report, trial: Trial | None, source: SourceRecord, row: DeliveryRecord, versions: Mapping[int, SecretState]
+    found: Report,
+    trial: Trial | None,
+    source: SourceRecord,
+    row: DeliveryRecord,
+    versions: Mapping[int, SecretState],
+    *,
+    is_said: bool,
 ) -> Report:
-    """Say what would put it right, as far as that can be known: by the options that were tried out."""
+    """Say what would put it right, as far as that can be known: by the options that were tried out.
+
+    `is_said`: what was found tells already why nothing fitted.
+    """
     if trial is None:
         nothing = "no known secret or key, in any encoding, over any path that was tried, made this signature"
         if row.has_cut_path or row.has_cut_headers:
             nothing = "of its path or headers only a part was kept, so whether it was signed rightly can't be told"
         elif row.reason == CODING_BROKEN:
             nothing = f"its body is not what its Content-Encoding says ({row.detail})"
-        is_said = found.fits or any(" came in " in remark or "no known token" in remark for remark in found.remarks)
         return found if is_said else replace(found, remarks=[*found.remarks, nothing])
     remarks = [*found.remarks, *(f"it takes {name}={value}" for name, value in trial.changes.items())]
     if "allowed_addresses" in trial.changes:
