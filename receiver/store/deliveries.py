@@ -143,11 +143,6 @@ def rejected(connection: Connection, source: str | None, *, below: str | None, l
     return listing(connection, wanted, below=below, limit=limit)
 
 
-def late(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[DeliveryRecord]:
-    """Return the late deliveries that wait, newest first; `below` is the id to go on from."""
-    return listing(connection, Listed((Verdict.LATE,), [source] if source else []), below=below, limit=limit)
-
-
 @dataclass(frozen=True)
 class Listed:
     """Which of the deliveries to list that wait or were rejected; what is empty or none does not restrict."""
