@@ -203,7 +203,7 @@ class CallbackHandler:
         if self._outages.since is not None:
             self._outages.succeeded()
         if self._missed:
-            self._missed.is_over()
+            self._missed.write_if_quiet()
         if verdict.acknowledgement is not None:
             return _ok(verdict.acknowledgement.encode(), "text/plain")
         return _ok(orjson.dumps({"status": verdict.kind, "events": verdict.event_ids}), "application/json")

@@ -8,7 +8,7 @@ from flask import Response
 
 from receiver.runtime import Runtime
 from receiver.store import schema
-from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.database import Database, StoreUnavailable, check_writable
 from receiver.store.schema import NotMigrated
 from receiver.web.operation import Operation
 from receiver.web.problems import Outages, problem
@@ -64,7 +64,7 @@ class Readiness:
         try:
             # An upgrade while this one takes callbacks must not have a balancer take it away before the next one is up.
             schema.check(self._database, or_newer=True)
-            is_writable(self._database)
+            check_writable(self._database)
         except (NotMigrated, StoreUnavailable) as error:
             return error
         return None
