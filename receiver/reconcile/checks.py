@@ -180,7 +180,7 @@ class Reconciler:
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
         with self._runtime.database.read() as connection:
-            source = next(source for source in sources.every(connection) if source.id == due.source_id)
+            source = sources.with_id(connection, due.source_id)
             return source, events.facts_about(connection, due.source_id, due.subject)
 
 

@@ -29,7 +29,7 @@ def reason(runtime: Runtime, subject_id: int) -> str:
     now, settings = runtime.clock(), runtime.settings
     with runtime.database.read() as connection:
         row = connection.execute(select(_subjects).where(_subjects.c.id == subject_id)).one()
-        source = next(source for source in sources.every(connection) if source.id == row.source_id)
+        source = sources.with_id(connection, row.source_id)
         return (
             out_of_use(source)
             or _leased(row.leased_until, now, timedelta(seconds=settings.lease_seconds))

@@ -136,5 +136,5 @@ class NextChecks:
 
     def _look(self, source_id: int) -> Sequence[tuple[datetime | None, str]]:
         with self._runtime.database.read() as connection:
-            source = next(source for source in sources.every(connection) if source.id == source_id)
+            source = sources.with_id(connection, source_id)
             return hindrances.of_source(connection, self._runtime.settings, source, self._now)

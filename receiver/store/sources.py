@@ -112,6 +112,11 @@ def find(connection: Connection, name: str) -> SourceRecord | None:
     return fetch_one(connection, SourceRecord, _ALL.where(_sources.c.name == name))
 
 
+def with_id(connection: Connection, source_id: int) -> SourceRecord:
+    """Return the source of this number, which something that is stored refers to, enabled or not, removed or not."""
+    return SourceRecord._make(connection.execute(_ALL.where(_sources.c.id == source_id)).one())
+
+
 def every(connection: Connection) -> list[SourceRecord]:
     """Return all sources by name, removed ones too."""
     return fetch_all(connection, SourceRecord, _ALL.order_by(_sources.c.name))
