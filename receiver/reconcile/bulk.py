@@ -217,7 +217,7 @@ class BulkChecks:
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:
-    return source.enabled and source.has_credentials and isinstance(banks.named(source.bank), AnswersInBulk)
+    return source.may_be_asked and isinstance(banks.named(source.bank), AnswersInBulk)
 
 
 def _question(bank: AnswersInBulk, account: str, place: str | None) -> Callable[[HttpClient], AnswerPage]:

@@ -94,7 +94,7 @@ def askable(connection: Connection, settings: Settings, now: datetime) -> Askabl
     freely: list[int] = []
     sparingly: list[int] = []
     for source in banks.with_known_banks(sources.every(connection)):
-        if not source.enabled or not source.has_credentials:
+        if not source.may_be_asked:
             continue
         if budget_of(connection, source, now).hindrance(source.name) is not None:
             continue

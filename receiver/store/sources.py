@@ -51,6 +51,11 @@ class SourceRecord(NamedTuple):
     hidden_at: datetime | None
 
     @property
+    def may_be_asked(self) -> bool:
+        """Whether it is in use, and has API credentials to ask its bank with."""
+        return self.enabled and self.has_credentials
+
+    @property
     def destination(self) -> str:
         """The digest of all that decides where the credentials go and how: bank, environment, address, options.
 

@@ -77,7 +77,7 @@ class CertificateExpiry(Chore):
 
     def _do(self, now: datetime) -> int:
         with self.runtime.database.read() as connection:
-            known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
+            known = [source for source in sources.every(connection) if source.may_be_asked]
         for source in banks.with_known_banks(known):
             with apart("looking at the client certificate", source):
                 self._look_at(source, now)
