@@ -18,7 +18,7 @@ from receiver.model import ReceiverError, SecretState, Verdict
 from receiver.runtime import Runtime
 from receiver.signing import static_token
 from receiver.signing.errors import Refusal
-from receiver.store import events, public_keys, signing_secrets, sources
+from receiver.store import deliveries, public_keys, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
@@ -113,7 +113,7 @@ def _body(connection: Connection, row: DeliveryRecord, *, is_signed: bool) -> by
     Raises:
         NotExplained
     """
-    body = body_of(connection, row)
+    body = deliveries.body_of(connection, row)
     if row.verdict != Verdict.REJECTED and (not row.headers or (is_signed and body is None)):
         raise NotExplained("its body or its headers are stored no longer (retention), and the proof is over them")
     if is_signed and (body is None or len(body) < row.body_bytes):
@@ -214,20 +214,6 @@ def _where_tokens_came(
             expired = "; it has expired" if _is_expired(f"secret:{version}", versions) else ""
             remarks.append(f"secret {version} came in {place}{but}{expired}")
     return remarks or ["no known token came with it, in any header or in the path"]
-
-
-def body_of(connection: Connection, row: DeliveryRecord) -> bytes | None:
-    """Return a delivery's body; that of a duplicate is stored with the event that it told first, where they are equal.
-
-    None where it is not stored.
-    """
-    if row.body is not None:
-        return row.body
-    for event_id in events.ids_of_delivery(connection, row.id):
-        event = events.find(connection, event_id)
-        if event is not None and event.payload_sha256 == row.body_sha256:
-            return events.raw(connection, event_id)
-    return None
 
 
 def _paths(path: str, prefix: str, more: Sequence[str]) -> list[bytes]:
