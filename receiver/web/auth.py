@@ -15,7 +15,7 @@ from receiver.store.database import StoreUnavailable
 from receiver.web.problems import Problem
 
 LOOKS_AT_ONCE = 4
-"""Tokens that a process looks up at a time: anybody can make one up, and callbacks need the database too."""
+"""Tokens, and sessions, that a process looks up at a time: anybody can make one up, and callbacks use the database."""
 
 
 class Tokens:
