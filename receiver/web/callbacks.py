@@ -17,7 +17,7 @@ from pydantic import Field
 
 from receiver import banks
 from receiver.banks.callback import Callback
-from receiver.inbox.inbox import Inbox, Outcome
+from receiver.inbox.inbox import Inbox, Outcome, lists_addresses, passes
 from receiver.inbox.missed import Missed
 from receiver.inbox.source_cache import SourceUnknown
 from receiver.logs import ids
@@ -153,7 +153,8 @@ class CallbackHandler:
     def _take_from(
         self, environ: WSGIEnvironment, name: str, path: str, channel: str | None, counted: "_Counted"
     ) -> Outcome:
-        limit = self._inbox.body_limit(name)
+        known = self._inbox.find(name)
+        limit = self._inbox.body_limit(known)
         # Only now: until it is found it is what anybody may have made up.
         counted.source = name
         peer = self._peer(environ)
@@ -162,10 +163,10 @@ class CallbackHandler:
         is_long = length is None or length > min(self._rejected_bytes, FIRST_BYTES)
         if is_long:
             head = self._callback(environ, path, channel, peer, b"")
-            if not self._inbox.passes(name, head):
+            if not passes(known, head):
                 return self._refuse(environ, name, head, length)
         with self.bodies.holding(peer) as held:
-            held.has_share = not (is_long and self._inbox.lists_addresses(name))
+            held.has_share = not (is_long and lists_addresses(known))
             callback = self._callback(environ, path, channel, peer, held.read(environ, length, limit))
             if "content-encoding" in callback.headers:
                 held.more(self._inbox.unpacked_bytes(name, callback))
