@@ -55,7 +55,7 @@ class TryLater(Exception):
 class Outcome(NamedTuple):
     """What became of a delivery."""
 
-    kind: Verdict
+    verdict: Verdict
     event_ids: Sequence[str] = ()
     acknowledgement: str | None = None
     """The text that the bank takes for "I have it"; none where it takes any."""
@@ -202,11 +202,11 @@ class Inbox:
             words = "delivery %s from %s is late, and waits to be confirmed"
             log.log(level, words, delivery.id, delivery.peer, extra=about)
             return Outcome(Verdict.LATE, reason=judged.refusal.reason if isinstance(judged, Late) else "")
-        kind = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
+        verdict = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
         conflict = ", with other content than before" if recorded.has_conflict else ""
-        about = ids(delivery=delivery.id, source=known.source.name, verdict=kind, events=recorded.event_ids)
-        log.info("delivery %s %s%s: %s", delivery.id, kind, conflict, " ".join(recorded.event_ids), extra=about)
-        return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
+        about = ids(delivery=delivery.id, source=known.source.name, verdict=verdict, events=recorded.event_ids)
+        log.info("delivery %s %s%s: %s", delivery.id, verdict, conflict, " ".join(recorded.event_ids), extra=about)
+        return Outcome(verdict, recorded.event_ids, known.bank.acknowledgement)
 
     def _reject(self, refused: Refused, known: KnownSource) -> Outcome:
         """Store a rejected delivery for staff to look at."""

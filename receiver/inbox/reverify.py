@@ -27,7 +27,7 @@ from receiver.store.records import NewDelivery, NonceReused
 log = logging.getLogger(__name__)
 
 
-TAKEN = (Verdict.ACCEPTED, Verdict.LATE)
+NOT_REJECTED = (Verdict.ACCEPTED, Verdict.LATE)
 """What may come of a rejected delivery that is proven genuine by now."""
 
 

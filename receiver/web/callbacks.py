@@ -132,7 +132,7 @@ class CallbackHandler:
             counted.log()
             raise
         else:
-            counted.verdict, counted.reason = outcome.kind, outcome.reason
+            counted.verdict, counted.reason = outcome.verdict, outcome.reason
         finally:
             seconds = time.perf_counter() - began
             self._counters.delivered(counted.source, counted.verdict, counted.reason, seconds)
@@ -197,17 +197,17 @@ class CallbackHandler:
             peer=peer,
         )
 
-    def _written(self, verdict: Outcome) -> WSGIApplication:
-        if verdict.kind not in (Verdict.ACCEPTED, Verdict.DUPLICATE):
+    def _written(self, outcome: Outcome) -> WSGIApplication:
+        if outcome.verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE):
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
         if self._outages.since is not None:
             self._outages.succeeded()
         if self._missed:
             self._missed.write_if_quiet()
-        if verdict.acknowledgement is not None:
-            return _ok(verdict.acknowledgement.encode(), "text/plain")
-        return _ok(orjson.dumps({"status": verdict.kind, "events": verdict.event_ids}), "application/json")
+        if outcome.acknowledgement is not None:
+            return _ok(outcome.acknowledgement.encode(), "text/plain")
+        return _ok(orjson.dumps({"status": outcome.verdict, "events": outcome.event_ids}), "application/json")
 
 
 @dataclass

@@ -83,7 +83,7 @@ class Sender:
         headers = {name.lower(): value.encode() for name, value in signed.headers.items()}
         callback = Callback(b"POST", signed.path.encode(), channel, headers, signed.body, CONNECTPAY_ADDRESS)
         outcome = self._inbox.accept(bank, callback)
-        assert outcome.kind in ("accepted", "duplicate")
+        assert outcome.verdict in ("accepted", "duplicate")
         return set(outcome.event_ids)
 
     def _signed(self, bank: str, told: Told) -> Signed:
