@@ -12,15 +12,15 @@ from receiver.banks.abilities import Explains, Match
 from receiver.banks.protocol import Bank, Callback, Carried, Profile
 from receiver.inbox import trials
 from receiver.inbox.reverify import callback_of, uncoded
+from receiver.inbox.source_cache import whole_profile
 from receiver.inbox.trials import Trial
 from receiver.inbox.verification import CODING_BROKEN
 from receiver.model import ReceiverError, SecretState, Verdict
 from receiver.runtime import Runtime
 from receiver.signing import static_token
 from receiver.signing.errors import Refusal
-from receiver.store import deliveries, public_keys, signing_secrets, sources
+from receiver.store import deliveries, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
-from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
 
@@ -69,7 +69,7 @@ def explain(connection: Connection, runtime: Runtime, row: DeliveryRecord, more:
     callback = _callback(connection, runtime, bank, row, is_signed=not carried.shows_token)
     now = runtime.clock()
     versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
-    profile = _whole_profile(connection, runtime.encryption, source)
+    profile = whole_profile(connection, runtime.encryption, source)
     paths = _paths(row.path, runtime.settings.public_path_prefix, more)
     trial = trials.first_fit(bank, callback, profile, paths, row.received_at)
     if carried.shows_token:
@@ -80,14 +80,6 @@ def explain(connection: Connection, runtime: Runtime, row: DeliveryRecord, more:
         found = Report([Fit(Match(trial.key_id, None, trial.path), [])] if trial else [], None, [])
     is_said = bool(found.fits) or carried.shows_token
     return _with_remedy(found, trial, source, row, versions, is_said=is_said)
-
-
-def _whole_profile(connection: Connection, encryption: Encryption, source: SourceRecord) -> Profile:
-    """Return a source with every version of its secret, expired ones too."""
-    keys = public_keys.stored(connection, encryption, source)
-    opened = signing_secrets.every(connection, encryption, source.id)
-    secrets = [(str(secret.version), secret.text) for secret in opened]
-    return Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
 
 
 def _callback(
