@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from receiver.admin import replays as acts
-from receiver.model import NotPossible
 from receiver.replay.plan import Request
 from receiver.runtime import Runtime
 from receiver.store import replays, sources
@@ -82,10 +81,7 @@ class Replays:
 
     def _act(self, token: TokenRecord, replay_id: str, act: Callable[[Runtime, str, str], ReplayRecord]) -> Replay:
         self._find(token, replay_id)
-        try:
-            return Replay.of(act(self._runtime, f"token:{token.name}", replay_id))
-        except NotPossible as error:
-            raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        return Replay.of(act(self._runtime, f"token:{token.name}", replay_id))
 
     def _plan(self, token: TokenRecord, asked: PlanRequest) -> Plan:
         chosen = asked.filter or ReplayFilter()
