@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.abilities import Explains, Match
-from receiver.banks.protocol import Bank, Callback, Carried, Profile
+from receiver.banks.callback import Callback, Carried, Profile
+from receiver.banks.protocol import Bank
 from receiver.inbox import trials
 from receiver.inbox.reverify import callback_of, uncoded
 from receiver.inbox.source_cache import whole_profile

@@ -17,8 +17,7 @@ from others import CONNECTPAY_ADDRESS, TOKEN, WHSEC, webhook
 from web.rows import rows
 
 from receiver import banks
-from receiver.banks.callback import Callback
-from receiver.banks.protocol import Proof
+from receiver.banks.callback import Callback, Proof
 from receiver.inbox.inbox import Inbox
 from receiver.inbox.verification import events
 from receiver.projection.projector import catch_up

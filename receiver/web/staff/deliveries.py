@@ -47,7 +47,7 @@ class Deliveries:
             "Deliveries",
             fragment="found",
             rows=rows[: lists.PAGE],
-            following=rows[lists.PAGE - 1].id if lists.split(rows, lists.PAGE) else None,
+            following=lists.following(rows, lambda row: row.id),
             below=below,
             contains=contains,
             chips=lists.chips("verdict", "source", "reason", "contains", "received_after"),
