@@ -107,8 +107,16 @@ class StalledPayments(Chore):
 def _stalled(found: Stalled) -> Opened:
     says = f"the bank says {found.bank_status}" if found.bank_status else "the bank has not said how it stands"
     words = f"it is known since {found.created_at:%Y-%m-%d %H:%M} UTC and has not come to an end: {says}"
-    about = (str(found.kind), found.subject, found.last_event_id, None)
-    return Opened(ExceptionKind.STALLED, found.source_id, *about, found.amount, found.currency, 1, words)
+    return Opened(
+        ExceptionKind.STALLED,
+        found.source_id,
+        str(found.kind),
+        found.subject,
+        event_id=found.last_event_id,
+        amount=found.amount,
+        currency=found.currency,
+        detail=words,
+    )
 
 
 class GiveUpClock(Chore):
