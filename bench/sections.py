@@ -19,7 +19,7 @@ from bench.load import Generator, Shape
 from bench.rounds import Contest, Result
 from bench.stage import Stage
 from receiver import banks, runtime
-from receiver.banks.protocol import Callback
+from receiver.banks.callback import Callback
 from receiver.inbox.source_cache import profile_of
 from receiver.settings import Settings
 from receiver.store import schema

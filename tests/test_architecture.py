@@ -58,7 +58,6 @@ FOR_TYPES = {"sqlalchemy": {"Connection", "Row"}}
 """What of a library may be named everywhere, since nothing is built with it."""
 
 TABLES = f"{PACKAGE}.store.tables"
-WITHOUT_TABLES = {"banks", "web", "server", "cli", "demo", "rehearse"}
 
 NEUTRAL = {"worker", "inbox", "web", "bank_client"}
 """Rooms that name no bank."""
@@ -167,9 +166,9 @@ class House:
             yield f"{short} imports {library}"
 
     def tables(self) -> Iterator[str]:
-        """Tables imported in rooms that leave them to others."""
+        """Tables imported outside the store, where all queries over them belong."""
         for found in self.imports:
-            if f"{found.module}.".startswith(f"{TABLES}.") and _room(found.importer) in WITHOUT_TABLES:
+            if f"{found.module}.".startswith(f"{TABLES}.") and _room(found.importer) != "store":
                 yield f"{found.importer.removeprefix(f'{PACKAGE}.')} imports tables"
 
     def banks_named(self) -> Iterator[str]:

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from receiver import banks
+from receiver.banks.callback import Claim, Profile, Proof
 from receiver.banks.json_values import shortest_decimal_text
-from receiver.banks.protocol import Bank, Claim, KeysNotKnown, Profile, Proof
+from receiver.banks.protocol import Bank, KeysNotKnown
 from receiver.inbox.reverify import callback_of
-from receiver.inbox.verification import identity_digest
+from receiver.inbox.source_cache import whole_profile
+from receiver.inbox.verification import digest_of
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
-from receiver.store import deliveries, events, public_keys, signing_secrets, sources
+from receiver.store import deliveries, events, sources
 from receiver.store.deliveries import DeliveryRecord
 from receiver.store.events import EventRecord
 
@@ -106,14 +108,9 @@ def look(runtime: Runtime) -> Conflicts:
 
 
 def _profile(connection: Connection, runtime: Runtime, source_name: str) -> tuple[Bank, Profile]:
-    """Return a source's bank, and all of its secrets, those that have expired too: what was sealed then is opened."""
     source = sources.find(connection, source_name)
     assert source is not None  # noqa: S101 - an event has a source
-    opened = signing_secrets.every(connection, runtime.encryption, source.id)
-    secrets = [(str(secret.version), secret.text) for secret in opened]
-    keys = public_keys.stored(connection, runtime.encryption, source)
-    profile = Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
-    return banks.named(source.bank), profile
+    return banks.named(source.bank), whole_profile(connection, runtime.encryption, source)
 
 
 def _deliveries(connection: Connection, event: EventRecord, bytes_left: int) -> Iterator[DeliveryRecord]:
@@ -136,10 +133,10 @@ def _contents(row: DeliveryRecord, event: EventRecord, identity: bytes, bank: Ba
         # It was proven when it came; what does not come encrypted can be read without.
         proof = Proof(event.proof, event.proof_key, callback.body)
     claims = _claims(bank, proof)
-    same = [claim for claim in claims if identity_digest(claim) == identity]
+    same = [claim for claim in claims if digest_of(claim.identity) == identity]
     # An event of an earlier release may have another identity by now; a delivery that tells one thing tells that.
     alone = claims if len(claims) == 1 and not claims[0].type.endswith(".unrecognised") else ()
-    return [Content(row.id, _money(claim), identity_digest(claim)) for claim in same or alone]
+    return [Content(row.id, _money(claim), digest_of(claim.identity)) for claim in same or alone]
 
 
 def _claims(bank: Bank, proof: Proof) -> Sequence[Claim]:

@@ -1,5 +1,6 @@
 """Consumers of the feed: who may use one, and what a person does with one: move, give away, share, remove."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,11 +9,14 @@ from sqlalchemy import Connection
 from receiver.admin.names import Names
 from receiver.admin.tokens import named as token_named
 from receiver.admin.tokens import state
+from receiver.feed import read_notes
+from receiver.feed.read_notes import ConsumerReader, Note
 from receiver.feed.reader import check_given_out
-from receiver.model import NotFound, NotPossible, ReceiverError
+from receiver.model import ConsumerAct, NotFound, NotPossible, ReceiverError
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit, consumer_ranges, consumers, feed, holds
+from receiver.store.consumer_ranges import Range
 from receiver.store.consumers import ConsumerPlace, ConsumerRecord, Lag
 from receiver.store.database import retried
 
@@ -78,6 +82,29 @@ def check_open(found: ConsumerRecord, token: str) -> ConsumerRecord:
     if not found.is_open_to(token):
         raise ConsumerOfOther(f"The consumer {found.name} belongs to another token, and is not shared with this one.")
     return found
+
+
+def acknowledge(runtime: Runtime, reader: ConsumerReader, place: ConsumerPlace, notes: Sequence[Note]) -> ConsumerPlace:
+    """Commit a consumer's position for a token, and write down what it has read; return where the consumer stands.
+
+    It never moves back, nor at all by a place of before it was moved.
+
+    Raises:
+        PositionUnknown: it was not given out by this database.
+        ConsumerOfOther
+        ConsumersTooMany
+        StoreUnavailable
+    """
+    name, token = reader
+    now = runtime.clock()
+    with runtime.database.write() as connection:
+        check_given_out(place.position, feed.head(connection))
+        before = open_in(connection, token, name, now).position
+        committed = consumers.acknowledge(connection, name, place.position, now, place.generation)
+        read_notes.write(connection, reader, notes)
+        acked = Range(before, committed.position)
+        consumer_ranges.note(connection, name, ConsumerAct.ACKED, token, acked, now)
+    return committed
 
 
 @retried

@@ -94,7 +94,7 @@ def raw(runtime: Runtime, who: str, delivery_id: str, why: str | None = None) ->
     why = None if why is None else reason_given(why)
     row = find(runtime, delivery_id)
     with runtime.database.read() as connection:
-        body = explaining.body_of(connection, row)
+        body = deliveries.body_of(connection, row)
     if body is None:
         raise Gone(f"the body of the delivery {delivery_id} is not stored")
     note(runtime, who, "payload.read", {"source": row.source, "delivery": row.id}, why)

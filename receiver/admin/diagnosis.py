@@ -30,7 +30,7 @@ from receiver.retention import policy
 from receiver.runtime import Runtime
 from receiver.signing.errors import Refusal
 from receiver.store import circuits, credential_changes, held_back, late, public_keys, signing_secrets, workers
-from receiver.store.database import StoreUnavailable, is_writable, retried
+from receiver.store.database import StoreUnavailable, check_writable, retried
 from receiver.store.encryption import DecryptionFailed
 from receiver.store.signing_secrets import OpenSecret
 from receiver.store.sources import SourceRecord
@@ -71,7 +71,7 @@ def examine(runtime: Runtime, source_name: str | None = None) -> Iterator[Findin
         NotPossible: it was removed.
     """
     try:
-        is_writable(runtime.database)
+        check_writable(runtime.database)
         yield Finding("ok", "database", "migrated, and can be written")
         yield from _reached(runtime)
     except StoreUnavailable as error:

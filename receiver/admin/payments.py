@@ -56,7 +56,7 @@ def check(runtime: Runtime, who: str, source_name: str, subject: str, kind: Subj
     if found is None:
         found = _written_down(runtime, source, kind, subject)
     if not Reconciler(runtime).check_now(found.id):
-        raise NotPossible(f"the bank was not asked: {hindrances.reason(runtime, found.id)}")
+        raise NotPossible(f"the bank was not asked: {hindrances.reason(runtime, found)}")
     about = {"source": source_name, str(kind): subject}
     if kind == SubjectKind.JOB:
         note(runtime, who, "job.checked", about)

@@ -34,9 +34,9 @@ class Visitor:
         """How the audit log names them."""
         return who_is(self.name)
 
-    def may(self, role: Role, *, payloads: bool = False) -> bool:
-        """Tell whether they may do what needs a role, and the right to read payloads besides where that is said."""
-        return self.role.includes(role) and (self.payloads or not payloads)
+    def may(self, role: Role) -> bool:
+        """Tell whether they may do what needs a role."""
+        return self.role.includes(role)
 
 
 def who_is(name: str) -> str:

@@ -4,8 +4,6 @@ import logging
 import random
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
-
 from receiver.banks.errors import (
     AnswerUnreadable,
     BankError,
@@ -48,11 +46,6 @@ JITTER = 0.2
 def longest(settings: Settings) -> timedelta:
     """Return the longest pause between two probes, chance included."""
     return timedelta(seconds=max(settings.circuit_seconds, settings.circuit_max_seconds) * (1 + JITTER))
-
-
-def wait_of(connection: Connection, settings: Settings, source: SourceRecord, now: datetime) -> datetime | None:
-    """Return when a source's bank is asked again by itself, where it is down or just back; none where it may be now."""
-    return circuits.find(connection, source.id).next_at(now, longest(settings))
 
 
 def words_of(source: SourceRecord, found: Circuit, until: datetime) -> str:

@@ -240,7 +240,7 @@ class CredentialChanges:
         with self.runtime.database.read() as connection:
             is_pending = credential_changes.pending(connection, change.source_id) is not None
             rows = deliveries.rejected_for(connection, change.source_id, UNRESOLVED, limit=SETTLED_AT_ONCE)
-        accepted = {row.id for row in rows if reverify.verify_stored(self.runtime, row.id) in reverify.TAKEN}
+        accepted = {row.id for row in rows if reverify.verify_stored(self.runtime, row.id) in reverify.NOT_REJECTED}
         left = [row.id for row in rows if row.id not in accepted]
         if accepted:
             log.info("%s deliveries that were kept during a change of credentials are accepted", len(accepted))

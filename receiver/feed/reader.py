@@ -52,9 +52,9 @@ class Reader:
     def __init__(self, database: Database, waiting_max: int) -> None:
         self._database = database
         self._seats = Seats(waiting_max)
-        self._pages = Pages()
+        self._pages = OneAtATime()
         self._look = Look(database)
-        self._turns = Turns()
+        self._spacing = Spacing()
 
     def read(self, who: int, after: int | None, wanted: Wanted, limit: int, wait: float) -> Page:
         """Return up to `limit` entries behind `after`; where there is none, wait for one for `wait` seconds.
@@ -91,12 +91,12 @@ class Reader:
                 pause = min(2 * pause, PAUSE_SECONDS_MAX)
             seen = self._database.commits
             if self._look.at(seen) > page.through:
-                self._turns.wait()
+                self._spacing.wait()
                 page = self._read_now(who, page.through, limit, wanted)
         return page
 
     def _read_now(self, who: int, after: int | None, limit: int, wanted: Wanted) -> Page:
-        with self._pages.turn_of(who):
+        with self._pages.of(who):
             page = self._slice(after, limit, wanted)
             while page.has_more and len(page.entries) < limit:
                 time.sleep(SLICE_PAUSE_SECONDS)
@@ -148,8 +148,8 @@ class Seats:
                 del self._taken[who]
 
 
-class Pages:
-    """Lets each reader read one page at a time, those of different readers beside one another."""
+class OneAtATime:
+    """Lets one thing at a time be done for each who asks, such as a token; different ones go beside one another."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -157,8 +157,8 @@ class Pages:
         self._asking: Counter[int] = Counter()
 
     @contextmanager
-    def turn_of(self, who: int) -> Iterator[None]:
-        """Wait for the reader's other pages."""
+    def of(self, who: int) -> Iterator[None]:
+        """Wait for what else is under way for this one."""
         with self._lock:
             self._asking[who] += 1
             turn = self._turns.setdefault(who, threading.Lock())
@@ -229,7 +229,7 @@ class Look:
         return self._last
 
 
-class Turns:
+class Spacing:
     """Lets those who ask go on one after the other, `TURN_SECONDS` apart."""
 
     def __init__(

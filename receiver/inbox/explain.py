@@ -9,18 +9,19 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.abilities import Explains, Match
-from receiver.banks.protocol import Bank, Callback, Carried, Profile
+from receiver.banks.callback import Callback, Carried, Profile
+from receiver.banks.protocol import Bank
 from receiver.inbox import trials
 from receiver.inbox.reverify import callback_of, uncoded
+from receiver.inbox.source_cache import whole_profile
 from receiver.inbox.trials import Trial
 from receiver.inbox.verification import CODING_BROKEN
 from receiver.model import ReceiverError, SecretState, Verdict
 from receiver.runtime import Runtime
 from receiver.signing import static_token
 from receiver.signing.errors import Refusal
-from receiver.store import events, public_keys, signing_secrets, sources
+from receiver.store import deliveries, signing_secrets, sources
 from receiver.store.deliveries import DeliveryRecord
-from receiver.store.encryption import Encryption
 from receiver.store.sources import SourceRecord
 
 
@@ -69,7 +70,7 @@ def explain(connection: Connection, runtime: Runtime, row: DeliveryRecord, more:
     callback = _callback(connection, runtime, bank, row, is_signed=not carried.shows_token)
     now = runtime.clock()
     versions = {version.version: version.state(now) for version in signing_secrets.versions(connection, source.id)}
-    profile = _whole_profile(connection, runtime.encryption, source)
+    profile = whole_profile(connection, runtime.encryption, source)
     paths = _paths(row.path, runtime.settings.public_path_prefix, more)
     trial = trials.first_fit(bank, callback, profile, paths, row.received_at)
     if carried.shows_token:
@@ -78,15 +79,8 @@ def explain(connection: Connection, runtime: Runtime, row: DeliveryRecord, more:
         found = _signed(bank, callback, profile, paths, row, versions)
     else:
         found = Report([Fit(Match(trial.key_id, None, trial.path), [])] if trial else [], None, [])
-    return _with_remedy(found, trial, source, row, versions)
-
-
-def _whole_profile(connection: Connection, encryption: Encryption, source: SourceRecord) -> Profile:
-    """Return a source with every version of its secret, expired ones too."""
-    keys = public_keys.stored(connection, encryption, source)
-    opened = signing_secrets.every(connection, encryption, source.id)
-    secrets = [(str(secret.version), secret.text) for secret in opened]
-    return Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
+    is_said = bool(found.fits) or carried.shows_token
+    return _with_remedy(found, trial, source, row, versions, is_said=is_said)
 
 
 def _callback(
@@ -112,7 +106,7 @@ def _body(connection: Connection, row: DeliveryRecord, *, is_signed: bool) -> by
     Raises:
         NotExplained
     """
-    body = body_of(connection, row)
+    body = deliveries.body_of(connection, row)
     if row.verdict != Verdict.REJECTED and (not row.headers or (is_signed and body is None)):
         raise NotExplained("its body or its headers are stored no longer (retention), and the proof is over them")
     if is_signed and (body is None or len(body) < row.body_bytes):
@@ -135,16 +129,24 @@ def _signed(
 
 
 def _with_remedy(
-    found: Report, trial: Trial | None, source: SourceRecord, row: DeliveryRecord, versions: Mapping[int, SecretState]
+    found: Report,
+    trial: Trial | None,
+    source: SourceRecord,
+    row: DeliveryRecord,
+    versions: Mapping[int, SecretState],
+    *,
+    is_said: bool,
 ) -> Report:
-    """Say what would put it right, as far as that can be known: by the options that were tried out."""
+    """Say what would put it right, as far as that can be known: by the options that were tried out.
+
+    `is_said`: what was found tells already why nothing fitted.
+    """
     if trial is None:
         nothing = "no known secret or key, in any encoding, over any path that was tried, made this signature"
         if row.has_cut_path or row.has_cut_headers:
             nothing = "of its path or headers only a part was kept, so whether it was signed rightly can't be told"
         elif row.reason == CODING_BROKEN:
             nothing = f"its body is not what its Content-Encoding says ({row.detail})"
-        is_said = found.fits or any(" came in " in remark or "no known token" in remark for remark in found.remarks)
         return found if is_said else replace(found, remarks=[*found.remarks, nothing])
     remarks = [*found.remarks, *(f"it takes {name}={value}" for name, value in trial.changes.items())]
     if "allowed_addresses" in trial.changes:
@@ -205,20 +207,6 @@ def _where_tokens_came(
             expired = "; it has expired" if _is_expired(f"secret:{version}", versions) else ""
             remarks.append(f"secret {version} came in {place}{but}{expired}")
     return remarks or ["no known token came with it, in any header or in the path"]
-
-
-def body_of(connection: Connection, row: DeliveryRecord) -> bytes | None:
-    """Return a delivery's body; that of a duplicate is stored with the event that it told first, where they are equal.
-
-    None where it is not stored.
-    """
-    if row.body is not None:
-        return row.body
-    for event_id in events.ids_of_delivery(connection, row.id):
-        event = events.find(connection, event_id)
-        if event is not None and event.payload_sha256 == row.body_sha256:
-            return events.raw(connection, event_id)
-    return None
 
 
 def _paths(path: str, prefix: str, more: Sequence[str]) -> list[bytes]:

@@ -55,7 +55,7 @@ class TryLater(Exception):
 class Outcome(NamedTuple):
     """What became of a delivery."""
 
-    kind: Verdict
+    verdict: Verdict
     event_ids: Sequence[str] = ()
     acknowledgement: str | None = None
     """The text that the bank takes for "I have it"; none where it takes any."""
@@ -94,8 +94,9 @@ class Inbox:
             DecryptionFailed
         """
         now = self._clock()
+        # By its name, here and in `unpacked_bytes`: the source may have been changed while the body came in.
         known = self._sources.find(name, now)
-        if callback.is_partial and _passes(known, callback):
+        if callback.is_partial and passes(known, callback):
             raise TryLater("the source was changed while the request came in", "source_changed")
         try:
             judged = self._judge(callback, known, now)
@@ -113,40 +114,23 @@ class Inbox:
         _check_coding(known, judged.refusal)
         return outcome
 
-    def body_limit(self, name: str) -> int:
-        """Return how large a callback of a source may be, in bytes: what its bank documents, but no less than any.
+    def find(self, name: str) -> KnownSource:
+        """Return what is known of an enabled source, as of the last second.
 
         Raises:
             SourceUnknown
             StoreUnavailable
             DecryptionFailed
         """
-        return self._limit(self._sources.find(name, self._clock()))
+        return self._sources.find(name, self._clock())
 
-    def passes(self, name: str, callback: Callback) -> bool:
-        """Tell whether a callback may be genuine by its address, path and headers; its body is not looked at.
-
-        Raises:
-            SourceUnknown
-            StoreUnavailable
-            DecryptionFailed
-        """
-        return _passes(self._sources.find(name, self._clock()), callback)
+    def body_limit(self, known: KnownSource) -> int:
+        """Return how large a callback of a source may be, in bytes: what its bank documents, but no less than any."""
+        return max(self._settings.max_body_bytes, known.bank.body_bytes)
 
     def knew(self, name: str) -> bool:
         """Tell whether there was a source of this name when they were last read; asks nothing."""
         return self._sources.knew(name)
-
-    def lists_addresses(self, name: str) -> bool:
-        """Tell whether a source says where its callbacks come from.
-
-        Raises:
-            SourceUnknown
-            StoreUnavailable
-            DecryptionFailed
-        """
-        known = self._sources.find(name, self._clock())
-        return "address" in known.bank.proofs(known.source.options)
 
     def unpacked_bytes(self, name: str, callback: Callback) -> int:
         """Return how many bytes may come out of a callback's content coding; 0 where nothing is undone.
@@ -156,16 +140,13 @@ class Inbox:
             StoreUnavailable
             DecryptionFailed
         """
-        known = self._sources.find(name, self._clock())
-        return unpacked_bytes_max(len(callback.body), self._limit(known)) if _is_unpacked(callback, known) else 0
-
-    def _limit(self, known: KnownSource) -> int:
-        return max(self._settings.max_body_bytes, known.bank.body_bytes)
+        known = self.find(name)
+        return unpacked_bytes_max(len(callback.body), self.body_limit(known)) if _is_unpacked(callback, known) else 0
 
     def _judge(self, callback: Callback, known: KnownSource, now: datetime) -> Genuine | Late | Refused:
         if len(callback.body) > LARGE_BYTES or _is_unpacked(callback, known):
-            return run_in_thread(judge, callback, known, self._limit(known), now)
-        return judge(callback, known, self._limit(known), now)
+            return run_in_thread(judge, callback, known, self.body_limit(known), now)
+        return judge(callback, known, self.body_limit(known), now)
 
     def _want_keys(self, known: KnownSource, now: datetime) -> None:
         if known.keys.wanted_at is not None:
@@ -221,11 +202,11 @@ class Inbox:
             words = "delivery %s from %s is late, and waits to be confirmed"
             log.log(level, words, delivery.id, delivery.peer, extra=about)
             return Outcome(Verdict.LATE, reason=judged.refusal.reason if isinstance(judged, Late) else "")
-        kind = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
+        verdict = Verdict.ACCEPTED if recorded.is_new else Verdict.DUPLICATE
         conflict = ", with other content than before" if recorded.has_conflict else ""
-        about = ids(delivery=delivery.id, source=known.source.name, verdict=kind, events=recorded.event_ids)
-        log.info("delivery %s %s%s: %s", delivery.id, kind, conflict, " ".join(recorded.event_ids), extra=about)
-        return Outcome(kind, recorded.event_ids, known.bank.acknowledgement)
+        about = ids(delivery=delivery.id, source=known.source.name, verdict=verdict, events=recorded.event_ids)
+        log.info("delivery %s %s%s: %s", delivery.id, verdict, conflict, " ".join(recorded.event_ids), extra=about)
+        return Outcome(verdict, recorded.event_ids, known.bank.acknowledgement)
 
     def _reject(self, refused: Refused, known: KnownSource) -> Outcome:
         """Store a rejected delivery for staff to look at."""
@@ -261,12 +242,18 @@ def _new_late(late: Late) -> NewLate:
     return NewLate(late.delivery, late.events, late.refusal.reason, late.refusal.detail)
 
 
-def _passes(known: KnownSource, callback: Callback) -> bool:
+def passes(known: KnownSource, callback: Callback) -> bool:
+    """Tell whether a callback may be genuine by its address, path and headers; its body is not looked at."""
     try:
         check_head(callback, known)
     except Refusal:
         return False
     return True
+
+
+def lists_addresses(known: KnownSource) -> bool:
+    """Tell whether a source says where its callbacks come from."""
+    return "address" in known.bank.proofs(known.source.options)
 
 
 def _is_unpacked(callback: Callback, known: KnownSource) -> bool:

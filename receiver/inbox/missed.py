@@ -51,7 +51,7 @@ class Missed:
                 before = self._found.get(name, Outage(now, now, 0))
                 self._found[name] = Outage(min(before.began_at, now), now, before.number + 1)
 
-    def is_over(self) -> None:
+    def write_if_quiet(self) -> None:
         """Have it written down in a thread, now that a callback was taken, once none was missed for a while.
 
         Where that fails, as it may while all that waited comes at once, it is done after a later callback.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from receiver.banks.protocol import Carried
+from receiver.banks.callback import Carried
 from receiver.signing import static_token
 
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from receiver import banks
-from receiver.banks.callback import Profile, Stale
-from receiver.banks.protocol import Bank, Callback, KeysNotKnown
+from receiver.banks.callback import Callback, Profile, Stale
+from receiver.banks.protocol import Bank, KeysNotKnown
 from receiver.inbox.decompression import BodyTooLarge, CodingBroken, decode
 from receiver.inbox.source_cache import profile_of
 from receiver.inbox.verification import coding_to_undo, events
@@ -27,7 +27,7 @@ from receiver.store.records import NewDelivery, NonceReused
 log = logging.getLogger(__name__)
 
 
-TAKEN = (Verdict.ACCEPTED, Verdict.LATE)
+NOT_REJECTED = (Verdict.ACCEPTED, Verdict.LATE)
 """What may come of a rejected delivery that is proven genuine by now."""
 
 

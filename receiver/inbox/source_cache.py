@@ -39,6 +39,18 @@ def profile_of(
     return Profile(source.name, source.options, versions, keys.jwks, longer_names, source.environment), keys
 
 
+def whole_profile(connection: Connection, encryption: Encryption, source: SourceRecord) -> Profile:
+    """Return a source with every version of its secret, expired ones too: what was sealed or signed then is read.
+
+    Raises:
+        DecryptionFailed
+    """
+    keys = public_keys.stored(connection, encryption, source)
+    opened = signing_secrets.every(connection, encryption, source.id)
+    secrets = [(str(secret.version), secret.text) for secret in opened]
+    return Profile(source.name, source.options, secrets, keys.jwks, environment=source.environment)
+
+
 class SourceUnknown(Exception):
     """No enabled source has this name."""
 

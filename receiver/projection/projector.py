@@ -14,7 +14,7 @@ from receiver.store import claims, days, exceptions, outbox, recoveries, search_
 from receiver.store.claims import NewClaim
 from receiver.store.database import Database
 from receiver.store.exceptions import AT_ONCE, Known, Opened
-from receiver.store.outbox import Derivable, Taken
+from receiver.store.outbox import Batch, Derivable
 
 
 def catch_up(database: Database) -> int:
@@ -32,25 +32,25 @@ def catch_up(database: Database) -> int:
     is_behind = seen.is_pending
     while is_behind:
         with database.write() as connection:
-            taken = _project(connection)
-        position = taken.position
+            batch = _project(connection)
+        position = batch.position
         # What comes in meanwhile is left to the next who looks: else one of them might never come to an end.
-        is_behind = not taken.covers(seen)
+        is_behind = not batch.covers(seen)
     return position
 
 
-def _project(connection: Connection) -> Taken:
+def _project(connection: Connection) -> Batch:
     """Derive everything from the next batch of events; whatever else is to follow from an event is added here."""
-    taken = outbox.take(connection)
+    batch = outbox.take(connection)
     # Those that a sweep had found, and whose callbacks have come after all.
-    met = [event for event in taken.events if event.found_by is not None]
+    met = [event for event in batch.events if event.found_by is not None]
     came = recoveries.came_at(connection, [event.id for event in met]) if met else {}
-    claims.make_due(connection, list(_claims_of(taken.events, came)))
+    claims.make_due(connection, list(_claims_of(batch.events, came)))
     if met:
         recoveries.settle_met(connection, {event.id: event.source_id for event in met}, came)
         search_index.index_anew(connection, [event.id for event in met])
         days.events_joined(connection, came)
-    return taken
+    return batch
 
 
 def _claims_of(events: Iterable[Derivable], came: Mapping[str, datetime]) -> Iterable[NewClaim]:

@@ -14,14 +14,14 @@ from receiver.banks.errors import BankError
 from receiver.banks.http import HttpClient
 from receiver.banks.protocol import Answer, Money
 from receiver.model import Purpose
-from receiver.reconcile.checks import Reconciler
+from receiver.reconcile.checks import Reconciler, apart_from_others
 from receiver.reconcile.findings import Finding
 from receiver.reconcile.plan import askable
 from receiver.runtime import Runtime
 from receiver.store import due_subjects, leases, particulars, sources
 from receiver.store.database import StoreUnavailable, retried
 from receiver.store.encryption import DecryptionFailed
-from receiver.store.leases import Due, Lease, LeaseLost
+from receiver.store.leases import Due, Lease
 from receiver.store.search_terms import masked_in
 from receiver.store.sources import SourceRecord
 
@@ -197,15 +197,8 @@ class BulkChecks:
     def _is_recorded(self, source: SourceRecord, due: Due, answer: Answer | None) -> bool:
         if answer is None:
             return False
-        try:
+        with apart_from_others(f"checking {due.kind} {due.subject} in bulk"):
             self._reconciler.record(source, due, Finding("answered", answer, answer.detail))
-        except StoreUnavailable:
-            raise
-        except (LeaseLost, DecryptionFailed) as error:
-            log.warning("checking %s %s in bulk: %s", due.kind, due.subject, error)
-        except Exception:
-            log.exception("checking %s %s in bulk failed", due.kind, due.subject)
-        else:
             return True
         return False
 
@@ -217,7 +210,7 @@ class BulkChecks:
 
 
 def _answers_in_bulk(source: SourceRecord) -> bool:
-    return source.enabled and source.has_credentials and isinstance(banks.named(source.bank), AnswersInBulk)
+    return source.may_be_asked and isinstance(banks.named(source.bank), AnswersInBulk)
 
 
 def _question(bank: AnswersInBulk, account: str, place: str | None) -> Callable[[HttpClient], AnswerPage]:

@@ -3,8 +3,9 @@
 import itertools
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -121,15 +122,8 @@ class Reconciler:
             return leases.claim_one(connection, subject_id, Lease(now, now + self._lease, secrets.token_hex(8)))
 
     def _check(self, due: Due) -> bool:
-        """Let one source's trouble stop nobody else's check; what was leased comes back when its lease ends."""
-        try:
+        with apart_from_others(f"checking {due.kind} {due.subject}"):
             return self._check_one(due)
-        except StoreUnavailable:
-            raise
-        except (LeaseLost, DecryptionFailed) as error:
-            log.warning("checking %s %s: %s", due.kind, due.subject, error)
-        except Exception:
-            log.exception("checking %s %s failed", due.kind, due.subject)
         return False
 
     def _check_one(self, due: Due) -> bool:
@@ -180,7 +174,7 @@ class Reconciler:
 
     def _source(self, due: Due) -> tuple[SourceRecord, dict[str, Any]]:
         with self._runtime.database.read() as connection:
-            source = next(source for source in sources.every(connection) if source.id == due.source_id)
+            source = sources.with_id(connection, due.source_id)
             return source, events.facts_about(connection, due.source_id, due.subject)
 
 
@@ -188,6 +182,23 @@ def _only(order: Mapping[Purpose, Sequence[int]], source_ids: Sequence[int]) -> 
     """Return what these sources alone are due for."""
     found = {purpose: [number for number in numbers if number in source_ids] for purpose, numbers in order.items()}
     return {purpose: numbers for purpose, numbers in found.items() if numbers}
+
+
+@contextmanager
+def apart_from_others(what: str) -> Iterator[None]:
+    """Let one payment's trouble stop no other's check; what was leased comes back when its lease ends.
+
+    Raises:
+        StoreUnavailable
+    """
+    try:
+        yield
+    except StoreUnavailable:
+        raise
+    except (LeaseLost, DecryptionFailed) as error:
+        log.warning("%s: %s", what, error)
+    except Exception:
+        log.exception("%s failed", what)
 
 
 def ask(session: BankSession, due: Due, facts: Mapping[str, Any]) -> Finding:

@@ -113,7 +113,7 @@ def warning(source: SourceRecord, found: GiveUp) -> Opened:
     """Return what a person is told a while before a bank gives up."""
     since = f"{found.first_at:%Y-%m-%d %H:%M} UTC"
     words = f"the bank stops sending {found.words}: {found.number} callbacks were not taken since {since}"
-    return Opened(ExceptionKind.GIVING_UP, source.id, "source", source.name, None, None, None, None, 1, words)
+    return Opened(ExceptionKind.GIVING_UP, source.id, "source", source.name, detail=words)
 
 
 def is_undecided(connection: Connection, source: SourceRecord, now: datetime) -> bool:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.bank_client import circuit
@@ -11,28 +11,26 @@ from receiver.bank_client.shared_token import FETCHING
 from receiver.model import SubjectKind
 from receiver.runtime import Runtime
 from receiver.settings import Settings
-from receiver.store import bank_tokens, circuits, credential_changes, events, sources
+from receiver.store import bank_tokens, circuits, credential_changes, events, payments, sources
 from receiver.store.credential_changes import ChangeRecord
+from receiver.store.payments import SubjectRecord
 from receiver.store.records import SKEW
 from receiver.store.sources import SourceRecord
-from receiver.store.tables import Subject, table_of
-
-_subjects = table_of(Subject)
 
 
-def reason(runtime: Runtime, subject_id: int) -> str:
-    """Return in words what keeps the bank from being asked by a person, as it stands now.
+def reason(runtime: Runtime, found: SubjectRecord) -> str:
+    """Return in words what keeps the bank from being asked about it by a person, as it stands now.
 
     Raises:
         StoreUnavailable
     """
     now, settings = runtime.clock(), runtime.settings
     with runtime.database.read() as connection:
-        row = connection.execute(select(_subjects).where(_subjects.c.id == subject_id)).one()
-        source = next(source for source in sources.every(connection) if source.id == row.source_id)
+        source = sources.with_id(connection, found.source_id)
+        leased_until = payments.leased_until(connection, found.id)
         return (
             out_of_use(source)
-            or _leased(row.leased_until, now, timedelta(seconds=settings.lease_seconds))
+            or _leased(leased_until, now, timedelta(seconds=settings.lease_seconds))
             or next((words for _, words in of_source(connection, settings, source, now, is_person=True)), None)
             or "a worker has asked just now, and its answer is the latest of the checks; or the log says what failed"
         )

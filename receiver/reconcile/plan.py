@@ -94,7 +94,7 @@ def askable(connection: Connection, settings: Settings, now: datetime) -> Askabl
     freely: list[int] = []
     sparingly: list[int] = []
     for source in banks.with_known_banks(sources.every(connection)):
-        if not source.enabled or not source.has_credentials:
+        if not source.may_be_asked:
             continue
         if budget_of(connection, source, now).hindrance(source.name) is not None:
             continue
@@ -136,5 +136,5 @@ class NextChecks:
 
     def _look(self, source_id: int) -> Sequence[tuple[datetime | None, str]]:
         with self._runtime.database.read() as connection:
-            source = next(source for source in sources.every(connection) if source.id == source_id)
+            source = sources.with_id(connection, source_id)
             return hindrances.of_source(connection, self._runtime.settings, source, self._now)

@@ -123,7 +123,7 @@ class Runner:
             place = delivery.id
             if self.timer() >= ends:
                 break
-        failed = sum(verdict not in reverify.TAKEN for verdict in verdicts)
+        failed = sum(verdict not in reverify.NOT_REJECTED for verdict in verdicts)
         is_last = len(rejected) < limit and (not rejected or place == rejected[-1].id)
         return _Part(len(verdicts), place, is_last, failed)
 

@@ -222,9 +222,10 @@ def words(connection: Connection) -> list[str]:
     return _words(connection, "")
 
 
-def oldest_first(connection: Connection, after: int = 0, size: int = READ_AT_ONCE) -> Iterator[AuditRecord]:
-    """Go through all entries behind one, some at a time."""
-    while rows := oldest(connection, after, size):
+def oldest_first(connection: Connection) -> Iterator[AuditRecord]:
+    """Go through all entries, some at a time."""
+    after = 0
+    while rows := oldest(connection, after, READ_AT_ONCE):
         yield from rows
         after = rows[-1].id
 

@@ -301,7 +301,7 @@ def words_of(error: Exception) -> str:
     return " ".join(words.split())[:300]
 
 
-def is_writable(database: Database) -> None:
+def check_writable(database: Database) -> None:
     """Commit a change to the database.
 
     Raises:

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, 
 
 from receiver.model import Verdict
 from receiver.signing import addresses
-from receiver.store import pagination, sources
+from receiver.store import events, pagination, sources
 from receiver.store.records import NewDelivery, columns_of, fetch_all, fetch_one, is_cut, lowest_id, shortened
 from receiver.store.tables import Delivery, Event, Source, table_of
 
@@ -91,6 +91,20 @@ def find(connection: Connection, delivery_id: str) -> DeliveryRecord | None:
     return fetch_one(connection, DeliveryRecord, _all().where(_deliveries.c.id == delivery_id))
 
 
+def body_of(connection: Connection, row: DeliveryRecord) -> bytes | None:
+    """Return a delivery's body; that of a duplicate is stored with the event that it told first, where they are equal.
+
+    None where it is not stored.
+    """
+    if row.body is not None:
+        return row.body
+    for event_id in events.ids_of_delivery(connection, row.id):
+        event = events.find(connection, event_id)
+        if event is not None and event.payload_sha256 == row.body_sha256:
+            return events.raw(connection, event_id)
+    return None
+
+
 class Outline(NamedTuple):
     """When a delivery came (UTC), how large it was, and the types of the events that it told first."""
 
@@ -141,11 +155,6 @@ def rejected(connection: Connection, source: str | None, *, below: str | None, l
     """Return the rejected deliveries that are stored, newest first; `below` is the id to go on from."""
     wanted = Listed((Verdict.REJECTED,), [source] if source else [])
     return listing(connection, wanted, below=below, limit=limit)
-
-
-def late(connection: Connection, source: str | None, *, below: str | None, limit: int) -> list[DeliveryRecord]:
-    """Return the late deliveries that wait, newest first; `below` is the id to go on from."""
-    return listing(connection, Listed((Verdict.LATE,), [source] if source else []), below=below, limit=limit)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Derivable(NamedTuple):
     """What found it before its callback came, for which it waits here; its entry was written then."""
 
 
-class Taken(NamedTuple):
+class Batch(NamedTuple):
     """A batch that was given its positions, the last of which is `position`; its events in their order."""
 
     position: int
@@ -151,7 +151,7 @@ class _Entry(NamedTuple):
     copied_at: datetime | None
 
 
-def take(connection: Connection) -> Taken:
+def take(connection: Connection) -> Batch:
     """Give the next batch its positions in the caller's transaction, which must see what is committed (READ COMMITTED).
 
     The two queues are merged by time: neither waits for the other, however long nobody has looked.
@@ -162,13 +162,13 @@ def take(connection: Connection) -> Taken:
     left = fetch_all(connection, _Entry, _FIRST_ENTRIES.params(most=BATCH))
     entries = list(merge(_entries_of(connection, new), left, key=attrgetter("time")))
     if not (entries or new):
-        return Taken(before, [], [])
+        return Batch(before, [], [])
     _insert_entries(connection, [(position, *entry) for position, entry in enumerate(entries, before + 1)])
     # Exactly those that were read: another writer may have committed a lower number in the meantime.
     _delete(connection, _pending, [event.number for event in new])
     _delete(connection, _outbox, [entry.id for entry in left])
     connection.execute(update(_head).values(position=before + len(entries)))
-    return Taken(before + len(entries), new, [entry.id for entry in left])
+    return Batch(before + len(entries), new, [entry.id for entry in left])
 
 
 def _entries_of(connection: Connection, new: Sequence[Derivable]) -> list[_Entry]:

@@ -134,6 +134,14 @@ def find(connection: Connection, source: str, kind: str, subject: str) -> Subjec
     return fetch_one(connection, SubjectRecord, query)
 
 
+def leased_until(connection: Connection, subject_id: int) -> datetime | None:
+    """Return until when (UTC) a worker may ask about one of them, by its lease; none where no worker has it."""
+    found: datetime | None = connection.execute(
+        select(_subjects.c.leased_until).where(_subjects.c.id == subject_id)
+    ).scalar_one()
+    return found
+
+
 class Asked(NamedTuple):
     """What the bank can be asked about an event, and what it was asked."""
 

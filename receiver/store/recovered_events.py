@@ -118,5 +118,13 @@ def _claim(event: NewEvent, line: LineRecord, now: datetime) -> NewClaim:
 
 def _opened(event: NewEvent, line: LineRecord) -> Opened:
     words = "a sweep found it at the bank, and no callback has come"
-    about = ("event", event.id, event.id, None, line.amount, line.currency, 1, words)
-    return Opened(ExceptionKind.RECOVERED, line.source_id, *about)
+    return Opened(
+        ExceptionKind.RECOVERED,
+        line.source_id,
+        "event",
+        event.id,
+        event_id=event.id,
+        amount=line.amount,
+        currency=line.currency,
+        detail=words,
+    )

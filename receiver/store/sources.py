@@ -51,6 +51,11 @@ class SourceRecord(NamedTuple):
     hidden_at: datetime | None
 
     @property
+    def may_be_asked(self) -> bool:
+        """Whether it is in use, and has API credentials to ask its bank with."""
+        return self.enabled and self.has_credentials
+
+    @property
     def destination(self) -> str:
         """The digest of all that decides where the credentials go and how: bank, environment, address, options.
 
@@ -110,6 +115,11 @@ def find(connection: Connection, name: str) -> SourceRecord | None:
     if not _NAME.fullmatch(name) and not _FORMER.fullmatch(name):
         return None
     return fetch_one(connection, SourceRecord, _ALL.where(_sources.c.name == name))
+
+
+def with_id(connection: Connection, source_id: int) -> SourceRecord:
+    """Return the source of this number, which something that is stored refers to, enabled or not, removed or not."""
+    return SourceRecord._make(connection.execute(_ALL.where(_sources.c.id == source_id)).one())
 
 
 def every(connection: Connection) -> list[SourceRecord]:

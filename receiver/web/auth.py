@@ -7,7 +7,7 @@ from datetime import datetime
 from flask import request
 
 from receiver.admin.names import Names
-from receiver.feed.reader import Pages
+from receiver.feed.reader import OneAtATime
 from receiver.runtime import Runtime
 from receiver.store import api_tokens
 from receiver.store.api_tokens import TokenRecord
@@ -15,7 +15,7 @@ from receiver.store.database import StoreUnavailable
 from receiver.web.problems import Problem
 
 LOOKS_AT_ONCE = 4
-"""Tokens that a process looks up at a time: anybody can make one up, and callbacks need the database too."""
+"""Tokens, and sessions, that a process looks up at a time: anybody can make one up, and callbacks use the database."""
 
 
 class Tokens:
@@ -26,7 +26,7 @@ class Tokens:
         self._runtime = runtime
         self._looking = threading.BoundedSemaphore(LOOKS_AT_ONCE)
         self._noted: dict[int, datetime] = {}
-        self.turns = Pages()
+        self.turns = OneAtATime()
         """One request of each token has its turn at a time, but for those that wait for the feed."""
 
     def require(self, scope: str) -> TokenRecord:

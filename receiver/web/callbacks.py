@@ -17,7 +17,7 @@ from pydantic import Field
 
 from receiver import banks
 from receiver.banks.callback import Callback
-from receiver.inbox.inbox import Inbox, Outcome
+from receiver.inbox.inbox import Inbox, Outcome, lists_addresses, passes
 from receiver.inbox.missed import Missed
 from receiver.inbox.source_cache import SourceUnknown
 from receiver.logs import ids
@@ -132,7 +132,7 @@ class CallbackHandler:
             counted.log()
             raise
         else:
-            counted.verdict, counted.reason = outcome.kind, outcome.reason
+            counted.verdict, counted.reason = outcome.verdict, outcome.reason
         finally:
             seconds = time.perf_counter() - began
             self._counters.delivered(counted.source, counted.verdict, counted.reason, seconds)
@@ -153,7 +153,8 @@ class CallbackHandler:
     def _take_from(
         self, environ: WSGIEnvironment, name: str, path: str, channel: str | None, counted: "_Counted"
     ) -> Outcome:
-        limit = self._inbox.body_limit(name)
+        known = self._inbox.find(name)
+        limit = self._inbox.body_limit(known)
         # Only now: until it is found it is what anybody may have made up.
         counted.source = name
         peer = self._peer(environ)
@@ -162,10 +163,10 @@ class CallbackHandler:
         is_long = length is None or length > min(self._rejected_bytes, FIRST_BYTES)
         if is_long:
             head = self._callback(environ, path, channel, peer, b"")
-            if not self._inbox.passes(name, head):
+            if not passes(known, head):
                 return self._refuse(environ, name, head, length)
         with self.bodies.holding(peer) as held:
-            held.has_share = not (is_long and self._inbox.lists_addresses(name))
+            held.has_share = not (is_long and lists_addresses(known))
             callback = self._callback(environ, path, channel, peer, held.read(environ, length, limit))
             if "content-encoding" in callback.headers:
                 held.more(self._inbox.unpacked_bytes(name, callback))
@@ -196,17 +197,17 @@ class CallbackHandler:
             peer=peer,
         )
 
-    def _written(self, verdict: Outcome) -> WSGIApplication:
-        if verdict.kind not in (Verdict.ACCEPTED, Verdict.DUPLICATE):
+    def _written(self, outcome: Outcome) -> WSGIApplication:
+        if outcome.verdict not in (Verdict.ACCEPTED, Verdict.DUPLICATE):
             # RFC 9110 section 15.5.2 wants the header; what exactly was wrong is for staff alone.
             return problem(401, "The callback is not proven genuine.", {"WWW-Authenticate": "Signature"})
         if self._outages.since is not None:
             self._outages.succeeded()
         if self._missed:
-            self._missed.is_over()
-        if verdict.acknowledgement is not None:
-            return _ok(verdict.acknowledgement.encode(), "text/plain")
-        return _ok(orjson.dumps({"status": verdict.kind, "events": verdict.event_ids}), "application/json")
+            self._missed.write_if_quiet()
+        if outcome.acknowledgement is not None:
+            return _ok(outcome.acknowledgement.encode(), "text/plain")
+        return _ok(orjson.dumps({"status": outcome.verdict, "events": outcome.event_ids}), "application/json")
 
 
 @dataclass

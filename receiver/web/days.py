@@ -5,12 +5,12 @@ from datetime import date
 from receiver.admin import day_lines
 from receiver.admin import days as acts
 from receiver.feed.cursors import CursorInvalid, Cursors
-from receiver.model import DayCategory, NotFound, NotPossible, Scope
+from receiver.model import DayCategory, NotFound, Scope
 from receiver.runtime import Runtime
 from receiver.store.api_tokens import TokenRecord
 from receiver.web import auth
 from receiver.web.operation import Operation
-from receiver.web.problems import Problem
+from receiver.web.problems import Problem, sentence
 from receiver.web.schemas.days import Day, DayPath, DayQuery, DaysPage, DaysQuery, DaySummary, place_in, place_of
 
 
@@ -58,9 +58,7 @@ class Days:
                 raise Problem(400, "The day has been closed since the page before: begin anew, without `cursor`.")
             lines = day_lines.lines(self._runtime, found, categories, place=place, limit=query.limit + 1)
         except NotFound as error:
-            raise Problem(404, _sentence(error)) from error
-        except NotPossible as error:
-            raise Problem(409, _sentence(error)) from error
+            raise Problem(404, sentence(error)) from error
         following = None
         if len(lines) > query.limit:
             # In the same version: lines of another stand in other places.
@@ -90,8 +88,3 @@ def _day(text: str) -> date:
         return acts.a_day(text)
     except ValueError as error:
         raise Problem(400, "`date` takes a day such as 2026-01-31.") from error
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."

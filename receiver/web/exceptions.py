@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from receiver.admin import exceptions as acts
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound, NotPossible
+from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.store.api_tokens import TokenRecord
 from receiver.store.exceptions import UNRESOLVED, ExceptionRecord, Wanted
@@ -79,10 +79,7 @@ class Exceptions:
 
     def _act(self, exception_id: str, token: TokenRecord, act: Callable[[str], ExceptionRecord]) -> StaffException:
         self._found(exception_id, token)
-        try:
-            return self._shown(act(f"token:{token.name}"))
-        except NotPossible as error:
-            raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        return self._shown(act(f"token:{token.name}"))
 
     def _found(self, exception_id: str, token: TokenRecord) -> ExceptionRecord:
         try:

@@ -5,13 +5,10 @@ from datetime import datetime
 from flask import Response
 
 from receiver.admin import consumers as acts
-from receiver.feed import read_notes
 from receiver.feed.cursors import Cursors, read_either
 from receiver.feed.read_notes import ConsumerReader, ReadNotes
-from receiver.feed.reader import Reader, check_given_out
-from receiver.model import ConsumerAct
+from receiver.feed.reader import Reader
 from receiver.runtime import Runtime
-from receiver.store import consumer_ranges, consumers, feed
 from receiver.store.api_tokens import TokenRecord
 from receiver.store.consumer_ranges import Range
 from receiver.store.consumers import ConsumerPlace
@@ -58,7 +55,6 @@ class Feed:
     def __init__(self, runtime: Runtime) -> None:
         """Take a process's parts."""
         self._runtime = runtime
-        self._database = runtime.database
         self._reader = Reader(runtime.database, runtime.settings.waiting_readers_max)
         self._cursors = Cursors(runtime.settings.keys, "feed")
         self._notes = ReadNotes(runtime.database)
@@ -106,15 +102,9 @@ class Feed:
         """Commit a consumer's position; it never moves back, nor at all by what was read before a `seek`."""
         cursors = self._cursors_of(name)
         place = cursors.read_place(body.cursor)
-        now = self._runtime.clock()
         reader = ConsumerReader(name, token.name)
-        with self._notes.taken(reader) as notes, self._database.write() as connection:
-            check_given_out(place.position, feed.head(connection))
-            before = acts.open_in(connection, token.name, name, now).position
-            committed = consumers.acknowledge(connection, name, place.position, now, place.generation)
-            read_notes.write(connection, reader, notes)
-            acked = Range(before, committed.position)
-            consumer_ranges.note(connection, name, ConsumerAct.ACKED, token.name, acked, now)
+        with self._notes.taken(reader) as notes:
+            committed = acts.acknowledge(self._runtime, reader, place, notes)
         return Position(consumer=name, cursor=cursors.make_place(committed))
 
     @Operation(

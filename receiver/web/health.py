@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from flask import Response
 
 from receiver.runtime import Runtime
 from receiver.store import schema
-from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.database import Database, StoreUnavailable, check_writable
 from receiver.store.schema import NotMigrated
 from receiver.web.operation import Operation
 from receiver.web.problems import Outages, problem
@@ -16,6 +17,8 @@ from receiver.web.schemas.base import Health, Index
 
 LOOK_SECONDS = 1.0
 """How long a look at the database is good for: whoever asks within that time is told the same."""
+
+Found = TypeVar("Found")
 
 READY = {503: "The database can't be written, or has tables of an earlier release, or none."}
 
@@ -30,6 +33,28 @@ INDEX = Index(
 )
 
 
+class SharedLook(Generic[Found]):
+    """A look that anybody may ask for, done once for all who ask in the same second; any number of threads may."""
+
+    _found: Found
+
+    def __init__(self, look: Callable[[], Found], timer: Callable[[], float] = time.monotonic) -> None:
+        self._look = look
+        self._timer = timer
+        self._looking = threading.Lock()
+        self._looked_when = float("-inf")
+
+    def found(self) -> Found:
+        """Return what was found within the last `LOOK_SECONDS`; where looking fails, whoever asks next looks anew."""
+        came_when = self._timer()
+        with self._looking:
+            # Whoever had to wait for another's look shares what it found, however long that took.
+            if came_when - self._looked_when >= LOOK_SECONDS:
+                self._found = self._look()
+                self._looked_when = self._timer()
+            return self._found
+
+
 class Readiness:
     """Whether the database is migrated and can be written, looked at once for all who ask in the same second.
 
@@ -38,10 +63,7 @@ class Readiness:
 
     def __init__(self, database: Database, timer: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._timer = timer
-        self._looking = threading.Lock()
-        self._looked_when = float("-inf")
-        self._found: NotMigrated | StoreUnavailable | None = None
+        self._shared = SharedLook(self._look, timer)
 
     def check(self) -> None:
         """Say that all is well.
@@ -50,13 +72,7 @@ class Readiness:
             NotMigrated
             StoreUnavailable
         """
-        came_when = self._timer()
-        with self._looking:
-            # Whoever had to wait for another's look shares what it found, however long that took.
-            if came_when - self._looked_when >= LOOK_SECONDS:
-                self._found = self._look()
-                self._looked_when = self._timer()
-            found = self._found
+        found = self._shared.found()
         if found is not None:
             raise type(found)(*found.args) from found
 
@@ -64,7 +80,7 @@ class Readiness:
         try:
             # An upgrade while this one takes callbacks must not have a balancer take it away before the next one is up.
             schema.check(self._database, or_newer=True)
-            is_writable(self._database)
+            check_writable(self._database)
         except (NotMigrated, StoreUnavailable) as error:
             return error
         return None

@@ -2,7 +2,6 @@
 
 import hmac
 import ipaddress
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -15,12 +14,10 @@ from receiver.metrics.counters import exposition
 from receiver.metrics.names import Figure
 from receiver.runtime import Runtime
 from receiver.signing import addresses
+from receiver.web.health import SharedLook
 from receiver.web.operation import Content, Operation
 from receiver.web.problems import Problem
 from receiver.web.schemas.base import LeftOut, Shape
-
-LOOK_SECONDS = 1.0
-"""How long gauges are good for: whoever asks within that time is told the same."""
 
 FORWARDING = (
     *("Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip"),
@@ -60,11 +57,7 @@ class Metrics:
         self._token = None if token is None else token.get_secret_value().encode()
         self._proxies = runtime.settings.trusted_proxies
         self._counters = runtime.counters
-        self._gauges = Gauges(runtime)
-        self._timer = timer
-        self._looking = threading.Lock()
-        self._looked_when = float("-inf")
-        self._figures: Sequence[Figure] = ()
+        self._figures: SharedLook[Sequence[Figure]] = SharedLook(Gauges(runtime).read, timer)
 
     @Operation("GET /metrics", headers=MetricsHeaders, answers={200: EXPOSED}, problems=PROBLEMS, asks_database=False)
     def metrics(self) -> Response:
@@ -73,7 +66,7 @@ class Metrics:
         Where the database can't be read, the counters and `receiver_database_up` are still told.
         """
         self._check()
-        text, content_type = exposition(self._counters, self._shared(), request.headers.get("Accept", ""))
+        text, content_type = exposition(self._counters, self._figures.found(), request.headers.get("Accept", ""))
         return Response(text, content_type=content_type, headers={"Cache-Control": "no-store"})
 
     def _check(self) -> None:
@@ -97,15 +90,6 @@ class Metrics:
             return False
         names = [name.title() for name in request.headers.keys()]  # noqa: SIM118 - these are headers
         return not any(name in FORWARDING or name.startswith("X-Forwarded") for name in names)
-
-    def _shared(self) -> Sequence[Figure]:
-        came_when = self._timer()
-        with self._looking:
-            # Whoever had to wait for another's look shares what it found, however long that took.
-            if came_when - self._looked_when >= LOOK_SECONDS:
-                self._figures = self._gauges.read()
-                self._looked_when = self._timer()
-            return self._figures
 
 
 def _is_loopback(peer: str) -> bool:

@@ -135,7 +135,7 @@ def _serving(
             given |= {"body": body} if described.body else {}
         if described.scope is None or described.waits:
             return written(view(**path, **given))
-        with tokens.turns.turn_of(given["token"].id):
+        with tokens.turns.of(given["token"].id):
             return written(view(**path, **given))
 
     def written(answered: ResponseReturnValue | Answer) -> ResponseReturnValue:

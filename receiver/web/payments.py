@@ -2,7 +2,7 @@
 
 from receiver.admin import payments as acts
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound, NotPossible, SubjectKind
+from receiver.model import NotFound, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments
@@ -83,8 +83,6 @@ class Payments:
             acts.check(self._runtime, f"token:{token.name}", source, payment_id)
         except NotFound as error:
             raise Problem(404, "There is no such source.") from error
-        except NotPossible as error:
-            raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
         return self._payment(source, payment_id, token)
 
     @Operation(

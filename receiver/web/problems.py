@@ -18,7 +18,7 @@ from receiver.inbox.inbox import TryLater
 from receiver.inbox.source_cache import SourceUnknown
 from receiver.inbox.verification import CODING_NOT_SUPPORTED
 from receiver.metrics.names import REFUSED, UNAVAILABLE
-from receiver.model import Gone, NameUnknown, Verdict
+from receiver.model import Gone, NameUnknown, NotPossible, Verdict
 from receiver.replay.plan import PlanWrong
 from receiver.store.database import StoreUnavailable
 from receiver.store.encryption import DecryptionFailed
@@ -94,6 +94,12 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     return Response(text, status, headers, content_type="application/problem+json")
 
 
+def sentence(error: Exception) -> str:
+    """Return an error's text as a sentence of its own."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def answer(error: Exception, outages: Outages) -> Response:
     """Return the problem document for what a view, or the handler of callbacks, has raised."""
     match error:
@@ -107,8 +113,10 @@ def answer(error: Exception, outages: Outages) -> Response:
             return problem(403, str(error))
         case ConsumersTooMany():
             return problem(409, str(error))
+        case NotPossible():
+            return problem(409, sentence(error))
         case Gone():
-            return problem(410, f"{str(error)[:1].upper()}{str(error)[1:]}.")
+            return problem(410, sentence(error))
         case NameUnknown():
             return problem(400, str(error))
         case SourceUnknown():

@@ -1,12 +1,12 @@
 """`/api/v1/replays`: plan, run, watch, pause and cancel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from receiver.admin import replays as acts
-from receiver.model import NotPossible
+from receiver.model import NotFound
 from receiver.replay.plan import Request
 from receiver.runtime import Runtime
-from receiver.store import replays, sources
 from receiver.store.api_tokens import TokenRecord
 from receiver.store.replays import ReplayRecord
 from receiver.web import auth
@@ -23,7 +23,6 @@ class Replays:
     def __init__(self, runtime: Runtime) -> None:
         """Take a process's parts."""
         self._runtime = runtime
-        self._database = runtime.database
         self._planner = acts.planner(runtime)
 
     @Operation(
@@ -82,10 +81,7 @@ class Replays:
 
     def _act(self, token: TokenRecord, replay_id: str, act: Callable[[Runtime, str, str], ReplayRecord]) -> Replay:
         self._find(token, replay_id)
-        try:
-            return Replay.of(act(self._runtime, f"token:{token.name}", replay_id))
-        except NotPossible as error:
-            raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        return Replay.of(act(self._runtime, f"token:{token.name}", replay_id))
 
     def _plan(self, token: TokenRecord, asked: PlanRequest) -> Plan:
         chosen = asked.filter or ReplayFilter()
@@ -93,21 +89,24 @@ class Replays:
         request = Request(selection, asked.reason, asked.target, asked.consumer, asked.per_second)
         found = chosen.wanted(selection.sources)
         plan = acts.plan(self._runtime, request) if found is None else acts.plan_found(self._runtime, found, request)
-        with self._database.read() as connection:
-            return Plan.made(plan, sources.names(connection))
+        return Plan.made(plan, acts.choices(self._runtime).sources)
 
     def _run(self, token: TokenRecord, plan: str) -> Replay:
         # A plan is good for whoever holds it, but never beyond the sources that this token may see.
         planned = self._planner.read(plan, self._runtime.clock())
-        auth.visible_sources(token, planned["filter"].get("source") or ["*"])
+        auth.visible_sources(token, _sources_of(planned["filter"]))
         return Replay.of(acts.start(self._runtime, f"token:{token.name}", plan))
 
     def _find(self, token: TokenRecord, replay_id: str) -> Replay:
-        with self._database.read() as connection:
-            found = replays.find(connection, replay_id)
-        hidden = (
-            found is not None and token.sources and not set(found.filter.get("source") or ["*"]) <= set(token.sources)
-        )
-        if found is None or hidden:
+        try:
+            found = acts.find(self._runtime, replay_id)
+        except NotFound as error:
+            raise Problem(404, "There is no such replay.") from error
+        if not all(auth.may_see(token, source) for source in _sources_of(found.filter)):
             raise Problem(404, "There is no such replay.")
         return Replay.of(found)
+
+
+def _sources_of(selected: Mapping[str, Any]) -> list[str]:
+    """Return the names of the sources that a replay is of; `*`, which is no source's name, where it is of all."""
+    return selected.get("source") or ["*"]

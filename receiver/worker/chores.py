@@ -31,7 +31,7 @@ FETCHED_EVERY = timedelta(hours=24)
 TRIED_EVERY = timedelta(seconds=20)
 """So a callback that waits for a key is answered within a bank's first retries, at a bearable cost in requests.
 
-It doubles with each fetch that fails, such as one whose keys are refused, up to `KEYS_PAUSE_MAX`."""
+It doubles with each fetch that fails, such as one whose keys are refused, up to `public_keys.PAUSE_MAX`."""
 
 
 def refresh_public_keys(runtime: Runtime) -> int:
@@ -77,7 +77,7 @@ class CertificateExpiry(Chore):
 
     def _do(self, now: datetime) -> int:
         with self.runtime.database.read() as connection:
-            known = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
+            known = [source for source in sources.every(connection) if source.may_be_asked]
         for source in banks.with_known_banks(known):
             with apart("looking at the client certificate", source):
                 self._look_at(source, now)

@@ -122,13 +122,13 @@ class Worker:
                 # Where the database is there, it is the chore's own, such as a statement that takes too long.
                 unforeseen = self._bring_up_to_date()
                 if trouble or unforeseen:
-                    log.warning("a chore failed: %s", error)
+                    log.warning("%s failed: %s", _name(chore), error)
                 trouble = trouble or unforeseen or error
                 if not isinstance(error, Contended):
                     self._failed_at[number] = self._runtime.clock()
             except Exception as error:
                 self._failed_at[number] = self._runtime.clock()
-                log.warning("a chore failed: %s", error, exc_info=not isinstance(error, DecryptionFailed))
+                log.warning("%s failed: %s", _name(chore), error, exc_info=not isinstance(error, DecryptionFailed))
         # Asked, put off or failed: each is dealt with for now, and there may be more.
         try:
             done += self._reconciler.check_due()
@@ -139,6 +139,14 @@ class Worker:
         if trouble is not None:
             raise trouble
         return done
+
+
+def _name(chore: Callable[[], int]) -> str:
+    """Return what a chore is called, such as `CertificateExpiry.look`."""
+    function = chore.func if isinstance(chore, partial) else chore
+    owner = getattr(function, "__self__", None)
+    name: str = getattr(function, "__name__", "a chore")
+    return name if owner is None else f"{type(owner).__name__}.{name}"
 
 
 def _usual_chores(runtime: Runtime, reconciler: Reconciler, alarms: Alarms) -> Sequence[Callable[[], int]]:

@@ -132,4 +132,4 @@ class Sweeps:
 
 def can_be_swept(source: SourceRecord) -> bool:
     """Tell whether a source is in use, has API credentials, and a bank that lists what it knows."""
-    return source.enabled and source.has_credentials and isinstance(banks.named(source.bank), ListsPayments)
+    return source.may_be_asked and isinstance(banks.named(source.bank), ListsPayments)

@@ -91,7 +91,7 @@ class StalledPayments(Chore):
     def _do(self, now: datetime) -> int:
         before = now - timedelta(seconds=self.runtime.settings.stalled_seconds)
         with self.runtime.database.read() as connection:
-            asked = [source for source in sources.every(connection) if source.enabled and source.has_credentials]
+            asked = [source for source in sources.every(connection) if source.may_be_asked]
             found = [source.id for source in asked if payments.has_stalled(connection, source.id, before)]
         most = max((self._stall(source_id, before, now) for source_id in found), default=0)
         self._is_more_left = most == AT_ONCE
@@ -107,8 +107,16 @@ class StalledPayments(Chore):
 def _stalled(found: Stalled) -> Opened:
     says = f"the bank says {found.bank_status}" if found.bank_status else "the bank has not said how it stands"
     words = f"it is known since {found.created_at:%Y-%m-%d %H:%M} UTC and has not come to an end: {says}"
-    about = (str(found.kind), found.subject, found.last_event_id, None)
-    return Opened(ExceptionKind.STALLED, found.source_id, *about, found.amount, found.currency, 1, words)
+    return Opened(
+        ExceptionKind.STALLED,
+        found.source_id,
+        str(found.kind),
+        found.subject,
+        event_id=found.last_event_id,
+        amount=found.amount,
+        currency=found.currency,
+        detail=words,
+    )
 
 
 class GiveUpClock(Chore):
@@ -209,7 +217,7 @@ class Subscriptions(Chore):
 
 
 def _has_subscriptions(source: SourceRecord) -> bool:
-    return source.enabled and source.has_credentials and isinstance(banks.named(source.bank), Subscribes)
+    return source.may_be_asked and isinstance(banks.named(source.bank), Subscribes)
 
 
 def quiet_warning(connection: Connection, source: SourceRecord, now: datetime) -> str | None:

@@ -8,8 +8,8 @@ import pytest
 from encrypting_bank import batch, notification, payment
 
 from receiver import banks
+from receiver.banks.callback import Claim, Proof
 from receiver.banks.json_values import NotUnderstood, decimal_text
-from receiver.banks.protocol import Claim, Proof
 from receiver.store import particulars
 
 PAYMENT_ID = "9ffa7024-5536-4b0f-9578-d03171f75182"

@@ -19,10 +19,10 @@ from receiver.banks.abilities import Listed
 from receiver.banks.banking_circle import callbacks, reports
 from receiver.banks.banking_circle.reports import INTRADAY, REJECTIONS
 from receiver.banks.business_days import Window, read
+from receiver.banks.callback import Proof
 from receiver.banks.errors import AnswerUnreadable, Forbidden, NotKnown
 from receiver.banks.http import HttpClient
 from receiver.banks.json_values import parse
-from receiver.banks.protocol import Proof
 from receiver.model import Status
 from receiver.simulator.banking_circle import Config, Simulator
 from receiver.simulator.banking_circle.notifications import notification

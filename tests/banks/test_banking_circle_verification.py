@@ -10,7 +10,8 @@ import pytest
 from encrypting_bank import KEY, EncryptingBank, batch, notification
 
 from receiver import banks
-from receiver.banks.protocol import Callback, OptionsWrong, Profile, Proof
+from receiver.banks.callback import Callback, Profile, Proof
+from receiver.banks.protocol import OptionsWrong
 from receiver.signing.errors import Refusal
 
 BANK = banks.named("banking_circle")

@@ -10,11 +10,11 @@ import pytest
 from answering import Answering, answering
 
 from receiver import banks
-from receiver.banks.callback import unrecognised
+from receiver.banks.callback import Claim, Proof, unrecognised
 from receiver.banks.errors import AnswerUnreadable, NotOffered
 from receiver.banks.http import HttpClient
 from receiver.banks.json_values import NotUnderstood
-from receiver.banks.protocol import Claim, OptionsWrong, Proof
+from receiver.banks.protocol import OptionsWrong
 from receiver.signing.errors import Refusal
 
 BANK = banks.named("banqup")

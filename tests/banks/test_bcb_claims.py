@@ -10,9 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from receiver import banks
-from receiver.banks.callback import unrecognised
+from receiver.banks.callback import Claim, Proof, unrecognised
 from receiver.banks.json_values import NotUnderstood, decimal_text
-from receiver.banks.protocol import Claim, Proof
 from receiver.store.payments import STATUSES
 
 VALUES = st.recursive(

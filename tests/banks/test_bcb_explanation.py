@@ -7,7 +7,7 @@ from bank import SECRET, BankSigner, deposit
 
 from receiver.banks import bcb
 from receiver.banks.abilities import Explains, Explanation
-from receiver.banks.protocol import Callback, Profile
+from receiver.banks.callback import Callback, Profile
 from receiver.signing import rsa_pss
 from receiver.signing.hmac_sha256 import to_base64
 from receiver.simulator.bcb.callbacks import KeyRing

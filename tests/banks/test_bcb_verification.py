@@ -20,8 +20,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from receiver.banks.bcb.callbacks import prove
-from receiver.banks.callback import Stale
-from receiver.banks.protocol import Callback, KeysNotKnown, Profile
+from receiver.banks.callback import Callback, Profile, Stale
+from receiver.banks.protocol import KeysNotKnown
 from receiver.signing.errors import Refusal
 
 NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)

@@ -9,12 +9,12 @@ import pytest
 from answering import answering
 
 from receiver import banks
-from receiver.banks.callback import unrecognised
+from receiver.banks.callback import Claim, Proof, unrecognised
 from receiver.banks.connectpay import User, UserNeeded, call
 from receiver.banks.errors import NotKnown, TokenRefused
 from receiver.banks.http import HttpClient
 from receiver.banks.json_values import NotUnderstood
-from receiver.banks.protocol import Claim, OptionsWrong, Proof
+from receiver.banks.protocol import OptionsWrong
 from receiver.model import Status
 from receiver.reconcile.plan import Schedule
 from receiver.simulator.connectpay import Config, Simulator

@@ -17,8 +17,7 @@ from others import CONNECTPAY_ADDRESS, TOKEN, WHSEC, webhook
 from web.rows import rows
 
 from receiver import banks
-from receiver.banks.callback import Callback
-from receiver.banks.protocol import Proof
+from receiver.banks.callback import Callback, Proof
 from receiver.inbox.inbox import Inbox
 from receiver.inbox.verification import events
 from receiver.projection.projector import catch_up
@@ -83,7 +82,7 @@ class Sender:
         headers = {name.lower(): value.encode() for name, value in signed.headers.items()}
         callback = Callback(b"POST", signed.path.encode(), channel, headers, signed.body, CONNECTPAY_ADDRESS)
         outcome = self._inbox.accept(bank, callback)
-        assert outcome.kind in ("accepted", "duplicate")
+        assert outcome.verdict in ("accepted", "duplicate")
         return set(outcome.event_ids)
 
     def _signed(self, bank: str, told: Told) -> Signed:

@@ -15,7 +15,7 @@ import pytest
 from genuine_pairs import SHAPES, Pair, Told, make_pair
 
 from receiver import banks
-from receiver.banks.protocol import Proof
+from receiver.banks.callback import Proof
 from receiver.inbox.verification import events
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)

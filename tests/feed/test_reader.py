@@ -9,7 +9,7 @@ import pytest
 from store.race import append
 from timers import Timer
 
-from receiver.feed.reader import POLL_SECONDS, SLICE, TURN_SECONDS, Look, Pages, Reader, Seats, Turns
+from receiver.feed.reader import POLL_SECONDS, SLICE, TURN_SECONDS, Look, OneAtATime, Reader, Seats, Spacing
 from receiver.projection import projector
 from receiver.runtime import Runtime
 from receiver.store.database import Database, StoreUnavailable
@@ -116,10 +116,10 @@ def test_the_only_place_is_anybodys() -> None:
 
 
 def test_a_reader_reads_one_page_at_a_time_and_holds_up_no_other() -> None:
-    pages, together, most = Pages(), [0], [0]
+    pages, together, most = OneAtATime(), [0], [0]
 
     def read() -> None:
-        with pages.turn_of(1):
+        with pages.of(1):
             together[0] += 1
             most[0] = max(most[0], together[0])
             time.sleep(0.002)
@@ -129,7 +129,7 @@ def test_a_reader_reads_one_page_at_a_time_and_holds_up_no_other() -> None:
         for asked in [pool.submit(read) for _ in range(20)]:
             asked.result()
     assert most == [1]
-    with pages.turn_of(1), pages.turn_of(2):
+    with pages.of(1), pages.of(2):
         pass
     assert not pages._turns
 
@@ -146,9 +146,9 @@ def test_a_long_page_is_the_same_as_several_short_ones(parts: Runtime, source: S
 
 
 def test_readers_take_turns_and_one_alone_waits_for_none(timer: Timer) -> None:
-    turns = Turns(timer, timer.sleep)
+    spacing = Spacing(timer, timer.sleep)
     for _ in range(3):
-        turns.wait()
+        spacing.wait()
     timer.now += 1
-    turns.wait()
+    spacing.wait()
     assert timer.slept == [TURN_SECONDS, 2 * TURN_SECONDS]

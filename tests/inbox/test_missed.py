@@ -78,7 +78,7 @@ def test_what_a_clock_that_was_ahead_has_missed_is_written_down_once_it_is_put_r
     put_right = clock()
     counted.note(source.name)
     clock.forward(60)
-    counted.is_over()
+    counted.write_if_quiet()
     wait_for_writers()
     assert not counted
     assert written(parts, source) == Outage(put_right, put_right, 3)
@@ -97,7 +97,7 @@ def test_made_up_names_are_bounded_and_never_written(
         counted.note(name)
     clock.forward(5)
     assert counted
-    counted.is_over()
+    counted.write_if_quiet()
     wait_for_writers()
     assert not counted
     found = written(parts, source)
@@ -116,12 +116,12 @@ def test_made_up_names_do_not_crowd_a_source_out(
         counted.note(name)
     with without_outages(parts):
         clock.forward(60)
-        counted.is_over()
+        counted.write_if_quiet()
         wait_for_writers()
     for name in ("a fourth", source.name):
         counted.note(name)
     clock.forward(60)
-    counted.is_over()
+    counted.write_if_quiet()
     wait_for_writers()
     found = written(parts, source)
     assert found is not None
@@ -176,24 +176,24 @@ def test_what_can_t_be_written_down_yet_is_once_it_can(
     counted.note(source.name)
     with without_outages(parts):
         clock.forward(60)
-        counted.is_over()
+        counted.write_if_quiet()
         wait_for_writers()
         # Not with each callback: those that wait for their turn to write stand behind it.
-        counted.is_over()
+        counted.write_if_quiet()
         wait_for_writers()
     assert caplog.text.count("is not written down yet") == 1
     clock.forward(missed.QUIET.total_seconds())
     # So does a process that has no room for a thread, and it must not be the callback that pays for it.
     threading.stack_size((1 << 47) - (1 << 20))
     try:
-        counted.is_over()
+        counted.write_if_quiet()
     finally:
         threading.stack_size(0)
     assert counted
     counted.note(source.name)
     ended = clock()
     clock.forward(60)
-    counted.is_over()
+    counted.write_if_quiet()
     wait_for_writers()
     assert not counted
     assert written(parts, source) == Outage(began, ended, 2)
@@ -210,7 +210,7 @@ def test_what_is_missed_while_the_rest_is_written_in_vain_is_put_to_it(
         if not writes:
             counted.note(source.name)
             # Nobody else writes meanwhile.
-            counted.is_over()
+            counted.write_if_quiet()
         writes.append(sum(each.number for each in found.values()))
         real(connection, found, now)
 
@@ -219,10 +219,10 @@ def test_what_is_missed_while_the_rest_is_written_in_vain_is_put_to_it(
     clock.forward(60)
     ended = clock()
     with without_outages(parts):
-        counted.is_over()
+        counted.write_if_quiet()
         wait_for_writers()
     clock.forward(60)
-    counted.is_over()
+    counted.write_if_quiet()
     wait_for_writers()
     assert writes == [1, 2]
     assert written(parts, source) == Outage(began, ended, 2)

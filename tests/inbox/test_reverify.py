@@ -35,7 +35,7 @@ from receiver.projection.projector import catch_up
 from receiver.replay import run as runs
 from receiver.runtime import Runtime
 from receiver.store import deliveries, events, payments, public_keys, signing_secrets, sources
-from receiver.store.deliveries import DeliveryRecord
+from receiver.store.deliveries import DeliveryRecord, Listed
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
 
@@ -67,7 +67,7 @@ def rejected(parts: Runtime) -> list[DeliveryRecord]:
 
 def waiting(parts: Runtime) -> list[DeliveryRecord]:
     with parts.database.read() as connection:
-        return deliveries.late(connection, None, below=None, limit=100)
+        return deliveries.listing(connection, Listed((Verdict.LATE,)), below=None, limit=100)
 
 
 def test_a_delivery_rejected_for_a_missing_secret_is_accepted_once_it_is_set(

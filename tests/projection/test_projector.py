@@ -128,7 +128,7 @@ def test_whoever_catches_up_leaves_to_others_what_comes_in_meanwhile(
     record(parts, delivery(parts, source), *(event(parts, name) for name in "abc"))
     real = outbox.take
 
-    def take_while_one_comes_in(connection: Connection) -> outbox.Taken:
+    def take_while_one_comes_in(connection: Connection) -> outbox.Batch:
         taken = real(connection)
         intake.record(connection, delivery(parts, source), [event(parts, f"late {taken.position}")])
         return taken

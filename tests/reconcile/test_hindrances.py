@@ -100,7 +100,7 @@ def test_credentials_that_are_being_changed_are_a_reason(parts: Runtime, known: 
         credential_changes.begin(connection, parts.encryption, known, intent, now=parts.clock(), due_at=parts.clock())
         found = stored.find(connection, "bcb", "payment", "FT1")
     assert found is not None
-    assert "are being changed (rotate)" in hindrances.reason(parts, found.id)
+    assert "are being changed (rotate)" in hindrances.reason(parts, found)
 
 
 def test_a_token_that_is_being_fetched_for_too_long_is_a_reason(
@@ -119,7 +119,7 @@ def test_a_lease_that_a_wrong_clock_has_given_is_no_reason(parts: Runtime) -> No
         connection.execute(update(table_of(Subject)).values(**values))
         found = stored.find(connection, "bcb", "payment", "FT1")
     assert found is not None
-    assert "is asking about it just now" not in hindrances.reason(parts, found.id)
+    assert "is asking about it just now" not in hindrances.reason(parts, found)
 
 
 @pytest.mark.usefixtures("known")

@@ -22,7 +22,8 @@ PACKAGE = '''
 """The Bank of Fifth: a password in the path, plain text for an answer, words of its own for every state."""
 
 from receiver.banks import json_values, options
-from receiver.banks.protocol import Answer, Bank, Carried, Claim, Proof
+from receiver.banks.callback import Carried, Claim, Proof
+from receiver.banks.protocol import Answer, Bank
 from receiver.signing import static_token
 
 WORDS = {"settled": "completed", "underway": "pending"}

@@ -14,8 +14,10 @@ from certificates import new_certificate
 from conftest import KEY, add_source, make_token
 from servers import WebServer, environment
 
+from receiver.model import Verdict
 from receiver.runtime import Runtime
 from receiver.store import deliveries
+from receiver.store.deliveries import Listed
 
 TOGETHER = 32
 
@@ -53,7 +55,7 @@ def test_identical_late_deliveries_at_once_are_stored_once(
         answers = list(pool.map(lambda _: post(server, late), range(TOGETHER)))
     assert [answer.status_code for answer in answers] == [401] * TOGETHER
     with live.database.read() as connection:
-        assert len(deliveries.late(connection, None, below=None, limit=10)) == 1
+        assert len(deliveries.listing(connection, Listed((Verdict.LATE,)), below=None, limit=10)) == 1
         assert deliveries.rejected(connection, None, below=None, limit=10) == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from receiver.store import database as engine
-from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.database import Database, StoreUnavailable, check_writable
 from receiver.store.postgresql import left
 
 CONNECTIONS = 3
@@ -169,9 +169,9 @@ def test_a_writer_that_waits_too_long_for_another_gives_up(sqlite_url: str, monk
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="locked"):
-        is_writable(database)
+        check_writable(database)
     other.close()
-    is_writable(database)
+    check_writable(database)
     database.close()
 
 
@@ -186,7 +186,7 @@ def test_a_writer_waits_no_longer_for_its_turn_and_the_lock_together(
     def give_up(_: int) -> float:
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            is_writable(database)
+            check_writable(database)
         return time.monotonic() - started
 
     with ThreadPoolExecutor(40) as pool:
@@ -247,7 +247,7 @@ def test_a_writer_waits_for_another_one_that_is_quick(database: Database) -> Non
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(hold)
         taken.wait(60)
-        is_writable(database)
+        check_writable(database)
         held.result()
 
 
@@ -256,11 +256,11 @@ def test_a_connection_that_the_server_has_ended_is_replaced(
 ) -> None:
     if database.is_sqlite:
         pytest.skip("a file ends no connections")
-    is_writable(database)
+    check_writable(database)
     with psycopg.connect(postgres, autocommit=True) as admin:
         name = database.engine.url.database
         admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-    is_writable(database)
+    check_writable(database)
     assert database_url.startswith("postgresql+psycopg://")
 
 
@@ -269,7 +269,7 @@ def test_who_waits_for_a_commit_is_woken_by_it(database: Database) -> None:
     assert not database.wait_for_commit(before, 0.01)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(database.wait_for_commit, before, 30)
-        is_writable(database)
+        check_writable(database)
         assert waiting.result(30)
     assert database.wait_for_commit(before, 0)
 

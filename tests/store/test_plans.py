@@ -20,7 +20,7 @@ from store.plenty import BUSY_PAYMENT, START, fill, index
 
 from receiver import banks, runtime
 from receiver.admin.figures import Gauges
-from receiver.model import ExceptionKind, Purpose, RetentionKind, SubjectKind
+from receiver.model import ExceptionKind, Purpose, RetentionKind, SubjectKind, Verdict
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.simulator.banking_circle import Config as BankingCircleConfig
@@ -53,6 +53,7 @@ from receiver.store import (
 )
 from receiver.store.consumers import ConsumerRecord
 from receiver.store.day_sides import Claimed
+from receiver.store.deliveries import Listed
 from receiver.store.events import Filter
 from receiver.store.feed import Wanted
 from receiver.store.late import NewLate
@@ -242,8 +243,10 @@ REJECTED: dict[str, Query] = {
 }
 
 LATE: dict[str, Query] = {
-    "all": lambda connection: deliveries.late(connection, None, below=None, limit=101),
-    "of a source": lambda connection: deliveries.late(connection, "often", below=None, limit=101),
+    "all": lambda connection: deliveries.listing(connection, Listed((Verdict.LATE,)), below=None, limit=101),
+    "of a source": lambda connection: deliveries.listing(
+        connection, Listed((Verdict.LATE,), ["often"]), below=None, limit=101
+    ),
     "how many": lambda connection: late.waiting(connection, 1),
     "about a payment": lambda connection: late.claims_about(connection, 1, "payment", "FT77"),
     "what one tells": lambda connection: late.held(connection, EVENT.replace("evt", "dlv")),

@@ -25,7 +25,7 @@ from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import events, schema
-from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.database import Database, StoreUnavailable, check_writable
 from receiver.store.postgresql import WANTED
 from receiver.store.records import SKEW
 
@@ -277,6 +277,6 @@ def test_behind_a_pooler_a_session_that_the_server_has_ended_is_an_outage_and_th
     for _ in range(10):
         set_for(postgresql_url, "ROLE postgres", {})
         with suppress(StoreUnavailable):
-            is_writable(pooled.database)
+            check_writable(pooled.database)
         wait_for(pooler)
-        is_writable(pooled.database)
+        check_writable(pooled.database)

@@ -16,7 +16,7 @@ from servers import RECEIVER, ROOT, environment, free_port
 from receiver.simulator import tls
 from receiver.store import backup, schema, sqlite
 from receiver.store.backup import BackupRefused
-from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.database import Database, StoreUnavailable, check_writable
 from receiver.store.sqlite import open_private
 
 
@@ -36,7 +36,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
     """A database two folders deep that are not there yet, as it is amid use."""
     opened = Database(f"sqlite:///{tmp_path}/srv/receiver/receiver.db")
     schema.upgrade(opened, ENCRYPTION)
-    is_writable(opened)
+    check_writable(opened)
     yield opened
     opened.close()
 
@@ -163,7 +163,7 @@ def test_a_sqlite_that_does_not_take_what_is_relied_on_is_unavailable_and_says_s
     monkeypatch.setitem(sqlite.PRAGMAS, "foreign_keys", ("OFF", 1))
     database = Database(sqlite_url)
     with pytest.raises(StoreUnavailable, match="does not take foreign_keys"):
-        is_writable(database)
+        check_writable(database)
     database.close()
     assert sqlite3.sqlite_version_info >= sqlite.LEAST_VERSION
 

@@ -17,7 +17,7 @@ from servers import ROOT
 from sqlalchemy import text
 
 from receiver.store import database as store
-from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.database import Database, StoreUnavailable, check_writable
 from receiver.store.group_commit import GroupCommit
 from receiver.store.sqlite_write_lock import FairLock, SqliteWriteLock, WriteLockTimeout
 
@@ -217,7 +217,7 @@ def test_a_turn_that_does_not_come_is_an_unavailable_database(sqlite_url: str, m
     monkeypatch.setattr(store, "BUSY_SECONDS", 0.1)
     database = Database(sqlite_url)
     with pytest.raises(StoreUnavailable, match="held the database for too long"):
-        is_writable(database)
+        check_writable(database)
     with database.read() as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1
     database.close()

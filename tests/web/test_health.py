@@ -20,7 +20,7 @@ from receiver import runtime
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import schema
-from receiver.store.database import Database, StoreUnavailable, is_writable
+from receiver.store.database import Database, StoreUnavailable, check_writable
 from receiver.store.schema import NotMigrated
 from receiver.web import create_app, health
 
@@ -93,7 +93,7 @@ def test_the_database_is_looked_at_once_for_all_who_ask_in_a_second(
     parts: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    real = is_writable
+    real = check_writable
 
     def counted(database: Database) -> None:
         looks.append(1)
@@ -101,7 +101,7 @@ def test_the_database_is_looked_at_once_for_all_who_ask_in_a_second(
         time.sleep(0.2)
         real(database)
 
-    monkeypatch.setattr("receiver.web.health.is_writable", counted)
+    monkeypatch.setattr("receiver.web.health.check_writable", counted)
     timer = Timer()
     readiness = health.Readiness(parts.database, timer)
     with ThreadPoolExecutor(8) as pool:
@@ -123,7 +123,7 @@ def test_what_was_found_is_told_to_all_who_ask_in_a_second_and_then_looked_for_a
         raise StoreUnavailable("full")
 
     with monkeypatch.context() as patched:
-        patched.setattr("receiver.web.health.is_writable", fail)
+        patched.setattr("receiver.web.health.check_writable", fail)
         with pytest.raises(StoreUnavailable, match="full"):
             readiness.check()
     with pytest.raises(StoreUnavailable, match="full"):

@@ -32,7 +32,8 @@ from receiver.store import request_budget, signing_secrets, sources, workers
 from receiver.store.database import StoreUnavailable
 from receiver.store.sources import SourceRecord
 from receiver.web import create_app
-from receiver.web.metrics import LOOK_SECONDS, Metrics
+from receiver.web.health import LOOK_SECONDS
+from receiver.web.metrics import Metrics
 from receiver.worker.chores import Exceptions
 from receiver.worker.loop import Worker
 
@@ -432,10 +433,10 @@ def test_the_database_is_looked_into_once_for_all_who_ask_in_a_second(
     timer = Timer()
     view = Metrics(counting, timer)
     for _ in range(5):
-        view._shared()
+        view._figures.found()
     assert len(looks) == 1
     timer.now += LOOK_SECONDS
-    view._shared()
+    view._figures.found()
     assert len(looks) == 2
 
 

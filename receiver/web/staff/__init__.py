@@ -3,7 +3,7 @@
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound as NoSuchPage
 
-from receiver.model import NotFound, NotPossible
+from receiver.model import NotFound
 from receiver.runtime import Runtime
 from receiver.web import problems
 from receiver.web.problems import Outages, Problem
@@ -72,10 +72,8 @@ def _answer(error: Exception, outages: Outages) -> Response:
     """Answer an error of a page with a page, and every other as the API does."""
     if not is_page(request.path):
         return problems.answer(error, outages)
-    for kind, status in ((NotFound, 404), (NotPossible, 409)):
-        if isinstance(error, kind):
-            error = Problem(status, f"{str(error)[:1].upper()}{str(error)[1:]}.")
-            break
+    if isinstance(error, NotFound):
+        error = Problem(404, problems.sentence(error))
     document = problems.answer(error, outages)
     said, status = document.get_json(), document.status_code
     more = f" {UNSURE if status >= 500 else ANEW}" if g.get("is_form_used") else ""

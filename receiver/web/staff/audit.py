@@ -16,8 +16,6 @@ from receiver.web.staff import lists
 from receiver.web.staff.page import Page, done
 from receiver.web.staff.rendering import here, render, url
 
-PAGE = 50
-
 VERIFY_SECONDS = 20.0
 """Below what a request may take."""
 
@@ -34,15 +32,15 @@ class Audit:
     def audit(self, visitor: Visitor) -> Response:
         """List entries, the newest first."""
         only, below = _asked(), lists.number("below")
-        found = acts.listing(self._runtime, below=below, limit=PAGE + 1, only=only)
-        entries = found[:PAGE]
+        found = acts.listing(self._runtime, below=below, limit=lists.PAGE + 1, only=only)
+        entries = found[: lists.PAGE]
         context: dict[str, Any] = {
             "entries": entries,
             "words": acts.words(self._runtime),
             "asked": request.args,
             "filters": _chips(),
             "first": here(below=None) if below is not None else None,
-            "older": here(below=entries[-1].id) if len(found) > PAGE else None,
+            "older": here(below=entries[-1].id) if len(found) > lists.PAGE else None,
         }
         return render("audit.html", "Audit", fragment="list", **context)
 

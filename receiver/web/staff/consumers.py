@@ -26,7 +26,7 @@ class Consumers:
         """List consumers by name, with how far each is behind."""
         behind = lists.one("behind") or None
         rows = acts.listing(self._runtime, behind=behind, limit=lists.PAGE + 1)
-        following = rows[lists.PAGE - 1].consumer.name if lists.split(rows, lists.PAGE) else None
+        following = lists.following(rows, lambda row: row.consumer.name)
         return render(
             "consumers.html",
             "Consumers",

@@ -115,7 +115,7 @@ class Days:
             tabs=_tabs(found, categories),
             chosen=categories,
             following=here(place=place + lists.PAGE, version=found.record and found.record.version)
-            if lists.split(lines, lists.PAGE)
+            if len(lines) > lists.PAGE
             else None,
             beginning=here(place=None) if place else None,
             business=acts.beside(found),

@@ -13,6 +13,7 @@ from receiver.model import REASON_CHARACTERS_MAX, Role, Verdict
 from receiver.runtime import Runtime
 from receiver.store.deliveries import Listed
 from receiver.store.encryption import DecryptionFailed
+from receiver.web.problems import sentence
 from receiver.web.staff import lists
 from receiver.web.staff.forms import field
 from receiver.web.staff.page import Page, done, redirect_to
@@ -46,7 +47,7 @@ class Deliveries:
             "Deliveries",
             fragment="found",
             rows=rows[: lists.PAGE],
-            following=rows[lists.PAGE - 1].id if lists.split(rows, lists.PAGE) else None,
+            following=lists.following(rows, lambda row: row.id),
             below=below,
             contains=contains,
             chips=lists.chips("verdict", "source", "reason", "contains", "received_after"),
@@ -66,7 +67,7 @@ class Deliveries:
         try:
             report = acts.explain(self._runtime, visitor.who, delivery_id).report
         except (NotExplained, DecryptionFailed) as error:
-            return redirect_to(url("deliveries", delivery_id), f"{str(error)[:1].upper()}{str(error)[1:]}.", "bad")
+            return redirect_to(url("deliveries", delivery_id), sentence(error), "bad")
         return self._shown(visitor, delivery_id, report=report)
 
     def _shown(self, visitor: Visitor, delivery_id: str, **more: Any) -> Response:

@@ -69,7 +69,7 @@ class Exceptions:
             return render("exceptions.html", "Needs a person", fragment="found", groups=groups, **shared)
         below = lists.one("below") or None
         rows = acts.listing(self._runtime, wanted, below=below, limit=lists.PAGE + 1)
-        following = rows[lists.PAGE - 1].place if lists.split(rows, lists.PAGE) else None
+        following = lists.following(rows, lambda row: row.place)
         shared |= {"rows": rows[: lists.PAGE], "following": following, "below": below, "kind": wanted.kinds[0]}
         return render("exceptions.html", "Needs a person", fragment="found", groups=None, **shared)
 

@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import Request, request
+from flask import request
 
 from receiver.admin import sessions
 from receiver.admin.sessions import SESSION_LIFE, cookie_digest
@@ -61,13 +61,13 @@ class FormTokens:
         return now < ends_at <= now + SESSION_LIFE + timedelta(minutes=1)
 
 
-def field(name: str, *, needed: bool = True, most: int = TEXT_CHARACTERS_MAX, of: Request | None = None) -> str:
+def field(name: str, *, needed: bool = True, most: int = TEXT_CHARACTERS_MAX) -> str:
     """Return a field of the form that was sent, without blanks around it; empty where it may be left out.
 
     Raises:
         Problem: 400, it is missing, too long, given twice, or holds a NUL.
     """
-    given = (of or request).form.getlist(name)
+    given = request.form.getlist(name)
     text = as_typed(given[0]) if given else ""
     label = name.replace("_", " ")
     if len(given) > 1:
@@ -92,15 +92,3 @@ def password(name: str = "password") -> str:
     """
     field(name)
     return request.form[name]
-
-
-def fields(name: str, *, most: int = 1000) -> list[str]:
-    """Return a field that may be there many times, such as the boxes that are ticked.
-
-    Raises:
-        Problem: 400, there are too many.
-    """
-    given = request.form.getlist(name)
-    if len(given) > most or any("\0" in text or len(text) > TEXT_CHARACTERS_MAX for text in given):
-        raise Problem(400, f"The field “{name.replace('_', ' ')}” takes up to {most} values.")
-    return given

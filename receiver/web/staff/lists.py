@@ -1,10 +1,10 @@
 """What lists have in common: their state is in their URL, to be sent to a colleague, and filters show as chips."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from flask import Response, request
 
@@ -23,6 +23,9 @@ AMOUNT = re.compile(r"[0-9]{1,30}(?:\.[0-9]{1,10})?")
 
 TRUTHS = {"true": True, "false": False}
 """As the API has them, so that a list's filters are those of a search there."""
+
+Row = TypeVar("Row")
+Place = TypeVar("Place")
 
 
 class Chip(NamedTuple):
@@ -180,6 +183,6 @@ def at_its_address(response: Response) -> Response:
     return response
 
 
-def split(rows: Sequence[object], limit: int) -> bool:
-    """Tell whether one more was found than a page shows."""
-    return len(rows) > limit
+def following(rows: Sequence[Row], place: Callable[[Row], Place]) -> Place | None:
+    """Return the place of the last one of the page, to go on from; none where no more was found than it shows."""
+    return place(rows[PAGE - 1]) if len(rows) > PAGE else None

@@ -60,7 +60,7 @@ class Payments:
             kind=str(kind),
             rows=rows[: lists.PAGE],
             next_check=acts.next_checks(self._runtime),
-            following=rows[lists.PAGE - 1].id if lists.split(rows, lists.PAGE) else None,
+            following=lists.following(rows, lambda row: row.id),
             below=below,
             chips=lists.chips("source", "status", "agreement", "stalled"),
             statuses=STATUSES,

@@ -24,6 +24,7 @@ from receiver.admin.sessions import Visitor
 from receiver.metrics.names import BUCKETS
 from receiver.runtime import Runtime
 from receiver.store.particulars import ACCOUNTS
+from receiver.web.auth import LOOKS_AT_ONCE
 from receiver.web.staff.browser import ROOT, Browser, is_own_path, relative
 from receiver.web.staff.forms import FormTokens
 
@@ -57,8 +58,6 @@ USED = "Staff-Used"
 there. The form that sends it says so (`hx-headers`)."""
 
 MASKED_BUT = 4
-
-LOOKS_AT_ONCE = 4
 
 
 @dataclass(frozen=True)

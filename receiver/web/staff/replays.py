@@ -16,12 +16,11 @@ from receiver.store.replays import ReplayRecord
 from receiver.web.problems import Problem
 from receiver.web.schemas.base import GivenTwice
 from receiver.web.schemas.wording import given_twice, refusal
+from receiver.web.staff import lists
 from receiver.web.staff.forms import FIELD, as_typed, field
 from receiver.web.staff.page import Page, done, redirect_to
 from receiver.web.staff.rendering import here, render, url
 from receiver.web.staff.replay_form import TARGETS, PlanForm, chosen, shown_filter
-
-PAGE = 50
 
 STATES = tuple(map(str, ReplayState))
 
@@ -39,15 +38,15 @@ class Replays:
         if state and state not in STATES:
             raise Problem(400, f"The state is one of: {', '.join(STATES)}.")
         states = [state] if state else []
-        found = acts.listing(self._runtime, states=states, below=below, limit=PAGE + 1)
+        found = acts.listing(self._runtime, states=states, below=below, limit=lists.PAGE + 1)
         return render(
             "replays.html",
             "Replays",
             fragment="list",
-            replays=found[:PAGE],
+            replays=found[: lists.PAGE],
             state=state,
             states=STATES,
-            next=here(cursor=found[PAGE - 1].id) if len(found) > PAGE else None,
+            next=here(cursor=found[lists.PAGE - 1].id) if len(found) > lists.PAGE else None,
             first=here(cursor=None) if below else None,
             may_plan=visitor.may(Role.OPERATOR),
         )
