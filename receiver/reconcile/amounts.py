@@ -35,7 +35,7 @@ def compare(connection: Connection, due: Due, theirs: Sequence[Money], now: date
     """
     if due.kind != SubjectKind.PAYMENT:
         return
-    source = next(source for source in sources.every(connection) if source.id == due.source_id)
+    source = sources.with_id(connection, due.source_id)
     about = events.listing(
         connection, Filter(sources=[source.name], payment_ids=[due.subject]), below=None, limit=EVENTS_MAX
     )

@@ -5,7 +5,7 @@ from flask import Response, request
 from receiver.admin import events as acts
 from receiver.admin import search
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound, NotPossible, Scope
+from receiver.model import NotFound, Scope
 from receiver.runtime import Runtime
 from receiver.store import events
 from receiver.store.api_tokens import TokenRecord
@@ -119,7 +119,4 @@ class Payloads:
             # Who shows a token is no stranger, and needs no share.
             held.has_share = False
             held.more(HELD_TIMES * size)
-            try:
-                return acts.payload(self._runtime, who, event_id, reason)
-            except NotPossible as error:
-                raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+            return acts.payload(self._runtime, who, event_id, reason)
