@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -113,17 +114,21 @@ def _unclosed(runtime: Runtime, source: SourceRecord, covered: datetime | None) 
     if covered is None:
         return None
     business = calendar(source)
-    day, last = first_day(runtime, source), business.day_of(min(covered, runtime.clock()) - delay(runtime))
+    before = min(covered, runtime.clock()) - delay(runtime)
+    day, last = first_day(runtime, source), business.day_of(before)
     with runtime.database.read() as connection:
-        closed = days.closed_between(connection, source.id, day, last)
         read_whole = sweeps.read_whole(connection, source.id)
-    day = day if business.is_day(day) else business.after(day)
-    # The last one is still open: its end is behind what can be closed.
-    while day < last:
-        window = business.window(day)
-        if day not in closed and read_whole.holds(window.begin, window.end):
-            return day
-        day = business.after(day)
+        if read_whole.since is not None:
+            # What begins before that was not read whole: of many such days none is looked at.
+            day = max(day, read_whole.since.date() - timedelta(days=2))
+        closed = days.closed_between(connection, source.id, day, last)
+        day = business.on_or_after(day)
+        while day <= last:
+            if day not in closed:
+                window = window_of(source, day, closed_around(connection, source.id, day))
+                if window.end <= before and read_whole.holds(window.begin, window.end):
+                    return day
+            day = business.after(day)
     return None
 
 
@@ -235,19 +240,12 @@ def window_of(source: SourceRecord, day: date, closed: Mapping[date, DayRecord])
     Raises:
         ValueError: it is no business day.
     """
-    if day in closed:
-        return Window(*closed[day].window)
-    business = calendar(source)
-    window, before = business.window(day), max((each for each in closed if each < day), default=None)
-    begin, end = window.begin, window.end
-    if before is not None and before >= business.before(day):
-        begin = min(begin, closed[before].window[1])
-    for closed_from, closed_until in sorted(record.window for record in closed.values()):
-        if closed_from <= begin < closed_until:
-            begin = min(closed_until, end)
-        elif begin < closed_from < end:
-            end = closed_from
-    return Window(begin, end)
+    return _kept(source, closed).window(day)
+
+
+def _kept(source: SourceRecord, closed: Mapping[date, DayRecord]) -> BusinessDays:
+    windows = {day: Window(*record.window) for day, record in closed.items()}
+    return replace(calendar(source), closed=windows)
 
 
 def says_the_same(latest: DayRecord, compared: Compared) -> bool:

@@ -91,12 +91,14 @@ class Ledger:
         catch_up(self.parts.database)
         self._update(Subject, {"subject": payment}, status=Status(status), agreement=agreement)
 
-    def covered(self, until: datetime | None, next_at: datetime | None = None) -> None:
+    def covered(
+        self, until: datetime | None, next_at: datetime | None = None, since: datetime = MORNING - timedelta(days=10)
+    ) -> None:
         """Have the sweep read the bank's list so far."""
         values = {
             "source_id": self.source.id,
             "list_name": "1046406142",
-            "covered_from": until and MORNING - timedelta(days=10),
+            "covered_from": until and since,
             "covered_until": until,
             "next_at": next_at or MORNING,
         }

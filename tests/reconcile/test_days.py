@@ -14,6 +14,7 @@ from sqlalchemy import text
 from receiver.admin import day_lines, day_verification, days, exceptions, source_changes
 from receiver.admin.days import Day
 from receiver.admin.source_changes import NewSettings
+from receiver.banks.business_days import Window
 from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
 from receiver.reconcile import days as closing
@@ -564,6 +565,42 @@ def test_what_belonged_to_a_closed_day_stays_there_once_the_calendar_is_changed_
         days.close(parts, WHO, "bcb", day)
         assert payments(parts, days.find(parts, "bcb", day), DayCategory.OURS_ALONE) == alone
     assert days.find(parts, "bcb", friday.date()).window == first
+
+
+@pytest.mark.parametrize(
+    ("after", "day", "lasts"),
+    [
+        ("mon-fri,24:00,UTC", date(2026, 3, 2), (date(2026, 3, 2), date(2026, 3, 3))),
+        ("fri-fri,24:00,UTC", date(2026, 3, 6), (date(2026, 3, 2), date(2026, 3, 7))),
+    ],
+)
+def test_a_day_begins_where_the_closed_one_before_it_ended_though_one_before_that_never_was_closed(
+    parts: Runtime, clock: StandingClock, after: str, day: date, lasts: tuple[date, date]
+) -> None:
+    """The source was added on a Saturday, which is incomplete for good; the Sunday was closed."""
+    begin, end = (datetime(each.year, each.month, each.day, tzinfo=UTC) for each in lasts)
+    clock.now = begin - timedelta(hours=38)
+    ledger = Ledger(parts, add_source(parts))
+    ledger.event("S1", at=begin - timedelta(hours=37))
+    for until in (begin + timedelta(hours=2), end + timedelta(hours=2)):
+        clock.now = until
+        ledger.covered(until, since=begin - timedelta(hours=38))
+        while closing.close_due(parts):
+            pass
+        if until < end:
+            assert days.find(parts, "bcb", begin.date() - timedelta(days=1)).state == DayState.CLOSED
+            ledger.source = source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": after}))
+            ledger.event("M1", at=begin + timedelta(hours=10))
+    found = days.find(parts, "bcb", day)
+    assert (found.state, found.window) == (DayState.CLOSED, Window(begin, end))
+    assert payments(parts, found) == {"M1"}
+    # What the Saturday has left is of the day before, which lasts until the Sunday, and as incomplete.
+    friday = days.find(parts, "bcb", date(2026, 2, 27))
+    assert (friday.state, friday.window.end, payments(parts, friday)) == (
+        DayState.INCOMPLETE,
+        begin - timedelta(days=1),
+        {"S1"},
+    )
 
 
 def test_days_are_listed_with_those_that_are_not_closed(ledger: Ledger, parts: Runtime, clock: StandingClock) -> None:
