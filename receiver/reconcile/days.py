@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -67,8 +68,8 @@ def first_day(runtime: Runtime, source: SourceRecord) -> date:
     """
     with runtime.database.read() as connection:
         known = (day_sides.first_day(connection, source.id), days.first_day(connection, source.id))
-    business = calendar(source)
-    added, earliest = (business.day_of(at) for at in (source.created_at, source.created_at - DAYS_BACK))
+        added = day_of(connection, source, source.created_at)
+    earliest = calendar(source).day_of(source.created_at - DAYS_BACK)
     return max(earliest, min([added, *(day for day in known if day is not None)]))
 
 
@@ -115,8 +116,9 @@ def _unclosed(runtime: Runtime, source: SourceRecord, covered: datetime | None) 
         return None
     business = calendar(source)
     before = min(covered, runtime.clock()) - delay(runtime)
-    day, last = first_day(runtime, source), business.day_of(before)
+    day = first_day(runtime, source)
     with runtime.database.read() as connection:
+        last = day_of(connection, source, before)
         read_whole = sweeps.read_whole(connection, source.id)
         if read_whole.since is not None:
             # What begins before that was not read whole: of many such days none is looked at.
@@ -240,10 +242,20 @@ def window_of(source: SourceRecord, day: date, closed: Mapping[date, DayRecord])
     Raises:
         ValueError: it is no business day.
     """
-    return _kept(source, closed).window(day)
+    return _with_closed(source, closed).window(day)
 
 
-def _kept(source: SourceRecord, closed: Mapping[date, DayRecord]) -> BusinessDays:
+def day_of(connection: Connection, source: SourceRecord, at: datetime) -> date:
+    """Return the day that a moment belongs to: events, lines and windows all go by this (`BusinessDays.day_of`)."""
+    return days_around(connection, source)(at.date()).day_of(at)
+
+
+def days_around(connection: Connection, source: SourceRecord) -> Callable[[date], BusinessDays]:
+    """Return what gives the business days of a source around a date, the closed ones as they were closed."""
+    return cache(lambda day: _with_closed(source, closed_around(connection, source.id, day)))
+
+
+def _with_closed(source: SourceRecord, closed: Mapping[date, DayRecord]) -> BusinessDays:
     windows = {day: Window(*record.window) for day, record in closed.items()}
     return replace(calendar(source), closed=windows)
 

@@ -22,6 +22,7 @@ from receiver.banks.errors import AnswerUnreadable, BankError, Forbidden, RateLi
 from receiver.banks.http import HttpClient
 from receiver.model import NotPossible
 from receiver.reconcile import list_lines
+from receiver.reconcile.days import days_around
 from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, days, search_terms, sources, sweeps
@@ -304,7 +305,7 @@ class Sweeper:
         seen: set[str] = set()
         for number in range(1, PAGES_MAX):
             page = yield from self._page(claimed, window, place)
-            lines += [self._as_stored(line, claimed.list_name, window) for line in page.lines]
+            lines += self._as_stored(page.lines, claimed.list_name, window)
             yield Progress(claimed.list_name, number)
             if page.next is None:
                 return lines, number
@@ -314,8 +315,11 @@ class Sweeper:
             seen.add(place)
         raise AnswerUnreadable(f"the bank's list has more than {PAGES_MAX} pages")
 
-    def _as_stored(self, line: Listed, list_name: str, window: Window) -> NewLine:
-        return list_lines.as_stored(line, list_name, self._source.bank, self._days, self._clock(), window.begin)
+    def _as_stored(self, lines: Sequence[Listed], list_name: str, window: Window) -> list[NewLine]:
+        bank, now = self._source.bank, self._clock()
+        with self._database.read() as connection:
+            around = days_around(connection, self._source)
+            return [list_lines.as_stored(line, list_name, bank, around, now, window.begin) for line in lines]
 
     def _page(self, claimed: Claimed, window: Window, place: str | None) -> Generator[Progress, None, ListPage]:
         def question(client: HttpClient) -> ListPage:

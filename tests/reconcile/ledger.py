@@ -10,14 +10,17 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 from store.made import delivery, event
 
+from receiver.banks.abilities import Listed
 from receiver.banks.errors import NotKnown
 from receiver.banks.protocol import Answer, Money
 from receiver.model import Status
 from receiver.projection.projector import catch_up
+from receiver.reconcile.days import days_around
 from receiver.reconcile.findings import Finding, record
+from receiver.reconcile.list_lines import as_stored
 from receiver.reconcile.plan import Schedule
 from receiver.runtime import Runtime
-from receiver.store import intake, leases, payments, sources
+from receiver.store import bank_lines, intake, leases, payments, sources
 from receiver.store.leases import Lease
 from receiver.store.payments import SubjectRecord
 from receiver.store.records import new_id
@@ -105,6 +108,14 @@ class Ledger:
         with self.parts.database.write() as connection:
             connection.execute(delete(table_of(Sweep)))
             connection.execute(insert(table_of(Sweep)).values(values))
+
+    def listed(self, payment: str, at: datetime, named_day: date | None = None) -> None:
+        """Have a sweep read a line of a payment, which belongs to a day by the source's calendar of now."""
+        line = Listed(type="bcb.deposit", payment_id=payment, at=at, named_day=named_day)
+        with self.parts.database.write() as connection:
+            around = days_around(connection, self.source)
+            new = as_stored(line, "1", self.source.bank, around, at)
+            bank_lines.write(connection, self.source.id, {new.base: [new]}, (at, at + timedelta(hours=1)), at)
 
     def corrected(self, payment: str, amount: str) -> None:
         """Have the bank's list name another amount."""

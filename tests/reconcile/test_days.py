@@ -539,31 +539,38 @@ def test_what_the_bank_names_the_day_of_alone_has_no_time_and_stays_on_that_day(
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ("mon-sun,24:00,UTC", "mon-sun,19:00,UTC", {0: {"F1", "F2"}, 1: {"S1"}, 2: {"S2", "U1"}}),
-        ("mon-sun,19:00,UTC", "mon-sun,24:00,UTC", {0: {"F1"}, 1: {"F2", "S1", "S2"}, 2: {"U1"}}),
-        ("mon-fri,24:00,UTC", "mon-sun,24:00,UTC", {0: {"F1", "F2"}, 1: {"S1", "S2"}, 2: {"U1"}}),
-        ("mon-sun,24:00,UTC", "mon-fri,24:00,UTC", {0: {"F1", "F2"}, 3: {"S1", "S2", "U1"}}),
+        ("mon-sun,24:00,UTC", "mon-sun,19:00,UTC", {0: {"F1", "F2", "F3"}, 1: {"S1"}, 2: {"S2", "S3", "U1"}}),
+        ("mon-sun,19:00,UTC", "mon-sun,24:00,UTC", {0: {"F1", "F3"}, 1: {"F2", "S1", "S2", "S3"}, 2: {"U1"}}),
+        ("mon-fri,24:00,UTC", "mon-sun,24:00,UTC", {0: {"F1", "F2", "F3"}, 1: {"S1", "S2", "S3"}, 2: {"U1"}}),
+        ("mon-sun,24:00,UTC", "mon-fri,24:00,UTC", {0: {"F1", "F2", "F3"}, 3: {"S1", "S2", "S3", "U1"}}),
     ],
 )
 def test_what_belonged_to_a_closed_day_stays_there_once_the_calendar_is_changed_and_nothing_is_on_two_days(
     parts: Runtime, clock: StandingClock, before: str, after: str, expected: dict[int, set[str]]
 ) -> None:
-    """One of the Friday's afternoon and one of its evening, two of the Saturday, one of the Sunday."""
+    """Events and lines: two of the Friday's afternoon and one of its evening, some of the Saturday and the Sunday."""
     friday = datetime(2026, 2, 27, tzinfo=UTC)
     clock.now = friday - timedelta(days=2)
     ledger = Ledger(parts, add_source(parts, business_days=before))
     for name, hours in (("F1", 18), ("F2", 22), ("S1", 42), ("S2", 46), ("U1", 60)):
         ledger.event(name, at=friday + timedelta(hours=hours))
+        ledger.listed(f"listed {name}", friday + timedelta(hours=hours))
+    ledger.listed("listed N1", friday + timedelta(hours=24), named_day=date(2026, 2, 28))
     clock.now = friday + timedelta(days=9)
     ledger.covered(clock.now)
     closing.close(parts, ledger.source, friday.date())
     first = days.find(parts, "bcb", friday.date()).window
     ledger.source = source_changes.change(parts, WHO, "bcb", source_changes.NewSettings({"business_days": after}))
-    ledger.event("F3", at=friday + timedelta(hours=17))
-    for number, alone in {**expected, 0: expected[0] | {"F3"}}.items():
+    for name, hours in (("F3", 17), ("S3", 43)):
+        ledger.event(name, at=friday + timedelta(hours=hours))
+        ledger.listed(f"listed {name}", friday + timedelta(hours=hours))
+    for number, alone in expected.items():
         day = (friday + timedelta(days=number)).date()
         days.close(parts, WHO, "bcb", day)
-        assert payments(parts, days.find(parts, "bcb", day), DayCategory.OURS_ALONE) == alone
+        found = days.find(parts, "bcb", day)
+        assert payments(parts, found, DayCategory.OURS_ALONE) == alone
+        named = {"listed N1"} if number == min(set(expected) - {0}) else set()
+        assert payments(parts, found, DayCategory.BANK_ALONE) == {f"listed {name}" for name in alone} | named
     assert days.find(parts, "bcb", friday.date()).window == first
 
 
