@@ -109,17 +109,25 @@ class Ledger:
             connection.execute(delete(table_of(Sweep)))
             connection.execute(insert(table_of(Sweep)).values(values))
 
-    def listed(self, payment: str, at: datetime, named_day: date | None = None) -> None:
-        """Have a sweep read a line of a payment, which belongs to a day by the source's calendar of now."""
+    def listed(self, payment: str, at: datetime, named_day: date | None = None) -> set[date]:
+        """Have a sweep read a line of a payment, which belongs to a day by the source's calendar of now.
+
+        Return the days on which that makes a difference.
+        """
         line = Listed(type="bcb.deposit", payment_id=payment, at=at, named_day=named_day)
         with self.parts.database.write() as connection:
             around = days_around(connection, self.source)
             new = as_stored(line, "1", self.source.bank, around, at)
-            bank_lines.write(connection, self.source.id, {new.base: [new]}, (at, at + timedelta(hours=1)), at)
+            window = (at - timedelta(days=1), at + timedelta(hours=1))
+            return bank_lines.write(connection, self.source.id, {new.base: [new]}, window, at).days
 
     def corrected(self, payment: str, amount: str) -> None:
         """Have the bank's list name another amount."""
         self._update(BankLine, {"payment_id": payment}, amount=amount)
+
+    def named(self, payment: str, day: date | None) -> None:
+        """Have a line name a day alone, or none."""
+        self._update(BankLine, {"payment_id": payment}, named_day=day)
 
     def moved(self, payment: str, day: date) -> None:
         """Have the bank's list give a line a time on another business day."""

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from receiver.admin import day_lines, day_verification, days, exceptions, source_changes
 from receiver.admin.days import Day
 from receiver.admin.source_changes import NewSettings
+from receiver.banks import business_days
 from receiver.banks.business_days import Window
 from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
@@ -572,6 +573,27 @@ def test_what_belonged_to_a_closed_day_stays_there_once_the_calendar_is_changed_
         named = {"listed N1"} if number == min(set(expected) - {0}) else set()
         assert payments(parts, found, DayCategory.BANK_ALONE) == {f"listed {name}" for name in alone} | named
     assert days.find(parts, "bcb", friday.date()).window == first
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("before", ["mon-fri,24:00,UTC", "mon-fri,19:00,UTC"])
+def test_what_the_bank_names_the_day_of_alone_stays_on_its_closed_day_when_it_is_read_again(
+    ledger: Ledger, parts: Runtime, before: str, is_known: bool
+) -> None:
+    """The time that stands for the day is made of the calendar, and an earlier release wrote down that alone."""
+    saturday = date(2026, 2, 28)
+    calendar, after = business_days.read(before), "mon-sun,24:00,UTC"
+    ledger.source = source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": before}))
+    ledger.listed("FT1", calendar.window(DAY).begin, named_day=saturday)
+    ledger.covered(EVENING + timedelta(hours=6))
+    closing.close(parts, ledger.source, DAY)
+    ledger.source = source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": after}))
+    if not is_known:
+        ledger.named("FT1", None)
+    changed = ledger.listed("FT1", business_days.read(after).window(saturday).begin, named_day=saturday)
+    assert changed == (set() if is_known else {DAY})
+    assert closing.close(parts, ledger.source, DAY) is None
+    assert payments(parts, days.find(parts, "bcb", saturday)) == set()
 
 
 @pytest.mark.parametrize(
