@@ -435,10 +435,11 @@ def test_what_was_posted_while_a_clock_was_hours_ahead_is_read_once_it_is_right(
     assert begin == max(since, (clock() - CLOCK_AHEAD_MAX).replace(hour=0, minute=0, second=0, microsecond=0))
 
 
-def test_a_source_that_was_added_by_a_clock_that_was_hours_ahead_is_read(
-    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
+@pytest.mark.parametrize("days", [2, 40])
+def test_a_source_that_was_added_by_a_clock_that_was_ahead_is_read(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock, days: int
 ) -> None:
-    clock.forward(-2 * 86400)
+    clock.forward(-days * 86400)
     bank.add(Entry("FT1", ago(clock)))
     worker.run_once()
     assert rows(parts, "SELECT count(*) FROM bank_lines") == [(1,)]
@@ -457,6 +458,9 @@ def test_a_clock_that_was_years_behind_has_nothing_read_and_takes_no_watermark_b
     assert bank.pages == []
     with parts.database.read() as connection:
         assert sweeps.read_whole(connection, source.id) == before
+        (found,) = sweeps.in_use(connection, source.id)
+    assert found.error == "nothing is read by this machine's clock, which says 1970-01-01"
+    assert found.last_read_at == right
     clock.now = right
     sweep(worker, clock)
     with parts.database.read() as connection:
