@@ -228,19 +228,20 @@ class Sweeper:
 
     @retried
     def _gone_back(self, claimed: Claimed, since: datetime, now: datetime) -> datetime:
-        """Take the watermark back, since a clock was hours ahead, and return to when.
+        """Take the watermark back, since a clock was hours ahead, or is hours behind, and return to when.
 
-        It asked for what had not happened, and what happened meanwhile was never read. By the beginning of a day: what
-        has neither name nor time belongs to the day on which its window begins.
+        Nothing tells which. One that was ahead asked for what had not happened, and what happened meanwhile was never
+        read. What is older than can be read once more counts as before: it was read by then, or no clock is wrong. By
+        the beginning of a day: what has neither name nor time belongs to the day on which its window begins.
         """
-        to = max(
-            self._days.window(self._days.day_of(now - CLOCK_AHEAD_MAX)).begin,
-            since if since < now else self._first(now),
+        since = since if since < now else self._first(now)
+        to = max(self._days.window(self._days.day_of(now - CLOCK_AHEAD_MAX)).begin, since)
+        words = (
+            "the list %r of %s was read until %s by a clock that was ahead, or this one is behind; it is read once more"
         )
-        words = "the list %r of %s was read by a clock that was ahead, until %s; it is read once more from %s on"
-        log.warning(words, _shown(claimed.list_name), self._source.name, claimed.covered_until, to)
+        log.warning(f"{words} from %s on", _shown(claimed.list_name), self._source.name, claimed.covered_until, to)
         with self._database.write() as connection:
-            sweeps.go_back(connection, claimed, to)
+            sweeps.go_back(connection, claimed, since, to)
         return to
 
     def _first(self, now: datetime) -> datetime:
