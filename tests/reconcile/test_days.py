@@ -233,10 +233,11 @@ def test_a_currency_in_small_letters_is_the_same(ledger: Ledger, parts: Runtime)
     ledger.event("FT1", currency="eur", claimed_status="pending")
     ledger.line("FT2", event_id=ledger.swept("FT2"), currency="eur", status=Status.COMPLETED)
     ledger.event("FT2")
+    ledger.line("FT3", event_id=ledger.event("FT3"), status=Status.COMPLETED)
     ledger.covered(EVENING + timedelta(hours=2))
     found = close(parts)
-    assert numbers(found) == {"agreed": 2}
-    assert [(each.bank_amount, each.our_amount) for each in found.counts] == [("20.00", "20.00")]
+    assert numbers(found) == {"agreed": 3}
+    assert [(each.currency, each.bank_amount, each.our_amount) for each in found.counts] == [("EUR", "30.00", "30.00")]
 
 
 def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> None:
