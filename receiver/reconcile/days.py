@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.abilities import ListsPayments
-from receiver.banks.business_days import BusinessDays, Window
+from receiver.banks.business_days import OPTION, BusinessDays, Window
 from receiver.model import DayCategory, ExceptionKind, NotPossible
 from receiver.reconcile import amounts
 from receiver.reconcile.day_comparison import Compared, compare
@@ -42,7 +42,7 @@ LOOK_PART, LOOK_LEAST, LOOK_MOST = 20, timedelta(minutes=1), timedelta(days=1)
 
 
 class BeingClosed(NotPossible):
-    """Another process closes a day of this source just now."""
+    """Another process closes a day of this source just now, or changes which days it has."""
 
 
 def lists(source: SourceRecord, covered: datetime | None) -> bool:
@@ -219,11 +219,20 @@ def _add(
 ) -> DayRecord:
     with runtime.database.write() as connection:
         days.hold(connection, source.id, leased_until)
+        if not new.after:
+            _check_calendar(connection, source)
         _tell(connection, source, amounts_changed, new.closed_at)
         made = days.add(connection, runtime.encryption, new)
         if note is not None:
             note(connection, made)
     return made
+
+
+def _check_calendar(connection: Connection, source: SourceRecord) -> None:
+    """Close no day as it lasted by a calendar that was replaced meanwhile: the lines that were on it were moved."""
+    found = sources.find(connection, source.name)
+    if found is not None and found.options.get(OPTION) != source.options.get(OPTION):
+        raise BeingClosed(f"the business days of {source.name} were changed meanwhile: close it once more")
 
 
 def closed_around(

@@ -576,6 +576,32 @@ def test_what_belonged_to_a_closed_day_stays_there_once_the_calendar_is_changed_
     assert days.find(parts, "bcb", friday.date()).window == first
 
 
+def test_a_day_is_not_closed_as_it_lasted_by_a_calendar_that_was_replaced_while_it_was_compared(
+    ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evening = MORNING.replace(hour=22)
+    ledger.listed("FT1", evening)
+    ledger.covered(EVENING + timedelta(hours=6))
+    compare = day_comparison.compare
+
+    def change_behind(*given: Any) -> Compared:
+        found = compare(*given)
+        source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": "mon-sun,19:00,UTC"}))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "compare", change_behind)
+        with pytest.raises(closing.BeingClosed, match="the business days of bcb were changed meanwhile"):
+            closing.close(parts, ledger.source, DAY)
+    found = close(parts)
+    assert (found.state, found.window.end, payments(parts, found)) == (
+        DayState.CLOSED,
+        MORNING.replace(hour=19),
+        set(),
+    )
+    assert payments(parts, days.find(parts, "bcb", NEXT)) == {"FT1"}
+
+
 @pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize("before", ["mon-fri,24:00,UTC", "mon-fri,19:00,UTC"])
 def test_what_the_bank_names_the_day_of_alone_stays_on_its_closed_day_when_it_is_read_again(
