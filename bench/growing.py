@@ -91,7 +91,9 @@ def list_and_join(parts: Runtime, source: SourceRecord, lines: list[Listed]) -> 
     by_list: dict[str, list[bank_lines.NewLine]] = {}
     for line in lines:
         name = line.account or ""
-        by_list.setdefault(name, []).append(list_lines.as_stored(line, name, source.bank, days, parts.clock()))
+        by_list.setdefault(name, []).append(
+            list_lines.as_stored(line, name, source.bank, lambda _: days, parts.clock())
+        )
     times = [line.at for line in lines if line.at is not None]
     window = (min(times), max(times) + timedelta(seconds=1))
     for part in bank_lines.in_groups([line for stored in by_list.values() for line in stored]):

@@ -222,8 +222,8 @@ def between(runtime: Runtime, source: SourceRecord, first: date, last: date) -> 
         StoreUnavailable
     """
     business = _calendar(source)
-    last = min(last, business.day_of(runtime.clock()))
     with runtime.database.read() as connection:
+        last = min(last, closing.day_of(connection, source, runtime.clock()))
         wanted = days.closed_between(connection, source.id, first, last)
     day = max(first, closing.first_day(runtime, source))
     day = day if business.is_day(day) else business.after(day)
@@ -261,7 +261,8 @@ def _listing_sources(runtime: Runtime, names: Sequence[str]) -> list[SourceRecor
 
 def _latest(runtime: Runtime, source: SourceRecord, below: tuple[date, str] | None, limit: int) -> list[Day]:
     """Return up to `limit` days of a source, the latest first."""
-    last = below[0] if below else _calendar(source).day_of(runtime.clock())
+    with runtime.database.read() as connection:
+        last = below[0] if below else closing.day_of(connection, source, runtime.clock())
     first = closing.first_day(runtime, source)
     found: list[Day] = []
     while len(found) < limit and last >= first:

@@ -15,6 +15,7 @@ from receiver.banks.abilities import ListsPayments
 from receiver.banks.protocol import OptionsWrong
 from receiver.credentials import outcomes
 from receiver.model import NotFound, NotPossible
+from receiver.reconcile.days import days_around
 from receiver.runtime import Runtime
 from receiver.store import audit, bank_lines, credential_changes, day_sides, days, destinations, source_removal, sweeps
 from receiver.store.database import Contended, retried
@@ -101,20 +102,22 @@ def _date_lines(runtime: Runtime, source: SourceRecord) -> None:
 
 @retried
 def _date_some(runtime: Runtime, source: SourceRecord, day: date, behind: int) -> int | None:
-    """Date lines of one day in one transaction; return the number of the last, or none where there was none left."""
-    business = banks.named(source.bank).days(source.options)
-    # What the bank names no time of stays where it is.
-    same = business.on_or_after(day)
+    """Date lines of one day in one transaction; return the number of the last, or none where there was none left.
+
+    What the bank names no time of stays where it is.
+    """
     moved: dict[date, list[int]] = {}
     now = runtime.clock()
     with runtime.database.write() as connection:
         sweeps.lock(connection, source.id, now)
+        around = days_around(connection, source)
         lines = day_sides.lines(connection, source.id, day, behind=behind, limit=bank_lines.WRITTEN_AT_ONCE)
         for line in lines:
-            if line.named_day is not None:
-                day_now = business.on_or_after(line.named_day)
+            if line.named_day is None and line.at is not None:
+                day_now = around(line.at.date()).day_of(line.at)
             else:
-                day_now = same if line.at is None else business.day_of(line.at)
+                named = line.named_day or day
+                day_now = around(named).day_named(named)
             moved.setdefault(day_now, []).append(line.id)
         moved.pop(day, None)
         for other, line_ids in sorted(moved.items()):

@@ -83,7 +83,7 @@ class _Tally:
             self._differing[line.event_id] = line
 
     def _count(self, category: DayCategory, currency: str | None, line: DayLine) -> None:
-        count = self._counts.setdefault((category, currency or ""), _Count())
+        count = self._counts.setdefault((category, (currency or "").upper()), _Count())
         count.number += 1
         count.bank = EXACT.add(count.bank, worth(line.amount) or Decimal(0))
         if not joining.differ_in_currency(line.our_currency, currency):

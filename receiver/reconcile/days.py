@@ -3,14 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from receiver import banks
 from receiver.banks.abilities import ListsPayments
-from receiver.banks.business_days import BusinessDays, Window
+from receiver.banks.business_days import OPTION, BusinessDays, Window
 from receiver.model import DayCategory, ExceptionKind, NotPossible
 from receiver.reconcile import amounts
 from receiver.reconcile.day_comparison import Compared, compare
@@ -40,7 +42,7 @@ LOOK_PART, LOOK_LEAST, LOOK_MOST = 20, timedelta(minutes=1), timedelta(days=1)
 
 
 class BeingClosed(NotPossible):
-    """Another process closes a day of this source just now."""
+    """Another process closes a day of this source just now, or changes which days it has."""
 
 
 def lists(source: SourceRecord, covered: datetime | None) -> bool:
@@ -66,8 +68,8 @@ def first_day(runtime: Runtime, source: SourceRecord) -> date:
     """
     with runtime.database.read() as connection:
         known = (day_sides.first_day(connection, source.id), days.first_day(connection, source.id))
-    business = calendar(source)
-    added, earliest = (business.day_of(at) for at in (source.created_at, source.created_at - DAYS_BACK))
+        added = day_of(connection, source, source.created_at)
+    earliest = calendar(source).day_of(source.created_at - DAYS_BACK)
     return max(earliest, min([added, *(day for day in known if day is not None)]))
 
 
@@ -113,17 +115,22 @@ def _unclosed(runtime: Runtime, source: SourceRecord, covered: datetime | None) 
     if covered is None:
         return None
     business = calendar(source)
-    day, last = first_day(runtime, source), business.day_of(min(covered, runtime.clock()) - delay(runtime))
+    before = min(covered, runtime.clock()) - delay(runtime)
+    day = first_day(runtime, source)
     with runtime.database.read() as connection:
-        closed = days.closed_between(connection, source.id, day, last)
+        last = day_of(connection, source, before)
         read_whole = sweeps.read_whole(connection, source.id)
-    day = day if business.is_day(day) else business.after(day)
-    # The last one is still open: its end is behind what can be closed.
-    while day < last:
-        window = business.window(day)
-        if day not in closed and read_whole.holds(window.begin, window.end):
-            return day
-        day = business.after(day)
+        if read_whole.since is not None:
+            # What begins before that was not read whole: of many such days none is looked at.
+            day = max(day, read_whole.since.date() - timedelta(days=2))
+        closed = days.closed_between(connection, source.id, day, last)
+        day = business.on_or_after(day)
+        while day <= last:
+            if day not in closed:
+                window = window_of(source, day, closed_around(connection, source.id, day))
+                if window.end <= before and read_whole.holds(window.begin, window.end):
+                    return day
+            day = business.after(day)
     return None
 
 
@@ -212,11 +219,20 @@ def _add(
 ) -> DayRecord:
     with runtime.database.write() as connection:
         days.hold(connection, source.id, leased_until)
+        if not new.after:
+            _check_calendar(connection, source)
         _tell(connection, source, amounts_changed, new.closed_at)
         made = days.add(connection, runtime.encryption, new)
         if note is not None:
             note(connection, made)
     return made
+
+
+def _check_calendar(connection: Connection, source: SourceRecord) -> None:
+    """Close no day as it lasted by a calendar that was replaced meanwhile: the lines that were on it were moved."""
+    found = sources.find(connection, source.name)
+    if found is not None and found.options.get(OPTION) != source.options.get(OPTION):
+        raise BeingClosed(f"the business days of {source.name} were changed meanwhile: close it once more")
 
 
 def closed_around(
@@ -235,19 +251,22 @@ def window_of(source: SourceRecord, day: date, closed: Mapping[date, DayRecord])
     Raises:
         ValueError: it is no business day.
     """
-    if day in closed:
-        return Window(*closed[day].window)
-    business = calendar(source)
-    window, before = business.window(day), max((each for each in closed if each < day), default=None)
-    begin, end = window.begin, window.end
-    if before is not None and before >= business.before(day):
-        begin = min(begin, closed[before].window[1])
-    for closed_from, closed_until in sorted(record.window for record in closed.values()):
-        if closed_from <= begin < closed_until:
-            begin = min(closed_until, end)
-        elif begin < closed_from < end:
-            end = closed_from
-    return Window(begin, end)
+    return _with_closed(source, closed).window(day)
+
+
+def day_of(connection: Connection, source: SourceRecord, at: datetime) -> date:
+    """Return the day that a moment belongs to: events, lines and windows all go by this (`BusinessDays.day_of`)."""
+    return days_around(connection, source)(at.date()).day_of(at)
+
+
+def days_around(connection: Connection, source: SourceRecord) -> Callable[[date], BusinessDays]:
+    """Return what gives the business days of a source around a date, the closed ones as they were closed."""
+    return cache(lambda day: _with_closed(source, closed_around(connection, source.id, day)))
+
+
+def _with_closed(source: SourceRecord, closed: Mapping[date, DayRecord]) -> BusinessDays:
+    windows = {day: Window(*record.window) for day, record in closed.items()}
+    return replace(calendar(source), closed=windows)
 
 
 def says_the_same(latest: DayRecord, compared: Compared) -> bool:

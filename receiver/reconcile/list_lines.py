@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from receiver.banks import json_values
@@ -20,21 +20,26 @@ Counts = Counter[tuple[str, datetime | None]]
 
 
 def as_stored(
-    line: Listed, list_name: str, bank: str, days: BusinessDays, now: datetime, begin: datetime | None = None
+    line: Listed,
+    list_name: str,
+    bank: str,
+    days: Callable[[date], BusinessDays],
+    now: datetime,
+    begin: datetime | None = None,
 ) -> NewLine:
     """Return a line of a list as it is stored: of the day that the bank names, or of that of its time.
 
     One with neither belongs to the business day of `now`. One without a name too belongs to the day on which the window
-    that was read begins: nothing else tells it from those of other days.
+    that was read begins: nothing else tells it from those of other days. `days` gives the business days around a date.
     """
     at = _time(line.at)
     named_day = line.named_day if at is not None else None
     payment_id, reference = _text(line.payment_id), _text(line.reference)
-    read_at = now if begin is None or payment_id or reference else min(begin, now)
+    moment = at or (now if begin is None or payment_id or reference else min(begin, now))
     amount = line.amount.copy_abs() if isinstance(line.amount, Decimal) and line.amount.is_finite() else None
     return NewLine(
         list_name=list_name,
-        day=days.day_of(at or read_at) if named_day is None else days.on_or_after(named_day),
+        day=days(moment.date()).day_of(moment) if named_day is None else days(named_day).day_named(named_day),
         type=_text(line.type) or f"{bank}.unrecognised",
         payment_id=payment_id,
         reference=reference,

@@ -10,7 +10,7 @@ All of it is generators that do one request at a time: whoever drives them does 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -22,6 +22,7 @@ from receiver.banks.errors import AnswerUnreadable, BankError, Forbidden, RateLi
 from receiver.banks.http import HttpClient
 from receiver.model import NotPossible
 from receiver.reconcile import list_lines
+from receiver.reconcile.days import days_around
 from receiver.reconcile.list_lines import Counts
 from receiver.runtime import Runtime
 from receiver.store import bank_lines, days, search_terms, sources, sweeps
@@ -49,6 +50,9 @@ NEW = timedelta(days=2)
 CLOCK_AHEAD_MAX = timedelta(days=31)
 """How far back a list is read once more after a clock was far ahead: nobody knows since when it was."""
 
+CLOCK_EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+"""Before this release was written no clock was right: a machine may have come up in 1970."""
+
 WINDOW_MAX = timedelta(days=1)
 """After each window the watermark moves."""
 
@@ -74,6 +78,12 @@ class ListMoves(BankError):
     """A list is another one each time that it is read."""
 
     outcome = "moving"
+
+
+class ClockWrong(BankError):
+    """This machine's clock is years behind, and no bank is asked by it."""
+
+    outcome = "clock_wrong"
 
 
 @dataclass(frozen=True)
@@ -203,9 +213,9 @@ class Sweeper:
     def _read_on(self, claimed: Claimed) -> Iterator[Progress]:
         """Read a list from where it was read to, with an overlap, until now."""
         now = self._clock()
-        if self._source.created_at > now + CLOCK_AHEAD_MAX:
-            # A machine that has just come up in 1970: once that is put right, all since would be read day by day.
-            return
+        if now < CLOCK_EARLIEST:
+            # Once that is put right, all since would be read day by day.
+            raise ClockWrong(f"nothing is read by this machine's clock, which says {now:%Y-%m-%d}")
         # What the bank does not name any more is read once more at least, however late that is, but no further.
         now = min(now, claimed.gone_at or now)
         first = self._first(now)
@@ -218,19 +228,20 @@ class Sweeper:
 
     @retried
     def _gone_back(self, claimed: Claimed, since: datetime, now: datetime) -> datetime:
-        """Take the watermark back, since a clock was hours ahead, and return to when.
+        """Take the watermark back, since a clock was hours ahead, or is hours behind, and return to when.
 
-        It asked for what had not happened, and what happened meanwhile was never read. By the beginning of a day: what
-        has neither name nor time belongs to the day on which its window begins.
+        Nothing tells which. One that was ahead asked for what had not happened, and what happened meanwhile was never
+        read. What is older than can be read once more counts as before: it was read by then, or no clock is wrong. By
+        the beginning of a day: what has neither name nor time belongs to the day on which its window begins.
         """
-        to = max(
-            self._days.window(self._days.day_of(now - CLOCK_AHEAD_MAX)).begin,
-            since if since < now else self._first(now),
+        since = since if since < now else self._first(now)
+        to = max(self._days.window(self._days.day_of(now - CLOCK_AHEAD_MAX)).begin, since)
+        words = (
+            "the list %r of %s was read until %s by a clock that was ahead, or this one is behind; it is read once more"
         )
-        words = "the list %r of %s was read by a clock that was ahead, until %s; it is read once more from %s on"
-        log.warning(words, _shown(claimed.list_name), self._source.name, claimed.covered_until, to)
+        log.warning(f"{words} from %s on", _shown(claimed.list_name), self._source.name, claimed.covered_until, to)
         with self._database.write() as connection:
-            sweeps.go_back(connection, claimed, to)
+            sweeps.go_back(connection, claimed, since, to)
         return to
 
     def _first(self, now: datetime) -> datetime:
@@ -304,7 +315,7 @@ class Sweeper:
         seen: set[str] = set()
         for number in range(1, PAGES_MAX):
             page = yield from self._page(claimed, window, place)
-            lines += [self._as_stored(line, claimed.list_name, window) for line in page.lines]
+            lines += self._as_stored(page.lines, claimed.list_name, window)
             yield Progress(claimed.list_name, number)
             if page.next is None:
                 return lines, number
@@ -314,8 +325,11 @@ class Sweeper:
             seen.add(place)
         raise AnswerUnreadable(f"the bank's list has more than {PAGES_MAX} pages")
 
-    def _as_stored(self, line: Listed, list_name: str, window: Window) -> NewLine:
-        return list_lines.as_stored(line, list_name, self._source.bank, self._days, self._clock(), window.begin)
+    def _as_stored(self, lines: Sequence[Listed], list_name: str, window: Window) -> list[NewLine]:
+        bank, now = self._source.bank, self._clock()
+        with self._database.read() as connection:
+            around = days_around(connection, self._source)
+            return [list_lines.as_stored(line, list_name, bank, around, now, window.begin) for line in lines]
 
     def _page(self, claimed: Claimed, window: Window, place: str | None) -> Generator[Progress, None, ListPage]:
         def question(client: HttpClient) -> ListPage:

@@ -175,9 +175,16 @@ def _stored(connection: Connection, source_id: int, numbers: Mapping[str, int]) 
 
 _Same = Callable[[NewLine | _Stored], Hashable]
 
+
+def _when(line: NewLine | _Stored) -> Hashable:
+    """Return when the bank says that it was: where it names the day alone, its `at` is made of the calendar."""
+    return line.at if line.named_day is None else line.named_day
+
+
 _PASSES: tuple[_Same, ...] = (
-    lambda line: (line.at, _written(line.detail), line.type, line.bank_status, line.status),
-    lambda line: (line.at, _written(line.detail)),
+    lambda line: (_when(line), _written(line.detail), line.type, line.bank_status, line.status),
+    lambda line: (_when(line), _written(line.detail)),
+    _when,
     lambda line: line.at,
 )
 """What a line that is stored and one that is read are the same by; those that have more in common come first.
@@ -283,11 +290,13 @@ def _update(connection: Connection, row: _Stored, line: NewLine) -> set[date]:
     changed = {name: getattr(line, name) for name in _CHANGING if getattr(line, name) != getattr(row, name)}
     if not changed:
         return set()
-    if changed.keys() & {"at", "named_day"} and line.at is not None:
+    is_of_other_time = _when(line) != _when(row)
+    if is_of_other_time and line.at is not None:
         changed["day"] = line.day
     connection.execute(update(_lines).where(_lines.c.id == row.id).values(**changed))
     # Days tell nothing of what else the bank says of a line.
-    return set() if changed.keys() == {"detail"} else {row.day, changed.get("day", row.day)}
+    says_more = is_of_other_time or changed.keys() - {"detail", "at"}
+    return {row.day, changed.get("day", row.day)} if says_more else set()
 
 
 class LineRecord(NamedTuple):

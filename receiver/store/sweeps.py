@@ -282,17 +282,20 @@ def _joined(
 
 
 def is_far_ahead(covered_until: datetime | None, now: datetime) -> bool:
-    """Tell whether a watermark was written by a clock so far ahead that what it then read was not what had happened."""
+    """Tell whether a watermark is so far ahead that what was read by its clock was not what had happened.
+
+    So it is by a clock that is behind, too.
+    """
     return covered_until is not None and covered_until > now + AHEAD_MOST
 
 
-def go_back(connection: Connection, claimed: Claimed, to: datetime) -> None:
-    """Take a watermark back to a time from which on all is to be read once more; nothing before that counts as read.
+def go_back(connection: Connection, claimed: Claimed, since: datetime, to: datetime) -> None:
+    """Take a watermark back to a time from which on all is to be read once more; all `since` until then was read whole.
 
     Raises:
         LeaseLost
     """
-    _change(connection, claimed, {"covered_from": to, "covered_until": to})
+    _change(connection, claimed, {"covered_from": since, "covered_until": to})
 
 
 class Outcome(NamedTuple):

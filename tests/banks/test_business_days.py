@@ -1,11 +1,13 @@
 """To which business day of a bank a moment belongs, and from when to when a day lasts."""
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from receiver.banks import business_days
 from receiver.banks.business_days import Window
+from receiver.store.days import BELONGS_WITHIN
 
 BANKING_CIRCLE = business_days.read("mon-fri,19:00,Europe/Copenhagen")
 EVERY_DAY = business_days.read(business_days.EVERY_DAY)
@@ -58,3 +60,44 @@ def test_a_day_of_the_week_end_has_no_window() -> None:
 def test_what_names_no_days_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="business days"):
         business_days.read(text)
+
+
+CALENDARS = [
+    "mon-sun,24:00,UTC",
+    "mon-sun,12:00,UTC",
+    "mon-fri,24:00,UTC",
+    "mon-fri,19:00,Europe/Copenhagen",
+    "mon-fri,12:00,UTC",
+    "sat-sat,24:00,UTC",
+    "mon-sun,24:00,Pacific/Kiritimati",
+    "mon-sun,20:00,Pacific/Pago_Pago",
+]
+
+
+@pytest.mark.parametrize("number", [1, 5])
+@pytest.mark.parametrize("after", CALENDARS)
+@pytest.mark.parametrize("before", CALENDARS)
+def test_each_moment_is_in_the_window_of_its_day_whatever_days_were_closed_by_another_calendar(
+    before: str, after: str, number: int
+) -> None:
+    then, now = business_days.read(before), business_days.read(after)
+    for first in (0, 4, 6):
+        closed = {}
+        day = then.on_or_after(date(2026, 3, 2) + timedelta(days=first))
+        for _ in range(number):
+            closed[day] = then.window(day)
+            day = then.after(day)
+        days = replace(now, closed=closed)
+        # As far around them as closed days are looked for.
+        begin = min(window.begin for window in closed.values()) - timedelta(days=7)
+        moments = [begin + timedelta(hours=2 * each) for each in range(12 * (14 + 7 * number))]
+        for at in moments:
+            near = replace(days, closed=_near(closed, at.date()))
+            day = near.day_of(at)
+            assert at in replace(days, closed=_near(closed, day)).window(day), (first, at, day)
+        in_order = [days.day_of(at) for at in moments]
+        assert in_order == sorted(in_order)
+
+
+def _near(closed: dict[date, Window], day: date) -> dict[date, Window]:
+    return {each: window for each, window in closed.items() if abs(each - day) <= BELONGS_WITHIN}

@@ -10,14 +10,17 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 from store.made import delivery, event
 
+from receiver.banks.abilities import Listed
 from receiver.banks.errors import NotKnown
 from receiver.banks.protocol import Answer, Money
 from receiver.model import Status
 from receiver.projection.projector import catch_up
+from receiver.reconcile.days import days_around
 from receiver.reconcile.findings import Finding, record
+from receiver.reconcile.list_lines import as_stored
 from receiver.reconcile.plan import Schedule
 from receiver.runtime import Runtime
-from receiver.store import intake, leases, payments, sources
+from receiver.store import bank_lines, intake, leases, payments, sources
 from receiver.store.leases import Lease
 from receiver.store.payments import SubjectRecord
 from receiver.store.records import new_id
@@ -91,12 +94,14 @@ class Ledger:
         catch_up(self.parts.database)
         self._update(Subject, {"subject": payment}, status=Status(status), agreement=agreement)
 
-    def covered(self, until: datetime | None, next_at: datetime | None = None) -> None:
+    def covered(
+        self, until: datetime | None, next_at: datetime | None = None, since: datetime = MORNING - timedelta(days=10)
+    ) -> None:
         """Have the sweep read the bank's list so far."""
         values = {
             "source_id": self.source.id,
             "list_name": "1046406142",
-            "covered_from": until and MORNING - timedelta(days=10),
+            "covered_from": until and since,
             "covered_until": until,
             "next_at": next_at or MORNING,
         }
@@ -104,9 +109,25 @@ class Ledger:
             connection.execute(delete(table_of(Sweep)))
             connection.execute(insert(table_of(Sweep)).values(values))
 
+    def listed(self, payment: str, at: datetime, named_day: date | None = None) -> set[date]:
+        """Have a sweep read a line of a payment, which belongs to a day by the source's calendar of now.
+
+        Return the days on which that makes a difference.
+        """
+        line = Listed(type="bcb.deposit", payment_id=payment, at=at, named_day=named_day)
+        with self.parts.database.write() as connection:
+            around = days_around(connection, self.source)
+            new = as_stored(line, "1", self.source.bank, around, at)
+            window = (at - timedelta(days=1), at + timedelta(hours=1))
+            return bank_lines.write(connection, self.source.id, {new.base: [new]}, window, at).days
+
     def corrected(self, payment: str, amount: str) -> None:
         """Have the bank's list name another amount."""
         self._update(BankLine, {"payment_id": payment}, amount=amount)
+
+    def named(self, payment: str, day: date | None) -> None:
+        """Have a line name a day alone, or none."""
+        self._update(BankLine, {"payment_id": payment}, named_day=day)
 
     def moved(self, payment: str, day: date) -> None:
         """Have the bank's list give a line a time on another business day."""

@@ -15,6 +15,8 @@ from sqlalchemy import text
 from receiver.admin import day_lines, day_verification, days, exceptions, source_changes
 from receiver.admin.days import Day
 from receiver.admin.source_changes import NewSettings
+from receiver.banks import business_days
+from receiver.banks.business_days import Window
 from receiver.model import DayCategory, DayState, ExceptionKind, NotFound, NotPossible, Status
 from receiver.reconcile import day_comparison
 from receiver.reconcile import days as closing
@@ -232,10 +234,11 @@ def test_a_currency_in_small_letters_is_the_same(ledger: Ledger, parts: Runtime)
     ledger.event("FT1", currency="eur", claimed_status="pending")
     ledger.line("FT2", event_id=ledger.swept("FT2"), currency="eur", status=Status.COMPLETED)
     ledger.event("FT2")
+    ledger.line("FT3", event_id=ledger.event("FT3"), status=Status.COMPLETED)
     ledger.covered(EVENING + timedelta(hours=2))
     found = close(parts)
-    assert numbers(found) == {"agreed": 2}
-    assert [(each.bank_amount, each.our_amount) for each in found.counts] == [("20.00", "20.00")]
+    assert numbers(found) == {"agreed": 3}
+    assert [(each.currency, each.bank_amount, each.our_amount) for each in found.counts] == [("EUR", "30.00", "30.00")]
 
 
 def test_what_several_lists_tell_counts_once(ledger: Ledger, parts: Runtime) -> None:
@@ -544,32 +547,122 @@ def test_what_the_bank_names_the_day_of_alone_has_no_time_and_stays_on_that_day(
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ("mon-sun,24:00,UTC", "mon-sun,19:00,UTC", {0: {"F1", "F2"}, 1: {"S1"}, 2: {"S2", "U1"}}),
-        ("mon-sun,19:00,UTC", "mon-sun,24:00,UTC", {0: {"F1"}, 1: {"F2", "S1", "S2"}, 2: {"U1"}}),
-        ("mon-fri,24:00,UTC", "mon-sun,24:00,UTC", {0: {"F1", "F2"}, 1: {"S1", "S2"}, 2: {"U1"}}),
-        ("mon-sun,24:00,UTC", "mon-fri,24:00,UTC", {0: {"F1", "F2"}, 3: {"S1", "S2", "U1"}}),
+        ("mon-sun,24:00,UTC", "mon-sun,19:00,UTC", {0: {"F1", "F2", "F3"}, 1: {"S1"}, 2: {"S2", "S3", "U1"}}),
+        ("mon-sun,19:00,UTC", "mon-sun,24:00,UTC", {0: {"F1", "F3"}, 1: {"F2", "S1", "S2", "S3"}, 2: {"U1"}}),
+        ("mon-fri,24:00,UTC", "mon-sun,24:00,UTC", {0: {"F1", "F2", "F3"}, 1: {"S1", "S2", "S3"}, 2: {"U1"}}),
+        ("mon-sun,24:00,UTC", "mon-fri,24:00,UTC", {0: {"F1", "F2", "F3"}, 3: {"S1", "S2", "S3", "U1"}}),
     ],
 )
 def test_what_belonged_to_a_closed_day_stays_there_once_the_calendar_is_changed_and_nothing_is_on_two_days(
     parts: Runtime, clock: StandingClock, before: str, after: str, expected: dict[int, set[str]]
 ) -> None:
-    """One of the Friday's afternoon and one of its evening, two of the Saturday, one of the Sunday."""
+    """Events and lines: two of the Friday's afternoon and one of its evening, some of the Saturday and the Sunday."""
     friday = datetime(2026, 2, 27, tzinfo=UTC)
     clock.now = friday - timedelta(days=2)
     ledger = Ledger(parts, add_source(parts, business_days=before))
     for name, hours in (("F1", 18), ("F2", 22), ("S1", 42), ("S2", 46), ("U1", 60)):
         ledger.event(name, at=friday + timedelta(hours=hours))
+        ledger.listed(f"listed {name}", friday + timedelta(hours=hours))
+    ledger.listed("listed N1", friday + timedelta(hours=24), named_day=date(2026, 2, 28))
     clock.now = friday + timedelta(days=9)
     ledger.covered(clock.now)
     closing.close(parts, ledger.source, friday.date())
     first = days.find(parts, "bcb", friday.date()).window
     ledger.source = source_changes.change(parts, WHO, "bcb", source_changes.NewSettings({"business_days": after}))
-    ledger.event("F3", at=friday + timedelta(hours=17))
-    for number, alone in {**expected, 0: expected[0] | {"F3"}}.items():
+    for name, hours in (("F3", 17), ("S3", 43)):
+        ledger.event(name, at=friday + timedelta(hours=hours))
+        ledger.listed(f"listed {name}", friday + timedelta(hours=hours))
+    for number, alone in expected.items():
         day = (friday + timedelta(days=number)).date()
         days.close(parts, WHO, "bcb", day)
-        assert payments(parts, days.find(parts, "bcb", day), DayCategory.OURS_ALONE) == alone
+        found = days.find(parts, "bcb", day)
+        assert payments(parts, found, DayCategory.OURS_ALONE) == alone
+        named = {"listed N1"} if number == min(set(expected) - {0}) else set()
+        assert payments(parts, found, DayCategory.BANK_ALONE) == {f"listed {name}" for name in alone} | named
     assert days.find(parts, "bcb", friday.date()).window == first
+
+
+def test_a_day_is_not_closed_as_it_lasted_by_a_calendar_that_was_replaced_while_it_was_compared(
+    ledger: Ledger, parts: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evening = MORNING.replace(hour=22)
+    ledger.listed("FT1", evening)
+    ledger.covered(EVENING + timedelta(hours=6))
+    compare = day_comparison.compare
+
+    def change_behind(*given: Any) -> Compared:
+        found = compare(*given)
+        source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": "mon-sun,19:00,UTC"}))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(closing, "compare", change_behind)
+        with pytest.raises(closing.BeingClosed, match="the business days of bcb were changed meanwhile"):
+            closing.close(parts, ledger.source, DAY)
+    found = close(parts)
+    assert (found.state, found.window.end, payments(parts, found)) == (
+        DayState.CLOSED,
+        MORNING.replace(hour=19),
+        set(),
+    )
+    assert payments(parts, days.find(parts, "bcb", NEXT)) == {"FT1"}
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("before", ["mon-fri,24:00,UTC", "mon-fri,19:00,UTC"])
+def test_what_the_bank_names_the_day_of_alone_stays_on_its_closed_day_when_it_is_read_again(
+    ledger: Ledger, parts: Runtime, before: str, is_known: bool
+) -> None:
+    """The time that stands for the day is made of the calendar, and an earlier release wrote down that alone."""
+    saturday = date(2026, 2, 28)
+    calendar, after = business_days.read(before), "mon-sun,24:00,UTC"
+    ledger.source = source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": before}))
+    ledger.listed("FT1", calendar.window(DAY).begin, named_day=saturday)
+    ledger.covered(EVENING + timedelta(hours=6))
+    closing.close(parts, ledger.source, DAY)
+    ledger.source = source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": after}))
+    if not is_known:
+        ledger.named("FT1", None)
+    changed = ledger.listed("FT1", business_days.read(after).window(saturday).begin, named_day=saturday)
+    assert changed == (set() if is_known else {DAY})
+    assert closing.close(parts, ledger.source, DAY) is None
+    assert payments(parts, days.find(parts, "bcb", saturday)) == set()
+
+
+@pytest.mark.parametrize(
+    ("after", "day", "lasts"),
+    [
+        ("mon-fri,24:00,UTC", date(2026, 3, 2), (date(2026, 3, 2), date(2026, 3, 3))),
+        ("fri-fri,24:00,UTC", date(2026, 3, 6), (date(2026, 3, 2), date(2026, 3, 7))),
+    ],
+)
+def test_a_day_begins_where_the_closed_one_before_it_ended_though_one_before_that_never_was_closed(
+    parts: Runtime, clock: StandingClock, after: str, day: date, lasts: tuple[date, date]
+) -> None:
+    """The source was added on a Saturday, which is incomplete for good; the Sunday was closed."""
+    begin, end = (datetime(each.year, each.month, each.day, tzinfo=UTC) for each in lasts)
+    clock.now = begin - timedelta(hours=38)
+    ledger = Ledger(parts, add_source(parts))
+    ledger.event("S1", at=begin - timedelta(hours=37))
+    for until in (begin + timedelta(hours=2), end + timedelta(hours=2)):
+        clock.now = until
+        ledger.covered(until, since=begin - timedelta(hours=38))
+        while closing.close_due(parts):
+            pass
+        if until < end:
+            assert days.find(parts, "bcb", begin.date() - timedelta(days=1)).state == DayState.CLOSED
+            ledger.source = source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": after}))
+            ledger.event("M1", at=begin + timedelta(hours=10))
+    found = days.find(parts, "bcb", day)
+    assert (found.state, found.window) == (DayState.CLOSED, Window(begin, end))
+    assert payments(parts, found) == {"M1"}
+    # What the Saturday has left is of the day before, which lasts until the Sunday, and as incomplete.
+    friday = days.find(parts, "bcb", date(2026, 2, 27))
+    assert (friday.state, friday.window.end, payments(parts, friday)) == (
+        DayState.INCOMPLETE,
+        begin - timedelta(days=1),
+        {"S1"},
+    )
 
 
 def test_days_are_listed_with_those_that_are_not_closed(ledger: Ledger, parts: Runtime, clock: StandingClock) -> None:

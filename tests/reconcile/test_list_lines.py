@@ -50,7 +50,7 @@ HOSTILE = [
 
 def stored(line: Listed, now: datetime, begin: datetime) -> NewLine:
     bank = banks.named("bcb")
-    return list_lines.as_stored(line, "1", bank.name, bank.days({}), now, begin)
+    return list_lines.as_stored(line, "1", bank.name, lambda _: bank.days({}), now, begin)
 
 
 def write(parts: Runtime, source: SourceRecord, clock: StandingClock, *lines: Listed) -> int:
@@ -233,7 +233,7 @@ def test_a_line_whose_day_alone_is_known_is_of_that_day_and_as_old_as_it_is_know
     source, calendar = add_source(parts, business_days=business_days), banks.named("bcb").days
     clock.now = datetime(2026, 3, 2, 9, tzinfo=UTC)
     line = replace(LINE, at=datetime(2026, 3, 2, tzinfo=UTC), named_day=date(2026, 3, 2))
-    new = list_lines.as_stored(line, "1", "bcb", calendar(source.options), clock())
+    new = list_lines.as_stored(line, "1", "bcb", lambda _: calendar(source.options), clock())
     assert (new.day, new.named_day) == (date(2026, 3, 2), date(2026, 3, 2))
     with parts.database.write() as connection:
         bank_lines.write(connection, source.id, {new.base: [new]}, (clock() - HOUR, clock()), clock())
@@ -249,7 +249,9 @@ def test_a_line_whose_day_alone_is_known_is_of_that_day_and_as_old_as_it_is_know
 def test_a_day_that_is_no_business_day_means_the_next_one() -> None:
     days = banks.named("bcb").days({"business_days": "mon-fri,19:00,Europe/Copenhagen"})
     saturday = replace(LINE, at=datetime(2026, 2, 28, tzinfo=UTC), named_day=date(2026, 2, 28))
-    assert list_lines.as_stored(saturday, "1", "bcb", days, datetime(2026, 3, 1, tzinfo=UTC)).day == date(2026, 3, 2)
+    assert list_lines.as_stored(saturday, "1", "bcb", lambda _: days, datetime(2026, 3, 1, tzinfo=UTC)).day == date(
+        2026, 3, 2
+    )
 
 
 def test_of_a_line_that_an_earlier_release_has_read_it_is_known_by_its_next_reading_that_its_day_alone_is(

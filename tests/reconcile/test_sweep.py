@@ -18,7 +18,7 @@ from receiver.admin import exceptions as people
 from receiver.admin import sweeps as spans
 from receiver.projection.projector import catch_up
 from receiver.reconcile.recovery import Recoverer
-from receiver.reconcile.sweep import CLOCK_AHEAD_MAX, Progress, Sweeper
+from receiver.reconcile.sweep import Progress, Sweeper
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.store import events, exceptions, feed, payments, sweeps
@@ -430,15 +430,36 @@ def test_what_was_posted_while_a_clock_was_hours_ahead_is_read_once_it_is_right(
     assert stored == (12,)
     with parts.database.read() as connection:
         assert sweeps.covered(connection, source.id) == clock()
-        begin = sweeps.read_whole(connection, source.id).since
-    # Nobody knows how long it was wrong: what is older than can be read once more proves nothing any more.
-    assert begin == max(since, (clock() - CLOCK_AHEAD_MAX).replace(hour=0, minute=0, second=0, microsecond=0))
+        assert sweeps.read_whole(connection, source.id).since == since
 
 
-def test_a_source_that_was_added_by_a_clock_that_was_hours_ahead_is_read(
-    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
+@pytest.mark.parametrize("hours", [2, 50])
+def test_a_clock_that_is_hours_behind_takes_nothing_from_what_was_read_long_ago(
+    parts: Runtime,
+    worker: Worker,
+    source: SourceRecord,
+    clock: StandingClock,
+    hours: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    clock.forward(-2 * 86400)
+    worker.run_once()
+    since = clock() - timedelta(days=99)
+    with parts.database.write() as connection:
+        connection.execute(update(table_of(Sweep)).where(table_of(Sweep).c.list_name != "").values(covered_from=since))
+    for behind in (hours, -hours):
+        clock.forward(901 - behind * 3600)
+        worker.run_once()
+        with parts.database.read() as connection:
+            assert sweeps.read_whole(connection, source.id) == (since, clock())
+    (told,) = [record.getMessage() for record in caplog.records if "is read once more" in record.getMessage()]
+    assert "by a clock that was ahead, or this one is behind" in told
+
+
+@pytest.mark.parametrize("days", [2, 40])
+def test_a_source_that_was_added_by_a_clock_that_was_ahead_is_read(
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock, days: int
+) -> None:
+    clock.forward(-days * 86400)
     bank.add(Entry("FT1", ago(clock)))
     worker.run_once()
     assert rows(parts, "SELECT count(*) FROM bank_lines") == [(1,)]
@@ -457,6 +478,9 @@ def test_a_clock_that_was_years_behind_has_nothing_read_and_takes_no_watermark_b
     assert bank.pages == []
     with parts.database.read() as connection:
         assert sweeps.read_whole(connection, source.id) == before
+        (found,) = sweeps.in_use(connection, source.id)
+    assert found.error == "nothing is read by this machine's clock, which says 1970-01-01"
+    assert found.last_read_at == right
     clock.now = right
     sweep(worker, clock)
     with parts.database.read() as connection:

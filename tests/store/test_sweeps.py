@@ -188,14 +188,14 @@ def test_a_clock_that_was_ahead_holds_nothing_up(parts: Runtime, source: SourceR
         sweeps.advance(connection, found, now - 2 * HOUR, now, now)
         (row,) = (each for each in sweeps.of_source(connection, source.id) if each.list_name == "a")
         assert sweeps.is_far_ahead(row.covered_until, now)
-        sweeps.go_back(connection, found, now - 2 * HOUR)
+        sweeps.go_back(connection, found, now - 3 * HOUR, now - 2 * HOUR)
         sweeps.advance(connection, found, now - 2 * HOUR, now, now)
         sweeps.settle(connection, found, now + timedelta(days=60), Outcome(None, now))
         assert sweeps.is_due(connection, source.id, now, HOUR)
         sweeps.bring_forward(connection, source.id, now, HOUR)
         (row,) = (each for each in sweeps.of_source(connection, source.id) if each.list_name == "a")
     assert row.next_at == now
-    assert (row.covered_from, row.covered_until) == (now - 2 * HOUR, now)
+    assert (row.covered_from, row.covered_until) == (now - 3 * HOUR, now)
 
 
 def test_events_of_before_are_there_and_one_may_have_no_delivery(empty: Database) -> None:  # noqa: F811

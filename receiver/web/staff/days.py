@@ -44,6 +44,10 @@ ABOUT = {
 }
 
 
+OPEN = 0
+"""What the links to further pages of an open day have for its version."""
+
+
 class Cell(NamedTuple):
     """A day of a month: what is shown of it, its kind of badge, and the business day behind it."""
 
@@ -100,8 +104,10 @@ class Days:
         """Show one day: its numbers, and the lines of a category."""
         day, version = _day(date), lists.number("version")
         categories = [DayCategory(word) for word in lists.several("category", CATEGORIES)]
-        place = lists.number("place") or 0
-        found = acts.find(self._runtime, source, day, version)
+        found = acts.find(self._runtime, source, day, version or None)
+        # Once the day is closed, its lines stand in other places than on the page before.
+        was_open = version == OPEN and found.record is not None
+        place = 0 if was_open else lists.number("place") or 0
         lines = day_lines.lines(self._runtime, found, categories, place=place, limit=lists.PAGE + 1)
         return render(
             "day.html",
@@ -114,7 +120,7 @@ class Days:
             lines=self._shown(visitor, lines[: lists.PAGE]),
             tabs=_tabs(found, categories),
             chosen=categories,
-            following=here(place=place + lists.PAGE, version=found.record and found.record.version)
+            following=here(place=place + lists.PAGE, version=found.record.version if found.record else OPEN)
             if len(lines) > lists.PAGE
             else None,
             beginning=here(place=None) if place else None,
@@ -128,7 +134,7 @@ class Days:
     @Page("GET /days/<source>/<date>/lines.csv")
     def csv(self, visitor: Visitor, source: str, date: str) -> Response:
         """Export the lines, or those of a category, as CSV for spreadsheets."""
-        found = acts.find(self._runtime, source, _day(date), lists.number("version"))
+        found = acts.find(self._runtime, source, _day(date), lists.number("version") or None)
         categories = [DayCategory(word) for word in lists.several("category", CATEGORIES)]
 
         def lines() -> Iterator[str]:
@@ -142,7 +148,7 @@ class Days:
     @Page("GET /days/<source>/<date>/day.json", payloads=True)
     def export(self, visitor: Visitor, source: str, date: str) -> Response:
         """Export the whole day, accounts in full, as the file that `receiver days verify --file` takes."""
-        found = acts.find(self._runtime, source, _day(date), lists.number("version"))
+        found = acts.find(self._runtime, source, _day(date), lists.number("version") or None)
         return file_of(day_verification.export(self._runtime, found), "application/json", f"{source}-{date}.json")
 
     @Page("POST /days/<source>/<date>/close", role=Role.OPERATOR)

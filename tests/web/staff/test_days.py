@@ -15,6 +15,7 @@ from web.staff.signed_in import message, send, signed_in, token_of
 
 from receiver.admin import day_verification, days
 from receiver.model import Role
+from receiver.reconcile import days as closing
 from receiver.runtime import Runtime
 from receiver.settings import Settings
 from receiver.worker.loop import Worker
@@ -100,6 +101,25 @@ def test_lines_are_shown_by_category_and_page_by_page(viewer: FlaskClient, ledge
     assert len(both) == len(set(both)) == 60
     before = viewer.get(f"{DAY}?version=1").text
     assert ("FT-many" in before, "Version" in before) == (False, True)
+
+
+def test_the_next_page_of_an_open_day_is_the_first_one_of_its_version_once_it_is_closed(
+    viewer: FlaskClient, ledger: Ledger, parts: Runtime
+) -> None:
+    tomorrow = MORNING.date() + timedelta(days=1)
+    for number in range(120):
+        ledger.line(f"FT-many-{number}", day=tomorrow)
+    page = viewer.get(f"/staff/days/bcb/{tomorrow}").text
+    (following,) = [link for link in links(page) if "place=" in link]
+    second = viewer.get(following).text
+    both = re.findall(r"FT-many-[0-9]+", page + second)
+    assert len(both) == len(set(both)) == 100
+    assert [viewer.get(link).status_code for link in links(second) if "csv" in link] == [200]
+    closing.close(parts, ledger.source, tomorrow)
+    shown = viewer.get(following).text
+    assert re.findall(r"FT-many-[0-9]+", shown) == re.findall(r"FT-many-[0-9]+", page)
+    (following,) = [link for link in links(shown) if "place=" in link]
+    assert "version=1" in following
 
 
 def test_accounts_are_masked_for_who_may_not_read_payloads(app: Flask, viewer: FlaskClient, parts: Runtime) -> None:
