@@ -125,7 +125,7 @@ class Ledger:
         """Have the bank's list name another amount."""
         self._update(BankLine, {"payment_id": payment}, amount=amount)
 
-    def named(self, payment: str, day: date | None) -> None:
+    def day_named(self, payment: str, day: date | None) -> None:
         """Have a line name a day alone, or none."""
         self._update(BankLine, {"payment_id": payment}, named_day=day)
 

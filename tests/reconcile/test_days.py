@@ -622,7 +622,7 @@ def test_what_the_bank_names_the_day_of_alone_stays_on_its_closed_day_when_it_is
     closing.close(parts, ledger.source, DAY)
     ledger.source = source_changes.change(parts, WHO, "bcb", NewSettings({"business_days": after}))
     if not is_known:
-        ledger.named("FT1", None)
+        ledger.day_named("FT1", None)
     changed = ledger.listed("FT1", business_days.read(after).window(saturday).begin, named_day=saturday)
     assert changed == (set() if is_known else {DAY})
     assert closing.close(parts, ledger.source, DAY) is None
