@@ -97,6 +97,7 @@ WITHIN = {
     "source_changes._clear": "its caller tries longer",
     "sessions._note_seen": "what can't be written down is left",
     "consumers.opened": "an app's own call, which gets 503",
+    "consumers.acknowledge": "the same",
 }
 """Functions that write and are not decorated, and why they need not be."""
 
