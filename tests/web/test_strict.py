@@ -1,5 +1,7 @@
 """Nothing that a request of the API says is passed over in silence: a 400 names it, and the nearest that there is."""
 
+from typing import Literal
+
 import pytest
 from bank import BankSigner, deposit
 from conftest import add_source, make_token
@@ -7,8 +9,8 @@ from flask.testing import FlaskClient
 from web.reading import Headers, assert_problem, get, got, send_deposits
 
 from receiver import banks
-from receiver.admin.names import nearest
-from receiver.model import OwnType
+from receiver.admin.names import Names, nearest
+from receiver.model import NameUnknown, OwnType
 from receiver.runtime import Runtime
 
 pytestmark = [
@@ -30,6 +32,12 @@ pytestmark = [
         ("/feed", "type=payment.contradict", "the nearest is 'payment.contradicted'"),
         ("/feed", "type=deposit", "There is no type 'deposit'"),
         ("/events", "type=bcb.deposits", "the nearest is 'bcb.deposit'"),
+        ("/feed", "type=bcb.nope", "the nearest is 'bcb.job.pending'"),
+        ("/feed", "type=bcb.job.*", "There is no type 'bcb.job.*'; the nearest is 'bcb.job.pending'"),
+        ("/events", "type=bcb.*", "There is no type 'bcb.*'"),
+        ("/feed", "type=connectpay.card.*", "There is no type 'connectpay.card.*'"),
+        ("/feed", "type=standard_webhooks.invoice.*", "the nearest is 'standard_webhooks.unrecognised'"),
+        ("/feed", "type=payment.*", "the nearest is 'payment.returned'"),
         ("/events", "type=payment.contradicted", "There is no type 'payment.contradicted'"),
         ("/payments", "source=" + "x" * 90, "There is no source"),
         ("/consumers/ledger/feed", "source=bcb", "`source` is not known here"),
@@ -46,6 +54,15 @@ def test_what_a_query_may_not_hold_is_named(
 @pytest.mark.parametrize("query", ["type=bcb.job.some_new_word", "type=standard_webhooks.invoice.paid"])
 def test_a_type_of_an_open_vocabulary_is_taken(client: FlaskClient, token: Headers, query: str) -> None:
     assert client.get(f"/api/v1/feed?{query}", headers=token).status_code == 200
+
+
+@pytest.mark.parametrize("of", ["entry type", "event type"])
+def test_the_nearest_type_is_one_that_is_taken(parts: Runtime, of: Literal["entry type", "event type"]) -> None:
+    known = Names(parts.database)
+    for given in ("bcb.nope", "bcb.job.*", "bcb.job.", "bcb.jobs", "connectpay.card.*", "job.*", "*", ""):
+        with pytest.raises(NameUnknown) as refused:
+            known.check(of, given)
+        known.check(of, str(refused.value).split("'")[-2])
 
 
 def test_several_values_where_several_are_taken_are_any_of_them(
