@@ -28,7 +28,7 @@ def run() -> None:
     logs.configure(started.settings.log_level, started.settings.log_format)
     schema.upgrade(started.database, started.encryption)
     start.prepare(started)
-    click.echo(f"Callbacks at {started.settings.base_url}/webhooks/<source>, the API at /api/v1", err=True)
+    click.echo(f"Callbacks at {settings.where('/webhooks/<source>')}; the API at /api/v1", err=True)
     sys.exit(supervisor.run([supervisor.WEB, supervisor.WORKER]))
 
 
