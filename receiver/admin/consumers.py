@@ -207,8 +207,8 @@ def share(runtime: Runtime, who: str, name: str, token: str) -> ConsumerRecord:
     Where it has no owner, or one that was revoked or has expired, it is given to the token: nobody else can claim it.
 
     Raises:
-        NameUnknown: there is no such consumer.
-        NotFound: there is no such token, or the consumer was removed just then.
+        NameUnknown: there is no such consumer, or no such token.
+        NotFound: the consumer was removed just then.
         NotPossible: the token is not valid.
         StoreUnavailable
     """
@@ -220,8 +220,8 @@ def give(runtime: Runtime, who: str, name: str, token: str) -> ConsumerRecord:
     """Make a token the owner of a consumer, in the place of any other, and end its shares; audited as `consumer.given`.
 
     Raises:
-        NameUnknown: there is no such consumer.
-        NotFound: there is no such token, or the consumer was removed just then.
+        NameUnknown: there is no such consumer, or no such token.
+        NotFound: the consumer was removed just then.
         NotPossible: the token is not valid.
         StoreUnavailable
     """
