@@ -2,7 +2,7 @@
 
 from receiver.admin import payments as acts
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound, NotPossible, SubjectKind
+from receiver.model import NotFound, NotPossible, SourceNotThere, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments
@@ -82,9 +82,9 @@ class Payments:
         try:
             acts.check(self._runtime, f"token:{token.name}", source, payment_id)
         except NotFound as error:
-            raise Problem(404, "There is no such source.") from error
+            raise Problem(404, _sentence(error)) from error
         except NotPossible as error:
-            raise Problem(409, f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+            raise Problem(409, _sentence(error)) from error
         return self._payment(source, payment_id, token)
 
     @Operation(
@@ -107,6 +107,13 @@ class Payments:
         try:
             if auth.may_see(token, source):
                 return acts.with_checks(self._runtime, source, subject, kind)
+        except SourceNotThere as error:
+            raise Problem(404, _sentence(error)) from error
         except NotFound as error:
             raise Problem(404, f"There is no such {kind}.") from error
         raise Problem(404, f"There is no such {kind}.")
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

@@ -77,6 +77,30 @@ def test_several_values_where_several_are_taken_are_any_of_them(
     assert got(client, "/api/v1/payments", token, agreement=["confirmed", "contradicted"])["data"] == []
 
 
+PATHS = ["/payments/{}/x", "/jobs/{}/x", "/days/{}/2026-03-02"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_source_in_a_path_that_there_is_not_is_not_found_and_the_nearest_is_named(
+    client: FlaskClient, token: Headers, parts: Runtime, path: str
+) -> None:
+    asked = f"/api/v1{path.format('bbc')}"
+    assert_problem(client.get(asked, headers=token), 404, "There is no source 'bbc'; the nearest is 'bcb'.")
+    # To one who may not see it: no word of which there are.
+    add_source(parts, "other")
+    limited = make_token(parts, sources=("other",), name="limited")
+    told = [client.get(f"/api/v1{path.format(name)}", headers=limited).get_json() for name in ("bbc", "bcb")]
+    assert told[0] == told[1]
+    assert told[0]["status"] == 404
+    assert "bcb" not in told[0]["detail"]
+
+
+def test_a_check_at_a_source_that_there_is_not_names_the_nearest(client: FlaskClient, parts: Runtime) -> None:
+    checks = make_token(parts, "payments:check", name="checks")
+    asked = client.post("/api/v1/payments/bbc/x/check", headers=checks)
+    assert_problem(asked, 404, "There is no source 'bbc'; the nearest is 'bcb'.")
+
+
 def test_which_sources_there_are_is_not_for_a_token_that_may_not_see_them(client: FlaskClient, parts: Runtime) -> None:
     add_source(parts, "other")
     limited = make_token(parts, sources=("bcb",), name="limited")
