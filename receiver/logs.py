@@ -2,11 +2,25 @@
 
 import json
 import logging
+import re
 import sys
 import time
 from typing import Any, Literal
 
 Format = Literal["text", "json"]
+
+
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What steers a terminal: the sequences by which libraries colour their lines (ECMA-48), and any other control
+character but a tab and the end of a line."""
+
+
+class TextLines(logging.Formatter):
+    """Lines for a person; they hold nothing that steers a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with the traceback below it where there is one."""
+        return _CONTROL.sub("", super().format(record))
 
 
 class JsonLines(logging.Formatter):
@@ -18,11 +32,11 @@ class JsonLines(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _CONTROL.sub("", record.getMessage()),
         }
         line |= getattr(record, IDS, {})
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _CONTROL.sub("", self.formatException(record.exc_info))
         return json.dumps(line)
 
 
@@ -40,7 +54,7 @@ def configure(level: str, written_as: Format | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     # A person at a terminal knows which day it is.
     when = "%H:%M:%S" if sys.stderr.isatty() else "%Y-%m-%dT%H:%M:%S%z"
-    as_text = logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", datefmt=when)
+    as_text = TextLines("%(asctime)s %(levelname)-7s %(message)s", datefmt=when)
     is_text = sys.stderr.isatty() if written_as is None else written_as == "text"
     handler.setFormatter(as_text if is_text else JsonLines())
     root = logging.getLogger()

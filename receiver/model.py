@@ -345,8 +345,12 @@ class NameUnknown(ReceiverError):
     """
 
 
-class SourceNotThere(NotFound, NameUnknown):
-    """There is no source of this name; the text has the nearest one (the API's 404, and exit code 2)."""
+class NameNotThere(NotFound, NameUnknown):
+    """There is nothing of a name that an operator has given it; the text has the nearest one (404, and exit code 2)."""
+
+
+class SourceNotThere(NameNotThere):
+    """There is no source of this name."""
 
 
 class NotPossible(ReceiverError):

@@ -3,13 +3,14 @@
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from receiver.metrics.base import NO_TRACES, NOTHING, Counters, Traces, traces_wanted
 from receiver.settings import Settings, SettingsError, wrong
-from receiver.store.database import Database
+from receiver.store.database import Database, StoreUnavailable
 from receiver.store.encryption import Encryption
 from receiver.store.severity import Severities
 
@@ -58,6 +59,19 @@ def start(settings: Settings, clock: Clock = utc_now, *, must_exist: bool = Fals
     started = Runtime(settings, database, Encryption(settings.keys), clock)
     started.database.press_by(started.severities)
     return started
+
+
+@contextmanager
+def naming_database() -> Iterator[None]:
+    """Name the setting in what is raised in the block because the database can't be reached.
+
+    Raises:
+        StoreUnavailable
+    """
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise StoreUnavailable(f"{error} (RECEIVER_DATABASE_URL)") from error
 
 
 def counting(started: Runtime) -> Runtime:

@@ -53,6 +53,25 @@ def test_the_setting_wins_over_what_standard_error_is(
     assert (line["message"], line["delivery"], line["level"]) == ("one line", "dlv_1", "info")
 
 
+@pytest.mark.parametrize("written_as", ["text", "json"])
+def test_a_line_holds_nothing_that_steers_a_terminal(
+    capsys: pytest.CaptureFixture[str], written_as: logs.Format
+) -> None:
+    logs.configure("INFO", written_as)
+    # As werkzeug warns of itself.
+    logging.getLogger("werkzeug").info("\x1b[31m\x1b[1mWARNING: \x9b\x07\ttext\r\x1b[0m %s", "\x1b[38;5;1mä")
+    try:
+        raise ValueError("\x1b[2Jgone")
+    except ValueError:
+        logging.exception("failed")
+    said = capsys.readouterr().err
+    if written_as == "json":
+        said = "\n".join(str(value) for line in said.splitlines() for value in json.loads(line).values())
+    assert "WARNING: \ttext ä" in said
+    assert "ValueError: gone" in said
+    assert not any(character in said for character in "\x1b\x9b\x07\r")
+
+
 def test_each_delivery_has_a_line_with_its_ids_and_nothing_of_what_it_holds(
     parts: Runtime, bank: BankSigner, clock: StandingClock, capsys: pytest.CaptureFixture[str]
 ) -> None:

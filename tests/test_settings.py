@@ -37,7 +37,7 @@ def failure(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
 def test_a_key_is_all_that_must_be_set() -> None:
     settings = load_settings()
     assert settings.keys == [KEY]
-    assert (settings.database_url, settings.base_url) == ("sqlite:///var/receiver.db", "http://127.0.0.1:8000")
+    assert (settings.database_url, settings.where("/")) == ("sqlite:///var/receiver.db", "http://127.0.0.1:8000/")
 
 
 def test_a_missing_key_is_named_with_what_it_takes_and_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,7 +215,7 @@ def test_with_a_certificate_and_its_key_https_is_served(monkeypatch: pytest.Monk
     certificate, key = make_pair(tmp_path, "a")
     monkeypatch.setenv("RECEIVER_TLS_CERTIFICATE", certificate)
     monkeypatch.setenv("RECEIVER_TLS_KEY", key)
-    assert load_settings().base_url == "https://127.0.0.1:8000"
+    assert load_settings().where("/") == "https://127.0.0.1:8000/"
 
 
 @pytest.mark.parametrize("name", ["RECEIVER_TLS_CERTIFICATE", "RECEIVER_TLS_KEY"])
@@ -289,3 +289,14 @@ def test_blanks_at_the_ends_of_the_token_of_metrics_do_not_count(monkeypatch: py
     token = load_settings().metrics_token
     assert token is not None
     assert token.get_secret_value() == "hush"
+
+
+@pytest.mark.parametrize(
+    ("bind", "place"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8000/staff"),
+        ("unix:/run/receiver/web.sock", "/staff, over the unix socket /run/receiver/web.sock"),
+    ],
+)
+def test_where_a_path_is_can_be_said_of_a_socket_too(bind: str, place: str) -> None:
+    assert Settings(_env_file=None, secret_keys=KEY, bind=bind).where("/staff") == place

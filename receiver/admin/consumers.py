@@ -73,6 +73,19 @@ def open_in(connection: Connection, token: str, name: str, now: datetime) -> Con
     return check_open(found, token)
 
 
+def check_may_use(runtime: Runtime, name: str, token: str) -> None:
+    """Refuse a token that may not use a consumer; one that is not there yet is anybody's to make.
+
+    Raises:
+        ConsumerOfOther
+        StoreUnavailable
+    """
+    with runtime.database.read() as connection:
+        found = consumers.find(connection, name)
+    if found is not None:
+        check_open(found, token)
+
+
 def check_open(found: ConsumerRecord, token: str) -> ConsumerRecord:
     """Return a consumer, if a token may use it.
 
@@ -98,8 +111,8 @@ def acknowledge(runtime: Runtime, reader: ConsumerReader, place: ConsumerPlace, 
     name, token = reader
     now = runtime.clock()
     with runtime.database.write() as connection:
-        check_given_out(place.position, feed.head(connection))
         before = open_in(connection, token, name, now).position
+        check_given_out(place.position, feed.head(connection))
         committed = consumers.acknowledge(connection, name, place.position, now, place.generation)
         read_notes.write(connection, reader, notes)
         acked = Range(before, committed.position)
@@ -234,8 +247,8 @@ def share(runtime: Runtime, who: str, name: str, token: str) -> ConsumerRecord:
     Where it has no owner, or one that was revoked or has expired, it is given to the token: nobody else can claim it.
 
     Raises:
-        NameUnknown: there is no such consumer.
-        NotFound: there is no such token, or the consumer was removed just then.
+        NameUnknown: there is no such consumer, or no such token.
+        NotFound: the consumer was removed just then.
         NotPossible: the token is not valid.
         StoreUnavailable
     """
@@ -247,8 +260,8 @@ def give(runtime: Runtime, who: str, name: str, token: str) -> ConsumerRecord:
     """Make a token the owner of a consumer, in the place of any other, and end its shares; audited as `consumer.given`.
 
     Raises:
-        NameUnknown: there is no such consumer.
-        NotFound: there is no such token, or the consumer was removed just then.
+        NameUnknown: there is no such consumer, or no such token.
+        NotFound: the consumer was removed just then.
         NotPossible: the token is not valid.
         StoreUnavailable
     """

@@ -83,15 +83,19 @@ class Names:
 
 
 def _check_type(given: str, ours: Collection[str]) -> None:
-    """Accept a type of a closed vocabulary, or any of a bank whose vocabulary is open."""
+    """Accept a type of a closed vocabulary, or any of a bank whose vocabulary is open.
+
+    A family (`bcb.job.*`) is no type: nothing has it, and a filter by it would match nothing in silence.
+    """
     closed = {name: bank.event_types for name, bank in banks.every().items()}
     known = {*ours, *(word for words in closed.values() for word in words or ())}
+    families = {word for word in known if word.endswith(ANY)}
     is_open = given.partition(".")[0] in {name for name, words in closed.items() if words is None}
-    if is_open or given in known:
+    of_family = given.startswith(tuple(family.removesuffix("*") for family in families))
+    is_whole = "*" not in given and not given.endswith(".")
+    if given in known - families or ((is_open or of_family) and is_whole):
         return
-    if any(given.startswith(word.removesuffix("*")) for word in known if word.endswith(ANY)):
-        return
-    raise _unknown("type", given, known)
+    raise _unknown("type", given, (known - families) | {f"{name}.unrecognised" for name in closed})
 
 
 def no_such(given: str, known: Collection[str]) -> str:

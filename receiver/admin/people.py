@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from receiver.admin import passwords
 from receiver.admin.sessions import name_in
-from receiver.model import NotFound, NotPossible, ReceiverError, Role
+from receiver.model import NameNotThere, NotPossible, ReceiverError, Role
 from receiver.runtime import Runtime
 from receiver.store import audit, staff
 from receiver.store.database import retried
@@ -78,7 +78,7 @@ def change(
     """Change what a person may do, or let one who is disabled in; their sessions end. Audited as `staff.changed`.
 
     Raises:
-        NotFound
+        NameNotThere
         NotPossible: nobody changes themselves; `who` is no admin any more; a provider says what the person may do; or
             they were changed in the database itself.
         StoreUnavailable
@@ -106,7 +106,7 @@ def disable(runtime: Runtime, who: str, name: str) -> None:
     """Let a person in no more, and end their sessions at once; audited as `staff.disabled`.
 
     Raises:
-        NotFound
+        NameNotThere
         NotPossible: nobody disables themselves; `who` is no admin any more; or the person is disabled already.
         StoreUnavailable
     """
@@ -126,7 +126,7 @@ def set_password(runtime: Runtime, who: str, name: str, password: str, *, presen
     Whoever gives it to themselves has shown the `present` one: what that was held against.
 
     Raises:
-        NotFound
+        NameNotThere
         NotPossible: a provider vouches for them; they were changed in the database itself; `who` is no admin any more,
             or gives it to themselves without the present one, or with one that is another by now.
         PasswordWeak
@@ -160,7 +160,7 @@ def end_sessions(runtime: Runtime, who: str, name: str) -> int:
     """End all sessions of a person, oneself included, and return how many; audited as `staff.sessions_ended`.
 
     Raises:
-        NotFound
+        NameNotThere
         NotPossible: `who` is another person, and no admin any more.
         StoreUnavailable
     """
@@ -186,11 +186,11 @@ def find(runtime: Runtime, name: str) -> StaffRecord:
     """Return a person.
 
     Raises:
-        NotFound
+        NameNotThere
         StoreUnavailable
     """
     with runtime.database.read() as connection:
-        return _there(staff.named(connection, name.strip().lower()), name)
+        return _there(connection, staff.named(connection, name.strip().lower()), name)
 
 
 def sessions(runtime: Runtime, person: StaffRecord) -> list[SessionRecord]:
@@ -205,12 +205,15 @@ def sessions(runtime: Runtime, person: StaffRecord) -> list[SessionRecord]:
 
 def _named(connection: Connection, name: str) -> StaffRecord:
     """Return a person, and make other writers about them wait until the transaction ends."""
-    return _there(staff.locked(connection, name.strip().lower()), name)
+    return _there(connection, staff.locked(connection, name.strip().lower()), name)
 
 
-def _there(found: StaffRecord | None, name: str) -> StaffRecord:
+def _there(connection: Connection, found: StaffRecord | None, name: str) -> StaffRecord:
     if found is None:
-        raise NotFound(f"there is no person {name[:64]!r}")
+        # Imported here: it brings the banks, which no other act on people needs.
+        from receiver.admin.names import no_such
+
+        raise NameNotThere(f"there is no person {no_such(name, [person.name for person in staff.every(connection)])}")
     return found
 
 
@@ -220,13 +223,13 @@ def _other(connection: Connection, who: str, name: str) -> StaffRecord:
     On the pages nobody changes themselves, and whoever changes another is an admin still: so one is always left.
 
     Raises:
-        NotFound
+        NameNotThere
         NotPossible
     """
     name = name.strip().lower()
     if name_in(who) == name:
         raise NotPossible("nobody changes what they may do themselves: another admin can")
-    return _there(_locked(connection, who, name).get(name), name)
+    return _there(connection, _locked(connection, who, name).get(name), name)
 
 
 def _locked(connection: Connection, who: str, *names: str) -> dict[str, StaffRecord]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.model import NotFound, ReceiverError
+from receiver.model import NameNotThere, NotFound, ReceiverError
 from receiver.runtime import Runtime
 from receiver.store import api_tokens, audit, consumers
 from receiver.store.api_tokens import DEFAULT_SCOPES, TokenRecord
@@ -50,7 +50,7 @@ def create(
         TokenNameWrong
         TokenExists
         NameUnknown: there is no such source; a removed one is taken, what came of it can be read still.
-        NotFound: there is no token to replace.
+        NameNotThere: there is no token to replace.
         StoreUnavailable
     """
     # Imported here: it brings the banks, which no other act on tokens needs.
@@ -83,11 +83,13 @@ def revoke(runtime: Runtime, who: str, name: str) -> None:
     """End a token at once, in every process; audited as `token.revoked`.
 
     Raises:
-        NotFound: there is none, or it was revoked before.
+        NameNotThere
+        NotFound: it was revoked before.
         StoreUnavailable
     """
     now = runtime.clock()
     with runtime.database.write() as connection:
+        named(connection, name)
         if not api_tokens.revoke(connection, name, now):
             raise NotFound(f"there is no valid token {name!r}")
         audit.write(connection, runtime.encryption, at=now, who=who, what="token.revoked", about={"token": name})
@@ -97,11 +99,15 @@ def named(connection: Connection, name: str) -> TokenRecord:
     """Return the token of this name, an ended one too.
 
     Raises:
-        NotFound
+        NameNotThere
     """
     found = api_tokens.named(connection, name)
     if found is None:
-        raise NotFound(f"there is no token {name!r}")
+        # Imported here: it brings the banks, which no other act on tokens needs.
+        from receiver.admin.names import no_such
+
+        known = [token.name for token in api_tokens.every(connection)]
+        raise NameNotThere(f"there is no token {no_such(name, known)}")
     return found
 
 

@@ -106,8 +106,9 @@ def migrated() -> "Runtime":
     started = runtime.start(load_settings(), must_exist=True)
     click.get_current_context().call_on_close(started.database.close)
     logs.configure("WARNING")
-    schema.check_there(started.database)
-    schema.check(started.database)
+    with runtime.naming_database():
+        schema.check_there(started.database)
+        schema.check(started.database)
     return started
 
 

@@ -21,10 +21,11 @@ def upgrade() -> None:
     from receiver.settings import load_settings
     from receiver.store import schema
 
-    started = runtime.start(load_settings())
-    click.get_current_context().call_on_close(started.database.close)
-    before = schema.current_revision(started.database)
-    schema.upgrade(started.database, started.encryption)
+    with runtime.naming_database():
+        started = runtime.start(load_settings())
+        click.get_current_context().call_on_close(started.database.close)
+        before = schema.current_revision(started.database)
+        schema.upgrade(started.database, started.encryption)
     after = schema.newest_revision()
     done = f"is at revision {after} already" if before == after else f"was migrated from {before or 'empty'} to {after}"
     click.echo(f"The database {done}.")

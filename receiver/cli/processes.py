@@ -24,11 +24,12 @@ def run() -> None:
     # First of all: else a worker would be at work over the database until the web server has ended, as it is where a
     # port is in use.
     check_listening(settings)
-    started = runtime.start(settings)
-    logs.configure(started.settings.log_level, started.settings.log_format)
-    schema.upgrade(started.database, started.encryption)
+    with runtime.naming_database():
+        started = runtime.start(settings)
+        logs.configure(started.settings.log_level, started.settings.log_format)
+        schema.upgrade(started.database, started.encryption)
     start.prepare(started)
-    click.echo(f"Callbacks at {started.settings.base_url}/webhooks/<source>, the API at /api/v1", err=True)
+    click.echo(f"Callbacks at {settings.where('/webhooks/<source>')}; the API at /api/v1", err=True)
     sys.exit(supervisor.run([supervisor.WEB, supervisor.WORKER]))
 
 

@@ -106,4 +106,5 @@ def _password() -> str:
 
 def _sign_in_page(runtime: Any) -> str:
     settings = runtime.settings
-    return f"{settings.public_url or settings.base_url}{settings.public_path_prefix}/staff"
+    path = f"{settings.public_path_prefix}/staff"
+    return f"{settings.public_url}{path}" if settings.public_url else str(settings.where(path))

@@ -54,7 +54,8 @@ def redact(
 ) -> Redacted:
     """Return what may be stored. Tokens are hidden whether they are right or not: a wrong one may be nearly right.
 
-    `tokens` are those that would be right; where a callback shows one, they are hidden wherever they stand.
+    `tokens` are those that would be right; where a callback shows one, they are hidden wherever they stand, in the name
+    of a header too.
     """
     if not carried.shows_token:
         texts = {name: value.decode("latin-1") for name, value in headers.items() if name not in SECRET_HEADERS}
@@ -75,12 +76,17 @@ def redact(
     known = {segment: digest for segment, digest in hidden.items() if len(segment) >= SEGMENT_MIN}
     known |= {token: static_token.hide(token) for token in right}
     plain = (PLAIN_HEADERS | carried.plain) - carried.headers
+    # The names of headers come in small letters.
+    in_names = {token.lower(): static_token.hide(token) for token in right}
     stored_headers = {
-        name: _without(value, known) if name in plain else static_token.hide(value)
+        _without(name.encode("latin-1"), in_names): _without(value, known)
+        if name in plain
+        else static_token.hide(value)
         for name, value in headers.items()
         if name not in SECRET_HEADERS or name in carried.headers or name == "authorization"
     }
-    return Redacted(_text(path), channel, {name: value.decode("latin-1") for name, value in stored_headers.items()})
+    texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in stored_headers.items()}
+    return Redacted(_text(path), channel, texts)
 
 
 def _without(value: bytes, known: Mapping[bytes, bytes]) -> bytes:

@@ -208,14 +208,16 @@ class BoundedRequest(Request):
         """Find out where the body ends.
 
         Raises:
-            UnsupportedTransferCoding: gunicorn takes codings before `chunked`, and hands the body on as it comes.
+            UnsupportedTransferCoding: it is not `chunked` alone. Gunicorn takes codings before it and hands the body on
+                as it comes, and calls others no HTTP.
+            ParseException: there is a length besides, or it is none.
         """
+        codings = [value for name, value in self.headers if name == "TRANSFER-ENCODING"]
+        if codings and [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
+            raise UnsupportedTransferCoding(", ".join(codings))
         super().set_body_reader()
         if self.body is not None and isinstance(self.body.reader, ChunkedReader):
             self.body = Body(Chunks(self, self.unreader))
-        for name, value in self.headers:
-            if name == "TRANSFER-ENCODING" and value.strip(" \t").lower() != "chunked":
-                raise UnsupportedTransferCoding(value)
 
 
 class Parser(RequestParser):

@@ -126,10 +126,12 @@ def development_server() -> None:
     from receiver.web import create_app
 
     try:
-        started = runtime.start(load_settings())
-        logs.configure(started.settings.log_level, started.settings.log_format)
-        check_listening(started.settings)
-        schema.upgrade(started.database, started.encryption)
+        settings = load_settings()
+        logs.configure(settings.log_level, settings.log_format)
+        check_listening(settings)
+        with runtime.naming_database():
+            started = runtime.start(settings)
+            schema.upgrade(started.database, started.encryption)
         started = started if prepare(started) else late_database.over(started)
         started = runtime.tracing(runtime.counting(started))
         app = create_app(started)

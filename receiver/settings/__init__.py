@@ -307,11 +307,11 @@ class Settings(BaseSettings):
         """Where it listens: `ADDRESS:PORT`, or `unix:PATH`."""
         return self.bind if self.is_unix_socket else f"{self.bind}:{self.port}"
 
-    @property
-    def base_url(self) -> str:
-        """Where it listens, as a person on this machine would open it; a socket as nginx names it."""
-        scheme = "https" if self.tls_certificate else "http"
-        return f"{scheme}://{self.listens_at}" + (":" if self.is_unix_socket else "")
+    def where(self, path: str) -> str:
+        """Say where a path is, as a person on this machine would open it."""
+        if self.is_unix_socket:
+            return f"{path}, over the unix socket {self.bind.removeprefix(UNIX)}"
+        return f"{'https' if self.tls_certificate else 'http'}://{self.listens_at}{path}"
 
 
 def environment_name(field: str) -> str:

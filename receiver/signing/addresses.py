@@ -19,7 +19,9 @@ UNKNOWN = "unknown"
 MAPPED_BITS = 96
 """What stands before the IPv4 address in one within IPv6 (RFC 4291 section 2.5.5.2)."""
 
-_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::[0-9]{1,5})?")
+PORT_MAX = 65535
+
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 
 
 @lru_cache(maxsize=4096)
@@ -100,9 +102,12 @@ def sender(remote: str, forwarded_for: str, trusted: Sequence[Network | str]) ->
 
 
 def _without_port(hop: str) -> str:
-    """Return the address of `192.0.2.1:443` and of `[2001:db8::1]:443`, as some proxies write it."""
+    """Return the address of `192.0.2.1:443` and of `[2001:db8::1]:443`, as some proxies write it.
+
+    What stands before a number that is no port is returned with it, and is no address so.
+    """
     parts = _WITH_PORT.fullmatch(hop)
-    return (parts[1] or parts[2]) if parts else hop
+    return (parts[1] or parts[2]) if parts and int(parts[3] or 0) <= PORT_MAX else hop
 
 
 @lru_cache(maxsize=4096)

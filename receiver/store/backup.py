@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +25,10 @@ def copy(database: Database, to: Path) -> int:
     """Write a consistent copy to a file that does not exist yet, and return its size in bytes.
 
     The file shows under its name once it is whole and on disk; it is for this user alone, whatever the umask. Nothing
-    is written through a link. On a file system without hard links an empty file has the name for an instant before: a
-    kill just then leaves it, beside the whole copy as `.part`, and the next copy to that name is refused.
+    is written through a link. Until then it is `FILE.<random>.part`: a copy that is killed leaves that behind, and
+    nothing removes it, because no other copy can know whether it is still under way. On a file system without hard
+    links an empty file has the name for an instant before: a kill just then leaves it, and the next copy to that name
+    is refused.
 
     Raises:
         BackupRefused
@@ -35,10 +38,8 @@ def copy(database: Database, to: Path) -> int:
         raise BackupRefused("this is for SQLite; for PostgreSQL use pg_dump, which copies all that is needed")
     if os.path.lexists(to):
         raise BackupRefused(f"{to} exists already")
-    part = to.with_name(to.name + ".part")
+    part = to.with_name(f"{to.name}.{secrets.token_hex(8)}.part")
     try:
-        # What a copy that was cut short has left, or a link that somebody has put there: it is not followed.
-        part.unlink(missing_ok=True)
         made = open_private(part)
     except OSError as error:
         raise StoreUnavailable(str(error)) from error
@@ -68,7 +69,7 @@ def _copy(database: str, part: Path, made: int) -> None:
         target.close()
         source.close()
     if not os.path.samestat(os.fstat(made), os.lstat(part)):
-        raise BackupRefused(f"{part} was replaced meanwhile: another copy to the same file was begun")
+        raise BackupRefused(f"{part} was replaced meanwhile")
     os.fsync(made)
 
 

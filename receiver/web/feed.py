@@ -1,11 +1,13 @@
 """`/api/v1/feed` and `/api/v1/consumers`: the ordered log, by cursor or by consumer, and how far each has come."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from flask import Response
 
 from receiver.admin import consumers as acts
-from receiver.feed.cursors import Cursors, read_either
+from receiver.feed.cursors import CursorInvalid, Cursors, read_either
 from receiver.feed.read_notes import ConsumerReader, ReadNotes
 from receiver.feed.reader import Reader
 from receiver.runtime import Runtime
@@ -81,7 +83,8 @@ class Feed:
     def read_as_consumer(self, name: str, token: TokenRecord, query: ConsumerQuery) -> FeedPage | Response:
         """Entries behind a consumer's committed position, oldest first; `after` reads ahead of it."""
         cursors = self._cursors_of(name)
-        asked = cursors.read_place(query.after) if query.after else None
+        with self._owner_first(name, token):
+            asked = cursors.read_place(query.after) if query.after else None
         standing = acts.opened(self._runtime, token.name, name).place
         after, generation = standing if asked is None else asked
         wanted = Wanted(auth.visible_sources(token, []), consumer=name)
@@ -101,7 +104,8 @@ class Feed:
     def acknowledge(self, name: str, token: TokenRecord, body: Acknowledgement) -> Position:
         """Commit a consumer's position; it never moves back, nor at all by what was read before a `seek`."""
         cursors = self._cursors_of(name)
-        place = cursors.read_place(body.cursor)
+        with self._owner_first(name, token):
+            place = cursors.read_place(body.cursor)
         reader = ConsumerReader(name, token.name)
         with self._notes.taken(reader) as notes:
             committed = acts.acknowledge(self._runtime, reader, place, notes)
@@ -122,9 +126,25 @@ class Feed:
         if body.to in ("beginning", "end"):
             to = 0 if body.to == "beginning" else None
         elif (to := body.time) is None:
-            to = read_either(body.to, self._cursors, own)
+            with self._owner_first(name, token):
+                to = read_either(body.to, self._cursors, own)
         place = acts.seek(self._runtime, f"token:{token.name}", name, to, token.name)
         return Position(consumer=name, cursor=own.make_place(place))
+
+    @contextmanager
+    def _owner_first(self, name: str, token: TokenRecord) -> Iterator[None]:
+        """Where the cursor that is read in the block is none, refuse a consumer of another token before that.
+
+        Raises:
+            ConsumerOfOther
+            CursorInvalid
+            StoreUnavailable
+        """
+        try:
+            yield
+        except CursorInvalid:
+            acts.check_may_use(self._runtime, name, token.name)
+            raise
 
     def _cursors_of(self, name: str) -> Cursors:
         return Cursors(self._runtime.settings.keys, f"consumer:{name}")

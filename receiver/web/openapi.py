@@ -27,7 +27,7 @@ one value is taken, is a 400 that names it.
 
 Errors are problem documents (RFC 9457). Besides those listed with each operation: 400 to what is not HTTP, 404 where
 there is no such path, 405 with `Allow` to another method, 414 and 431 to a request line or headers that are too large,
-417 to an expectation other than `100-continue`, 501 to a transfer coding other than `chunked`.
+417 to an expectation other than `100-continue`, 501 to a `Transfer-Encoding` other than `chunked` alone.
 `HEAD` is answered wherever `GET` is.
 """
 
@@ -35,7 +35,7 @@ ANY_REQUEST = {
     414: "The request line is too long.",
     417: "An expectation other than `100-continue`.",
     431: "The headers are too large.",
-    501: "A transfer coding other than `chunked`.",
+    501: "A `Transfer-Encoding` other than `chunked` alone.",
 }
 
 HEADERS = {

@@ -2,7 +2,7 @@
 
 from receiver.admin import payments as acts
 from receiver.feed.cursors import Cursors
-from receiver.model import NotFound, SubjectKind
+from receiver.model import NotFound, SourceNotThere, SubjectKind
 from receiver.projection.projector import catch_up
 from receiver.runtime import Runtime
 from receiver.store import payments
@@ -10,7 +10,7 @@ from receiver.store.api_tokens import TokenRecord
 from receiver.store.payments import CheckRecord, NextCheck, SubjectRecord
 from receiver.web import auth
 from receiver.web.operation import Operation
-from receiver.web.problems import Problem
+from receiver.web.problems import Problem, sentence
 from receiver.web.schemas.payments import (
     JobPath,
     JobWithItems,
@@ -82,7 +82,7 @@ class Payments:
         try:
             acts.check(self._runtime, f"token:{token.name}", source, payment_id)
         except NotFound as error:
-            raise Problem(404, "There is no such source.") from error
+            raise Problem(404, sentence(error)) from error
         return self._payment(source, payment_id, token)
 
     @Operation(
@@ -105,6 +105,8 @@ class Payments:
         try:
             if auth.may_see(token, source):
                 return acts.with_checks(self._runtime, source, subject, kind)
+        except SourceNotThere as error:
+            raise Problem(404, sentence(error)) from error
         except NotFound as error:
             raise Problem(404, f"There is no such {kind}.") from error
         raise Problem(404, f"There is no such {kind}.")

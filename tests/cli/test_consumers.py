@@ -78,20 +78,20 @@ def test_a_removed_name_is_free(cli: Cli, web: FlaskClient) -> None:
 
 @pytest.mark.usefixtures("owner")
 @pytest.mark.parametrize(
-    ("words", "code"),
+    ("words", "nearest"),
     [
-        (("show", "lodger"), 2),
-        (("seek", "lodger", "--to", "end"), 2),
-        (("share", "lodger", "--token", "app"), 2),
-        (("remove", "lodger"), 2),
-        (("share", "ledger", "--token", "none"), 1),
-        (("set", "ledger", "--token", "none"), 1),
+        (("show", "lodger"), "ledger"),
+        (("seek", "lodger", "--to", "end"), "ledger"),
+        (("share", "lodger", "--token", "app"), "ledger"),
+        (("remove", "lodger"), "ledger"),
+        (("share", "ledger", "--token", "none"), "app"),
+        (("set", "ledger", "--token", "none"), "app"),
     ],
 )
-def test_what_there_is_not_is_named(cli: Cli, words: tuple[str, ...], code: int) -> None:
+def test_what_there_is_not_is_wrong_use(cli: Cli, words: tuple[str, ...], nearest: str) -> None:
     result = cli.run("consumers", *words)
-    assert result.exit_code == code
-    assert ("ledger" if code == 2 else "none") in result.stderr
+    assert result.exit_code == 2
+    assert f"the nearest is '{nearest}'" in result.stderr
 
 
 @pytest.mark.usefixtures("owner")

@@ -44,7 +44,7 @@ def test_what_is_wrong_is_said_in_one_line(cli: Cli) -> None:
         (("set", "ann"), 2, "say what to change"),
         (("add", "no spaces", "--role", "viewer"), 1, "a name takes"),
         (("add", "ann", "--role", "viewer"), 1, "12 characters"),
-        (("password", "ann"), 1, "there is no person 'ann'"),
+        (("password", "ann"), 2, "there is no person 'ann'; there is none yet"),
     ):
         result = cli.run("staff", *words, given="short\n")
         assert (result.exit_code, said in result.stderr) == (code, True), result.stderr

@@ -179,7 +179,7 @@ def test_wrong_use_ends_with_2_and_says_so_on_standard_error(cli: Cli, words: tu
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(("source", "list"), 0), (("source", "list", "--json"), 0), (("token", "revoke", "none"), 1), (("--version",), 0)],
+    [(("source", "list"), 0), (("source", "list", "--json"), 0), (("events", "show", "none"), 1), (("--version",), 0)],
 )
 def test_a_process_ends_with_0_where_it_is_done_and_1_where_it_failed(
     cli: Cli, words: tuple[str, ...], code: int

@@ -13,7 +13,7 @@ import requests
 from bank import BankSigner, deposit
 from cli.commands import Cli, Send
 from conftest import KEY, add_source
-from servers import RECEIVER
+from servers import RECEIVER, ROOT, environment
 
 from receiver.runtime import Runtime
 from receiver.simulator.bcb import Simulator
@@ -117,8 +117,18 @@ def test_a_database_of_a_later_release_is_left_alone(cli: Cli, tmp_path: Path) -
 
 def test_a_database_that_is_not_reachable_fails_in_one_line(cli: Cli) -> None:
     url = "postgresql+psycopg://receiver:hidden@127.0.0.1:1/receiver"
-    for words in (("db", "upgrade"), ("source", "list"), ("worker", "--once")):
+    for words in (("db", "upgrade"), ("source", "list"), ("worker", "--once"), ("run",)):
         ended = cli.process(*words, RECEIVER_DATABASE_URL=url, RECEIVER_SECRET_KEYS=KEY)
         assert ended.returncode == 1
         assert ended.stderr.count(b"\n") == 1
+        assert ended.stderr.endswith(b" (RECEIVER_DATABASE_URL)\n")
         assert b"hidden" not in ended.stderr
+
+
+def test_the_development_server_names_the_setting_of_a_database_that_is_not_reachable() -> None:
+    url = "postgresql+psycopg://receiver@127.0.0.1:1/receiver"
+    given = environment(url, KEY)
+    command = [sys.executable, "app.py"]
+    ended = subprocess.run(command, env=given, cwd=ROOT, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(b" (RECEIVER_DATABASE_URL)\n")

@@ -35,19 +35,19 @@ def reading(bind: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
 @pytest.mark.parametrize(
     ("bind", "listens_at", "url"),
     [
-        ("::", "[::]:8000", "http://[::]:8000"),
-        ("[::1]", "[::1]:8000", "http://[::1]:8000"),
-        ("0.0.0.0", "0.0.0.0:8000", "http://0.0.0.0:8000"),  # noqa: S104 - a setting that is read
-        ("localhost", "localhost:8000", "http://localhost:8000"),
-        ("unix:/run/x.sock", "unix:/run/x.sock", "http://unix:/run/x.sock:"),
-        ("unix:///run/x.sock", "unix:/run/x.sock", "http://unix:/run/x.sock:"),
+        ("::", "[::]:8000", "http://[::]:8000/"),
+        ("[::1]", "[::1]:8000", "http://[::1]:8000/"),
+        ("0.0.0.0", "0.0.0.0:8000", "http://0.0.0.0:8000/"),  # noqa: S104 - a setting that is read
+        ("localhost", "localhost:8000", "http://localhost:8000/"),
+        ("unix:/run/x.sock", "unix:/run/x.sock", "/, over the unix socket /run/x.sock"),
+        ("unix:///run/x.sock", "unix:/run/x.sock", "/, over the unix socket /run/x.sock"),
     ],
 )
 def test_an_address_is_read_as_it_is_meant(
     bind: str, listens_at: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = reading(bind, monkeypatch)
-    assert (read.listens_at, read.base_url) == (listens_at, url)
+    assert (read.listens_at, read.where("/")) == (listens_at, url)
 
 
 WRONG = ["127.0.0.1:9", "[::1]:9", "256.1.1.1", "127.0.0", "http://127.0.0.1", "fd://3", "tcp://127.0.0.1", "a b", "*"]

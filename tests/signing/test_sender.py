@@ -44,7 +44,13 @@ def test_whatever_a_proxy_passes_on_an_address_comes_out_or_none_that_is_known(p
     assert len(found) <= 64
 
 
-@pytest.mark.parametrize("hop", ["unknown", "1.2.3.4, _hidden", "1.2.3", "::1]", "1.2.3.4:", "1.2.3.4:123456", "[::1"])
+@pytest.mark.parametrize(
+    "hop",
+    [
+        *("unknown", "1.2.3.4, _hidden", "1.2.3", "::1]", "1.2.3.4:", "[::1"),
+        *("1.2.3.4:123456", "1.2.3.4:99999", "1.2.3.4:65536", "[2001:db8::1]:65536"),
+    ],
+)
 def test_a_sender_who_is_named_unreadably_is_nobody_and_not_the_proxy(hop: str) -> None:
     assert sender("10.0.0.1", hop, TRUSTED) == UNKNOWN
     assert sender("10.0.0.1", f"{hop}, 10.0.0.2", TRUSTED) == UNKNOWN
@@ -63,6 +69,7 @@ def test_a_header_that_names_nobody_leaves_the_proxy(header: str) -> None:
         ("[2001:db8::1]:443", "2001:db8::1"),
         ("[2001:db8::1]", "2001:db8::1"),
         ("10.0.0.7:80", "10.0.0.7"),
+        ("1.2.3.4:65535", "1.2.3.4"),
         ("1.2.3.4, ", "1.2.3.4"),
         ("52.31.71.221:51008, 10.0.0.7:80", "52.31.71.221"),
         ("203.0.113.9, 52.31.71.221:51008", "52.31.71.221"),

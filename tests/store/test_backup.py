@@ -124,7 +124,7 @@ def test_a_file_that_comes_under_the_name_while_it_copies_is_not_overwritten(
     else:
         assert backup.copy(parts.database, to) == to.stat().st_size > 0
         assert to.stat().st_nlink == 1
-    assert not (tmp_path / "copy.db.part").exists()
+    assert list(tmp_path.glob("copy.db*.part")) == []
 
 
 def test_no_empty_file_is_left_where_a_copy_gets_no_name(
@@ -140,10 +140,17 @@ def test_no_empty_file_is_left_where_a_copy_gets_no_name(
     assert not (tmp_path / "copy.db").exists()
 
 
-def test_a_half_made_copy_of_before_is_no_hindrance(parts: Runtime, tmp_path: Path) -> None:
-    (tmp_path / "copy.db.part").write_bytes(b"")
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_what_stands_beside_the_copy_is_left_alone(parts: Runtime, tmp_path: Path, kind: str) -> None:
+    beside, precious = tmp_path / "copy.db.part", tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    if kind == "link":
+        beside.symlink_to(precious)
+    else:
+        beside.write_bytes(b"precious")
     backup.copy(parts.database, tmp_path / "copy.db")
-    assert not (tmp_path / "copy.db.part").exists()
+    assert (beside.is_symlink(), beside.read_bytes()) == (kind == "link", b"precious")
+    assert [path.name for path in tmp_path.glob("copy.db*.part")] == ["copy.db.part"]
 
 
 def test_a_folder_that_does_not_exist_fails(parts: Runtime, tmp_path: Path) -> None:

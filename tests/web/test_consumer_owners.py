@@ -9,8 +9,10 @@ from flask.testing import FlaskClient
 from web.reading import Headers, assert_problem, get, got, send_deposits
 
 from receiver.admin.consumers import NAMES_MAX
+from receiver.feed.cursors import Cursors
 from receiver.runtime import Runtime
 from receiver.store import consumers
+from receiver.store.consumers import ConsumerPlace
 
 pytestmark = [
     pytest.mark.usefixtures("source"),
@@ -41,6 +43,21 @@ def test_a_consumer_is_for_the_token_that_made_it(client: FlaskClient, token: He
     assert_problem(client.post(f"{LEDGER}/ack", headers=other, json={"cursor": cursor}), 403)
     assert_problem(client.post(f"{LEDGER}/seek", headers=other, json={"to": "end"}), 403)
     assert got(client, "/api/v1/consumers", other)["data"] == []
+
+
+def test_whose_a_consumer_is_comes_before_what_a_cursor_is(
+    client: FlaskClient, token: Headers, other: Headers, parts: Runtime
+) -> None:
+    got(client, f"{LEDGER}/feed", token)
+    beyond = Cursors(parts.settings.keys, "consumer:ledger").make_place(ConsumerPlace(9, 0))
+    for headers, status in ((other, 403), (token, 400)):
+        assert_problem(get(client, f"{LEDGER}/feed", headers, after="forged"), status)
+        assert_problem(client.post(f"{LEDGER}/ack", headers=headers, json={"cursor": "forged"}), status)
+        assert_problem(client.post(f"{LEDGER}/ack", headers=headers, json={"cursor": beyond}), status)
+        assert_problem(client.post(f"{LEDGER}/seek", headers=headers, json={"to": "forged"}), status)
+    # A cursor that is none makes no consumer.
+    assert_problem(client.post("/api/v1/consumers/new/ack", headers=other, json={"cursor": "forged"}), 400)
+    assert_problem(get(client, "/api/v1/consumers/new", other), 404)
 
 
 def test_one_that_was_there_before_is_open_to_all(

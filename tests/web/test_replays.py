@@ -153,6 +153,14 @@ def test_several_values_of_a_filter_plan_what_fits_any(client: FlaskClient, bank
     assert plan(client, token, filter={"type": ["bcb.deposit", "bcb.debit"], "source": ["bcb"]})["matched"] == 4
 
 
+@pytest.mark.parametrize("fields", [{}, {"filter": {}}])
+def test_without_a_filter_everything_is_planned(
+    client: FlaskClient, bank: BankSigner, token: Headers, fields: dict[str, Any]
+) -> None:
+    send_deposits(client, bank, 3)
+    assert plan(client, token, **fields)["matched"] == 3
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [

@@ -1,5 +1,7 @@
 """Nothing that a request of the API says is passed over in silence: a 400 names it, and the nearest that there is."""
 
+from typing import Literal
+
 import pytest
 from bank import BankSigner, deposit
 from conftest import add_source, make_token
@@ -7,8 +9,8 @@ from flask.testing import FlaskClient
 from web.reading import Headers, assert_problem, get, got, send_deposits
 
 from receiver import banks
-from receiver.admin.names import nearest
-from receiver.model import OwnType
+from receiver.admin.names import Names, nearest
+from receiver.model import NameUnknown, OwnType
 from receiver.runtime import Runtime
 
 pytestmark = [
@@ -30,6 +32,12 @@ pytestmark = [
         ("/feed", "type=payment.contradict", "the nearest is 'payment.contradicted'"),
         ("/feed", "type=deposit", "There is no type 'deposit'"),
         ("/events", "type=bcb.deposits", "the nearest is 'bcb.deposit'"),
+        ("/feed", "type=bcb.nope", "the nearest is 'bcb.job.pending'"),
+        ("/feed", "type=bcb.job.*", "There is no type 'bcb.job.*'; the nearest is 'bcb.job.pending'"),
+        ("/events", "type=bcb.*", "There is no type 'bcb.*'"),
+        ("/feed", "type=connectpay.card.*", "There is no type 'connectpay.card.*'"),
+        ("/feed", "type=standard_webhooks.invoice.*", "the nearest is 'standard_webhooks.unrecognised'"),
+        ("/feed", "type=payment.*", "the nearest is 'payment.returned'"),
         ("/events", "type=payment.contradicted", "There is no type 'payment.contradicted'"),
         ("/payments", "source=" + "x" * 90, "There is no source"),
         ("/consumers/ledger/feed", "source=bcb", "`source` is not known here"),
@@ -48,6 +56,15 @@ def test_a_type_of_an_open_vocabulary_is_taken(client: FlaskClient, token: Heade
     assert client.get(f"/api/v1/feed?{query}", headers=token).status_code == 200
 
 
+@pytest.mark.parametrize("of", ["entry type", "event type"])
+def test_the_nearest_type_is_one_that_is_taken(parts: Runtime, of: Literal["entry type", "event type"]) -> None:
+    known = Names(parts.database)
+    for given in ("bcb.nope", "bcb.job.*", "bcb.job.", "bcb.jobs", "connectpay.card.*", "job.*", "*", ""):
+        with pytest.raises(NameUnknown) as refused:
+            known.check(of, given)
+        known.check(of, str(refused.value).split("'")[-2])
+
+
 def test_several_values_where_several_are_taken_are_any_of_them(
     client: FlaskClient, token: Headers, bank: BankSigner, parts: Runtime
 ) -> None:
@@ -58,6 +75,30 @@ def test_several_values_where_several_are_taken_are_any_of_them(
         assert len(got(client, path, token, source=["bcb", "other"])["data"]) == 3
     assert len(got(client, "/api/v1/payments", token, status=["unknown", "completed"])["data"]) == 3
     assert got(client, "/api/v1/payments", token, agreement=["confirmed", "contradicted"])["data"] == []
+
+
+PATHS = ["/payments/{}/x", "/jobs/{}/x", "/days/{}/2026-03-02"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_source_in_a_path_that_there_is_not_is_not_found_and_the_nearest_is_named(
+    client: FlaskClient, token: Headers, parts: Runtime, path: str
+) -> None:
+    asked = f"/api/v1{path.format('bbc')}"
+    assert_problem(client.get(asked, headers=token), 404, "There is no source 'bbc'; the nearest is 'bcb'.")
+    # To one who may not see it: no word of which there are.
+    add_source(parts, "other")
+    limited = make_token(parts, sources=("other",), name="limited")
+    told = [client.get(f"/api/v1{path.format(name)}", headers=limited).get_json() for name in ("bbc", "bcb")]
+    assert told[0] == told[1]
+    assert told[0]["status"] == 404
+    assert "bcb" not in told[0]["detail"]
+
+
+def test_a_check_at_a_source_that_there_is_not_names_the_nearest(client: FlaskClient, parts: Runtime) -> None:
+    checks = make_token(parts, "payments:check", name="checks")
+    asked = client.post("/api/v1/payments/bbc/x/check", headers=checks)
+    assert_problem(asked, 404, "There is no source 'bbc'; the nearest is 'bcb'.")
 
 
 def test_which_sources_there_are_is_not_for_a_token_that_may_not_see_them(client: FlaskClient, parts: Runtime) -> None:

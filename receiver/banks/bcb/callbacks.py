@@ -22,8 +22,6 @@ SIGNATURE, TIMESTAMP, NONCE, VERSION = "bcb-signature", "bcb-timestamp", "bcb-no
 SIGNATURE_CHARACTERS_MAX = 2048
 """RSA with 8192 bits takes 1368."""
 
-EVENT_TYPES = frozenset({"bcb.deposit", "bcb.debit", "bcb.job.*", "bcb.unrecognised"})
-
 PAYMENT_IDS = ("transactionId", "paymentId")
 
 JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "Status")
@@ -31,6 +29,13 @@ JOB_IDS, JOB_STATES = ("jobId", "JobId"), ("jobStatus", "JobStatus", "status", "
 
 _JOB_WORDS = {"inprogress": "in_progress", "completedwitherrors": "completed_with_errors"}
 """Documented statuses of more than one word, which can't be told apart where they are not cased as documented."""
+
+EVENT_TYPES = frozenset(
+    {
+        *("bcb.deposit", "bcb.debit", "bcb.job.*", "bcb.unrecognised"),
+        *(f"bcb.job.{_JOB_WORDS.get(status, status)}" for status in JOB_STATUSES),
+    }
+)
 
 Found = TypeVar("Found", Decimal, str)
 

@@ -121,6 +121,7 @@ class Taken(Answer):
     status: Literal["accepted", "duplicate"]
     """`duplicate` where all of it was told before."""
     events: list[EventId]
+    """As the events stand in the body; of a `duplicate` in no particular order."""
 
 
 class Event(Answer):

@@ -111,6 +111,7 @@ class PlanRequest(Body):
     reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARACTERS_MAX, pattern=NO_NUL)]
     """Why; it is written to the audit log."""
     filter: LeftOut[ReplayFilter] = left_out()
+    """Left out, or `{}`: everything that the token may see."""
     target: Annotated[Target, one_of(plans.TARGETS)] = Field("feed")
     """`feed`: to the feed again. `bank`: the bank is asked again. `verification`: rejected deliveries, proven anew."""
     consumer: LeftOut[Annotated[ConsumerName, known("consumer")]] = left_out()
