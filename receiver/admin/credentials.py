@@ -107,6 +107,7 @@ def client_to_disable(runtime: Runtime, who: str, source_name: str, client_id: s
         DecryptionFailed
     """
     source, changes = sources.find(runtime, source_name), CredentialChanges(runtime)
+    issuing(source)
     named = client_id or changes.client_to_disable(source)
     _, done = changes.standing(source, ChangeRequest("disable", who, client_id=named))
     return ClientToDisable(named, is_own=named == changes.own_client(source), is_done=done is not None)

@@ -30,9 +30,8 @@ CHUNKS_AT_ONCE = 32
 CHUNKS_MAX, CHUNK_BYTES = 1000, 64
 """How many chunks a body may come in, and how many of its bytes allow one more: no bank sends smaller ones."""
 
-PIECE_BYTES_MAX = 4 * 1024
-"""What is handed on of an answer at once: whether its reader takes it is seen between two pieces, so a slow one must
-take a piece well within the time that nothing may go out for. A megabyte costs 1 ms more than in pieces of 64 KiB."""
+PIECE_BYTES_MAX = 64 * 1024
+"""What is handed on of an answer at once: whether its reader takes it is seen between two pieces."""
 
 PARTING_SECONDS = 1.0
 """How long a sender has to hang up once it is answered."""

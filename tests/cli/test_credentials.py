@@ -409,6 +409,15 @@ def test_what_holds_no_credentials_replaces_none(cli: Cli, live: Runtime, known:
     assert stored(live, known) == before
 
 
+@pytest.mark.parametrize("named", [(), ("--client-id", "X")])
+def test_no_client_is_disabled_at_a_bank_without_such_an_api(cli: Cli, named: tuple[str, ...]) -> None:
+    base = ("--base-url", "http://127.0.0.1:9", "--credentials", "-")
+    credentials = json.dumps({"client_key": "k", "client_secret": "s"})
+    cli.done("source", "add", "cp", "--bank", "connectpay", *base, given=credentials)
+    result = cli.run("credentials", "disable", "cp", *named, "--yes")
+    assert (result.exit_code, result.stderr) == (1, "Error: connectpay has no API for credentials\n")
+
+
 @pytest.mark.usefixtures("known")
 def test_a_bank_without_such_an_api_is_said(cli: Cli, live: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
 

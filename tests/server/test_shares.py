@@ -220,30 +220,10 @@ def test_of_an_answer_is_noted_what_its_reader_took_and_how_long_that_lasted(pai
         went.append(client.written_bytes)
     assert made == [False, False, False]
     assert b"".join(pieces) == b"a" * 10 + b"b" * 200_000
-    assert max(map(len, pieces)) <= 4 * 1024
+    assert max(map(len, pieces)) <= 64 * 1024
     assert went == [0, 0, *itertools.accumulate(map(len, pieces[1:-1]))]
     assert client.written_bytes == 200_010
     assert client.writing_seconds > 0
-
-
-@pytest.mark.parametrize(
-    ("rate", "least", "ended"), [(17_000, 16_384, False), (1000, 900, False), (100, 1, False), (800, 900, True)]
-)
-def test_a_steady_reader_has_an_answer_whole_where_it_keeps_to_the_least_rate_however_slow_that_is(
-    pairs: list[Any], monkeypatch: pytest.MonkeyPatch, rate: int, least: int, ended: bool
-) -> None:
-    clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr("receiver.server.connections.time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr("receiver.server.shares.time", SimpleNamespace(monotonic=lambda: clock.now))
-    connections = Connections(most=10, of_address=10, bytes_per_second=least)
-    client = admitted(connections, pairs[0][0], None)
-    connections.begin(client, REQUEST)
-    for piece in client.taken([b"a" * 2_000_000]):
-        taken = clock.now + len(piece) / rate
-        while clock.now < taken and not client.was_broken_off:
-            clock.now = min(taken, clock.now + 1)
-            connections.end_slow(clock.now, idle_seconds=75, seconds=40)
-    assert client.was_broken_off == ended
 
 
 def test_one_address_begins_few_requests_in_a_round_and_holds_up_no_other() -> None:
