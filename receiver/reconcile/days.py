@@ -229,7 +229,11 @@ def _add(
 
 
 def _check_calendar(connection: Connection, source: SourceRecord) -> None:
-    """Close no day as it lasted by a calendar that was replaced meanwhile: the lines that were on it were moved."""
+    """Close no day as it lasted by a calendar that was replaced meanwhile: the lines that were on it were moved.
+
+    Nor is it replaced before this transaction has ended: who replaces it finds the day closed then.
+    """
+    sources.lock(connection, source.id)
     found = sources.find(connection, source.name)
     if found is not None and found.options.get(OPTION) != source.options.get(OPTION):
         raise BeingClosed(f"the business days of {source.name} were changed meanwhile: close it once more")

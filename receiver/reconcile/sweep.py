@@ -10,7 +10,7 @@ All of it is generators that do one request at a time: whoever drives them does 
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -50,9 +50,6 @@ NEW = timedelta(days=2)
 CLOCK_AHEAD_MAX = timedelta(days=31)
 """How far back a list is read once more after a clock was far ahead: nobody knows since when it was."""
 
-CLOCK_EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
-"""Before this release was written no clock was right: a machine may have come up in 1970."""
-
 WINDOW_MAX = timedelta(days=1)
 """After each window the watermark moves."""
 
@@ -81,7 +78,7 @@ class ListMoves(BankError):
 
 
 class ClockWrong(BankError):
-    """This machine's clock is years behind, and no bank is asked by it."""
+    """This machine's clock is far behind, or was far ahead when the source was added; no bank is asked by it."""
 
     outcome = "clock_wrong"
 
@@ -213,9 +210,11 @@ class Sweeper:
     def _read_on(self, claimed: Claimed) -> Iterator[Progress]:
         """Read a list from where it was read to, with an overlap, until now."""
         now = self._clock()
-        if now < CLOCK_EARLIEST:
-            # Once that is put right, all since would be read day by day.
-            raise ClockWrong(f"nothing is read by this machine's clock, which says {now:%Y-%m-%d}")
+        if self._source.created_at > now + CLOCK_AHEAD_MAX:
+            # A machine may have come up in 1970; once that is put right, all since would be read day by day.
+            added = f"{self._source.name} was added on {self._source.created_at:%Y-%m-%d}"
+            words = f"nothing is read by this machine's clock, which says {now:%Y-%m-%d}: {added}"
+            raise ClockWrong(f"{words}; if that was by a wrong clock, remove the source and add it anew")
         # What the bank does not name any more is read once more at least, however late that is, but no further.
         now = min(now, claimed.gone_at or now)
         first = self._first(now)

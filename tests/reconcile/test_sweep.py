@@ -455,11 +455,10 @@ def test_a_clock_that_is_hours_behind_takes_nothing_from_what_was_read_long_ago(
     assert "by a clock that was ahead, or this one is behind" in told
 
 
-@pytest.mark.parametrize("days", [2, 40])
 def test_a_source_that_was_added_by_a_clock_that_was_ahead_is_read(
-    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock, days: int
+    parts: Runtime, bank: ListingBank, worker: Worker, clock: StandingClock
 ) -> None:
-    clock.forward(-days * 86400)
+    clock.forward(-2 * 86400)
     bank.add(Entry("FT1", ago(clock)))
     worker.run_once()
     assert rows(parts, "SELECT count(*) FROM bank_lines") == [(1,)]
@@ -479,7 +478,7 @@ def test_a_clock_that_was_years_behind_has_nothing_read_and_takes_no_watermark_b
     with parts.database.read() as connection:
         assert sweeps.read_whole(connection, source.id) == before
         (found,) = sweeps.in_use(connection, source.id)
-    assert found.error == "nothing is read by this machine's clock, which says 1970-01-01"
+    assert "nothing is read by this machine's clock, which says 1970-01-01: bcb was added" in str(found.error)
     assert found.last_read_at == right
     clock.now = right
     sweep(worker, clock)
