@@ -98,7 +98,11 @@ class ReadNotes:
         while is_left:
             self._pause(WRITTEN_EVERY.total_seconds())
             for reader in list(self._pending):
-                self._write_now(reader)
+                # A fault of ours with one reader's must not end the thread: nothing else writes the others'.
+                try:
+                    self._write_now(reader)
+                except Exception:
+                    log.exception("what %s has read is not written down yet", reader.consumer)
             with self._lock:
                 is_left = self._is_waiting = bool(self._pending)
 

@@ -2,15 +2,15 @@
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import pytest
 from conftest import StandingClock
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from receiver.feed import read_notes
-from receiver.feed.read_notes import ConsumerReader, ReadNotes
+from receiver.feed.read_notes import ConsumerReader, Note, ReadNotes
 from receiver.model import ConsumerAct
 from receiver.runtime import Runtime
 from receiver.store import consumers
@@ -138,6 +138,29 @@ def test_what_can_t_be_written_is_written_once_it_can(parts: Runtime, clock: Sta
     clock.forward(3600)
     notes._write_later()
     assert (tries, written(parts)) == (3, [(0, 1, began)])
+
+
+def test_a_fault_with_one_reader_s_notes_holds_up_no_other_s(
+    parts: Runtime, clock: StandingClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, failing = ConsumerReader("ledger", "other"), [True]
+    write = read_notes.write
+
+    def fail_once(connection: Connection, reader: ConsumerReader, given: Sequence[Note]) -> None:
+        if reader == READER and failing:
+            failing.clear()
+            raise ZeroDivisionError
+        write(connection, reader, given)
+
+    notes = ReadNotes(parts.database, lambda _: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(parts.database, "write", unavailable)
+        notes.read(READER, Range(0, 2), clock())
+        notes.read(other, Range(0, 3), clock())
+    monkeypatch.setattr(read_notes, "write", fail_once)
+    notes._write_later()
+    assert sorted(written(parts)) == [(0, 2, clock()), (0, 3, clock())]
+    assert [record.getMessage() for record in caplog.records] == ["what ledger has read is not written down yet"]
 
 
 def test_one_that_is_kept_up_to_date_is_not_written_at_each_read(
